@@ -1,0 +1,40 @@
+# Needs Python 3.11 or newer, make and git. Everything is installed into .venv, once, and again when a dependency changes.
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help run test check bench train
+.DEFAULT_GOAL := help
+
+help:  ## Show this list.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+
+run: $(READY)  ## The main job: from the bundled models to a report, whose path is printed last.
+	@$(BIN)/interp-emerge run
+
+test: $(READY)  ## All tests. Those of the report need Chromium.
+	@if [ -z "$(CHROMIUM)" ]; then \
+		echo "make test: no Chromium to open the report in. Install it (Debian: apt-get install chromium)" >&2; \
+		echo "or name a browser of its kind: make test CHROMIUM=/path/to/chrome" >&2; exit 1; fi
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -q
+
+check: $(READY)  ## Format, lint, types and import rules; changes nothing.
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports --no-logo --no-cache
+
+bench: $(READY)  ## Speed against TransformerLens and against the bare passes.
+	@$(BIN)/python -m benchmarks.run
+
+train: $(READY)  ## Grow the bundled family anew; resumes where it stopped.
+	@$(BIN)/interp-emerge train miniature
+
+$(READY): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; fi
+	@echo "Setting up .venv with $$($(PYTHON) --version) and the versions in constraints.txt (a few minutes, once)"
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)

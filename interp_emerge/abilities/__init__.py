@@ -1,0 +1,19 @@
+"""What a model can do: prompt pairs, positions by name, metrics, chance levels and sources."""
+
+from typing import TYPE_CHECKING
+
+from interp_emerge.core.registry import Shelf
+
+if TYPE_CHECKING:
+    from interp_emerge.abilities.base import Ability
+
+shelf: "Shelf[Ability]" = Shelf("ability", __name__)
+
+
+def load_ability(name: str) -> "Ability":
+    """The ability of that name.
+
+    Raises:
+        UnknownNameError: no ability has the name; the message suggests the nearest.
+    """
+    return shelf[name]

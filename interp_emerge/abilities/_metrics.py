@@ -1,0 +1,111 @@
+"""Metrics: from the logits after the prompt to one number a pair. Higher is always closer to the clean run's answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.core.axes import Logits, PerPair
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.model import HookedModel
+
+MetricFunction = Callable[[Tensor, PromptPairs], Tensor]
+
+
+def logit_diff(logits: Logits, pairs: PromptPairs) -> PerPair:
+    """Logit of the answer less that of the foil, nats."""
+    return _at(logits, pairs.answer) - _at(logits, pairs.foil)
+
+
+def prob_diff(logits: Logits, pairs: PromptPairs) -> PerPair:
+    """Probability of the answer less that of the foil."""
+    probabilities = logits.softmax(-1)
+    return _at(probabilities, pairs.answer) - _at(probabilities, pairs.foil)
+
+
+def log_prob(logits: Logits, pairs: PromptPairs) -> PerPair:
+    """Log-probability of the answer, nats."""
+    return _at(log_softmax(logits, -1), pairs.answer)
+
+
+def accuracy(logits: Logits, pairs: PromptPairs) -> PerPair:
+    """1 where the answer has the highest logit of all tokens, else 0. It has no gradient."""
+    return (logits.argmax(-1) == pairs.answer.to(logits.device)).to(logits.dtype)
+
+
+def brier(logits: Logits, pairs: PromptPairs) -> PerPair:
+    """Minus the squared error of the probability given to the answer against the foil (Brier, 1950)."""
+    answer, foil = _at(logits, pairs.answer), _at(logits, pairs.foil)
+    return -((1 - torch.sigmoid(answer - foil)) ** 2)
+
+
+METRICS: dict[str, MetricFunction] = {
+    metric.__name__: metric for metric in (logit_diff, prob_diff, log_prob, accuracy, brier)
+}
+KL = "kl"
+"""Minus the divergence, in nats, of the run's next-token distribution from the whole model's on the clean prompt."""
+METRIC_NAMES = [*METRICS, KL]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoundMetric:
+    """A metric together with the pairs that it is read on."""
+
+    name: str
+    function: MetricFunction | None
+    pairs: PromptPairs
+    clean_log_probs: Tensor | None = None
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """One value a pair from logits of shape [..., pair, d_vocab], shape [..., pair], float32.
+
+        Raises:
+            InputError: the metric returned another shape, or a value that is not finite.
+        """
+        if logits.ndim > 2:
+            return torch.stack([self(part) for part in logits])
+        logits = logits.float()
+        if self.clean_log_probs is not None:
+            target = self.clean_log_probs.to(logits.device)
+            values = -(target.exp() * (target - log_softmax(logits, -1))).sum(-1)
+        else:
+            assert self.function is not None
+            values = self.function(logits, self.pairs)
+        if not isinstance(values, Tensor) or values.shape != (len(self.pairs),):
+            shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise InputError(f"metric {self.name!r} returned {shape}; it has to return one value for each of "
+                             f"{len(self.pairs)} pairs")  # fmt: skip
+        if not torch.isfinite(values).all():
+            raise InputError(f"metric {self.name!r} is not finite on {int((~torch.isfinite(values)).sum())} of "
+                             f"{len(self.pairs)} pairs")  # fmt: skip
+        return values
+
+    def __getitem__(self, rows: slice) -> "BoundMetric":
+        """The same metric on some of the pairs."""
+        reference = None if self.clean_log_probs is None else self.clean_log_probs[rows]
+        return BoundMetric(name=self.name, function=self.function, pairs=self.pairs[rows], clean_log_probs=reference)
+
+
+def bind_metric(metric: str | MetricFunction, model: HookedModel, pairs: PromptPairs) -> BoundMetric:
+    """A metric by name, or any callable from logits and pairs to one value a pair, ready to read on these pairs.
+
+    Raises:
+        UnknownNameError: no metric has the name.
+    """
+    if callable(metric):
+        return BoundMetric(name=getattr(metric, "__name__", "custom"), function=metric, pairs=pairs)
+    if metric == KL:
+        with torch.no_grad():
+            reference = log_softmax(model.logits(pairs.clean).float(), -1)
+        return BoundMetric(name=KL, function=None, pairs=pairs, clean_log_probs=reference)
+    if metric not in METRICS:
+        raise UnknownNameError("metric", metric, METRIC_NAMES)
+    return BoundMetric(name=metric, function=METRICS[metric], pairs=pairs)
+
+
+def _at(values: Logits, ids: Any) -> PerPair:
+    return values.gather(-1, ids.to(values.device)[:, None])[:, 0]

@@ -1,0 +1,155 @@
+"""What an ability is: prompt pairs that differ only in what the answer depends on, with its chance level and source."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interp_emerge.core.axes import TokenIds, Tokens
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.core.source import Source
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PromptPairs:
+    """Prompts with and without what the answer depends on; the answer is the token after the last one.
+
+    Token ids may be given as nested lists or tensors. `answer` is right after the clean prompt, `foil` after the
+    corrupt one. `templates` names the wording of each pair and `positions` the places worth pointing at, one index a
+    pair.
+
+    Raises:
+        InputError: prompts of unequal length, no pairs, answer and foil alike, or counts that do not agree.
+    """
+
+    clean: Tokens
+    corrupt: Tokens
+    answer: TokenIds
+    foil: TokenIds
+    templates: tuple[str, ...] = ()
+    positions: Mapping[str, TokenIds] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("clean", "corrupt", "answer", "foil"):
+            object.__setattr__(self, name, _as_ids(getattr(self, name), name))
+        if self.clean.ndim != 2 or self.clean.shape != self.corrupt.shape or not self.clean.numel():
+            raise InputError(f"clean and corrupt prompts have shapes {list(self.clean.shape)} and "
+                             f"{list(self.corrupt.shape)}; give two equal [pair, position] arrays, at least one pair")  # fmt: skip
+        if self.answer.shape != (len(self),) or self.foil.shape != (len(self),):
+            raise InputError(f"{len(self)} pairs need {len(self)} answers and foils, "
+                             f"not {self.answer.numel()} and {self.foil.numel()}")  # fmt: skip
+        same = (self.answer == self.foil).nonzero()
+        if len(same):
+            raise InputError(f"pair {int(same[0])} has the same token as answer and foil; they have to differ")
+        if self.templates and len(self.templates) != len(self):
+            raise InputError(f"{len(self)} pairs need {len(self)} template names, not {len(self.templates)}")
+
+    def __len__(self) -> int:
+        return self.clean.shape[0]
+
+    @property
+    def length(self) -> int:
+        """Tokens in each prompt."""
+        return self.clean.shape[1]
+
+    def __getitem__(self, index: slice | Tensor | np.ndarray | list[int]) -> "PromptPairs":
+        """Some of the pairs, in the order asked for."""
+        rows = torch.arange(len(self))[index]
+        return PromptPairs(
+            clean=self.clean[rows],
+            corrupt=self.corrupt[rows],
+            answer=self.answer[rows],
+            foil=self.foil[rows],
+            templates=tuple(self.templates[row] for row in rows.tolist()) if self.templates else (),
+            positions={name: place[rows] for name, place in self.positions.items()},
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all token ids: equal exactly for equal prompts in equal order."""
+        digest = hashlib.sha256()
+        for ids in (self.clean, self.corrupt, self.answer, self.foil):
+            digest.update(str(tuple(ids.shape)).encode())
+            digest.update(ids.numpy().astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ability:
+    """Something that a model can do or fail to do, with what a guess would score.
+
+    `chance` is the accuracy of the best guess that ignores what the ability is about, `ceiling` the accuracy of a
+    perfect model. A `control` is a task that every size learns smoothly: calling it emergent would be an error.
+    """
+
+    name: str
+    summary: str
+    source: Source
+    chance: float
+    draw: Callable[[HookedModel, int, np.random.Generator], PromptPairs]
+    ceiling: float = 1.0
+    control: bool = False
+
+    def sample(self, model: HookedModel, n: int = 64, seed: int = 0) -> PromptPairs:
+        """`n` prompt pairs for this model's tokenizer; the same seed and tokenizer give the same pairs.
+
+        Raises:
+            InputError: the tokenizer cannot express the prompts, or they do not fit the model's context.
+        """
+        if n < 1:
+            raise InputError(f"{n} pairs were asked for; give at least 1")
+        pairs = self.draw(model, n, np.random.default_rng([seed, _stable_number(self.name)]))
+        model.require_tokens(torch.cat([pairs.clean, pairs.corrupt]))
+        return pairs
+
+
+def single_tokens(model: HookedModel, words: Sequence[str], *, at_least: int, wanted_for: str) -> dict[str, int]:
+    """The words that the tokenizer writes as one token inside a sentence, with their ids.
+
+    Raises:
+        InputError: fewer than `at_least` words qualify.
+    """
+    found: dict[str, int] = {}
+    for word in words:
+        try:
+            ids = model.encode(f" {word}")
+        except InputError:
+            continue
+        if len(ids) == 1:
+            found[word] = ids[0]
+    if len(found) < at_least:
+        raise InputError(f"{wanted_for} needs {at_least} of {len(words)} words such as {words[0]!r} as single tokens, "
+                         f"and the tokenizer of {model.spec} has {len(found)}")  # fmt: skip
+    return found
+
+
+def stack_prompts(model: HookedModel, texts: Sequence[str]) -> Tensor:
+    """Token ids of texts, each after the beginning-of-text token, shape [text, pos].
+
+    Raises:
+        InputError: the texts come to different lengths under this tokenizer.
+    """
+    rows = [model.bos + model.encode(text) for text in texts]
+    if len({len(row) for row in rows}) > 1:
+        raise InputError(f"the tokenizer of {model.spec} gives the prompts of one task different lengths "
+                         f"({len(min(rows, key=len))} to {len(max(rows, key=len))} tokens)")  # fmt: skip
+    return torch.tensor(rows)
+
+
+def _as_ids(values: Any, name: str) -> Tensor:
+    try:
+        ids = torch.as_tensor(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{name} is not a rectangular array of token ids: prompts need equal lengths") from error
+    if ids.is_floating_point() or ids.dtype == torch.bool:
+        raise InputError(f"{name} holds {ids.dtype}, not integer token ids")
+    return ids.detach().to("cpu", torch.int64)
+
+
+def _stable_number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

@@ -1,0 +1,57 @@
+"""Induction: a random segment begins to repeat, and what followed the last token before follows it again.
+
+The corrupt prompt swaps two tokens of the first pass, the one asked about and another, so that the same query now
+points at the other's successor. Both prompts hold the same tokens, and nothing but the order of the first pass tells
+the answer: the difference between them travels through what stood *before* the answer, which is what a previous-token
+head passes on to the keys of an induction head.
+"""
+
+import numpy as np
+import torch
+
+from interp_emerge.abilities import shelf
+from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.core.source import Source
+
+SEGMENT = 16
+REPEATED = 4
+
+
+def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
+    ordinary = np.array(model.ordinary_ids)
+    if len(ordinary) < SEGMENT:
+        raise InputError(f"induction needs {SEGMENT} different ordinary tokens, {model.spec} has {len(ordinary)}")
+    segments = np.stack([rng.choice(ordinary, size=SEGMENT, replace=False) for _ in range(n)])
+    asked = np.full(n, REPEATED - 1)
+    other = rng.integers(REPEATED, SEGMENT - 1, size=n)
+    rows = np.arange(n)
+    swapped = segments.copy()
+    swapped[rows, asked], swapped[rows, other] = segments[rows, other], segments[rows, asked]
+    first = np.full((n, len(model.bos)), model.bos or 0)
+    repeat = segments[:, :REPEATED]
+    offset = len(model.bos)
+    return PromptPairs(
+        clean=torch.from_numpy(np.concatenate([first, segments, repeat], axis=1)),
+        corrupt=torch.from_numpy(np.concatenate([first, swapped, repeat], axis=1)),
+        answer=torch.from_numpy(segments[rows, asked + 1]),
+        foil=torch.from_numpy(segments[rows, other + 1]),
+        templates=("repeated segment",) * n,
+        positions={
+            "first occurrence": torch.from_numpy(asked + offset),
+            "after first occurrence": torch.from_numpy(asked + 1 + offset),
+            "last": torch.full((n,), offset + SEGMENT + REPEATED - 1),
+        },
+    )
+
+
+shelf.add(
+    Ability(
+        name="induction",
+        summary="continue a repeated segment of random tokens",
+        source=Source("Olsson et al.", 2022, "https://arxiv.org/abs/2209.11895"),
+        chance=1 / (SEGMENT - REPEATED),
+        draw=draw,
+    )
+)

@@ -1,0 +1,57 @@
+"""The Markov background of the miniature language: the word most likely to follow the last one.
+
+It needs no context beyond one word, and models of every size learn it smoothly. It is the control: an analysis that
+calls it emergent is wrong. A model that was not trained on the miniature language has no reason to know it.
+"""
+
+import numpy as np
+import torch
+
+from interp_emerge.abilities import _language as language
+from interp_emerge.abilities import shelf
+from interp_emerge.abilities.base import Ability, PromptPairs, single_tokens, stack_prompts
+from interp_emerge.core.model import HookedModel
+from interp_emerge.core.source import Source
+
+WORDS = 8
+
+
+def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
+    ids = single_tokens(model, language.CONTENT, at_least=len(language.CONTENT), wanted_for="markov")
+    successor = language.markov_chain().argmax(1)
+    walks = language.walk_markov(rng, n, WORDS)
+    replaced = walks.copy()
+    for row in range(n):
+        others = np.flatnonzero(successor != successor[walks[row, -1]])
+        replaced[row, -1] = rng.choice(others)
+    token = torch.tensor([ids[word] for word in language.CONTENT])
+    return PromptPairs(
+        clean=stack_prompts(model, _texts(walks)),
+        corrupt=stack_prompts(model, _texts(replaced)),
+        answer=token[torch.from_numpy(successor[walks[:, -1]])],
+        foil=token[torch.from_numpy(successor[replaced[:, -1]])],
+        templates=("background",) * n,
+        positions={"last": torch.full((n,), len(model.bos) + WORDS - 1)},
+    )
+
+
+def _texts(walks: np.ndarray) -> list[str]:
+    return ["".join(f" {language.CONTENT[word]}" for word in walk) for walk in walks]
+
+
+def _best_constant_guess() -> float:
+    counts = np.zeros(len(language.CONTENT))
+    np.add.at(counts, language.markov_chain().argmax(1), language.markov_stationary())
+    return float(counts.max())
+
+
+shelf.add(
+    Ability(
+        name="markov",
+        summary="name the likeliest next word of a first-order Markov chain (control: learned smoothly)",
+        source=Source("Edelman et al.", 2024, "https://arxiv.org/abs/2402.11004"),
+        chance=_best_constant_guess(),
+        draw=draw,
+        control=True,
+    )
+)

@@ -1,0 +1,124 @@
+"""Record the activations of a run under TransformerLens's names.
+
+Kept are the parts from which every writer's output can be made again: the residual stream before the first block, each
+layer's attention output per head before its last projection (`z`), each MLP's output, and the logits after the last
+token. Attention patterns are recorded on request.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interp_emerge.core.axes import Logits, Patterns, Tokens, WriterOutputs
+from interp_emerge.core.memory import items_that_fit
+from interp_emerge.core.model import Hook, HookedModel, hooked
+
+EMBED = "blocks.0.hook_resid_pre"
+LOGITS = "logits"
+
+
+def z_name(layer: int) -> str:
+    return f"blocks.{layer}.attn.hook_z"
+
+
+def mlp_name(layer: int) -> str:
+    return f"blocks.{layer}.hook_mlp_out"
+
+
+def pattern_name(layer: int) -> str:
+    return f"blocks.{layer}.attn.hook_pattern"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recording:
+    """Activations of one model on one set of prompts, by hook name, the first axis counting prompts."""
+
+    activations: Mapping[str, Tensor]
+
+    @property
+    def logits(self) -> Logits:
+        """Logits after the last token."""
+        return self.activations[LOGITS]
+
+    def patterns(self, n_layers: int) -> Patterns:
+        """Attention of every head, shape [pair, layer, head, query, key]."""
+        return torch.stack([self.activations[pattern_name(layer)] for layer in range(n_layers)], 1)
+
+    def __getitem__(self, rows: slice) -> "Recording":
+        """The activations of some of the prompts."""
+        return Recording(activations={name: tensor[rows] for name, tensor in self.activations.items()})
+
+
+def writer_outputs(model: HookedModel, recording: Recording) -> WriterOutputs:
+    """What every writer adds to the residual stream, writers in the graph's order."""
+    parts = [recording.activations[EMBED].unsqueeze(2)]
+    for layer, block in enumerate(model.anatomy.blocks):
+        parts.append(block.head_outputs(recording.activations[z_name(layer)].to(model.device)))
+        parts.append(recording.activations[mlp_name(layer)].unsqueeze(2))
+    return torch.cat([part.to(model.device) for part in parts], 2)
+
+
+@torch.no_grad()
+def record(model: HookedModel, tokens: Tokens, *, patterns: bool = False, budget: int | None = None) -> Recording:
+    """Run the model on each prompt and keep its activations.
+
+    Args:
+        model: what to run.
+        tokens: prompts of equal length.
+        patterns: whether to keep attention patterns too.
+        budget: bytes that a chunk of prompts may need; by default `core.memory.BUDGET`.
+
+    Raises:
+        ModelError: the architecture cannot be split into heads.
+    """
+    chunk = items_that_fit(bytes_per_prompt(model, tokens.shape[1]), len(tokens), budget=budget)
+    parts = [_record_chunk(model, rows, patterns) for rows in tokens.split(chunk)]
+    return Recording(activations={name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def bytes_per_prompt(model: HookedModel, length: int) -> int:
+    """Estimate of the memory that one prompt needs while it is recorded, patterns included."""
+    graph, width = model.graph, model.hf.config.hidden_size
+    floats = length * width * (8 + 12 * graph.n_layers) + graph.n_layers * graph.n_heads * length**2 + model.d_vocab
+    return 4 * floats
+
+
+def _record_chunk(model: HookedModel, tokens: Tensor, patterns: bool) -> dict[str, Tensor]:
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str, side: str, module: torch.nn.Module) -> Hook:
+        def save(value: Tensor) -> None:
+            kept[name] = value.detach().clone()
+
+        return module, side, save
+
+    blocks = model.anatomy.blocks
+    hooks = [keep(EMBED, "input", blocks[0].module)]
+    for layer, block in enumerate(blocks):
+        hooks += [keep(z_name(layer), "input", block.attention_out), keep(mlp_name(layer), "output", block.mlp)]
+    with hooked(hooks), eager_attention(model, needed=patterns):
+        output = model.hf(
+            input_ids=tokens.to(model.device), logits_to_keep=1, use_cache=False, output_attentions=patterns
+        )
+    kept[LOGITS] = output.logits[:, -1]
+    if patterns:
+        kept |= {pattern_name(layer): pattern for layer, pattern in enumerate(output.attentions)}
+    return kept
+
+
+@contextmanager
+def eager_attention(model: HookedModel, *, needed: bool = True) -> Iterator[None]:
+    """While open, the model computes attention patterns explicitly, which fused kernels do not return."""
+    config = model.hf.config
+    before = config._attn_implementation
+    if not needed or before == "eager":
+        yield
+        return
+    model.hf.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.hf.set_attn_implementation(before)

@@ -1,0 +1,1 @@
+"""Circuits as tested claims: selection, evaluation by ablating everything outside, roles of heads."""

@@ -1,0 +1,92 @@
+"""Accuracy with some heads ablated: the causal test of a circuit's heads, against random heads of the same layers."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interp_emerge.abilities._metrics import accuracy
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.caching.recording import record, z_name
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.graph import Graph, Node
+from interp_emerge.core.model import Hook, HookedModel, hooked
+from interp_emerge.patching.base import Recorder
+
+
+@torch.no_grad()
+def accuracy_without(
+    model: HookedModel, heads: Sequence[str], pairs: PromptPairs, *, record: Recorder = record
+) -> np.ndarray:
+    """Whether each clean prompt is answered right while the heads write what they wrote on the corrupt one.
+
+    Resample ablation: the head stays a plausible head, but knows nothing of what tells clean from corrupt.
+
+    Returns:
+        0 or 1 for each pair, shape [pair].
+
+    Raises:
+        UnknownNameError: a head that the model lacks.
+    """
+    nodes = _head_nodes(model.graph, heads)
+    corrupt = record(model, pairs.corrupt).activations
+    hooks: list[Hook] = []
+    for layer in sorted({node.layer for node in nodes}):
+        block = model.anatomy.blocks[layer]
+        d_head = block.q.features.shape[1]
+        spans = [slice(n.index * d_head, (n.index + 1) * d_head) for n in nodes if n.layer == layer]
+        hooks.append((block.attention_out, "input", _replacing(spans, corrupt[z_name(layer)])))
+    with hooked(hooks):
+        logits = model.logits(pairs.clean)
+    return accuracy(logits, pairs).cpu().double().numpy()
+
+
+def heads_to_ablate(circuit: Circuit) -> list[str]:
+    """The circuit's heads, in a layer where it takes more than half of them the strongest half.
+
+    Strength is the sum of the magnitudes of the edges that a head writes. With half of each layer left out, as many
+    other heads of the same layers remain to compare with.
+    """
+    written = np.abs(circuit.scores * circuit.kept).sum(1)
+    heads = _head_nodes(circuit.graph, circuit.heads)
+    chosen: list[Node] = []
+    for layer in sorted({node.layer for node in heads}):
+        here = [node for node in heads if node.layer == layer]
+        here.sort(key=lambda node: (-written[circuit.graph.writers.index(node)], node.index))
+        chosen += sorted(here[: max(1, circuit.graph.n_heads // 2)])
+    return [node.name for node in chosen]
+
+
+def matched_random_heads(graph: Graph, heads: Sequence[str], *, seed: int) -> list[str] | None:
+    """As many other heads from each layer as are named; None where a layer has too few others."""
+    nodes = _head_nodes(graph, heads)
+    rng = np.random.default_rng(seed)
+    chosen: list[str] = []
+    for layer, count in sorted(Counter(node.layer for node in nodes).items()):
+        taken = {node.index for node in nodes if node.layer == layer}
+        others = [index for index in range(graph.n_heads) if index not in taken]
+        if len(others) < count:
+            return None
+        chosen += [Node(layer, "head", int(index)).name for index in sorted(rng.choice(others, count, replace=False))]
+    return chosen
+
+
+def _replacing(features: list[slice], source: Tensor) -> Callable[[Tensor], Tensor]:
+    def replace(value: Tensor) -> Tensor:
+        value = value.clone()
+        for span in features:
+            value[..., span] = source[..., span].to(value)
+        return value
+
+    return replace
+
+
+def _head_nodes(graph: Graph, heads: Sequence[str]) -> list[Node]:
+    by_name = {node.name: node for node in graph.writers if node.kind == "head"}
+    for head in heads:
+        if head not in by_name:
+            raise UnknownNameError("head", head, by_name)
+    return [by_name[head] for head in heads]

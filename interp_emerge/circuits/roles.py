@@ -1,0 +1,117 @@
+"""What a head attends to and writes: scores of known roles, each against heads of untrained models.
+
+All scores are taken on a random segment of distinct tokens said twice (Olsson et al., 2022,
+https://arxiv.org/abs/2209.11895), so nothing but position and repetition can be attended to:
+
+* `previous_token`: attention to the token before, mean over positions. Fraction of attention.
+* `duplicate_token`: attention, in the second pass, to the same token in the first. Fraction of attention.
+* `induction`: attention, in the second pass, to the token after the same token in the first (prefix matching).
+  Fraction of attention.
+* `copying`: how far the head raises the logit of the token that induction predicts above the mean over the vocabulary,
+  in the second pass: first-order effect of the head's output on the logits, in nats.
+
+Cost: one forward pass on the probe prompts a model, and one norm product a head for copying.
+"""
+
+from math import ceil
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from interp_emerge.caching.recording import record, writer_outputs
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.intervals import mean_intervals
+from interp_emerge.core.model import Hook, HookedModel, hooked
+from interp_emerge.families._hooking import untrained
+
+ROLES = ("previous_token", "duplicate_token", "induction", "copying")
+SEGMENT = 16
+PROMPTS = 32
+BASELINE_HEADS = 100
+BASELINE_QUANTILE = 0.99
+
+
+def repeated_segments(model: HookedModel, n: int = PROMPTS, *, seed: int = 0) -> Tensor:
+    """Prompts of a random segment said twice after the beginning-of-text token, shape [prompt, pos].
+
+    Raises:
+        InputError: the vocabulary has too few ordinary tokens.
+    """
+    ordinary = np.array(model.ordinary_ids)
+    if len(ordinary) < SEGMENT:
+        raise InputError(f"head roles need {SEGMENT} different ordinary tokens, {model.spec} has {len(ordinary)}")
+    rng = np.random.default_rng(seed)
+    segments = np.stack([rng.choice(ordinary, size=SEGMENT, replace=False) for _ in range(n)])
+    first = np.full((n, len(model.bos)), model.bos or 0)
+    tokens = torch.from_numpy(np.concatenate([first, segments, segments], axis=1))
+    model.require_tokens(tokens)
+    return tokens
+
+
+@torch.no_grad()
+def role_scores(model: HookedModel, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Scores of every head for every role, each shape [prompt, head], heads layer by layer."""
+    tokens = repeated_segments(model, seed=seed)
+    recording = record(model, tokens, patterns=True)
+    patterns = recording.patterns(model.graph.n_layers).flatten(1, 2).float()
+    start = tokens.shape[1] - 2 * SEGMENT
+    second = torch.arange(start + SEGMENT, tokens.shape[1] - 1)
+    everywhere = torch.arange(start + 1, tokens.shape[1])
+    scores = {
+        "previous_token": patterns[:, :, everywhere, everywhere - 1].mean(2),
+        "duplicate_token": patterns[:, :, second, second - SEGMENT].mean(2),
+        "induction": patterns[:, :, second, second - SEGMENT + 1].mean(2),
+        "copying": _copying(model, tokens, second),
+    }
+    return {role: scores[role].cpu().double().numpy() for role in ROLES}
+
+
+def role_baselines(model: HookedModel, *, seed: int = 0) -> dict[str, float]:
+    """99th percentile of each role's score over the heads of untrained models of the same configuration."""
+    n_heads = model.graph.n_layers * model.graph.n_heads
+    drawn = [role_scores(untrained(model, seed + i), seed=seed) for i in range(ceil(BASELINE_HEADS / n_heads))]
+    return {
+        role: float(np.quantile(np.concatenate([scores[role].mean(0) for scores in drawn]), BASELINE_QUANTILE))
+        for role in ROLES
+    }
+
+
+def role_frame(model: HookedModel, scores: dict[str, np.ndarray], baselines: dict[str, float]) -> pd.DataFrame:
+    """One row a head and role: `node`, `layer`, `index`, `role`, `score`, interval, `baseline`, `clears_baseline`."""
+    heads = [node for node in model.graph.writers if node.kind == "head"]
+    parts = []
+    for role in ROLES:
+        mean, low, high = mean_intervals(scores[role])
+        parts.append(
+            pd.DataFrame(
+                {
+                    "node": [head.name for head in heads],
+                    "layer": [head.layer for head in heads],
+                    "index": [head.index for head in heads],
+                    "role": role,
+                    "score": mean,
+                    "ci_low": low,
+                    "ci_high": high,
+                    "baseline": baselines[role],
+                    "clears_baseline": low > baselines[role],
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _copying(model: HookedModel, tokens: Tensor, second: Tensor) -> Tensor:
+    """Rise of the induced token's logit over the vocabulary's mean by each head's direct path, shape [prompt, head]."""
+    before_norm: list[Tensor] = []
+    hooks: list[Hook] = [(model.anatomy.final_norm, "input", before_norm.append)]
+    with hooked(hooks):
+        outputs = writer_outputs(model, record(model, tokens))
+    residual = torch.cat(before_norm)[:, second]
+    is_head = [node.kind == "head" for node in model.graph.writers]
+    heads = outputs[:, second][:, :, torch.tensor(is_head)].movedim(2, 0)
+    moved = torch.vmap(lambda head: torch.func.jvp(model.anatomy.final_norm, (residual,), (head,))[1])(heads)
+    unembedding = model.hf.get_output_embeddings().weight
+    target = unembedding[tokens[:, second + 1].to(unembedding.device)] - unembedding.mean(0)
+    return torch.einsum("hpqd,pqd->phq", moved.float(), target.float()).mean(2)

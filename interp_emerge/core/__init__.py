@@ -1,0 +1,1 @@
+"""The vocabulary that every other folder speaks: models, graphs, tables, registries, errors."""

@@ -1,0 +1,21 @@
+"""Names of tensor shapes, each written once.
+
+`pair` counts prompt pairs, `pos` token positions, `head` attention heads of one layer, `writer` and `reader` the two
+sides of an edge, `circuit` circuits that are evaluated together.
+"""
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Tokens = Int[Tensor, "pair pos"]
+TokenIds = Int[Tensor, " pair"]
+Logits = Float[Tensor, "pair d_vocab"]
+PerPair = Float[Tensor, " pair"]
+Residual = Float[Tensor, "pair pos d_model"]
+WriterOutputs = Float[Tensor, "pair pos writer d_model"]
+HeadOutputs = Float[Tensor, "pair pos head d_head"]
+Patterns = Float[Tensor, "pair layer head query key"]
+EdgeMatrix = Float[Tensor, "writer reader"]
+EdgeMatrixPerPair = Float[Tensor, "pair writer reader"]
+KeptEdges = Bool[Tensor, "circuit writer reader"]
+PerCircuit = Float[Tensor, "circuit pair"]

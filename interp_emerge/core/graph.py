@@ -1,0 +1,193 @@
+"""The computational graph of a decoder: writers, readers and the edges between them.
+
+A *writer* adds to the residual stream: the embedding, each attention head, each MLP. A *reader* takes from it: the
+queries, keys and values of each head (keys and values of each key-value head under grouped queries), each MLP and the
+logits. The input of a reader is the sum of the writers before it, taken before its norm; an edge is one term of that
+sum. An attention output bias belongs to no writer: it is the same in every run and cancels in differences.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from interp_emerge.core.errors import InputError, UnknownNameError
+
+EMBED, LOGITS = "embed", "logits"
+Kind = Literal["embed", "head", "mlp", "q", "k", "v", "logits"]
+
+PARALLEL_MODEL_TYPES = {"gptj", "phi", "codegen", "cohere"}
+"""Architectures whose attention and MLP always read the same residual stream."""
+PARALLEL_FLAGS = ("use_parallel_residual", "parallel_attn")
+"""Fields by which other architectures say that they do."""
+
+
+@dataclass(frozen=True, order=True)
+class Node:
+    """One end of an edge; `index` counts heads within the layer and is 0 where there is only one."""
+
+    layer: int
+    kind: Kind
+    index: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name in results: `embed`, `a3.h1`, `m3`, `a3.h1.q`, `a3.kv0.k`, `logits`.
+
+        Whether a key is named by head or by key-value head depends on the graph: see `Graph.reader_names`.
+        """
+        match self.kind:
+            case "embed" | "logits":
+                return self.kind
+            case "mlp":
+                return f"m{self.layer}"
+            case "head":
+                return f"a{self.layer}.h{self.index}"
+            case _:
+                return f"a{self.layer}.h{self.index}.{self.kind}"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A writer's term in a reader's input, by their names."""
+
+    writer: str
+    reader: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """All writers, readers and edges of a decoder of the given shape."""
+
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    parallel: bool
+
+    @classmethod
+    def from_config(cls, config: Any) -> "Graph":
+        """The graph of a Hugging Face configuration.
+
+        Raises:
+            InputError: the configuration does not say how many layers and heads there are.
+        """
+        layers, heads = getattr(config, "num_hidden_layers", None), getattr(config, "num_attention_heads", None)
+        if not isinstance(layers, int) or not isinstance(heads, int):
+            raise InputError(f"{type(config).__name__} names no single number of layers and heads; pass a decoder's")
+        parallel = getattr(config, "model_type", "") in PARALLEL_MODEL_TYPES
+        parallel = parallel or any(getattr(config, flag, False) for flag in PARALLEL_FLAGS)
+        kv_heads = getattr(config, "num_key_value_heads", None) or heads
+        return cls(n_layers=layers, n_heads=heads, n_kv_heads=kv_heads, parallel=parallel)
+
+    @cached_property
+    def writers(self) -> tuple[Node, ...]:
+        """Writers in the order in which they run; a layer's heads stand before its MLP."""
+        nodes = [Node(-1, "embed")]
+        for layer in range(self.n_layers):
+            nodes += [Node(layer, "head", head) for head in range(self.n_heads)]
+            nodes.append(Node(layer, "mlp"))
+        return tuple(nodes)
+
+    @cached_property
+    def readers(self) -> tuple[Node, ...]:
+        """Readers in the order in which they run: a layer's queries, keys, values, then its MLP; last the logits."""
+        nodes: list[Node] = []
+        for layer in range(self.n_layers):
+            nodes += [Node(layer, "q", head) for head in range(self.n_heads)]
+            nodes += [Node(layer, "k", head) for head in range(self.n_kv_heads)]
+            nodes += [Node(layer, "v", head) for head in range(self.n_kv_heads)]
+            nodes.append(Node(layer, "mlp"))
+        return (*nodes, Node(self.n_layers, "logits"))
+
+    @cached_property
+    def writer_names(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self.writers)
+
+    @cached_property
+    def reader_names(self) -> tuple[str, ...]:
+        return tuple(self.reader_name(node) for node in self.readers)
+
+    def reader_name(self, node: Node) -> str:
+        """A reader's name, which says `kv` where several query heads share the key or value."""
+        if node.kind in ("k", "v") and self.n_kv_heads != self.n_heads:
+            return f"a{node.layer}.kv{node.index}.{node.kind}"
+        return node.name
+
+    def n_writers_before(self, reader: Node) -> int:
+        """How many of `writers`, from the first on, a reader takes in."""
+        per_layer = self.n_heads + 1
+        if reader.kind == "logits":
+            return 1 + self.n_layers * per_layer
+        before = 1 + reader.layer * per_layer
+        return before + self.n_heads if reader.kind == "mlp" and not self.parallel else before
+
+    @cached_property
+    def exists(self) -> np.ndarray:
+        """Which writer-reader pairs are edges, bool, shape [writer, reader]."""
+        before = np.array([self.n_writers_before(reader) for reader in self.readers])
+        return np.arange(len(self.writers))[:, None] < before[None, :]
+
+    @cached_property
+    def n_edges(self) -> int:
+        """Number of edges, positions collapsed."""
+        return int(self.exists.sum())
+
+    @cached_property
+    def owner(self) -> np.ndarray:
+        """Which writers each reader feeds, bool, shape [reader, writer].
+
+        The queries of a head feed that head; a shared key or value feeds every head of its group; the logits feed none.
+        """
+        group = self.n_heads // self.n_kv_heads
+        feeds = np.zeros((len(self.readers), len(self.writers)), dtype=bool)
+        position = {node: index for index, node in enumerate(self.writers)}
+        for row, reader in enumerate(self.readers):
+            if reader.kind == "mlp":
+                feeds[row, position[Node(reader.layer, "mlp")]] = True
+            elif reader.kind == "q":
+                feeds[row, position[Node(reader.layer, "head", reader.index)]] = True
+            elif reader.kind in ("k", "v"):
+                for head in range(reader.index * group, (reader.index + 1) * group):
+                    feeds[row, position[Node(reader.layer, "head", head)]] = True
+        return feeds
+
+    def edge_matrix(self, edges: Iterable[tuple[str, str] | Edge]) -> np.ndarray:
+        """Named edges as a bool matrix, shape [writer, reader].
+
+        Raises:
+            UnknownNameError: a node that the graph lacks.
+            InputError: both nodes exist but the reader runs before the writer.
+        """
+        writers = {name: index for index, name in enumerate(self.writer_names)}
+        readers = {name: index for index, name in enumerate(self.reader_names)}
+        kept = np.zeros((len(writers), len(readers)), dtype=bool)
+        for edge in edges:
+            writer, reader = (edge.writer, edge.reader) if isinstance(edge, Edge) else edge
+            if writer not in writers:
+                raise UnknownNameError("writer", writer, writers)
+            if reader not in readers:
+                raise UnknownNameError("reader", reader, readers)
+            if not self.exists[writers[writer], readers[reader]]:
+                raise InputError(f"no edge {writer} → {reader}: the reader takes in only writers that ran before it")
+            kept[writers[writer], readers[reader]] = True
+        return kept
+
+    def prune(self, kept: np.ndarray) -> np.ndarray:
+        """The edges among `kept` that lie on a path from the embedding to the logits, shape [writer, reader].
+
+        Dropping the others changes nothing in a circuit run: a writer that nothing live reaches writes its ablated
+        value, and a writer that reaches no logits is not heard.
+        """
+        kept = kept & self.exists
+        feeds = self.owner.astype(np.int64)
+        while True:
+            reached = kept.any(0) @ feeds > 0
+            reached[0] = True
+            heard = feeds @ kept.any(1) > 0
+            heard[-1] = True
+            pruned = kept & reached[:, None] & heard[None, :]
+            if (pruned == kept).all():
+                return pruned
+            kept = pruned

@@ -1,0 +1,54 @@
+"""Bootstrap intervals over prompts.
+
+Prompts are resampled with replacement and the statistic is taken again: the percentile interval of Efron (1979,
+https://doi.org/10.1214/aos/1176344552). The seed is fixed, so the same values give the same interval.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def resample_rows(n: int, *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Indices of bootstrap samples of `n` prompts, shape [resample, prompt]."""
+    return np.random.default_rng(seed).integers(n, size=(resamples, n))
+
+
+def mean_interval(values: np.ndarray, *, seed: int = 0) -> Interval:
+    """Mean of per-prompt values, shape [prompt], with its interval."""
+    means = values[resample_rows(len(values), seed=seed)].mean(1)
+    return percentile_interval(float(values.mean()), means)
+
+
+def mean_intervals(values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means of columns of per-prompt values, shape [prompt, column], with lower and upper ends, shape [column] each."""
+    weights = np.zeros((RESAMPLES, len(values)))
+    rows = resample_rows(len(values), seed=seed)
+    np.add.at(weights, (np.arange(RESAMPLES)[:, None], rows), 1 / len(values))
+    low, high = np.quantile(weights @ values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return values.mean(0), low, high
+
+
+def ratio_interval(above: np.ndarray, below: np.ndarray, *, seed: int = 0) -> Interval:
+    """Ratio of the means of two per-prompt quantities, resampled together."""
+    rows = resample_rows(len(above), seed=seed)
+    ratios = above[rows].mean(1) / below[rows].mean(1)
+    return percentile_interval(float(above.mean() / below.mean()), ratios)
+
+
+def percentile_interval(value: float, resampled: np.ndarray) -> Interval:
+    """A value with the central 95% of its resamples."""
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))

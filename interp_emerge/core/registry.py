@@ -1,0 +1,52 @@
+"""Shelves: folders in which every public file is one item that registers itself.
+
+A shelf knows the names of its items from the file names alone, so listing them imports nothing.
+"""
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Generic, TypeVar
+
+from interp_emerge.core.errors import UnknownNameError
+
+Item = TypeVar("Item")
+Registered = TypeVar("Registered")
+
+
+class Shelf(Generic[Item]):
+    """The items of one folder, by name; a module is imported when its item is asked for."""
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._items: dict[str, Item] = {}
+
+    def names(self) -> list[str]:
+        """Names of all items, in alphabetical order, without importing one."""
+        path = import_module(self._package).__path__
+        files = (module.name for module in pkgutil.iter_modules(path))
+        return sorted(name for name in files if not name.startswith("_") and name != "base")
+
+    def add(self, item: Registered) -> Registered:
+        """Register an item under its `name`, or under its `__name__` when it is a function; returns it unchanged."""
+        name = str(getattr(item, "name", None) or getattr(item, "__name__", ""))
+        if name not in self.names():
+            raise AssertionError(f"the {self.kind} {name!r} has to stand in a file of its own name")
+        self._items[name] = item  # pyright: ignore[reportArgumentType]
+        return item
+
+    def __getitem__(self, name: str) -> Item:
+        """The item of that name.
+
+        Raises:
+            UnknownNameError: no file of the shelf carries the name.
+        """
+        if name not in self._items:
+            if name not in self.names():
+                raise UnknownNameError(self.kind, name, self.names())
+            import_module(f"{self._package}.{name}")
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self[name] for name in self.names())

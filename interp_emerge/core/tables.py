@@ -1,0 +1,207 @@
+"""The tables that a study writes: their columns with units, and one way to read and write them.
+
+Every table is tidy: one row, one measurement. `size`, `step` and `seed` say which model of the family it was taken on.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.files import write_atomically
+
+MODEL_COLUMNS = {
+    "size": "name of the model's size in its family",
+    "step": "training step of the checkpoint",
+    "seed": "seed of the training run",
+}
+INTERVAL_COLUMNS = {
+    "ci_low": "lower end of the 95% interval, bootstrap over prompts",
+    "ci_high": "upper end of the 95% interval, bootstrap over prompts",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSchema:
+    """A table's name, what a row is, and the meaning and unit of each column."""
+
+    name: str
+    row: str
+    columns: dict[str, str]
+
+    def check(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with exactly the schema's columns, in their order.
+
+        Raises:
+            InputError: a column is missing.
+        """
+        missing = [column for column in self.columns if column not in frame.columns]
+        if missing:
+            raise InputError(f"table {self.name!r} lacks column {missing[0]!r} ({self.columns[missing[0]]})")
+        return frame[list(self.columns)]
+
+
+SCHEMAS: dict[str, TableSchema] = {
+    schema.name: schema
+    for schema in (
+        TableSchema(
+            name="ability",
+            row="one metric of one ability on one model",
+            columns={
+                **MODEL_COLUMNS,
+                "n_parameters": "non-embedding parameters",
+                "loss": "mean next-token loss on the family's held-out text, nats per token",
+                "ability": "name of the ability",
+                "control": "whether the ability is a control that every size learns smoothly",
+                "metric": "accuracy (fraction), log_prob (nats), logit_diff (nats, answer less foil)",
+                "value": "mean over prompt pairs",
+                **INTERVAL_COLUMNS,
+                "chance": "accuracy of the best guess that ignores what the ability is about",
+                "ceiling": "accuracy of a perfect model",
+                "n_pairs": "number of prompt pairs",
+            },
+        ),
+        TableSchema(
+            name="node_scores",
+            row="the effect of one node in one model",
+            columns={
+                **MODEL_COLUMNS,
+                "ability": "name of the ability",
+                "method": "patching method",
+                "metric": "metric that the effect is measured in",
+                "node": "name of the writer",
+                "layer": "layer of the node; -1 for the embedding",
+                "kind": "embed, head or mlp",
+                "index": "head within the layer; 0 otherwise",
+                "score": "rise of the metric when the node's clean value is put into the corrupt run",
+                **INTERVAL_COLUMNS,
+                "share": "score as a fraction of the clean-corrupt gap; empty where the gap is within noise",
+            },
+        ),
+        TableSchema(
+            name="edge_scores",
+            row="the effect of one edge in one model",
+            columns={
+                **MODEL_COLUMNS,
+                "ability": "name of the ability",
+                "method": "edge scoring method",
+                "metric": "metric that the effect is measured in",
+                "writer": "name of the edge's writer",
+                "reader": "name of the edge's reader",
+                "score": "rise of the metric, estimated, when the edge takes its clean value; mean over prompt pairs",
+                "standard_error": "standard error of the mean over prompt pairs",
+            },
+        ),
+        TableSchema(
+            name="circuits",
+            row="the circuit found in one model",
+            columns={
+                **MODEL_COLUMNS,
+                "ability": "name of the ability",
+                "method": "edge scoring method",
+                "metric": "metric of the faithfulness",
+                "n_edges": "edges in the circuit",
+                "n_graph_edges": "edges in the whole graph",
+                "edge_share": "n_edges as a fraction of n_graph_edges",
+                "clean": "mean metric of the whole model on clean prompts",
+                "corrupt": "mean metric of the whole model on corrupt prompts",
+                "faithfulness": "fraction of the clean-corrupt gap that the circuit alone keeps; empty if undefined",
+                **INTERVAL_COLUMNS,
+                "random_median": "median faithfulness of random circuits of equal size",
+                "random_p95": "95th percentile of the faithfulness of random circuits of equal size",
+                "n_random": "number of random circuits",
+                "verdict": "faithful, beats no chance circuit, or undefined with the reason",
+                "file": "circuit file, relative to the study's directory",
+            },
+        ),
+        TableSchema(
+            name="circuit_edges",
+            row="one edge of the circuit found in one model",
+            columns={
+                **MODEL_COLUMNS,
+                "ability": "name of the ability",
+                "writer": "name of the edge's writer",
+                "reader": "name of the edge's reader",
+                "score": "effect of the edge on the metric, positive toward the clean run",
+            },
+        ),
+        TableSchema(
+            name="roles",
+            row="one role score of one head",
+            columns={
+                **MODEL_COLUMNS,
+                "node": "name of the head",
+                "layer": "layer of the head",
+                "index": "head within the layer",
+                "role": "previous_token, duplicate_token, induction (all: fraction of attention), or copying",
+                "score": "mean attention on the positions of the role; copying: see the role's definition",
+                **INTERVAL_COLUMNS,
+                "baseline": "99th percentile of the score over the heads of random-init models of the same size",
+                "clears_baseline": "whether the interval lies above the baseline",
+                "in_circuit": "whether the head writes an edge of the circuit found in the same size's last step",
+            },
+        ),
+        TableSchema(
+            name="formation",
+            row="one quantity at one checkpoint",
+            columns={
+                **MODEL_COLUMNS,
+                "ability": "name of the ability",
+                "quantity": "accuracy, log_prob, faithfulness (of the last step's circuit), or a role's name",
+                "component": "head for a role, circuit for faithfulness, model otherwise",
+                "value": "mean over prompt pairs, in the unit of the quantity; empty if undefined",
+                **INTERVAL_COLUMNS,
+            },
+        ),
+        TableSchema(
+            name="onsets",
+            row="where one quantity first appears along one axis",
+            columns={
+                "ability": "name of the ability",
+                "quantity": "accuracy, faithfulness or a role's name",
+                "component": "what carries it: model, circuit, or a head",
+                "axis": "size or step",
+                "at": "the size, if the axis is step; empty otherwise",
+                "threshold": "value above which the quantity counts as present",
+                "last_without": "last point of the axis without it; empty if there from the start",
+                "first_with": "first point of the axis with it; empty if never reached",
+                "ci_low": "lower end of the 95% interval of first_with, bootstrap over prompts",
+                "ci_high": "upper end of the 95% interval of first_with, bootstrap over prompts",
+                "verdict": "emergent, from the start, not reached, lost again, or undecided",
+            },
+        ),
+        TableSchema(
+            name="ablation",
+            row="accuracy with some heads ablated",
+            columns={
+                **MODEL_COLUMNS,
+                "ability": "name of the ability",
+                "condition": "none, circuit heads, or random heads of the same layers",
+                "draw": "which random choice; 0 otherwise",
+                "heads": "names of the ablated heads, space between",
+                "accuracy": "fraction of pairs answered right",
+                **INTERVAL_COLUMNS,
+            },
+        ),
+    )
+}
+
+
+def write_table(frame: pd.DataFrame, name: str, directory: Path) -> None:
+    """Write a study's table as Parquet and CSV, checked against its schema."""
+    checked = SCHEMAS[name].check(frame)
+    write_atomically(directory / f"{name}.parquet", checked.to_parquet(index=False))
+    write_atomically(directory / f"{name}.csv", checked.to_csv(index=False).encode())
+
+
+def read_table(name: str, directory: Path) -> pd.DataFrame:
+    """A study's table.
+
+    Raises:
+        InputError: the directory holds no such table.
+    """
+    path = directory / f"{name}.parquet"
+    if not path.is_file():
+        raise InputError(f"{directory} holds no table {name!r}; run the study first")
+    return SCHEMAS[name].check(pd.read_parquet(path))

@@ -1,0 +1,1 @@
+"""How an ability and its circuit come to be: curves over scale and training, onsets, formation."""

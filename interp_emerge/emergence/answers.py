@@ -1,0 +1,163 @@
+"""Say in sentences what a study's tables show: every number with its interval, every claim beside its null."""
+
+import pandas as pd
+
+from interp_emerge.core.graph import Graph
+
+STRONG = 0.5
+"""Of a head's attention: what a role has to take for a sentence to call the head by it."""
+
+
+def question(ability: str, family: str) -> str:
+    """The study's question."""
+    return f"When does {_words(ability)} emerge in the {family} family, and which circuit carries it?"
+
+
+def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Graph]) -> list[str]:
+    """Sentences on where the ability appears, what its circuit is, what it rests on, and how it formed.
+
+    Args:
+        tables: the study's tables by name.
+        ability: the ability in question.
+        graphs: the graph of each size that has a circuit.
+    """
+    found = tables["circuits"]
+    found = found[(found["ability"] == ability) & found["faithfulness"].notna()]
+    sentences = [_scale(tables, ability), *_controls(tables)]
+    if found.empty:
+        return [*sentences, f"No size does {_words(ability)}, so there is no circuit to look for."]
+    largest = found.iloc[-1]
+    here = (found["size"] == largest["size"]).idxmax()
+    sentences.append(_faithful(found.loc[here]))
+    sentences += _composition(tables, largest["size"], graphs[largest["size"]])
+    sentences += _ablation(tables["ablation"], largest["size"])
+    return sentences + _formation(tables["onsets"], ability, largest["size"])
+
+
+def induction_edges(roles: pd.DataFrame, edges: pd.DataFrame, graph: Graph) -> list[tuple[str, str]]:
+    """Edges from a previous-token head into the keys of an induction head, both clearing their baselines."""
+    holds = roles[roles["clears_baseline"] & (roles["score"] >= STRONG)]
+    before = set(holds[holds["role"] == "previous_token"]["node"])
+    after = set(holds[holds["role"] == "induction"]["node"])
+    feeds = {
+        name: {graph.writer_names[writer] for writer in graph.owner[row].nonzero()[0]}
+        for row, name in enumerate(graph.reader_names)
+        if name.endswith(".k")
+    }
+    return [
+        (edge.writer, edge.reader)
+        for edge in edges.itertuples()
+        if edge.writer in before and feeds.get(str(edge.reader), set()) & after
+    ]
+
+
+def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
+    onset = _onset(tables["onsets"], ability, "accuracy", "size")
+    accuracy = _accuracy(tables["ability"], ability)
+    first, last = accuracy.iloc[0], accuracy.iloc[-1]
+    ends = f"{_number(first)} at {first['size']}, {_number(last)} at {last['size']}"
+    name = _words(ability).capitalize()
+    match onset["verdict"]:
+        case "emergent" | "gradual":
+            verb = "emerges" if onset["verdict"] == "emergent" else "grows gradually, without a point near chance, and appears"
+            return (
+                f"{name} {verb} between {onset['last_without']} and {onset['first_with']} parameters (95% interval of "
+                f"the first size with it: {_range(onset)}). Accuracy is {ends}; a guess scores {first['chance']:.2f}."
+            )
+        case "from the start":
+            return f"{name} is there from the smallest size on: accuracy is {ends}, a guess scores {first['chance']:.2f}."
+        case "not reached":
+            return f"{name} is not reached at any size: accuracy is {ends}, a guess scores {first['chance']:.2f}."
+        case verdict:
+            return f"{name} is {verdict}: accuracy is {ends}, a guess scores {first['chance']:.2f}."
+
+
+def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
+    sentences = []
+    measured = tables["ability"]
+    for control in measured[measured["control"]]["ability"].unique():
+        verdict = _onset(tables["onsets"], control, "accuracy", "size")["verdict"]
+        accuracy = _accuracy(measured, control)
+        called = "is called emergent, which it must not be" if verdict == "emergent" else f"is not ({verdict})"
+        sentences.append(
+            f"The control task {_words(control)} {called}: accuracy is {_number(accuracy.iloc[0])} at the smallest size "
+            f"and {_number(accuracy.iloc[-1])} at the largest."
+        )
+    return sentences
+
+
+def _faithful(row: pd.Series) -> str:
+    return (
+        f"At {row['size']}, {row['n_edges']} of {row['n_graph_edges']} edges ({row['edge_share']:.1%}) keep "
+        f"{row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the clean-corrupt gap on prompts that "
+        f"they were not chosen on; 95% of {row['n_random']} random circuits of equal size keep less than "
+        f"{row['random_p95']:.2f}."
+    )
+
+
+def _composition(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> list[str]:
+    roles, edges = (tables[name][tables[name]["size"] == size] for name in ("roles", "circuit_edges"))
+    found = induction_edges(roles, edges, graph)
+    if not found:
+        return []
+    writers, readers = (", ".join(dict.fromkeys(names)) for names in zip(*found, strict=True))
+    return [f"In it, previous-token heads ({writers}) feed the keys of induction heads ({readers})."]
+
+
+def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
+    here = ablation[ablation["size"] == size].set_index("condition")
+    if "circuit heads" not in here.index:
+        return []
+    without = here.loc["circuit heads"]
+    whole = here.loc["none", "accuracy"]
+    count = len(str(without["heads"]).split())
+    sentence = (
+        f"Ablating {count} of its heads takes accuracy from {whole:.2f} to {without['accuracy']:.2f} "
+        f"[{without['ci_low']:.2f}, {without['ci_high']:.2f}]"
+    )
+    if "random heads of the same layers" not in here.index:
+        return [f"{sentence}; the layers have too few other heads to compare with."]
+    others = here.loc[["random heads of the same layers"], "accuracy"]
+    return [
+        f"{sentence}; ablating as many others of the same layers leaves {others.median():.2f} "
+        f"(median of {len(others)} draws, lowest {others.min():.2f})."
+    ]
+
+
+def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
+    here = onsets[(onsets["ability"] == ability) & (onsets["axis"] == "step") & (onsets["at"] == size)]
+    reached = here[here["first_with"] != ""]
+    parts = []
+    for row in reached.itertuples():
+        subject = "the ability" if row.quantity == "accuracy" else f"{_words(str(row.quantity))} in {row.component}"
+        parts.append((int(str(row.first_with)), f"{subject} by step {row.first_with} [{row.ci_low or '–'}, {row.ci_high or 'never'}]"))
+    if not parts:
+        return []
+    ordered = [text for _, text in sorted(parts, key=lambda part: part[0])]
+    return [f"Over training at {size}, each passes half of its way in this order: {'; '.join(ordered)}."]
+
+
+def _accuracy(table: pd.DataFrame, ability: str) -> pd.DataFrame:
+    """Accuracy at the last step of each size's first seed, sizes ascending."""
+    rows = table[(table["ability"] == ability) & (table["metric"] == "accuracy")]
+    rows = rows[rows["seed"] == rows.groupby("size")["seed"].transform("min")]
+    rows = rows[rows["step"] == rows.groupby("size")["step"].transform("max")]
+    return rows.sort_values("n_parameters", kind="stable")
+
+
+def _onset(onsets: pd.DataFrame, ability: str, quantity: str, axis: str) -> pd.Series:
+    rows = onsets[(onsets["ability"] == ability) & (onsets["quantity"] == quantity) & (onsets["axis"] == axis)]
+    return rows.iloc[0]
+
+
+def _number(row: pd.Series) -> str:
+    return f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+
+
+def _range(onset: pd.Series) -> str:
+    low, high = onset["ci_low"] or "never", onset["ci_high"] or "never"
+    return low if low == high else f"{low} to {high}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

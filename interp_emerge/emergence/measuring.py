@@ -1,0 +1,66 @@
+"""What a model can do: every ability and the held-out loss, with the values of each prompt pair kept."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn.functional import cross_entropy
+
+from interp_emerge.abilities._metrics import METRICS
+from interp_emerge.abilities.base import Ability
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.intervals import mean_interval
+from interp_emerge.core.model import HookedModel
+
+MEASURED = ("accuracy", "log_prob", "logit_diff")
+"""One thresholded metric and two continuous ones, all from the same logits."""
+PASSAGE_TOKENS = 48
+
+
+@torch.no_grad()
+def measure(model: HookedModel, abilities: Sequence[Ability], *, n: int = 128, seed: int = 0) -> pd.DataFrame:
+    """Metrics of each ability on each of `n` clean prompts.
+
+    Returns:
+        Columns `ability`, `metric`, `pair`, `value`.
+    """
+    parts = []
+    for ability in abilities:
+        pairs = ability.sample(model, n, seed)
+        logits = model.logits(pairs.clean).float()
+        for metric in MEASURED:
+            values = METRICS[metric](logits, pairs).cpu().double().numpy()
+            parts.append(
+                pd.DataFrame({"ability": ability.name, "metric": metric, "pair": np.arange(len(pairs)), "value": values})
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+@torch.no_grad()
+def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
+    """Mean next-token loss on passages cut to a common context, nats per token; NaN without a tokenizer that fits."""
+    total, count = 0.0, 0
+    for passage in passages:
+        try:
+            ids = model.bos + model.encode(passage)
+        except InputError:
+            return float("nan")
+        tokens = torch.tensor([ids[: PASSAGE_TOKENS + 1]], device=model.device)
+        logits = model.hf(input_ids=tokens, use_cache=False).logits[0, :-1].float()
+        total += float(cross_entropy(logits, tokens[0, 1:], reduction="sum"))
+        count += tokens.shape[1] - 1
+    return total / count if count else float("nan")
+
+
+def summarise(measured: pd.DataFrame) -> pd.DataFrame:
+    """Mean over pairs with its bootstrap interval for every ability and metric.
+
+    Returns:
+        Columns `ability`, `metric`, `value`, `ci_low`, `ci_high`, `n_pairs`.
+    """
+    rows = []
+    for (ability, metric), values in measured.groupby(["ability", "metric"], sort=False)["value"]:
+        interval = mean_interval(values.to_numpy())
+        rows.append((ability, metric, interval.value, interval.low, interval.high, len(values)))
+    return pd.DataFrame(rows, columns=["ability", "metric", "value", "ci_low", "ci_high", "n_pairs"])

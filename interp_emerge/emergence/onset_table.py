@@ -1,0 +1,55 @@
+"""Onsets of abilities over sizes and steps, and of roles over steps, as rows of one table."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.abilities.base import Ability
+from interp_emerge.emergence.onset import Onset, Scale, find_onset
+
+Measured = Mapping[tuple[str, int, int, str], np.ndarray]
+"""Accuracy of each prompt, by size, step, seed and ability."""
+
+
+def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -> list[dict[str, object]]:
+    """Where an ability appears over sizes, at each one's last step, and over the steps of each size."""
+    scale = Scale(ability.chance, ability.ceiling)
+    runs: dict[str, dict[int, dict[int, np.ndarray]]] = {}
+    for (size, step, seed, name), values in measured.items():
+        if name == ability.name:
+            runs.setdefault(size, {}).setdefault(step, {})[seed] = values
+    over_sizes = {size: list(runs[size][max(runs[size])].values()) for size in sizes}
+    common = {"ability": ability.name, "quantity": "accuracy", "component": "model"}
+    rows = [{**common, "axis": "size", "at": "", **_columns(find_onset(over_sizes, scale), scale)}]
+    for size in sizes:
+        over_steps = {step: list(runs[size][step].values()) for step in sorted(runs[size])}
+        if len(over_steps) > 1:
+            rows.append({**common, "axis": "step", "at": size, **_columns(find_onset(over_steps, scale), scale)})
+    return rows
+
+
+def role_onsets(
+    formation: Mapping[int, pd.DataFrame], roles: pd.DataFrame, ability: str, size: str
+) -> list[dict[str, object]]:
+    """Where each followed head comes half-way from the untrained baseline to its final role score."""
+    rows = []
+    last = formation[max(formation)]
+    for role, head in last[last["quantity"] != "faithfulness"][["quantity", "component"]].drop_duplicates().to_numpy():
+        values = {step: [_prompts(formation[step], role, head)] for step in sorted(formation)}
+        baseline = float(roles[(roles["role"] == role) & (roles["node"] == head)]["baseline"].iloc[0])
+        scale = Scale(baseline, float(_prompts(last, role, head).mean()))
+        onset = find_onset(values, scale)
+        about = {"ability": ability, "quantity": role, "component": head, "axis": "step", "at": size}
+        rows.append({**about, **_columns(onset, scale)})
+    return rows
+
+
+def _prompts(cell: pd.DataFrame, role: str, head: str) -> np.ndarray:
+    return cell[(cell["quantity"] == role) & (cell["component"] == head)]["value"].to_numpy()
+
+
+def _columns(onset: Onset, scale: Scale) -> dict[str, object]:
+    ends = ("last_without", "first_with", "ci_low", "ci_high")
+    named = {end: "" if getattr(onset, end) is None else str(getattr(onset, end)) for end in ends}
+    return {"threshold": scale.threshold, **named, "verdict": onset.verdict}

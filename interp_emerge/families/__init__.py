@@ -1,0 +1,30 @@
+"""Models across size, training step and seed; the only way in for weights, and the only place that knows architectures."""
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.registry import Shelf
+
+if TYPE_CHECKING:
+    from interp_emerge.families.base import Family
+
+shelf: "Shelf[Family]" = Shelf("family", __name__)
+
+
+def load_family(name: str | PathLike[str]) -> "Family":
+    """The family of that name, or the one made of the checkpoints below that directory.
+
+    Raises:
+        UnknownNameError: neither a known name nor a directory.
+        ModelError: a directory without a model.
+    """
+    text = str(name)
+    if text in shelf.names():
+        return shelf[text]
+    if not Path(text).is_dir():
+        raise UnknownNameError("family or directory", text, shelf.names())
+    from interp_emerge.families._directory import DirectoryFamily
+
+    return DirectoryFamily(Path(text))

@@ -1,0 +1,112 @@
+"""What a family is: models that differ in size, training step and seed, and nothing else."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.source import Source
+
+PASSAGE = """
+A river that leaves the hills carries sand with it. Where the ground turns flat the water slows down, and the sand sinks
+to the bed. Year after year the bed rises, until one spring the river finds a shorter way to the sea. People who build
+near its mouth learn to move their houses. They keep boats under the roof and grain on the upper floor. When the old
+channel falls dry they plant trees in it, because the roots hold the soil and the leaves give shade in August. A map of
+such a place is out of date on the day it is drawn. Still, every village owns one, and every child learns to read it
+before learning to write. Ask them which way is north and they point to the mountains, not to the compass.
+""".strip().replace("\n", " ")
+"""Text on which the loss is measured where a family brings none of its own."""
+
+
+class Family(ABC):
+    """Models across size, training step and seed.
+
+    `sizes` ascend in parameters. A step is the number of optimiser steps taken; `"last"` names the final one.
+    """
+
+    name: str
+    summary: str
+    source: Source
+
+    @property
+    @abstractmethod
+    def sizes(self) -> list[str]:
+        """Names of the sizes, in ascending order of non-embedding parameters."""
+
+    @abstractmethod
+    def steps(self, size: str, seed: int = 0) -> list[int]:
+        """Training steps with a checkpoint, ascending."""
+
+    @abstractmethod
+    def seeds(self, size: str) -> list[int]:
+        """Seeds of the training runs of a size, ascending."""
+
+    @abstractmethod
+    def _spec(self, size: str, step: int, seed: int) -> ModelSpec:
+        """The full specification of a checkpoint that exists."""
+
+    @abstractmethod
+    def _load(self, spec: ModelSpec, device: str) -> HookedModel:
+        """The model of a specification."""
+
+    def held_out_text(self) -> list[str]:
+        """Passages on which the loss of this family is measured."""
+        return [PASSAGE]
+
+    def spec(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> ModelSpec:
+        """Which weights these names mean, without loading them.
+
+        Raises:
+            UnknownNameError: no such size, seed or step, with the nearest that there is.
+        """
+        if size not in self.sizes:
+            raise UnknownNameError(f"size of {self.name}", size, self.sizes)
+        if seed not in self.seeds(size):
+            raise UnknownNameError(f"seed of {self.name}/{size}", seed, self.seeds(size))
+        steps = self.steps(size, seed)
+        if step == "last":
+            step = steps[-1]
+        if step not in steps:
+            raise UnknownNameError(f"step of {self.name}/{size}", step, steps)
+        return self._spec(size, int(step), seed)
+
+    def load(
+        self, size: str, step: int | Literal["last"] = "last", seed: int = 0, *, device: str = "", dtype: str = ""
+    ) -> HookedModel:
+        """The model with these names, in evaluation mode.
+
+        Args:
+            size: name of a size.
+            step: training step, or `"last"`.
+            seed: seed of the training run.
+            device: where to put it; empty means a GPU if there is one.
+            dtype: `float32`, `bfloat16` or `float16`; empty means float32.
+
+        Raises:
+            UnknownNameError: no such size, step or seed.
+            ModelError: the checkpoint is damaged or of an architecture that transformers does not know.
+        """
+        from dataclasses import replace
+
+        spec = self.spec(size, step, seed)
+        return self._load(replace(spec, dtype=dtype or spec.dtype), device)
+
+    def spaced_steps(self, size: str, seed: int = 0, *, at_most: int = 12) -> list[int]:
+        """Up to `at_most` checkpoints, spread evenly over the logarithm of the step, the first and last among them."""
+        steps = np.array(self.steps(size, seed))
+        if len(steps) <= at_most:
+            return steps.tolist()
+        wanted = np.geomspace(max(1, steps[1]), steps[-1], at_most - 1)
+        nearest = np.abs(np.log(steps[1:, None]) - np.log(wanted)).argmin(0) + 1
+        return [int(steps[0]), *(int(step) for step in np.unique(steps[nearest]))]
+
+    def __repr__(self) -> str:
+        return f"Family({self.name}: {', '.join(self.sizes)})"
+
+
+def package_directory() -> Path:
+    """Where bundled weights lie."""
+    return Path(__file__).parent

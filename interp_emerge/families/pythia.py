@@ -1,0 +1,18 @@
+"""Pythia: GPT-NeoX models of ten sizes trained on the same data in the same order, with 154 checkpoints each."""
+
+from interp_emerge.core.source import Source
+from interp_emerge.families import shelf
+from interp_emerge.families._hub import HubFamily
+
+SIZES = ["14m", "31m", "70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b"]
+STEPS = [0, *(2**power for power in range(10)), *range(1000, 143_001, 1000)]
+
+shelf.add(
+    HubFamily(
+        name="pythia",
+        summary="GPT-NeoX models from 14M to 12B parameters on the Pile, checkpoints from step 0 to 143000",
+        source=Source("Biderman et al.", 2023, "https://arxiv.org/abs/2304.01373"),
+        repositories={size: f"EleutherAI/pythia-{size}" for size in SIZES},
+        steps=STEPS,
+    )
+)

@@ -1,0 +1,95 @@
+"""How the circuit forms: each measured quantity against the training step."""
+
+import altair as alt
+import pandas as pd
+from altair.typing import ChartType
+
+from interp_emerge.figures import shelf
+from interp_emerge.figures._rows import equal, extent, hover, in_order, named
+from interp_emerge.figures._theme import WIDTH, finish, palette
+from interp_emerge.figures.base import checked, only
+
+HOVER = ("quantity", "component", "size", "seed", "step", "ability", "value", "ci_low", "ci_high")
+MODEL_QUANTITIES = {
+    "accuracy": "The ability and its circuit, fraction",
+    "faithfulness": "The ability and its circuit, fraction",
+    "log_prob": "Log-probability of the answer, nats",
+    "logit_diff": "Logit difference, nats",
+}
+HEADS = "Roles of heads, score (fraction of attention, or of copying)"
+
+
+@shelf.add
+def formation(formation: pd.DataFrame) -> ChartType:
+    """Values against training step (symmetric log, so that step 0 shows), a column per size, a row per kind.
+
+    Bands are 95% intervals over prompts. In the row of heads each line is one head's score for one role, and the head
+    that scores highest at the last step is named.
+
+    Raises:
+        InputError: a column is missing, or the table holds several abilities.
+    """
+    rows = checked(formation, "formation")
+    only(rows, "ability", "formation")
+    rows["row"] = rows["quantity"].map(MODEL_QUANTITIES).fillna(HEADS)
+    rows["label"] = _best_heads(rows)
+    sizes = in_order(rows["size"])
+    titles = [title for title in dict.fromkeys([*MODEL_QUANTITIES.values(), HEADS]) if (rows["row"] == title).any()]
+    lines = [_line_of_panels(rows[rows["row"] == title], title, sizes, rows["step"]) for title in titles]
+    return finish(alt.vconcat(*lines, spacing=34).resolve_scale(color="independent"), rows=rows)
+
+
+def _best_heads(rows: pd.DataFrame) -> pd.Series:
+    """The component's name on the one row per size and role that is highest at the last step, empty elsewhere."""
+    last = rows["step"] == rows.groupby(["size", "seed"])["step"].transform("max")
+    candidates = rows[last & (rows["row"] == HEADS) & rows["value"].notna()]
+    best = candidates.groupby(["size", "quantity"])["value"].idxmax()
+    return rows["component"].astype(object).where(rows.index.isin(best), None)
+
+
+def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.Series) -> alt.FacetChart:
+    quantities = in_order(rows["quantity"])
+    colour = alt.Color(
+        "quantity:N",
+        scale=palette(quantities),
+        legend=alt.Legend(title=None, orient="top", symbolType="stroke", offset=18),
+    )
+    base = alt.Chart().encode(x=_steps(steps), color=colour, detail=[alt.Detail("component:N"), alt.Detail("seed:N")])
+    axis = alt.Axis(title=None, tickCount=5)
+    zero = () if "nats" in title else (0,)
+    limits = alt.Scale(domain=extent(rows, ["value", "ci_low", "ci_high"], include=zero), nice=True)
+    y = alt.Y("value:Q", axis=axis, scale=limits)
+    best = base.transform_filter("isValid(datum.label)").mark_text(align="right", dx=-2, dy=-9, fontSize=10)
+    panels = alt.layer(
+        base.mark_area(opacity=0.16).encode(y=alt.Y("ci_low:Q", axis=axis, scale=limits), y2="ci_high:Q"),
+        base.mark_line(strokeWidth=1.8).encode(y=y),
+        base.mark_point(filled=True, size=20, opacity=0.9).encode(y=y, tooltip=hover(HOVER)),
+        best.encode(y=y, text="label:N"),
+        width=max(96, min(380, (WIDTH - 40) // len(sizes) - 26)),
+        height=170,
+        data=named("rows"),
+    )
+    header = alt.Header(
+        title="training step",
+        titleOrient="bottom",
+        titlePadding=4,
+        labelPadding=4,
+        labelAnchor="start",
+        labelFontWeight=600,
+        labelFontSize=12,
+    )
+    return panels.transform_filter(equal(row=title)).facet(
+        column=alt.Column("size:N", sort=sizes, header=header),
+        spacing=26,
+        title=alt.TitleParams(title, anchor="start", offset=8),
+    )
+
+
+def _steps(steps: pd.Series) -> alt.X:
+    """The axis of steps: linear up to the first step after 0, logarithmic beyond, marked at powers of ten."""
+    largest, positive = int(steps.max()), steps[steps > 0]
+    first = int(positive.min()) if len(positive) else 1
+    marks = [0, *(10**power for power in range(12) if first <= 10**power <= largest)]
+    scale = alt.Scale(type="symlog", constant=first, domain=[int(min(steps.min(), 0)), max(largest, 1)], nice=False)
+    axis = alt.Axis(title=None, values=marks, labelExpr="format(datum.value, '~s')", labelFlush=True, grid=False)
+    return alt.X("step:Q", scale=scale, axis=axis)

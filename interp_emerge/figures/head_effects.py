@@ -1,0 +1,97 @@
+"""Which heads matter: what each head and each MLP does when its clean value is put into the corrupt run."""
+
+import altair as alt
+import pandas as pd
+from altair.typing import ChartType
+
+from interp_emerge.core.errors import InputError
+from interp_emerge.figures import shelf
+from interp_emerge.figures._rows import equal, hover, named, shown
+from interp_emerge.figures._theme import INK, WIDTH, diverging, finish
+from interp_emerge.figures.base import Panel, checked, last_step, only
+
+HOVER = ("node", "size", "step", "seed", "ability", "method", "metric", "score", "ci_low", "ci_high", "share")
+MLP = "MLP"
+
+
+@shelf.add
+def head_effects(node_scores: pd.DataFrame) -> ChartType:
+    """Heat maps of effects by layer and head, one per size (and seed), MLPs as an extra column; the last step's.
+
+    Colour is the score in the metric's unit, blue where the clean value raises the metric; one scale for all sizes.
+    A dot marks an effect whose 95% interval leaves out zero. The embedding has no place in the grid: its effect, which
+    is that of the whole prompt, would drown the others.
+
+    Raises:
+        InputError: a column is missing, the table has no head or MLP, or holds several abilities, methods or metrics.
+    """
+    rows = last_step(checked(node_scores, "node_scores"))
+    for column in ("ability", "method", "metric"):
+        only(rows, column, "node_scores")
+    rows = rows[rows["kind"] != "embed"].reset_index(drop=True)
+    if rows.empty:
+        raise InputError("table 'node_scores' holds no head and no MLP; score a model that has layers")
+    rows["column"] = rows["index"].astype(str).where(rows["kind"] == "head", MLP)
+    largest = float(rows["score"].abs().max())
+    models = list(rows.groupby(["size", "seed"], sort=False))
+    alone = {size: len(seeds) == 1 for size, seeds in rows.groupby("size")["seed"].unique().items()}
+    panels = [
+        _panel(model, str(size) if alone[size] else f"{size}, seed {seed}", largest) for (size, seed), model in models
+    ]
+    lines = [alt.hconcat(*line, spacing=26) for line in _lines(panels, [_columns(model) for _, model in models])]
+    return finish(alt.vconcat(*lines, spacing=22).resolve_scale(color="shared"), rows=rows)
+
+
+def _columns(model: pd.DataFrame) -> list[str]:
+    """Labels of the grid's columns: the heads by number, then the MLP."""
+    heads = sorted(model.loc[model["kind"] == "head", "index"].unique())
+    return [str(head) for head in heads] + ([MLP] if (model["kind"] == "mlp").any() else [])
+
+
+def _panel(model: pd.DataFrame, title: str, largest: float) -> Panel:
+    columns = _columns(model)
+    layers = sorted(model["layer"].unique().tolist(), reverse=True)
+    upright = alt.Axis(title="head", orient="bottom", labelAngle=0, ticks=False, domain=False, labelOverlap=False)
+    of_model = equal(size=model["size"].iloc[0], seed=model["seed"].iloc[0])
+    cells = (
+        alt.Chart(named("rows"))
+        .transform_filter(of_model)
+        .encode(
+            x=alt.X("column:N", sort=columns, axis=upright),
+            y=alt.Y("layer:O", sort=layers, axis=alt.Axis(title="layer", ticks=False, domain=False)),
+            tooltip=hover(HOVER),
+            description=alt.value({"expr": f"datum.node + ': ' + {shown('datum.score')}"}),
+        )
+    )
+    gradient = alt.Legend(title=f"effect on {model['metric'].iloc[0]}", gradientLength=160, orient="right")
+    colours = alt.Color("score:Q", scale=diverging(largest), legend=gradient)
+    defined = alt.when("isValid(datum.score)").then(colours).otherwise(alt.value("#bdbdbd"))
+    certain = cells.transform_filter("isValid(datum.ci_low) && (datum.ci_low > 0 || datum.ci_high < 0)")
+    dark = f"abs(datum.score) > {0.6 * largest}"
+    dot = alt.when(dark).then(alt.value("white")).otherwise(alt.value(INK))
+    step = _step(len(columns))
+    return alt.layer(
+        cells.mark_rect(stroke="white", strokeWidth=1.5).encode(color=defined),
+        certain.mark_point(filled=True, size=9, opacity=0.85).encode(color=dot),
+        width=alt.Step(step),
+        height=alt.Step(step),
+        title=alt.TitleParams(title, anchor="start", offset=6),
+    )
+
+
+def _step(n_columns: int) -> int:
+    """Side of a cell, pixels: wide enough for the label MLP in small models, narrow enough for many heads."""
+    return max(14, min(30, 600 // n_columns))
+
+
+def _lines(panels: list[Panel], columns: list[list[str]]) -> list[list[Panel]]:
+    """The panels in lines, as many side by side as the figure is wide."""
+    lines, free = [], 0
+    for panel, labels in zip(panels, columns, strict=True):
+        width = len(labels) * _step(len(labels)) + 75
+        if width > free:
+            lines.append([])
+            free = WIDTH - 90
+        lines[-1].append(panel)
+        free -= width
+    return lines

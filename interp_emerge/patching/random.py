@@ -1,0 +1,25 @@
+"""Random scores: the floor that every method has to beat."""
+
+import numpy as np
+
+from interp_emerge.core.source import Source
+from interp_emerge.patching import shelf
+from interp_emerge.patching.base import EdgeScores, Method, PatchingTask
+
+
+def run(task: PatchingTask) -> EdgeScores:
+    scores = np.random.default_rng(task.seed).standard_normal(task.graph.exists.shape) * task.graph.exists
+    return EdgeScores(
+        graph=task.graph, scores=scores, standard_errors=np.zeros(scores.shape), origin=task.origin("random")
+    )
+
+
+shelf.add(
+    Method(
+        name="random",
+        summary="edges in random order: the floor that every method has to beat",
+        source=Source("Mueller et al.", 2025, "https://arxiv.org/abs/2504.13151"),
+        scores="edges",
+        run=run,
+    )
+)

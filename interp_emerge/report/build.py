@@ -1,0 +1,22 @@
+"""A study's directory in, one page out: it opens from disk and asks nothing of the network."""
+
+from pathlib import Path
+
+from interp_emerge.core.files import write_atomically
+from interp_emerge.report.page import render
+from interp_emerge.report.reading import read_study
+from interp_emerge.report.sections import sections
+
+REPORT = "report.html"
+
+
+def build_report(directory: Path) -> Path:
+    """Write `report.html` into a study's directory, the same bytes for the same files; returns its path.
+
+    Raises:
+        InputError: the directory holds no study, or one of its files is not what a study writes.
+    """
+    study = read_study(directory)
+    page = render(study, sections(study))
+    write_atomically(directory / REPORT, page.encode())
+    return directory / REPORT

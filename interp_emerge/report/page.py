@@ -1,0 +1,138 @@
+"""The page: template, styles, scripts and payloads in one file, locked by a content security policy.
+
+Three scripts run: the Vega bundle, the CircuitsVis bundle and the page's own. The policy admits them by their hashes
+and nothing else, so that whatever a prompt or a name contains does not run. Charts are parsed with Vega's interpreter
+of expressions, which compiles no code. Payloads are JSON in which no character can end a script element.
+"""
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from datetime import datetime
+from functools import cache
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from interp_emerge.core.tables import SCHEMAS
+from interp_emerge.report.reading import Provenance, StudyRecord
+from interp_emerge.report.sections import Section
+from interp_emerge.report.text import html_table, joined, setting, size_of
+
+HERE = Path(__file__).parent
+ONSET_COLUMNS = ("ability", "quantity", "component", "axis", "at", "last_without", "first_with")
+ONSET_COLUMNS += ("ci_low", "ci_high", "threshold", "verdict")
+ONSET_EMPTY = {"at": "–", "last_without": "none", "first_with": "never", "ci_low": "–", "ci_high": "–"}
+ROLE_COLUMNS = ("size", "step", "seed", "node", "role", "score", "ci_low", "ci_high", "baseline", "in_circuit")
+MOST_ROLES = 40
+"""Rows of the table of roles that the page shows; the file has them all."""
+
+
+def render(study: StudyRecord, sections: list[Section]) -> str:
+    """The page's HTML."""
+    style = _inert(_text("page.css"))
+    scripts = [vega_bundle(), circuitsvis_bundle(), _inert(_text("page.js"))]
+    template = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template("page.html.j2")
+    roles = study.tables["roles"]
+    clear = roles[(roles["clears_baseline"] == True) & _last(roles)]  # noqa: E712
+    place = {size: place for place, size in enumerate(roles["size"].unique())}
+    clear = clear.assign(place=clear["size"].map(place)).sort_values(["place", "score"], ascending=False, kind="stable")
+    return template.render(
+        policy=policy(scripts, style),
+        style=style,
+        scripts=scripts,
+        provenance=study.provenance,
+        about=about(study.provenance),
+        sections=sections,
+        payload=json_for_script,
+        setting=setting,
+        size_of=size_of,
+        schemas=SCHEMAS,
+        tables=study.tables,
+        files={file.path: file for file in study.files},
+        circuit_files=[file for file in study.files if file.path.startswith("circuits/")],
+        onsets=html_table(study.tables["onsets"], _meanings("onsets", ONSET_COLUMNS), ONSET_EMPTY),
+        roles=html_table(clear.head(MOST_ROLES), _meanings("roles", ROLE_COLUMNS)),
+        n_clear=len(clear),
+        n_roles=len(roles),
+    )
+
+
+def about(provenance: Provenance) -> list[str]:
+    """What the study looked at and when, for the line under the question."""
+    models = provenance.models
+    parts = [joined(dict.fromkeys(str(model["family"]) for model in models))] if models else []
+    counts = Counter({key: len({str(model[key]) for model in models}) for key in ("size", "step", "seed")})
+    parts += [f"{count} {key}{'' if count == 1 else 's'}" for key, count in counts.items() if count]
+    if provenance.finished:
+        parts.append(datetime.fromisoformat(provenance.finished).strftime("%d %B %Y").lstrip("0"))
+    if provenance.started and provenance.finished:
+        took = datetime.fromisoformat(provenance.finished) - datetime.fromisoformat(provenance.started)
+        minutes, seconds = divmod(round(took.total_seconds()), 60)
+        parts.append(f"ran for {minutes} min {seconds} s" if minutes else f"ran for {seconds} s")
+    return parts
+
+
+def json_for_script(value: Any) -> Markup:
+    """JSON that may stand in a script element: nothing in it is read as markup.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704
+
+
+def policy(scripts: list[Markup], style: Markup) -> str:
+    """The content security policy under which exactly these scripts and this style work, and nothing is fetched."""
+    allowed = " ".join(_hash(script) for script in scripts)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def vega_bundle() -> Markup:
+    """Vega, Vega-Lite and Vega-Embed as one script."""
+    return _inert(vl_convert.javascript_bundle())  # pyright: ignore[reportCallIssue]
+
+
+@cache
+def circuitsvis_bundle() -> Markup:
+    """CircuitsVis as one script, from the file that its wheel carries; importing it would import torch."""
+    path = Path(str(distribution("circuitsvis").locate_file("circuitsvis/dist/cdn/iife.js")))
+    return _inert(path.read_text("utf-8").replace("//# sourceMappingURL=iife.js.map", ""))
+
+
+def _inert(script: str) -> Markup:
+    """A script that no HTML parser ends early, with line ends as the parser sees them, and so the policy's hash."""
+    script = (
+        script.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    )
+    return Markup(script)  # noqa: S704
+
+
+def _hash(text: Markup) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _text(name: str) -> str:
+    return (HERE / name).read_text("utf-8")
+
+
+def _meanings(table: str, columns: tuple[str, ...]) -> dict[str, str]:
+    return {column: SCHEMAS[table].columns[column] for column in columns}
+
+
+def _last(roles: Any) -> Any:
+    return roles["step"] == roles.groupby(["size", "seed"])["step"].transform("max")

@@ -1,0 +1,163 @@
+"""What a study left on disk, checked before any of it is put on a page."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.tables import SCHEMAS, read_table
+
+ROUNDING = 1e-3
+"""How far outside [0, 1] a rounded attention value may lie."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a study's numbers come from, and the question and answer that they were measured for."""
+
+    question: str
+    answer: tuple[str, ...]
+    command: str
+    versions: dict[str, str]
+    models: tuple[dict[str, Any], ...]
+    settings: dict[str, Any]
+    started: str | None = None
+    finished: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Attention patterns of some heads on one prompt: `patterns` is [head][query][key], fractions of attention."""
+
+    name: str
+    title: str
+    tokens: list[str]
+    heads: list[str]
+    patterns: list[list[list[float]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFile:
+    """One file of a study: its path relative to the study, its size in bytes, a hash of its content."""
+
+    path: str
+    n_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StudyRecord:
+    """Everything that a report is made from; a table that the study has not written is empty and named `missing`."""
+
+    provenance: Provenance
+    tables: dict[str, pd.DataFrame]
+    missing: frozenset[str]
+    attention: list[Attention]
+    files: list[StudyFile]
+
+
+def read_study(directory: Path) -> StudyRecord:
+    """A study's tables, provenance, attention patterns and list of files; sizes from small to large throughout.
+
+    Raises:
+        InputError: there is no `provenance.json`, or a file is not what a study writes.
+    """
+    provenance = read_provenance(directory / "provenance.json")
+    folder = directory / "tables"
+    missing = frozenset(name for name in SCHEMAS if not (folder / f"{name}.parquet").is_file())
+    tables = {
+        name: pd.DataFrame(columns=pd.Index(schema.columns)) if name in missing else read_table(name, folder)
+        for name, schema in SCHEMAS.items()
+    }
+    order = _sizes(tables["ability"])
+    kept = [*sorted(folder.glob("*.*")), *sorted((directory / "circuits").glob("*.json"))]
+    return StudyRecord(
+        provenance=provenance,
+        tables={name: _by_size(table, order) for name, table in tables.items()},
+        missing=missing,
+        attention=[read_attention(path) for path in sorted((directory / "attention").glob("*.json"))],
+        files=[_described(path, directory) for path in kept if not path.name.startswith(".")],
+    )
+
+
+def read_provenance(path: Path) -> Provenance:
+    """The provenance of a study.
+
+    Raises:
+        InputError: the file is missing or lacks a field.
+    """
+    if not path.is_file():
+        raise InputError(f"{path.parent} holds no study: {path.name} is missing; run the study first")
+    record = _json(path)
+    required = ("question", "answer", "command", "versions", "models", "settings")
+    absent = [field for field in required if field not in record]
+    if absent:
+        raise InputError(f"{path} lacks {absent[0]!r}; run the study again")
+    return Provenance(
+        question=str(record["question"]),
+        answer=tuple(str(sentence) for sentence in record["answer"]),
+        command=str(record["command"]),
+        versions={str(name): str(version) for name, version in record["versions"].items()},
+        models=tuple(record["models"]),
+        settings=dict(record["settings"]),
+        started=record.get("started"),
+        finished=record.get("finished"),
+    )
+
+
+def read_attention(path: Path) -> Attention:
+    """Attention patterns, one square per head with a side per token: a wrong count would draw a wrong picture silently.
+
+    Raises:
+        InputError: a field is missing, the counts do not fit, or a value is no fraction.
+    """
+    record = _json(path)
+    absent = [field for field in ("title", "tokens", "heads", "patterns") if field not in record]
+    if absent:
+        raise InputError(f"{path} lacks {absent[0]!r}; run the study again")
+    tokens, heads, patterns = record["tokens"], record["heads"], record["patterns"]
+    if len(heads) != len(patterns) or not heads:
+        raise InputError(f"{path} names {len(heads)} heads and holds {len(patterns)} patterns; there is one for each")
+    for head, pattern in zip(heads, patterns, strict=True):
+        if len(pattern) != len(tokens) or any(len(row) != len(tokens) for row in pattern):
+            raise InputError(f"{path}: the pattern of {head} is not {len(tokens)} × {len(tokens)}, a side per token")
+        for value in (value for row in pattern for value in row):
+            if not isinstance(value, int | float) or not -ROUNDING <= value <= 1 + ROUNDING:
+                raise InputError(f"{path}: {head} holds {value!r}, which is no fraction of attention in [0, 1]")
+    return Attention(name=path.stem, title=str(record["title"]), tokens=tokens, heads=heads, patterns=patterns)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); run the study again") from error
+    if not isinstance(record, dict):
+        raise InputError(
+            f"{path} holds a {type(record).__name__}, not an object with named fields; run the study again"
+        )
+    return record
+
+
+def _sizes(ability: pd.DataFrame) -> list[str]:
+    """The family's sizes from small to large."""
+    return ability.groupby("size")["n_parameters"].min().sort_values(kind="stable").index.tolist()
+
+
+def _by_size(table: pd.DataFrame, order: list[str]) -> pd.DataFrame:
+    """The rows from the smallest size to the largest; sizes whose parameters nobody counted come last."""
+    if "size" not in table.columns:
+        return table
+    place = table["size"].map({size: place for place, size in enumerate(order)}).astype(float).fillna(math.inf)
+    return table.loc[place.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def _described(path: Path, directory: Path) -> StudyFile:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return StudyFile(path=path.relative_to(directory).as_posix(), n_bytes=len(content), digest=digest)

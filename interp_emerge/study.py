@@ -1,0 +1,243 @@
+"""A study: one family, one ability with its controls, and every stage from measuring to the report.
+
+`Study.run` reads as the chain does. Each stage's results lie in cells on disk, so a run that was interrupted goes on
+where it stopped, and a changed setting recomputes only what it changes.
+"""
+
+import json
+import logging
+import tomllib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from interp_emerge.abilities import load_ability
+from interp_emerge.abilities._metrics import METRICS
+from interp_emerge.abilities.base import Ability
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.files import canonical_json, write_atomically
+from interp_emerge.core.tables import write_table
+from interp_emerge.emergence.answers import answer, question
+from interp_emerge.emergence.formation import heads_to_follow
+from interp_emerge.emergence.onset import Scale
+from interp_emerge.families import load_family
+from interp_emerge.patching import shelf as methods
+from interp_emerge.report.build import build_report
+from interp_emerge.sweeps.attention import attention_of
+from interp_emerge.sweeps.cells import Models
+from interp_emerge.sweeps.results import Results, circuit_file
+from interp_emerge.sweeps.settings import StudySettings, settings_from
+from interp_emerge.sweeps.stages import At, Stages
+
+SECOND_METHOD = "eap"
+"""Edge method whose scores stand beside those of the study's own."""
+PACKAGES = ("interp-emerge", "transformer-lens", "torch", "transformers", "numpy", "pandas")
+log = logging.getLogger(__name__)
+
+
+class Study:
+    """A study with its directory.
+
+    Raises:
+        InputError: the settings contradict each other or hold a value that is not offered.
+        UnknownNameError: a family, ability, size, step, seed, method or metric that is not there.
+    """
+
+    def __init__(self, settings: StudySettings | None = None, **fields: Any) -> None:
+        self.settings = settings or settings_from(fields, "these options")
+        chosen = self.settings
+        self.family = load_family(chosen.family)
+        self.ability = load_ability(chosen.ability)
+        self.controls = [load_ability(name) for name in chosen.controls if name != chosen.ability]
+        if methods[chosen.method].scores != "edges":
+            edges = [method.name for method in methods if method.scores == "edges"]
+            raise InputError(f"a study needs a method that scores edges ({', '.join(edges)}), not {chosen.method!r}")
+        if chosen.metric not in METRICS:
+            raise UnknownNameError("metric", chosen.metric, METRICS)
+        self.sizes = self._sizes()
+        self.out = Path(chosen.out or f"runs/{self.family.name}-{self.ability.name}")
+
+    @classmethod
+    def load(cls, path: str | Path, **fields: Any) -> "Study":
+        """The study that a TOML file describes; settings given as keywords win over the file's.
+
+        Raises:
+            InputError: the file is missing, no TOML, or has a field or value that studies do not know.
+        """
+        try:
+            written = tomllib.loads(Path(path).read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"{path} is no study file: {error}") from error
+        return cls(settings_from({**written, **fields}, str(path)))
+
+    def run(self) -> Path:
+        """Run every stage that is not on disk yet; returns the path of the report.
+
+        Raises:
+            InputError: the directory belongs to another study, or a tokenizer cannot express the ability.
+            ModelError: a checkpoint cannot be loaded or split.
+        """
+        started = datetime.now(UTC)
+        models = Models(self.family, device=self.settings.device, dtype=self.settings.dtype)
+        self._require_expressible(models)
+        self._claim()
+        stages = Stages(models, self.settings, self.out)
+        results = self._results()
+        self._measure(stages, results)
+        self._locate(stages, results)
+        self._follow(stages, results)
+        tables = results.tables()
+        self._write(models, stages, results, tables, started)
+        return build_report(self.out)
+
+    def plan(self) -> pd.DataFrame:
+        """What `run` would do, stage by stage, without loading a model: `stage`, `models`, `done`, `to_do`, `needs`."""
+        models = Models(self.family, device=self.settings.device, dtype=self.settings.dtype)
+        stages = Stages(models, self.settings, self.out)
+        grid, last = self._grid(), self._last()
+        measured = sum(all(stages.is_measured(at, a) for a in (self.ability, *self.controls)) for at in grid)
+        circuits = "only models with the ability"
+        rows = [
+            ("measure", len(grid), measured, f"{self.settings.n_measured} prompts an ability"),
+            ("node scores and roles", len(last), None, f"{self.settings.n_pairs} pairs a node"),
+            ("circuits", len(last), None, f"{circuits}; {self.settings.n_random} random circuits each"),
+            ("formation", len([at for at in grid if at[2] == self._first_seed(at[0])]), None, circuits),
+        ]
+        return pd.DataFrame(rows, columns=["stage", "models", "done", "needs"])
+
+    def _measure(self, stages: Stages, results: Results) -> None:
+        """Every ability at every size, step and seed."""
+        for at in _progress(self._grid(), "measure"):
+            results.described[at] = stages.describe(at)
+            for ability in results.abilities:
+                results.measured[at, ability.name] = stages.measure(at, ability)
+
+    def _locate(self, stages: Stages, results: Results) -> None:
+        """Node effects and roles at every size's last step, and the circuit where the ability is there."""
+        for at in _progress(self._last(), "locate"):
+            results.nodes[at] = stages.node_scores(at, self.ability)
+            results.roles[at] = stages.roles(at)
+            accuracy = results.accuracy(at, self.ability.name).mean()
+            if accuracy <= Scale(self.ability.chance, self.ability.ceiling).threshold:
+                results.without[at] = f"no circuit: the model lacks the ability (accuracy {accuracy:.2f})"
+                continue
+            for method in dict.fromkeys((self.settings.method, SECOND_METHOD)):
+                results.edges[at, method] = stages.edge_scores(at, self.ability, method)
+            circuit = results.circuits[at] = stages.circuit(at, self.ability)
+            results.evaluations[at] = stages.evaluation(at, self.ability, circuit)
+            results.ablations[at] = stages.ablation(at, self.ability, circuit)
+
+    def _follow(self, stages: Stages, results: Results) -> None:
+        """Each circuit's heads and faithfulness at every step of its size."""
+        jobs = [(at, step) for at in results.circuits for step in self._steps(at[0], at[2])]
+        for at, step in _progress(jobs, "follow"):
+            circuit = results.circuits[at]
+            follow = heads_to_follow(results.roles[at], circuit)
+            cell = stages.formation((at[0], step, at[2]), self.ability, circuit, follow)
+            results.formation.setdefault(at, {})[step] = cell
+
+    def _write(
+        self, models: Models, stages: Stages, results: Results, tables: dict[str, pd.DataFrame], started: datetime
+    ) -> None:
+        for name, table in tables.items():
+            write_table(table, name, self.out / "tables")
+        for at, circuit in results.circuits.items():
+            circuit.save(self.out / circuit_file(at, self.ability.name))
+            target = self.out / "attention" / f"{self.ability.name}-{at[0]}-seed{at[2]}.json"
+            if not target.is_file():
+                model = models.get(*at)
+                title = f"{self.ability.name.replace('_', ' ')} at {at[0]}, step {at[1]}"
+                shown = attention_of(model, circuit, stages.pairs(model, self.ability, "evaluation"), title=title)
+                write_atomically(target, json.dumps(shown).encode())
+        graphs = {at[0]: circuit.graph for at, circuit in results.circuits.items()}
+        provenance = {
+            "question": question(self.ability.name, self.family.name),
+            "answer": answer(tables, self.ability.name, graphs),
+            "command": self.settings.command,
+            "versions": {package: version(package) for package in PACKAGES},
+            "models": [models.spec(*at).to_dict() for at in self._grid()],
+            "settings": self.settings.model_dump(mode="json"),
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_atomically(self.out / "provenance.json", json.dumps(provenance, indent=1).encode())
+
+    def _grid(self) -> list[At]:
+        return [(s, step, seed) for s in self.sizes for seed in self._seeds(s) for step in self._steps(s, seed)]
+
+    def _last(self) -> list[At]:
+        return [(s, self._steps(s, self._first_seed(s))[-1], self._first_seed(s)) for s in self.sizes]
+
+    def _first_seed(self, size: str) -> int:
+        return self._seeds(size)[0]
+
+    def _sizes(self) -> list[str]:
+        asked = self.settings.sizes
+        for size in asked:
+            if size not in self.family.sizes:
+                raise UnknownNameError(f"size of {self.family.name}", size, self.family.sizes)
+        return [size for size in self.family.sizes if not asked or size in asked]
+
+    def _seeds(self, size: str) -> list[int]:
+        there = self.family.seeds(size)
+        asked = self.settings.seeds
+        known = sorted({seed for s in self.sizes for seed in self.family.seeds(s)})
+        for seed in asked:
+            if seed not in known:
+                raise UnknownNameError(f"seed of {self.family.name}", seed, known)
+        return [seed for seed in there if not asked or seed in asked] or there[:1]
+
+    def _steps(self, size: str, seed: int) -> list[int]:
+        there, asked = self.family.steps(size, seed), self.settings.steps
+        if asked == "last":
+            return there[-1:]
+        if asked == "spaced":
+            return self.family.spaced_steps(size, seed)
+        for step in asked:
+            if step not in there:
+                raise UnknownNameError(f"step of {self.family.name}/{size}", step, there)
+        return sorted(set(asked))
+
+    def _results(self) -> Results:
+        chosen = self.settings
+        return Results(
+            ability=self.ability,
+            abilities=[self.ability, *self.controls],
+            method=chosen.method,
+            metric=chosen.metric,
+            n_random=chosen.n_random,
+            sizes=self.sizes,
+        )
+
+    def _require_expressible(self, models: Models) -> None:
+        """Raise unless the family's tokenizer can express the ability; drop controls that it cannot."""
+        model = models.get(*self._grid()[0])
+        self.ability.sample(model, 2, self.settings.seed)
+        for control in list(self.controls):
+            try:
+                control.sample(model, 2, self.settings.seed)
+            except InputError as error:
+                log.warning("control %s is left out: %s", control.name, error)
+                self.controls.remove(control)
+
+    def _claim(self) -> None:
+        """Take the output directory, or raise if it holds something else."""
+        path = self.out / "study.json"
+        mine = {"family": self.settings.family, "ability": self.settings.ability}
+        if path.is_file():
+            theirs = json.loads(path.read_text())
+            if {key: theirs.get(key) for key in mine} != mine:
+                raise InputError(f"{self.out} belongs to a study of {theirs.get('ability')} in {theirs.get('family')}; "
+                                 "choose another --out or remove it")  # fmt: skip
+        elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise InputError(f"{self.out} exists and is no study's directory; choose another --out")
+        write_atomically(path, canonical_json(self.settings.model_dump(mode="json")))
+
+
+def _progress(items: Iterable[Any], stage: str) -> Iterator[Any]:
+    return iter(tqdm(list(items), desc=stage, unit="model"))

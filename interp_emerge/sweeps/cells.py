@@ -1,0 +1,79 @@
+"""Results of a sweep on disk, one file a cell, so that an interrupted sweep goes on where it stopped.
+
+A cell's name is the hash of everything that changes its numbers: the stage, its inputs, the weights, the version of
+this package and of torch. A cell is whole or absent, and one that was computed before is read, never computed again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.files import hash_of, write_atomically
+from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.families.base import Family
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A directory of cells."""
+
+    root: Path
+
+    def path(self, stage: str, inputs: dict[str, Any]) -> Path:
+        """Where the cell of these inputs lies, computed or not."""
+        key = hash_of({"stage": stage, "inputs": inputs, "versions": _versions()})
+        return self.root / stage / f"{key}.parquet"
+
+    def has(self, stage: str, inputs: dict[str, Any]) -> bool:
+        """Whether the cell is on disk."""
+        return self.path(stage, inputs).is_file()
+
+    def get(self, stage: str, inputs: dict[str, Any], compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """The cell's table, read if it is on disk, else computed and written."""
+        path = self.path(stage, inputs)
+        if not path.is_file():
+            write_atomically(path, compute().to_parquet(index=False))
+        return pd.read_parquet(path)
+
+    def get_circuit(self, inputs: dict[str, Any], compute: Callable[[], Circuit]) -> Circuit:
+        """The circuit of these inputs, read if it is on disk, else computed and written."""
+        path = self.path("circuit", inputs).with_suffix(".json")
+        if not path.is_file():
+            compute().save(path)
+        return Circuit.load(path)
+
+
+class Models:
+    """Models of a family, of which only the one asked for last stays in memory."""
+
+    def __init__(self, family: Family, *, device: str = "", dtype: str = "") -> None:
+        self.family, self._device, self._dtype = family, device, dtype
+        self._held: tuple[tuple[str, int, int], HookedModel] | None = None
+
+    def spec(self, size: str, step: int, seed: int) -> ModelSpec:
+        return self.family.spec(size, step, seed)
+
+    def get(self, size: str, step: int, seed: int) -> HookedModel:
+        """The model, loaded unless it is the one in memory."""
+        key = (size, step, seed)
+        if self._held is None or self._held[0] != key:
+            self._held = None
+            self._held = key, self.family.load(size, step, seed, device=self._device, dtype=self._dtype)
+        return self._held[1]
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("interp-emerge", "torch", "transformers"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,18 @@
+"""The recipes by name."""
+
+from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.training.miniature import RECIPE as MINIATURE
+from interp_emerge.training.recipe import Recipe
+
+RECIPES = {recipe.name: recipe for recipe in (MINIATURE,)}
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        UnknownNameError: no recipe has the name.
+    """
+    if name not in RECIPES:
+        raise UnknownNameError("recipe", name, RECIPES)
+    return RECIPES[name]

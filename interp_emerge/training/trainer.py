@@ -1,0 +1,191 @@
+"""Grow one model: steps of AdamW on a mixture of documents, checkpoints on the way, resumable at any moment.
+
+1. `fresh_model` builds the size from its seed.
+2. `grow_model` trains it, keeps float16 weights at each checkpoint, and the training state every `STATE_EVERY` steps.
+3. `_Run.save_state` and `_Run.load_state` hold weights, moments and the state of the document generator, so that a run
+   that was interrupted ends in the same bits as one that was not.
+
+Cost: about six times the parameters in floating-point operations a token. The same seed, device and thread count give
+the same weights.
+"""
+
+import copy
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers.utils.logging import disable_progress_bar
+
+from interp_emerge.abilities import _language as language
+from interp_emerge.core.files import write_atomically
+from interp_emerge.training import corpus
+from interp_emerge.training.recipe import Recipe, SizeRecipe
+
+STATE_EVERY = 250
+HELD_OUT_DOCUMENTS = 64
+HELD_OUT_SEED = 990_000
+"""Training seeds count from 0, so held-out documents never share a generator with training."""
+
+
+def fresh_model(size: SizeRecipe, seed: int) -> GPTNeoXForCausalLM:
+    """The untrained model of a size, the same for the same seed."""
+    d_head = size.d_model // size.n_heads
+    # The rotary share is floored to dimensions inside transformers: a hundredth keeps it from losing one to rounding.
+    rotary_share = min(1.0, (size.rotary_dimensions + 0.01) / d_head)
+    config = GPTNeoXConfig(
+        vocab_size=len(language.VOCABULARY),
+        hidden_size=size.d_model,
+        num_hidden_layers=size.n_layers,
+        num_attention_heads=size.n_heads,
+        intermediate_size=4 * size.d_model,
+        max_position_embeddings=64,
+        rotary_pct=rotary_share,
+        use_parallel_residual=True,
+        bos_token_id=language.VOCABULARY.index(language.BOS),
+        eos_token_id=language.VOCABULARY.index(language.BOS),
+    )
+    torch.manual_seed(seed)
+    return GPTNeoXForCausalLM(config)
+
+
+def grow_model(
+    recipe: Recipe,
+    size: SizeRecipe,
+    seed: int,
+    directory: Path,
+    *,
+    device: str = "cpu",
+    report: Callable[[int, float], None] = lambda step, loss: None,
+) -> pd.DataFrame:
+    """Train one size from one seed into `directory/stepN/`; what is there already is kept.
+
+    Returns:
+        Held-out loss at every checkpoint, columns `step`, `document`, `loss` (nats per token).
+    """
+    log = directory / "losses.csv"
+    if all((directory / f"step{step}").is_dir() for step in recipe.checkpoints) and log.is_file():
+        report(recipe.n_steps, math.nan)
+        return pd.read_csv(log)
+    torch.set_num_threads(recipe.threads)
+    disable_progress_bar()
+    run = _Run(recipe, size, seed, directory, device)
+    run.load_state()
+    while True:
+        if run.step in recipe.checkpoints:
+            run.keep_checkpoint()
+        if run.step == recipe.n_steps:
+            break
+        if run.step % STATE_EVERY == 0:
+            run.save_state()
+        report(run.step, run.take_step())
+    losses = pd.DataFrame(run.losses, columns=["step", "document", "loss"])
+    write_atomically(log, losses.to_csv(index=False).encode())
+    shutil.rmtree(run.state_directory, ignore_errors=True)
+    return losses
+
+
+class _Run:
+    """A training run in progress."""
+
+    def __init__(self, recipe: Recipe, size: SizeRecipe, seed: int, directory: Path, device: str) -> None:
+        self.recipe, self.size, self.seed, self.directory, self.device = recipe, size, seed, directory, device
+        self.model = fresh_model(size, seed).to(device)
+        self.documents = np.random.default_rng([seed, size.d_model, size.n_layers])
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), size.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
+        )
+        self.step = 0
+        self.losses: list[tuple[int, str, float]] = []
+        self.state_directory = directory / ".state"
+
+    def take_step(self) -> float:
+        """One step of the optimiser; returns the loss in nats per token."""
+        batch = corpus.mixed_batch(self.documents, self.recipe.documents)
+        loss = next_token_loss(self.model, torch.from_numpy(batch).to(self.device))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.size.learning_rate * _schedule(self.step, self.recipe)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return float(loss)
+
+    def keep_checkpoint(self) -> None:
+        """Write the weights of this step in Hugging Face format, and measure the held-out losses."""
+        self.losses = [row for row in self.losses if row[0] < self.step]
+        self.losses += [(self.step, kind, loss) for kind, loss in held_out_losses(self.model).items()]
+        target = self.directory / f"step{self.step}"
+        partial = self.directory / f".step{self.step}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        copy.deepcopy(self.model).half().save_pretrained(partial)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+    def save_state(self) -> None:
+        moments = self.optimizer.state_dict()["state"]
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"optimizer.{key}.{name}": value for key, state in moments.items() for name, value in state.items()}
+        header = {"step": self.step, "documents": self.documents.bit_generator.state, "losses": self.losses}
+        content = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+        write_atomically(self.state_directory / "state.safetensors", save(content, {"header": json.dumps(header)}))
+
+    def load_state(self) -> None:
+        path = self.state_directory / "state.safetensors"
+        if not path.is_file():
+            return
+        with safe_open(path, "pt") as file:
+            header = json.loads(file.metadata()["header"])
+        tensors = load_file(path, device=self.device)
+        self.model.load_state_dict(_under("model.", tensors))
+        template = self.optimizer.state_dict()
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer.", tensors).items():
+            key, field = name.split(".", 1)
+            state.setdefault(int(key), {})[field] = tensor
+        self.optimizer.load_state_dict({"state": state, "param_groups": template["param_groups"]})
+        self.step, self.losses = header["step"], [tuple(row) for row in header["losses"]]
+        self.documents.bit_generator.state = header["documents"]
+
+
+def next_token_loss(model: torch.nn.Module, tokens: Tensor) -> Tensor:
+    """Mean loss over all predicted tokens, nats per token."""
+    logits = model(input_ids=tokens, use_cache=False).logits
+    return cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
+
+
+@torch.no_grad()
+def held_out_losses(model: torch.nn.Module) -> dict[str, float]:
+    """Loss on held-out documents of each kind, nats per token."""
+    device = next(model.parameters()).device
+    return {
+        kind: float(next_token_loss(model, torch.from_numpy(documents.tokens).to(device)))
+        for kind, documents in held_out_documents().items()
+    }
+
+
+def held_out_documents() -> dict[str, corpus.Documents]:
+    """The documents of each kind that losses are measured on."""
+    return {
+        kind: write(np.random.default_rng([HELD_OUT_SEED, index]), HELD_OUT_DOCUMENTS)
+        for index, (kind, write) in enumerate(corpus.KINDS.items())
+    }
+
+
+def _schedule(step: int, recipe: Recipe) -> float:
+    warm = min(1.0, (step + 1) / recipe.warmup)
+    return warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / recipe.n_steps)))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

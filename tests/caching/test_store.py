@@ -1,0 +1,86 @@
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+import interp_emerge as ie
+from interp_emerge.caching import store as store_module
+from interp_emerge.caching.store import ActivationStore, manifest
+from tests.core.small_models import build, draw_parameters, random_pairs, small_model
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ActivationStore:
+    return ActivationStore(tmp_path / "cache")
+
+
+def same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(bool((one[name] == other[name]).all()) for name in one)
+
+
+@pytest.mark.parametrize("patterns", [False, True])
+def test_the_second_call_reads_the_same_bits_from_disk(patterns: bool, store: ActivationStore, monkeypatch):
+    model, tokens = small_model("gpt2"), random_pairs().clean
+    first = store.recording(model, tokens, patterns=patterns).activations
+    monkeypatch.setattr(store_module, "record", None)
+    second = store.recording(model, tokens, patterns=patterns).activations
+    assert same_bits(first, second)
+    assert any("pattern" in name for name in second) == patterns
+
+
+def test_a_cache_is_a_file_beside_a_manifest_that_says_what_is_in_it(store: ActivationStore):
+    model, tokens = small_model("gpt2"), random_pairs().clean
+    assert store.bytes_on_disk() == 0
+    store.recording(model, tokens)
+    tensors, description = sorted(store.root.iterdir(), key=lambda path: path.suffix, reverse=True)
+    assert tensors.stem == description.stem
+    said = json.loads(description.read_text())
+    assert said["model"] == model.spec.to_dict()
+    assert said["tensors"]["blocks.0.hook_resid_pre"] == [6, 7, 24]
+    assert store.bytes_on_disk() == tensors.stat().st_size
+
+
+def test_other_prompts_weights_or_contents_have_other_keys(store: ActivationStore):
+    model, tokens = small_model("gpt_neox"), random_pairs().clean
+    reweighted = ie.hook(draw_parameters(build("gpt_neox"), 1))
+    for which, prompts, patterns in (
+        (model, tokens, False),
+        (model, tokens.flip(0), False),
+        (model, tokens.reshape(7, 6), False),
+        (model, tokens, True),
+        (reweighted, tokens, False),
+        (ie.hook(build("gpt_neox").double()), tokens, False),
+    ):
+        store.recording(which, prompts, patterns=patterns)
+    assert len([*store.root.glob("*.safetensors")]) == 6
+
+
+def test_the_same_weights_in_another_object_have_the_same_key():
+    tokens = random_pairs().clean
+    one, other = (manifest(ie.hook(build("gpt_neox")), tokens, patterns=False) for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: b"", lambda content: b"x" * 500])
+def test_a_damaged_file_is_recorded_again_and_said_so(damage, store: ActivationStore, caplog):
+    model, tokens = small_model("gpt2"), random_pairs().clean
+    first = store.recording(model, tokens).activations
+    (path,) = store.root.glob("*.safetensors")
+    path.write_bytes(damage(path.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        assert same_bits(first, store.recording(model, tokens).activations)
+    assert "cannot be read" in caplog.text
+    caplog.clear()
+    assert same_bits(first, store.recording(model, tokens).activations)
+    assert not caplog.text
+
+
+def test_a_file_without_its_manifest_counts_as_unfinished(store: ActivationStore):
+    model, tokens = small_model("gpt2"), random_pairs().clean
+    store.recording(model, tokens)
+    (description,) = store.root.glob("*.json")
+    description.unlink()
+    store.recording(model, tokens)
+    assert description.is_file()

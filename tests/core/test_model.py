@@ -1,0 +1,103 @@
+import pytest
+import torch
+from torch import nn
+
+import interp_emerge as ie
+from interp_emerge.core.errors import InputError, ModelError
+from interp_emerge.core.model import ModelSpec, count_parameters, hooked, require_finite
+from tests.core.slow_model import SlowModel
+from tests.core.small_models import MORE_ARCHITECTURES, VOCABULARY, build, random_pairs, small_model
+
+
+@pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
+def test_the_oracle_of_these_tests_computes_what_the_model_does(architecture: str):
+    model, tokens = small_model(architecture), random_pairs().clean
+    with torch.no_grad():
+        logits, written = SlowModel(model.hf).run(tokens)
+        torch.testing.assert_close(logits, model.logits(tokens), atol=2e-5, rtol=0)
+    assert [*written] == [*model.graph.writer_names]
+
+
+def test_hooks_see_and_replace_what_goes_in_and_comes_out():
+    double, seen = nn.Linear(1, 1, bias=False), []
+    nn.init.constant_(double.weight, 2.0)
+    hooks = [(double, "input", seen.append), (double, "input", lambda x: x + 1), (double, "output", lambda y: -y)]
+    with hooked(hooks):
+        assert double(torch.tensor([3.0])).item() == -8.0
+    assert [value.item() for value in seen] == [3.0]
+    assert double(torch.tensor([3.0])).item() == 6.0
+
+
+class Pair(nn.Module):
+    def forward(self, *, hidden_states: torch.Tensor) -> tuple[torch.Tensor, str]:
+        return hidden_states, "rest"
+
+
+def test_hooks_reach_keyword_inputs_and_the_first_of_several_outputs():
+    pair = Pair()
+    with hooked([(pair, "input", lambda x: x + 1), (pair, "output", lambda y: 10 * y)]):
+        value, rest = pair(hidden_states=torch.tensor(1.0))
+    assert (value.item(), rest) == (20.0, "rest")
+
+
+def test_hooks_come_off_also_after_an_error():
+    linear = nn.Linear(1, 1)
+    with pytest.raises(ZeroDivisionError), hooked([(linear, "input", lambda x: 1 / 0), (linear, "output", lambda y: y)]):
+        linear(torch.zeros(1))
+    assert not linear._forward_hooks and not linear._forward_pre_hooks
+
+
+def test_a_specification_is_read_back_from_its_text():
+    spec = ModelSpec(family="olmo/2", size="1b", step=512, seed=3)
+    assert str(spec) == "olmo/2/1b/step512/seed3"
+    assert ModelSpec.parse(str(spec)) == spec
+    for wrong in ("pythia", "pythia/14m/last/seed0", "14m/step1/seed0", "pythia/14m/step1/seed-1"):
+        with pytest.raises(InputError, match="is no model; write FAMILY/SIZE/stepN/seedN"):
+            ModelSpec.parse(wrong)
+
+
+def test_parameters_are_counted_by_hand_without_embeddings():
+    # Norms 2 · 48, queries, keys and values 3 · (576 + 24), attention out 576 + 24, MLP 2 · 1152 + 48 + 24.
+    layer = 96 + 1800 + 600 + 2376
+    assert count_parameters(build("gpt_neox")) == 3 * layer + 48
+
+
+def test_a_weight_that_is_not_finite_is_named():
+    hf = build("gpt_neox")
+    with torch.no_grad():
+        hf.get_parameter("gpt_neox.layers.1.mlp.dense_h_to_4h.bias")[0] = torch.nan
+    with pytest.raises(ModelError, match=r"here: weights are not finite \(gpt_neox.layers.1.mlp.dense_h_to_4h.bias\)"):
+        require_finite(hf, "here")
+
+
+def test_the_logits_are_those_after_the_last_token():
+    model, tokens = small_model("llama"), random_pairs().clean
+    with torch.no_grad():
+        torch.testing.assert_close(model.logits(tokens), model.hf(input_ids=tokens).logits[:, -1])
+
+
+def test_without_a_tokenizer_tokens_are_numbers_and_text_is_refused():
+    model = small_model("gpt_neox")
+    assert model.bos == [0]
+    assert model.ordinary_ids == [*range(1, VOCABULARY)]
+    assert model.words([3, 12]) == ["3", "12"]
+    with pytest.raises(InputError, match="no tokenizer: pass token ids instead of text"):
+        model.encode("text")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (torch.tensor([[1, VOCABULARY]]), "token ids go from 1 to 40, but .* has 40 tokens"),
+        (torch.tensor([[-1, 2]]), "token ids go from -1 to 2"),
+        (torch.ones(1, 33, dtype=torch.int64), "prompts of 33 tokens do not fit the 32 positions"),
+    ],
+)
+def test_tokens_that_the_model_cannot_take_are_refused(tokens: torch.Tensor, message: str):
+    with pytest.raises(InputError, match=message):
+        small_model("gpt_neox").require_tokens(tokens)
+
+
+def test_a_model_says_what_it_is():
+    assert "14,664 non-embedding parameters" in repr(small_model("gpt_neox"))
+    assert isinstance(small_model("gpt_neox"), ie.HookedModel)

@@ -1,0 +1,105 @@
+"""What holds for every figure on the shelf, so that a new one is checked without an edit here.
+
+A figure says which table it draws by the name of its one parameter; the tables are invented ones.
+"""
+
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import altair as alt
+import pandas as pd
+import pytest
+
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.tables import SCHEMAS
+from interp_emerge.figures import save, shelf
+from tests.figures.invented import tables
+
+TABLES = tables()
+ONE_MODEL = ("circuit_edges",)
+"""Tables of which a figure takes the rows of one model at a time."""
+
+
+def table_of(figure: Callable) -> str:
+    (parameter,) = inspect.signature(figure).parameters
+    return parameter
+
+
+def rows_for(figure: Callable) -> pd.DataFrame:
+    name = table_of(figure)
+    table = TABLES[name]
+    return table[(table["size"] == "1m")].reset_index(drop=True) if name in ONE_MODEL else table.copy()
+
+
+@pytest.fixture(params=shelf.names())
+def figure(request) -> Callable:
+    return shelf[request.param]
+
+
+def test_its_parameter_names_a_table_of_a_study(figure):
+    assert table_of(figure) in SCHEMAS
+
+
+def test_its_first_line_says_what_comes_back(figure):
+    assert (inspect.getdoc(figure) or "").splitlines()[0].endswith((".", ":"))
+
+
+def test_it_returns_a_chart_that_altair_can_compile(figure):
+    chart = figure(rows_for(figure))
+    assert alt.typing.is_chart_type(chart)
+    assert chart.to_dict(format="vega")["marks"]
+
+
+@pytest.mark.parametrize("column", [0, -1])
+def test_a_missing_column_is_named(figure, column):
+    table = rows_for(figure)
+    gone = list(SCHEMAS[table_of(figure)].columns)[column]
+    with pytest.raises(InputError, match=f"lacks column '{gone}'"):
+        figure(table.drop(columns=gone))
+
+
+def test_an_empty_table_is_refused(figure):
+    with pytest.raises(InputError, match="has no row"):
+        figure(rows_for(figure).head(0))
+
+
+def test_the_table_is_left_as_it_was(figure):
+    table = rows_for(figure)
+    before = table.copy(deep=True)
+    figure(table).to_dict()
+    pd.testing.assert_frame_equal(table, before)
+
+
+def test_the_callers_style_and_data_settings_are_left_as_they_were(figure):
+    def state() -> tuple[object, ...]:
+        return (alt.theme.active, alt.data_transformers.active, alt.data_transformers.options, alt.renderers.active)
+
+    before = state()
+    figure(rows_for(figure)).to_dict()
+    assert state() == before
+
+
+def test_what_it_draws_does_not_depend_on_the_callers_data_settings(figure):
+    plain = figure(rows_for(figure)).to_dict()
+    with alt.data_transformers.enable("default", max_rows=1, consolidate_datasets=False):
+        assert figure(rows_for(figure)).to_dict() == plain
+
+
+def test_the_same_table_gives_the_same_chart_byte_for_byte(figure):
+    first, second = (json.dumps(figure(rows_for(figure)).to_dict()) for _ in range(2))
+    assert first == second
+
+
+def test_undefined_values_are_carried_as_null_and_hover_text_says_undefined(figure):
+    spec = json.dumps(figure(rows_for(figure)).to_dict(), allow_nan=False)
+    assert "'undefined'" in spec
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_it_can_be_saved_without_a_browser_and_without_network(figure, suffix, tmp_path: Path):
+    path = save(figure(rows_for(figure)), tmp_path / f"figure{suffix}")
+    content = path.read_bytes()
+    assert content.startswith(b"<svg" if suffix == ".svg" else b"\x89PNG")
+    assert len(content) > 4000
