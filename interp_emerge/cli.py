@@ -92,9 +92,20 @@ def run(
 ) -> None:
     """Run a study from measuring to the report, and print the report's path."""
     given = {
-        **dict(family=family, ability=ability, method=method, metric=metric, out=out, seed=seed),
-        **dict(n_measured=n_measured, n_pairs=n_pairs, n_random=n_random, n_ablations=n_ablations),
-        **dict(steps_of_integration=steps_of_integration, target=target, device=device, dtype=dtype),
+        "family": family,
+        "ability": ability,
+        "method": method,
+        "metric": metric,
+        "out": out,
+        "seed": seed,
+        "n_measured": n_measured,
+        "n_pairs": n_pairs,
+        "n_random": n_random,
+        "n_ablations": n_ablations,
+        "steps_of_integration": steps_of_integration,
+        "target": target,
+        "device": device,
+        "dtype": dtype,
         "controls": _listed(controls),
         "sizes": _listed(sizes),
         "steps": steps if steps in (None, "spaced", "last") else _numbers("steps", steps),
@@ -207,7 +218,9 @@ def _numbers(option: str, text: Any) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in str(text).split(","))
     except ValueError:
-        raise InputError(f"--{option} {text!r} is no list of numbers; write them with commas between: 0,100,500") from None
+        raise InputError(
+            f"--{option} {text!r} is no list of numbers; write them with commas between: 0,100,500"
+        ) from None
 
 
 def _step(text: str) -> Any:

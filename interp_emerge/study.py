@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 
 from interp_emerge.abilities import load_ability
 from interp_emerge.abilities._metrics import METRICS
-from interp_emerge.abilities.base import Ability
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.core.files import canonical_json, write_atomically
+from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically
+from interp_emerge.core.memory import BUDGET
 from interp_emerge.core.tables import write_table
 from interp_emerge.emergence.answers import answer, question
 from interp_emerge.emergence.formation import heads_to_follow
@@ -28,7 +28,6 @@ from interp_emerge.emergence.onset import Scale
 from interp_emerge.families import load_family
 from interp_emerge.patching import shelf as methods
 from interp_emerge.report.build import build_report
-from interp_emerge.sweeps.attention import attention_of
 from interp_emerge.sweeps.cells import Models
 from interp_emerge.sweeps.results import Results, circuit_file
 from interp_emerge.sweeps.settings import StudySettings, settings_from
@@ -82,7 +81,7 @@ class Study:
             InputError: the directory belongs to another study, or a tokenizer cannot express the ability.
             ModelError: a checkpoint cannot be loaded or split.
         """
-        started = datetime.now(UTC)
+        started = _now()
         models = Models(self.family, device=self.settings.device, dtype=self.settings.dtype)
         self._require_expressible(models)
         self._claim()
@@ -91,12 +90,10 @@ class Study:
         self._measure(stages, results)
         self._locate(stages, results)
         self._follow(stages, results)
-        tables = results.tables()
-        self._write(models, stages, results, tables, started)
-        return build_report(self.out)
+        return self._write(models, stages, results, started)
 
     def plan(self) -> pd.DataFrame:
-        """What `run` would do, stage by stage, without loading a model: `stage`, `models`, `done`, `to_do`, `needs`."""
+        """What `run` would do, without loading a model: `stage`, `models`, how many are `done`, what each `needs`."""
         models = Models(self.family, device=self.settings.device, dtype=self.settings.dtype)
         stages = Stages(models, self.settings, self.out)
         grid, last = self._grid(), self._last()
@@ -108,7 +105,8 @@ class Study:
             ("circuits", len(last), None, f"{circuits}; {self.settings.n_random} random circuits each"),
             ("formation", len([at for at in grid if at[2] == self._first_seed(at[0])]), None, circuits),
         ]
-        return pd.DataFrame(rows, columns=["stage", "models", "done", "needs"])
+        plan = pd.DataFrame(rows, columns=["stage", "models", "done", "needs"])
+        return plan.assign(memory=f"one model and up to {BUDGET >> 20} MiB")
 
     def _measure(self, stages: Stages, results: Results) -> None:
         """Every ability at every size, step and seed."""
@@ -141,31 +139,48 @@ class Study:
             cell = stages.formation((at[0], step, at[2]), self.ability, circuit, follow)
             results.formation.setdefault(at, {})[step] = cell
 
-    def _write(
-        self, models: Models, stages: Stages, results: Results, tables: dict[str, pd.DataFrame], started: datetime
-    ) -> None:
+    def _write(self, models: Models, stages: Stages, results: Results, started: datetime) -> Path:
+        """Tables, circuits, attention, provenance and report; the report is left alone if it would say the same."""
+        tables = results.tables()
         for name, table in tables.items():
             write_table(table, name, self.out / "tables")
-        for at, circuit in results.circuits.items():
-            circuit.save(self.out / circuit_file(at, self.ability.name))
-            target = self.out / "attention" / f"{self.ability.name}-{at[0]}-seed{at[2]}.json"
-            if not target.is_file():
-                model = models.get(*at)
-                title = f"{self.ability.name.replace('_', ' ')} at {at[0]}, step {at[1]}"
-                shown = attention_of(model, circuit, stages.pairs(model, self.ability, "evaluation"), title=title)
-                write_atomically(target, json.dumps(shown).encode())
+        files: dict[str, bytes] = {}
+        for place, (at, circuit) in enumerate(reversed(results.circuits.items())):
+            files[circuit_file(at, self.ability.name)] = circuit.to_json()
+            shown = stages.attention(at, self.ability, circuit)
+            files[f"attention/{place:02d}-{self.ability.name}-{at[0]}-seed{at[2]}.json"] = shown.encode()
+        self._replace_files(files)
         graphs = {at[0]: circuit.graph for at, circuit in results.circuits.items()}
-        provenance = {
+        said = {
             "question": question(self.ability.name, self.family.name),
             "answer": answer(tables, self.ability.name, graphs),
             "command": self.settings.command,
             "versions": {package: version(package) for package in PACKAGES},
             "models": [models.spec(*at).to_dict() for at in self._grid()],
             "settings": self.settings.model_dump(mode="json"),
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_atomically(self.out / "provenance.json", json.dumps(provenance, indent=1).encode())
+        content = hash_of([said, [hash_bytes(path.read_bytes()) for path in self._shown_files()]])
+        path, report = self.out / "provenance.json", self.out / "report.html"
+        if report.is_file() and path.is_file() and json.loads(path.read_text()).get("content") == content:
+            return report
+        times = {"started": started.isoformat(timespec="seconds"), "finished": _now().isoformat(timespec="seconds")}
+        report.unlink(missing_ok=True)
+        write_atomically(path, json.dumps({**said, **times, "content": content}, indent=1).encode())
+        return build_report(self.out)
+
+    def _replace_files(self, files: dict[str, bytes]) -> None:
+        """Write the circuits and attention patterns, and remove those of earlier settings."""
+        for folder in ("circuits", "attention"):
+            for path in (self.out / folder).glob("*.json"):
+                if f"{folder}/{path.name}" not in files:
+                    path.unlink()
+        for name, content in files.items():
+            write_atomically(self.out / name, content)
+
+    def _shown_files(self) -> list[Path]:
+        return sorted(
+            path for folder in ("tables", "circuits", "attention") for path in (self.out / folder).glob("*.*")
+        )
 
     def _grid(self) -> list[At]:
         return [(s, step, seed) for s in self.sizes for seed in self._seeds(s) for step in self._steps(s, seed)]
@@ -237,6 +252,10 @@ class Study:
         elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise InputError(f"{self.out} exists and is no study's directory; choose another --out")
         write_atomically(path, canonical_json(self.settings.model_dump(mode="json")))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _progress(items: Iterable[Any], stage: str) -> Iterator[Any]:

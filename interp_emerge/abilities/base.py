@@ -39,7 +39,7 @@ class PromptPairs:
             object.__setattr__(self, name, _as_ids(getattr(self, name), name))
         if self.clean.ndim != 2 or self.clean.shape != self.corrupt.shape or not self.clean.numel():
             raise InputError(f"clean and corrupt prompts have shapes {list(self.clean.shape)} and "
-                             f"{list(self.corrupt.shape)}; give two equal [pair, position] arrays, at least one pair")  # fmt: skip
+                             f"{list(self.corrupt.shape)}; give two equal [pair, position] arrays")  # fmt: skip
         if self.answer.shape != (len(self),) or self.foil.shape != (len(self),):
             raise InputError(f"{len(self)} pairs need {len(self)} answers and foils, "
                              f"not {self.answer.numel()} and {self.foil.numel()}")  # fmt: skip

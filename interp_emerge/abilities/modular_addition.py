@@ -21,7 +21,9 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
     moved = (other - right) % MODULUS
     new_left = np.where(changed == 0, (left + moved) % MODULUS, left)
     new_right = np.where(changed == 1, other, right)
-    corrupt = [f" {language.NUMBERS[a]} plus {language.NUMBERS[b]} is" for a, b in zip(new_left, new_right, strict=True)]
+    corrupt = [
+        f" {language.NUMBERS[a]} plus {language.NUMBERS[b]} is" for a, b in zip(new_left, new_right, strict=True)
+    ]
     ids = torch.tensor([numbers[word] for word in language.NUMBERS])
     tokens = stack_prompts(model, clean)
     return PromptPairs(

@@ -69,12 +69,12 @@ def record(model: HookedModel, tokens: Tokens, *, patterns: bool = False, budget
         model: what to run.
         tokens: prompts of equal length.
         patterns: whether to keep attention patterns too.
-        budget: bytes that a chunk of prompts may need; by default `core.memory.BUDGET`.
+        budget: bytes that a chunk of prompts may need; by default a constant for the kind of device.
 
     Raises:
         ModelError: the architecture cannot be split into heads.
     """
-    chunk = items_that_fit(bytes_per_prompt(model, tokens.shape[1]), len(tokens), budget=budget)
+    chunk = items_that_fit(bytes_per_prompt(model, tokens.shape[1]), len(tokens), device=model.device, budget=budget)
     parts = [_record_chunk(model, rows, patterns) for rows in tokens.split(chunk)]
     return Recording(activations={name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 

@@ -1,15 +1,17 @@
 """How much of an ability a circuit carries: run the model with every edge outside the circuit ablated.
 
-1. `circuit_metrics` runs many circuits on the same pairs in one batch. The input of each reader is its live input plus,
+1. `circuit_metrics` runs many circuits on the same pairs in batches. The input of each reader is its live input plus,
    over the writers outside the circuit, the ablated output less the live one (Hanna et al., 2024,
-   https://arxiv.org/abs/2403.17806). Queries, keys and values of every head get inputs of their own.
+   https://arxiv.org/abs/2403.17806). Queries, keys and values of every head get inputs of their own; those that lack
+   the same writers share one.
 2. `evaluate` turns the metric into faithfulness: (m(C) - m(∅)) / (m(M) - m(∅)), a ratio of means over pairs with a
    bootstrap interval. Where the clean-corrupt gap is not above zero with 97.5% confidence it is undefined: NaN.
 3. `faithfulness_curve` evaluates the best edges at the sizes of MIB's grid (Mueller et al., 2025,
    https://arxiv.org/abs/2504.13151).
 
 Under resample ablation the ablated outputs are those of the corrupt run, so the empty circuit is the corrupt run and
-the full circuit the clean one. Cost: one forward pass a circuit, plus one norm and projection a reader.
+the full circuit the clean one. Cost: one forward pass a circuit, plus one norm for each different input. Memory: one
+vector of `d_model` for each circuit, pair, position and writer.
 """
 
 from collections.abc import Sequence
@@ -130,8 +132,10 @@ def evaluate(
     Raises:
         InputError: the circuit belongs to a graph of another shape, or the ablation is unknown.
     """
+    if circuit.graph != model.graph:
+        raise InputError(f"the circuit was found in a graph of another shape than that of {model.spec}")
     (evaluation,) = evaluate_many(
-        model, [circuit.kept], pairs, metric=metric, ablation=ablation, budget=budget, record=record, graph=circuit.graph
+        model, [circuit.kept], pairs, metric=metric, ablation=ablation, budget=budget, record=record
     )
     return evaluation
 
@@ -145,7 +149,6 @@ def evaluate_many(
     ablation: Ablation = "resample",
     budget: int | None = None,
     record: Recorder = record,
-    graph: Graph | None = None,
 ) -> list[Evaluation]:
     """Evaluations of many circuits on the same pairs, each given as a bool array of shape [writer, reader].
 
@@ -154,16 +157,18 @@ def evaluate_many(
     """
     if ablation != "resample":
         raise InputError(f"ablation {ablation!r} is not offered; use 'resample'")
-    if (graph or model.graph) != model.graph or any(edges.shape != model.graph.exists.shape for edges in kept):
-        raise InputError(f"the circuit was found in a graph of another shape than that of {model.spec}")
+    shape = model.graph.exists.shape
+    if any(edges.shape != shape for edges in kept):
+        raise InputError(f"a circuit of {model.spec} needs edges of shape {shape}")
     for tokens in (pairs.clean, pairs.corrupt):
         model.require_tokens(tokens)
     bound = bind_metric(metric, model, pairs)
-    clean, corrupt = (bound(record(model, tokens).logits).cpu().double().numpy() for tokens in (pairs.clean, pairs.corrupt))
+    whole = [bound(record(model, tokens).logits).cpu().double().numpy() for tokens in (pairs.clean, pairs.corrupt)]
+    clean, corrupt = whole
     # What pruning drops changes nothing, so circuits that are equal without it share one run, and an empty one none.
     pruned = [model.graph.prune(edges) for edges in kept]
     distinct = {edges.tobytes(): edges for edges in pruned if edges.any()}
-    values = {np.zeros_like(pruned[0]).tobytes(): corrupt}
+    values = {np.zeros(shape, dtype=bool).tobytes(): corrupt}
     if distinct:
         masks = torch.from_numpy(np.stack(list(distinct.values())))
         rows = circuit_metrics(model, masks, pairs, bound, budget=budget, record=record).cpu().double().numpy()
@@ -210,8 +215,9 @@ def circuit_metrics(
 ) -> PerCircuit:
     """The metric of every circuit on every pair, edges outside the circuit taking their corrupt values."""
     width, graph = model.hf.config.hidden_size, model.graph
-    each = 4 * pairs.length * width * (3 * len(graph.writers) + 6 * (graph.n_heads + 2 * graph.n_kv_heads + 4))
-    rows = items_that_fit(each, len(kept) * len(pairs), budget=budget)
+    inputs = graph.n_heads + 2 * graph.n_kv_heads
+    each = 4 * pairs.length * width * (len(graph.writers) + 4 * inputs + 10)
+    rows = items_that_fit(each, len(kept) * len(pairs), device=model.device, budget=budget)
     pair_chunk = min(len(pairs), rows)
     circuit_chunk = max(1, rows // pair_chunk)
     corrupt = record(model, pairs.corrupt)
@@ -228,22 +234,21 @@ def circuit_metrics(
 
 def _run_circuits(model: HookedModel, kept: KeptEdges, tokens: Tensor, ablated: WriterOutputs) -> Tensor:
     """Logits of each circuit, shape [circuit, pair, d_vocab]."""
-    run = _CircuitRun(model.graph, kept.to(model.device), ablated)
+    run = _CircuitRun(model.graph, kept, ablated)
     hooks: list[Hook] = []
     reader = 0
     for layer, block in enumerate(model.anatomy.blocks):
         sides = (block.q, block.k, block.v)
-        n_readers = sum(len(side.features) for side in sides)
-        attention = slice(reader, reader + n_readers)
+        attention = slice(reader, reader + sum(len(side.features) for side in sides))
         if layer == 0:
             hooks.append((block.module, "input", run.write_one))
-        hooks.append((block.attention_norm, "input", run.reading(attention)))
-        hooks += _replace_projections(block, run, sides)
+        hooks.append((block.attention_norm, "input", run.reading_normed(attention, block.attention_norm)))
+        hooks += _replace_projections(run, sides)
         hooks.append((block.attention_out, "input", run.writing_heads(block)))
-        hooks.append((block.mlp_norm, "input", run.reading_whole(attention.stop)))
+        hooks.append((block.mlp_norm, "input", run.reading(attention.stop)))
         hooks.append((block.mlp, "output", run.write_one))
         reader = attention.stop + 1
-    hooks.append((model.anatomy.final_norm, "input", run.reading_whole(reader)))
+    hooks.append((model.anatomy.final_norm, "input", run.reading(reader)))
     with hooked(hooks):
         logits = model.logits(tokens.repeat(len(kept), 1))
     return logits.unflatten(0, (len(kept), len(tokens)))
@@ -253,19 +258,18 @@ class _CircuitRun:
     """The state of one batch of circuits: how far each live writer is from its ablated value."""
 
     def __init__(self, graph: Graph, kept: Tensor, ablated: WriterOutputs) -> None:
-        self.graph, self.n_circuits, self.ablated = graph, len(kept), ablated
-        exists = torch.from_numpy(graph.exists).to(kept.device)
-        self.excluded = (exists & ~kept).to(ablated.dtype)
-        self.missing: list[Tensor] = []
+        self.excluded = (torch.from_numpy(graph.exists) & ~kept).mT
+        self.ablated = ablated.movedim(2, 0)
+        self.missing = ablated.new_empty(len(kept), *self.ablated.shape)
         self.n_written = 0
-        self.pending = torch.empty(0)
+        self.normed, self.which = torch.empty(0), torch.empty(0)
 
     def _write(self, live: Tensor) -> None:
         """Note writers' live outputs, shape [row, pos, writer, d_model]."""
-        live = live.unflatten(0, (self.n_circuits, -1))
-        until = self.n_written + live.shape[3]
-        self.missing.append(self.ablated[:, :, self.n_written : until] - live)
-        self.n_written = until
+        writers = slice(self.n_written, self.n_written + live.shape[2])
+        live = live.unflatten(0, (len(self.missing), -1)).movedim(3, 1)
+        torch.sub(self.ablated[writers], live, out=self.missing[:, writers])
+        self.n_written = writers.stop
 
     def write_one(self, value: Tensor) -> None:
         self._write(value.unsqueeze(2))
@@ -276,42 +280,45 @@ class _CircuitRun:
 
         return write
 
-    def _input_of(self, readers: slice, live: Tensor) -> Tensor:
-        """Inputs of some readers, shape [row, pos, reader, d_model], from the live residual stream."""
-        missing = torch.cat(self.missing, 3)
-        self.missing = [missing]
+    def _inputs_of(self, readers: slice, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs of some readers from the live residual stream, and which of these each reader takes.
+
+        Readers that lack the same writers in every circuit share an input. Shape [input, row, pos, d_model].
+        """
         # Writers of a later stage exist for none of these readers, so those that have run are all that count.
-        outside = self.excluded[:, : self.n_written, readers]
-        change = torch.einsum("cbpwd,cwr->cbprd", missing, outside)
-        return live.unsqueeze(2) + change.flatten(0, 1)
+        outside, which = self.excluded[:, readers, : self.n_written].unique(dim=1, return_inverse=True)
+        missing = self.missing[:, : self.n_written]
+        change = (outside.to(live) @ missing.flatten(2)).unflatten(2, missing.shape[2:])
+        return live + change.movedim(1, 0).flatten(1, 2), which
 
-    def reading(self, readers: slice):
-        def read(live: Tensor) -> None:
-            self.pending = self._input_of(readers, live)
-
-        return read
-
-    def reading_whole(self, reader: int):
+    def reading(self, reader: int):
         def read(live: Tensor) -> Tensor:
-            return self._input_of(slice(reader, reader + 1), live).squeeze(2)
+            return self._inputs_of(slice(reader, reader + 1), live)[0].squeeze(0)
+
+        return read
+
+    def reading_normed(self, readers: slice, norm: torch.nn.Module):
+        def read(live: Tensor) -> None:
+            inputs, self.which = self._inputs_of(readers, live)
+            self.normed = norm.forward(inputs)
 
         return read
 
 
-def _replace_projections(block: Block, run: _CircuitRun, sides: Sequence[Projection]) -> list[Hook]:
+def _replace_projections(run: _CircuitRun, sides: Sequence[Projection]) -> list[Hook]:
     """Hooks that give each head's queries, keys and values the projection of that reader's own input."""
 
     def project(module: torch.nn.Module, output: Tensor) -> Tensor:
-        normed = block.attention_norm.forward(run.pending)
         replaced = output.clone()
-        start = 0
-        for side in sides:
-            readers = slice(start, start + len(side.features))
-            start = readers.stop
+        for side, which in zip(sides, run.which.split([len(side.features) for side in sides]), strict=True):
             if side.module is module:
-                made = torch.einsum("rphd,hkd->rphk", normed[:, :, readers], side.weight())
-                bias = side.bias()
-                replaced[..., side.features] = made if bias is None else made + bias
+                weight, bias = side.weight(), side.bias()
+                for index in which.unique():
+                    heads = which == index
+                    made = run.normed[index] @ weight[heads].flatten(0, 1).T
+                    if bias is not None:
+                        made += bias[heads].flatten()
+                    replaced[..., side.features[heads].flatten()] = made
         return replaced
 
     modules = dict.fromkeys(side.module for side in sides)

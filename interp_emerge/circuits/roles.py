@@ -10,7 +10,7 @@ https://arxiv.org/abs/2209.11895), so nothing but position and repetition can be
 * `copying`: how far the head raises the logit of the token that induction predicts above the mean over the vocabulary,
   in the second pass: first-order effect of the head's output on the logits, in nats.
 
-Cost: one forward pass on the probe prompts a model, and one norm product a head for copying.
+Cost: one forward pass on the probe prompts a model, and one gradient of the last norm for copying.
 """
 
 from math import ceil
@@ -20,10 +20,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from interp_emerge.caching.recording import record, writer_outputs
+from interp_emerge.caching.recording import Recording, record, writer_outputs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import mean_intervals
-from interp_emerge.core.model import Hook, HookedModel, hooked
+from interp_emerge.core.model import HookedModel, hooked
 from interp_emerge.families._hooking import untrained
 
 ROLES = ("previous_token", "duplicate_token", "induction", "copying")
@@ -54,7 +54,9 @@ def repeated_segments(model: HookedModel, n: int = PROMPTS, *, seed: int = 0) ->
 def role_scores(model: HookedModel, *, seed: int = 0) -> dict[str, np.ndarray]:
     """Scores of every head for every role, each shape [prompt, head], heads layer by layer."""
     tokens = repeated_segments(model, seed=seed)
-    recording = record(model, tokens, patterns=True)
+    before_norm: list[Tensor] = []
+    with hooked([(model.anatomy.final_norm, "input", before_norm.append)]):
+        recording = record(model, tokens, patterns=True)
     patterns = recording.patterns(model.graph.n_layers).flatten(1, 2).float()
     start = tokens.shape[1] - 2 * SEGMENT
     second = torch.arange(start + SEGMENT, tokens.shape[1] - 1)
@@ -63,7 +65,7 @@ def role_scores(model: HookedModel, *, seed: int = 0) -> dict[str, np.ndarray]:
         "previous_token": patterns[:, :, everywhere, everywhere - 1].mean(2),
         "duplicate_token": patterns[:, :, second, second - SEGMENT].mean(2),
         "induction": patterns[:, :, second, second - SEGMENT + 1].mean(2),
-        "copying": _copying(model, tokens, second),
+        "copying": _copying(model, recording, torch.cat(before_norm), tokens, second),
     }
     return {role: scores[role].cpu().double().numpy() for role in ROLES}
 
@@ -102,16 +104,12 @@ def role_frame(model: HookedModel, scores: dict[str, np.ndarray], baselines: dic
     return pd.concat(parts, ignore_index=True)
 
 
-def _copying(model: HookedModel, tokens: Tensor, second: Tensor) -> Tensor:
+def _copying(model: HookedModel, recording: Recording, residual: Tensor, tokens: Tensor, second: Tensor) -> Tensor:
     """Rise of the induced token's logit over the vocabulary's mean by each head's direct path, shape [prompt, head]."""
-    before_norm: list[Tensor] = []
-    hooks: list[Hook] = [(model.anatomy.final_norm, "input", before_norm.append)]
-    with hooked(hooks):
-        outputs = writer_outputs(model, record(model, tokens))
-    residual = torch.cat(before_norm)[:, second]
-    is_head = [node.kind == "head" for node in model.graph.writers]
-    heads = outputs[:, second][:, :, torch.tensor(is_head)].movedim(2, 0)
-    moved = torch.vmap(lambda head: torch.func.jvp(model.anatomy.final_norm, (residual,), (head,))[1])(heads)
     unembedding = model.hf.get_output_embeddings().weight
     target = unembedding[tokens[:, second + 1].to(unembedding.device)] - unembedding.mean(0)
-    return torch.einsum("hpqd,pqd->phq", moved.float(), target.float()).mean(2)
+    pull = torch.func.vjp(model.anatomy.final_norm, residual[:, second])[1]
+    (direction,) = pull(target)
+    is_head = torch.tensor([node.kind == "head" for node in model.graph.writers])
+    heads = writer_outputs(model, recording)[:, second][:, :, is_head]
+    return torch.einsum("pqhd,pqd->phq", heads.float(), direction.float()).mean(2)

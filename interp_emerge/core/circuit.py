@@ -103,8 +103,8 @@ class Circuit:
                 directed.add_edge(self.graph.writer_names[writer], target, reader=name, score=score)
         return directed
 
-    def save(self, path: str | Path) -> None:
-        """Write the circuit as JSON."""
+    def to_json(self) -> bytes:
+        """The circuit as a file holds it: equal circuits of equal origin give equal bytes."""
         content = {
             "schema": SCHEMA,
             "graph": {
@@ -116,7 +116,11 @@ class Circuit:
             "origin": self.origin,
             "edges": [[*row] for row in self.to_frame().itertuples(index=False)],
         }
-        write_atomically(Path(path), canonical_json(content))
+        return canonical_json(content)
+
+    def save(self, path: str | Path) -> None:
+        """Write the circuit as JSON."""
+        write_atomically(Path(path), self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> "Circuit":

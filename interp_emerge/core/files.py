@@ -26,6 +26,11 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
+def hash_bytes(content: bytes) -> str:
+    """Sixteen hexadecimal digits that change when the content does."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 def hash_of(value: Any) -> str:
     """Sixteen hexadecimal digits that change when the value's JSON does."""
-    return hashlib.sha256(canonical_json(value)).hexdigest()[:16]
+    return hash_bytes(canonical_json(value))

@@ -45,7 +45,7 @@ def induction_edges(roles: pd.DataFrame, edges: pd.DataFrame, graph: Graph) -> l
         if name.endswith(".k")
     }
     return [
-        (edge.writer, edge.reader)
+        (str(edge.writer), str(edge.reader))
         for edge in edges.itertuples()
         if edge.writer in before and feeds.get(str(edge.reader), set()) & after
     ]
@@ -59,13 +59,19 @@ def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
     name = _words(ability).capitalize()
     match onset["verdict"]:
         case "emergent" | "gradual":
-            verb = "emerges" if onset["verdict"] == "emergent" else "grows gradually, without a point near chance, and appears"
+            verb = (
+                "emerges"
+                if onset["verdict"] == "emergent"
+                else "grows gradually, without a point near chance, and appears"
+            )
             return (
                 f"{name} {verb} between {onset['last_without']} and {onset['first_with']} parameters (95% interval of "
                 f"the first size with it: {_range(onset)}). Accuracy is {ends}; a guess scores {first['chance']:.2f}."
             )
         case "from the start":
-            return f"{name} is there from the smallest size on: accuracy is {ends}, a guess scores {first['chance']:.2f}."
+            return (
+                f"{name} is there from the smallest size on: accuracy is {ends}, a guess scores {first['chance']:.2f}."
+            )
         case "not reached":
             return f"{name} is not reached at any size: accuracy is {ends}, a guess scores {first['chance']:.2f}."
         case verdict:
@@ -80,8 +86,8 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
         accuracy = _accuracy(measured, control)
         called = "is called emergent, which it must not be" if verdict == "emergent" else f"is not ({verdict})"
         sentences.append(
-            f"The control task {_words(control)} {called}: accuracy is {_number(accuracy.iloc[0])} at the smallest size "
-            f"and {_number(accuracy.iloc[-1])} at the largest."
+            f"The control task {_words(control)} {called}: accuracy is {_number(accuracy.iloc[0])} at the smallest "
+            f"size and {_number(accuracy.iloc[-1])} at the largest."
         )
     return sentences
 
@@ -89,8 +95,8 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
 def _faithful(row: pd.Series) -> str:
     return (
         f"At {row['size']}, {row['n_edges']} of {row['n_graph_edges']} edges ({row['edge_share']:.1%}) keep "
-        f"{row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the clean-corrupt gap on prompts that "
-        f"they were not chosen on; 95% of {row['n_random']} random circuits of equal size keep less than "
+        f"{row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the clean-corrupt gap on prompts "
+        f"that they were not chosen on; 95% of {row['n_random']} random circuits of equal size keep less than "
         f"{row['random_p95']:.2f}."
     )
 
@@ -130,7 +136,12 @@ def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
     parts = []
     for row in reached.itertuples():
         subject = "the ability" if row.quantity == "accuracy" else f"{_words(str(row.quantity))} in {row.component}"
-        parts.append((int(str(row.first_with)), f"{subject} by step {row.first_with} [{row.ci_low or '–'}, {row.ci_high or 'never'}]"))
+        parts.append(
+            (
+                int(str(row.first_with)),
+                f"{subject} by step {row.first_with} [{row.ci_low or '–'}, {row.ci_high or 'never'}]",
+            )
+        )
     if not parts:
         return []
     ordered = [text for _, text in sorted(parts, key=lambda part: part[0])]

@@ -1,4 +1,4 @@
-"""How a circuit forms: the scores of its heads' roles and the faithfulness of its final form at an earlier checkpoint."""
+"""How a circuit forms: its heads' role scores, and its final form's faithfulness, at an earlier checkpoint."""
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,7 @@ def heads_to_follow(roles: pd.DataFrame, circuit: Circuit) -> list[tuple[str, st
     """For each role the circuit's heads that clear the untrained baseline, the strongest first, as (role, head)."""
     holds = roles[roles["clears_baseline"] & roles["node"].isin(circuit.heads)]
     ordered = holds.sort_values(["score", "node"], ascending=[False, True], kind="stable")
-    return [
-        (role, head) for role in ROLES for head in ordered[ordered["role"] == role]["node"].head(HEADS_PER_ROLE)
-    ]
+    return [(role, head) for role in ROLES for head in ordered[ordered["role"] == role]["node"].head(HEADS_PER_ROLE)]
 
 
 def formation_at(

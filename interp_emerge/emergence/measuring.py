@@ -32,7 +32,9 @@ def measure(model: HookedModel, abilities: Sequence[Ability], *, n: int = 128, s
         for metric in MEASURED:
             values = METRICS[metric](logits, pairs).cpu().double().numpy()
             parts.append(
-                pd.DataFrame({"ability": ability.name, "metric": metric, "pair": np.arange(len(pairs)), "value": values})
+                pd.DataFrame(
+                    {"ability": ability.name, "metric": metric, "pair": np.arange(len(pairs)), "value": values}
+                )
             )
     return pd.concat(parts, ignore_index=True)
 

@@ -82,7 +82,7 @@ def find_onset(
 
 
 def _first_present(means: np.ndarray, threshold: float) -> np.ndarray:
-    """Index of the first point above the threshold in each row, shape [row]; the number of points where there is none."""
+    """Index of each row's first point above the threshold, shape [row]; the number of points if there is none."""
     present = means > threshold
     return np.where(present.any(1), present.argmax(1), means.shape[1])
 

@@ -1,10 +1,10 @@
-"""Models across size, training step and seed; the only way in for weights, and the only place that knows architectures."""
+"""Models across size, training step and seed: the only way in for weights, and all that knows architectures."""
 
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.errors import ModelError, UnknownNameError
 from interp_emerge.core.registry import Shelf
 
 if TYPE_CHECKING:
@@ -18,13 +18,17 @@ def load_family(name: str | PathLike[str]) -> "Family":
 
     Raises:
         UnknownNameError: neither a known name nor a directory.
-        ModelError: a directory without a model.
+        ModelError: a file, or a directory without a model.
     """
     text = str(name)
     if text in shelf.names():
         return shelf[text]
+    if Path(text).is_file():
+        raise ModelError(f"{text} is a file; give the directory of checkpoints that it lies in")
     if not Path(text).is_dir():
         raise UnknownNameError("family or directory", text, shelf.names())
     from interp_emerge.families._directory import DirectoryFamily
 
-    return DirectoryFamily(Path(text))
+    family = DirectoryFamily(Path(text))
+    family.read()
+    return family

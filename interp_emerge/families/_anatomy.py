@@ -26,7 +26,7 @@ class Layout:
     attention_out: str
     mlp: str
     mlp_norm: str
-    projections: Callable[[nn.Module, int, int, int], tuple[Projection, Projection, Projection]]
+    projections: Callable[[nn.Module, int, int, int], tuple[Projection, ...]]
 
 
 def find_anatomy(hf: nn.Module) -> Anatomy:
@@ -43,8 +43,9 @@ def find_anatomy(hf: nn.Module) -> Anatomy:
     heads = config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     d_head = getattr(config, "head_dim", None) or config.hidden_size // heads
+    blocks = hf.get_submodule(layout.blocks).children()
     return Anatomy(
-        blocks=tuple(_block(block, layout, (heads, kv_heads, d_head)) for block in hf.get_submodule(layout.blocks)),  # pyright: ignore[reportGeneralTypeIssues]
+        blocks=tuple(_block(block, layout, (heads, kv_heads, d_head)) for block in blocks),
         final_norm=hf.get_submodule(layout.final_norm),
     )
 
@@ -96,7 +97,7 @@ _LLAMA = Layout(
     attention_out="o_proj",
     mlp="mlp",
     mlp_norm="post_attention_layernorm",
-    projections=_separate,  # pyright: ignore[reportArgumentType]
+    projections=_separate,
 )
 
 LAYOUTS: dict[str, Layout] = {
@@ -108,7 +109,7 @@ LAYOUTS: dict[str, Layout] = {
         attention_out="dense",
         mlp="mlp",
         mlp_norm="post_attention_layernorm",
-        projections=_fused_by_head,  # pyright: ignore[reportArgumentType]
+        projections=_fused_by_head,
     ),
     "gpt2": Layout(
         blocks="transformer.h",
@@ -118,7 +119,7 @@ LAYOUTS: dict[str, Layout] = {
         attention_out="c_proj",
         mlp="mlp",
         mlp_norm="ln_2",
-        projections=_fused_by_part,  # pyright: ignore[reportArgumentType]
+        projections=_fused_by_part,
     ),
     "llama": _LLAMA,
     "mistral": _LLAMA,

@@ -1,67 +1,61 @@
-"""Load one checkpoint, from a directory or from the hub, and refuse what cannot be trusted.
+"""Load one checkpoint from disk, and refuse what cannot be trusted.
 
 Weights are read from safetensors only, and no code that comes with a checkpoint is run.
 """
 
-import hashlib
 import logging
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 
 from interp_emerge.core.errors import InputError, ModelError
+from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel, ModelSpec, count_parameters
 from interp_emerge.families._hooking import hook
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+WEIGHTS = "model*.safetensors"
+TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
+"""Files that each make a tokenizer."""
+TOKENIZER_FILES = (*TOKENIZERS, "tokenizer_config.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")
+"""Files that may change what a text's tokens are."""
+BUILD_ERRORS = (
+    *(OSError, ImportError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError),
+    *(SafetensorError, StrictDataclassError),
+)
+"""What transformers raises, by the part of a checkpoint that is wrong."""
 log = logging.getLogger(__name__)
 
 
-def load_checkpoint(spec: ModelSpec, source: str, device: str, *, tokenizer: str | None, **options: Any) -> HookedModel:
-    """The model of a directory or hub repository, every weight found and finite.
+def load_checkpoint(spec: ModelSpec, directory: Path, device: str, *, tokenizer: Path | None) -> HookedModel:
+    """The model in a directory, every weight found and finite.
 
     Args:
         spec: what the model is called in results.
-        source: directory or repository.
+        directory: holds `config.json` and safetensors.
         device: where to put it; empty means a GPU if there is one.
-        tokenizer: directory or repository of the tokenizer, or None.
-        options: passed on to `from_pretrained`: `revision`, `local_files_only`.
+        tokenizer: directory of the tokenizer, or None.
 
     Raises:
-        ModelError: no weights, damaged weights, or an architecture that transformers cannot build.
-        InputError: an unknown dtype.
+        ModelError: no weights, damaged weights, a tokenizer that cannot be read or does not fit, or an architecture
+            that transformers cannot build.
+        InputError: an unknown dtype, or a device that is not there.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     if spec.dtype not in DTYPES:
         raise InputError(f"dtype {spec.dtype!r} is not one of {', '.join(DTYPES)}")
+    place = _find_device(device)
+    _require_weights(directory)
     _quieten_transformers()
-    try:
-        hf, info = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=DTYPES[spec.dtype],
-            attn_implementation="eager",
-            use_safetensors=True,
-            output_loading_info=True,
-            trust_remote_code=False,
-            **options,
-        )
-        found = AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False, **options) if tokenizer else None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"cannot load {spec} from {source}: {_first_line(error)}") from error
-    except Exception as error:  # safetensors' own error has no public base class
-        if type(error).__module__.startswith(("safetensors", "builtins")) or "Safetensor" in type(error).__name__:
-            raise ModelError(f"cannot load {spec} from {source}: {_first_line(error)}") from error
-        raise
-    if missing := sorted(info["missing_keys"]):
-        raise ModelError(f"{spec}: {len(missing)} weights are missing from {source} ({missing[0]}, …)")
-    return hook(hf.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), tokenizer=found, spec=spec)
+    hf = _read_model(spec, directory)
+    return hook(hf.to(place), tokenizer=_read_tokenizer(tokenizer) if tokenizer else None, spec=spec)
 
 
-@cache
-def count_parameters_of(source: str, revision: str | None = None) -> int:
+def count_parameters_of(directory: Path) -> int:
     """Non-embedding parameters of a checkpoint, from its configuration alone.
 
     Raises:
@@ -71,34 +65,102 @@ def count_parameters_of(source: str, revision: str | None = None) -> int:
 
     _quieten_transformers()
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         with torch.device("meta"):
             return count_parameters(AutoModelForCausalLM.from_config(config))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise ModelError(f"{source} is no causal language model: {_first_line(error)}") from error
+    except BUILD_ERRORS as error:
+        raise ModelError(f"{directory}/config.json describes no causal language model: {_first_line(error)}") from error
 
 
-def hash_files(directory: Path) -> str:
-    """Hash of a checkpoint's weights and configuration, by content.
+def has_tokenizer(directory: Path) -> bool:
+    """Whether a directory holds a tokenizer; without these files transformers invents an empty one."""
+    return any((directory / name).is_file() for name in TOKENIZERS)
+
+
+def has_weights(directory: Path) -> bool:
+    """Whether a directory holds weights that this package reads."""
+    return any(directory.glob(WEIGHTS))
+
+
+def hash_checkpoint(directory: Path, tokenizer: Path | None) -> str:
+    """Hash of a checkpoint's weights, configuration and tokenizer, by content.
 
     Raises:
         ModelError: the directory holds no safetensors.
     """
-    weights = sorted(directory.glob("*.safetensors"))
-    if not weights:
-        raise ModelError(f"{directory} holds no .safetensors file; convert pickled weights with save_pretrained first")
-    stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in weights)
-    return _hash_content(stamps, str(directory / "config.json"))
+    _require_weights(directory)
+    files = [directory / "config.json", *sorted(directory.glob(f"{WEIGHTS}*"))]
+    if tokenizer:
+        files += [tokenizer / name for name in sorted(TOKENIZER_FILES) if (tokenizer / name).is_file()]
+    stamps = [(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hash_of([[path.name, _hash_file(path, size, modified)] for path, size, modified in stamps])
 
 
 @cache
-def _hash_content(stamps: tuple[tuple[str, int, int], ...], config: str) -> str:
-    digest = hashlib.sha256(Path(config).read_bytes())
-    for path, _size, _modified in stamps:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 24):
-                digest.update(block)
-    return digest.hexdigest()[:16]
+def _hash_file(path: Path, _size: int, _modified: int) -> str:
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 24):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_model(spec: ModelSpec, directory: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            directory,
+            dtype=DTYPES[spec.dtype],
+            attn_implementation="eager",
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    except BUILD_ERRORS as error:
+        raise ModelError(f"{spec} cannot be loaded from {directory} ({_first_line(error)}); "
+                         "copy or download the checkpoint again") from error  # fmt: skip
+    hf, found = loaded
+    for fault, key in (("missing", "missing_keys"), ("of another shape than config.json says", "mismatched_keys")):
+        if names := sorted(name if isinstance(name, str) else name[0] for name in found[key]):
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ModelError(f"{spec}: weights in {directory} are {fault} ({names[0]}{more}); "
+                             "copy or download the checkpoint again")  # fmt: skip
+    if names := sorted(found["unexpected_keys"]):
+        log.warning("%s has no place for %d weights in %s, the first is %s", spec, len(names), directory, names[0])
+    return hf
+
+
+def _read_tokenizer(directory: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the Rust part of tokenizers raises bare Exceptions
+        raise ModelError(f"the tokenizer in {directory} cannot be read ({_first_line(error)}); "
+                         "copy or download it again") from error  # fmt: skip
+
+
+def _require_weights(directory: Path) -> None:
+    if has_weights(directory):
+        return
+    pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in directory.glob(pattern))
+    if pickled:
+        raise ModelError(f"{directory} holds pickled weights only ({pickled[0]}), which can run code; load them where "
+                         "you trust them and write safetensors with save_pretrained")  # fmt: skip
+    raise ModelError(f"{directory} holds a config.json but no weights; wanted is model.safetensors beside it")
+
+
+def _find_device(device: str) -> torch.device:
+    try:
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise InputError(f"{device!r} is no device; give cpu or cuda, or leave it empty") from error
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"{device!r} was asked for, but there is no GPU here; leave the device empty")
+    return place
 
 
 @cache
@@ -110,5 +172,6 @@ def _quieten_transformers() -> None:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    said = " ".join(lines[:2]) if isinstance(error, StrictDataclassError) else "".join(lines[:1])
+    return f"{type(error).__name__} {said}" if isinstance(error, KeyError) else said or type(error).__name__

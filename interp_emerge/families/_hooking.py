@@ -2,8 +2,11 @@
 
 import copy
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -57,18 +60,31 @@ def _build_bridge(model: HookedModel) -> Any:
 
     shared = {id(tensor): tensor for tensor in chain(model.hf.parameters(), model.hf.buffers())}
     shell = copy.deepcopy(model.hf, memo=shared)
-    tokenizer = copy.deepcopy(model.tokenizer)
-    if tokenizer is not None:
-        tokenizer.init_kwargs.setdefault("name_or_path", model.spec.location)
-    bridge = build_bridge_from_module(
-        shell,
-        type(model.hf).__name__,
-        hf_config=copy.deepcopy(model.hf.config),
-        tokenizer=tokenizer,
-        model_name=str(model.spec),
-    )
+    with _on_disk(copy.deepcopy(model.tokenizer)) as tokenizer:
+        bridge = build_bridge_from_module(
+            shell,
+            type(model.hf).__name__,
+            hf_config=copy.deepcopy(model.hf.config),
+            tokenizer=tokenizer,
+            model_name=str(model.spec),
+        )
     bridge.eval()
     return bridge
+
+
+@contextmanager
+def _on_disk(tokenizer: Any) -> Iterator[Any]:
+    """While open, the tokenizer lies where it says that it was loaded from.
+
+    A bridge loads its tokenizer a second time from there, which may be nowhere, gone or on the hub.
+    """
+    if tokenizer is None:
+        yield None
+        return
+    with TemporaryDirectory() as directory:
+        tokenizer.save_pretrained(directory)
+        tokenizer.init_kwargs["name_or_path"] = directory
+        yield tokenizer
 
 
 def _require_fitting_tokenizer(hf: nn.Module, tokenizer: Any, name: str) -> None:
@@ -82,5 +98,5 @@ def _hash_weights(hf: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, parameter in hf.named_parameters():
         digest.update(name.encode())
-        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -1,18 +1,20 @@
 """A family on the Hugging Face hub: one repository a size, one revision a checkpoint."""
 
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RevisionNotFoundError
+from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.core.source import Source
-from interp_emerge.families._checkpoints import load_checkpoint
+from interp_emerge.families._checkpoints import TOKENIZER_FILES, WEIGHTS, has_tokenizer, has_weights, load_checkpoint
 from interp_emerge.families.base import Family
+
+CONFIG = "config.json"
+CHECKPOINT_FILES = [CONFIG, WEIGHTS, f"{WEIGHTS}.index.json", *TOKENIZER_FILES]
 
 
 class HubFamily(Family):
@@ -26,62 +28,64 @@ class HubFamily(Family):
         self, *, name: str, summary: str, source: Source, repositories: dict[str, str], steps: Sequence[int]
     ) -> None:
         self.name, self.summary, self.source = name, summary, source
-        self._repositories, self._steps = repositories, list(steps)
+        self.repositories, self.published_steps = repositories, tuple(steps)
 
     @property
     def sizes(self) -> list[str]:
-        return list(self._repositories)
+        return list(self.repositories)
 
-    def seeds(self, size: str) -> list[int]:
+    def spec(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> ModelSpec:
+        if constants.is_offline_mode() and step in self.published_steps:
+            there = self.steps(size, seed)
+            if step not in there:
+                raise ModelError(f"step {step} of {self.repositories[size]} is not in the cache, and HF_HUB_OFFLINE is "
+                                 f"set; unset it to download, or take one of {', '.join(map(str, there))}")  # fmt: skip
+        return super().spec(size, step, seed)
+
+    def _seeds(self, size: str) -> list[int]:
         return [0]
 
-    def steps(self, size: str, seed: int = 0) -> list[int]:
+    def _steps(self, size: str, seed: int) -> list[int]:
         if not constants.is_offline_mode():
-            return list(self._steps)
-        cached = self._cached_steps(self._repositories[size])
+            return list(self.published_steps)
+        repository = self.repositories[size]
+        cached = [step for step in self.published_steps if _is_whole(_cached(repository, f"step{step}"))]
         if not cached:
-            raise ModelError(f"no checkpoint of {self._repositories[size]} is in the cache, and HF_HUB_OFFLINE is set; "
+            raise ModelError(f"no checkpoint of {repository} is in the cache, and HF_HUB_OFFLINE is set; "
                              "unset it to download")  # fmt: skip
         return cached
 
-    def _cached_steps(self, repository: str) -> list[int]:
-        references = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs"
-        names = os.listdir(references) if references.is_dir() else []
-        found = {int(match[1]) for name in names if (match := re.fullmatch(r"step(\d+)", name))}
-        return [step for step in self._steps if step in found]
-
     def _spec(self, size: str, step: int, seed: int) -> ModelSpec:
-        repository = self._repositories[size]
-        config, _cached = _find_config(repository, f"step{step}")
-        commit = config.parent.name
+        repository, revision = self.repositories[size], f"step{step}"
+        snapshot = _cached(repository, revision) or _download(repository, revision, [CONFIG])
+        commit = snapshot.name
         return ModelSpec(family=self.name, size=size, step=step, seed=seed, location=repository, revision=commit)
 
     def _load(self, spec: ModelSpec, device: str) -> HookedModel:
-        _config, cached = _find_config(spec.location, spec.revision)
-        return load_checkpoint(
-            spec,
-            spec.location,
-            device,
-            tokenizer=spec.location,
-            revision=spec.revision,
-            local_files_only=cached and _has_weights(_config.parent),
-        )
+        snapshot = _cached(spec.location, spec.revision)
+        if snapshot is None or not _is_whole(snapshot):
+            snapshot = _download(spec.location, spec.revision, CHECKPOINT_FILES)
+        if not has_tokenizer(snapshot):
+            raise ModelError(f"{spec.location} has no tokenizer at {spec.revision}; give a directory that has one")
+        return load_checkpoint(spec, snapshot, device, tokenizer=snapshot)
 
 
-def _find_config(repository: str, revision: str) -> tuple[Path, bool]:
-    """Path of a revision's configuration in the cache, and whether it was there already."""
+def _cached(repository: str, revision: str) -> Path | None:
+    """Directory of a revision in the local cache, named by its commit."""
+    config = try_to_load_from_cache(repository, CONFIG, revision=revision)
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def _is_whole(snapshot: Path | None) -> bool:
+    return snapshot is not None and has_weights(snapshot) and has_tokenizer(snapshot)
+
+
+def _download(repository: str, revision: str, files: list[str]) -> Path:
+    """Directory of a revision in the local cache, once these of its files have been fetched."""
     try:
-        return Path(hf_hub_download(repository, "config.json", revision=revision, local_files_only=True)), True
-    except (LocalEntryNotFoundError, OSError):
-        pass
-    try:
-        return Path(hf_hub_download(repository, "config.json", revision=revision)), False
-    except RevisionNotFoundError as error:
-        raise ModelError(f"{repository} has no revision {revision!r}") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=files))
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise ModelError(f"the hub has no {repository} with a revision {revision!r}") from error
+    except (HfHubHTTPError, OSError) as error:
         raise ModelError(f"{repository} at {revision!r} is neither in the cache nor can it be downloaded; check the "
                          "network, or set HF_HUB_OFFLINE=1 to use cached checkpoints only") from error  # fmt: skip
-
-
-def _has_weights(snapshot: Path) -> bool:
-    return any(snapshot.glob("*.safetensors"))

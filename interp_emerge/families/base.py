@@ -1,12 +1,12 @@
 """What a family is: models that differ in size, training step and seed, and nothing else."""
 
 from abc import ABC, abstractmethod
-from pathlib import Path
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.core.source import Source
 
@@ -37,12 +37,12 @@ class Family(ABC):
         """Names of the sizes, in ascending order of non-embedding parameters."""
 
     @abstractmethod
-    def steps(self, size: str, seed: int = 0) -> list[int]:
-        """Training steps with a checkpoint, ascending."""
+    def _seeds(self, size: str) -> list[int]:
+        """Seeds of a size that exists, ascending."""
 
     @abstractmethod
-    def seeds(self, size: str) -> list[int]:
-        """Seeds of the training runs of a size, ascending."""
+    def _steps(self, size: str, seed: int) -> list[int]:
+        """Steps of a size and seed that exist, ascending."""
 
     @abstractmethod
     def _spec(self, size: str, step: int, seed: int) -> ModelSpec:
@@ -51,6 +51,26 @@ class Family(ABC):
     @abstractmethod
     def _load(self, spec: ModelSpec, device: str) -> HookedModel:
         """The model of a specification."""
+
+    def seeds(self, size: str) -> list[int]:
+        """Seeds of the training runs of a size, ascending.
+
+        Raises:
+            UnknownNameError: no such size.
+        """
+        if size not in self.sizes:
+            raise UnknownNameError(f"size of {self.name}", size, self.sizes)
+        return self._seeds(size)
+
+    def steps(self, size: str, seed: int = 0) -> list[int]:
+        """Training steps with a checkpoint, ascending.
+
+        Raises:
+            UnknownNameError: no such size or seed.
+        """
+        if seed not in self.seeds(size):
+            raise UnknownNameError(f"seed of {self.name}/{size}", seed, self.seeds(size))
+        return self._steps(size, seed)
 
     def held_out_text(self) -> list[str]:
         """Passages on which the loss of this family is measured."""
@@ -62,10 +82,6 @@ class Family(ABC):
         Raises:
             UnknownNameError: no such size, seed or step, with the nearest that there is.
         """
-        if size not in self.sizes:
-            raise UnknownNameError(f"size of {self.name}", size, self.sizes)
-        if seed not in self.seeds(size):
-            raise UnknownNameError(f"seed of {self.name}/{size}", seed, self.seeds(size))
         steps = self.steps(size, seed)
         if step == "last":
             step = steps[-1]
@@ -88,25 +104,26 @@ class Family(ABC):
         Raises:
             UnknownNameError: no such size, step or seed.
             ModelError: the checkpoint is damaged or of an architecture that transformers does not know.
+            InputError: an unknown dtype, or a device that is not there.
         """
-        from dataclasses import replace
-
         spec = self.spec(size, step, seed)
         return self._load(replace(spec, dtype=dtype or spec.dtype), device)
 
     def spaced_steps(self, size: str, seed: int = 0, *, at_most: int = 12) -> list[int]:
-        """Up to `at_most` checkpoints, spread evenly over the logarithm of the step, the first and last among them."""
+        """Up to `at_most` checkpoints, spread evenly over the logarithm of the step, the first and last among them.
+
+        Raises:
+            UnknownNameError: no such size or seed.
+            InputError: fewer than two checkpoints are allowed.
+        """
+        if at_most < 2:
+            raise InputError(f"at most {at_most} checkpoints cannot hold the first and the last; allow 2 or more")
         steps = np.array(self.steps(size, seed))
         if len(steps) <= at_most:
             return steps.tolist()
-        wanted = np.geomspace(max(1, steps[1]), steps[-1], at_most - 1)
+        wanted = np.geomspace(steps[-1], max(1, steps[1]), at_most - 1)
         nearest = np.abs(np.log(steps[1:, None]) - np.log(wanted)).argmin(0) + 1
         return [int(steps[0]), *(int(step) for step in np.unique(steps[nearest]))]
 
     def __repr__(self) -> str:
         return f"Family({self.name}: {', '.join(self.sizes)})"
-
-
-def package_directory() -> Path:
-    """Where bundled weights lie."""
-    return Path(__file__).parent

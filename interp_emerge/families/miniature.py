@@ -1,13 +1,14 @@
 """The bundled family: small GPT-NeoX models of a synthetic language, grown by `interp-emerge train miniature`."""
 
+from pathlib import Path
+
 from interp_emerge.core.source import Source
 from interp_emerge.families import shelf
 from interp_emerge.families._directory import DirectoryFamily
-from interp_emerge.families.base import package_directory
 
 shelf.add(
     DirectoryFamily(
-        package_directory() / "miniature_weights",
+        Path(__file__).parent / "miniature_weights",
         name="miniature",
         summary="bundled GPT-NeoX models of a synthetic language, 3 thousand to 560 thousand parameters",
         source=Source("interp_emerge authors", 2026, "bundled with the package"),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 from altair.typing import ChartType
@@ -25,9 +25,9 @@ def save(chart: ChartType, path: Path | str) -> Path:
 
 
 def _svg(chart: ChartType) -> bytes:
-    buffer = BytesIO()
+    buffer = StringIO()
     chart.save(buffer, format="svg")
-    return buffer.getvalue()
+    return buffer.getvalue().encode()
 
 
 def _png(chart: ChartType) -> bytes:

@@ -36,7 +36,7 @@ def faithfulness(circuits: pd.DataFrame) -> ChartType:
     colours = alt.Scale(domain=[FOUND, MEDIAN, P95], range=[OKABE_ITO[0], MUTED, OKABE_ITO[1]])
     legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", labelLimit=320, columns=2)
     drawn_columns = ["faithfulness", "ci_low", "ci_high", "random_median", "random_p95"]
-    limits = alt.Scale(domain=extent(rows, drawn_columns, include=(0, 1)), nice=True)
+    limits = alt.Scale(domain=extent(rows, drawn_columns, include=(0.0, 1.0)), nice=True)
     unit = upright_title("Faithfulness, fraction of the clean-corrupt gap")
 
     def drawn(mark: alt.Chart, column: str, name: str) -> alt.Chart:

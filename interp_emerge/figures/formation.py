@@ -23,8 +23,9 @@ HEADS = "Roles of heads, score (fraction of attention, or of copying)"
 def formation(formation: pd.DataFrame) -> ChartType:
     """Values against training step (symmetric log, so that step 0 shows), a column per size, a row per kind.
 
-    Bands are 95% intervals over prompts. In the row of heads each line is one head's score for one role, and the head
-    that scores highest at the last step is named.
+    In the row of heads each line is one head's score for one role. The head of each model that scores highest in a role
+    at the last step stands out and is named; the others are faint, so that many heads can be seen at once. Bands are
+    95% intervals over prompts, of all lines but the faint ones, which have theirs as hover text.
 
     Raises:
         InputError: a column is missing, or the table holds several abilities.
@@ -32,19 +33,22 @@ def formation(formation: pd.DataFrame) -> ChartType:
     rows = checked(formation, "formation")
     only(rows, "ability", "formation")
     rows["row"] = rows["quantity"].map(MODEL_QUANTITIES).fillna(HEADS)
-    rows["label"] = _best_heads(rows)
+    rows["faint"], rows["label"] = _standing_out(rows)
     sizes = in_order(rows["size"])
     titles = [title for title in dict.fromkeys([*MODEL_QUANTITIES.values(), HEADS]) if (rows["row"] == title).any()]
     lines = [_line_of_panels(rows[rows["row"] == title], title, sizes, rows["step"]) for title in titles]
     return finish(alt.vconcat(*lines, spacing=34).resolve_scale(color="independent"), rows=rows)
 
 
-def _best_heads(rows: pd.DataFrame) -> pd.Series:
-    """The component's name on the one row per size and role that is highest at the last step, empty elsewhere."""
+def _standing_out(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Which rows are of a head that is not its model's best in the role; and the best one's name, once per size."""
     last = rows["step"] == rows.groupby(["size", "seed"])["step"].transform("max")
-    candidates = rows[last & (rows["row"] == HEADS) & rows["value"].notna()]
-    best = candidates.groupby(["size", "quantity"])["value"].idxmax()
-    return rows["component"].astype(object).where(rows.index.isin(best), None)
+    ends = rows["value"].where(last & (rows["row"] == HEADS))
+    line = [rows[column] for column in ("size", "seed", "quantity", "component")]
+    end = ends.groupby(line).transform("max")
+    faint = (rows["row"] == HEADS) & (end != end.groupby(line[:3]).transform("max"))
+    highest = ends.dropna().groupby([rows["size"], rows["quantity"]]).idxmax()
+    return faint, rows["component"].astype(object).where(rows.index.isin(highest), None)
 
 
 def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.Series) -> alt.FacetChart:
@@ -56,15 +60,18 @@ def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.
     )
     base = alt.Chart().encode(x=_steps(steps), color=colour, detail=[alt.Detail("component:N"), alt.Detail("seed:N")])
     axis = alt.Axis(title=None, tickCount=5)
-    zero = () if "nats" in title else (0,)
+    zero = () if "nats" in title else (0.0,)
     limits = alt.Scale(domain=extent(rows, ["value", "ci_low", "ci_high"], include=zero), nice=True)
     y = alt.Y("value:Q", axis=axis, scale=limits)
-    best = base.transform_filter("isValid(datum.label)").mark_text(align="right", dx=-2, dy=-9, fontSize=10)
+    clear, faint = base.transform_filter("!datum.faint"), base.transform_filter("datum.faint")
+    label = base.transform_filter("isValid(datum.label)").mark_text(align="right", dx=-2, dy=-9, fontSize=10)
     panels = alt.layer(
-        base.mark_area(opacity=0.16).encode(y=alt.Y("ci_low:Q", axis=axis, scale=limits), y2="ci_high:Q"),
-        base.mark_line(strokeWidth=1.8).encode(y=y),
-        base.mark_point(filled=True, size=20, opacity=0.9).encode(y=y, tooltip=hover(HOVER)),
-        best.encode(y=y, text="label:N"),
+        faint.mark_line(strokeWidth=1, opacity=0.22).encode(y=y),
+        faint.mark_point(filled=True, size=8, opacity=0.22).encode(y=y, tooltip=hover(HOVER)),
+        clear.mark_area(opacity=0.16).encode(y=alt.Y("ci_low:Q", axis=axis, scale=limits), y2="ci_high:Q"),
+        clear.mark_line(strokeWidth=1.8).encode(y=y),
+        clear.mark_point(filled=True, size=20, opacity=0.9).encode(y=y, tooltip=hover(HOVER)),
+        label.encode(y=y, text="label:N"),
         width=max(96, min(380, (WIDTH - 40) // len(sizes) - 26)),
         height=170,
         data=named("rows"),

@@ -39,7 +39,7 @@ def chunks_of_pairs(task: PatchingTask) -> list[slice]:
     width, nodes = task.model.hf.config.hidden_size, len(task.graph.readers) + len(task.graph.writers)
     layers = task.graph.n_layers
     each = 4 * task.pairs.length * width * (4 * nodes + 40 * layers)
-    size = items_that_fit(each, len(task.pairs), budget=task.budget)
+    size = items_that_fit(each, len(task.pairs), device=task.model.device, budget=task.budget)
     return [slice(start, start + size) for start in range(0, len(task.pairs), size)]
 
 

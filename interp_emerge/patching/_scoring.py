@@ -29,7 +29,7 @@ def score(
             one value a pair.
         steps: points of integration, for the methods that integrate.
         seed: for the methods that draw at random.
-        budget: bytes that the method may use; by default `core.memory.BUDGET`.
+        budget: bytes that the method may use; by default a constant for the kind of device.
         record: gets the activations of a run; by default runs the model.
 
     Raises:
@@ -41,7 +41,5 @@ def score(
     for tokens in (pairs.clean, pairs.corrupt):
         model.require_tokens(tokens)
     bound = bind_metric(metric, model, pairs)
-    task = PatchingTask(
-        model=model, pairs=pairs, metric=bound, steps=steps, seed=seed, budget=budget, record=record
-    )
+    task = PatchingTask(model=model, pairs=pairs, metric=bound, steps=steps, seed=seed, budget=budget, record=record)
     return chosen.run(task)

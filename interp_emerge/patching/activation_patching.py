@@ -24,7 +24,7 @@ from interp_emerge.patching.base import Method, NodeScores, PatchingTask, requir
 @torch.no_grad()
 def run(task: PatchingTask) -> NodeScores:
     each = bytes_per_prompt(task.model, task.pairs.length) * len(task.pairs)
-    size = items_that_fit(each, len(task.graph.writers), budget=task.budget)
+    size = items_that_fit(each, len(task.graph.writers), device=task.model.device, budget=task.budget)
     batches = [task.graph.writers[start : start + size] for start in range(0, len(task.graph.writers), size)]
     patched = torch.cat([_patched_metric(task, nodes) for nodes in batches])
     effects = patched - task.metric(task.corrupt.logits.to(patched.device))

@@ -96,7 +96,14 @@ class NodeScores:
         )
 
     def top(self, n: int, *, by: Literal["score", "magnitude"] = "magnitude") -> Circuit:
-        """The circuit of every edge between the `n` strongest writers, less what lies on no path to the logits."""
+        """The circuit of every edge between the `n` strongest writers, less what lies on no path to the logits.
+
+        Raises:
+            InputError: `n` is not between 1 and the number of writers.
+        """
+        n_writers = len(self.graph.writers)
+        if not 1 <= n <= n_writers:
+            raise InputError(f"top({n}): the graph has {n_writers} writers; ask for 1 to {n_writers}")
         ranked = _rank(self.scores, by)
         chosen = np.isin(np.arange(len(ranked)), ranked[:n])
         chosen[0] = True

@@ -107,9 +107,7 @@ def the_circuit(study: StudyRecord) -> Section:
                 "Point at a node to single out its edges."
             )
             drawn.append(_chart("circuit_graph", own, model, caption, link=row["file"]))
-        said = [
-            f"No circuit to draw in {joined(models[::-1])}; verdict: {verdict}." for verdict, models in undrawn.items()
-        ]
+        said = [f"No circuit to draw in {joined(models)}; verdict: {verdict}." for verdict, models in undrawn.items()]
         heading = _heading(study, names)
         blocks.append(Block(layout="tabs", heading=heading, pictures=drawn, notes=said))
     if not blocks:
@@ -145,7 +143,7 @@ def forms(study: StudyRecord) -> Section:
         caption = (
             "Each quantity at every checkpoint; step 0 is the untrained model. Faithfulness is that of the last step's "
             "circuit, and is left out where it is undefined. Bands are 95% intervals over prompts. "
-            "Of each role, the head that scores highest at the last step is named."
+            "The head that scores highest in a role at the last step stands out and is named; the others are faint."
         )
         picture = _chart("formation", rows, f"Formation of {names['ability']}", caption)
         blocks.append(Block(heading=_heading(study, names), pictures=[picture]))
@@ -185,7 +183,8 @@ def chance(study: StudyRecord) -> Section:
 
 
 def _chart(figure: str, table: pd.DataFrame, label: str, caption: str, link: str | None = None) -> Picture:
-    spec = shelf[figure](table).properties(description=label).to_dict()
+    spec = shelf[figure](table).to_dict(validate=False)  # a third of the time; the figures' tests validate
+    spec["description"] = label
     return Picture(kind="chart", label=label, caption=caption, payload=spec, link=link)
 
 

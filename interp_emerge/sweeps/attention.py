@@ -18,5 +18,7 @@ def attention_of(model: HookedModel, circuit: Circuit, pairs: PromptPairs, *, ti
         "title": title,
         "tokens": model.words(pairs.clean[0].tolist()),
         "heads": [head.name for head in heads],
-        "patterns": [patterns[head.layer, head.index].double().cpu().numpy().round(DECIMALS).tolist() for head in heads],
+        "patterns": [
+            patterns[head.layer, head.index].double().cpu().numpy().round(DECIMALS).tolist() for head in heads
+        ],
     }

@@ -41,6 +41,13 @@ class Cells:
             write_atomically(path, compute().to_parquet(index=False))
         return pd.read_parquet(path)
 
+    def get_text(self, stage: str, inputs: dict[str, Any], compute: Callable[[], str]) -> str:
+        """A cell that holds text instead of a table."""
+        path = self.path(stage, inputs).with_suffix(".json")
+        if not path.is_file():
+            write_atomically(path, compute().encode())
+        return path.read_text()
+
     def get_circuit(self, inputs: dict[str, Any], compute: Callable[[], Circuit]) -> Circuit:
         """The circuit of these inputs, read if it is on disk, else computed and written."""
         path = self.path("circuit", inputs).with_suffix(".json")

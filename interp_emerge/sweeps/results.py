@@ -49,7 +49,10 @@ class Results:
             "ability": self._ability(),
             "node_scores": self._stack(self.nodes.items(), method="activation_patching", metric=self.metric),
             "edge_scores": pd.concat(
-                [self._stack([(at, cell)], method=method, metric=self.metric) for (at, method), cell in self.edges.items()]
+                [
+                    self._stack([(at, cell)], method=method, metric=self.metric)
+                    for (at, method), cell in self.edges.items()
+                ]
             )
             if self.edges
             else pd.DataFrame(),
@@ -62,7 +65,7 @@ class Results:
         }
         return {name: _shaped(frame, name) for name, frame in made.items()}
 
-    def _stack(self, cells: Iterable[tuple[At, pd.DataFrame]], **constant: object) -> pd.DataFrame:
+    def _stack(self, cells: Iterable[tuple[At, pd.DataFrame]], **constant: str) -> pd.DataFrame:
         """Cells below each other, each with its model and the ability in question."""
         parts = [
             cell.assign(size=at[0], step=at[1], seed=at[2], ability=self.ability.name, **constant) for at, cell in cells
@@ -89,7 +92,16 @@ class Results:
             edges = {"n_edges": len(circuit), "n_graph_edges": circuit.graph.n_edges}
             share = {"edge_share": len(circuit) / circuit.graph.n_edges, "n_random": self.n_random}
             verdict = _judge(judged["faithfulness"], judged["ci_low"], judged["random_p95"])
-            rows.append({**self._model(at), **edges, **share, **judged, "verdict": verdict, "file": circuit_file(at, self.ability.name)})
+            rows.append(
+                {
+                    **self._model(at),
+                    **edges,
+                    **share,
+                    **judged,
+                    "verdict": verdict,
+                    "file": circuit_file(at, self.ability.name),
+                }
+            )
         rows.sort(key=lambda row: (self.sizes.index(row["size"]), row["seed"]))
         return pd.DataFrame(rows)
 
@@ -105,7 +117,9 @@ class Results:
         parts = []
         for (size, _, seed), by_step in self.formation.items():
             for step, cell in by_step.items():
-                ability = summarise(self.measured[(size, step, seed), self.ability.name]).rename(columns={"metric": "quantity"})
+                ability = summarise(self.measured[(size, step, seed), self.ability.name]).rename(
+                    columns={"metric": "quantity"}
+                )
                 ability = ability[ability["quantity"].isin(["accuracy", "log_prob"])].assign(component="model")
                 both = pd.concat([ability, summarise_formation(cell)], ignore_index=True)
                 parts.append(both.assign(size=size, step=step, seed=seed, ability=self.ability.name))

@@ -1,5 +1,6 @@
 """The stages of a study. A stage knows what to compute for one model; `Cells` knows what is there already."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ from interp_emerge.emergence.formation import formation_at
 from interp_emerge.emergence.measuring import held_out_loss, measure
 from interp_emerge.patching._scoring import score
 from interp_emerge.patching.base import EdgeScores
+from interp_emerge.sweeps.attention import attention_of
 from interp_emerge.sweeps.cells import Cells, Models
 from interp_emerge.sweeps.settings import StudySettings
 
@@ -51,7 +53,9 @@ class Stages:
     def measure(self, at: At, ability: Ability) -> pd.DataFrame:
         """Metrics of every prompt pair: `ability`, `metric`, `pair`, `value`."""
         n, seed = self.settings.n_measured, self.settings.seed
-        return self._cell("measure", at, lambda model: measure(model, [ability], n=n, seed=seed), ability=ability.name, n=n)
+        return self._cell(
+            "measure", at, lambda model: measure(model, [ability], n=n, seed=seed), ability=ability.name, n=n
+        )
 
     def describe(self, at: At) -> tuple[int, float]:
         """Non-embedding parameters, and loss on the family's held-out text in nats per token."""
@@ -71,7 +75,11 @@ class Stages:
             frame = self._score(model, ability, "activation_patching").to_frame()
             pairs = self.pairs(model, ability, "discovery")
             (empty,) = evaluate_many(
-                model, [np.zeros_like(model.graph.exists)], pairs, metric=self.settings.metric, record=self.store.recording
+                model,
+                [np.zeros_like(model.graph.exists)],
+                pairs,
+                metric=self.settings.metric,
+                record=self.store.recording,
             )
             return frame.assign(share=frame["score"] / empty.gap.value if empty.defined else np.nan)
 
@@ -142,7 +150,9 @@ class Stages:
             }
             return pd.DataFrame([row])
 
-        return self._cell("evaluation", at, compute, **self._scoring(ability), circuit=_name(circuit), n=settings.n_random)
+        return self._cell(
+            "evaluation", at, compute, **self._scoring(ability), circuit=_name(circuit), n=settings.n_random
+        )
 
     def ablation(self, at: At, ability: Ability, circuit: Circuit) -> pd.DataFrame:
         """Accuracy without the circuit's heads, and without as many others of the same layers."""
@@ -185,6 +195,18 @@ class Stages:
 
         return self._cell(
             "formation", at, compute, **self._scoring(ability), circuit=_name(circuit), follow=[list(f) for f in follow]
+        )
+
+    def attention(self, at: At, ability: Ability, circuit: Circuit) -> str:
+        """Attention patterns of the circuit's heads on one prompt, as JSON."""
+
+        def compute() -> str:
+            model = self.models.get(*at)
+            title = f"{ability.name.replace('_', ' ')} at {at[0]}, step {at[1]}"
+            return json.dumps(attention_of(model, circuit, self.pairs(model, ability, "evaluation"), title=title))
+
+        return self.cells.get_text(
+            "attention", self._inputs(at, **self._scoring(ability), circuit=_name(circuit)), compute
         )
 
     def pairs(self, model: HookedModel, ability: Ability, split: str) -> PromptPairs:

@@ -19,6 +19,9 @@ CONTEXT = 49
 SEGMENT_LENGTHS = range(6, 21)
 CHAINS = 3
 
+Sentence = list[tuple[str, int | float]]
+"""Words, each with the inverse of its probability given the words before it."""
+
 ID = {word: index for index, word in enumerate(language.VOCABULARY)}
 ORDINARY = np.array([ID[word] for word in language.VOCABULARY if word not in (language.BOS, language.UNKNOWN)])
 CONTENT = np.array([ID[word] for word in language.CONTENT])
@@ -78,8 +81,7 @@ def mixed_batch(rng: np.random.Generator, rows: dict[str, int]) -> np.ndarray:
     return np.concatenate([KINDS[kind](rng, count).tokens for kind, count in rows.items()])
 
 
-def _giving_sentence(rng: np.random.Generator) -> list[tuple[str, int]]:
-    """A sentence as words, each with the number of words that were as likely in its place."""
+def _giving_sentence(rng: np.random.Generator) -> Sentence:
     first, second = rng.choice(len(language.NAMES), size=2, replace=False)
     names = language.NAMES[first], language.NAMES[second]
     subject = int(rng.integers(2))
@@ -87,15 +89,15 @@ def _giving_sentence(rng: np.random.Generator) -> list[tuple[str, int]]:
     place = (str(rng.choice(language.PLACES)), len(language.PLACES))
     pair = [(names[0], len(language.NAMES)), ("and", 1), (names[1], len(language.NAMES) - 1), ("met", 1)]
     opening = {
-        0: [("When", 3), *pair, (",", 1)],
-        1: [("When", 3), *pair, ("at", 1), ("the", 1), place, (",", 1)],
+        0: [("When", 1.5), *pair, (",", 2)],
+        1: [("When", 1.5), *pair, ("at", 2), ("the", 1), place, (",", 1)],
         2: [("At", 3), ("the", 1), place, ("when", 1), *pair, (",", 1)],
     }[int(rng.integers(3))]
     giving = [(names[subject], 2), ("gave", 1), ("the", 1), thing, ("to", 1), (names[1 - subject], 1), (".", 1)]
     return [*opening, *giving]
 
 
-def _sum_sentence(rng: np.random.Generator) -> list[tuple[str, int]]:
+def _sum_sentence(rng: np.random.Generator) -> Sentence:
     count = len(language.NUMBERS)
     left, right = rng.integers(count, size=2)
     left_word, right_word, total = (language.NUMBERS[i] for i in (left, right, (left + right) % count))
@@ -117,11 +119,11 @@ def _chains_document(rng: np.random.Generator) -> tuple[list[str], float]:
 
 def _fill(rng: np.random.Generator, sentence: Callable) -> tuple[list[str], float]:
     """Sentences until the document is full, the last one cut, with the document's nats."""
-    words: list[tuple[str, int]] = []
+    words: Sentence = []
     while len(words) < CONTEXT - 1:
         words += sentence(rng)
     kept = words[: CONTEXT - 1]
-    return [word for word, _ in kept], sum(log(choices) for _, choices in kept)
+    return [word for word, _ in kept], sum(log(inverse) for _, inverse in kept)
 
 
 def _stack(documents: list[tuple[list[str], float]]) -> Documents:

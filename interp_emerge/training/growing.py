@@ -1,13 +1,16 @@
-"""Grow a whole family: every size and seed in parallel processes, then its tokenizer, held-out text and card."""
+"""Grow a whole family: every size and seed in parallel processes, then its losses, held-out text and card."""
 
+import json
 import multiprocessing
 import os
+import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pandas as pd
@@ -17,8 +20,29 @@ from tqdm.auto import tqdm
 from interp_emerge.abilities import _language as language
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.files import canonical_json, write_atomically
+from interp_emerge.training.card import CARD, write_card
+from interp_emerge.training.outcome import CLAIM, TIMES
 from interp_emerge.training.recipe import Recipe
-from interp_emerge.training.trainer import grow_model, held_out_documents
+from interp_emerge.training.trainer import (
+    LOSSES,
+    STATE,
+    grow_model,
+    held_out_documents,
+    is_grown,
+    read_losses,
+    run_directory,
+)
+
+HELD_OUT_LINES = 16
+"""Documents of each kind in the family's held-out text."""
+REPORT_EVERY = 25
+"""Steps between two reports of a run to the progress bar."""
+NOTE_EVERY = 30.0
+"""Seconds between two notes of the training time, which is all of it that an interruption can lose."""
+Run = tuple[str, int]
+"""Name of the size, and seed."""
+LINE: ContextVar[tuple[Any, Any]] = ContextVar("LINE")
+"""In a worker: the queue that the bar is drawn from, and the event that stops all training."""
 
 
 def grow_family(recipe: Recipe, directory: Path, *, workers: int = 0, device: str = "") -> Path:
@@ -34,25 +58,17 @@ def grow_family(recipe: Recipe, directory: Path, *, workers: int = 0, device: st
         InputError: the directory holds another recipe's family.
     """
     _claim(directory, recipe)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     runs = [(size.name, seed) for size in reversed(recipe.sizes) for seed in range(size.n_seeds)]
-    workers = min(workers or len(os.sched_getaffinity(0)), len(runs))
-    started = time.time()
+    waiting = [run for run in runs if not is_grown(recipe, run_directory(directory, *run))]
+    if not waiting and (directory / CARD).is_file():
+        return directory
     write_tokenizer(directory)
-    with _progress(len(runs) * recipe.n_steps) as messages, ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn")
-    ) as pool:
-        futures = {run: pool.submit(_grow, recipe, *run, directory, device, messages) for run in runs}
-        losses = [future.result().assign(size=size, seed=seed) for (size, seed), future in futures.items()]
-    frame = pd.concat(losses)[["size", "seed", "step", "document", "loss"]].sort_values(["seed", "step"], kind="stable")
-    write_atomically(directory / "losses.csv", frame.to_csv(index=False).encode())
+    _grow_all(recipe, directory, waiting, len(runs), workers, device)
+    _gather_losses(directory, runs)
     _write_held_out(directory)
-    return _note_time(directory, recipe, time.time() - started, device)
-
-
-def run_directory(directory: Path, size: str, seed: int) -> Path:
-    """Where the checkpoints of a size and seed lie."""
-    return directory / size if seed == 0 else directory / size / f"seed{seed}"
+    _clear_leftovers(directory)
+    write_card(directory, recipe)
+    return directory
 
 
 def write_tokenizer(directory: Path) -> None:
@@ -62,66 +78,149 @@ def write_tokenizer(directory: Path) -> None:
 
     words = {word: index for index, word in enumerate(language.VOCABULARY)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token=language.UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=language.BOS, eos_token=language.BOS, unk_token=language.UNKNOWN
     )
     fast.save_pretrained(directory)
 
 
-def _grow(recipe: Recipe, size: str, seed: int, directory: Path, device: str, messages: Any) -> pd.DataFrame:
-    def report(step: int, loss: float) -> None:
-        if step % 25 == 0 or step >= recipe.n_steps - 1:
-            messages.put((f"{size}/seed{seed}", min(step + 1, recipe.n_steps), loss))
+def _grow_all(recipe: Recipe, directory: Path, waiting: list[Run], n_runs: int, workers: int, device: str) -> None:
+    """Train the runs that are waiting, several at the same time."""
+    if not waiting:
+        return
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    workers = min(workers or _processors(), len(waiting))
+    spawn = multiprocessing.get_context("spawn")
+    messages, stop = spawn.Queue(), spawn.Event()
+    with (
+        _timed(directory, recipe, device),
+        _progress(messages, recipe.n_steps, waiting, n_runs),
+        ProcessPoolExecutor(workers, spawn, initializer=_join_in, initargs=(messages, stop)) as pool,
+    ):
+        futures = [pool.submit(_grow, recipe, *run, directory, device) for run in waiting]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
-    return grow_model(
-        recipe, recipe.size(size), seed, run_directory(directory, size, seed), device=device, report=report
-    )
+
+def _join_in(messages: Any, stop: Any) -> None:
+    """Set up a worker, which ends as soon as the process that started it has ended, however that was."""
+    LINE.set((messages, stop))
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=end_with_parent, daemon=True).start()
+
+
+def _grow(recipe: Recipe, size: str, seed: int, directory: Path, device: str) -> None:
+    """Train one run in a worker, until it is done or another run has failed."""
+    messages, stop = LINE.get()
+
+    def report(step: int, loss: float) -> None:
+        if step % REPORT_EVERY == 0 or step == recipe.n_steps - 1:
+            if stop.is_set():
+                raise InterruptedError(f"the training of {size}, seed {seed}, was stopped after step {step}")
+            messages.put(((size, seed), step + 1, loss))
+
+    grow_model(recipe, recipe.size(size), seed, run_directory(directory, size, seed), device=device, report=report)
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A queue for (run, step, loss), drawn as one bar over the steps of all runs."""
-    with multiprocessing.get_context("spawn").Manager() as manager, tqdm(total=total, unit="step") as bar:
-        messages = manager.Queue()
+def _progress(messages: Any, n_steps: int, waiting: list[Run], n_runs: int) -> Iterator[None]:
+    """While open, what comes down the queue as (run, step, loss) is drawn as one bar over the steps of all runs."""
+    done = n_runs - len(waiting)
+    with tqdm(total=n_runs * n_steps, initial=done * n_steps, unit="step", smoothing=0.05) as bar:
 
         def draw() -> None:
-            reached: dict[str, int] = {}
+            reached = dict.fromkeys(waiting, 0)
             while (message := messages.get()) is not None:
-                run, step, loss = message
-                bar.update(step - reached.get(run, 0))
-                bar.set_postfix_str(f"{run} loss {loss:.3f}")
-                reached[run] = step
+                (size, seed), step, loss = message
+                bar.update(step - reached[size, seed])
+                reached[size, seed] = step
+                whole = done + sum(step == n_steps for step in reached.values())
+                bar.set_postfix_str(f"{whole} of {n_runs} models, {size} seed {seed}: {loss:.3f} nats")
 
         thread = Thread(target=draw, daemon=True)
         thread.start()
         try:
-            yield messages
+            yield
         finally:
             messages.put(None)
             thread.join()
 
 
+@contextmanager
+def _timed(directory: Path, recipe: Recipe, device: str) -> Iterator[None]:
+    """While open, the time that passes is added to what earlier calls have noted."""
+    path = directory / TIMES
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    used = {"device": device, "torch": torch.__version__}
+    used = {name: _both(before.get(name, ""), value) for name, value in used.items()}
+    started, finished = time.monotonic(), Event()
+
+    def note() -> None:
+        seconds = before.get("seconds", 0.0) + time.monotonic() - started
+        write_atomically(path, canonical_json({"seconds": round(seconds, 1), "threads": recipe.threads, **used}))
+
+    def note_now_and_then() -> None:
+        while not finished.wait(NOTE_EVERY):
+            note()
+
+    thread = Thread(target=note_now_and_then, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+        note()
+
+
+def _both(before: str, now: str) -> str:
+    """What earlier calls and this one were run with, each named once."""
+    return ", ".join(dict.fromkeys([*before.split(", "), now] if before else [now]))
+
+
 def _claim(directory: Path, recipe: Recipe) -> None:
-    claim = directory / "recipe.json"
+    claim = directory / CLAIM
     content = canonical_json({"hash": recipe.hash, **recipe.to_dict()})
     if claim.is_file() and claim.read_bytes() != content:
         raise InputError(f"{directory} holds a family of another recipe; choose an empty directory")
     write_atomically(claim, content)
 
 
+def _gather_losses(directory: Path, runs: list[Run]) -> None:
+    parts = [read_losses(run_directory(directory, size, seed)).assign(size=size, seed=seed) for size, seed in runs]
+    frame = pd.concat(parts)[["size", "seed", "step", "document", "loss"]].sort_values(["seed", "step"], kind="stable")
+    write_atomically(directory / LOSSES, frame.to_csv(index=False).encode())
+
+
 def _write_held_out(directory: Path) -> None:
     lines = [
         " ".join(language.VOCABULARY[token] for token in document[1:])
         for documents in held_out_documents().values()
-        for document in documents.tokens[:16]
+        for document in documents.tokens[:HELD_OUT_LINES]
     ]
     write_atomically(directory / "held_out.txt", "\n".join([*lines, ""]).encode())
 
 
-def _note_time(directory: Path, recipe: Recipe, seconds: float, device: str) -> Path:
-    note = {"seconds": round(seconds, 1), "device": device, "threads": recipe.threads, "torch": torch.__version__}
-    path = directory / "training.json"
-    if not path.is_file():
-        write_atomically(path, canonical_json(note))
-    return directory
+def _clear_leftovers(directory: Path) -> None:
+    """Remove what interrupted runs have left: training states and checkpoints written in part."""
+    for path in [*directory.rglob(STATE), *directory.rglob(".step*.partial")]:
+        shutil.rmtree(path)
+    for path in directory.rglob(".*.tmp"):
+        path.unlink()

@@ -1,10 +1,13 @@
 """A recipe says everything that decides what a family's weights become."""
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from interp_emerge.abilities import _language as language
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.files import hash_of
+from interp_emerge.training.corpus import KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +20,10 @@ class SizeRecipe:
     n_heads: int
     learning_rate: float
     n_seeds: int = 1
+
+    def __post_init__(self) -> None:
+        if self.d_model % self.n_heads:
+            raise InputError(f"size {self.name!r}: {self.n_heads} heads do not divide a width of {self.d_model}")
 
     @property
     def rotary_dimensions(self) -> int:
@@ -42,6 +49,16 @@ class Recipe:
     threads: int = 1
     """CPU threads of one training process; another count gives other rounding."""
 
+    def __post_init__(self) -> None:
+        names = [size.name for size in self.sizes]
+        if not names or len(set(names)) < len(names):
+            raise InputError(f"a recipe needs sizes of different names, not {names}")
+        if not self.checkpoints or any(later <= step for step, later in pairwise((-1, *self.checkpoints))):
+            raise InputError(f"checkpoints have to ascend from step 0 or later, unlike {[*self.checkpoints]}")
+        for kind in self.documents:
+            if kind not in KINDS:
+                raise UnknownNameError("kind of document", kind, KINDS)
+
     @property
     def n_steps(self) -> int:
         return self.checkpoints[-1]
@@ -56,4 +73,12 @@ class Recipe:
         return hash_of(self.to_dict())
 
     def size(self, name: str) -> SizeRecipe:
-        return next(size for size in self.sizes if size.name == name)
+        """The size of that name.
+
+        Raises:
+            UnknownNameError: the recipe has no such size.
+        """
+        sizes = {size.name: size for size in self.sizes}
+        if name not in sizes:
+            raise UnknownNameError(f"size of {self.name}", name, sizes)
+        return sizes[name]

@@ -32,6 +32,7 @@ from interp_emerge.training import corpus
 from interp_emerge.training.recipe import Recipe, SizeRecipe
 
 STATE_EVERY = 250
+STATE, LOSSES = ".state", "losses.csv"
 HELD_OUT_DOCUMENTS = 64
 HELD_OUT_SEED = 990_000
 """Training seeds count from 0, so held-out documents never share a generator with training."""
@@ -41,7 +42,7 @@ def fresh_model(size: SizeRecipe, seed: int) -> GPTNeoXForCausalLM:
     """The untrained model of a size, the same for the same seed."""
     d_head = size.d_model // size.n_heads
     # The rotary share is floored to dimensions inside transformers: a hundredth keeps it from losing one to rounding.
-    rotary_share = min(1.0, (size.rotary_dimensions + 0.01) / d_head)
+    share = min(1.0, (size.rotary_dimensions + 0.01) / d_head)
     config = GPTNeoXConfig(
         vocab_size=len(language.VOCABULARY),
         hidden_size=size.d_model,
@@ -49,7 +50,7 @@ def fresh_model(size: SizeRecipe, seed: int) -> GPTNeoXForCausalLM:
         num_attention_heads=size.n_heads,
         intermediate_size=4 * size.d_model,
         max_position_embeddings=64,
-        rotary_pct=rotary_share,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": share},
         use_parallel_residual=True,
         bos_token_id=language.VOCABULARY.index(language.BOS),
         eos_token_id=language.VOCABULARY.index(language.BOS),
@@ -72,10 +73,8 @@ def grow_model(
     Returns:
         Held-out loss at every checkpoint, columns `step`, `document`, `loss` (nats per token).
     """
-    log = directory / "losses.csv"
-    if all((directory / f"step{step}").is_dir() for step in recipe.checkpoints) and log.is_file():
-        report(recipe.n_steps, math.nan)
-        return pd.read_csv(log)
+    if is_grown(recipe, directory):
+        return read_losses(directory)
     torch.set_num_threads(recipe.threads)
     disable_progress_bar()
     run = _Run(recipe, size, seed, directory, device)
@@ -89,9 +88,25 @@ def grow_model(
             run.save_state()
         report(run.step, run.take_step())
     losses = pd.DataFrame(run.losses, columns=["step", "document", "loss"])
-    write_atomically(log, losses.to_csv(index=False).encode())
+    write_atomically(directory / LOSSES, losses.to_csv(index=False).encode())
     shutil.rmtree(run.state_directory, ignore_errors=True)
     return losses
+
+
+def run_directory(directory: Path, size: str, seed: int) -> Path:
+    """Where the checkpoints of a size and seed of a family lie."""
+    return directory / size if seed == 0 else directory / size / f"seed{seed}"
+
+
+def is_grown(recipe: Recipe, directory: Path) -> bool:
+    """Whether a run's checkpoints and losses are all there."""
+    checkpoints = [directory / f"step{step}" for step in recipe.checkpoints]
+    return all(path.is_dir() for path in checkpoints) and (directory / LOSSES).is_file()
+
+
+def read_losses(directory: Path) -> pd.DataFrame:
+    """The held-out losses of a finished run, to the last digit as they were measured."""
+    return pd.read_csv(directory / LOSSES, dtype={"size": str, "loss": str}).astype({"loss": float})
 
 
 class _Run:
@@ -99,14 +114,15 @@ class _Run:
 
     def __init__(self, recipe: Recipe, size: SizeRecipe, seed: int, directory: Path, device: str) -> None:
         self.recipe, self.size, self.seed, self.directory, self.device = recipe, size, seed, directory, device
-        self.model = fresh_model(size, seed).to(device)
+        self.model = fresh_model(size, seed)
+        self.model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
         self.documents = np.random.default_rng([seed, size.d_model, size.n_layers])
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), size.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
         )
         self.step = 0
         self.losses: list[tuple[int, str, float]] = []
-        self.state_directory = directory / ".state"
+        self.state_directory = directory / STATE
 
     def take_step(self) -> float:
         """One step of the optimiser; returns the loss in nats per token."""
@@ -119,7 +135,7 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
-        return float(loss)
+        return loss.item()
 
     def keep_checkpoint(self) -> None:
         """Write the weights of this step in Hugging Face format, and measure the held-out losses."""

@@ -3,59 +3,53 @@
 Every parameter is drawn, those of norms and biases too, so that nothing is right because a term is zero.
 """
 
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import AutoConfig, AutoModelForCausalLM
 
 import interp_emerge as ie
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.core.model import HookedModel
 
 VOCABULARY, WIDTH, HEADS, LAYERS = 40, 24, 4, 3
-SHARED = {"vocab_size": VOCABULARY, "max_position_embeddings": 32, "bos_token_id": 0, "eos_token_id": 0}
-SHAPE = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
-GPT2_SHAPE = {"n_positions": 32, "n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS}
-GPT2_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-
+SHAPE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": WIDTH,
+    "intermediate_size": 2 * WIDTH,
+    "num_attention_heads": HEADS,
+    "max_position_embeddings": 64,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
+HALF_ROTARY = {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5}}
+NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt_neox": ("gpt_neox", HALF_ROTARY),
+    "gpt_neox_serial": ("gpt_neox", HALF_ROTARY | {"use_parallel_residual": False}),
+    "gpt2": ("gpt2", NO_DROPOUT | {"n_inner": 2 * WIDTH}),
+    "llama": ("llama", {}),
+    "llama_grouped": ("llama", {"num_key_value_heads": 2}),
+    "qwen3": ("qwen3", {"num_key_value_heads": 2, "head_dim": 8}),
+}
 ARCHITECTURES = ("gpt_neox", "gpt2", "llama", "llama_grouped")
 """Parallel blocks with fused projections, serial ones, separate projections, and keys and values shared by heads."""
-MORE_ARCHITECTURES = (*ARCHITECTURES, "gpt_neox_serial", "qwen3")
+MORE_ARCHITECTURES = tuple(CONFIGURATIONS)
 """Also norms on queries and keys, with heads wider than the residual stream divides into."""
 
 
-def build(architecture: str, *, layers: int = LAYERS, seed: int = 0) -> nn.Module:
+def build(architecture: str, *, layers: int = LAYERS, seed: int = 0) -> Any:
     """A Hugging Face model with all parameters drawn from `seed`."""
-    shape = SHAPE | {"num_hidden_layers": layers}
-    match architecture:
-        case "gpt_neox":
-            hf = GPTNeoXForCausalLM(GPTNeoXConfig(**SHARED, **shape, rotary_pct=0.5))
-        case "gpt_neox_serial":
-            hf = GPTNeoXForCausalLM(GPTNeoXConfig(**SHARED, **shape, rotary_pct=0.5, use_parallel_residual=False))
-        case "gpt2":
-            hf = GPT2LMHeadModel(GPT2Config(**SHARED, **GPT2_SHAPE | {"n_layer": layers}, **GPT2_DROPOUT))
-        case "llama":
-            hf = LlamaForCausalLM(LlamaConfig(**SHARED, **shape, pad_token_id=0))
-        case "llama_grouped":
-            hf = LlamaForCausalLM(LlamaConfig(**SHARED, **shape, pad_token_id=0, num_key_value_heads=2))
-        case "qwen3":
-            hf = Qwen3ForCausalLM(Qwen3Config(**SHARED, **shape, pad_token_id=0, num_key_value_heads=2, head_dim=8))
-        case _:
-            raise AssertionError(architecture)
-    return draw_parameters(hf, seed).eval()
+    kind, more = CONFIGURATIONS[architecture]
+    config = AutoConfig.for_model(kind, **SHAPE, **more, num_hidden_layers=layers)
+    return draw_parameters(AutoModelForCausalLM.from_config(config), seed).eval()
 
 
-def draw_parameters(hf: nn.Module, seed: int) -> nn.Module:
+def draw_parameters(hf: Any, seed: int) -> Any:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in hf.parameters():
@@ -80,6 +74,14 @@ def random_pairs(n: int = 6, *, length: int = 7, seed: int = 0) -> PromptPairs:
         corrupt[:, position] = 1 + (clean[:, position] + 5) % (VOCABULARY - 1)
     answer = torch.randint(1, VOCABULARY, (n,), generator=generator)
     return PromptPairs(clean=clean, corrupt=corrupt, answer=answer, foil=(answer + 7) % VOCABULARY)
+
+
+def telling_pairs(model: HookedModel, n: int = 6) -> PromptPairs:
+    """Pairs whose answer and foil are the tokens that the corruption moves most, so that every pair has a gap."""
+    pairs = random_pairs(n)
+    with torch.no_grad():
+        moved = model.logits(pairs.clean) - model.logits(pairs.corrupt)
+    return replace(pairs, answer=moved.argmax(1), foil=moved.argmin(1))
 
 
 def linear_model(architecture: str = "gpt_neox") -> HookedModel:

@@ -32,7 +32,7 @@ def test_a_circuit_holds_the_edges_it_was_made_of(circuit: ie.Circuit):
 
 
 def test_edges_that_the_model_lacks_are_refused():
-    with pytest.raises(UnknownNameError, match="unknown reader 'a0.h0.k'; did you mean 'a0.h0.q'"):
+    with pytest.raises(UnknownNameError, match=r"unknown reader 'a0\.h0\.k'; did you mean 'a0\.h0\.q'"):
         ie.Circuit.from_edges(small_model("llama_grouped"), [("embed", "a0.h0.k")])
 
 
@@ -116,7 +116,7 @@ def test_as_a_graph_a_shared_key_leads_to_every_head_of_its_group():
 def test_a_file_that_holds_no_circuit_is_refused(content: str, tmp_path: Path):
     path = tmp_path / "circuit.json"
     path.write_text(content)
-    with pytest.raises(InputError, match="is no circuit file .*; write one with Circuit.save"):
+    with pytest.raises(InputError, match=r"is no circuit file .*; write one with Circuit\.save"):
         ie.Circuit.load(path)
 
 
@@ -129,5 +129,5 @@ def test_a_file_of_another_version_says_which_one_is_read(circuit: ie.Circuit, t
     path = tmp_path / "circuit.json"
     circuit.save(path)
     path.write_text(path.read_text().replace("circuit/1", "circuit/9"))
-    with pytest.raises(InputError, match="has schema 'interp_emerge.circuit/9'; this version reads"):
+    with pytest.raises(InputError, match=r"has schema 'interp_emerge\.circuit/9'; this version reads"):
         ie.Circuit.load(path)

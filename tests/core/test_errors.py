@@ -6,7 +6,10 @@ def test_every_error_of_the_package_is_caught_by_its_base():
 
 
 def test_a_near_miss_gets_a_suggestion_and_a_far_one_the_list():
-    assert str(UnknownNameError("size", "70n", ["14m", "70m"])) == "unknown size '70n'; did you mean '70m'? (known: 14m, 70m)"
+    assert (
+        str(UnknownNameError("size", "70n", ["14m", "70m"]))
+        == "unknown size '70n'; did you mean '70m'? (known: 14m, 70m)"
+    )
     assert str(UnknownNameError("size", "huge", ["14m", "70m"])) == "unknown size 'huge' (known: 14m, 70m)"
     assert str(UnknownNameError("step", 7, [])) == "unknown step '7' (known: none)"
 

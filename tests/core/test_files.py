@@ -26,7 +26,11 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(where: str, t
 
 
 def test_equal_values_have_equal_json_whatever_the_order_of_their_keys():
-    assert canonical_json({"b": 1, "a": [2.5, None]}) == canonical_json({"a": [2.5, None], "b": 1}) == b'{"a":[2.5,null],"b":1}'
+    assert (
+        canonical_json({"b": 1, "a": [2.5, None]})
+        == canonical_json({"a": [2.5, None], "b": 1})
+        == b'{"a":[2.5,null],"b":1}'
+    )
 
 
 def test_a_hash_changes_with_the_value_and_only_with_it():

@@ -65,12 +65,24 @@ def test_nodes_carry_the_names_of_the_literature_in_the_order_in_which_they_run(
 
 def test_shared_keys_and_values_are_named_by_their_key_value_head():
     names = graph(layers=1, heads=4, kv_heads=2).reader_names
-    assert names == (*(f"a0.h{head}.q" for head in range(4)), "a0.kv0.k", "a0.kv1.k", "a0.kv0.v", "a0.kv1.v", "m0", "logits")
+    assert names == (
+        *(f"a0.h{head}.q" for head in range(4)),
+        "a0.kv0.k",
+        "a0.kv1.k",
+        "a0.kv0.v",
+        "a0.kv1.v",
+        "m0",
+        "logits",
+    )
 
 
 def test_a_reader_takes_in_the_writers_that_ran_before_it():
     def inputs(of: Graph, reader: str) -> set[str]:
-        return {name for name, there in zip(of.writer_names, of.exists[:, of.reader_names.index(reader)], strict=True) if there}
+        return {
+            name
+            for name, there in zip(of.writer_names, of.exists[:, of.reader_names.index(reader)], strict=True)
+            if there
+        }
 
     serial, parallel = graph(), graph(parallel=True)
     assert inputs(serial, "a0.h1.v") == {"embed"}
@@ -116,7 +128,7 @@ def test_an_edge_that_cannot_be_is_refused(edge: tuple[str, str], error: type[Ex
 
 def test_a_parallel_block_has_no_edge_from_its_heads_to_its_mlp():
     assert graph().edge_matrix([("a0.h0", "m0")]).any()
-    with pytest.raises(InputError, match="no edge a0.h0 → m0"):
+    with pytest.raises(InputError, match=r"no edge a0\.h0 → m0"):
         graph(parallel=True).edge_matrix([("a0.h0", "m0")])
 
 

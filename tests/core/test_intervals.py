@@ -6,7 +6,9 @@ from interp_emerge.core.intervals import Interval, mean_interval, mean_intervals
 
 def test_the_interval_of_a_mean_covers_the_true_mean_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
-    hits = [interval.low <= 2 <= interval.high for interval in (mean_interval(rng.normal(2, 3, 50)) for _ in range(400))]
+    hits = [
+        interval.low <= 2 <= interval.high for interval in (mean_interval(rng.normal(2, 3, 50)) for _ in range(400))
+    ]
     # 400 draws: one standard error is 0.011; the percentile bootstrap of 50 values covers about 0.94.
     assert 0.91 <= np.mean(hits) <= 0.97
 

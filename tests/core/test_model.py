@@ -42,7 +42,10 @@ def test_hooks_reach_keyword_inputs_and_the_first_of_several_outputs():
 
 def test_hooks_come_off_also_after_an_error():
     linear = nn.Linear(1, 1)
-    with pytest.raises(ZeroDivisionError), hooked([(linear, "input", lambda x: 1 / 0), (linear, "output", lambda y: y)]):
+    with (
+        pytest.raises(ZeroDivisionError),
+        hooked([(linear, "input", lambda x: 1 / 0), (linear, "output", lambda y: y)]),
+    ):
         linear(torch.zeros(1))
     assert not linear._forward_hooks and not linear._forward_pre_hooks
 
@@ -90,7 +93,7 @@ def test_without_a_tokenizer_tokens_are_numbers_and_text_is_refused():
     [
         (torch.tensor([[1, VOCABULARY]]), "token ids go from 1 to 40, but .* has 40 tokens"),
         (torch.tensor([[-1, 2]]), "token ids go from -1 to 2"),
-        (torch.ones(1, 33, dtype=torch.int64), "prompts of 33 tokens do not fit the 32 positions"),
+        (torch.ones(1, 65, dtype=torch.int64), "prompts of 65 tokens do not fit the 64 positions"),
     ],
 )
 def test_tokens_that_the_model_cannot_take_are_refused(tokens: torch.Tensor, message: str):

@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ shelf.add(Item())
 
 
 @pytest.fixture
-def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     """A folder of two items, one that cannot be imported, one that adds nothing, and two files that are no items."""
     folder = tmp_path / "jars"
     folder.mkdir()

@@ -54,11 +54,12 @@ def test_an_edge_says_whether_it_feeds_queries_keys_or_values():
 def test_every_edge_rises_from_the_top_of_its_writer_to_the_bottom_of_its_reader():
     layout = lay_out(largest(), width=800)
     boxes = layout.nodes.set_index("node")
-    for edge in layout.edges.itertuples():
-        assert (np.diff(edge.ys) > 0).all(), edge
-        assert edge.ys[0] == pytest.approx(boxes.loc[edge.writer, "top"], abs=0.1)
-        assert edge.ys[-1] == pytest.approx(boxes.loc[edge.target, "bottom"], abs=0.1)
-        assert boxes.loc[edge.target, "left"] <= edge.xs[-1] <= boxes.loc[edge.target, "right"]
+    for edge in layout.edges.to_dict("records"):
+        assert (np.diff(edge["ys"]) > 0).all(), edge
+        writer, target = boxes.loc[edge["writer"]], boxes.loc[edge["target"]]
+        assert edge["ys"][0] == pytest.approx(writer["top"], abs=0.1)
+        assert edge["ys"][-1] == pytest.approx(target["bottom"], abs=0.1)
+        assert target["left"] <= edge["xs"][-1] <= target["right"]
     assert boxes["y"].idxmin() == "embed"
     assert boxes["y"].idxmax() == "logits"
 
@@ -78,15 +79,15 @@ def test_rows_that_the_circuit_does_not_use_take_up_no_height():
 def test_shared_keys_and_values_are_nodes_of_their_own():
     grouped = edges(("embed", "a0.kv0.k", 1.0), ("embed", "a0.h0.q", 1.0), ("a0.h0", "logits", 1.0))
     nodes = lay_out(grouped, width=800).nodes.set_index("node")
-    assert nodes.loc["a0.kv0", "kind"] == "key-value head"
-    assert nodes.loc["a0.kv0", "y"] < nodes.loc["a0.h0", "y"]
+    assert nodes["kind"]["a0.kv0"] == "key-value head"
+    assert nodes["y"]["a0.kv0"] < nodes["y"]["a0.h0"]
 
 
 def test_a_node_counts_and_sums_its_edges():
     nodes = lay_out(edges(("embed", "m0", 2.0), ("embed", "m1", 1.0), ("m0", "m1", -0.5)), width=800).nodes
     nodes = nodes.set_index("node")
-    assert nodes.loc["m1", ["edges_in", "score_in", "edges_out"]].tolist() == [2, 0.5, 0]
-    assert np.isnan(nodes.loc["m1", "score_out"])
+    assert nodes.loc[["m1"], ["edges_in", "score_in", "edges_out"]].to_numpy().tolist() == [[2, 0.5, 0]]
+    assert nodes["score_out"].isna()["m1"]
 
 
 def test_the_circuits_of_several_models_are_not_laid_over_each_other():

@@ -55,6 +55,16 @@ def test_the_head_that_scores_highest_at_the_last_step_is_named_once():
     assert set(named["step"]) == {STEPS[-1]}
 
 
+def test_other_heads_are_faint_and_all_are_drawn():
+    table = invented()
+    worse = table[table["quantity"] == "induction"].assign(component="a9.h9", value=-0.1)
+    both = pd.concat([table, worse], ignore_index=True)
+    drawn = dataset(formation(both))
+    assert_same_rows(drawn, both, VALUES)
+    assert set(drawn.loc[drawn["faint"], "component"]) == {"a9.h9"}
+    assert "a9.h9" not in set(drawn.loc[~drawn["faint"], "component"])
+
+
 def test_several_abilities_are_not_laid_over_each_other():
     with pytest.raises(InputError, match="values of 'ability'"):
         formation(pd.concat([invented(), invented().assign(ability="two_hop")]))

@@ -25,7 +25,12 @@ def test_a_filter_takes_numbers_as_pandas_holds_them():
 
 @pytest.mark.parametrize(
     ("values", "include", "domain"),
-    [([0.2, 0.4], (), [0.2, 0.4]), ([0.2, np.nan], (0, 1), [0, 1]), ([np.nan], (), [0, 1]), ([3.0], (), [2.5, 3.5])],
+    [
+        ([0.2, 0.4], (), [0.2, 0.4]),
+        ([0.2, np.nan], (0.0, 1.0), [0, 1]),
+        ([np.nan], (), [0, 1]),
+        ([3.0], (), [2.5, 3.5]),
+    ],
 )
 def test_an_extent_is_finite_whatever_is_undefined(values, include, domain):
     assert extent(pd.DataFrame({"v": values}), ["v"], include=include) == domain

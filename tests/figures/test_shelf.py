@@ -8,7 +8,8 @@ from interp_emerge.figures import shelf
 
 
 def test_the_shelf_holds_the_figures_of_the_report():
-    assert shelf.names() == ["ability_curve", "ablation", "circuit_graph", "faithfulness", "formation", "head_effects"]
+    figures = {"ability_curve", "ablation", "circuit_graph", "faithfulness", "formation", "head_effects"}
+    assert figures <= set(shelf.names())
 
 
 def test_a_misspelt_figure_gets_a_suggestion():

@@ -3,10 +3,12 @@
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import ConsoleMessage, Dialog, Page, Request, sync_playwright
 
 FLAGS = (
     "--no-sandbox",
@@ -19,20 +21,25 @@ FLAGS = (
 )
 LOCAL = ("file://", "data:", "blob:", "about:")
 PATIENCE_MS = 60_000
+INKED = "svg .mark-symbol path, svg .mark-rect path, svg .mark-line path, canvas"
+"""Selects what a drawn figure has in it, beyond axes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageObservation:
-    """What a page did: requests that would leave the machine, errors, figures drawn out of those it has."""
+    """What a page did: requests that would leave the machine, errors and warnings, figures drawn out of those it has.
+
+    `n_empty` counts the figures in which nothing is drawn, `overflow` is by how many pixels the page is too wide for
+    the window, `seconds` is from opening it until what is visible is drawn, `text` what can then be read.
+    """
 
     title: str
     requests: list[str]
     errors: list[str]
+    n_figures: int
     n_charts: int
     n_attention: int
-    n_figures: int
     n_empty: int
-    n_failed: int
     n_tabs: int
     text: str
     overflow: int
@@ -53,17 +60,66 @@ def chromium() -> str:
 
 
 def open_page(path: Path, *, screenshot: Path | None = None, width: int = 1280) -> PageObservation:
-    """Open a report from disk, choose every tab, point at a mark, and say what was seen."""
+    """Open a report from disk, choose every tab, and say what was seen; the screenshot is of the page as opened."""
+    with _page(width) as (page, requests, errors):
+        begun = time.perf_counter()
+        page.goto(path.resolve().as_uri(), wait_until="load")
+        page.wait_for_function("document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
+        seconds = time.perf_counter() - begun
+        if screenshot:
+            page.wait_for_timeout(500)
+            page.screenshot(path=screenshot, full_page=True)
+        text = page.inner_text("body")
+        n_tabs = _choose_every_tab(page)
+        page.wait_for_timeout(300)
+        drawings = page.query_selector_all(".drawing")
+        return PageObservation(
+            title=page.title(),
+            requests=requests,
+            errors=errors,
+            n_figures=len(drawings),
+            n_charts=_count(page, ".drawing.chart[data-state=drawn]"),
+            n_attention=_count(page, ".drawing.attention[data-state=drawn]"),
+            n_empty=sum(not drawing.query_selector(INKED) for drawing in drawings),
+            n_tabs=n_tabs,
+            text=text,
+            overflow=page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"),
+            seconds=seconds,
+            heap_mb=page.evaluate("performance.memory.usedJSHeapSize / 1e6"),
+        )
+
+
+def open_chart(path: Path) -> tuple[list[str], list[str]]:
+    """Requests that would leave the machine, and errors, of a single chart's page once it is drawn."""
+    with _page(1280) as (page, requests, errors):
+        page.goto(path.resolve().as_uri(), wait_until="load")
+        page.wait_for_selector(".vega-embed canvas, .vega-embed svg", timeout=PATIENCE_MS)
+        return requests, errors
+
+
+@contextmanager
+def browse(path: Path, *, width: int = 1280) -> Iterator[Page]:
+    """A report's page, open and drawn, for tests that point and click; nothing may complain until it is closed."""
+    with _page(width) as (page, _, errors):
+        page.goto(path.resolve().as_uri(), wait_until="load")
+        page.wait_for_function("document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
+        yield page
+        assert errors == []
+
+
+@contextmanager
+def _page(width: int) -> Iterator[tuple[Page, list[str], list[str]]]:
+    """A page, and what it has asked for and complained of so far."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         try:
-            return _observe(browser, path, screenshot, width)
+            page = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce")
+            yield page, *_watched(page)
         finally:
             browser.close()
 
 
-def _observe(browser: Browser, path: Path, screenshot: Path | None, width: int) -> PageObservation:
-    page = browser.new_page(viewport={"width": width, "height": 900})
+def _watched(page: Page) -> tuple[list[str], list[str]]:
     requests: list[str] = []
     errors: list[str] = []
 
@@ -83,32 +139,11 @@ def _observe(browser: Browser, path: Path, screenshot: Path | None, width: int) 
     page.on("console", on_console)
     page.on("dialog", on_dialog)
     page.on("pageerror", lambda error: errors.append(f"page: {error}"))
-    begun = time.perf_counter()
-    page.goto(path.resolve().as_uri(), wait_until="load")
-    page.wait_for_function("document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
-    seconds = time.perf_counter() - begun
-    if screenshot:
-        page.wait_for_timeout(500)
-        page.screenshot(path=screenshot, full_page=True)
-    n_tabs = _choose_every_tab(page)
-    page.wait_for_timeout(500)
-    shown = "element => element.querySelectorAll('svg path, svg rect, svg text, canvas').length > 0"
-    drawings = page.query_selector_all(".drawing")
-    return PageObservation(
-        title=page.title(),
-        requests=requests,
-        errors=errors,
-        n_charts=len(page.query_selector_all(".drawing.chart[data-state=drawn]")),
-        n_attention=len(page.query_selector_all(".drawing.attention[data-state=drawn]")),
-        n_figures=len(drawings),
-        n_empty=sum(not drawing.evaluate(shown) for drawing in drawings),
-        n_failed=len(page.query_selector_all(".drawing[data-state=failed]")),
-        n_tabs=n_tabs,
-        text=page.inner_text("body"),
-        overflow=page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"),
-        seconds=seconds,
-        heap_mb=page.evaluate("performance.memory.usedJSHeapSize / 1e6"),
-    )
+    return requests, errors
+
+
+def _count(page: Page, selector: str) -> int:
+    return len(page.query_selector_all(selector))
 
 
 def _choose_every_tab(page: Page) -> int:

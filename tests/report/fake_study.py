@@ -24,15 +24,16 @@ EVIL = [
 QUESTION = "At which size does induction appear, and which circuit carries it?"
 
 
-def write_study(directory: Path, *, empty: tuple[str, ...] = (), title: str = "1m, a repeated segment") -> Path:
-    """A whole study but for the tables named in `empty`, which have no row; returns the directory."""
+def write_study(directory: Path, *, sizes: tuple[str, ...] = tuple(SIZES), empty: tuple[str, ...] = ()) -> Path:
+    """A study of some sizes, in which the tables named in `empty` have no row; returns the directory."""
     for name, table in tables().items():
-        write_table(table.head(0) if name in empty else table, name, directory / "tables")
+        kept = table[table["size"].isin(sizes)] if "size" in table else table
+        write_table(kept.head(0) if name in empty else kept, name, directory / "tables")
     (directory / "circuits").mkdir()
     for row in tables()["circuits"].to_dict("records"):
         (directory / row["file"]).write_text(json.dumps({"edges": row["n_edges"]}))
     (directory / "attention").mkdir()
-    write_attention(directory / "attention" / "1m.json", title, EVIL)
+    write_attention(directory / "attention" / "1m.json", "1m, a repeated segment", EVIL)
     write_attention(directory / "attention" / "500k.json", "500k, a repeated segment", ["a", "b"] * 8)
     (directory / "provenance.json").write_text(json.dumps(provenance()))
     return directory

@@ -1,0 +1,185 @@
+"""What came out of growing a family: losses beside their floors, and the accuracy of every ability at every size.
+
+Accuracies are measured on the checkpoints as they lie on disk, loaded as any family is.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from interp_emerge.abilities import shelf
+from interp_emerge.abilities._metrics import accuracy
+from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.intervals import mean_interval
+from interp_emerge.core.model import HookedModel
+from interp_emerge.families._directory import DirectoryFamily
+from interp_emerge.training.corpus import KINDS
+from interp_emerge.training.recipe import Recipe
+from interp_emerge.training.trainer import LOSSES, is_grown, read_losses, run_directory
+
+CLAIM, TIMES = "recipe.json", "training.json"
+FLOOR_DOCUMENTS, FLOOR_SEED = 2000, 980_000
+PAIRS = 500
+"""Prompts of each ability."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """How long the training took, and on what."""
+
+    seconds: float
+    device: str
+    threads: int
+    torch: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """A grown family in numbers. Each table is tidy: one row, one thing."""
+
+    recipe: Recipe
+    times: Times
+    sizes: pd.DataFrame
+    """Columns `size`, `n_layers`, `d_model`, `n_heads`, `n_parameters`, `learning_rate`, `n_seeds`."""
+    models: pd.DataFrame
+    """Columns `size`, `seed`, `step`, `revision`."""
+    losses: pd.DataFrame
+    """Columns `size`, `seed`, `document`, `loss`, `floor`, nats per token."""
+    abilities: pd.DataFrame
+    """Columns `ability`, `chance`, `ceiling`, `control`, `never_emerges`."""
+    accuracy: pd.DataFrame
+    """Columns `size`, `seed`, `ability`, `accuracy`, `ci_low`, `ci_high`, `n_pairs`."""
+    not_expressible: dict[str, str] = field(default_factory=dict)
+    """Abilities whose prompts the language has no words for, with the reason."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, tables as lists of rows."""
+        tables = ("sizes", "models", "losses", "abilities", "accuracy")
+        rows = {name: getattr(self, name).to_dict("records") for name in tables}
+        return {
+            "recipe": self.recipe.hash,
+            "times": asdict(self.times),
+            "not_expressible": self.not_expressible,
+            **rows,
+        }
+
+
+def measure_outcome(directory: Path, recipe: Recipe) -> Outcome:
+    """Read and measure a family whose training is complete.
+
+    Raises:
+        InputError: the directory holds another recipe's family, or one that is not fully grown.
+        ModelError: a checkpoint is damaged.
+    """
+    times = _read_times(directory, recipe)
+    family = DirectoryFamily(directory, name=recipe.name)
+    prompts = _Prompts()
+    parameters: dict[str, int] = {}
+    models, measured = [], []
+    for size in recipe.sizes:
+        for seed in range(size.n_seeds):
+            model = family.load(size.name, recipe.n_steps, seed)
+            parameters[size.name] = model.n_parameters
+            models.append((size.name, seed, recipe.n_steps, model.spec.revision))
+            measured += [(size.name, seed, *row) for row in _measure(model, prompts)]
+    table = pd.DataFrame(measured, columns=["size", "seed", "ability", "accuracy", "ci_low", "ci_high", "n_pairs"])
+    return Outcome(
+        recipe=recipe,
+        times=times,
+        sizes=_shapes(recipe, parameters),
+        models=pd.DataFrame(models, columns=["size", "seed", "step", "revision"]),
+        losses=_final_losses(directory, recipe),
+        abilities=_verdicts(table),
+        accuracy=table,
+        not_expressible=prompts.refused,
+    )
+
+
+def entropy_floors() -> dict[str, float]:
+    """Entropy of each kind of document, nats per token, estimated over `FLOOR_DOCUMENTS`."""
+    return {
+        kind: write(np.random.default_rng([FLOOR_SEED, index]), FLOOR_DOCUMENTS).floor
+        for index, (kind, write) in enumerate(KINDS.items())
+    }
+
+
+class _Prompts:
+    """The prompts of every ability, drawn for the first model: all models of a family share one tokenizer."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[str, PromptPairs] = {}
+        self.refused: dict[str, str] = {}
+
+    def get(self, ability: Ability, model: HookedModel) -> PromptPairs | None:
+        if ability.name not in {**self.pairs, **self.refused}:
+            try:
+                self.pairs[ability.name] = ability.sample(model, PAIRS)
+            except InputError as error:
+                self.refused[ability.name] = str(error)
+        return self.pairs.get(ability.name)
+
+
+@torch.no_grad()
+def _measure(model: HookedModel, prompts: _Prompts) -> list[tuple[str, float, float, float, int]]:
+    """Accuracy of every ability with the ends of its interval, and the number of prompts."""
+    rows = []
+    for ability in shelf:
+        pairs = prompts.get(ability, model)
+        if pairs is not None:
+            values = accuracy(model.logits(pairs.clean).float(), pairs).cpu().double().numpy()
+            interval = mean_interval(values)
+            rows.append((ability.name, interval.value, interval.low, interval.high, len(pairs)))
+    return rows
+
+
+def _shapes(recipe: Recipe, parameters: dict[str, int]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            (s.name, s.n_layers, s.d_model, s.n_heads, parameters[s.name], s.learning_rate, s.n_seeds)
+            for s in recipe.sizes
+        ],
+        columns=["size", "n_layers", "d_model", "n_heads", "n_parameters", "learning_rate", "n_seeds"],
+    )
+
+
+def _verdicts(measured: pd.DataFrame) -> pd.DataFrame:
+    """Each ability's chance level, and whether no model has it, not even at the upper end of the interval."""
+    highest = measured.groupby("ability")["ci_high"].max()
+    abilities = [ability for ability in shelf if ability.name in highest]
+    return pd.DataFrame(
+        [
+            (a.name, a.chance, a.ceiling, a.control, bool(highest[a.name] < (a.chance + a.ceiling) / 2))
+            for a in abilities
+        ],
+        columns=["ability", "chance", "ceiling", "control", "never_emerges"],
+    )
+
+
+def _final_losses(directory: Path, recipe: Recipe) -> pd.DataFrame:
+    frame = read_losses(directory)
+    last = frame[frame["step"] == recipe.n_steps].assign(floor=frame["document"].map(entropy_floors()))
+    place = {size.name: index for index, size in enumerate(recipe.sizes)}
+    last = last.assign(place=last["size"].map(place)).sort_values(["place", "seed"], kind="stable")
+    return last[["size", "seed", "document", "loss", "floor"]].reset_index(drop=True)
+
+
+def _read_times(directory: Path, recipe: Recipe) -> Times:
+    """The note of the training, once everything that the recipe wants is there."""
+    claim = directory / CLAIM
+    if not claim.is_file() or json.loads(claim.read_text()).get("hash") != recipe.hash:
+        raise InputError(f"{directory} holds no family of recipe {recipe.name!r} ({recipe.hash}); grow it first")
+    for size in recipe.sizes:
+        for seed in range(size.n_seeds):
+            if not is_grown(recipe, run_directory(directory, size.name, seed)):
+                raise InputError(f"size {size.name}, seed {seed}, in {directory} is not fully grown; "
+                                 f"`interp-emerge train {recipe.name}` goes on where it stopped")  # fmt: skip
+    for name in (TIMES, LOSSES):
+        if not (directory / name).is_file():
+            raise InputError(f"{directory} lacks {name}, which `interp-emerge train {recipe.name}` writes")
+    return Times(**json.loads((directory / TIMES).read_text()))

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import interp_emerge as ie
+from interp_emerge.circuits.evaluation import GRID, Evaluation, FaithfulnessCurve, evaluate_many, random_circuits
+from interp_emerge.core.errors import InputError
+from tests.core.small_models import small_model, telling_pairs
+from tests.patching.scored import score_edges
+
+RNG = np.random.default_rng(0)
+CORRUPT, GAP = RNG.normal(0, 1, 50), RNG.uniform(1, 3, 50)
+
+
+def keeping(share: float) -> Evaluation:
+    """An invented evaluation of a circuit that keeps this share of the gap of every pair."""
+    return Evaluation(metric=CORRUPT + share * GAP, clean=CORRUPT + GAP, corrupt=CORRUPT, ablation="resample")
+
+
+@pytest.fixture(scope="module")
+def pairs() -> ie.PromptPairs:
+    return telling_pairs(small_model("gpt_neox"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.8, 1.0, 1.3, -0.2])
+def test_faithfulness_is_the_share_of_the_gap_that_is_kept_and_may_leave_zero_to_one(share: float):
+    evaluation = keeping(share)
+    assert evaluation.faithfulness == pytest.approx(share)
+    assert evaluation.ci == pytest.approx((share, share))
+
+
+def test_the_interval_of_faithfulness_comes_from_resampling_pairs():
+    noisy = replace(keeping(0.5), metric=CORRUPT + 0.5 * GAP + RNG.normal(0, 0.5, 50))
+    low, high = noisy.ci
+    assert low < noisy.faithfulness < high
+    assert high - low == pytest.approx(2 * 1.96 * 0.5 / 50**0.5 / 2, rel=0.3)
+    assert repr(noisy) == f"Evaluation(faithfulness {noisy.faithfulness:.3f} [{low:.3f}, {high:.3f}])"
+
+
+@pytest.mark.parametrize("gap", [RNG.normal(0, 1, 50), np.zeros(50), -GAP])
+def test_faithfulness_is_undefined_where_the_gap_is_not_above_noise(gap: np.ndarray):
+    evaluation = Evaluation(metric=CORRUPT, clean=CORRUPT + gap, corrupt=CORRUPT, ablation="resample")
+    assert not evaluation.defined
+    assert np.isnan([evaluation.faithfulness, *evaluation.ci]).all()
+    assert "faithfulness undefined: clean-corrupt gap" in repr(evaluation)
+
+
+def test_the_two_areas_of_a_curve_that_never_exceeds_one_sum_to_the_width_of_the_grid():
+    shares = np.sort(RNG.random(len(GRID)))
+    curve = FaithfulnessCurve(shares=GRID, n_edges=(1,) * len(GRID), evaluations=tuple(map(keeping, shares)))
+    assert curve.cpr + curve.cmd == pytest.approx(0.999)
+    assert curve.cpr == pytest.approx(np.trapezoid(shares, GRID))
+
+
+def test_the_areas_of_a_curve_above_one_by_hand():
+    curve = FaithfulnessCurve(
+        shares=(0.0, 0.5, 1.0), n_edges=(1, 2, 3), evaluations=(keeping(0), keeping(2), keeping(1))
+    )
+    assert (curve.cpr, curve.cmd) == pytest.approx((0.5 + 0.75, 0.5 + 0.25))
+
+
+def test_the_whole_graph_is_wholly_faithful_and_no_edges_not_at_all(pairs: ie.PromptPairs):
+    model = small_model("gpt_neox")
+    whole = ie.Circuit(graph=model.graph, kept=model.graph.exists, scores=np.zeros(model.graph.exists.shape))
+    empty = ie.Circuit.from_edges(model, [])
+    assert ie.evaluate(model, whole, pairs).faithfulness == pytest.approx(1, abs=1e-5)
+    assert ie.evaluate(model, empty, pairs).faithfulness == 0
+
+
+def test_an_evaluation_holds_one_value_for_each_pair(pairs: ie.PromptPairs):
+    model = small_model("gpt_neox")
+    result = ie.evaluate(
+        model, ie.Circuit.from_edges(model, [("embed", "m0"), ("m0", "logits")]), pairs, metric="log_prob"
+    )
+    assert result.metric.shape == result.clean.shape == result.corrupt.shape == (len(pairs),)
+    assert result.ablation == "resample"
+    assert (result.metric < 0).all()
+
+
+def test_many_circuits_are_evaluated_as_each_alone_and_dead_ends_do_not_count(pairs: ie.PromptPairs):
+    model = small_model("gpt_neox")
+    path = [("embed", "a0.h1.v"), ("a0.h1", "a1.h0.k"), ("a1.h0", "logits")]
+    lists = [path, [*path, ("embed", "m1")], path[:2], [("embed", "logits")], path]
+    kept = [model.graph.edge_matrix(edges) for edges in lists]
+    many = evaluate_many(model, kept, pairs)
+    for evaluation, edges in zip(many, lists, strict=True):
+        alone = ie.evaluate(model, ie.Circuit.from_edges(model, edges), pairs)
+        np.testing.assert_allclose(evaluation.metric, alone.metric, atol=1e-5)
+    assert (many[0].metric == many[1].metric).all()
+    assert (many[2].metric == many[2].corrupt).all()
+    assert evaluate_many(model, [], pairs) == []
+
+
+def test_a_circuit_of_another_graph_is_refused(pairs: ie.PromptPairs):
+    other = ie.Circuit.from_edges(small_model("llama_grouped"), [("embed", "logits")])
+    with pytest.raises(InputError, match="was found in a graph of another shape than that of memory/GPTNeoX"):
+        ie.evaluate(small_model("gpt_neox"), other, pairs)
+    serial = ie.Circuit.from_edges(small_model("llama"), [("embed", "logits")])
+    with pytest.raises(InputError, match="was found in a graph of another shape"):
+        ie.evaluate(small_model("gpt_neox"), serial, pairs)
+
+
+def test_a_curve_has_a_row_for_each_share_and_ends_at_the_whole_graph(pairs: ie.PromptPairs):
+    model = small_model("gpt_neox")
+    curve = ie.faithfulness_curve(model, score_edges(model, pairs, "eap"), pairs)
+    frame = curve.to_frame()
+    assert list(frame.columns) == ["share", "n_edges", "faithfulness", "ci_low", "ci_high"]
+    assert tuple(frame["share"]) == GRID
+    assert frame["n_edges"].tolist() == [max(1, round(share * model.graph.n_edges)) for share in GRID]
+    assert frame["faithfulness"].iloc[-1] == pytest.approx(1, abs=1e-5)
+    assert curve.cpr == pytest.approx(np.trapezoid(frame["faithfulness"], GRID))
+
+
+def test_random_circuits_are_as_large_as_asked_inside_the_graph_and_follow_the_seed():
+    graph = small_model("llama_grouped").graph
+    circuits = random_circuits(graph, 30, 20, seed=1)
+    assert {int(kept.sum()) for kept in circuits} == {30}
+    assert not any((kept & ~graph.exists).any() for kept in circuits)
+    assert len({kept.tobytes() for kept in circuits}) == 20
+    assert (np.stack(circuits) == np.stack(random_circuits(graph, 30, 20, seed=1))).all()
+    assert (np.stack(circuits) != np.stack(random_circuits(graph, 30, 20, seed=2))).any()
+
+
+def test_random_circuits_take_every_edge_equally_often():
+    graph = small_model("gpt2").graph
+    share = np.mean(random_circuits(graph, graph.n_edges // 4, 400), 0)[graph.exists]
+    # 400 draws: one standard error is 0.022; over 350 edges the largest deviation is near three of them.
+    assert share.mean() == pytest.approx(0.25, abs=0.01)
+    assert np.abs(share - 0.25).max() < 0.1

@@ -1,0 +1,93 @@
+"""Tiny random models of each architecture, and checkpoints of them on disk and in a make-believe hub cache."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM as AnyModel
+from transformers import (
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+WORDS = 64
+SPECIAL: dict[str, Any] = {"vocab_size": WORDS, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+SHAPE: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+GATED: dict[str, Any] = {**SPECIAL, **SHAPE, "intermediate_size": 48, "num_key_value_heads": 2}
+
+SPLIT = {
+    "gpt_neox": lambda: GPTNeoXConfig(**SPECIAL, **SHAPE, intermediate_size=48),
+    "gpt_neox, one after the other": lambda: GPTNeoXConfig(
+        **SPECIAL, **SHAPE, intermediate_size=48, use_parallel_residual=False
+    ),
+    "gpt2": lambda: GPT2Config(**SPECIAL, n_embd=32, n_layer=2, n_head=4, n_positions=64),
+    "llama": lambda: LlamaConfig(**GATED, attention_bias=True, mlp_bias=True),
+    "mistral": lambda: MistralConfig(**GATED, head_dim=16),
+    "qwen2": lambda: Qwen2Config(**GATED),
+    "qwen3": lambda: Qwen3Config(**GATED, head_dim=16),
+}
+"""Architectures that can be split into heads and edges."""
+WHOLE = {
+    "gemma2": lambda: Gemma2Config(**GATED, head_dim=16),
+    "opt": lambda: OPTConfig(**SPECIAL, **SHAPE, word_embed_proj_dim=32, ffn_dim=48),
+}
+"""Architectures that cannot."""
+
+
+def tiny_model(architecture: str = "gpt_neox", seed: int = 0, **changes: Any) -> Any:
+    """A model whose every parameter is random, so that no bias or norm is a no-op."""
+    config = {**SPLIT, **WHOLE}[architecture]()
+    for name, value in changes.items():
+        setattr(config, name, value)
+    model = AnyModel.from_config(config, attn_implementation="eager").eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3, generator=generator)
+    return model
+
+
+def tiny_tokenizer(words: int = WORDS) -> PreTrainedTokenizerFast:
+    """A tokenizer of the words w0, w1, …; the first begins every text, the second stands for what is unknown."""
+    tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(words)}, unk_token="w1"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="w0", eos_token="w0", unk_token="w1")
+
+
+def save_model(directory: Path, seed: int = 0, *, architecture: str = "gpt_neox", **changes: Any) -> Path:
+    """A checkpoint in a directory, without a tokenizer."""
+    tiny_model(architecture, seed, **changes).save_pretrained(directory)
+    return directory
+
+
+def save_checkpoint(directory: Path, seed: int = 0, **changes: Any) -> Path:
+    """A checkpoint in a directory, with its tokenizer."""
+    tiny_tokenizer().save_pretrained(directory)
+    return save_model(directory, seed, **changes)
+
+
+def cache_revision(cache: Path, repository: str, revision: str, seed: int, **changes: Any) -> str:
+    """Put a checkpoint into a hub cache, as a download would; returns its commit."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    commit = f"{seed:040x}"
+    save_checkpoint(folder / "snapshots" / commit, seed, **changes)
+    (folder / "refs").mkdir(exist_ok=True)
+    (folder / "refs" / revision).write_text(commit)
+    return commit
+
+
+def some_tokens(rows: int = 3, length: int = 9) -> torch.Tensor:
+    return torch.randint(2, WORDS, (rows, length), generator=torch.Generator().manual_seed(1))

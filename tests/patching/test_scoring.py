@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import interp_emerge as ie
+from interp_emerge.core.errors import InputError, UnknownNameError
+from tests.core.small_models import VOCABULARY, random_pairs, small_model
+
+
+def score(**options) -> None:
+    ie.score(small_model("gpt_neox"), random_pairs(), **options)
+
+
+def test_a_callable_may_stand_for_the_name_of_a_metric():
+    def answer_logit(logits: Tensor, pairs: ie.PromptPairs) -> Tensor:
+        return logits.gather(1, pairs.answer[:, None])[:, 0]
+
+    def foil_logit(logits: Tensor, pairs: ie.PromptPairs) -> Tensor:
+        return logits.gather(1, pairs.foil[:, None])[:, 0]
+
+    model, pairs = small_model("gpt2"), random_pairs()
+    answer, foil, both = (
+        ie.score(model, pairs, method="eap", metric=m) for m in (answer_logit, foil_logit, "logit_diff")
+    )
+    np.testing.assert_allclose(answer.scores - foil.scores, both.scores, atol=1e-5)
+    assert answer.origin["metric"] == "answer_logit"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "eap_gi"}, "unknown method 'eap_gi'; did you mean 'eap_ig'"),
+        ({"metric": "logit_dif"}, "unknown metric 'logit_dif'; did you mean 'logit_diff'"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(options: dict, message: str):
+    with pytest.raises(UnknownNameError, match=message):
+        score(**options)
+
+
+@pytest.mark.parametrize("method", ["eap", "eap_ig", "attribution_patching"])
+def test_a_metric_without_a_gradient_is_refused_by_methods_that_need_one(method: str):
+    with pytest.raises(
+        InputError, match="metric 'accuracy' has no gradient; gradient methods need one such as logit_diff"
+    ):
+        score(method=method, metric="accuracy")
+    score(method="activation_patching", metric="accuracy")
+
+
+@pytest.mark.parametrize("method", ["eap", "activation_patching"])
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (
+            lambda logits, pairs: logits,
+            r"metric '<lambda>' returned \[6, 40\]; it has to return one value for each of 6",
+        ),
+        (lambda logits, pairs: logits.sum(), r"returned \[\]; it has to return one value"),
+        (lambda logits, pairs: 1.0, "returned float; it has to return one value"),
+        (lambda logits, pairs: logits[:, 0] * torch.nan, "metric '<lambda>' is not finite on 6 of 6 pairs"),
+        (lambda logits, pairs: (logits[:, 0] > 99).float() / 0, "is not finite on 6 of 6 pairs"),
+    ],
+)
+def test_a_metric_has_to_return_one_finite_value_a_pair(method: str, metric, message: str):
+    with pytest.raises(InputError, match=message):
+        score(method=method, metric=metric)
+
+
+def test_tokens_that_the_model_lacks_are_refused():
+    clean = random_pairs().clean.clone()
+    clean[2, 3] = VOCABULARY
+    with pytest.raises(InputError, match=r"token ids go from . to 40, but .* has 40 tokens"):
+        ie.score(small_model("gpt_neox"), replace(random_pairs(), clean=clean))
+
+
+def test_an_answer_that_is_its_own_foil_is_refused():
+    pairs = random_pairs()
+    with pytest.raises(InputError, match="pair 0 has the same token as answer and foil; they have to differ"):
+        replace(pairs, foil=pairs.answer)

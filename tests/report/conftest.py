@@ -1,0 +1,12 @@
+from pathlib import Path
+
+import pytest
+
+from interp_emerge.report import build_report
+from tests.report.fake_study import write_study
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory) -> Path:
+    """The report of an invented study whose tokens would like to be HTML."""
+    return build_report(write_study(tmp_path_factory.mktemp("study")))

@@ -1,0 +1,171 @@
+"""The report's file: what stands in it, before any browser opens it."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.tables import read_table, write_table
+from interp_emerge.report import build_report
+from tests.figures.invented import tables
+from tests.report.fake_study import EVIL, QUESTION, provenance, write_attention, write_study
+
+ADDRESS = re.compile(r"""(?:src|href|srcset|action|data)=["']?(?:https?:)?//""", re.IGNORECASE)
+
+
+def bare(page: str) -> str:
+    """The page without its scripts and styles."""
+    return re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+
+
+def test_the_report_stands_in_the_studys_directory(report: Path):
+    assert report.name == "report.html"
+    assert (report.parent / "provenance.json").is_file()
+
+
+def test_each_bundle_is_there_once_and_nothing_points_outside(report: Path):
+    page = report.read_text()
+    assert page.count("var CircuitsVis=") == 1
+    assert page.count("window.vegaEmbed=") == 1
+    assert ADDRESS.search(bare(page)) is None
+
+
+def test_the_policy_admits_the_three_scripts_by_hash_and_nothing_else(report: Path):
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', report.read_text())
+    assert policy is not None
+    assert policy[1].startswith("default-src &#39;none&#39;; script-src &#39;sha256-")
+    assert policy[1].count("sha256-") == 4
+    assert "unsafe" not in policy[1]
+
+
+def test_tokens_stand_in_the_page_as_text_or_as_escaped_json_only(report: Path):
+    page = report.read_text()
+    assert "<img" not in bare(page)
+    assert "<img src=x" not in page
+    assert "\\u003cimg src=x onerror=alert(1)\\u003e" in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_payloads_are_the_patterns_that_were_kept(report: Path):
+    payloads = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', report.read_text(), re.DOTALL)
+    attention = [payload for payload in map(json.loads, payloads) if "attention" in payload]
+    kept = json.loads((report.parent / "attention" / "1m.json").read_text())
+    own = next(payload for payload in attention if payload["tokens"] == EVIL)
+    assert own["attention"] == kept["patterns"]
+    assert own["attentionHeadNames"] == kept["heads"]
+
+
+def test_building_again_gives_the_same_bytes(report: Path):
+    before = report.read_bytes()
+    assert build_report(report.parent).read_bytes() == before
+
+
+def test_empty_tables_leave_sentences_in_their_places(tmp_path: Path):
+    study = write_study(tmp_path / "study", empty=tuple(tables()))
+    for path in (study / "attention").iterdir():
+        path.unlink()
+    page = build_report(study).read_text()
+    for sentence in (
+        "no model was measured",
+        "no head was scored",
+        "no size has the ability, so there was no circuit to find",
+        "No attention pattern was kept",
+        "no checkpoint was followed",
+        "there is no circuit to compare with chance",
+        "No onset was sought",
+        "No head scores above the baseline",
+    ):
+        assert sentence in page
+
+
+def test_models_without_a_circuit_are_listed_with_the_reason(report: Path):
+    said = (
+        "(seed 2), 25k (seed 0), 25k (seed 1), 25k (seed 2), 12k and 3k; verdict: undefined: the gap is within noise."
+    )
+    assert said in report.read_text()
+
+
+def test_a_table_that_was_never_written_is_named(tmp_path: Path):
+    study = write_study(tmp_path / "study", sizes=("1m",))
+    (study / "tables" / "formation.parquet").unlink()
+    assert "the study has not written its table “formation”" in build_report(study).read_text()
+
+
+def test_several_abilities_get_a_heading_each(tmp_path: Path):
+    study = write_study(tmp_path / "study", sizes=("1m",))
+    for name in ("node_scores", "circuits", "circuit_edges", "formation", "ablation"):
+        table = read_table(name, study / "tables")
+        write_table(pd.concat([table, table.assign(ability="two_hop")]), name, study / "tables")
+    page = build_report(study).read_text()
+    assert page.count("<h3>induction") == page.count("<h3>two_hop") == 4
+
+
+def test_undefined_values_are_called_so(report: Path):
+    assert "verdict: undefined: the gap is within noise" in report.read_text()
+    assert "nan" not in bare(report.read_text()).lower().split()
+
+
+def test_a_directory_without_a_study_is_refused_and_left_empty(tmp_path: Path):
+    with pytest.raises(InputError, match=r"holds no study: provenance.json is missing; run the study first"):
+        build_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_field_of_the_provenance_is_named(tmp_path: Path):
+    study = write_study(tmp_path / "study", sizes=("1m",))
+    record = provenance()
+    del record["command"]
+    (study / "provenance.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="lacks 'command'"):
+        build_report(study)
+
+
+def test_a_model_without_a_revision_is_refused_by_that_name(tmp_path: Path):
+    study = write_study(tmp_path / "study", sizes=("1m",))
+    record = provenance() | {"models": [{"family": "miniature", "size": "1m", "step": 0, "seed": 0}]}
+    (study / "provenance.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="a model without 'revision'"):
+        build_report(study)
+
+
+def test_times_may_be_absent(tmp_path: Path):
+    study = write_study(tmp_path / "study", sizes=("1m",))
+    record = provenance()
+    del record["started"], record["finished"]
+    (study / "provenance.json").write_text(json.dumps(record))
+    assert "ran for" not in build_report(study).read_text()
+
+
+def test_a_broken_file_is_named(tmp_path: Path):
+    study = write_study(tmp_path / "study", sizes=("1m",))
+    (study / "provenance.json").write_text("{")
+    with pytest.raises(InputError, match=r"provenance.json is no JSON"):
+        build_report(study)
+
+
+def spoiled(study: Path, **change: object) -> Path:
+    path = study / "attention" / "1m.json"
+    write_attention(path, "1m", ["a", "b", "c"])
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    return study
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": ["a", "b"]}, r"the pattern of a0.h1 is not 2 × 2, a side per token"),
+        ({"heads": ["a0.h1"]}, r"names 1 heads and holds 4 patterns"),
+        ({"heads": ["x"], "patterns": [[[1, 0, 0], [2, 0, 0], [0, 0, 1]]]}, r"x holds 2, which is no fraction"),
+        ({"heads": ["x"], "patterns": [[[1, 0, 0], [None, 0, 0], [0, 0, 1]]]}, r"x holds None, which is no fraction"),
+    ],
+)
+def test_patterns_that_would_draw_a_wrong_picture_are_refused(change, message, tmp_path: Path):
+    with pytest.raises(InputError, match=message):
+        build_report(spoiled(write_study(tmp_path / "study", sizes=("1m",)), **change))
+
+
+def test_the_question_is_the_title(report: Path):
+    assert f"<title>{QUESTION}</title>" in report.read_text()

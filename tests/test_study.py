@@ -1,0 +1,197 @@
+"""The whole chain, on the bundled family and on checkpoints made on the spot."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import interp_emerge as ie
+from interp_emerge.core.tables import SCHEMAS, read_table
+from interp_emerge.emergence.answers import induction_edges
+from tests.report.browser import open_page
+
+SMALL = {"n_measured": 32, "n_pairs": 16, "n_random": 10, "n_ablations": 4, "steps_of_integration": 2}
+
+
+def tables_of(out: Path) -> dict[str, pd.DataFrame]:
+    return {name: read_table(name, out / "tables") for name in SCHEMAS}
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The main job as `interp-emerge run` does it, less most of the checkpoints on the way."""
+    out = tmp_path_factory.mktemp("study") / "whole"
+    study = ie.Study(out=str(out), steps=(0, 250, 500, 750, 1000, 5000))
+    assert study.run() == out / "report.html"
+    return out
+
+
+def test_one_layer_is_at_chance_and_the_largest_size_has_the_ability(whole: Path) -> None:
+    ability = tables_of(whole)["ability"]
+    last = ability[(ability["step"] == 5000) & (ability["metric"] == "accuracy") & (ability["ability"] == "induction")]
+    by_size = {row["size"]: row for row in last[last["seed"] == 0].to_dict("records")}
+
+    for size in ("3k", "5k"):
+        assert by_size[size]["ci_high"] < 0.25, "one layer cannot do induction"
+        assert by_size[size]["ci_low"] <= by_size[size]["chance"] + 0.05
+    assert by_size["560k"]["ci_low"] > 0.9
+
+
+def test_induction_emerges_with_an_interval_and_the_control_does_not(whole: Path) -> None:
+    onsets = tables_of(whole)["onsets"]
+    over_sizes = {row["ability"]: row for row in onsets[onsets["axis"] == "size"].to_dict("records")}
+
+    assert over_sizes["induction"]["verdict"] == "emergent"
+    assert all(over_sizes["induction"][end] for end in ("last_without", "first_with", "ci_low", "ci_high"))
+    assert over_sizes["markov"]["verdict"] != "emergent"
+
+
+def test_the_largest_circuit_is_small_faithful_and_beats_chance(whole: Path) -> None:
+    circuit = next(row for row in tables_of(whole)["circuits"].to_dict("records") if row["size"] == "560k")
+
+    assert circuit["faithfulness"] >= 0.8
+    assert circuit["edge_share"] <= 0.15
+    assert circuit["n_random"] == 100
+    assert circuit["ci_low"] > circuit["random_p95"]
+
+
+def test_its_previous_token_heads_feed_the_keys_of_later_induction_heads(whole: Path) -> None:
+    tables = tables_of(whole)
+    circuit = ie.Circuit.load(whole / "circuits" / "induction-560k-step5000-seed0.json")
+    roles, edges = (tables[name][tables[name]["size"] == "560k"] for name in ("roles", "circuit_edges"))
+    found = induction_edges(roles, edges, circuit.graph)
+
+    assert found
+    assert {(edge.writer, edge.reader) for edge in circuit.edges} >= set(found)
+    for writer, reader in found:
+        assert int(writer[1 : writer.index(".")]) < int(reader[1 : reader.index(".")])
+
+
+def test_the_ability_rests_on_its_heads_and_not_on_as_many_others(whole: Path) -> None:
+    ablation = tables_of(whole)["ablation"]
+    here = ablation[ablation["size"] == "560k"].groupby("condition")["accuracy"]
+
+    assert here.get_group("none").item() > 0.9
+    assert here.get_group("circuit heads").item() < 0.5
+    assert here.get_group("random heads of the same layers").median() > 0.9
+
+
+def test_every_table_has_its_columns_in_both_formats(whole: Path) -> None:
+    for name, table in tables_of(whole).items():
+        assert len(table), name
+        written = pd.read_csv(whole / "tables" / f"{name}.csv")
+        assert list(written.columns) == list(SCHEMAS[name].columns)
+        assert len(written) == len(table)
+
+
+def test_the_report_opens_offline_and_draws_everything(whole: Path) -> None:
+    seen = open_page(whole / "report.html")
+
+    assert not seen.requests
+    assert not seen.errors
+    assert seen.n_figures and not seen.n_empty
+    assert seen.n_charts + seen.n_attention == seen.n_figures
+    assert seen.n_attention
+    assert "previous-token heads" in seen.text
+    assert "interp-emerge run" in seen.text
+
+
+def test_a_second_run_computes_nothing(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ie.Study.load(write_study(whole)).settings
+    study = ie.Study(settings)
+    monkeypatch.setattr(type(study.family), "load", lambda *_a, **_k: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(study, "_require_expressible", lambda _models: None)
+    before = {path: path.stat().st_mtime_ns for path in (whole / "cells").rglob("*.*")}
+
+    study.run()
+
+    assert before == {path: path.stat().st_mtime_ns for path in (whole / "cells").rglob("*.*")}
+
+
+def write_study(out: Path) -> Path:
+    """A study file with the settings that a directory was run with."""
+    settings = json.loads((out / "study.json").read_text())
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    path = out.parent / "again.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_changed_setting_recomputes_only_what_it_decides(tmp_path: Path) -> None:
+    common: dict[str, Any] = dict(SMALL, sizes=("3k", "25k"), steps=(0, 5000), seeds=(0,), out=str(tmp_path / "out"))
+    ie.Study(**common).run()
+    before = set((tmp_path / "out" / "cells").rglob("*.*"))
+    ie.Study(**{**common, "n_random": 12}).run()
+    new = set((tmp_path / "out" / "cells").rglob("*.*")) - before
+
+    assert [path.parent.name for path in new] == ["evaluation"]
+
+
+def test_a_run_killed_ten_times_ends_with_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:
+    def command(out: Path) -> list[str]:
+        options = {"sizes": "7k,25k", "steps": "0,750,5000", "seeds": "0", "out": str(out)}
+        options |= {name.replace("_", "-"): str(value) for name, value in SMALL.items()}
+        flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return [sys.executable, "-m", "interp_emerge", "run", *flags]
+
+    begun = time.monotonic()
+    subprocess.run(command(tmp_path / "undisturbed"), check=True, capture_output=True)
+    took = time.monotonic() - begun
+    chance = random.Random(0)
+    killed = 0
+    for _ in range(10):
+        process = subprocess.Popen(command(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(chance.uniform(0.3, 1.0) * took)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+            process.wait()
+    subprocess.run(command(tmp_path / "killed"), check=True, capture_output=True)
+
+    assert killed >= 3
+    for path in sorted((tmp_path / "undisturbed" / "tables").iterdir()):
+        assert path.read_bytes() == (tmp_path / "killed" / "tables" / path.name).read_bytes(), path.name
+    assert not list((tmp_path / "killed").rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"family": "minature"}, "did you mean 'miniature'"),
+        ({"ability": "inductoin"}, "did you mean 'induction'"),
+        ({"method": "eap_gi"}, "did you mean 'eap_ig'"),
+        ({"method": "activation_patching"}, "scores edges"),
+        ({"metric": "logit_dif"}, "did you mean 'logit_diff'"),
+        ({"sizes": ("26k",)}, "did you mean '25k'"),
+        ({"steps": (751,)}, "did you mean '750'"),
+        ({"seeds": (9,)}, "unknown seed"),
+        ({"n_pair": 3}, "did you mean 'n_pairs'"),
+        ({"n_pairs": 1}, "n_pairs = 1 is not valid"),
+        ({"controls": ("markof",)}, "did you mean 'markov'"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(fields: dict, message: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
+        ie.Study(out=str(out), **fields).run()
+    assert not out.exists(), "nothing is half-written"
+
+
+def test_a_directory_of_another_study_is_left_alone(whole: Path, tmp_path: Path) -> None:
+    before = (whole / "study.json").read_bytes()
+    with pytest.raises(ie.InterpEmergeError, match="belongs to a study of induction"):
+        ie.Study(out=str(whole), ability="indirect_object").run()
+    assert (whole / "study.json").read_bytes() == before
+
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ie.InterpEmergeError, match="no study's directory"):
+        ie.Study(out=str(tmp_path)).run()
