@@ -1,4 +1,4 @@
-"""A study: one family, one ability with its controls, and every stage from measuring to the report.
+"""A study: one family, one ability with others beside it, and every stage from measuring to the report.
 
 `Study.run` reads as the chain does. Each stage's results lie in cells on disk, so a run that was interrupted goes on
 where it stopped, and a changed setting recomputes only what it changes.
@@ -20,8 +20,8 @@ from interp_emerge.abilities import load_ability
 from interp_emerge.abilities._metrics import METRICS
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically
-from interp_emerge.core.memory import BUDGET
-from interp_emerge.core.tables import write_table
+from interp_emerge.core.memory import CPU_BUDGET
+from interp_emerge.core.tables import SCHEMAS, read_table, write_table
 from interp_emerge.emergence.answers import answer, question
 from interp_emerge.emergence.formation import heads_to_follow
 from interp_emerge.emergence.onset import Scale
@@ -52,7 +52,7 @@ class Study:
         chosen = self.settings
         self.family = load_family(chosen.family)
         self.ability = load_ability(chosen.ability)
-        self.controls = [load_ability(name) for name in chosen.controls if name != chosen.ability]
+        self.beside = [load_ability(name) for name in dict.fromkeys(chosen.beside) if name != chosen.ability]
         if methods[chosen.method].scores != "edges":
             edges = [method.name for method in methods if method.scores == "edges"]
             raise InputError(f"a study needs a method that scores edges ({', '.join(edges)}), not {chosen.method!r}")
@@ -92,12 +92,23 @@ class Study:
         self._follow(stages, results)
         return self._write(models, stages, results, started)
 
+    def table(self, name: str) -> pd.DataFrame:
+        """One of the study's tables, from disk: `ability`, `circuits`, `onsets`, ….
+
+        Raises:
+            UnknownNameError: studies write no table of that name.
+            InputError: the study has not run yet.
+        """
+        if name not in SCHEMAS:
+            raise UnknownNameError("table", name, SCHEMAS)
+        return read_table(name, self.out / "tables")
+
     def plan(self) -> pd.DataFrame:
         """What `run` would do, without loading a model: `stage`, `models`, how many are `done`, what each `needs`."""
         models = Models(self.family, device=self.settings.device, dtype=self.settings.dtype)
         stages = Stages(models, self.settings, self.out)
         grid, last = self._grid(), self._last()
-        measured = sum(all(stages.is_measured(at, a) for a in (self.ability, *self.controls)) for at in grid)
+        measured = sum(all(stages.is_measured(at, a) for a in (self.ability, *self.beside)) for at in grid)
         circuits = "only models with the ability"
         rows = [
             ("measure", len(grid), measured, f"{self.settings.n_measured} prompts an ability"),
@@ -106,7 +117,7 @@ class Study:
             ("formation", len([at for at in grid if at[2] == self._first_seed(at[0])]), None, circuits),
         ]
         plan = pd.DataFrame(rows, columns=["stage", "models", "done", "needs"])
-        return plan.assign(memory=f"one model and up to {BUDGET >> 20} MiB")
+        return plan.assign(memory=f"one model and up to {CPU_BUDGET >> 20} MiB")
 
     def _measure(self, stages: Stages, results: Results) -> None:
         """Every ability at every size, step and seed."""
@@ -222,7 +233,7 @@ class Study:
         chosen = self.settings
         return Results(
             ability=self.ability,
-            abilities=[self.ability, *self.controls],
+            abilities=[self.ability, *self.beside],
             method=chosen.method,
             metric=chosen.metric,
             n_random=chosen.n_random,
@@ -230,15 +241,15 @@ class Study:
         )
 
     def _require_expressible(self, models: Models) -> None:
-        """Raise unless the family's tokenizer can express the ability; drop controls that it cannot."""
+        """Raise unless the family's tokenizer can express the ability; leave out what else it cannot."""
         model = models.get(*self._grid()[0])
         self.ability.sample(model, 2, self.settings.seed)
-        for control in list(self.controls):
+        for other in list(self.beside):
             try:
-                control.sample(model, 2, self.settings.seed)
+                other.sample(model, 2, self.settings.seed)
             except InputError as error:
-                log.warning("control %s is left out: %s", control.name, error)
-                self.controls.remove(control)
+                log.warning("%s is not measured: %s", other.name, error)
+                self.beside.remove(other)
 
     def _claim(self) -> None:
         """Take the output directory, or raise if it holds something else."""

@@ -176,7 +176,7 @@ def test_a_run_killed_ten_times_ends_with_the_tables_of_an_undisturbed_one(tmp_p
         ({"seeds": (9,)}, "unknown seed"),
         ({"n_pair": 3}, "did you mean 'n_pairs'"),
         ({"n_pairs": 1}, "n_pairs = 1 is not valid"),
-        ({"controls": ("markof",)}, "did you mean 'markov'"),
+        ({"beside": ("markof",)}, "did you mean 'markov'"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(fields: dict, message: str, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import interp_emerge as ie
-from interp_emerge.core.tables import read_table
 
 HERE = Path(__file__).parent
 
@@ -14,7 +13,7 @@ def main(*families: str) -> None:
     fields = {"family": families[0], "out": f"runs/induction_emerges-{Path(families[0]).name}"} if families else {}
     study = ie.Study.load(HERE / "study.toml", **fields)
     report = study.run()
-    onsets = read_table("onsets", study.out / "tables")
+    onsets = study.table("onsets")
     columns = ["ability", "last_without", "first_with", "ci_low", "ci_high", "verdict"]
     print(onsets[onsets["axis"] == "size"][columns].to_string(index=False))
     steps = onsets[(onsets["axis"] == "step") & (onsets["ability"] == "induction")]

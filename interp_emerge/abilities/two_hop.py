@@ -9,27 +9,23 @@ import torch
 
 from interp_emerge.abilities import _language as language
 from interp_emerge.abilities import shelf
+from interp_emerge.abilities._chains import CHAINS, Chains
 from interp_emerge.abilities.base import Ability, PromptPairs, single_tokens, stack_prompts
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
-
-CHAINS = 3
 
 
 def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
     names = single_tokens(model, language.NAMES, at_least=3 * CHAINS, wanted_for="two_hop")
     clean, corrupt, answer, foil = [], [], [], []
     for _ in range(n):
-        chosen = [str(name) for name in rng.choice(list(names), size=3 * CHAINS, replace=False)]
-        starts, middles, ends = chosen[:CHAINS], chosen[CHAINS : 2 * CHAINS], chosen[2 * CHAINS :]
+        chains = Chains.draw(rng, list(names))
         asked, other = (int(chain) for chain in rng.choice(CHAINS, size=2, replace=False))
-        exchanged = ends.copy()
-        exchanged[asked], exchanged[other] = ends[other], ends[asked]
-        order = rng.permutation(2 * CHAINS)
-        clean.append(_prompt(starts, middles, ends, order, starts[asked]))
-        corrupt.append(_prompt(starts, middles, exchanged, order, starts[asked]))
-        answer.append(names[ends[asked]])
-        foil.append(names[ends[other]])
+        question = f" {chains.starts[asked]} reaches"
+        clean.append(chains.facts() + question)
+        corrupt.append(chains.exchange_ends(asked, other).facts() + question)
+        answer.append(names[chains.ends[asked]])
+        foil.append(names[chains.ends[other]])
     tokens = stack_prompts(model, clean)
     return PromptPairs(
         clean=tokens,
@@ -39,11 +35,6 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
         templates=("three chains",) * n,
         positions={"last": torch.full((n,), tokens.shape[1] - 1)},
     )
-
-
-def _prompt(starts: list[str], middles: list[str], ends: list[str], order: np.ndarray, asked: str) -> str:
-    facts = [f" {a} follows {b}." for a, b in zip(starts + middles, middles + ends, strict=True)]
-    return "".join(facts[i] for i in order) + f" {asked} reaches"
 
 
 shelf.add(

@@ -14,7 +14,10 @@ class StudySettings(BaseModel):
 
     family: str = Field("miniature", description="name of a family, or a directory of checkpoints")
     ability: str = Field("induction", description="the ability in question")
-    controls: tuple[str, ...] = Field(("markov",), description="tasks that every size learns smoothly")
+    beside: tuple[str, ...] = Field(
+        ("markov", "indirect_object", "modular_addition", "fact_recall", "two_hop"),
+        description="abilities and controls to measure beside it",
+    )
     method: str = Field("eap_ig", description="edge scoring method")
     metric: str = Field("logit_diff", description="metric of scores and faithfulness")
     sizes: tuple[str, ...] = Field((), description="sizes of the family; empty means all")

@@ -13,7 +13,7 @@ from interp_emerge.circuits.evaluation import circuit_metrics, random_circuits
 from interp_emerge.core.graph import Node
 from interp_emerge.core.model import HookedModel
 from tests.core.slow_model import SlowModel, Written
-from tests.core.small_models import ARCHITECTURES, MORE_ARCHITECTURES, linear_model, random_pairs, small_model
+from tests.core.small_models import ARCHITECTURES, MORE_ARCHITECTURES, build, linear_model, random_pairs, small_model
 from tests.patching.lens_edges import lens_edge_scores, name_of
 from tests.patching.scored import score_edges
 
@@ -143,11 +143,9 @@ def test_how_circuits_and_pairs_are_batched_changes_nothing(architecture: str, p
 
 
 def test_the_model_is_left_as_it_was_found(pairs: ie.PromptPairs):
-    model = small_model("gpt_neox")
+    model = ie.hook(build("gpt_neox"))
     before = metric_after(model, pairs.clean, pairs)
     metric_of(model, circuits_of_all_sizes(model), pairs)
-    assert not any(
-        module._forward_hooks or module._forward_pre_hooks for module in model.anatomy.blocks[0].module.modules()
-    )
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.hf.modules())
     assert (metric_after(model, pairs.clean, pairs) == before).all()
     assert torch.is_grad_enabled()

@@ -1,0 +1,42 @@
+"""Chains of people who follow one another, told as facts in random order: the text behind two abilities."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CHAINS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chains:
+    """Three chains of three names, and the order in which their six facts are told."""
+
+    starts: list[str]
+    middles: list[str]
+    ends: list[str]
+    order: list[int]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, names: list[str]) -> "Chains":
+        """Chains of different names."""
+        chosen = [str(name) for name in rng.choice(names, size=3 * CHAINS, replace=False)]
+        parts = [chosen[part * CHAINS : (part + 1) * CHAINS] for part in range(3)]
+        return cls(starts=parts[0], middles=parts[1], ends=parts[2], order=rng.permutation(2 * CHAINS).tolist())
+
+    def exchange_ends(self, one: int, other: int) -> "Chains":
+        """The same chains in the same order, with the ends of two of them exchanged."""
+        ends = self.ends.copy()
+        ends[one], ends[other] = self.ends[other], self.ends[one]
+        return Chains(starts=self.starts, middles=self.middles, ends=ends, order=self.order)
+
+    def facts(self) -> str:
+        """Every fact: from the start of a chain to its middle, and from there to its end."""
+        told = [
+            f" {one} follows {next_}."
+            for one, next_ in zip(self.starts + self.middles, self.middles + self.ends, strict=True)
+        ]
+        return "".join(told[fact] for fact in self.order)
+
+    def conclusions(self, order: list[int]) -> str:
+        """Where each chain leads."""
+        return "".join(f" {self.starts[chain]} reaches {self.ends[chain]}." for chain in order)
