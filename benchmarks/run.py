@@ -18,7 +18,12 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 import interp_emerge as ie
 
 PAIRS, LENGTH, THREADS = 16, 16, 2
-SHAPE: dict[str, Any] = {"hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 2048}
+SHAPE: dict[str, Any] = {
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+}
 
 
 def main() -> None:

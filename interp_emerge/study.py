@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from interp_emerge.abilities import load_ability
 from interp_emerge.abilities._metrics import METRICS
+from interp_emerge.circuits.roles import repeated_segments
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically
 from interp_emerge.core.memory import CPU_BUDGET
@@ -241,9 +242,10 @@ class Study:
         )
 
     def _require_expressible(self, models: Models) -> None:
-        """Raise unless the family's tokenizer can express the ability; leave out what else it cannot."""
+        """Raise unless the model can be asked about the ability and its heads' roles; leave out what else it cannot."""
         model = models.get(*self._grid()[0])
         self.ability.sample(model, 2, self.settings.seed)
+        repeated_segments(model, 2)
         for other in list(self.beside):
             try:
                 other.sample(model, 2, self.settings.seed)

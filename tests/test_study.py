@@ -54,6 +54,13 @@ def test_induction_emerges_with_an_interval_and_the_control_does_not(whole: Path
     assert over_sizes["markov"]["verdict"] != "emergent"
 
 
+def test_at_least_three_abilities_appear_at_different_sizes(whole: Path) -> None:
+    onsets = tables_of(whole)["onsets"]
+    over_sizes = onsets[(onsets["axis"] == "size") & (onsets["verdict"] == "emergent")]
+
+    assert over_sizes["first_with"].nunique() >= 3
+
+
 def test_the_largest_circuit_is_small_faithful_and_beats_chance(whole: Path) -> None:
     circuit = next(row for row in tables_of(whole)["circuits"].to_dict("records") if row["size"] == "560k")
 

@@ -38,6 +38,9 @@ from interp_emerge.patching.base import EdgeScores, Recorder
 Ablation = Literal["resample"]
 GRID = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the graph's edges at which curves are taken."""
+BATCH_TOKENS = 1024
+"""Circuits share a batch up to this many tokens, which keep a processor busy. The fewer they are, the more readers lack
+the same writers in all of them: of 16 pairs × 27 tokens, one circuit at a time takes 0.7 of the time of five."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -219,7 +222,7 @@ def circuit_metrics(
     each = 4 * pairs.length * width * (len(graph.writers) + 4 * inputs + 10)
     rows = items_that_fit(each, len(kept) * len(pairs), device=model.device, budget=budget)
     pair_chunk = min(len(pairs), rows)
-    circuit_chunk = max(1, rows // pair_chunk)
+    circuit_chunk = max(1, min(rows, BATCH_TOKENS // pairs.length) // pair_chunk)
     corrupt = record(model, pairs.corrupt)
     parts = []
     for start in range(0, len(pairs), pair_chunk):

@@ -84,10 +84,12 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
     for control in measured[measured["control"]]["ability"].unique():
         verdict = _onset(tables["onsets"], control, "accuracy", "size")["verdict"]
         accuracy = _accuracy(measured, control)
-        called = "is called emergent, which it must not be" if verdict == "emergent" else f"is not ({verdict})"
+        called = (
+            "is called emergent, which is wrong" if verdict == "emergent" else f"is not called emergent ({verdict})"
+        )
         sentences.append(
-            f"The control task {_words(control)} {called}: accuracy is {_number(accuracy.iloc[0])} at the smallest "
-            f"size and {_number(accuracy.iloc[-1])} at the largest."
+            f"The control {_words(control)} {called}: accuracy is {_number(accuracy.iloc[0])} at the smallest size and "
+            f"{_number(accuracy.iloc[-1])} at the largest."
         )
     return sentences
 
@@ -131,21 +133,24 @@ def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
 
 
 def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
+    """What passed half of its way between which checkpoints, the earliest first."""
     here = onsets[(onsets["ability"] == ability) & (onsets["axis"] == "step") & (onsets["at"] == size)]
-    reached = here[here["first_with"] != ""]
-    parts = []
-    for row in reached.itertuples():
-        subject = "the ability" if row.quantity == "accuracy" else f"{_words(str(row.quantity))} in {row.component}"
-        parts.append(
-            (
-                int(str(row.first_with)),
-                f"{subject} by step {row.first_with} [{row.ci_low or '–'}, {row.ci_high or 'never'}]",
-            )
-        )
-    if not parts:
+    reached = here[(here["first_with"] != "") & (here["last_without"] != "")]
+    groups: dict[tuple[int, int], dict[str, list[str]]] = {}
+    for row in reached.to_dict("records"):
+        between = int(row["last_without"]), int(row["first_with"])
+        subject = "the ability" if row["quantity"] == "accuracy" else f"{_words(row['quantity'])} attention"
+        subject = "copying" if row["quantity"] == "copying" else subject
+        heads = [] if row["quantity"] == "accuracy" else [row["component"]]
+        groups.setdefault(between, {}).setdefault(subject, []).extend(heads)
+    if not groups:
         return []
-    ordered = [text for _, text in sorted(parts, key=lambda part: part[0])]
-    return [f"Over training at {size}, each passes half of its way in this order: {'; '.join(ordered)}."]
+    parts = []
+    for (before, after), subjects in sorted(groups.items()):
+        listed = [f"{subject} ({', '.join(heads)})" if heads else subject for subject, heads in subjects.items()]
+        parts.append(f"between steps {before} and {after}, {', '.join(listed)}")
+    order = "What falls between the same two checkpoints cannot be put in order." if len(reached) > len(groups) else ""
+    return [f"Over training at {size}, each passes half of its way: {'; '.join(parts)}. {order}".strip()]
 
 
 def _accuracy(table: pd.DataFrame, ability: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import ConsoleMessage, Dialog, Page, Request, sync_playwright
 
 FLAGS = (
@@ -50,12 +51,14 @@ class PageObservation:
 def chromium() -> str:
     """The browser's path: what CHROMIUM names, or the first that is installed.
 
-    Raises:
-        AssertionError: there is none, which is a failure: the report has to be seen in a browser.
+    Without one the test is skipped, but under continuous integration it fails: there the report has to be seen.
     """
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    assert found, "no Chromium to open the report in: install it (apt-get install chromium) or set CHROMIUM to its path"
+    if not found:
+        why = "no Chromium to open the report in: install it (apt-get install chromium) or set CHROMIUM to its path"
+        assert not os.environ.get("CI"), why
+        pytest.skip(why)
     return found
 
 

@@ -1,0 +1,83 @@
+"""The command line: data on standard output, one line and exit status 2 for what a user can mend."""
+
+import json
+import sys
+
+import pytest
+
+from interp_emerge import cli
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Exit status of a command."""
+    monkeypatch.setattr(sys, "argv", ["interp-emerge", *words])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+@pytest.mark.parametrize("shelf", list(cli.SHELVES))
+def test_list_names_every_item_with_a_line(shelf: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "list", shelf, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+
+    assert [row["name"] for row in rows] == cli.SHELVES[shelf].names()
+    assert all(row["summary"] for row in rows)
+
+
+def test_measure_prints_numbers_that_can_be_read_back(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "measure", "miniature", "25k", "induction", "--n", "16", "--json") == 0
+    rows = {row["metric"]: row for row in json.loads(capsys.readouterr().out)}
+
+    assert rows["accuracy"]["n_pairs"] == 16
+    assert rows["accuracy"]["value"] > 0.9
+
+
+def test_score_puts_the_strongest_first(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    words = ["score", "miniature", "7k", "induction", "--method", "activation_patching", "--n", "8", "--json"]
+    assert run(monkeypatch, *words) == 0
+    rows = json.loads(capsys.readouterr().out)
+
+    magnitudes = [abs(row["score"]) for row in rows]
+    assert magnitudes == sorted(magnitudes, reverse=True)
+    assert rows[0]["node"] == "embed"
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path) -> None:
+    out = tmp_path / "out"
+    assert run(monkeypatch, "run", "--sizes", "3k,7k", "--out", str(out), "--dry-run", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+
+    assert rows[0]["stage"] == "measure"
+    assert rows[0]["models"] == 12 + 3 * 12
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--family", "minature"], "did you mean 'miniature'"),
+        (["run", "--steps", "ten"], "no list of numbers"),
+        (["run", "nowhere.toml"], "no study file"),
+        (["list", "familes"], "list shows families"),
+        (["train", "miniatur"], "did you mean 'miniature'"),
+        (["measure", "miniature", "24k", "induction"], "did you mean '25k'"),
+        (["measure", "miniature", "25k", "indution"], "did you mean 'induction'"),
+        (["score", "miniature", "25k", "induction", "--metric", "logitdiff"], "did you mean 'logit_diff'"),
+        (["report", "."], "holds no"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    assert run(monkeypatch, *words) == 2
+    said = capsys.readouterr()
+
+    assert message in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert not said.out
+
+
+def test_an_option_that_does_not_exist_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "run", "--famly", "miniature") == 2
+    assert "--family" in capsys.readouterr().err
