@@ -29,7 +29,7 @@ from interp_emerge.emergence.onset import Scale
 from interp_emerge.families import load_family
 from interp_emerge.patching import shelf as methods
 from interp_emerge.report.build import build_report
-from interp_emerge.sweeps.cells import Models
+from interp_emerge.sweeps.cells import Models, package_versions
 from interp_emerge.sweeps.results import Results, circuit_file
 from interp_emerge.sweeps.settings import StudySettings, settings_from
 from interp_emerge.sweeps.stages import At, Stages
@@ -62,6 +62,11 @@ class Study:
         self.sizes = self._sizes()
         self.out = Path(chosen.out or f"runs/{self.family.name}-{self.ability.name}")
 
+    @property
+    def report(self) -> Path:
+        """Where the report is, or will be."""
+        return self.out / "report.html"
+
     @classmethod
     def load(cls, path: str | Path, **fields: Any) -> "Study":
         """The study that a TOML file describes; settings given as keywords win over the file's.
@@ -82,6 +87,8 @@ class Study:
             InputError: the directory belongs to another study, or a tokenizer cannot express the ability.
             ModelError: a checkpoint cannot be loaded or split.
         """
+        if self._is_finished():
+            return self.report
         started = _now()
         models = Models(self.family, device=self.settings.device, dtype=self.settings.dtype)
         self._require_expressible(models)
@@ -152,7 +159,7 @@ class Study:
             results.formation.setdefault(at, {})[step] = cell
 
     def _write(self, models: Models, stages: Stages, results: Results, started: datetime) -> Path:
-        """Tables, circuits, attention, provenance and report; the report is left alone if it would say the same."""
+        """Tables, circuits, attention, provenance, report."""
         tables = results.tables()
         for name, table in tables.items():
             write_table(table, name, self.out / "tables")
@@ -171,14 +178,26 @@ class Study:
             "models": [models.spec(*at).to_dict() for at in self._grid()],
             "settings": self.settings.model_dump(mode="json"),
         }
-        content = hash_of([said, [hash_bytes(path.read_bytes()) for path in self._shown_files()]])
-        path, report = self.out / "provenance.json", self.out / "report.html"
-        if report.is_file() and path.is_file() and json.loads(path.read_text()).get("content") == content:
-            return report
         times = {"started": started.isoformat(timespec="seconds"), "finished": _now().isoformat(timespec="seconds")}
-        report.unlink(missing_ok=True)
-        write_atomically(path, json.dumps({**said, **times, "content": content}, indent=1).encode())
+        self.report.unlink(missing_ok=True)
+        provenance = {**said, **times, "state": self._state()}
+        write_atomically(self.out / "provenance.json", json.dumps(provenance, indent=1).encode())
         return build_report(self.out)
+
+    def _is_finished(self) -> bool:
+        """Whether the directory holds the report of just this study, on these weights, with its tables untouched."""
+        try:
+            state = json.loads((self.out / "provenance.json").read_text())["state"]
+        except (OSError, ValueError, KeyError):
+            return False
+        return self.report.is_file() and state == self._state()
+
+    def _state(self) -> str:
+        """Hash of all that the report follows from: settings, weights, versions, and the files that it shows."""
+        specs = [self.family.spec(*at).to_dict() for at in self._grid()]
+        shown = (path for folder in ("tables", "circuits", "attention") for path in (self.out / folder).glob("*.*"))
+        files = [[path.name, hash_bytes(path.read_bytes())] for path in sorted(shown)]
+        return hash_of([self.settings.model_dump(mode="json"), specs, package_versions(), files])
 
     def _replace_files(self, files: dict[str, bytes]) -> None:
         """Write the circuits and attention patterns, and remove those of earlier settings."""
@@ -188,11 +207,6 @@ class Study:
                     path.unlink()
         for name, content in files.items():
             write_atomically(self.out / name, content)
-
-    def _shown_files(self) -> list[Path]:
-        return sorted(
-            path for folder in ("tables", "circuits", "attention") for path in (self.out / folder).glob("*.*")
-        )
 
     def _grid(self) -> list[At]:
         return [(s, step, seed) for s in self.sizes for seed in self._seeds(s) for step in self._steps(s, seed)]

@@ -1,4 +1,4 @@
-"""What every test starts from: no network, two threads, fixed seeds.
+"""What every test starts from: no network, one thread, fixed seeds.
 
 Nothing of the package is imported here: the run-time type checks are installed after this file is read.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # small models: more threads wait for one another longer than they work
 
 
 @pytest.fixture(autouse=True)

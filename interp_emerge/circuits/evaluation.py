@@ -261,7 +261,7 @@ class _CircuitRun:
     """The state of one batch of circuits: how far each live writer is from its ablated value."""
 
     def __init__(self, graph: Graph, kept: Tensor, ablated: WriterOutputs) -> None:
-        self.excluded = (torch.from_numpy(graph.exists) & ~kept).mT
+        self.excluded = (torch.from_numpy(graph.exists) & ~kept.cpu()).mT
         self.ablated = ablated.movedim(2, 0)
         self.missing = ablated.new_empty(len(kept), *self.ablated.shape)
         self.n_written = 0

@@ -5,6 +5,7 @@ https://doi.org/10.1214/aos/1176344552). The seed is fixed, so the same values g
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -21,6 +22,7 @@ class Interval:
     high: float
 
 
+@cache
 def resample_rows(n: int, *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """Indices of bootstrap samples of `n` prompts, shape [resample, prompt]."""
     return np.random.default_rng(seed).integers(n, size=(resamples, n))

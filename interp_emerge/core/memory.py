@@ -7,8 +7,8 @@ and a run that is taken up again has to end with those of an undisturbed one.
 import torch
 
 CPU_BUDGET = 1 << 27
-"""Bytes that one stage takes by default. Larger batches leave the processor's caches, smaller ones cost calls: a quarter
-as much makes EAP-IG on 5 layers a third slower, 8 times as much a fifth."""
+"""Bytes that one stage takes by default. Larger batches leave the processor's caches, smaller ones cost calls: with 8
+times as much EAP-IG on 5 layers is a fifth slower, with a quarter as much a third."""
 ACCELERATOR_BUDGET = 1 << 31
 """The same where small batches would leave most of a device idle."""
 

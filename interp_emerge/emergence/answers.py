@@ -96,9 +96,9 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 def _faithful(row: pd.Series) -> str:
     return (
-        f"At {row['size']}, {row['n_edges']} of {row['n_graph_edges']} edges ({row['edge_share']:.1%}) keep "
+        f"At {row['size']}, {row['n_edges']:.0f} of {row['n_graph_edges']:.0f} edges ({row['edge_share']:.1%}) keep "
         f"{row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the clean-corrupt gap on prompts "
-        f"that they were not chosen on; 95% of {row['n_random']} random circuits of equal size keep less than "
+        f"that they were not chosen on; 95% of {row['n_random']:.0f} random circuits of equal size keep less than "
         f"{row['random_p95']:.2f}."
     )
 

@@ -42,16 +42,16 @@ def measure(model: HookedModel, abilities: Sequence[Ability], *, n: int = 128, s
 @torch.no_grad()
 def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
     """Mean next-token loss on passages cut to a common context, nats per token; NaN without a tokenizer that fits."""
+    try:
+        rows = [(model.bos + model.encode(passage))[: PASSAGE_TOKENS + 1] for passage in passages]
+    except InputError:
+        return float("nan")
     total, count = 0.0, 0
-    for passage in passages:
-        try:
-            ids = model.bos + model.encode(passage)
-        except InputError:
-            return float("nan")
-        tokens = torch.tensor([ids[: PASSAGE_TOKENS + 1]], device=model.device)
-        logits = model.hf(input_ids=tokens, use_cache=False).logits[0, :-1].float()
-        total += float(cross_entropy(logits, tokens[0, 1:], reduction="sum"))
-        count += tokens.shape[1] - 1
+    for length in sorted({len(row) for row in rows}):
+        tokens = torch.tensor([row for row in rows if len(row) == length], device=model.device)
+        logits = model.hf(input_ids=tokens, use_cache=False).logits[:, :-1].float()
+        total += float(cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum"))
+        count += tokens[:, 1:].numel()
     return total / count if count else float("nan")
 
 

@@ -50,7 +50,7 @@ def _scores_of(task: PatchingTask, rows: slice, points: Sequence[float]) -> torc
     for point in points:
         embeddings = (start + point * (end - start)).to(task.model.device)
         at_point = reader_gradients(task.model, task.pairs.corrupt[rows], embeddings, task.metric[rows])
-        gradients = at_point if gradients is None else gradients + at_point
+        gradients = at_point if gradients is None else gradients.add_(at_point)
     assert gradients is not None
     with torch.no_grad():
         change = writer_outputs(task.model, clean) - writer_outputs(task.model, corrupt)

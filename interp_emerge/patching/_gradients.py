@@ -1,7 +1,7 @@
 """Gradients of a metric at the input of every reader, without splitting one input.
 
 1. `_forward` runs the model from given embeddings and keeps, in the autograd graph, the outputs of the query, key and
-   value projections, and a copy of the residual stream that only the MLP (or only the logits) reads.
+   value projections, a copy of the residual stream that only the MLP reads, and the stream before the last norm.
 2. `_pull_back` takes the gradient at a projection's output through the projection's weight, head by head, and through
    the norm before it: the norm's input is shared, so its vector-Jacobian product is linear in the gradients.
 
@@ -75,9 +75,8 @@ def _forward(model: HookedModel, tokens: Tensor, embeddings: Tensor, metric: Bou
         kept.mlp_inputs.append(value.clone())
         return kept.mlp_inputs[-1]
 
-    def keep_final(value: Tensor) -> Tensor:
-        kept.final = value.clone()
-        return kept.final
+    def keep_final(value: Tensor) -> None:
+        kept.final = value
 
     def keep_attention_input(value: Tensor) -> None:
         kept.attention_inputs.append(value.detach())

@@ -27,7 +27,7 @@ class Cells:
 
     def path(self, stage: str, inputs: dict[str, Any]) -> Path:
         """Where the cell of these inputs lies, computed or not."""
-        key = hash_of({"stage": stage, "inputs": inputs, "versions": _versions()})
+        key = hash_of({"stage": stage, "inputs": inputs, "versions": package_versions()})
         return self.root / stage / f"{key}.parquet"
 
     def has(self, stage: str, inputs: dict[str, Any]) -> bool:
@@ -76,7 +76,8 @@ class Models:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on."""
     found = {}
     for package in ("interp-emerge", "torch", "transformers"):
         try:

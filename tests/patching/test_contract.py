@@ -81,6 +81,13 @@ def test_a_small_budget_gives_the_same_scores(method: Method, pairs: ie.PromptPa
     np.testing.assert_allclose(values(one), values(other), atol=1e-5)
 
 
+def test_a_model_in_half_precision_scores_about_the_same(method: Method, pairs: ie.PromptPairs):
+    full = values(ie.score(small_model("gpt2"), pairs, method=method.name))
+    half = values(ie.score(ie.hook(build("gpt2").to(torch.bfloat16)), pairs, method=method.name))
+    # Largest difference 0.06 of the largest score.
+    assert np.abs(full - half).max() < 0.15 * np.abs(full).max()
+
+
 def test_on_a_linear_model_it_finds_the_exact_effects(method: Method, linear: tuple, pairs: ie.PromptPairs):
     model, nodes, edges = linear
     exact = nodes if method.scores == "nodes" else edges
