@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,17 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 
+ArrayLike = Tensor | np.ndarray | Sequence[Any]
+"""Numbers in a usual container."""
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, init=False, eq=False)
 class PromptPairs:
     """Prompts with and without what the answer depends on; the answer is the token after the last one.
 
-    Token ids may be given as nested lists or tensors. `answer` is right after the clean prompt, `foil` after the
-    corrupt one. `templates` names the wording of each pair and `positions` the places worth pointing at, one index a
-    pair.
+    Token ids may be given as nested lists, arrays or tensors. `answer` is right after the clean prompt, `foil` after
+    the corrupt one. `templates` names the wording of each pair and `positions` the places worth pointing at, one index
+    a pair.
 
     Raises:
         InputError: prompts of unequal length, no pairs, answer and foil alike, or counts that do not agree.
@@ -31,12 +34,28 @@ class PromptPairs:
     corrupt: Tokens
     answer: TokenIds
     foil: TokenIds
-    templates: tuple[str, ...] = ()
-    positions: Mapping[str, TokenIds] = field(default_factory=dict)
+    templates: tuple[str, ...]
+    positions: Mapping[str, TokenIds]
 
-    def __post_init__(self) -> None:
-        for name in ("clean", "corrupt", "answer", "foil"):
-            object.__setattr__(self, name, _as_ids(getattr(self, name), name))
+    def __init__(
+        self,
+        *,
+        clean: ArrayLike,
+        corrupt: ArrayLike,
+        answer: ArrayLike,
+        foil: ArrayLike,
+        templates: Sequence[str] = (),
+        positions: Mapping[str, ArrayLike] | None = None,
+    ) -> None:
+        given = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
+        fields: dict[str, Any] = {name: _as_ids(values, name) for name, values in given.items()}
+        fields["templates"] = tuple(templates)
+        fields["positions"] = {name: _as_ids(values, name) for name, values in (positions or {}).items()}
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
         if self.clean.ndim != 2 or self.clean.shape != self.corrupt.shape or not self.clean.numel():
             raise InputError(f"clean and corrupt prompts have shapes {list(self.clean.shape)} and "
                              f"{list(self.corrupt.shape)}; give two equal [pair, position] arrays")  # fmt: skip
@@ -141,11 +160,13 @@ def stack_prompts(model: HookedModel, texts: Sequence[str]) -> Tensor:
     return torch.tensor(rows)
 
 
-def _as_ids(values: Any, name: str) -> Tensor:
+def _as_ids(values: ArrayLike, name: str) -> Tensor:
     try:
         ids = torch.as_tensor(values)
     except (ValueError, TypeError) as error:
         raise InputError(f"{name} is not a rectangular array of token ids: prompts need equal lengths") from error
+    if not ids.numel():
+        raise InputError(f"{name} is empty; give at least one pair")
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise InputError(f"{name} holds {ids.dtype}, not integer token ids")
     return ids.detach().to("cpu", torch.int64)

@@ -11,9 +11,9 @@ RECIPE = Recipe(
     name="miniature",
     sizes=(
         SizeRecipe(name="3k", n_layers=1, d_model=16, n_heads=2, learning_rate=4e-3),
-        SizeRecipe(name="5k", n_layers=1, d_model=20, n_heads=2, learning_rate=4e-3, n_seeds=3),
+        SizeRecipe(name="5k", n_layers=1, d_model=20, n_heads=2, learning_rate=4e-3),
         SizeRecipe(name="7k", n_layers=2, d_model=16, n_heads=2, learning_rate=4e-3, n_seeds=3),
-        SizeRecipe(name="14k", n_layers=2, d_model=24, n_heads=3, learning_rate=4e-3),
+        SizeRecipe(name="14k", n_layers=2, d_model=24, n_heads=3, learning_rate=4e-3, n_seeds=3),
         SizeRecipe(name="25k", n_layers=2, d_model=32, n_heads=4, learning_rate=4e-3, n_seeds=3),
         SizeRecipe(name="200k", n_layers=4, d_model=64, n_heads=8, learning_rate=3e-3),
         SizeRecipe(name="560k", n_layers=5, d_model=96, n_heads=8, learning_rate=2e-3),
