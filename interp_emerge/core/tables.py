@@ -156,7 +156,7 @@ SCHEMAS: dict[str, TableSchema] = {
         ),
         TableSchema(
             name="onsets",
-            row="where one quantity first appears along one axis",
+            row="where one quantity first appears over sizes (all seeds), or over the steps of a size's first seed",
             columns={
                 "ability": "name of the ability",
                 "quantity": "accuracy, faithfulness or a role's name",

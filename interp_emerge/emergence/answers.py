@@ -23,7 +23,7 @@ def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Grap
     """
     found = tables["circuits"]
     found = found[(found["ability"] == ability) & found["faithfulness"].notna()]
-    sentences = [_scale(tables, ability), *_controls(tables)]
+    sentences = [_scale(tables, ability), *_seeds(tables, ability), *_controls(tables)]
     if found.empty:
         return [*sentences, f"No size does {_words(ability)}, so there is no circuit to look for."]
     largest = found.iloc[-1]
@@ -76,6 +76,16 @@ def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
             return f"{name} is not reached at any size: accuracy is {ends}, a guess scores {first['chance']:.2f}."
         case verdict:
             return f"{name} is {verdict}: accuracy is {ends}, a guess scores {first['chance']:.2f}."
+
+
+def _seeds(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
+    """Sizes at which some training seeds have the ability and others lack it."""
+    threshold = _onset(tables["onsets"], ability, "accuracy", "size")["threshold"]
+    rows = _last_step(tables["ability"], ability)
+    counts = (rows["value"] > threshold).groupby(rows["size"], sort=False).agg(["sum", "count"])
+    split = counts[(counts["sum"] > 0) & (counts["sum"] < counts["count"])]
+    listed = ", ".join(f"{row['sum']} of {row['count']} at {size}" for size, row in split.iterrows())
+    return [f"Training seeds disagree on whether a model has it: {listed} do."] if listed else []
 
 
 def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -155,9 +165,14 @@ def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
 
 def _accuracy(table: pd.DataFrame, ability: str) -> pd.DataFrame:
     """Accuracy at the last step of each size's first seed, sizes ascending."""
+    rows = _last_step(table, ability)
+    return rows[rows["seed"] == rows.groupby("size")["seed"].transform("min")]
+
+
+def _last_step(table: pd.DataFrame, ability: str) -> pd.DataFrame:
+    """Accuracy at the last step of every seed, sizes ascending."""
     rows = table[(table["ability"] == ability) & (table["metric"] == "accuracy")]
-    rows = rows[rows["seed"] == rows.groupby("size")["seed"].transform("min")]
-    rows = rows[rows["step"] == rows.groupby("size")["step"].transform("max")]
+    rows = rows[rows["step"] == rows.groupby(["size", "seed"])["step"].transform("max")]
     return rows.sort_values("n_parameters", kind="stable")
 
 

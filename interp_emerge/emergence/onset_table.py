@@ -13,7 +13,11 @@ Measured = Mapping[tuple[str, int, int, str], np.ndarray]
 
 
 def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -> list[dict[str, object]]:
-    """Where an ability appears over sizes, at each one's last step, and over the steps of each size."""
+    """Where an ability appears over sizes, at each one's last step, and over the steps of each size's first seed.
+
+    Seeds count together over sizes. Over steps only the first does: circuits are found in it, and what forms first can
+    only be told within one run.
+    """
     scale = Scale(ability.chance, ability.ceiling)
     runs: dict[str, dict[int, dict[int, np.ndarray]]] = {}
     for (size, step, seed, name), values in measured.items():
@@ -23,7 +27,8 @@ def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -
     common = {"ability": ability.name, "quantity": "accuracy", "component": "model"}
     rows = [{**common, "axis": "size", "at": "", **_columns(find_onset(over_sizes, scale), scale)}]
     for size in sizes:
-        over_steps = {step: list(runs[size][step].values()) for step in sorted(runs[size])}
+        first = min(min(seeds) for seeds in runs[size].values())
+        over_steps = {step: [runs[size][step][first]] for step in sorted(runs[size]) if first in runs[size][step]}
         if len(over_steps) > 1:
             rows.append({**common, "axis": "step", "at": size, **_columns(find_onset(over_steps, scale), scale)})
     return rows

@@ -111,6 +111,14 @@ def test_other_verdicts_have_their_own_words(verdict: str, words: str, tables: d
     assert words in said(tables)
 
 
+def test_seeds_that_disagree_are_counted(tables: dict[str, pd.DataFrame]) -> None:
+    lacking = {**ability_row("induction", "large", 99, 0.2), "seed": 1}
+    tables["ability"] = pd.concat([tables["ability"], pd.DataFrame([lacking])], ignore_index=True)
+
+    assert "1 of 2 at large" in said(tables)
+    assert "0.97 [0.96, 0.98] at large" in said(tables), "the sentence on accuracy stays with the first seed"
+
+
 def test_without_a_circuit_the_answer_says_so(tables: dict[str, pd.DataFrame]) -> None:
     tables["circuits"]["faithfulness"] = np.nan
 
