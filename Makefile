@@ -18,7 +18,7 @@ test: $(READY)  ## All tests. Those that open the report are skipped where there
 	@if [ -z "$(CHROMIUM)" ]; then \
 		echo "make test: no Chromium, so the tests that open the report in a browser are skipped. Install it" >&2; \
 		echo "(Debian: apt-get install chromium) or name one: make test CHROMIUM=/path/to/chrome" >&2; fi
-	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -q
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(READY)  ## Format, lint, types and import rules; changes nothing.
 	@$(BIN)/ruff format --check

@@ -66,6 +66,23 @@ Seed = Annotated[int, typer.Option(help="seed of the training run")]
 Step = Annotated[str, typer.Option(help="training step, or 'last'")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("interp-emerge"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Find the circuit behind an ability, and watch it form as models grow and train."""
+
+
 @app.command()
 def run(
     study: Annotated[Path | None, typer.Argument(help="study file; options given beside it win")] = None,

@@ -59,6 +59,8 @@ class Study:
             raise InputError(f"a study needs a method that scores edges ({', '.join(edges)}), not {chosen.method!r}")
         if chosen.metric not in METRICS:
             raise UnknownNameError("metric", chosen.metric, METRICS)
+        if chosen.metric == "accuracy":
+            raise InputError("circuits need a metric with a gradient, such as logit_diff; accuracy is measured anyway")
         self.sizes = self._sizes()
         self.out = Path(chosen.out or f"runs/{self.family.name}-{self.ability.name}")
 
@@ -113,6 +115,7 @@ class Study:
 
     def plan(self) -> pd.DataFrame:
         """What `run` would do, without loading a model: `stage`, `models`, how many are `done`, what each `needs`."""
+        self._require_own_directory()
         models = Models(self.family, device=self.settings.device, dtype=self.settings.dtype)
         stages = Stages(models, self.settings, self.out)
         grid, last = self._grid(), self._last()
@@ -251,6 +254,7 @@ class Study:
             abilities=[self.ability, *self.beside],
             method=chosen.method,
             metric=chosen.metric,
+            target=chosen.target,
             n_random=chosen.n_random,
             sizes=self.sizes,
         )
@@ -268,7 +272,14 @@ class Study:
                 self.beside.remove(other)
 
     def _claim(self) -> None:
-        """Take the output directory, or raise if it holds something else."""
+        """Take the output directory, and clear what a killed run left half-written."""
+        self._require_own_directory()
+        for unfinished in self.out.rglob(".*.tmp"):
+            unfinished.unlink()
+        write_atomically(self.out / "study.json", canonical_json(self.settings.model_dump(mode="json")))
+
+    def _require_own_directory(self) -> None:
+        """Raise if the output directory holds something else."""
         path = self.out / "study.json"
         mine = {"family": self.settings.family, "ability": self.settings.ability}
         if path.is_file():
@@ -278,7 +289,6 @@ class Study:
                                  "choose another --out or remove it")  # fmt: skip
         elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise InputError(f"{self.out} exists and is no study's directory; choose another --out")
-        write_atomically(path, canonical_json(self.settings.model_dump(mode="json")))
 
 
 def _now() -> datetime:

@@ -29,7 +29,7 @@ from tests.report.browser import open_page
 
 VOCABULARY = 40
 OPTIONS = {"n-measured": 32, "n-pairs": 16, "n-random": 10, "n-ablations": 3, "steps-of-integration": 2}
-TRAINING_STEPS = 300
+TRAINING_STEPS = 500
 
 
 def llama(width: int) -> PreTrainedModel:
@@ -170,7 +170,9 @@ def shrink_vocabulary(root: Path) -> None:
     for config in root.rglob("step*"):
         shutil.rmtree(config)
         config.mkdir()
-    small = LlamaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    small = LlamaConfig(
+        vocab_size=VOCABULARY // 2, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
     LlamaForCausalLM(small).save_pretrained(root / "small" / "step100")
 
 

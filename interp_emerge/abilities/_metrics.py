@@ -95,7 +95,9 @@ def bind_metric(metric: str | MetricFunction, model: HookedModel, pairs: PromptP
 
     Raises:
         UnknownNameError: no metric has the name.
+        InputError: an answer or foil is not in the model's vocabulary.
     """
+    model.require_tokens(torch.stack([pairs.answer, pairs.foil], 1))
     if callable(metric):
         return BoundMetric(name=getattr(metric, "__name__", "custom"), function=metric, pairs=pairs)
     if metric == KL:

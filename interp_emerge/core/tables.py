@@ -168,7 +168,8 @@ SCHEMAS: dict[str, TableSchema] = {
                 "first_with": "first point of the axis with it; empty if never reached",
                 "ci_low": "lower end of the 95% interval of first_with, bootstrap over prompts",
                 "ci_high": "upper end of the 95% interval of first_with, bootstrap over prompts",
-                "verdict": "emergent, from the start, not reached, lost again, or undecided",
+                "verdict": "emergent or gradual over sizes, learned over steps; from the start, not reached, "
+                "lost again or undecided",
             },
         ),
         TableSchema(
@@ -204,4 +205,7 @@ def read_table(name: str, directory: Path) -> pd.DataFrame:
     path = directory / f"{name}.parquet"
     if not path.is_file():
         raise InputError(f"{directory} holds no table {name!r}; run the study first")
-    return SCHEMAS[name].check(pd.read_parquet(path))
+    try:
+        return SCHEMAS[name].check(pd.read_parquet(path))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no table that can be read; run the study again") from error

@@ -25,7 +25,7 @@ def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Grap
     found = found[(found["ability"] == ability) & found["faithfulness"].notna()]
     sentences = [_scale(tables, ability), *_seeds(tables, ability), *_controls(tables)]
     if found.empty:
-        return [*sentences, f"No size does {_words(ability)}, so there is no circuit to look for."]
+        return [*sentences, "In no size is there a circuit to report: the table of circuits says why."]
     largest = found.iloc[-1]
     here = (found["size"] == largest["size"]).idxmax()
     sentences.append(_faithful(found.loc[here]))
@@ -55,7 +55,7 @@ def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
     onset = _onset(tables["onsets"], ability, "accuracy", "size")
     accuracy = _accuracy(tables["ability"], ability)
     first, last = accuracy.iloc[0], accuracy.iloc[-1]
-    ends = f"{_number(first)} at {first['size']}, {_number(last)} at {last['size']}"
+    ends = f"{_of_seeds(tables['ability'], ability, first)}, {_of_seeds(tables['ability'], ability, last)}"
     name = _words(ability).capitalize()
     match onset["verdict"]:
         case "emergent" | "gradual":
@@ -76,6 +76,14 @@ def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
             return f"{name} is not reached at any size: accuracy is {ends}, a guess scores {first['chance']:.2f}."
         case verdict:
             return f"{name} is {verdict}: accuracy is {ends}, a guess scores {first['chance']:.2f}."
+
+
+def _of_seeds(table: pd.DataFrame, ability: str, row: pd.Series) -> str:
+    """Accuracy at a size: with its interval, or one value for each training seed."""
+    rows = _last_step(table, ability)
+    values = rows[rows["size"] == row["size"]]["value"]
+    listed = _number(row) if len(values) == 1 else f"{', '.join(f'{value:.2f}' for value in values)} by seed"
+    return f"{listed} at {row['size']}"
 
 
 def _seeds(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
@@ -109,7 +117,7 @@ def _faithful(row: pd.Series) -> str:
         f"At {row['size']}, {row['n_edges']:.0f} of {row['n_graph_edges']:.0f} edges ({row['edge_share']:.1%}) keep "
         f"{row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the clean-corrupt gap on prompts "
         f"that they were not chosen on; 95% of {row['n_random']:.0f} random circuits of equal size keep less than "
-        f"{row['random_p95']:.2f}."
+        f"{row['random_p95']:.2f}; most of those join no path from embedding to logits."
     )
 
 
@@ -119,7 +127,10 @@ def _composition(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> li
     if not found:
         return []
     writers, readers = (", ".join(dict.fromkeys(names)) for names in zip(*found, strict=True))
-    return [f"In it, previous-token heads ({writers}) feed the keys of induction heads ({readers})."]
+    return [
+        f"In it, previous-token heads ({writers}) feed the keys of induction heads ({readers}), as their attention on "
+        f"repeated segments names them."
+    ]
 
 
 def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
@@ -138,7 +149,7 @@ def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
     others = here.loc[["random heads of the same layers"], "accuracy"]
     return [
         f"{sentence}; ablating as many others of the same layers leaves {others.median():.2f} "
-        f"(median of {len(others)} draws, lowest {others.min():.2f})."
+        f"(median of {len(others)} different choices, lowest {others.min():.2f})."
     ]
 
 

@@ -30,7 +30,7 @@ def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -
         first = min(min(seeds) for seeds in runs[size].values())
         over_steps = {step: [runs[size][step][first]] for step in sorted(runs[size]) if first in runs[size][step]}
         if len(over_steps) > 1:
-            rows.append({**common, "axis": "step", "at": size, **_columns(find_onset(over_steps, scale), scale)})
+            rows.append({**common, "axis": "step", "at": size, **_over_steps(find_onset(over_steps, scale), scale)})
     return rows
 
 
@@ -46,12 +46,18 @@ def role_onsets(
         scale = Scale(baseline, float(_prompts(last, role, head).mean()))
         onset = find_onset(values, scale)
         about = {"ability": ability, "quantity": role, "component": head, "axis": "step", "at": size}
-        rows.append({**about, **_columns(onset, scale)})
+        rows.append({**about, **_over_steps(onset, scale)})
     return rows
 
 
 def _prompts(cell: pd.DataFrame, role: str, head: str) -> np.ndarray:
     return cell[(cell["quantity"] == role) & (cell["component"] == head)]["value"].to_numpy()
+
+
+def _over_steps(onset: Onset, scale: Scale) -> dict[str, object]:
+    """Every model starts untrained, so what comes with training is called learned, and emergent only over sizes."""
+    columns = _columns(onset, scale)
+    return {**columns, "verdict": "learned" if onset.verdict in ("emergent", "gradual") else onset.verdict}
 
 
 def _columns(onset: Onset, scale: Scale) -> dict[str, object]:

@@ -42,8 +42,7 @@ def render(study: StudyRecord, sections: list[Section]) -> str:
     ).get_template("page.html.j2")
     roles = study.tables["roles"]
     clear = roles[(roles["clears_baseline"] == True) & _last(roles)]  # noqa: E712
-    place = {size: place for place, size in enumerate(roles["size"].unique())}
-    clear = clear.assign(place=clear["size"].map(place)).sort_values(["place", "score"], ascending=False, kind="stable")
+    clear = clear.sort_values("score", ascending=False, kind="stable")
     return template.render(
         policy=policy(scripts, style),
         style=style,

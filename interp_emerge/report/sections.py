@@ -63,8 +63,8 @@ def over_scale(study: StudyRecord) -> Section:
     return Section(
         id="scale",
         title="Ability over scale",
-        lead="A jump in accuracy may only be the threshold of the metric; "
-        "an ability that emerges also departs from its trend in log-probability.",
+        lead="The same logits under a thresholded metric and a continuous one: "
+        "a jump that shows on the left alone may come from the threshold.",
         blocks=[block],
     )
 

@@ -4,6 +4,7 @@ A cell's name is the hash of everything that changes its numbers: the stage, its
 this package and of torch. A cell is whole or absent, and one that was computed before is read, never computed again.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,8 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of, write_atomically
 from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.families.base import Family
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,12 @@ class Cells:
     def get(self, stage: str, inputs: dict[str, Any], compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The cell's table, read if it is on disk, else computed and written."""
         path = self.path(stage, inputs)
-        if not path.is_file():
-            write_atomically(path, compute().to_parquet(index=False))
+        if path.is_file():
+            try:
+                return pd.read_parquet(path)
+            except (OSError, ValueError) as error:
+                log.warning("%s cannot be read (%s) and is computed again", path, error)
+        write_atomically(path, compute().to_parquet(index=False))
         return pd.read_parquet(path)
 
     def get_text(self, stage: str, inputs: dict[str, Any], compute: Callable[[], str]) -> str:

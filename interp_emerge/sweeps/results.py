@@ -23,6 +23,7 @@ class Results:
     abilities: Sequence[Ability]
     method: str
     metric: str
+    target: float
     n_random: int
     sizes: Sequence[str]
     measured: dict[tuple[At, str], pd.DataFrame] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class Results:
             (judged,) = self.evaluations[at].to_dict("records")
             edges = {"n_edges": len(circuit), "n_graph_edges": circuit.graph.n_edges}
             share = {"edge_share": len(circuit) / circuit.graph.n_edges, "n_random": self.n_random}
-            verdict = _judge(judged["faithfulness"], judged["ci_low"], judged["random_p95"])
+            verdict = _judge(judged["faithfulness"], judged["ci_low"], judged["random_p95"], self.target)
             rows.append(
                 {
                     **self._model(at),
@@ -139,10 +140,13 @@ def circuit_file(at: At, ability: str) -> str:
     return f"circuits/{ability}-{at[0]}-step{at[1]}-seed{at[2]}.json"
 
 
-def _judge(faithfulness: float, low: float, random_p95: float) -> str:
+def _judge(faithfulness: float, low: float, random_p95: float, target: float) -> str:
     if np.isnan(faithfulness):
         return "undefined: the clean-corrupt gap is within noise"
-    return "faithful beyond random circuits" if low > random_p95 else "no better than random circuits"
+    if low <= random_p95:
+        return "no better than random circuits"
+    short = "" if faithfulness >= target else f", but below the target of {target:g}"
+    return f"faithful beyond random circuits{short}"
 
 
 def _shaped(frame: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -162,10 +162,12 @@ class Stages:
             pairs = self.pairs(model, ability, "evaluation")
             heads = heads_to_ablate(circuit)
             conditions = [("none", 0, []), ("circuit heads", 0, heads)]
-            for draw in range(settings.n_ablations):
-                others = matched_random_heads(model.graph, heads, seed=settings.seed + draw)
-                if others is not None:
-                    conditions.append(("random heads of the same layers", draw, others))
+            draws = [
+                matched_random_heads(model.graph, heads, seed=settings.seed + draw)
+                for draw in range(settings.n_ablations)
+            ]
+            distinct = sorted({tuple(others) for others in draws if others is not None})
+            conditions += [("random heads of the same layers", i, list(others)) for i, others in enumerate(distinct)]
             rows = []
             for condition, draw, ablated in conditions:
                 right = mean_interval(accuracy_without(model, ablated, pairs, record=self.store.recording))

@@ -123,7 +123,7 @@ def test_a_training_that_is_stopped_leaves_no_process_behind(tmp_path: Path, how
     )
     wait_until(lambda: len(list(tmp_path.glob("family/**/step10"))) == 2)
     main.send_signal(how)
-    main.wait(timeout=60)
+    main.wait(timeout=240)
     wait_until(lambda: not runs(main.pid))
 
 
