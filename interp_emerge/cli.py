@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 app = typer.Typer(
-    help="Find the circuit behind an ability, and watch it form as models grow and train.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -66,7 +65,7 @@ Seed = Annotated[int, typer.Option(help="seed of the training run")]
 Step = Annotated[str, typer.Option(help="training step, or 'last'")]
 
 
-def _version(asked: bool) -> None:
+def _print_version(asked: bool | None) -> None:
     if asked:
         from importlib.metadata import version
 
@@ -74,12 +73,13 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+Version = Annotated[
+    bool | None, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
+]
+
+
 @app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
-    ] = False,
-) -> None:
+def common(version: Version = None) -> None:
     """Find the circuit behind an ability, and watch it form as models grow and train."""
 
 
