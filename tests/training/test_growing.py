@@ -101,12 +101,15 @@ def test_another_recipe_does_not_get_the_directory(copy: Path, recipe: Recipe):
 
 
 INTERRUPTED = """
+import signal
 import sys
 from pathlib import Path
 from interp_emerge.training.growing import grow_family
 from interp_emerge.training.recipe import Recipe, SizeRecipe
 
 if __name__ == "__main__":
+    # A shell starts what runs in the background with interrupts ignored, and so may whatever runs the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     size = SizeRecipe(name="small", n_layers=1, d_model=8, n_heads=2, learning_rate=1e-2, n_seeds=2)
     recipe = Recipe(name="long", sizes=(size,), checkpoints=(0, 10, 1_000_000), documents={"markov": 1})
     grow_family(recipe, Path(sys.argv[1]), workers=2, device="cpu")
@@ -121,10 +124,14 @@ def test_a_training_that_is_stopped_leaves_no_process_behind(tmp_path: Path, how
     main = subprocess.Popen(
         [sys.executable, script, tmp_path / "family"], start_new_session=True, stderr=subprocess.DEVNULL
     )
-    wait_until(lambda: len(list(tmp_path.glob("family/**/step10"))) == 2)
-    main.send_signal(how)
-    main.wait(timeout=240)
-    wait_until(lambda: not runs(main.pid))
+    try:
+        wait_until(lambda: len(list(tmp_path.glob("family/**/step10"))) == 2)
+        main.send_signal(how)
+        main.wait(timeout=60)
+        wait_until(lambda: not runs(main.pid))
+    finally:
+        if runs(main.pid):
+            os.killpg(main.pid, signal.SIGKILL)
 
 
 def wait_until(reached: Callable[[], bool], seconds: float = 60.0) -> None:
