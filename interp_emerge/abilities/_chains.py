@@ -1,8 +1,14 @@
 """Chains of people who follow one another, told as facts in random order: the text behind two abilities."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from interp_emerge.abilities import _language as language
+from interp_emerge.abilities.base import PromptPairs, single_tokens, stack_prompts
+from interp_emerge.core.model import HookedModel
 
 CHAINS = 3
 
@@ -40,3 +46,37 @@ class Chains:
     def conclusions(self, order: list[int]) -> str:
         """Where each chain leads."""
         return "".join(f" {self.starts[chain]} reaches {self.ends[chain]}." for chain in order)
+
+
+Wording = Callable[[Chains, int], str]
+"""The text that asks for the end of one of the chains."""
+
+
+def pairs_of_chains(
+    model: HookedModel,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    ability: str,
+    choose_wording: Callable[[np.random.Generator], Wording],
+) -> PromptPairs:
+    """Pairs whose answer ends a chain, and ends another one in the corrupt prompt: the two ends are exchanged there."""
+    names = single_tokens(model, language.NAMES, at_least=3 * CHAINS, wanted_for=ability)
+    clean, corrupt, answer, foil = [], [], [], []
+    for _ in range(n):
+        chains = Chains.draw(rng, list(names))
+        wording = choose_wording(rng)
+        asked, other = (int(chain) for chain in rng.choice(CHAINS, size=2, replace=False))
+        clean.append(wording(chains, asked))
+        corrupt.append(wording(chains.exchange_ends(asked, other), asked))
+        answer.append(names[chains.ends[asked]])
+        foil.append(names[chains.ends[other]])
+    tokens = stack_prompts(model, clean)
+    return PromptPairs(
+        clean=tokens,
+        corrupt=stack_prompts(model, corrupt),
+        answer=answer,
+        foil=foil,
+        templates=("three chains",) * n,
+        positions={"last": torch.full((n,), tokens.shape[1] - 1)},
+    )

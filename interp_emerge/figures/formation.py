@@ -16,26 +16,28 @@ MODEL_QUANTITIES = {
     "log_prob": "Log-probability of the answer, nats",
     "logit_diff": "Logit difference, nats",
 }
-HEADS = "Roles of heads, score (fraction of attention, or of copying)"
+ATTENTION = "Attention of heads to what their role attends to, fraction"
+COPYING = "Copying by heads, rise of the predicted token's logit, nats"
+HEADS = (ATTENTION, COPYING)
 
 
 @shelf.add
 def formation(formation: pd.DataFrame) -> ChartType:
     """Values against training step (symmetric log, so that step 0 shows), a column per size, a row per kind.
 
-    In the row of heads each line is one head's score for one role. The head of each model that scores highest in a role
-    at the last step stands out and is named; the others are faint, so that many heads can be seen at once. Bands are
-    95% intervals over prompts, of all lines but the faint ones, which have theirs as hover text.
+    In the rows of heads each line is one head's score for one role. The head of each model that scores highest in a
+    role at the last step stands out and is named; the others are faint, so that many heads can be seen at once. Bands
+    are 95% intervals over prompts, of all lines but the faint ones, which have theirs as hover text.
 
     Raises:
         InputError: a column is missing, or the table holds several abilities.
     """
     rows = checked(formation, "formation")
     only(rows, "ability", "formation")
-    rows["row"] = rows["quantity"].map(MODEL_QUANTITIES).fillna(HEADS)
+    rows["row"] = rows["quantity"].map({**MODEL_QUANTITIES, "copying": COPYING}).fillna(ATTENTION)
     rows["faint"], rows["label"] = _standing_out(rows)
     sizes = in_order(rows["size"])
-    titles = [title for title in dict.fromkeys([*MODEL_QUANTITIES.values(), HEADS]) if (rows["row"] == title).any()]
+    titles = [title for title in dict.fromkeys([*MODEL_QUANTITIES.values(), *HEADS]) if (rows["row"] == title).any()]
     lines = [_line_of_panels(rows[rows["row"] == title], title, sizes, rows["step"]) for title in titles]
     return finish(alt.vconcat(*lines, spacing=34).resolve_scale(color="independent"), rows=rows)
 
@@ -43,10 +45,10 @@ def formation(formation: pd.DataFrame) -> ChartType:
 def _standing_out(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Which rows are of a head that is not its model's best in the role; and the best one's name, once per size."""
     last = rows["step"] == rows.groupby(["size", "seed"])["step"].transform("max")
-    ends = rows["value"].where(last & (rows["row"] == HEADS))
+    ends = rows["value"].where(last & rows["row"].isin(HEADS))
     line = [rows[column] for column in ("size", "seed", "quantity", "component")]
     end = ends.groupby(line).transform("max")
-    faint = (rows["row"] == HEADS) & (end != end.groupby(line[:3]).transform("max"))
+    faint = rows["row"].isin(HEADS) & (end != end.groupby(line[:3]).transform("max"))
     highest = ends.dropna().groupby([rows["size"], rows["quantity"]]).idxmax()
     return faint, rows["component"].astype(object).where(rows.index.isin(highest), None)
 
@@ -60,18 +62,21 @@ def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.
     )
     base = alt.Chart().encode(x=_steps(steps), color=colour, detail=[alt.Detail("component:N"), alt.Detail("seed:N")])
     axis = alt.Axis(title=None, tickCount=5)
-    zero = () if "nats" in title else (0.0,)
+    zero = () if title in MODEL_QUANTITIES.values() and "nats" in title else (0.0,)
     limits = alt.Scale(domain=extent(rows, ["value", "ci_low", "ci_high"], include=zero), nice=True)
     y = alt.Y("value:Q", axis=axis, scale=limits)
     clear, faint = base.transform_filter("!datum.faint"), base.transform_filter("datum.faint")
-    label = base.transform_filter("isValid(datum.label)").mark_text(align="right", dx=-2, dy=-9, fontSize=10)
+    label = base.transform_filter("isValid(datum.label)")
+    # Two roles often end at about the same score: one is named above its line, the others below.
+    above, below = (label.transform_filter(f"datum.quantity {sign} 'previous_token'") for sign in ("==", "!="))
     panels = alt.layer(
         faint.mark_line(strokeWidth=1, opacity=0.22).encode(y=y),
         faint.mark_point(filled=True, size=8, opacity=0.22).encode(y=y, tooltip=hover(HOVER)),
         clear.mark_area(opacity=0.16).encode(y=alt.Y("ci_low:Q", axis=axis, scale=limits), y2="ci_high:Q"),
         clear.mark_line(strokeWidth=1.8).encode(y=y),
         clear.mark_point(filled=True, size=20, opacity=0.9).encode(y=y, tooltip=hover(HOVER)),
-        label.encode(y=y, text="label:N"),
+        above.mark_text(align="right", dx=-2, dy=-9, fontSize=10).encode(y=y, text="label:N"),
+        below.mark_text(align="right", dx=-2, dy=12, fontSize=10).encode(y=y, text="label:N"),
         width=max(96, min(380, (WIDTH - 40) // len(sizes) - 26)),
         height=170,
         data=named("rows"),

@@ -23,7 +23,7 @@ def attribute_edges(task: PatchingTask, points: Sequence[float], method: str) ->
     graph = task.graph
     total, squares = np.zeros(graph.exists.shape), np.zeros(graph.exists.shape)
     for rows in chunks_of_pairs(task):
-        per_pair = _scores_of(task, rows, points)
+        per_pair = scores_per_pair(task, rows, points)
         require_ordinary_run(per_pair, f"{method} scores")
         total += per_pair.sum(0).cpu().double().numpy()
         squares += per_pair.square().sum(0).cpu().double().numpy()
@@ -43,7 +43,7 @@ def chunks_of_pairs(task: PatchingTask) -> list[slice]:
     return [slice(start, start + size) for start in range(0, len(task.pairs), size)]
 
 
-def _scores_of(task: PatchingTask, rows: slice, points: Sequence[float]) -> torch.Tensor:
+def scores_per_pair(task: PatchingTask, rows: slice, points: Sequence[float]) -> torch.Tensor:
     clean, corrupt = task.clean[rows], task.corrupt[rows]
     start, end = corrupt.activations[EMBED], clean.activations[EMBED]
     gradients = None

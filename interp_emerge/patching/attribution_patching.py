@@ -8,12 +8,12 @@ import numpy as np
 
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import _scores_of, chunks_of_pairs
+from interp_emerge.patching._attribution import chunks_of_pairs, scores_per_pair
 from interp_emerge.patching.base import Method, NodeScores, PatchingTask, require_ordinary_run
 
 
 def run(task: PatchingTask) -> NodeScores:
-    parts = [_scores_of(task, rows, [0.0]).sum(2) for rows in chunks_of_pairs(task)]
+    parts = [scores_per_pair(task, rows, [0.0]).sum(2) for rows in chunks_of_pairs(task)]
     for part in parts:
         require_ordinary_run(part, "attribution_patching scores")
     per_pair = np.concatenate([part.cpu().numpy() for part in parts])

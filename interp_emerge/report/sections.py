@@ -102,7 +102,7 @@ def the_circuit(study: StudyRecord) -> Section:
                 undrawn.setdefault(str(row["verdict"]), []).append(model)
                 continue
             caption = (
-                f"{row['n_edges']:,} of {row['n_graph_edges']:,} edges ({number(100 * row['edge_share'])}%), "
+                f"{int(row['n_edges']):,} of {int(row['n_graph_edges']):,} edges ({number(100 * row['edge_share'])}%), "
                 f"found by {row['method']}. Faithfulness {_interval(row, 'faithfulness')}: {row['verdict']}. "
                 "Point at a node to single out its edges."
             )
@@ -150,7 +150,7 @@ def forms(study: StudyRecord) -> Section:
     return Section(
         id="formation",
         title="How it forms",
-        lead="If the circuit carries the ability, its parts appear no later than the ability does.",
+        lead="What appears after the ability did not bring it about.",
         blocks=blocks or [Block(notes=[_nothing(study, "formation", "no checkpoint was followed")])],
     )
 
@@ -162,7 +162,8 @@ def chance(study: StudyRecord) -> Section:
     for names, rows in _parts(study.tables["circuits"], ["ability", "method"]):
         caption = (
             "What the circuit alone keeps of the clean-corrupt gap, and what random circuits with as many edges keep. "
-            "1: as good as the whole model; 0: as bad as the corrupt run. Undefined where the gap is within noise."
+            "1: as good as the whole model; 0: as bad as the corrupt run. "
+            "Undefined where there is no circuit, or the gap is within noise."
         )
         pictures = [_chart("faithfulness", rows, f"Faithfulness, {names['ability']}", caption)]
         if names["ability"] in ablated:

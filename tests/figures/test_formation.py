@@ -32,12 +32,12 @@ def test_fractions_nats_and_head_scores_do_not_share_an_axis():
     assert drawn.groupby("row")["quantity"].unique().map(sorted).to_dict() == {
         "The ability and its circuit, fraction": ["accuracy", "faithfulness"],
         "Log-probability of the answer, nats": ["log_prob"],
-        "Roles of heads, score (fraction of attention, or of copying)": [
-            "copying",
+        "Attention of heads to what their role attends to, fraction": [
             "duplicate_token",
             "induction",
             "previous_token",
         ],
+        "Copying by heads, rise of the predicted token's logit, nats": ["copying"],
     }
 
 
