@@ -11,6 +11,8 @@ import numpy as np
 
 RESAMPLES = 1000
 LEVEL = 0.95
+COLUMNS_AT_ONCE = 1024
+"""Columns resampled in one piece of work: 8 MB of means."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,11 @@ def mean_intervals(values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np
     weights = np.zeros((RESAMPLES, len(values)))
     rows = resample_rows(len(values), seed=seed)
     np.add.at(weights, (np.arange(RESAMPLES)[:, None], rows), 1 / len(values))
-    low, high = np.quantile(weights @ values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return values.mean(0), low, high
+    ends = np.empty((2, values.shape[1]))
+    for start in range(0, values.shape[1], COLUMNS_AT_ONCE):
+        columns = slice(start, start + COLUMNS_AT_ONCE)
+        ends[:, columns] = np.quantile(weights @ values[:, columns], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return values.mean(0), ends[0], ends[1]
 
 
 def ratio_interval(above: np.ndarray, below: np.ndarray, *, seed: int = 0) -> Interval:

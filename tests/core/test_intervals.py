@@ -38,6 +38,14 @@ def test_the_intervals_of_columns_are_those_of_each_column():
         assert (mean[column], low[column], high[column]) == pytest.approx((alone.value, alone.low, alone.high))
 
 
+def test_the_intervals_of_many_columns_are_those_of_each_column():
+    values = np.random.default_rng(5).random((12, 2500))
+    _, low, high = mean_intervals(values)
+    for column in (0, 1023, 1024, 2499):
+        alone = mean_interval(values[:, column])
+        assert (low[column], high[column]) == pytest.approx((alone.low, alone.high))
+
+
 def test_a_ratio_resamples_both_quantities_together():
     below = np.random.default_rng(4).uniform(1, 5, 30)
     proportional = ratio_interval(0.3 * below, below)
