@@ -5,16 +5,16 @@ layer's attention output per head before its last projection (`z`), each MLP's o
 token. Attention patterns are recorded on request.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from interp_emerge.core.axes import Logits, Patterns, Tokens, WriterOutputs
+from interp_emerge.core.axes import Logits, Patterns, Residual, Tokens, WriterOutputs
+from interp_emerge.core.decoder import only_running
 from interp_emerge.core.memory import items_that_fit
-from interp_emerge.core.model import Hook, HookedModel, hooked
+from interp_emerge.core.model import HookedModel
 
 EMBED = "blocks.0.hook_resid_pre"
 LOGITS = "logits"
@@ -55,10 +55,19 @@ class Recording:
 def writer_outputs(model: HookedModel, recording: Recording) -> WriterOutputs:
     """What every writer adds to the residual stream, writers in the graph's order."""
     parts = [recording.activations[EMBED].unsqueeze(2)]
-    for layer, block in enumerate(model.anatomy.blocks):
-        parts.append(block.head_outputs(recording.activations[z_name(layer)].to(model.device)))
+    for layer, block in enumerate(model.decoder.blocks):
+        parts.append(block.head_writes(recording.activations[z_name(layer)].to(model.device)))
         parts.append(recording.activations[mlp_name(layer)].unsqueeze(2))
     return torch.cat([part.to(model.device) for part in parts], 2)
+
+
+def streams(model: HookedModel, recording: Recording) -> list[Residual]:
+    """The residual stream before each block, and last that after all of them, from what the writers added to it."""
+    found = [recording.activations[EMBED].to(model.device)]
+    for layer, block in enumerate(model.decoder.blocks):
+        attended = block.attention_writes(recording.activations[z_name(layer)].to(model.device))
+        found.append(found[-1] + attended + recording.activations[mlp_name(layer)].to(model.device))
+    return found
 
 
 @torch.no_grad()
@@ -88,37 +97,15 @@ def bytes_per_prompt(model: HookedModel, length: int) -> int:
 
 def _record_chunk(model: HookedModel, tokens: Tensor, patterns: bool) -> dict[str, Tensor]:
     kept: dict[str, Tensor] = {}
-
-    def keep(name: str, side: str, module: torch.nn.Module) -> Hook:
-        def save(value: Tensor) -> None:
-            kept[name] = value.detach().clone()
-
-        return module, side, save
-
-    blocks = model.anatomy.blocks
-    hooks = [keep(EMBED, "input", blocks[0].module)]
-    for layer, block in enumerate(blocks):
-        hooks += [keep(z_name(layer), "input", block.attention_out), keep(mlp_name(layer), "output", block.mlp)]
-    with hooked(hooks), eager_attention(model, needed=patterns):
-        output = model.hf(
-            input_ids=tokens.to(model.device), logits_to_keep=1, use_cache=False, output_attentions=patterns
-        )
-    kept[LOGITS] = output.logits[:, -1]
-    if patterns:
-        kept |= {pattern_name(layer): pattern for layer, pattern in enumerate(output.attentions)}
+    with only_running(model.hf):
+        stream = kept[EMBED] = model.decoder.embed(tokens)
+        for layer, block in enumerate(model.decoder.blocks):
+            q, k, v = block.project(block.attention_norm(stream))
+            if patterns:
+                kept[pattern_name(layer)] = block.attention.pattern(q, k)
+            kept[z_name(layer)] = block.attention.mix(q, k, v)
+            attended = stream + block.attention_writes(kept[z_name(layer)])
+            kept[mlp_name(layer)] = block.mlp_writes(stream if block.parallel else attended)
+            stream = attended + kept[mlp_name(layer)]
+        kept[LOGITS] = model.decoder.logits(stream[:, -1])
     return kept
-
-
-@contextmanager
-def eager_attention(model: HookedModel, *, needed: bool = True) -> Iterator[None]:
-    """While open, the model computes attention patterns explicitly, which fused kernels do not return."""
-    config = model.hf.config
-    before = config._attn_implementation
-    if not needed or before == "eager":
-        yield
-        return
-    model.hf.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.hf.set_attn_implementation(before)

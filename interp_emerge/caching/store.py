@@ -20,7 +20,7 @@ from interp_emerge.core.axes import Tokens
 from interp_emerge.core.files import hash_of, write_atomically
 from interp_emerge.core.model import HookedModel
 
-FORMAT = 1
+FORMAT = 2
 log = logging.getLogger(__name__)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,12 +107,7 @@ class Circuit:
         """The circuit as a file holds it: equal circuits of equal origin give equal bytes."""
         content = {
             "schema": SCHEMA,
-            "graph": {
-                "n_layers": self.graph.n_layers,
-                "n_heads": self.graph.n_heads,
-                "n_kv_heads": self.graph.n_kv_heads,
-                "parallel": self.graph.parallel,
-            },
+            "graph": asdict(self.graph),
             "origin": self.origin,
             "edges": [[*row] for row in self.to_frame().itertuples(index=False)],
         }

@@ -16,12 +16,26 @@ import numpy as np
 from interp_emerge.core.errors import InputError, UnknownNameError
 
 EMBED, LOGITS = "embed", "logits"
-Kind = Literal["embed", "head", "mlp", "q", "k", "v", "logits"]
+Kind = Literal[
+    "embed", "head", "mlp", "q", "k", "v", "logits", "pattern", "attention", "resid_pre", "resid_mid", "resid_post"
+]
+WHOLE_LAYER = {
+    "mlp": "m{}",
+    "attention": "a{}",
+    "resid_pre": "r{}.pre",
+    "resid_mid": "r{}.mid",
+    "resid_post": "r{}.post",
+}
+"""Names of nodes of which a layer has one."""
 
 PARALLEL_MODEL_TYPES = {"gptj", "phi", "codegen", "cohere"}
 """Architectures whose attention and MLP always read the same residual stream."""
 PARALLEL_FLAGS = ("use_parallel_residual", "parallel_attn")
 """Fields by which other architectures say that they do."""
+JOINING_MODEL_TYPES = {"olmo2", "olmo3", "olmoe", "flex_olmo"}
+"""Architectures whose norm of queries, and of keys, runs over all heads of a layer at once."""
+RESCALING_MODEL_TYPES = {"gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3", "flex_olmo"}
+"""Architectures with a norm after attention."""
 
 
 @dataclass(frozen=True, order=True)
@@ -34,19 +48,16 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The name in results: `embed`, `a3.h1`, `m3`, `a3.h1.q`, `a3.kv0.k`, `logits`.
+        """The name in results: `embed`, `a3.h1`, `m3`, `a3.h1.q`, `a3.kv0.k`, `logits`, `a3.h1.pattern`, `r3.pre`.
 
-        Whether a key is named by head or by key-value head depends on the graph: see `Graph.reader_names`.
+        Whether a key is named by head or by key-value head depends on the graph: see `Graph.node_name`.
         """
-        match self.kind:
-            case "embed" | "logits":
-                return self.kind
-            case "mlp":
-                return f"m{self.layer}"
-            case "head":
-                return f"a{self.layer}.h{self.index}"
-            case _:
-                return f"a{self.layer}.h{self.index}.{self.kind}"
+        if self.kind in ("embed", "logits"):
+            return self.kind
+        if self.kind in WHOLE_LAYER:
+            return WHOLE_LAYER[self.kind].format(self.layer)
+        head = f"a{self.layer}.h{self.index}"
+        return head if self.kind == "head" else f"{head}.{self.kind}"
 
 
 @dataclass(frozen=True)
@@ -65,10 +76,14 @@ class Graph:
     n_heads: int
     n_kv_heads: int
     parallel: bool
+    joined: bool = False
+    """Whether one head's query or key changes every head of its layer, through a norm that runs over all of them."""
+    rescaled: bool = False
+    """Whether one head's output changes what every head of its layer writes, through a norm after attention."""
 
     @classmethod
     def from_config(cls, config: Any) -> "Graph":
-        """The graph of a Hugging Face configuration.
+        """The graph of a Hugging Face configuration, of whose norms only the type of model tells.
 
         Raises:
             InputError: the configuration does not say how many layers and heads there are.
@@ -79,7 +94,16 @@ class Graph:
         parallel = getattr(config, "model_type", "") in PARALLEL_MODEL_TYPES
         parallel = parallel or any(getattr(config, flag, False) for flag in PARALLEL_FLAGS)
         kv_heads = getattr(config, "num_key_value_heads", None) or heads
-        return cls(n_layers=layers, n_heads=heads, n_kv_heads=kv_heads, parallel=parallel)
+        kind = getattr(config, "model_type", "")
+        joined, rescaled = kind in JOINING_MODEL_TYPES, kind in RESCALING_MODEL_TYPES
+        return cls(
+            n_layers=layers,
+            n_heads=heads,
+            n_kv_heads=kv_heads,
+            parallel=parallel,
+            joined=joined,
+            rescaled=rescaled,
+        )
 
     @cached_property
     def writers(self) -> tuple[Node, ...]:
@@ -101,16 +125,48 @@ class Graph:
             nodes.append(Node(layer, "mlp"))
         return (*nodes, Node(self.n_layers, "logits"))
 
+    def nodes(self, kinds: Iterable[str]) -> tuple[Node, ...]:
+        """All nodes of some kinds, in the order in which they run.
+
+        Raises:
+            UnknownNameError: no such kind, or none that the analyses can reach in this graph.
+        """
+        count: dict[str, int] = dict.fromkeys(("head", "q", "pattern"), self.n_heads)
+        count |= dict.fromkeys(("k", "v"), self.n_kv_heads)
+        within: tuple[Kind, ...] = (
+            "resid_pre",
+            "q",
+            "k",
+            "v",
+            "pattern",
+            "head",
+            "attention",
+            "resid_mid",
+            "mlp",
+            "resid_post",
+        )
+        known = [EMBED, *(kind for kind in within if not (self.parallel and kind == "resid_mid"))]
+        wanted = tuple(kinds)
+        for kind in wanted:
+            if kind not in known:
+                raise UnknownNameError("site", kind, known)
+        nodes = [Node(-1, EMBED)] if EMBED in wanted else []
+        for layer in range(self.n_layers):
+            for kind in within:
+                if kind in wanted:
+                    nodes += [Node(layer, kind, index) for index in range(count.get(kind, 1))]
+        return tuple(nodes)
+
     @cached_property
     def writer_names(self) -> tuple[str, ...]:
         return tuple(node.name for node in self.writers)
 
     @cached_property
     def reader_names(self) -> tuple[str, ...]:
-        return tuple(self.reader_name(node) for node in self.readers)
+        return tuple(self.node_name(node) for node in self.readers)
 
-    def reader_name(self, node: Node) -> str:
-        """A reader's name, which says `kv` where several query heads share the key or value."""
+    def node_name(self, node: Node) -> str:
+        """A node's name, which says `kv` where several query heads share the key or value."""
         if node.kind in ("k", "v") and self.n_kv_heads != self.n_heads:
             return f"a{node.layer}.kv{node.index}.{node.kind}"
         return node.name
@@ -153,6 +209,20 @@ class Graph:
                     feeds[row, position[Node(reader.layer, "head", head)]] = True
         return feeds
 
+    @cached_property
+    def reaches(self) -> np.ndarray:
+        """Which writers' output each reader can change in its own block, bool, shape [reader, writer].
+
+        Those that it feeds; and where a norm runs over all heads of a layer, every head that shares it.
+        """
+        reached = self.owner.copy()
+        sharing = ("q", "k", "v") if self.rescaled else ("q", "k") if self.joined else ()
+        of_heads = np.array([node.layer if node.kind == "head" else -1 for node in self.writers])
+        for row, reader in enumerate(self.readers):
+            if reader.kind in sharing:
+                reached[row] |= of_heads == reader.layer
+        return reached
+
     def edge_matrix(self, edges: Iterable[tuple[str, str] | Edge]) -> np.ndarray:
         """Named edges as a bool matrix, shape [writer, reader].
 
@@ -183,7 +253,7 @@ class Graph:
         value, and a writer that reaches no logits is not heard.
         """
         kept = kept & self.exists
-        feeds = self.owner.astype(np.int64)
+        feeds = self.reaches.astype(np.int64)
         while True:
             reached = kept.any(0) @ feeds > 0
             reached[0] = True

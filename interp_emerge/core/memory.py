@@ -4,7 +4,11 @@ The default budget is a constant, not a share of what is free: the size of a bat
 and a run that is taken up again has to end with those of an undisturbed one.
 """
 
+import os
+
 import torch
+
+from interp_emerge.core.errors import InputError
 
 CPU_BUDGET = 1 << 27
 """Bytes that one stage takes by default. Larger batches leave the processor's caches, smaller ones cost calls: with 8
@@ -13,15 +17,41 @@ ACCELERATOR_BUDGET = 1 << 31
 """The same where small batches would leave most of a device idle."""
 
 
-def items_that_fit(bytes_each: int, n: int, *, device: torch.device, budget: int | None = None) -> int:
+def items_that_fit(
+    bytes_each: int, n: int, *, device: torch.device, budget: int | None = None, what: str = "one prompt"
+) -> int:
     """How many of `n` items to take at once so that they stay within the budget; at least one.
 
     Args:
         bytes_each: what one item needs.
         n: number of items.
         device: where they are held.
-        budget: bytes; by default a constant for the kind of device.
+        budget: bytes; by default a constant for the kind of device, which one large item may exceed.
+        what: the item, for the error.
+
+    Raises:
+        InputError: a single item needs more than the budget that was given, or more than there is.
     """
-    if budget is None:
-        budget = CPU_BUDGET if device.type == "cpu" else ACCELERATOR_BUDGET
-    return max(1, min(n, budget // max(1, bytes_each)))
+    given = budget if budget is not None else CPU_BUDGET if device.type == "cpu" else ACCELERATOR_BUDGET
+    limit = budget if budget is not None else max(given, free_bytes(device))
+    if bytes_each > limit:
+        raise InputError(f"{what} needs about {in_words(bytes_each)}, and {in_words(limit)} are "
+                         f"{'allowed' if budget is not None else 'free'}; raise the budget, or take shorter prompts or "
+                         "a smaller model")  # fmt: skip
+    return max(1, min(n, given // max(1, bytes_each)))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def in_words(size: int | float) -> str:
+    """A number of bytes with three digits and its unit."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.3g} {unit}"

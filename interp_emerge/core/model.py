@@ -1,19 +1,19 @@
 """What an analysis needs of a model: where its parts lie, its tokens, its logits, and hooks that always come off.
 
-`families` fills `Anatomy` for each architecture; nothing else knows one architecture from another.
+`families` fills its `Decoder` for each architecture; nothing else knows one architecture from another.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from interp_emerge.core.axes import Logits, Tokens
+from interp_emerge.core.decoder import Decoder
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.graph import Graph
 
@@ -55,51 +55,6 @@ class ModelSpec:
         return asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Projection:
-    """The part of a linear module that makes the queries, keys or values; several may share one fused module."""
-
-    module: nn.Module
-    features: Int[Tensor, "head d_head"]
-    """Which output features of the module belong to each head."""
-
-    def weight(self) -> Float[Tensor, "head d_head d_model"]:
-        return _output_by_input(self.module)[self.features]
-
-    def bias(self) -> Float[Tensor, "head d_head"] | None:
-        bias = getattr(self.module, "bias", None)
-        return None if bias is None else bias[self.features]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Block:
-    """Modules of one layer. Each norm reads the residual stream; `attention_out` and `mlp` add to it."""
-
-    module: nn.Module
-    attention: nn.Module
-    attention_norm: nn.Module
-    q: Projection
-    k: Projection
-    v: Projection
-    attention_out: nn.Module
-    mlp_norm: nn.Module
-    mlp: nn.Module
-
-    def head_outputs(self, z: Float[Tensor, "row pos feature"]) -> Float[Tensor, "row pos head d_model"]:
-        """What each head adds to the residual stream, from the attention output before its last projection."""
-        heads, d_head = self.q.features.shape
-        weight = _output_by_input(self.attention_out).unflatten(1, (heads, d_head))
-        return torch.einsum("rphk,dhk->rphd", z.unflatten(-1, (heads, d_head)), weight)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Anatomy:
-    """All blocks of a decoder and the norm before its logits."""
-
-    blocks: tuple[Block, ...]
-    final_norm: nn.Module
-
-
 Hook = tuple[nn.Module, str, Callable]
 """A module, `"input"` or `"output"`, and a function from that tensor to its replacement, or to None to keep it."""
 
@@ -116,23 +71,23 @@ class HookedModel:
         *,
         tokenizer: Any,
         spec: ModelSpec,
-        find_anatomy: Callable[[nn.Module], Anatomy],
+        find_decoder: Callable[[nn.Module], Decoder],
         build_bridge: Callable[["HookedModel"], Any],
     ) -> None:
         self.hf, self.tokenizer, self.spec = hf, tokenizer, spec
-        self._find_anatomy, self._build_bridge = find_anatomy, build_bridge
+        self._find_decoder, self._build_bridge = find_decoder, build_bridge
 
     def __repr__(self) -> str:
         return f"HookedModel({self.spec}, {self.n_parameters:,} non-embedding parameters)"
 
     @cached_property
-    def anatomy(self) -> Anatomy:
-        """Where the parts lie.
+    def decoder(self) -> Decoder:
+        """The model in parts that can be run by themselves.
 
         Raises:
             ModelError: the architecture cannot be split exactly into heads, MLPs and edges.
         """
-        return self._find_anatomy(self.hf)
+        return self._find_decoder(self.hf)
 
     @cached_property
     def bridge(self) -> Any:
@@ -141,8 +96,14 @@ class HookedModel:
 
     @cached_property
     def graph(self) -> Graph:
-        """Writers, readers and edges of this model."""
-        return Graph.from_config(self.hf.config)
+        """Writers, readers and edges of this model: as many as its configuration says, joined as its modules are.
+
+        Raises:
+            ModelError: the architecture cannot be split exactly into heads, MLPs and edges.
+        """
+        parallel, joined, rescaled = self.decoder.blocks[0].form
+        counted = Graph.from_config(self.hf.config)
+        return replace(counted, parallel=parallel, joined=joined, rescaled=rescaled)
 
     @property
     def device(self) -> torch.device:
@@ -211,6 +172,26 @@ class HookedModel:
         if context is not None and tokens.shape[1] > context:
             raise InputError(f"prompts of {tokens.shape[1]} tokens do not fit the {context} positions of {self.spec}")
 
+    def require_unpadded(self, tokens: Tensor) -> None:
+        """Raise an `InputError` if a prompt holds padding.
+
+        Where padding and the beginning or end of a text are one token, it counts as padding at the last place, and at
+        the first two places together.
+        """
+        source: Any = self.tokenizer if self.tokenizer is not None else self.hf.config
+        pad = getattr(source, "pad_token_id", None)
+        if not isinstance(pad, int):
+            return
+        padded = tokens == pad
+        if pad in (getattr(source, "bos_token_id", None), getattr(source, "eos_token_id", None)):
+            several = tokens.shape[1] > 1
+            rows = padded[:, :2].all(1) & several | padded[:, -1] & several
+        else:
+            rows = padded.any(1)
+        if rows.any():
+            raise InputError(f"prompt {int(rows.nonzero()[0])} holds the padding token {pad}; give prompts of equal "
+                             "length without padding, in groups by length if need be")  # fmt: skip
+
 
 def count_parameters(hf: Any) -> int:
     """Parameters of a Hugging Face model less its token, position and output embeddings."""
@@ -263,9 +244,3 @@ def _replacing_output(function: Callable) -> Callable:
         return None if replacement is None else (replacement, *output[1:])
 
     return after
-
-
-def _output_by_input(module: nn.Module) -> Float[Tensor, "output input"]:
-    """A linear module's weight with outputs first; GPT-2's convolution-like layers store it the other way round."""
-    weight = module.get_parameter("weight")
-    return weight.T if type(module).__name__ == "Conv1D" else weight

@@ -20,6 +20,10 @@ INTERVAL_COLUMNS = {
     "ci_low": "lower end of the 95% interval, bootstrap over prompts",
     "ci_high": "upper end of the 95% interval, bootstrap over prompts",
 }
+TEST_COLUMNS = {
+    "p_value": "two-sided p-value of the sign-flip test that the mean over prompt pairs is zero; empty if undefined",
+    "q_value": "smallest false-discovery rate, over all rows of the model, at which this row is called nonzero",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,7 @@ SCHEMAS: dict[str, TableSchema] = {
                 "index": "head within the layer; 0 otherwise",
                 "score": "rise of the metric when the node's clean value is put into the corrupt run",
                 **INTERVAL_COLUMNS,
+                **TEST_COLUMNS,
                 "share": "score as a fraction of the clean-corrupt gap; empty where the gap is within noise",
             },
         ),
@@ -91,6 +96,9 @@ SCHEMAS: dict[str, TableSchema] = {
                 "reader": "name of the edge's reader",
                 "score": "rise of the metric, estimated, when the edge takes its clean value; mean over prompt pairs",
                 "standard_error": "standard error of the mean over prompt pairs",
+                "ci_low": "lower end of the 95% interval, bootstrap over prompts or, without per-pair values, normal",
+                "ci_high": "upper end of the 95% interval, bootstrap over prompts or, without per-pair values, normal",
+                **TEST_COLUMNS,
             },
         ),
         TableSchema(
@@ -187,6 +195,19 @@ SCHEMAS: dict[str, TableSchema] = {
         ),
     )
 }
+
+
+def require_table_name(path: Path) -> None:
+    """Raise an `InputError` unless the file's name ends in a format that tables are written in."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; tables are written as .csv or .parquet")
+
+
+def save_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write any table to a file of its own, as CSV or Parquet by the name's end."""
+    require_table_name(path)
+    content = frame.to_csv(index=False).encode() if path.suffix == ".csv" else frame.to_parquet(index=False)
+    write_atomically(path, content)
 
 
 def write_table(frame: pd.DataFrame, name: str, directory: Path) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.model import HookedModel, ModelSpec, require_finite
-from interp_emerge.families._anatomy import find_anatomy
+from interp_emerge.families._anatomy import find_decoder
 
 
 def hook(hf_model: nn.Module, *, tokenizer: Any = None, spec: ModelSpec | None = None) -> HookedModel:
@@ -38,7 +38,7 @@ def hook(hf_model: nn.Module, *, tokenizer: Any = None, spec: ModelSpec | None =
     if spec is None:
         dtype = str(next(hf_model.parameters()).dtype).removeprefix("torch.")
         spec = ModelSpec(family="memory", size=name, step=0, revision=_hash_weights(hf_model), dtype=dtype)
-    return HookedModel(hf_model, tokenizer=tokenizer, spec=spec, find_anatomy=find_anatomy, build_bridge=_build_bridge)
+    return HookedModel(hf_model, tokenizer=tokenizer, spec=spec, find_decoder=find_decoder, build_bridge=_build_bridge)
 
 
 def untrained(model: HookedModel, seed: int) -> HookedModel:

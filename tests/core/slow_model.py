@@ -1,29 +1,65 @@
 """A decoder written out reader by reader, as an oracle: slow, and without a line of the package's engine.
 
-Modules of transformers do the norms, projections, rotations and MLPs; which writer enters which reader is spelled out
-here from the definition of the graph.
+Modules of transformers do the norms, projections, rotations and MLPs; which writer enters which reader, and how scores
+become a pattern, is spelled out here from the definitions of the graph and of each architecture.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers.models.gpt_neox.modeling_gpt_neox import apply_rotary_pos_emb as rotate_part
-from transformers.models.llama.modeling_llama import apply_rotary_pos_emb as rotate_all
+from torch import Tensor, nn
+from transformers.models.bloom.modeling_bloom import build_alibi_tensor
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 Written = dict[str, Tensor]
 Change = Callable[[str, Written], Tensor]
 """What a reader's input is changed by, given its name and the outputs of the writers before it."""
 
 
+@dataclass(frozen=True)
+class Names:
+    """Names of a block's modules and of the last norm, where an architecture has other names than Llama."""
+
+    attention: str = "self_attn"
+    out: str = "o_proj"
+    attention_norm: str | None = "input_layernorm"
+    mlp_norm: str | None = "post_attention_layernorm"
+    attention_post_norm: str | None = None
+    mlp_post_norm: str | None = None
+    final_norm: str = "norm"
+
+
+GPT = {"attention_norm": "ln_1", "mlp_norm": "ln_2", "final_norm": "ln_f"}
+BEHIND = {"attention_post_norm": "post_attention_layernorm", "mlp_post_norm": "post_feedforward_layernorm"}
+NAMES = {
+    "gpt_neox": Names(attention="attention", out="dense", final_norm="final_layer_norm"),
+    "gpt2": Names(attention="attn", out="c_proj", **GPT),
+    "gpt_neo": Names(attention="attn", out="out_proj", **GPT),
+    "opt": Names(
+        out="out_proj",
+        attention_norm="self_attn_layer_norm",
+        mlp_norm="final_layer_norm",
+        final_norm="final_layer_norm",
+    ),
+    "bloom": Names(attention="self_attention", out="dense", final_norm="ln_f"),
+    "gemma2": Names(mlp_norm="pre_feedforward_layernorm", **BEHIND),
+    "gemma3_text": Names(mlp_norm="pre_feedforward_layernorm", **BEHIND),
+    "olmo2": Names(attention_norm=None, mlp_norm=None, **BEHIND),
+    "phi": Names(out="dense", mlp_norm="input_layernorm", final_norm="final_layernorm"),
+}
+
+
 class SlowModel:
     def __init__(self, hf: Any) -> None:
-        self.hf, self.kind = hf, hf.config.model_type
-        self.heads = hf.config.num_attention_heads
-        self.kv_heads = getattr(hf.config, "num_key_value_heads", None) or self.heads
-        self.d_head = getattr(hf.config, "head_dim", None) or hf.config.hidden_size // self.heads
-        self.parallel = getattr(hf.config, "use_parallel_residual", False)
+        self.hf, self.config, self.kind = hf, hf.config, hf.config.model_type
+        self.names = NAMES.get(self.kind, Names())
+        self.base = hf.base_model.decoder if self.kind == "opt" else hf.base_model
+        self.heads = self.config.num_attention_heads
+        self.kv_heads = getattr(self.config, "num_key_value_heads", None) or self.heads
+        self.d_head = getattr(self.config, "head_dim", None) or self.config.hidden_size // self.heads
+        self.parallel = self.kind == "phi" or getattr(self.config, "use_parallel_residual", False)
 
     def run(self, tokens: Tensor, change: Change | None = None) -> tuple[Tensor, Written]:
         """Logits after the last token, and what every writer wrote."""
@@ -34,7 +70,7 @@ class SlowModel:
         def read(reader: str) -> Tensor:
             return sum(written.values()) + biases + change(reader, written)
 
-        for layer in range(self.hf.config.num_hidden_layers):
+        for layer in range(self.config.num_hidden_layers):
             mlp_reads_before = read(f"m{layer}") if self.parallel else None
             heads = self.attend(layer, read)
             written |= {f"a{layer}.h{head}": output for head, output in enumerate(heads)}
@@ -46,78 +82,140 @@ class SlowModel:
 
     def attend(self, layer: int, read: Callable[[str], Tensor]) -> list[Tensor]:
         """What each head adds to the residual stream."""
-        shared = self.kv_heads != self.heads
-        group = self.heads // self.kv_heads
-        outputs = []
+        names = [f"a{layer}.h{head}" for head in range(self.heads)]
+        shared = names if self.kv_heads == self.heads else [f"a{layer}.kv{index}" for index in range(self.kv_heads)]
+        q = [self.project(layer, "q", head, read(f"{name}.q")) for head, name in enumerate(names)]
+        k = [self.project(layer, "k", head, read(f"{name}.k")) for head, name in enumerate(shared)]
+        v = [self.project(layer, "v", head, read(f"{name}.v")) for head, name in enumerate(shared)]
+        q, k = self.norm_heads(layer, "q", q), self.norm_heads(layer, "k", k)
+        group, weight, outputs = self.heads // self.kv_heads, self.attention_out(layer), []
         for head in range(self.heads):
-            source = f"a{layer}.kv{head // group}" if shared else f"a{layer}.h{head}"
-            q = self.project(layer, "q", head, read(f"a{layer}.h{head}.q"))
-            k = self.project(layer, "k", head // group, read(f"{source}.k"))
-            v = self.project(layer, "v", head // group, read(f"{source}.v"))
-            q, k = self.rotate(*self.norm_heads(layer, q, k))
-            causal = torch.full((q.shape[1], q.shape[1]), -torch.inf).triu(1)
-            pattern = (q @ k.transpose(1, 2) / self.d_head**0.5 + causal).softmax(-1)
+            pattern = self.pattern(layer, head, q[head], k[head // group])
             columns = slice(head * self.d_head, (head + 1) * self.d_head)
-            outputs.append(pattern @ v @ self.attention_out(layer)[:, columns].T)
-        return outputs
+            outputs.append(pattern @ v[head // group] @ weight[:, columns].T)
+        return self.behind_norm(self.part(layer, self.names.attention_post_norm), outputs)
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        if self.kind == "gpt2":
-            return self.hf.transformer.wte(tokens) + self.hf.transformer.wpe.weight[: tokens.shape[1]]
-        return self.hf.get_input_embeddings()(tokens)
+    def pattern(self, layer: int, head: int, q: Tensor, k: Tensor) -> Tensor:
+        """How much each query of a head attends to each key."""
+        length = q.shape[1]
+        q, k = self.rotate(layer, q, k)
+        scores = q @ k.transpose(1, 2) * self.scale()
+        cap = getattr(self.config, "attn_logit_softcapping", None)
+        if cap is not None:
+            scores = cap * torch.tanh(scores / cap)
+        if self.kind == "bloom":
+            ones = torch.ones(1, length, dtype=torch.int64)
+            scores = scores + build_alibi_tensor(ones, self.heads, scores.dtype)[head]
+        query, key = torch.arange(length)[:, None], torch.arange(length)
+        return scores.masked_fill((key > query) | (key <= query - self.window(layer)), -torch.inf).softmax(-1)
 
-    def unembed(self, residual: Tensor) -> Tensor:
-        base = self.hf.base_model
-        norm = {"gpt2": "ln_f", "gpt_neox": "final_layer_norm"}.get(self.kind, "norm")
-        return self.hf.get_output_embeddings()(getattr(base, norm)(residual))
+    def scale(self) -> float:
+        if self.kind == "gpt_neo":
+            return 1.0
+        return getattr(self.config, "query_pre_attn_scalar", self.d_head) ** -0.5
 
-    def block(self, layer: int) -> Any:
-        return self.hf.base_model.h[layer] if self.kind == "gpt2" else self.hf.base_model.layers[layer]
+    def window(self, layer: int) -> float:
+        """How many positions a query sees, its own counted."""
+        match self.kind:
+            case "mistral":
+                return self.config.sliding_window
+            case "gemma2" | "gemma3_text" if self.config.layer_types[layer] == "sliding_attention":
+                return self.config.sliding_window
+            case "gpt_neo" if self.config.attention_layers[layer] == "local":
+                return self.config.window_size
+            case _:
+                return float("inf")
 
     def project(self, layer: int, side: str, head: int, residual: Tensor) -> Tensor:
-        block, part, span = self.block(layer), "qkv".index(side), slice(head * self.d_head, (head + 1) * self.d_head)
+        """A head's query, key or value, from a residual stream of its own."""
+        norm, attention = self.part(layer, self.names.attention_norm), self.attention(layer)
+        normed = residual if norm is None else norm(residual)
+        part, span = "qkv".index(side), slice(head * self.d_head, (head + 1) * self.d_head)
         match self.kind:
             case "gpt2":
-                return block.attn.c_attn(block.ln_1(residual)).chunk(3, -1)[part][..., span]
-            case "gpt_neox":
-                fused = block.attention.query_key_value(block.input_layernorm(residual))
-                return fused.chunk(self.heads, -1)[head].chunk(3, -1)[part]
+                return attention.c_attn(normed).chunk(3, -1)[part][..., span]
+            case "gpt_neox" | "bloom":
+                return attention.query_key_value(normed).chunk(self.heads, -1)[head].chunk(3, -1)[part]
+            case "olmo" if self.config.clip_qkv is not None:
+                projected = getattr(attention, f"{side}_proj")(normed)[..., span]
+                return projected.clamp(-self.config.clip_qkv, self.config.clip_qkv)
             case _:
-                return getattr(block.self_attn, f"{side}_proj")(block.input_layernorm(residual))[..., span]
+                return getattr(attention, f"{side}_proj")(normed)[..., span]
 
-    def norm_heads(self, layer: int, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        if self.kind != "qwen3":
-            return q, k
-        attention = self.block(layer).self_attn
-        return attention.q_norm(q), attention.k_norm(k)
+    def norm_heads(self, layer: int, side: str, heads: list[Tensor]) -> list[Tensor]:
+        """Queries or keys behind their norm: one head at a time, or all together in OLMo 2."""
+        attention = self.attention(layer)
+        norm = getattr(attention, f"{side}_norm", getattr(attention, f"{side}_layernorm", None))
+        if norm is None:
+            return heads
+        if self.kind == "olmo2":
+            return [*norm(torch.cat(heads, -1)).split(self.d_head, -1)]
+        return [norm(head) for head in heads]
 
-    def rotate(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        if self.kind == "gpt2":
+    def rotate(self, layer: int, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        if self.kind in ("gpt2", "gpt_neo", "opt", "bloom"):
             return q, k
-        cos, sin = self.hf.base_model.rotary_emb(q, torch.arange(q.shape[1])[None])
-        rotated = (rotate_part if self.kind == "gpt_neox" else rotate_all)(q[:, None], k[:, None], cos, sin)
-        return rotated[0][:, 0], rotated[1][:, 0]
+        more = [self.config.layer_types[layer]] if self.kind == "gemma3_text" else []
+        cos, sin = self.base.rotary_emb(q, torch.arange(q.shape[1])[None], *more)
+        turned = cos.shape[-1]
+        first_q, first_k = apply_rotary_pos_emb(q[:, None, :, :turned], k[:, None, :, :turned], cos, sin)
+        return torch.cat([first_q[:, 0], q[..., turned:]], -1), torch.cat([first_k[:, 0], k[..., turned:]], -1)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        positions, base = torch.arange(tokens.shape[1]), self.base
+        match self.kind:
+            case "gpt2" | "gpt_neo":
+                return base.wte(tokens) + base.wpe.weight[positions]
+            case "opt":
+                return base.embed_tokens(tokens) + base.embed_positions.weight[positions + 2]
+            case "bloom":
+                return base.word_embeddings_layernorm(base.word_embeddings(tokens))
+            case "gemma2" | "gemma3_text":
+                return nn.functional.embedding(tokens, base.embed_tokens.weight) * self.config.hidden_size**0.5
+            case _:
+                return base.embed_tokens(tokens) if hasattr(base, "embed_tokens") else base.embed_in(tokens)
+
+    def unembed(self, residual: Tensor) -> Tensor:
+        logits = self.hf.get_output_embeddings()(getattr(self.base, self.names.final_norm)(residual))
+        cap = getattr(self.config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def block(self, layer: int) -> Any:
+        return (self.base.h if hasattr(self.base, "h") else self.base.layers)[layer]
+
+    def part(self, layer: int, name: str | None) -> Any:
+        return None if name is None else getattr(self.block(layer), name)
+
+    def attention(self, layer: int) -> Any:
+        attention = self.part(layer, self.names.attention)
+        return attention.attention if self.kind == "gpt_neo" else attention
 
     def attention_out(self, layer: int) -> Tensor:
-        block = self.block(layer)
-        match self.kind:
-            case "gpt2":
-                return block.attn.c_proj.weight.T
-            case "gpt_neox":
-                return block.attention.dense.weight
-            case _:
-                return block.self_attn.o_proj.weight
+        weight = getattr(self.attention(layer), self.names.out).weight
+        return weight.T if self.kind == "gpt2" else weight
 
     def attention_bias(self, layer: int) -> Tensor | float:
-        block = self.block(layer)
-        match self.kind:
-            case "gpt2":
-                return block.attn.c_proj.bias
-            case "gpt_neox":
-                return block.attention.dense.bias
-            case _:
-                return 0.0
+        bias = getattr(self.attention(layer), self.names.out).bias
+        return 0.0 if bias is None else bias
+
+    def behind_norm(self, norm: Any, terms: list[Tensor]) -> list[Tensor]:
+        """Terms that a root-mean-square norm of their sum is made of."""
+        if norm is None or isinstance(norm, nn.Identity):
+            return terms
+        eps = norm.eps if self.kind.startswith("gemma") else norm.variance_epsilon
+        gain = 1 + norm.weight if self.kind.startswith("gemma") else norm.weight
+        size = (torch.stack(terms).sum(0).square().mean(-1, keepdim=True) + eps).sqrt()
+        return [term / size * gain for term in terms]
 
     def mlp(self, layer: int, residual: Tensor) -> Tensor:
         block = self.block(layer)
-        return block.mlp(block.ln_2(residual) if self.kind == "gpt2" else block.post_attention_layernorm(residual))
+        norm, post_norm = self.part(layer, self.names.mlp_norm), self.part(layer, self.names.mlp_post_norm)
+        normed = residual if norm is None else norm(residual)
+        match self.kind:
+            case "opt":
+                made = block.fc2(block.activation_fn(block.fc1(normed)))
+            case "bloom":
+                made = block.mlp(normed, torch.zeros_like(normed))
+            case _:
+                made = block.mlp(normed)
+        return made if post_norm is None else post_norm(made)

@@ -26,26 +26,53 @@ SHAPE = {
     "eos_token_id": 0,
     "pad_token_id": 0,
 }
-HALF_ROTARY = {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5}}
 NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+GROUPED = {"num_key_value_heads": 2}
+WINDOW = {"sliding_window": 3}
+SOFTCAPS = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": WIDTH, "norm_topk_prob": True}
+
+
+def partly_rotary(share: float) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": share}}
+
+
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gpt_neox": ("gpt_neox", HALF_ROTARY),
-    "gpt_neox_serial": ("gpt_neox", HALF_ROTARY | {"use_parallel_residual": False}),
+    "gpt_neox": ("gpt_neox", partly_rotary(0.5)),
+    "gpt_neox_serial": ("gpt_neox", partly_rotary(0.5) | {"use_parallel_residual": False}),
     "gpt2": ("gpt2", NO_DROPOUT | {"n_inner": 2 * WIDTH}),
+    "gpt_neo": ("gpt_neo", {"window_size": 3}),
+    "opt": ("opt", {"ffn_dim": 2 * WIDTH, "dropout": 0.0}),
+    "bloom": ("bloom", {}),
     "llama": ("llama", {}),
-    "llama_grouped": ("llama", {"num_key_value_heads": 2}),
-    "qwen3": ("qwen3", {"num_key_value_heads": 2, "head_dim": 8}),
+    "llama_grouped": ("llama", GROUPED),
+    "mistral": ("mistral", GROUPED | WINDOW),
+    "qwen2": ("qwen2", GROUPED),
+    "qwen3": ("qwen3", GROUPED | {"head_dim": 8}),
+    "gemma2": ("gemma2", GROUPED | WINDOW | SOFTCAPS | {"head_dim": 8, "query_pre_attn_scalar": 6}),
+    "gemma3": (
+        "gemma3_text",
+        GROUPED | WINDOW | {"head_dim": 8, "query_pre_attn_scalar": 6, "sliding_window_pattern": 2},
+    ),
+    "olmo": ("olmo", {"clip_qkv": 1.5}),
+    "olmo2": ("olmo2", GROUPED),
+    "phi": ("phi", partly_rotary(0.67) | {"qk_layernorm": True}),
+    "qwen3_moe": ("qwen3_moe", GROUPED | EXPERTS | {"head_dim": 8}),
 }
-ARCHITECTURES = ("gpt_neox", "gpt2", "llama", "llama_grouped")
-"""Parallel blocks with fused projections, serial ones, separate projections, and keys and values shared by heads."""
-MORE_ARCHITECTURES = tuple(CONFIGURATIONS)
-"""Also norms on queries and keys, with heads wider than the residual stream divides into."""
+ARCHITECTURES = ("gpt_neox", "gpt2", "llama", "llama_grouped", "gemma2")
+"""Parallel blocks with fused projections, serial ones, separate projections, keys and values shared by heads, and
+norms behind attention and MLP."""
+MORE_ARCHITECTURES = tuple(name for name in CONFIGURATIONS if name != "qwen3_moe")
+"""All but the mixture of experts, which transformers runs in float32 and in half precision only."""
+EVERY_ARCHITECTURE = tuple(CONFIGURATIONS)
 
 
-def build(architecture: str, *, layers: int = LAYERS, seed: int = 0) -> Any:
+def build(architecture: str, *, layers: int = LAYERS, seed: int = 0, **changes: Any) -> Any:
     """A Hugging Face model with all parameters drawn from `seed`."""
     kind, more = CONFIGURATIONS[architecture]
-    config = AutoConfig.for_model(kind, **SHAPE, **more, num_hidden_layers=layers)
+    if kind == "gpt_neo":
+        more = more | {"attention_types": [[["global"], 1], [["local"], layers - 1]]}
+    config = AutoConfig.for_model(kind, **SHAPE | more | {"num_hidden_layers": layers} | changes)
     return draw_parameters(AutoModelForCausalLM.from_config(config), seed).eval()
 
 
@@ -87,22 +114,28 @@ def telling_pairs(model: HookedModel, n: int = 6) -> PromptPairs:
 def linear_model(architecture: str = "gpt_neox") -> HookedModel:
     """A model whose logits are an affine function of its embeddings.
 
-    Norms and activations are the identity, gates are open, and queries and keys are zero, so that attention is a plain
-    mean of what came before.
+    Norms and activations are the identity, gates are open, nothing is capped or clipped, and queries and keys do not
+    depend on the prompt, so that every head takes the same mean of what came before in every run.
     """
+    bounds = ("clip_qkv", "attn_logit_softcapping", "final_logit_softcapping")
     hf = build(architecture, layers=2)
+    for bound in bounds:
+        if hasattr(hf.config, bound):
+            setattr(hf.config, bound, None)
     for module in [*hf.modules()]:
+        if hasattr(module, "attn_logit_softcapping"):
+            module.attn_logit_softcapping = None
         for name, child in [*module.named_children()]:
-            if isinstance(child, nn.LayerNorm) or name.endswith("norm") or name == "act":
+            # Norms of queries and keys stay: what they are given is zero in every run.
+            if type(child).__name__.endswith("Norm") and name[:2] not in ("q_", "k_"):
                 setattr(module, name, nn.Identity())
-            elif name == "act_fn":
-                setattr(module, name, nn.Threshold(torch.inf, 1.0))
+            elif name in ("act", "act_fn", "activation_fn", "gelu_impl"):
+                setattr(module, name, nn.Threshold(torch.inf, 1.0) if hasattr(module, "gate_proj") else nn.Identity())
     model = ie.hook(hf)
     with torch.no_grad():
-        for block in model.anatomy.blocks:
+        for block in model.decoder.blocks:
             for side in (block.q, block.k):
-                for parameter in side.module.parameters():
-                    # GPT-2 keeps outputs in the last axis of its weights, the others in the first.
-                    outputs = parameter.movedim(-1, 0) if architecture == "gpt2" else parameter
-                    outputs[side.features.flatten()] = 0.0
+                for values in (side.weight(), side.bias()):
+                    if values is not None:
+                        values.zero_()
     return model

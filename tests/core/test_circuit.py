@@ -96,6 +96,13 @@ def test_as_a_graph_a_shared_key_leads_to_every_head_of_its_group():
     assert networkx.has_path(directed, "embed", "logits")
 
 
+def test_a_circuit_of_heads_that_a_norm_joins_is_saved_with_that(tmp_path: Path):
+    joined = ie.Circuit.from_edges(small_model("olmo2"), [("embed", "a0.h0.q"), ("a0.h1", "logits")])
+    joined.save(tmp_path / "circuit.json")
+    back = ie.Circuit.load(tmp_path / "circuit.json")
+    assert back == joined and back.graph.joined and back.graph.rescaled
+
+
 @pytest.mark.parametrize(
     "content",
     [

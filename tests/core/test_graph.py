@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig
+from transformers import FalconConfig, GPT2Config, GPTNeoXConfig, LlamaConfig, Olmo2Config, PhiConfig
 
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Edge, Graph
@@ -16,8 +16,10 @@ PYTHIA = {
 }
 
 
-def graph(*, layers: int = 2, heads: int = 2, kv_heads: int | None = None, parallel: bool = False) -> Graph:
-    return Graph(n_layers=layers, n_heads=heads, n_kv_heads=kv_heads or heads, parallel=parallel)
+def graph(
+    *, layers: int = 2, heads: int = 2, kv_heads: int | None = None, parallel: bool = False, **norms: bool
+) -> Graph:
+    return Graph(n_layers=layers, n_heads=heads, n_kv_heads=kv_heads or heads, parallel=parallel, **norms)
 
 
 def pruned(of: Graph, *edges: tuple[str, str]) -> set[tuple[str, str]]:
@@ -48,6 +50,10 @@ def test_a_configuration_says_whether_blocks_are_parallel_and_how_many_keys_ther
     assert Graph.from_config(GPTNeoXConfig()).parallel
     assert not Graph.from_config(GPTNeoXConfig(use_parallel_residual=False)).parallel
     assert not Graph.from_config(LlamaConfig()).parallel
+    assert Graph.from_config(PhiConfig()).parallel
+    assert Graph.from_config(FalconConfig(parallel_attn=True)).parallel
+    assert not Graph.from_config(FalconConfig(parallel_attn=False)).parallel
+    assert Graph.from_config(Olmo2Config()).joined and not Graph.from_config(LlamaConfig()).joined
     assert Graph.from_config(LlamaConfig(num_attention_heads=32, num_key_value_heads=8)).n_kv_heads == 8
     assert Graph.from_config(GPT2Config(n_head=6)).n_kv_heads == 6
 
@@ -94,13 +100,54 @@ def test_a_reader_takes_in_the_writers_that_ran_before_it():
 
 def test_every_reader_feeds_its_head_and_a_shared_key_feeds_its_whole_group():
     def fed(of: Graph, reader: str) -> list[str]:
-        return [of.writer_names[index] for index in np.flatnonzero(of.owner[of.reader_names.index(reader)])]
+        return [of.writer_names[index] for index in np.flatnonzero(of.reaches[of.reader_names.index(reader)])]
 
     grouped = graph(heads=4, kv_heads=2)
     assert fed(grouped, "a1.h2.q") == ["a1.h2"]
     assert fed(grouped, "a1.kv1.k") == fed(grouped, "a1.kv1.v") == ["a1.h2", "a1.h3"]
     assert fed(grouped, "m1") == ["m1"]
     assert fed(grouped, "logits") == []
+
+
+def test_where_a_norm_joins_the_heads_a_query_or_key_reaches_all_heads_of_its_layer_and_a_value_its_own():
+    def fed(reader: str) -> list[str]:
+        return [of.writer_names[index] for index in np.flatnonzero(of.reaches[of.reader_names.index(reader)])]
+
+    of = graph(heads=4, kv_heads=2, joined=True)
+    everyone = [f"a1.h{head}" for head in range(4)]
+    assert fed("a1.h2.q") == fed("a1.kv0.k") == everyone
+    assert fed("a1.kv1.v") == ["a1.h2", "a1.h3"]
+    assert of.n_edges == graph(heads=4, kv_heads=2).n_edges
+
+
+def test_pruning_follows_a_joined_query_and_a_rescaled_value_to_another_head():
+    for side, more in (("q", {"joined": True}), ("q", {"rescaled": True}), ("v", {"rescaled": True})):
+        path = [("embed", f"a0.h0.{side}"), ("a0.h1", "logits")]
+        assert pruned(graph(**more), *path) == set(path)
+        assert pruned(graph(), *path) == set()
+    value = [("embed", "a0.h0.v"), ("a0.h1", "logits")]
+    assert pruned(graph(joined=True), *value) == set()
+
+
+def test_nodes_of_some_kinds_come_in_the_order_in_which_they_run():
+    of = graph(heads=2, kv_heads=1)
+    named = [of.node_name(node) for node in of.nodes(["mlp", "head", "embed", "k", "pattern", "resid_pre", "q"])]
+    layers = [
+        f"r{i}.pre a{i}.h0.q a{i}.h1.q a{i}.kv0.k a{i}.h0.pattern a{i}.h1.pattern a{i}.h0 a{i}.h1 m{i}"
+        for i in range(2)
+    ]
+    assert " ".join(named) == f"embed {layers[0]} {layers[1]}"
+    whole = [of.node_name(node) for node in of.nodes(["resid_mid", "attention", "resid_post", "v"])]
+    assert whole == [name for i in range(2) for name in (f"a{i}.kv0.v", f"a{i}", f"r{i}.mid", f"r{i}.post")]
+    assert of.nodes([]) == ()
+
+
+def test_a_kind_of_node_that_a_graph_lacks_is_refused():
+    with pytest.raises(UnknownNameError, match="unknown site 'heads'; did you mean 'head'"):
+        graph().nodes(["heads"])
+    assert len(graph().nodes(["resid_mid"])) == 2
+    with pytest.raises(UnknownNameError, match="unknown site 'resid_mid'"):  # heads and MLP read the same stream
+        graph(parallel=True).nodes(["resid_mid"])
 
 
 def test_named_edges_become_a_matrix_whether_given_as_pairs_or_as_edges():

@@ -6,10 +6,10 @@ import interp_emerge as ie
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.model import ModelSpec, count_parameters, hooked, require_finite
 from tests.core.slow_model import SlowModel
-from tests.core.small_models import MORE_ARCHITECTURES, VOCABULARY, build, random_pairs, small_model
+from tests.core.small_models import EVERY_ARCHITECTURE, VOCABULARY, build, random_pairs, small_model
 
 
-@pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
+@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
 def test_the_oracle_of_these_tests_computes_what_the_model_does(architecture: str):
     model, tokens = small_model(architecture), random_pairs().clean
     with torch.no_grad():
@@ -99,6 +99,27 @@ def test_without_a_tokenizer_tokens_are_numbers_and_text_is_refused():
 def test_tokens_that_the_model_cannot_take_are_refused(tokens: torch.Tensor, message: str):
     with pytest.raises(InputError, match=message):
         small_model("gpt_neox").require_tokens(tokens)
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids", "refused"),
+    [
+        ([[0, 5, 6], [5, 6, 0]], {}, 1),  # padding and beginning are one token: at the first place it is no padding
+        ([[0, 5, 6], [0, 0, 6]], {}, 1),
+        ([[5, 0, 6], [0, 5, 6]], {}, None),
+        ([[0]], {}, None),
+        ([[5, 9, 6]], {"pad_token_id": 9}, 0),
+        ([[5, 0, 6], [0, 0, 6]], {"pad_token_id": None}, None),
+    ],
+)
+def test_prompts_that_hold_padding_are_refused(rows: list[list[int]], ids: dict, refused: int | None):
+    model, tokens = ie.hook(build("gpt_neox", **ids)), torch.tensor(rows)
+    if refused is None:
+        model.require_unpadded(tokens)
+    else:
+        pad = ids.get("pad_token_id", 0)
+        with pytest.raises(InputError, match=f"prompt {refused} holds the padding token {pad}; give prompts of equal"):
+            model.require_unpadded(tokens)
 
 
 def test_a_model_says_what_it_is():

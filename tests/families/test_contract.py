@@ -94,7 +94,7 @@ def test_training_changed_the_weights(family: Family):
 
 def test_its_models_can_be_split_into_heads_and_bridged(family: Family):
     model = family.load(family.sizes[0])
-    assert len(model.anatomy.blocks) == model.graph.n_layers
+    assert len(model.decoder.blocks) == model.graph.n_layers
     tokens = torch.tensor([[0, 20, 21, 20]])
     with torch.no_grad():
         assert torch.equal(model.bridge(tokens), model.hf(input_ids=tokens).logits)

@@ -1,4 +1,4 @@
-"""Tiny random models of each architecture, and checkpoints of them on disk and in a make-believe hub cache."""
+"""Tiny random models of some architectures, and checkpoints of them on disk and in a make-believe hub cache."""
 
 from pathlib import Path
 from typing import Any
@@ -7,15 +7,18 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM as AnyModel
 from transformers import (
+    BloomConfig,
+    FalconConfig,
     Gemma2Config,
     GPT2Config,
+    GPTBigCodeConfig,
+    GPTJConfig,
     GPTNeoXConfig,
+    GraniteConfig,
     LlamaConfig,
-    MistralConfig,
+    Olmo2Config,
     OPTConfig,
     PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen3Config,
 )
 
 WORDS = 64
@@ -28,28 +31,41 @@ SHAPE: dict[str, Any] = {
 }
 GATED: dict[str, Any] = {**SPECIAL, **SHAPE, "intermediate_size": 48, "num_key_value_heads": 2}
 
-SPLIT = {
+MODELS = {
     "gpt_neox": lambda: GPTNeoXConfig(**SPECIAL, **SHAPE, intermediate_size=48),
     "gpt_neox, one after the other": lambda: GPTNeoXConfig(
         **SPECIAL, **SHAPE, intermediate_size=48, use_parallel_residual=False
     ),
     "gpt2": lambda: GPT2Config(**SPECIAL, n_embd=32, n_layer=2, n_head=4, n_positions=64),
     "llama": lambda: LlamaConfig(**GATED, attention_bias=True, mlp_bias=True),
-    "mistral": lambda: MistralConfig(**GATED, head_dim=16),
-    "qwen2": lambda: Qwen2Config(**GATED),
-    "qwen3": lambda: Qwen3Config(**GATED, head_dim=16),
-}
-"""Architectures that can be split into heads and edges."""
-WHOLE = {
     "gemma2": lambda: Gemma2Config(**GATED, head_dim=16),
-    "opt": lambda: OPTConfig(**SPECIAL, **SHAPE, word_embed_proj_dim=32, ffn_dim=48),
 }
-"""Architectures that cannot."""
+AFTER = "its residual stream goes through a norm in every block"
+FORM = r"its blocks have none of the known forms \(norms before and after .*OPT\)"
+WHOLE = {
+    "opt": (lambda: OPTConfig(**SPECIAL, **SHAPE, ffn_dim=48, do_layer_norm_before=False), AFTER),
+    "bloom": (lambda: BloomConfig(**SPECIAL, **SHAPE, apply_residual_connection_post_layernorm=True), AFTER),
+    "granite": (
+        lambda: GraniteConfig(**GATED, residual_multiplier=0.5),
+        "stream is given 0.5 times what a block makes",
+    ),
+    "olmo2": (
+        lambda: Olmo2Config(**GATED, attention_bias=True),
+        "a norm after attention scales an output bias that belongs to no head",
+    ),
+    "gptj": (lambda: GPTJConfig(**SPECIAL, **SHAPE, n_inner=48, rotary_dim=4), FORM),
+    "falcon": (lambda: FalconConfig(**SPECIAL, **SHAPE), FORM),
+    "gpt_bigcode": (
+        lambda: GPTBigCodeConfig(**SPECIAL, **SHAPE, n_inner=48),
+        "the number of keys is 1 by the configuration and 4 by the modules of layer 0",
+    ),
+}
+"""Architectures that cannot be split into heads and edges, each with the reason."""
 
 
 def tiny_model(architecture: str = "gpt_neox", seed: int = 0, **changes: Any) -> Any:
     """A model whose every parameter is random, so that no bias or norm is a no-op."""
-    config = {**SPLIT, **WHOLE}[architecture]()
+    config = (MODELS[architecture] if architecture in MODELS else WHOLE[architecture][0])()
     for name, value in changes.items():
         setattr(config, name, value)
     model = AnyModel.from_config(config, attn_implementation="eager").eval()

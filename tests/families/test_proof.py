@@ -1,0 +1,118 @@
+"""A reading of a model that is wrong in one thing is refused, and a right one never is."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import interp_emerge as ie
+from interp_emerge.core.decoder import Attention, Decoder, Norm
+from interp_emerge.core.errors import ModelError
+from interp_emerge.families._proof import require_equal_logits, require_linear_once_scaled
+from tests.core.small_models import EVERY_ARCHITECTURE, build
+
+HALF = (torch.bfloat16, torch.float16)
+WRONG: dict[str, tuple[str, Callable[[Attention], dict[str, Any]]]] = {
+    "a scale of one": ("opt", lambda a: {"scale": 1.0}),
+    "the wrong scale of Gemma": ("gemma2", lambda a: {"scale": 8**-0.5}),
+    "no rotation": ("phi", lambda a: {"rotary": None}),
+    "a window that is one wider": ("mistral", lambda a: {"window": a.window and a.window + 1}),
+    "a window that is one narrower": ("gpt_neo", lambda a: {"window": a.window and a.window - 1}),
+    "no window": ("gemma3", lambda a: {"window": None}),
+    "no softcap": ("gemma2", lambda a: {"softcap": None}),
+    "no linear biases": ("bloom", lambda a: {"slopes": None}),
+    "no clipping": ("olmo", lambda a: {"clip": None}),
+    "no norm of queries": ("qwen3", lambda a: {"query_norm": None}),
+    "no norm over all heads": ("olmo2", lambda a: {"key_norm": None}),
+}
+
+
+def changed(decoder: Decoder, change: Callable[[Attention], dict[str, Any]]) -> Decoder:
+    blocks = [replace(block, attention=replace(block.attention, **change(block.attention))) for block in decoder.blocks]
+    return replace(decoder, blocks=tuple(blocks))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *HALF], ids=str)
+@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+def test_every_architecture_is_read_right_in_every_precision(architecture: str, dtype: torch.dtype):
+    if architecture == "qwen3_moe" and dtype == torch.float64:
+        pytest.skip("experts of transformers do not run in float64")
+    for seed in range(2):
+        assert ie.hook(build(architecture, seed=seed).to(dtype)).decoder.blocks
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_deep_model_is_not_taken_for_a_wrong_reading(dtype: torch.dtype):
+    assert ie.hook(build("gemma2", layers=24).to(dtype)).decoder.blocks
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("mistake", WRONG)
+def test_a_wrong_reading_of_attention_is_refused(mistake: str, dtype: torch.dtype):
+    architecture, change = WRONG[mistake]
+    model = ie.hook(build(architecture).to(dtype))
+    with pytest.raises(ModelError, match=r"is not split .* put together .* logits that are off by \S+ of their spread"):
+        require_equal_logits(model.hf, changed(model.decoder, change))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("gpt_neox", {"parallel": False}),
+        ("llama", {"parallel": True}),
+        ("gemma2", {"mlp_post_norm": Norm(module=None)}),
+    ],
+)
+def test_a_wrong_reading_of_the_order_in_a_block_is_refused(architecture: str, changes: dict):
+    model = ie.hook(build(architecture))
+    blocks = tuple(replace(block, **changes) for block in model.decoder.blocks)
+    with pytest.raises(ModelError, match="off by"):
+        require_equal_logits(model.hf, replace(model.decoder, blocks=blocks))
+
+
+def test_heads_read_in_the_wrong_order_are_refused():
+    model = ie.hook(build("gpt_neox"))
+    block = model.decoder.blocks[0]
+    shape = (3, 4, 6)  # all queries first, as GPT-2 has them
+    sides = {side: replace(getattr(block, side), shape=shape, axis=0) for side in "qkv"}
+    with pytest.raises(ModelError, match="off by"):
+        require_equal_logits(
+            model.hf, replace(model.decoder, blocks=(replace(block, **sides), *model.decoder.blocks[1:]))
+        )
+
+
+def test_proving_a_model_leaves_its_flags_and_the_random_numbers_as_they_were():
+    hf = build("llama").train()
+    state = torch.get_rng_state()
+    model = ie.hook(hf)
+    hf.train()
+    assert model.decoder.blocks
+    assert all(part.training for part in hf.modules()) and all(p.requires_grad for p in hf.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not any(part._forward_pre_hooks for part in hf.modules())
+
+
+def norm_of(module: nn.Module, **changes: Any) -> Norm:
+    return Norm(module=module, **{"centred": isinstance(module, nn.LayerNorm), "eps": module.eps} | changes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, *HALF], ids=str)
+@pytest.mark.parametrize("kind", [nn.LayerNorm, nn.RMSNorm])
+def test_a_norm_is_refused_with_another_constant_or_centring(kind: Any, dtype: torch.dtype):
+    module = kind(24, eps=1e-5)
+    nn.init.normal_(module.weight, 1.0, 0.3)
+    require_linear_once_scaled(norm_of(module.to(dtype)))
+    for wrong in ({"eps": 1e-6}, {"eps": 1e-4}, {"centred": kind is nn.RMSNorm}):
+        with pytest.raises(ModelError, match=f"a {kind.__name__} is no layer norm or root-mean-square norm as this"):
+            require_linear_once_scaled(norm_of(module, **wrong))
+
+
+def test_a_norm_without_weights_is_proven_too():
+    model = ie.hook(build("olmo"))
+    norm = model.decoder.final_norm
+    require_linear_once_scaled(norm)
+    with pytest.raises(ModelError, match="a OlmoLayerNorm is no layer norm"):
+        require_linear_once_scaled(replace(norm, eps=1e-3))
