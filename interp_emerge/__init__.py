@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from interp_emerge.core.model import HookedModel, ModelSpec
     from interp_emerge.families import load_family
     from interp_emerge.families._hooking import hook
-    from interp_emerge.patching._scoring import score
+    from interp_emerge.patching._scoring import estimate, score
+    from interp_emerge.patching.ablation import ablate
     from interp_emerge.study import Study
 
     __version__: str
@@ -30,6 +31,8 @@ __all__ = [
     "PromptPairs",
     "Study",
     "__version__",
+    "ablate",
+    "estimate",
     "evaluate",
     "faithfulness_curve",
     "hook",
@@ -46,6 +49,8 @@ _HOMES = {
     "ModelSpec": "core.model",
     "PromptPairs": "abilities.base",
     "Study": "study",
+    "ablate": "patching.ablation",
+    "estimate": "patching._scoring",
     "evaluate": "circuits.evaluation",
     "faithfulness_curve": "circuits.evaluation",
     "hook": "families._hooking",

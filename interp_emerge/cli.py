@@ -202,15 +202,58 @@ def score(
     step: Step = "last",
     seed: Seed = 0,
     n: Annotated[int, typer.Option(help="number of prompt pairs")] = 64,
+    steps: Annotated[int, typer.Option(help=_help("steps_of_integration"))] = 5,
+    sites: Annotated[str | None, typer.Option(help="kinds of nodes: head, mlp, q, pattern, …; commas between")] = None,
+    positions: Annotated[
+        str | None, typer.Option(help="'all', or names of the ability's positions; commas between [together]")
+    ] = None,
+    direction: Annotated[str | None, typer.Option(help="denoising or noising")] = None,
+    receivers: Annotated[str | None, typer.Option(help="readers that paths end in; commas between")] = None,
+    senders: Annotated[str | None, typer.Option(help="writers to score; commas between [all]")] = None,
+    mlps: Annotated[str | None, typer.Option(help="MLPs between sender and receivers: frozen or live")] = None,
+    ablation: Annotated[str | None, typer.Option(help="resample, zero, mean or mean_by_position")] = None,
+    threshold: Annotated[float | None, typer.Option(help="fall of the metric at which an edge is kept")] = None,
+    budget: Annotated[int | None, typer.Option(help="MiB of memory to work in")] = None,
+    device: Annotated[str, typer.Option(help=_help("device"))] = "",
+    dtype: Annotated[str, typer.Option(help=_help("dtype"))] = "",
+    out: Annotated[Path | None, typer.Option(help="file to write instead: .csv or .parquet")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print passes, bytes and seconds expected")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score every node or edge of one model, strongest first."""
-    from interp_emerge.patching._scoring import score
+    import pandas as pd
 
+    from interp_emerge.core.tables import require_table_name, save_table
+    from interp_emerge.patching._scoring import estimate, score
+
+    if out is not None:
+        require_table_name(out)
     chosen = abilities.load_ability(ability)
-    model = families.load_family(family).load(size, _step(step), seed)
-    frame = score(model, chosen.sample(model, n), method=method, metric=metric).to_frame()
-    _show(frame.sort_values("score", key=abs, ascending=False, kind="stable"), as_json)
+    model = families.load_family(family).load(size, _step(step), seed, device=device, dtype=dtype)
+    given: dict[str, Any] = {
+        "method": method,
+        "metric": metric,
+        "steps": steps,
+        "budget": None if budget is None else budget << 20,
+        "sites": _listed(sites),
+        "positions": positions if positions == "all" else _listed(positions),
+        "direction": direction,
+        "receivers": _listed(receivers),
+        "senders": _listed(senders),
+        "mlps": mlps,
+        "ablation": ablation,
+        "threshold": threshold,
+    }
+    pairs = chosen.sample(model, n)
+    if dry_run:
+        _show(pd.DataFrame([vars(estimate(model, pairs, **given))]), as_json)
+        return
+    frame = score(model, pairs, **given).to_frame().sort_values("score", key=abs, ascending=False, kind="stable")
+    if out is None:
+        _show(frame, as_json)
+    else:
+        save_table(frame, out)
+        typer.echo(out)
 
 
 @app.command()

@@ -84,6 +84,18 @@ class BoundMetric:
                              f"{len(self.pairs)} pairs")  # fmt: skip
         return values
 
+    def reading(self) -> "tuple[Tensor | None, BoundMetric]":
+        """The tokens whose logits the metric reads, shape [pair, token], and the metric on these logits alone.
+
+        None and the metric itself where it reads the logits of all tokens.
+        """
+        if self.function not in (logit_diff, brier):
+            return None, self
+        two = torch.stack([self.pairs.answer, self.pairs.foil], 1)
+        first, second = torch.zeros_like(self.pairs.answer), torch.ones_like(self.pairs.foil)
+        pairs = PromptPairs(clean=self.pairs.clean, corrupt=self.pairs.corrupt, answer=first, foil=second)
+        return two, BoundMetric(name=self.name, function=self.function, pairs=pairs)
+
     def __getitem__(self, rows: slice) -> "BoundMetric":
         """The same metric on some of the pairs."""
         reference = None if self.clean_log_probs is None else self.clean_log_probs[rows]

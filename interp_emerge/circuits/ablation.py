@@ -1,23 +1,20 @@
 """Accuracy with some heads ablated: the causal test of a circuit's heads, against random heads of the same layers."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from interp_emerge.abilities._metrics import accuracy
 from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.caching.recording import record, z_name
+from interp_emerge.caching.recording import record
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.graph import Graph, Node
-from interp_emerge.core.model import Hook, HookedModel, hooked
+from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.ablation import ablate
 from interp_emerge.patching.base import Recorder
 
 
-@torch.no_grad()
 def accuracy_without(
     model: HookedModel, heads: Sequence[str], pairs: PromptPairs, *, record: Recorder = record
 ) -> np.ndarray:
@@ -31,17 +28,8 @@ def accuracy_without(
     Raises:
         UnknownNameError: a head that the model lacks.
     """
-    nodes = _head_nodes(model.graph, heads)
-    corrupt = record(model, pairs.corrupt).activations
-    hooks: list[Hook] = []
-    for layer in sorted({node.layer for node in nodes}):
-        block = model.anatomy.blocks[layer]
-        d_head = block.q.features.shape[1]
-        spans = [slice(n.index * d_head, (n.index + 1) * d_head) for n in nodes if n.layer == layer]
-        hooks.append((block.attention_out, "input", _replacing(spans, corrupt[z_name(layer)])))
-    with hooked(hooks):
-        logits = model.logits(pairs.clean)
-    return accuracy(logits, pairs).cpu().double().numpy()
+    _head_nodes(model.graph, heads)
+    return ablate(model, heads, pairs, ablation="resample", metric="accuracy", record=record)
 
 
 def heads_to_ablate(circuit: Circuit) -> list[str]:
@@ -72,16 +60,6 @@ def matched_random_heads(graph: Graph, heads: Sequence[str], *, seed: int) -> li
             return None
         chosen += [Node(layer, "head", int(index)).name for index in sorted(rng.choice(others, count, replace=False))]
     return chosen
-
-
-def _replacing(features: list[slice], source: Tensor) -> Callable[[Tensor], Tensor]:
-    def replace(value: Tensor) -> Tensor:
-        value = value.clone()
-        for span in features:
-            value[..., span] = source[..., span].to(value)
-        return value
-
-    return replace
 
 
 def _head_nodes(graph: Graph, heads: Sequence[str]) -> list[Node]:

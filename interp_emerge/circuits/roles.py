@@ -10,7 +10,8 @@ https://arxiv.org/abs/2209.11895), so nothing but position and repetition can be
 * `copying`: how far the head raises the logit of the token that induction predicts above the mean over the vocabulary,
   in the second pass: first-order effect of the head's output on the logits, in nats.
 
-Cost: one forward pass on the probe prompts a model, and one gradient of the last norm for copying.
+Cost: one forward pass on the probe prompts a model, and one gradient of the last norm and the unembedding for
+copying.
 """
 
 from math import ceil
@@ -20,10 +21,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from interp_emerge.caching.recording import Recording, record, writer_outputs
+from interp_emerge.caching.recording import Recording, record, streams, writer_outputs
+from interp_emerge.core.decoder import only_running
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import mean_intervals
-from interp_emerge.core.model import HookedModel, hooked
+from interp_emerge.core.model import HookedModel
 from interp_emerge.families._hooking import untrained
 
 ROLES = ("previous_token", "duplicate_token", "induction", "copying")
@@ -54,9 +56,7 @@ def repeated_segments(model: HookedModel, n: int = PROMPTS, *, seed: int = 0) ->
 def role_scores(model: HookedModel, *, seed: int = 0) -> dict[str, np.ndarray]:
     """Scores of every head for every role, each shape [prompt, head], heads layer by layer."""
     tokens = repeated_segments(model, seed=seed)
-    before_norm: list[Tensor] = []
-    with hooked([(model.anatomy.final_norm, "input", before_norm.append)]):
-        recording = record(model, tokens, patterns=True)
+    recording = record(model, tokens, patterns=True)
     patterns = recording.patterns(model.graph.n_layers).flatten(1, 2).float()
     start = tokens.shape[1] - 2 * SEGMENT
     second = torch.arange(start + SEGMENT, tokens.shape[1] - 1)
@@ -65,7 +65,7 @@ def role_scores(model: HookedModel, *, seed: int = 0) -> dict[str, np.ndarray]:
         "previous_token": patterns[:, :, everywhere, everywhere - 1].mean(2),
         "duplicate_token": patterns[:, :, second, second - SEGMENT].mean(2),
         "induction": patterns[:, :, second, second - SEGMENT + 1].mean(2),
-        "copying": _copying(model, recording, torch.cat(before_norm), tokens, second),
+        "copying": _copying(model, recording, tokens, second),
     }
     return {role: scores[role].cpu().double().numpy() for role in ROLES}
 
@@ -104,12 +104,17 @@ def role_frame(model: HookedModel, scores: dict[str, np.ndarray], baselines: dic
     return pd.concat(parts, ignore_index=True)
 
 
-def _copying(model: HookedModel, recording: Recording, residual: Tensor, tokens: Tensor, second: Tensor) -> Tensor:
+def _copying(model: HookedModel, recording: Recording, tokens: Tensor, second: Tensor) -> Tensor:
     """Rise of the induced token's logit over the vocabulary's mean by each head's direct path, shape [prompt, head]."""
-    unembedding = model.hf.get_output_embeddings().weight
-    target = unembedding[tokens[:, second + 1].to(unembedding.device)] - unembedding.mean(0)
-    pull = torch.func.vjp(model.anatomy.final_norm, residual[:, second])[1]
-    (direction,) = pull(target)
+    final, aimed = streams(model, recording)[-1][:, second], tokens[:, second + 1].to(model.device)
+    gradients = []
+    with only_running(model.hf), torch.enable_grad():
+        for stream, target in zip(final, aimed, strict=True):  # one prompt at a time: vocabularies are large
+            normed = model.decoder.final_norm(stream).detach().requires_grad_()
+            logits = model.decoder.unembed(normed, None)
+            rise = logits.gather(1, target[:, None])[:, 0] - logits.mean(1)
+            gradients.append(torch.autograd.grad(rise.sum(), normed)[0])
+    direction = model.decoder.final_norm.pull_back(torch.stack(gradients), final)
     is_head = torch.tensor([node.kind == "head" for node in model.graph.writers])
     heads = writer_outputs(model, recording)[:, second][:, :, is_head]
     return torch.einsum("pqhd,pqd->phq", heads.float(), direction.float()).mean(2)

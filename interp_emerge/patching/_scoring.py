@@ -1,11 +1,39 @@
-"""Score the nodes or edges of a model with a method by name."""
+"""Score the nodes or edges of a model with a method by name, or say beforehand what that would take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from time import perf_counter
+from typing import Any
+
+import torch
 
 from interp_emerge.abilities._metrics import MetricFunction, bind_metric
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
+from interp_emerge.core.decoder import only_running
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
-from interp_emerge.patching.base import EdgeScores, NodeScores, PatchingTask, Recorder
+from interp_emerge.patching.base import EdgeScores, Method, NodeScores, Options, PatchingTask, Recorder
+
+CHOICES = {
+    "direction": ("denoising", "noising"),
+    "mlps": ("frozen", "live"),
+    "ablation": ("zero", "mean", "mean_by_position", "resample"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What scoring would take on this machine."""
+
+    method: str
+    passes: int | float
+    """Forward passes over all pairs, a backward pass counted as one and a part of the model as its share."""
+    bytes: int
+    """Most memory held at once beside the weights."""
+    seconds: int | float
+    """Time: the passes times one forward pass, which was run to measure it."""
 
 
 def score(
@@ -18,6 +46,7 @@ def score(
     seed: int = 0,
     budget: int | None = None,
     record: Recorder = record,
+    **options: Any,
 ) -> NodeScores | EdgeScores:
     """The effect of every node or edge on a metric, positive toward the clean run.
 
@@ -31,15 +60,81 @@ def score(
         seed: for the methods that draw at random.
         budget: bytes that the method may use; by default a constant for the kind of device.
         record: gets the activations of a run; by default runs the model.
+        options: what the method heeds of `sites`, `positions`, `direction`, `receivers`, `senders`, `mlps`, `ablation`
+            and `threshold`: see `Options`.
 
     Raises:
-        UnknownNameError: no method or metric has the name.
+        UnknownNameError: no method, metric, option, site or position has the name.
         InputError: the pairs do not fit the model, or the metric returns the wrong shape or values that are not finite.
         ModelError: the architecture cannot be split into heads and edges.
     """
     chosen = shelf[method]
+    given = options_of(chosen, options)
+    with only_running(model.hf):
+        task = _task(model, pairs, metric, steps=steps, seed=seed, budget=budget, options=given, record=record)
+        return chosen.run(task)
+
+
+def estimate(
+    model: HookedModel,
+    pairs: PromptPairs,
+    *,
+    method: str = "eap_ig",
+    metric: str | MetricFunction = "logit_diff",
+    steps: int = 5,
+    budget: int | None = None,
+    **options: Any,
+) -> Estimate:
+    """What `score` would take with these arguments: passes, memory and time.
+
+    Raises:
+        InterpEmergeError: as `score` does, before it starts.
+    """
+    chosen = shelf[method]
+    given = options_of(chosen, options)
+    with only_running(model.hf):
+        task = _task(model, pairs, metric, steps=steps, seed=0, budget=budget, options=given, record=record)
+        cost = chosen.cost(task)
+        taken = []
+        for _ in range(2):
+            start = perf_counter()
+            model.logits(pairs.clean)
+            if model.device.type == "cuda":
+                torch.cuda.synchronize(model.device)
+            taken.append(perf_counter() - start)
+    return Estimate(method=method, passes=cost.passes, bytes=cost.bytes, seconds=cost.passes * min(taken))
+
+
+def options_of(method: Method, given: Mapping[str, Any]) -> Options:
+    """Options by name, checked against what the method heeds.
+
+    Raises:
+        UnknownNameError: there is no such option.
+        InputError: the method does not heed the option, or it has no such value.
+    """
+    known = [field.name for field in fields(Options)]
+    chosen: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise UnknownNameError("option", name, ["steps", "seed", "budget", *known])
+        if value is None:
+            continue
+        if name not in method.options:
+            takes = ", ".join(method.options) or "none"
+            raise InputError(f"{method.name} takes no option {name!r} (options that it takes: {takes})")
+        if name in CHOICES and value not in CHOICES[name]:
+            raise UnknownNameError(name, value, CHOICES[name])
+        listed = name in ("sites", "receivers", "senders") or (name == "positions" and value != "all")
+        chosen[name] = ((value,) if isinstance(value, str) else tuple(value)) if listed else value
+    return Options(**chosen)
+
+
+def _task(model: HookedModel, pairs: PromptPairs, metric: str | MetricFunction, **more: Any) -> PatchingTask:
     for tokens in (pairs.clean, pairs.corrupt):
         model.require_tokens(tokens)
-    bound = bind_metric(metric, model, pairs)
-    task = PatchingTask(model=model, pairs=pairs, metric=bound, steps=steps, seed=seed, budget=budget, record=record)
-    return chosen.run(task)
+        model.require_unpadded(tokens)
+    with torch.no_grad():
+        bound = bind_metric(metric, model, pairs)
+    task = PatchingTask(model=model, pairs=pairs, metric=bound, **more)
+    _ = task.places
+    return task

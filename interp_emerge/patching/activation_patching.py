@@ -1,80 +1,264 @@
-"""Activation patching: the exact effect of giving one node its clean value in the corrupt run.
+"""Activation patching: the exact effect of giving one node the value that it has in another run.
 
-1. The clean run is recorded.
-2. `_patched_metric` repeats the corrupt prompts once for each node of a batch and replaces, in each copy, the output of
-   its own node at every position.
-3. The score is the metric's rise over the corrupt run.
+1. Both runs are recorded. One is patched, the other gives the values: with `direction="denoising"` clean values enter
+   the corrupt run and the score is the metric's rise, with `"noising"` corrupt values enter the clean run and the score
+   is its fall.
+2. `_spans` finds on which positions a node's value differs between the runs; a pair on which none does is not run.
+3. `_at_block` computes what the patch makes of the residual stream behind its layer, on those positions. Heads patched
+   at their queries, keys, values or patterns share one call of attention: each takes its own output from it.
+4. `resume` carries the streams through the blocks that follow, and `Readout` reads the metric.
 
-Cost: one corrupt run a node, many nodes in one batch.
+Sites, each at the place of TransformerLens's hook of the name in parentheses:
+
+- `embed`, `resid_pre`, `resid_mid` (serial blocks), `resid_post`: the residual stream (`hook_resid_pre` …).
+- `head`: a head's output before its last projection (`hook_z`). Behind a norm after attention (Gemma 2, OLMo 2) all
+  heads of the layer are scaled together, so that patching one also rescales what the others write.
+- `q`, `k`, `v`: what the projections make, before any norm of heads and before rotation; `k` and `v` by key-value head.
+- `pattern`: a head's attention weights (`hook_pattern`), resolved by the position that attends.
+- `attention`, `mlp`: what a layer adds to the stream (`hook_attn_out`, `hook_mlp_out`). Before or behind a norm is the
+  same patch: the norm acts on each position by itself.
+
+With `positions`, a node is patched at one position at a time. Cost: a node of layer l takes the share of a run that
+lies behind it, and a position the share of the tokens from it on. What is not done: several nodes at once (`ablate`).
 """
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp_emerge.caching.recording import EMBED, bytes_per_prompt, mlp_name, z_name
+from interp_emerge.caching.recording import Recording
+from interp_emerge.core.axes import HeadVectors
 from interp_emerge.core.graph import Node
-from interp_emerge.core.memory import items_that_fit
-from interp_emerge.core.model import Hook, hooked
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching.base import Method, NodeScores, PatchingTask, require_ordinary_run
+from interp_emerge.patching._resuming import Change, Readout, Room, Run, ends, resume
+from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask, require_ordinary_run
+
+SITES = ("embed", "head", "mlp")
+OF_HEADS = ("head", "q", "k", "v", "pattern")
+BEFORE_BLOCK = {"embed": lambda _: 0, "resid_pre": lambda layer: layer, "resid_post": lambda layer: layer + 1}
+"""Sites that are the stream before a block, and which block that is."""
+
+Cell = tuple[int, int]
+"""A node and a place, as they are counted in the scores."""
+Span = tuple[int, int]
+"""The first changed position and the one after the last."""
+
+
+def run(task: PatchingTask) -> NodeScores:
+    reference, source, sign = ends(task)
+    nodes = task.graph.nodes(task.options.sites or SITES)
+    rises = patched_rises(task, nodes, reference, source, "activation patching")
+    return node_scores(task, nodes, sign * rises, "activation_patching")
+
+
+def cost(task: PatchingTask) -> Cost:
+    return patching_cost(task, task.graph.nodes(task.options.sites or SITES))
+
+
+def node_scores(task: PatchingTask, nodes: tuple[Node, ...], values: Tensor, method: str) -> NodeScores:
+    """Scores from values of shape [node, place, pair]."""
+    require_ordinary_run(values, f"{method} scores")
+    per_pair = np.ascontiguousarray(values.permute(2, 1, 0).cpu())
+    origin, positions = task.origin(method), None if task.places is None else task.places.names
+    collapsed = per_pair[:, 0] if positions is None else per_pair
+    return NodeScores(graph=task.graph, nodes=nodes, per_pair=collapsed, positions=positions, origin=origin)
+
+
+def patching_cost(task: PatchingTask, nodes: Sequence[Node]) -> Cost:
+    """What patching each node takes, the two recorded runs included."""
+    n_layers = task.graph.n_layers
+    share = sum((n_layers - max(0, node.layer)) / n_layers for node in nodes)
+    return Cost(passes=2 + share * sum(_tokens_behind(task)) / task.pairs.length, bytes=Room.of(task).bytes)
 
 
 @torch.no_grad()
-def run(task: PatchingTask) -> NodeScores:
-    each = bytes_per_prompt(task.model, task.pairs.length) * len(task.pairs)
-    size = items_that_fit(each, len(task.graph.writers), device=task.model.device, budget=task.budget)
-    batches = [task.graph.writers[start : start + size] for start in range(0, len(task.graph.writers), size)]
-    patched = torch.cat([_patched_metric(task, nodes) for nodes in batches])
-    effects = patched - task.metric(task.corrupt.logits.to(patched.device))
-    require_ordinary_run(effects, "activation_patching scores")
-    return NodeScores(
-        graph=task.graph, per_pair=np.ascontiguousarray(effects.T.cpu()), origin=task.origin("activation_patching")
-    )
+def patched_rises(
+    task: PatchingTask, nodes: Sequence[Node], reference: Recording, source: Recording, what: str
+) -> Float[Tensor, "node place pair"]:
+    """How far the metric rises in the reference run when one node takes its value from the source run."""
+    room, tokens = Room.of(task), _tokens_behind(task)
+    cells = [(node, place) for node in range(len(nodes)) for place in range(len(tokens))]
+    rises = torch.zeros(len(nodes), len(tokens), len(task.pairs))
+    chunks = [slice(start, start + room.pairs) for start in range(0, len(task.pairs), room.pairs)]
+    for rows in task.bar(chunks, what):
+        runs = [Run(model=task.model, recording=recording[rows]) for recording in (reference, source)]
+        metric, places = task.metric[rows], None if task.places is None else task.places.index[:, rows]
+        sweep = _Sweep(run=runs[0], source=runs[1], nodes=nodes, places=places)
+        readout = Readout(runs[0], metric, budget=room.bytes)
+        for batch in _batches(cells, [tokens[place] for _, place in cells], room.tokens // len(metric.pairs)):
+            node, place = torch.tensor(batch).T
+            rises[node, place, rows] = sweep.rises(batch, readout).cpu()
+    return rises
 
 
-def _patched_metric(task: PatchingTask, nodes: tuple[Node, ...]) -> Tensor:
-    """The metric with each node patched in its own copy of the corrupt prompts, shape [node, pair]."""
-    n_pairs = len(task.pairs)
-    copies = {node: slice(i * n_pairs, (i + 1) * n_pairs) for i, node in enumerate(nodes)}
-    clean = task.clean.activations
-    hooks: list[Hook] = []
+def _tokens_behind(task: PatchingTask) -> list[int]:
+    """How many positions of a prompt a patch can change, for each place; all where places are collapsed."""
+    length = task.pairs.length
+    return [length] if task.places is None else (length - task.places.index.min(1).values).tolist()
 
-    def put(module: torch.nn.Module, side: str, patches: list[tuple[slice, slice, Tensor]]) -> None:
-        def replace(value: Tensor) -> Tensor:
-            value = value.clone()
-            for rows, features, source in patches:
-                value[rows, :, features] = source[..., features].to(value)
-            return value
 
-        if patches:
-            hooks.append((module, side, replace))
+def _batches(cells: Sequence[Cell], sizes: Sequence[int], room: int) -> list[list[Cell]]:
+    batches, used = [], room + 1
+    for cell, size in zip(cells, sizes, strict=True):
+        if used + size > room:
+            batches.append([])
+            used = 0
+        batches[-1].append(cell)
+        used += size
+    return batches
 
-    everything = slice(None)
-    for layer, block in enumerate(task.model.anatomy.blocks):
-        if layer == 0:
-            put(block.module, "input", [(copies[n], everything, clean[EMBED]) for n in nodes if n.kind == "embed"])
-        d_head = block.q.features.shape[1]
-        heads = [node for node in nodes if node.kind == "head" and node.layer == layer]
-        mlps = [node for node in nodes if node.kind == "mlp" and node.layer == layer]
-        put(
-            block.attention_out,
-            "input",
-            [(copies[n], slice(n.index * d_head, (n.index + 1) * d_head), clean[z_name(layer)]) for n in heads],
-        )
-        put(block.mlp, "output", [(copies[n], everything, clean[mlp_name(layer)]) for n in mlps])
-    with hooked(hooks):
-        logits = task.model.logits(task.pairs.corrupt.repeat(len(nodes), 1))
-    return task.metric(logits.unflatten(0, (len(nodes), n_pairs)))
+
+@dataclass(kw_only=True, eq=False)
+class _Sweep:
+    """Many patches of one run with values of another, on one chunk of pairs."""
+
+    run: Run
+    source: Run
+    nodes: Sequence[Node]
+    places: Tensor | None
+    _mixed: dict[tuple, HeadVectors] = field(default_factory=dict)
+    _compared: dict[tuple, Tensor] = field(default_factory=dict)
+
+    def rises(self, batch: Sequence[Cell], readout: Readout) -> Float[Tensor, "cell pair"]:
+        """How far each cell's patch raises the metric on each pair."""
+        spans: dict[tuple[str, int, Span], list[tuple[int, Cell, Tensor]]] = defaultdict(list)
+        for at, (index, place) in enumerate(batch):
+            node = self.nodes[index]
+            stage = "z" if node.kind in OF_HEADS else node.kind
+            for span, rows in self._spans(node, place):
+                spans[stage, node.layer, span].append((at, (index, place), rows))
+        changes = [self._at_block(stage, layer, span, parts) for (stage, layer, span), parts in spans.items()]
+        self._mixed.clear()
+        cells = [torch.full_like(rows, at) for parts in spans.values() for at, _, rows in parts]
+        empty = torch.empty(0, dtype=torch.int64, device=self.run.model.device)
+        streams = [self.run.before[-1][:0, -1], *resume(self.run, changes)]
+        rows = torch.cat([empty, *(change.rows for change in changes)])
+        return readout.rises(len(batch), torch.cat([empty, *cells]), rows, torch.cat(streams))
+
+    def _spans(self, node: Node, place: int) -> list[tuple[Span, Tensor]]:
+        """The positions on which a patch changes the stream behind its layer, and the rows on which it does."""
+        differs, length = self._differing(node), self.run.before[0].shape[1]
+        if self.places is not None:
+            there = self.places[place].to(differs.device)[:, None]
+            differs = differs & (torch.arange(length, device=differs.device) == there)
+        rows = differs.any(1).nonzero()[:, 0]
+        start = differs.int().argmax(1)[rows]
+        reaches_on = node.kind in ("k", "v")
+        stop = torch.full_like(start, length) if reaches_on else length - differs.flip(1).int().argmax(1)[rows]
+        if node.kind != "embed" and node.layer == self.run.model.graph.n_layers - 1 and node.kind != "resid_pre":
+            # Behind the last block only the last position is read.
+            start = torch.full_like(start, length - 1)
+            rows, start, stop = rows[stop == length], start[stop == length], stop[stop == length]
+        found = torch.stack([start, stop], 1)
+        return [((a, b), rows[(found == found.new_tensor([a, b])).all(1)]) for a, b in {*map(tuple, found.tolist())}]
+
+    def _differing(self, node: Node) -> Bool[Tensor, "pair pos"]:
+        """Where the node's value in one run is not that in the other."""
+        key = node.kind, node.layer
+        if key not in self._compared:
+            one, other = (_values(run, node) for run in (self.run, self.source))
+            self._compared[key] = (one != other).any(-1)
+        compared = self._compared[key]
+        return compared[:, :, node.index] if node.kind in OF_HEADS else compared
+
+    def _at_block(self, stage: str, layer: int, span: Span, parts: Sequence[tuple[int, Cell, Tensor]]) -> Change:
+        """The patched streams before the block that reads them, of cells whose patches change the same positions."""
+        at, rows = slice(*span), torch.cat([rows for _, _, rows in parts])
+        patched = torch.cat([self._patched(cell, span, rows) for _, cell, rows in parts])
+        if stage in BEFORE_BLOCK:
+            return Change(layer=BEFORE_BLOCK[stage](layer), rows=rows, start=span[0], stream=patched)
+        run, block = self.run, self.run.model.decoder.blocks[layer]
+        if stage == "mlp":
+            stream = run.attended[layer][rows, at] + patched
+            return Change(layer=layer + 1, rows=rows, start=span[0], stream=stream)
+        if stage == "z":
+            patched = block.attention_writes(patched)
+        attended = patched if stage == "resid_mid" else run.before[layer][rows, at] + patched
+        mlp = run.mlp(layer)[rows, at] if block.parallel else block.mlp_writes(attended)
+        return Change(layer=layer + 1, rows=rows, start=span[0], stream=attended + mlp)
+
+    def _patched(self, cell: Cell, span: Span, rows: Tensor) -> Tensor:
+        """The patched value on a span of positions; for a head, with the values of the other heads."""
+        node, at = self.nodes[cell[0]], slice(*span)
+        if node.kind not in OF_HEADS:
+            return _values(self.source, node)[rows, at]
+        mixed, heads = self._mixed_heads(node, cell[1])
+        z = self.run.z(node.layer)[rows, at]
+        z[:, :, heads] = mixed[rows, at, heads]
+        return z
+
+    def _mixed_heads(self, node: Node, place: int) -> tuple[HeadVectors, slice]:
+        """Heads' outputs under a patch, and the heads that it changes; the output of other heads is not to be used."""
+        graph, layer = self.run.model.graph, node.layer
+        shared = graph.n_heads // graph.n_kv_heads if node.kind in ("k", "v") else 1
+        joined = graph.joined and node.kind in ("q", "k")
+        heads = slice(None) if joined else slice(node.index * shared, (node.index + 1) * shared)
+        if node.kind == "head":
+            return self.source.z(layer), heads
+        by_place = self.places is not None and (node.kind in ("k", "v") or joined)
+        key = node.kind, layer, node.index if joined else None, place if by_place else None
+        if key not in self._mixed:
+            self._mixed[key] = self._mix(node, place if by_place else None, joined=joined)
+        return self._mixed[key], heads
+
+    def _mix(self, node: Node, place: int | None, *, joined: bool) -> HeadVectors:
+        """What attention makes of the source's values of one kind, of a single head of them if heads are joined."""
+        attention = self.run.model.decoder.blocks[node.layer].attention
+        sides = list(self.run.projected[node.layer])
+        if node.kind == "pattern":
+            return attention.weigh(attention.pattern(*self.source.projected[node.layer][:2]), sides[2])
+        side = "qkv".index(node.kind)
+        patched, new = sides[side].clone(), self.source.projected[node.layer][side]
+        heads = slice(node.index, node.index + 1) if joined else slice(None)
+        if place is None or self.places is None:
+            patched[:, :, heads] = new[:, :, heads]
+        else:
+            rows = torch.arange(len(new), device=new.device)
+            there = self.places[place].to(new.device)
+            patched[rows, there, heads] = new[rows, there, heads]
+        sides[side] = patched
+        return attention.mix(*sides)
+
+
+def _values(run: Run, node: Node) -> Tensor:
+    """A run's values of all nodes of a kind in a layer, shape [pair, pos, ...]; a pattern's position is its query's."""
+    layer = node.layer
+    match node.kind:
+        case "embed":
+            return run.embedding()
+        case "resid_pre":
+            return run.before[layer]
+        case "resid_mid":
+            return run.attended[layer]
+        case "resid_post":
+            return run.before[layer + 1]
+        case "attention":
+            return run.attention(layer)
+        case "mlp":
+            return run.mlp(layer)
+        case "head":
+            return run.z(layer)
+        case "pattern":
+            attention = run.model.decoder.blocks[layer].attention
+            return attention.pattern(*run.projected[layer][:2]).transpose(1, 2)
+        case kind:
+            return run.projected[layer]["qkv".index(kind)]
 
 
 shelf.add(
     Method(
         name="activation_patching",
-        summary="exact rise of the metric when one node takes its clean value in the corrupt run (denoising)",
+        summary="exact rise of the metric when one node takes its clean value in the corrupt run, or the reverse",
         source=Source("Vig et al.", 2020, "https://arxiv.org/abs/2004.12265"),
         scores="nodes",
         run=run,
+        cost=cost,
+        options=("sites", "positions", "direction"),
     )
 )

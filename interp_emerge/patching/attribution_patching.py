@@ -1,23 +1,109 @@
 """Attribution patching: a first-order estimate of patching every node, in the corrupt run.
 
-A node's score is the sum of its edges' scores under edge attribution patching: the gradient at a writer's output is the
-sum of the gradients at the inputs that it enters.
+The score of a node is (its value in the clean run − in the corrupt run) · (gradient of the metric at it). By `sites`:
+
+- `embed`, `head`, `mlp` (the default): the writers. A head's value is its term in the residual stream, so that a node's
+  score is the sum of its edges' under `eap`. Behind a norm after attention, a head's term is what it is divided by in
+  its own run; what a head does to the scale of the others is not counted.
+- `q`, `k`, `v`: what the projections put out. `pattern`: the attention of a head; its gradient is that at the head's z
+  times the values. A pattern's position is the query's.
+- `attention`, `resid_pre`, `resid_mid`, `resid_post`: what a layer's attention adds, and the residual stream.
+
+Cost: two forward passes and one backward. `positions` resolves scores by token position.
 """
 
-import numpy as np
+import torch
+from torch import Tensor
 
+from interp_emerge.core.decoder import Block
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import chunks_of_pairs, scores_per_pair
-from interp_emerge.patching.base import Method, NodeScores, PatchingTask, require_ordinary_run
+from interp_emerge.patching._attribution import (
+    at_places,
+    bytes_per_run,
+    head_change,
+    head_weights,
+    node_cost,
+    tally_nodes,
+)
+from interp_emerge.patching._gradients import Parts, Site, differentiable_run, gradients_at, run_from, wide
+from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
+
+WRITERS = ("embed", "head", "mlp")
 
 
 def run(task: PatchingTask) -> NodeScores:
-    parts = [scores_per_pair(task, rows, [0.0]).sum(2) for rows in chunks_of_pairs(task)]
-    for part in parts:
-        require_ordinary_run(part, "attribution_patching scores")
-    per_pair = np.concatenate([part.cpu().numpy() for part in parts])
-    return NodeScores(graph=task.graph, per_pair=per_pair, origin=task.origin("attribution_patching"))
+    return tally_nodes(
+        task, _sites(task), lambda rows: _chunk_effects(task, rows), _bytes_each(task), "attribution_patching"
+    )
+
+
+def cost(task: PatchingTask) -> Cost:
+    return node_cost(task, 3.0, _bytes_each(task))
+
+
+@torch.no_grad()
+def _chunk_effects(task: PatchingTask, rows: slice) -> Parts:
+    decoder = task.model.decoder
+    clean = run_from(decoder, decoder.embed(task.pairs.clean[rows])).parts
+    corrupt = differentiable_run(decoder, decoder.embed(task.pairs.corrupt[rows]))
+    nodes = dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(_sites(task)))
+    places = {node: _gradient_site(*node) for node in nodes}
+    gradients = gradients_at(corrupt, task.metric[rows], dict.fromkeys(places.values()))
+    found: Parts = {}
+    for (kind, layer), place in places.items():
+        values = effects(decoder.blocks[max(layer, 0)], kind, place, clean, corrupt.parts, gradients)
+        found[kind, layer] = at_places(task, rows, values)
+    return found
+
+
+def _gradient_site(kind: str, layer: int) -> Site:
+    """Where the gradient is taken for the nodes of a kind in a layer."""
+    match kind:
+        case "embed":
+            return "resid_pre", 0
+        case "resid_post":
+            return "resid_pre", layer + 1
+        case "head":
+            return "attention", layer
+        case "pattern":
+            return "head", layer
+    return kind, layer
+
+
+def effects(block: Block, kind: str, place: Site, clean: Parts, corrupt: Parts, gradients: Parts) -> Tensor:
+    """Change of each node of a kind in a layer times the gradient at it, shape [pair, pos, node].
+
+    `place` is where the gradient was taken.
+    """
+    gradient, layer = wide(gradients[place]), place[1]
+    if kind == "head":
+        change = head_change(block, clean["head", layer], corrupt["head", layer])
+        return (torch.einsum("bpd,hkd->bphk", gradient, head_weights(block)) * change).sum(-1)
+    if kind == "pattern":
+        patterns = (wide(block.attention.pattern(parts["q", layer], parts["k", layer])) for parts in (clean, corrupt))
+        change = next(patterns) - next(patterns)
+        return (change * gradient_at_pattern(block, corrupt, layer, gradients[place])).sum(-1).mT
+    products = (wide(clean[place]) - wide(corrupt[place])) * gradient
+    return products.sum(-1) if products.ndim == 4 else products.sum(-1, keepdim=True)
+
+
+def gradient_at_pattern(block: Block, parts: Parts, layer: int, at_z: Tensor) -> Tensor:
+    """Gradient at the attention pattern of each head from that at z, shape [pair, head, query, key]."""
+    with torch.enable_grad():
+        pattern = block.attention.pattern(parts["q", layer].detach(), parts["k", layer].detach()).requires_grad_(True)
+        z = block.attention.weigh(pattern, parts["v", layer].detach())
+    return wide(torch.autograd.grad(z, pattern, at_z)[0])
+
+
+def _sites(task: PatchingTask) -> tuple[str, ...]:
+    return task.options.sites or WRITERS
+
+
+def _bytes_each(task: PatchingTask) -> int:
+    """Both runs are kept whole, with the gradients that are asked for."""
+    vectors = task.graph.n_layers * (10 + 2 * len(_sites(task)))
+    return bytes_per_run(task) + 4 * vectors * task.pairs.length * task.model.hf.config.hidden_size
 
 
 shelf.add(
@@ -27,5 +113,7 @@ shelf.add(
         source=Source("Nanda", 2023, "https://www.neelnanda.io/mechanistic-interpretability/attribution-patching"),
         scores="nodes",
         run=run,
+        cost=cost,
+        options=("sites", "positions"),
     )
 )

@@ -1,16 +1,24 @@
 """Edge attribution patching: a first-order estimate of patching every edge, from two forward passes and one backward.
 
-The gradient is taken in the corrupt run. Where a softmax or a norm is saturated there, effects are missed.
+The score of an edge is (writer's output in the clean run − in the corrupt run) · (gradient at the reader's input), the
+gradient taken in the corrupt run. Where a softmax or a norm is saturated there, effects are missed.
+
+Cost: the corrupt run serves for the gradient and the recording. `positions` resolves scores by token position, at the
+price of an edge's values at each of them.
 """
 
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import attribute_edges
-from interp_emerge.patching.base import EdgeScores, Method, PatchingTask
+from interp_emerge.patching._attribution import CORRUPT, attribute_edges, edge_cost
+from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
 
 
 def run(task: PatchingTask) -> EdgeScores:
-    return attribute_edges(task, [0.0], "eap")
+    return attribute_edges(task, [CORRUPT], "eap")
+
+
+def cost(task: PatchingTask) -> Cost:
+    return edge_cost(task, [CORRUPT])
 
 
 shelf.add(
@@ -20,5 +28,7 @@ shelf.add(
         source=Source("Syed et al.", 2023, "https://arxiv.org/abs/2310.10348"),
         scores="edges",
         run=run,
+        cost=cost,
+        options=("positions",),
     )
 )

@@ -2,22 +2,23 @@
 
 The gradient is averaged over `steps` midpoints of the line from the corrupt to the clean embeddings, so that the
 embedding's edges sum to the true change of the metric as the steps grow. The midpoint rule has an error of second order
-in the spacing; the left sum of the method's first implementation has one of first order.
+in the spacing, half that of the trapezoid; the left sum of the method's first implementation has one of first order.
 
 Cost: two forward passes, and one forward and backward pass a step.
 """
 
-from interp_emerge.core.errors import InputError
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import attribute_edges
-from interp_emerge.patching.base import EdgeScores, Method, PatchingTask
+from interp_emerge.patching._attribution import attribute_edges, edge_cost, midpoints
+from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
 
 
 def run(task: PatchingTask) -> EdgeScores:
-    if task.steps < 1:
-        raise InputError(f"eap_ig needs at least 1 step, not {task.steps}")
-    return attribute_edges(task, [(step + 0.5) / task.steps for step in range(task.steps)], "eap_ig")
+    return attribute_edges(task, midpoints(task.steps, "eap_ig"), "eap_ig")
+
+
+def cost(task: PatchingTask) -> Cost:
+    return edge_cost(task, midpoints(task.steps, "eap_ig"))
 
 
 shelf.add(
@@ -27,5 +28,7 @@ shelf.add(
         source=Source("Hanna et al.", 2024, "https://arxiv.org/abs/2403.17806"),
         scores="edges",
         run=run,
+        cost=cost,
+        options=("positions",),
     )
 )

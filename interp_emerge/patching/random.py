@@ -1,10 +1,13 @@
-"""Random scores: the floor that every method has to beat."""
+"""Random scores: the floor that every method has to beat.
+
+They are drawn once and not pair by pair, so they have no spread: intervals and p-values in their table are empty.
+"""
 
 import numpy as np
 
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching.base import EdgeScores, Method, PatchingTask
+from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
 
 
 def run(task: PatchingTask) -> EdgeScores:
@@ -21,5 +24,6 @@ shelf.add(
         source=Source("Mueller et al.", 2025, "https://arxiv.org/abs/2504.13151"),
         scores="edges",
         run=run,
+        cost=lambda task: Cost(passes=0, bytes=2 * 8 * task.graph.exists.size),
     )
 )

@@ -1,6 +1,7 @@
 """A study's tables as a run would write them, with invented numbers: seven sizes, three of them with three seeds."""
 
 import zlib
+from math import erfc
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,11 @@ def interval(value: float, half: float, *, highest: float = np.inf) -> dict[str,
     return {"ci_low": value - half, "ci_high": min(value + half, highest)}
 
 
+def tested(value: float, error: float) -> dict[str, float]:
+    p = erfc(abs(value) / error / 2**0.5)
+    return {"p_value": p, "q_value": min(1, 2 * p)}
+
+
 def ability() -> pd.DataFrame:
     rows = []
     for size, parameters in PARAMETERS.items():
@@ -99,7 +105,8 @@ def node_scores() -> pd.DataFrame:
                 {
                     "size": size, "step": LAST, "seed": 0, "ability": "induction", "method": "activation_patching",
                     "metric": "logit_diff", "node": node, "layer": layer, "kind": kind, "index": index,
-                    "score": score, **interval(score, 0.2), "share": score / 6 if up > 0.2 else np.nan,
+                    "score": score, **interval(score, 0.2), **tested(score, 0.1),
+                    "share": score / 6 if up > 0.2 else np.nan,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)

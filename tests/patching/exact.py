@@ -1,6 +1,6 @@
-"""Effects of nodes and edges by running the model anew for each: slow, and by no method of the package."""
+"""Effects of nodes and edges by running a slow reading of the model for each, and by no method of the package."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,23 +11,55 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.core.model import HookedModel
 from tests.core.slow_model import SlowModel, Written
 
+Edges = Sequence[tuple[str, str]]
 
-@torch.no_grad()
+
 def exact_nodes(model: HookedModel, pairs: PromptPairs) -> np.ndarray:
     """Rise of the logit difference when each writer takes its clean value in the corrupt run, shape [pair, writer]."""
-    graph, rise = model.graph, _rise(model, pairs)
-    edges = [[(writer, reader) for reader in graph.reader_names] for writer in graph.writer_names]
-    return torch.stack([rise(from_one_writer) for from_one_writer in edges], 1).numpy()
+    graph = model.graph
+    readers = [np.array(graph.reader_names)[exists] for exists in graph.exists]
+    cells = [[(writer, reader) for reader in read] for writer, read in zip(graph.writer_names, readers, strict=True)]
+    return rises(model, pairs.corrupt, pairs.clean, pairs, cells)
+
+
+def exact_edges(
+    model: HookedModel, pairs: PromptPairs, *, direction: str = "denoising", at: Tensor | None = None
+) -> np.ndarray:
+    """Mean effect of each edge on the logit difference, positive where its clean value raises it, [writer, reader].
+
+    With `at`, one position a pair, the edge is exchanged only there.
+    """
+    graph = model.graph
+    edges = [(graph.writer_names[writer], graph.reader_names[reader]) for writer, reader in np.argwhere(graph.exists)]
+    own, other, sign = (pairs.clean, pairs.corrupt, -1) if direction == "noising" else (pairs.corrupt, pairs.clean, 1)
+    effects = np.zeros(graph.exists.shape)
+    effects[graph.exists] = sign * rises(model, own, other, pairs, [[edge] for edge in edges], at=at).mean(0)
+    return effects
 
 
 @torch.no_grad()
-def exact_edges(model: HookedModel, pairs: PromptPairs) -> np.ndarray:
-    """Mean rise of the logit difference when one edge takes its clean value in the corrupt run, [writer, reader]."""
-    graph, rise = model.graph, _rise(model, pairs)
-    effects = np.zeros(graph.exists.shape)
-    for writer, reader in np.argwhere(graph.exists):
-        effects[writer, reader] = rise([(graph.writer_names[writer], graph.reader_names[reader])]).mean()
-    return effects
+def rises(
+    model: HookedModel, own: Tensor, other: Tensor, pairs: PromptPairs, cells: Sequence[Edges], at: Tensor | None = None
+) -> np.ndarray:
+    """How far the logit difference rises in the run `own` when each set of edges carries what it does in `other`.
+
+    Shape [pair, set]. All sets run at once, in copies of the prompts.
+    """
+    slow, metric = SlowModel(model.hf), bind_metric("logit_diff", model, pairs)
+    elsewhere, before = slow.run(other)[1], metric(slow.run(own)[0])
+    there = torch.ones(own.shape) if at is None else (torch.arange(own.shape[1]) == at[:, None]).float()
+
+    def change(reader: str, written: Written) -> Tensor:
+        total = torch.zeros_like(written["embed"]).unflatten(0, (len(cells), -1))
+        for cell, edges in enumerate(cells):
+            for writer, read_by in edges:
+                if read_by == reader:
+                    live = written[writer].unflatten(0, (len(cells), -1))[cell]
+                    total[cell] += (elsewhere[writer] - live) * there[..., None]
+        return total.flatten(0, 1)
+
+    logits = slow.run(own.repeat(len(cells), 1), change)[0].unflatten(0, (len(cells), -1))
+    return (metric(logits) - before).T.numpy()
 
 
 def slow_eap(model: HookedModel, pairs: PromptPairs) -> np.ndarray:
@@ -46,18 +78,3 @@ def slow_eap(model: HookedModel, pairs: PromptPairs) -> np.ndarray:
         change = torch.stack([clean[name] - corrupt[name] for name in graph.writer_names])
         gradients = torch.stack(found)
         return torch.einsum("wbpd,rbpd->wr", change, gradients).numpy() / len(pairs) * graph.exists
-
-
-def _rise(model: HookedModel, pairs: PromptPairs) -> Callable[[list[tuple[str, str]]], Tensor]:
-    """The rise of the metric in the corrupt run, as a function of the edges that take their clean value in it."""
-    slow, metric = SlowModel(model.hf), bind_metric("logit_diff", model, pairs)
-    clean, corrupt = slow.run(pairs.clean)[1], metric(slow.run(pairs.corrupt)[0])
-
-    def with_clean(edges: list[tuple[str, str]]) -> Tensor:
-        def change(reader: str, written: Written) -> Tensor:
-            restored = [clean[writer] - output for writer, output in written.items() if (writer, reader) in edges]
-            return sum(restored, start=torch.zeros_like(written["embed"]))
-
-        return metric(slow.run(pairs.corrupt, change)[0]) - corrupt
-
-    return with_clean

@@ -4,18 +4,49 @@ import torch
 
 from interp_emerge.abilities._metrics import bind_metric
 from interp_emerge.caching.recording import EMBED, mlp_name, z_name
-from tests.core.small_models import MORE_ARCHITECTURES, random_pairs, small_model
+from interp_emerge.core.errors import UnknownNameError
+from tests.core.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
+from tests.patching.interpolation import precise_model, sites_of, slope_of_node
 from tests.patching.scored import score_edges, score_nodes
 
 
-@pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
+@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
 def test_a_node_scores_the_sum_of_its_edges(architecture: str):
     model, pairs = small_model(architecture), random_pairs()
-    by_node = score_nodes(model, pairs, "attribution_patching").scores
-    np.testing.assert_allclose(by_node, score_edges(model, pairs, "eap").scores.sum(1), atol=1e-5)
+    by_node = score_nodes(model, pairs, "attribution_patching")
+    assert by_node.nodes == model.graph.writers
+    np.testing.assert_allclose(by_node.scores, score_edges(model, pairs, "eap").scores.sum(1), atol=5e-6)
 
 
-def test_a_node_scores_its_change_times_the_gradient_at_its_output():
+@pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "bloom", "gemma2", "gemma3", "olmo2", "phi"])
+def test_a_node_of_any_kind_scores_the_slope_of_the_metric_as_it_is_moved(architecture: str):
+    model, pairs = precise_model(architecture), random_pairs()
+    found = score_nodes(model, pairs, "attribution_patching", sites=sites_of(model))
+    slopes = np.array([slope_of_node(model, pairs, node) for node in found.nodes])
+    assert np.abs(slopes).max() > 0.1
+    # Largest difference 4e-7, the error of central differences.
+    assert np.abs(found.scores - slopes).max() < 1e-6 * np.abs(slopes).max()
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "gemma2"])
+def test_a_node_at_a_position_scores_the_slope_as_it_is_moved_there(architecture: str):
+    model, pairs = precise_model(architecture), random_pairs()
+    found = score_nodes(model, pairs, "attribution_patching", sites=sites_of(model), positions="all")
+    slopes = [[slope_of_node(model, pairs, node, position) for node in found.nodes[::4]] for position in (1, 6)]
+    assert np.abs(found.scores[[1, 6], ::4] - slopes).max() < 1e-6 * np.abs(slopes).max()
+
+
+@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+def test_scores_by_position_sum_to_the_collapsed_ones(architecture: str):
+    model, pairs = small_model(architecture), random_pairs()
+    collapsed, resolved = (
+        score_nodes(model, pairs, "attribution_patching", sites=sites_of(model), positions=positions)
+        for positions in (None, "all")
+    )
+    np.testing.assert_allclose(resolved.scores.sum(0), collapsed.scores, atol=5e-6)
+
+
+def test_a_node_scores_its_change_times_the_gradient_that_transformer_lens_finds_at_its_output():
     model, pairs = small_model("gpt_neox"), random_pairs()
     metric = bind_metric("logit_diff", model, pairs)
     _, clean = model.bridge.run_with_cache(pairs.clean)
@@ -37,3 +68,8 @@ def test_a_node_scores_its_change_times_the_gradient_at_its_output():
             expected = {f"m{name.split('.')[1]}": effect.sum((1, 2)).mean()}
         for node, value in expected.items():
             assert found[node] == pytest.approx(float(value), abs=1e-5)
+
+
+def test_a_site_that_parallel_blocks_lack_is_refused():
+    with pytest.raises(UnknownNameError, match="resid_mid"):
+        score_nodes(small_model("gpt_neox"), random_pairs(), "attribution_patching", sites="resid_mid")

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 import interp_emerge as ie
-from interp_emerge.core.errors import InputError, UnknownNameError
-from tests.core.small_models import VOCABULARY, random_pairs, small_model
+from interp_emerge.core.errors import InputError, ModelError, UnknownNameError
+from interp_emerge.patching._scoring import estimate
+from tests.core.small_models import VOCABULARY, build, random_pairs, small_model
 
 
 def score(**options) -> None:
@@ -34,6 +35,16 @@ def test_a_callable_may_stand_for_the_name_of_a_metric():
     [
         ({"method": "eap_gi"}, "unknown method 'eap_gi'; did you mean 'eap_ig'"),
         ({"metric": "logit_dif"}, "unknown metric 'logit_dif'; did you mean 'logit_diff'"),
+        ({"direktion": "noising"}, "unknown option 'direktion'; did you mean 'direction'"),
+        ({"step": 3}, "unknown option 'step'; did you mean 'steps'"),
+        (
+            {"direction": "denoise", "method": "activation_patching"},
+            "unknown direction 'denoise'; did you mean 'denois",
+        ),
+        ({"ablation": "means", "method": "ablation"}, "unknown ablation 'means'; did you mean 'mean'"),
+        ({"mlps": "thawed", "method": "path_patching"}, "unknown mlps 'thawed'"),
+        ({"sites": "heads", "method": "activation_patching"}, "unknown site 'heads'; did you mean 'head'"),
+        ({"positions": ["frist"], "method": "eap"}, "unknown position 'frist'"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(options: dict, message: str):
@@ -80,3 +91,54 @@ def test_an_answer_that_is_its_own_foil_is_refused():
     pairs = random_pairs()
     with pytest.raises(InputError, match="pair 0 has the same token as answer and foil; they have to differ"):
         replace(pairs, foil=pairs.answer)
+
+
+def test_an_unknown_position_is_answered_with_those_that_the_pairs_name():
+    pairs = replace(random_pairs(), positions={"subject": torch.full((6,), 2)})
+    with pytest.raises(UnknownNameError, match="unknown position 'subjekt'; did you mean 'subject'"):
+        ie.score(small_model("gpt2"), pairs, method="eap", positions="subjekt")
+    with pytest.raises(UnknownNameError, match="all, subject"):
+        ie.score(small_model("gpt2"), pairs, method="eap", positions="xyz")
+
+
+def test_an_option_that_a_method_does_not_take_is_refused_with_those_that_it_takes():
+    with pytest.raises(InputError, match=r"eap takes no option 'direction' \(options that it takes: positions\)"):
+        score(method="eap", direction="noising")
+    with pytest.raises(InputError, match=r"random takes no option 'sites' \(options that it takes: none\)"):
+        score(method="random", sites=["head"])
+
+
+def test_an_option_that_is_none_is_left_to_the_method():
+    model, pairs = small_model("gpt2"), random_pairs()
+    left = ie.score(model, pairs, method="eap")
+    given = ie.score(model, pairs, method="eap", positions=None, direction=None)
+    assert (left.scores == given.scores).all() and left.origin == given.origin
+
+
+def test_an_estimate_refuses_what_scoring_refuses():
+    model, pairs = small_model("gpt2"), random_pairs()
+    with pytest.raises(UnknownNameError, match="unknown option 'positoins'; did you mean 'positions'"):
+        estimate(model, pairs, method="eap", positoins="all")
+    with pytest.raises(InputError, match="takes no option 'threshold'"):
+        estimate(model, pairs, method="eap", threshold=0.1)
+
+
+def test_an_estimate_is_the_cost_of_the_method_times_one_pass():
+    found = estimate(small_model("gpt2"), random_pairs(), method="eap_ig", steps=4)
+    longer = estimate(small_model("gpt2"), random_pairs(), method="eap_ig", steps=40)
+    assert found.method == "eap_ig" and found.seconds > 0 and found.bytes > 0
+    assert longer.passes > 5 * found.passes
+
+
+def test_prompts_with_padding_are_refused():
+    clean = random_pairs().clean.clone()
+    clean[2, -2:] = 0
+    with pytest.raises(InputError, match="prompt 2 holds the padding token 0"):
+        ie.score(small_model("gpt_neox"), replace(random_pairs(), clean=clean))
+
+
+def test_an_architecture_that_is_not_split_is_refused_before_anything_runs():
+    model = ie.hook(build("bloom", apply_residual_connection_post_layernorm=True))
+    for method in ("eap", "activation_patching"):
+        with pytest.raises(ModelError, match="'bloom' is not split into heads and edges"):
+            ie.score(model, random_pairs(), method=method)

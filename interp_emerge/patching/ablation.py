@@ -1,0 +1,151 @@
+"""Ablation: what the metric loses when a node's value is taken away in the clean run.
+
+1. Both runs are recorded; `stand_ins` makes of the corrupt run what stands for an ablated node: its value there
+   (`resample`), its mean over all corrupt prompts and positions (`mean`) or over the prompts at each position
+   (`mean_by_position`), or nothing (`zero`).
+2. `patched_rises` puts that in for one node at a time. The score is the clean metric less the ablated one, so a node
+   that the answer needs scores positive. With `resample` this is activation patching with `direction="noising"`.
+
+Heads are ablated at their output before the last projection, the embedding and MLPs at what they add to the stream.
+Behind a norm after attention the heads that stay are rescaled. `ablate` takes away many nodes together.
+
+Cost: a node of layer l takes the share of a run that lies behind it; `ablate` one run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interp_emerge.abilities._metrics import MetricFunction, bind_metric
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.caching.recording import EMBED, Recording, bytes_per_prompt, mlp_name, record, z_name
+from interp_emerge.core.decoder import only_running
+from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.graph import Node
+from interp_emerge.core.memory import items_that_fit
+from interp_emerge.core.model import HookedModel
+from interp_emerge.core.source import Source
+from interp_emerge.patching import shelf
+from interp_emerge.patching.activation_patching import node_scores, patched_rises, patching_cost
+from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask, Recorder
+
+SITES = ("head", "mlp")
+WRITERS = ("embed", "head", "mlp")
+ABLATIONS = ("zero", "mean", "mean_by_position", "resample")
+
+
+def run(task: PatchingTask) -> NodeScores:
+    task = replace(task, options=replace(task.options, ablation=task.options.ablation or "resample"))
+    nodes = _nodes(task)
+    source = stand_ins(task.corrupt, str(task.options.ablation))
+    scores = node_scores(task, nodes, -patched_rises(task, nodes, task.clean, source, "ablation"), "ablation")
+    return replace(scores, origin=scores.origin | {"corruption": task.options.ablation})
+
+
+def cost(task: PatchingTask) -> Cost:
+    return patching_cost(task, _nodes(task))
+
+
+def _nodes(task: PatchingTask) -> tuple[Node, ...]:
+    sites = task.options.sites or SITES
+    for site in sites:
+        if site not in WRITERS:
+            raise UnknownNameError("site of ablation", site, WRITERS)
+    return task.graph.nodes(sites)
+
+
+def stand_ins(corrupt: Recording, ablation: str) -> Recording:
+    """What stands for each ablated node on each prompt, from the corrupt run."""
+    over = {"mean": (0, 1), "mean_by_position": (0,)}
+
+    def make(values: Tensor) -> Tensor:
+        if ablation == "resample":
+            return values
+        if ablation == "zero":
+            return values.new_zeros(()).expand(values.shape)
+        wide = torch.promote_types(values.dtype, torch.float32)
+        return values.mean(over[ablation], keepdim=True, dtype=wide).to(values.dtype).expand(values.shape)
+
+    kept = {
+        name: make(values) if name.startswith("blocks.") else values for name, values in corrupt.activations.items()
+    }
+    return Recording(activations=kept)
+
+
+@torch.no_grad()
+def ablate(
+    model: HookedModel,
+    nodes: Sequence[str],
+    pairs: PromptPairs,
+    *,
+    ablation: str = "resample",
+    metric: str | MetricFunction = "logit_diff",
+    budget: int | None = None,
+    record: Recorder = record,
+) -> np.ndarray:
+    """The metric of the clean run with some nodes ablated together, one value a pair, shape [pair].
+
+    Args:
+        model: what to run.
+        nodes: names of writers: heads such as `a1.h0`, MLPs such as `m2`, `embed`; none leaves the clean run.
+        pairs: prompts that are run, and the corrupt ones that the stand-ins come from.
+        ablation: `resample`, `zero`, `mean` or `mean_by_position`.
+        metric: name of a metric, or a callable from logits and pairs to one value a pair.
+        budget: bytes that a chunk of pairs may need; by default a constant for the kind of device.
+        record: gets the activations of the corrupt run; by default runs the model.
+
+    Raises:
+        UnknownNameError: no node, metric or ablation has the name.
+    """
+    by_name = {node.name: node for node in model.graph.writers}
+    for name in nodes:
+        if name not in by_name:
+            raise UnknownNameError("node", name, by_name)
+    if ablation not in ABLATIONS:
+        raise UnknownNameError("ablation", ablation, ABLATIONS)
+    chosen = frozenset(by_name[name] for name in nodes)
+    each = bytes_per_prompt(model, pairs.length)
+    n = items_that_fit(each, len(pairs), device=model.device, budget=budget)
+    with only_running(model.hf):
+        bound = bind_metric(metric, model, pairs)
+        source = stand_ins(record(model, pairs.corrupt), ablation)
+        chunks = [slice(start, start + n) for start in range(0, len(pairs), n)]
+        values = [bound[rows](_logits_without(model, chosen, pairs.clean[rows], source[rows])) for rows in chunks]
+    return torch.cat(values).cpu().double().numpy()
+
+
+def _logits_without(model: HookedModel, ablated: frozenset[Node], tokens: Tensor, source: Recording) -> Tensor:
+    """Logits of prompts with some nodes' values taken from another recording."""
+
+    def taken(name: str) -> Tensor:
+        return source.activations[name].to(model.device)
+
+    stream = taken(EMBED) if Node(-1, "embed") in ablated else model.decoder.embed(tokens)
+    for layer, block in enumerate(model.decoder.blocks):
+        z = block.attention.mix(*block.project(block.attention_norm(stream)))
+        heads = [node.index for node in ablated if node.kind == "head" and node.layer == layer]
+        if heads:
+            z = z.clone()
+            z[:, :, heads] = taken(z_name(layer))[:, :, heads]
+        attended = stream + block.attention_writes(z)
+        kept = Node(layer, "mlp") not in ablated
+        stream = attended + (
+            block.mlp_writes(stream if block.parallel else attended) if kept else taken(mlp_name(layer))
+        )
+    return model.decoder.logits(stream[:, -1])
+
+
+shelf.add(
+    Method(
+        name="ablation",
+        summary="what the metric loses when a node of the clean run takes its corrupt value, a mean or zero",
+        source=Source("Wang et al.", 2022, "https://arxiv.org/abs/2211.00593"),
+        scores="nodes",
+        run=run,
+        cost=cost,
+        options=("sites", "positions", "ablation"),
+    )
+)

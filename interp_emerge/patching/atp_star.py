@@ -1,0 +1,164 @@
+"""AtP*: attribution patching with two of its blind spots removed.
+
+Nodes are the queries, keys and values of each head (what the projections put out), the heads' terms in the residual
+stream and the MLPs' outputs; the values of the corrupt run are replaced by clean ones.
+
+1. QK correction. For a query or key node the attention pattern is computed anew with that node patched, and its exact
+   change is multiplied with the gradient at the pattern, so that a saturated softmax hides nothing. Queries of all
+   heads and positions are done at once, and so are keys, all positions of a head together; by position, one key
+   position at a time. Where a norm joins the heads, one head at a time, and the patterns of all heads count.
+2. GradDrop. Behind a node the gradient may cancel between paths. For each layer l the gradient is taken with that
+   through the whole of what layer l adds to the stream stopped; the score's size is Σ_l |estimate_l| / (L − 1) for each
+   pair, L counting layers. Dropping the node's own layer gives 0, dropping one before it changes nothing. With one
+   layer there is none to drop, and scores are the estimates of step 1.
+
+Sign: that of the estimate without dropping; the published values have none. Sizes are no estimates of an effect where
+layers reinforce each other: a linear model's are too small or too large.
+
+Cost: two forward passes, one backward pass and those of the L gradients below the dropped layers, together half of L;
+and 2 patterns a layer, or one for each head where these are joined, and for each key position by position.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from interp_emerge.core.decoder import Block
+from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.source import Source
+from interp_emerge.patching import shelf
+from interp_emerge.patching._attribution import at_places, bytes_per_run, node_cost, tally_nodes
+from interp_emerge.patching._gradients import Parts, Run, Site, differentiable_run, gradients_at, run_from, wide
+from interp_emerge.patching.attribution_patching import effects, gradient_at_pattern
+from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
+
+SITES = ("q", "k", "v", "head", "mlp")
+GRADIENT_OF = {"q": "head", "k": "head", "v": "v", "head": "attention", "mlp": "mlp"}
+"""Where the gradient is taken for the nodes of each kind: at z for queries and keys."""
+
+
+def run(task: PatchingTask) -> NodeScores:
+    for node in task.graph.nodes(_sites(task)):
+        if node.kind not in SITES:
+            raise UnknownNameError("site", node.kind, SITES)
+    return tally_nodes(task, _sites(task), lambda rows: _chunk_scores(task, rows), _bytes_each(task), "atp_star")
+
+
+def cost(task: PatchingTask) -> Cost:
+    return node_cost(task, 3 + task.graph.n_layers / 2, _bytes_each(task))
+
+
+@torch.no_grad()
+def _chunk_scores(task: PatchingTask, rows: slice) -> Parts:
+    decoder, n_layers = task.model.decoder, task.graph.n_layers
+    clean = run_from(decoder, decoder.embed(task.pairs.clean[rows])).parts
+    corrupt = differentiable_run(decoder, decoder.embed(task.pairs.corrupt[rows]))
+    nodes = list(dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(_sites(task))))
+    changes = {node: _pattern_changes(task, rows, node, clean, corrupt.parts) for node in nodes if node[0] in "qk"}
+
+    def estimate(node: Site, gradients: Parts) -> Tensor:
+        kind, layer = node
+        block, place = decoder.blocks[layer], (GRADIENT_OF[kind], layer)
+        if node not in changes:
+            return at_places(task, rows, effects(block, kind, place, clean, corrupt.parts, gradients))
+        products = changes[node] * gradient_at_pattern(block, corrupt.parts, layer, gradients[place])
+        return _gather_query(task, rows, block, products) if kind == "q" else _gather_key(task, block, products)
+
+    sites = dict.fromkeys((GRADIENT_OF[kind], layer) for kind, layer in nodes)
+    streams = [("resid_pre", layer + 1) for layer in range(n_layers)]
+    whole = gradients_at(corrupt, task.metric[rows], [*sites, *streams], again=True)
+    plain = {node: estimate(node, whole) for node in nodes}
+    if n_layers == 1:
+        return plain
+    sizes = {node: plain[node].abs() * node[1] for node in nodes}
+    for dropped, gradients in _without_each_layer(corrupt, whole, sites, n_layers):
+        for node in nodes:
+            if node[1] < dropped:
+                sizes[node] += estimate(node, gradients).abs()
+    return {node: torch.copysign(sizes[node] / (n_layers - 1), plain[node]) for node in nodes}
+
+
+def _without_each_layer(run: Run, whole: Parts, sites: Iterable[Site], n_layers: int) -> Iterator[tuple[int, Parts]]:
+    """Gradients below each layer but the first, with that through what the layer adds to the stream stopped.
+
+    All that is left below the layer is then the gradient above it, which the undropped pass has found.
+    """
+    for dropped in range(1, n_layers):
+        below = [site for site in sites if site[1] < dropped]
+        found = torch.autograd.grad(
+            run.parts["resid_pre", dropped],
+            [run.parts[site] for site in below],
+            whole["resid_pre", dropped + 1],
+            retain_graph=True,
+        )
+        yield dropped, dict(zip(below, found, strict=True))
+
+
+def _pattern_changes(task: PatchingTask, rows: slice, node: Site, clean: Parts, corrupt: Parts) -> Tensor:
+    """What patching queries or keys changes in a layer's patterns, shape [patched, place, pair, head, query, key].
+
+    `patched` counts heads where a norm joins them, and is 1 where all can be patched at once. `place` counts places for
+    keys by position, and is 1 otherwise: a query changes the pattern at its own position alone.
+    """
+    side, layer = node
+    attention = task.model.decoder.blocks[layer].attention
+    q, k, ordinary, target = corrupt["q", layer], corrupt["k", layer], corrupt[side, layer], clean[side, layer]
+    before, found = wide(attention.pattern(q, k)), []
+    for heads in range(ordinary.shape[2]) if attention.joins_heads else [slice(None)]:
+        for at in _places(task, rows) if side == "k" else [(slice(None), slice(None))]:
+            patched = ordinary.clone()
+            patched[(*at, heads)] = target[(*at, heads)]
+            found.append(wide(attention.pattern(*((patched, k) if side == "q" else (q, patched)))) - before)
+    n_heads = ordinary.shape[2] if attention.joins_heads else 1
+    return torch.stack(found).unflatten(0, (n_heads, -1))
+
+
+def _places(task: PatchingTask, rows: slice) -> list[tuple[slice | Tensor, slice | Tensor]]:
+    """Pairs and positions of each place; all positions at once where they are collapsed."""
+    if task.places is None:
+        return [(slice(None), slice(None))]
+    return [(torch.arange(len(index)), index) for index in task.places.index[:, rows]]
+
+
+def _gather_query(task: PatchingTask, rows: slice, block: Block, products: Tensor) -> Tensor:
+    """Effects of queries: over keys, and over the heads whose patterns a query changes."""
+    by_query = products[:, 0].sum(-1)
+    by_head = by_query.sum(2).permute(1, 2, 0) if block.attention.joins_heads else by_query[0].mT
+    return at_places(task, rows, by_head)
+
+
+def _gather_key(task: PatchingTask, block: Block, products: Tensor) -> Tensor:
+    """Effects of keys: over queries and keys, and over the heads whose patterns a key changes."""
+    by_head = products.sum((-1, -2))
+    if block.attention.joins_heads:
+        found = by_head.sum(-1).permute(2, 1, 0)
+    else:
+        found = by_head[0].movedim(0, 1).unflatten(-1, (block.k.n_heads, -1)).sum(-1)
+    return found[:, 0] if task.places is None else found
+
+
+def _sites(task: PatchingTask) -> tuple[str, ...]:
+    return task.options.sites or SITES
+
+
+def _bytes_each(task: PatchingTask) -> int:
+    """Both runs are kept whole, with two sets of gradients, and the changed patterns of every layer."""
+    graph, length = task.graph, task.pairs.length
+    places = 1 if task.places is None else len(task.places.names)
+    patterns = (graph.n_heads if graph.joined else 1) * (1 + places) + 3
+    vectors = graph.n_layers * 20 * length * task.model.hf.config.hidden_size
+    return bytes_per_run(task) + 4 * (vectors + graph.n_layers * graph.n_heads * length**2 * patterns)
+
+
+shelf.add(
+    Method(
+        name="atp_star",
+        summary="attribution patching, attention recomputed for queries and keys, gradients dropped layer by layer",
+        source=Source("Kramár et al.", 2024, "https://arxiv.org/abs/2403.00745"),
+        scores="nodes",
+        run=run,
+        cost=cost,
+        options=("sites", "positions"),
+    )
+)

@@ -1,0 +1,30 @@
+"""What is written about the package agrees with it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from interp_emerge.patching import shelf
+
+PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text()
+SECTIONS = dict(re.findall(r"^## (\w+)\n\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", shelf.names())
+def test_every_method_has_its_formula_cost_warning_and_source_on_the_page(name: str):
+    section, method = SECTIONS[name], shelf[name]
+    for part in ("Formula", "Reads", "Cost", "Misleads", "Source"):
+        assert f"**{part}" in section, f"{name} lacks {part}"
+    assert method.source.url in " ".join(section.split())
+
+
+@pytest.mark.parametrize("name", shelf.names())
+def test_the_page_names_the_options_that_a_method_reads(name: str):
+    (sentence,) = re.findall(r"\*\*Reads\*\* (.*)", SECTIONS[name])
+    assert set(re.findall(r"`(\w+)`", sentence)) == set(shelf[name].options)
+
+
+def test_the_page_describes_no_method_that_is_not_there():
+    assert set(shelf.names()) == {name for name in SECTIONS if "**Formula.**" in SECTIONS[name]}
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(shelf.names())
