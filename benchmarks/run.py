@@ -1,86 +1,153 @@
-"""Time the engine beside TransformerLens on random weights of Pythia-70M's shape, and print a table of ratios.
+"""Time the engine beside TransformerLens and beside bare forward passes, and print a table of ratios.
 
-Both sides get the same model, pairs and threads in the same process, so the ratios hold on a noisy machine. Each figure
-is the median of its repeats.
+Random weights of Pythia's shapes; both sides get the same model, pairs and threads in one process, in turn, so the
+ratios hold on a noisy machine. `--keep` puts the table into `benchmarks/README.md`.
 """
 
+import argparse
+import os
+import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformer_lens import patching as lens
-from transformer_lens.tools.analysis import EdgeAttributionConfig, attribution_patch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 import interp_emerge as ie
+from benchmarks.growth import growth
+from benchmarks.lens import Lens
 
 PAIRS, LENGTH, THREADS = 16, 16, 2
-SHAPE: dict[str, Any] = {
-    "hidden_size": 512,
-    "intermediate_size": 2048,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 8,
+SHAPES: dict[str, dict[str, int]] = {
+    "70M": {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 6, "num_attention_heads": 8},
+    "160M": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
 }
+README = Path(__file__).parent / "README.md"
+START, END = "<!-- measured -->\n", "<!-- /measured -->"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One comparison: `ours` and `theirs` in seconds, and the bound that their ratio is held to."""
+
+    shape: str
+    what: str
+    against: str
+    ours: float
+    theirs: float
+    faster: float | None = None
+    """At least so many times faster than the other side."""
+    within: float | None = None
+    """At most so many times as long as the other side."""
+
+    def cells(self) -> list[str]:
+        """The row as the table shows it."""
+        ratio = self.theirs / self.ours if self.within is None else self.ours / self.theirs
+        word = "faster" if self.within is None else "of them"
+        met = ratio >= self.faster if self.faster is not None else ratio <= (self.within or 0)
+        goal = f"at least {self.faster:g}×" if self.faster is not None else f"at most {self.within:g}"
+        sides = [f"{self.ours:.3f}", f"{self.theirs:.3f}"]
+        return [self.shape, self.what, self.against, *sides, f"{ratio:.1f}× {word}", goal, "yes" if met else "**no**"]
 
 
 def main() -> None:
-    """Print a Markdown table: what was timed, against what, seconds of each, and their ratio."""
+    """Print a Markdown table; one line an entry, as it is measured, goes to standard error."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--shapes", default=",".join(SHAPES), help="which shapes, commas between")
+    arguments.add_argument("--keep", action="store_true", help="put the table into benchmarks/README.md")
+    chosen = arguments.parse_args()
     torch.set_num_threads(THREADS)
-    torch.manual_seed(0)
-    model = ie.hook(GPTNeoXForCausalLM(GPTNeoXConfig(**SHAPE)))
+    lines = [f"{machine()}\n", "| shape | what | against | s | s | ratio | goal | met |", "|" + "---|" * 8]
+    for shape in chosen.shapes.split(","):
+        for row in rows(shape):
+            lines.append("| " + " | ".join(row.cells()) + " |")
+            print(lines[-1], file=sys.stderr, flush=True)
+    lines += ["", *growth(lambda n_layers: build("70M", n_layers=n_layers), seconds)]
+    table = "\n".join(lines) + "\n"
+    print(table)
+    if chosen.keep:
+        before, rest = README.read_text().split(START)
+        README.write_text(before + START + table + END + rest.split(END)[1])
+
+
+def rows(shape: str) -> Iterator[Row]:
+    """All comparisons on one shape."""
+    model = build(shape)
     pairs = random_pairs(model)
-    rows = [heads(model, pairs), edges(model, pairs), edges_against_forward(model, pairs)]
-    print("| what | against | seconds | seconds | ratio |\n|---|---|---|---|---|")
-    for what, against, ours, theirs in rows:
-        print(f"| {what} | {against} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} |")
+    lens = Lens(model, pairs)
 
+    def ours(method: str, **options: Any) -> float:
+        return seconds(lambda: ie.score(model, pairs, method=method, **options), 5)
 
-def random_pairs(model: ie.HookedModel) -> ie.PromptPairs:
-    """Prompts of random tokens that differ in one."""
-    clean = torch.randint(10, model.d_vocab, (PAIRS, LENGTH))
-    corrupt = clean.clone()
-    corrupt[:, 5] = torch.randint(10, model.d_vocab, (PAIRS,))
-    return ie.PromptPairs(clean=clean, corrupt=corrupt, answer=torch.full((PAIRS,), 7), foil=torch.full((PAIRS,), 8))
-
-
-def heads(model: ie.HookedModel, pairs: ie.PromptPairs) -> tuple[str, str, float, float]:
-    """Exact effects of every head, positions collapsed."""
-    bridge = model.bridge
     with torch.no_grad():
-        cache = bridge.run_with_cache(pairs.clean)[1]
-        theirs = seconds(lambda: lens.get_act_patch_attn_head_out_all_pos(bridge, pairs.corrupt, cache, difference), 1)
-    ours = seconds(lambda: ie.score(model, pairs, method="activation_patching"), 3)
-    return "`activation_patching`, all nodes", "TransformerLens, all heads", ours, theirs
-
-
-def edges(model: ie.HookedModel, pairs: ie.PromptPairs) -> tuple[str, str, float, float]:
-    """First-order effects of every edge."""
-    bridge, config = model.bridge, EdgeAttributionConfig(granularity="edge")
-    bridge.set_use_attn_result(True)
-    bridge.set_use_split_qkv_input(True)
-    bridge.set_use_hook_mlp_in(True)
-    one = slice(0, 1)
-    theirs = PAIRS * seconds(
-        lambda: attribution_patch(bridge, pairs.clean[one], pairs.corrupt[one], difference, config), 3
+        heads = ours("activation_patching", sites=("head",))
+        yield Row(
+            shape=shape,
+            what="all heads, positions collapsed, exact",
+            against="`get_act_patch_attn_head_out_all_pos`",
+            ours=heads,
+            theirs=seconds(lens.heads, 1),
+            faster=8,
+        )
+        stream = ours("activation_patching", sites=("resid_pre",), positions="all")
+        yield Row(
+            shape=shape,
+            what="residual by layer and position, exact",
+            against="`get_act_patch_resid_pre`",
+            ours=stream,
+            theirs=seconds(lens.stream, 1),
+            faster=12,
+        )
+    yield Row(
+        shape=shape,
+        what="`attribution_patching`, all nodes",
+        against="`attribution_patch`",
+        ours=ours("attribution_patching"),
+        theirs=seconds(lens.nodes, 3),
+        faster=10,
     )
-    ours = seconds(lambda: ie.score(model, pairs, method="eap"), 5)
-    return "`eap`, all edges", f"TransformerLens `attribution_patch`, one pair, times {PAIRS}", ours, theirs
+    eap = ours("eap")
+    yield Row(
+        shape=shape,
+        what="`eap`, all edges",
+        against='`attribution_patch(granularity="edge")`',
+        ours=eap,
+        theirs=seconds(lens.edges, 1),
+        faster=15,
+    )
+    bare = seconds(lambda: bare_forward(model, pairs), 15)
+    for method, limit in (("eap", 4.5), ("eap_ig", 16)):
+        what = f"`{method}`, m = 5" if method == "eap_ig" else f"`{method}`"
+        yield Row(
+            shape=shape, what=what, against="bare forward, last logit", ours=ours(method), theirs=bare, within=limit
+        )
 
 
-def edges_against_forward(model: ie.HookedModel, pairs: ie.PromptPairs) -> tuple[str, str, float, float]:
-    """First-order effects of every edge, in bare forward passes."""
-    with torch.no_grad():
-        forward = seconds(lambda: model.logits(pairs.clean), 9)
-    ours = seconds(lambda: ie.score(model, pairs, method="eap"), 5)
-    return "bare forward, last logit", "`eap`, all edges", forward, ours
+def build(shape: str, **changes: int) -> ie.HookedModel:
+    """A model of random weights with a Pythia's shape."""
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {**SHAPES[shape], **({"num_hidden_layers": changes["n_layers"]} if changes else {})}
+    rotary = {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.25}
+    return ie.hook(GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=50304, rope_parameters=rotary, **sizes)))
 
 
-def difference(logits: torch.Tensor) -> torch.Tensor:
-    """Mean logit difference after the last token, as TransformerLens takes its metrics."""
-    return (logits[:, -1, 7] - logits[:, -1, 8]).mean()
+def random_pairs(model: ie.HookedModel, n: int = PAIRS) -> ie.PromptPairs:
+    """Prompts of random tokens, the corrupt ones others at every place: no place can be left out of a sweep."""
+    generator = torch.Generator().manual_seed(0)
+    clean, corrupt = (torch.randint(10, model.d_vocab, (n, LENGTH), generator=generator) for _ in range(2))
+    return ie.PromptPairs(clean=clean, corrupt=corrupt, answer=torch.full((n,), 7), foil=torch.full((n,), 8))
+
+
+@torch.no_grad()
+def bare_forward(model: ie.HookedModel, pairs: ie.PromptPairs) -> None:
+    """The Hugging Face model itself on the clean prompts, logits after the last token alone."""
+    model.hf(input_ids=pairs.clean, logits_to_keep=1, use_cache=False)
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -93,5 +160,12 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times[1:] if repeats > 1 else times)
 
 
+def machine() -> str:
+    """What the figures were measured on."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformer-lens", "transformers"))
+    cores = f"{THREADS} threads on {os.cpu_count()} cores ({platform.machine()})"
+    return f"{PAIRS} pairs × {LENGTH} tokens, {cores}, {packages}."
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
