@@ -1,8 +1,8 @@
 """Record the activations of a run under TransformerLens's names.
 
 Kept are the parts from which every writer's output can be made again: the residual stream before the first block, each
-layer's attention output per head before its last projection (`z`), each MLP's output, and the logits after the last
-token. Attention patterns are recorded on request.
+layer's attention output per head before its last projection (`z`), and each MLP's output. Attention patterns are
+recorded on request.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,6 @@ from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 
 EMBED = "blocks.0.hook_resid_pre"
-LOGITS = "logits"
 
 
 def z_name(layer: int) -> str:
@@ -37,11 +36,6 @@ class Recording:
     """Activations of one model on one set of prompts, by hook name, the first axis counting prompts."""
 
     activations: Mapping[str, Tensor]
-
-    @property
-    def logits(self) -> Logits:
-        """Logits after the last token."""
-        return self.activations[LOGITS]
 
     def patterns(self, n_layers: int) -> Patterns:
         """Attention of every head, shape [pair, layer, head, query, key]."""
@@ -68,6 +62,12 @@ def streams(model: HookedModel, recording: Recording) -> list[Residual]:
         attended = block.attention_writes(recording.activations[z_name(layer)].to(model.device))
         found.append(found[-1] + attended + recording.activations[mlp_name(layer)].to(model.device))
     return found
+
+
+@torch.no_grad()
+def final_logits(model: HookedModel, recording: Recording) -> Logits:
+    """Logits after the last token."""
+    return model.decoder.logits(streams(model, recording)[-1][:, -1])
 
 
 @torch.no_grad()
@@ -107,5 +107,4 @@ def _record_chunk(model: HookedModel, tokens: Tensor, patterns: bool) -> dict[st
             attended = stream + block.attention_writes(kept[z_name(layer)])
             kept[mlp_name(layer)] = block.mlp_writes(stream if block.parallel else attended)
             stream = attended + kept[mlp_name(layer)]
-        kept[LOGITS] = model.decoder.logits(stream[:, -1])
     return kept

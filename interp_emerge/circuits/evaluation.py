@@ -21,7 +21,7 @@ import torch
 
 from interp_emerge.abilities._metrics import BoundMetric, MetricFunction, bind_metric
 from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.caching.recording import record
+from interp_emerge.caching.recording import final_logits, record
 from interp_emerge.core.axes import KeptEdges, PerCircuit
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.decoder import only_running
@@ -161,7 +161,7 @@ def evaluate_many(
         model.require_tokens(tokens)
     bound = bind_metric(metric, model, pairs)
     clean_run, corrupt_run = (record(model, tokens) for tokens in (pairs.clean, pairs.corrupt))
-    clean, corrupt = (bound(run.logits).cpu().double().numpy() for run in (clean_run, corrupt_run))
+    clean, corrupt = (bound(final_logits(model, run)).cpu().double().numpy() for run in (clean_run, corrupt_run))
     # What pruning drops changes nothing, so circuits that are equal without it share one run, and an empty one none.
     pruned = [model.graph.prune(edges) for edges in kept]
     distinct = {edges.tobytes(): edges for edges in pruned if edges.any()}

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, softmax
+from torch.nn.functional import linear, scaled_dot_product_attention, softmax
 
 from interp_emerge.core.axes import HeadVectors, KeyValueVectors, Residual, Tokens
 
@@ -196,6 +196,18 @@ class Block:
         made = {module: module(normed) for module in dict.fromkeys((self.q.module, self.k.module, self.v.module))}
         q, k, v = (side.heads_of(made[side.module]) for side in (self.q, self.k, self.v))
         return q, k, v
+
+    def project_one(self, side: Projection, normed: Float[Tensor, "... d_model"]) -> Float[Tensor, "... head d_head"]:
+        """The queries, keys or values alone, also where one module makes all three."""
+        weight, bias = side.weight(), side.bias()
+        return linear(normed, weight.flatten(0, 1), None if bias is None else bias.flatten()).unflatten(
+            -1, weight.shape[:2]
+        )
+
+    def some_heads_write(self, z: Float[Tensor, "row pos some_head d_head"], heads: slice) -> Residual:
+        """The sum of some heads' terms, before any norm behind attention, from their part of z."""
+        weight = output_by_input(self.attention_out).unflatten(1, (self.q.n_heads, -1))[:, heads]
+        return linear(z.flatten(2), weight.flatten(1))
 
     def attention_writes(self, z: HeadVectors) -> Residual:
         """What attention adds to the stream: the sum of the heads' terms, and a bias that belongs to none."""

@@ -108,7 +108,10 @@ def _through_block(run: Run, layer: int, changes: Sequence[Change]) -> list[Chan
     at_once = block.parallel and not last
 
     def read(stream: Tensor) -> tuple[Tensor, ...]:
-        projected = block.project(block.attention_norm(stream))
+        normed = block.attention_norm(stream)
+        if last:
+            return normed, block.project_one(block.k, normed), block.project_one(block.v, normed)
+        projected = block.project(normed)
         return (*projected, block.mlp_writes(stream)) if at_once else projected
 
     made = in_one_call(read, [change.stream for change in changes])
@@ -117,7 +120,11 @@ def _through_block(run: Run, layer: int, changes: Sequence[Change]) -> list[Chan
     for change, (q, k, v, *_), begin in zip(changes, made, begins, strict=True):
         queries, keys, values = run.projected[layer]
         at = _in_order(change.rows, len(queries)), change.start
-        q = whole(queries, *at, q, begin=begin)
+        if last:
+            stop = change.start + change.stream.shape[1]
+            q = whole(queries, at[0], stop - 1, block.project_one(block.q, q[:, -1:]), begin=begin)
+        else:
+            q = whole(queries, *at, q, begin=begin)
         mixed.append(block.attention.mix(q, whole(keys, *at, k), whole(values, *at, v)))
         streams.append(whole(run.before[layer], *at, change.stream, begin=begin))
     attention = in_one_call(lambda z: (block.attention_writes(z),), mixed)

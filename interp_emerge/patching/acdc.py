@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interp_emerge.caching.recording import final_logits
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
@@ -150,7 +151,7 @@ class _Tests:
 
     def whole(self) -> np.ndarray:
         """The metric of the clean run, shape [pair]."""
-        return self.task.metric(self.task.clean.logits.to(self.task.model.device)).cpu().numpy()
+        return self.task.metric(final_logits(self.task.model, self.task.clean)).cpu().numpy()
 
     def values(self, masks: list[np.ndarray]) -> np.ndarray:
         """The metric with only the edges of each mask, shape [mask, pair]."""

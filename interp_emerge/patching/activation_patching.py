@@ -177,21 +177,30 @@ class _Sweep:
         if stage == "mlp":
             stream = run.attended[layer][rows, at] + patched
             return Change(layer=layer + 1, rows=rows, start=span[0], stream=stream)
-        if stage == "z":
-            patched = block.attention_writes(patched)
-        attended = patched if stage == "resid_mid" else run.before[layer][rows, at] + patched
+        if stage == "z" and block.attention_post_norm.module is None:
+            attended = run.attended[layer][rows, at] + patched
+        elif stage == "resid_mid":
+            attended = patched
+        else:
+            attended = run.before[layer][rows, at] + patched
         mlp = run.mlp(layer)[rows, at] if block.parallel else block.mlp_writes(attended)
         return Change(layer=layer + 1, rows=rows, start=span[0], stream=attended + mlp)
 
     def _patched(self, cell: Cell, span: Span, rows: Tensor) -> Tensor:
-        """The patched value on a span of positions; for a head, with the values of the other heads."""
+        """The patched value on a span of positions.
+
+        For a head it is what attention writes then; where no norm follows attention, only the change of that.
+        """
         node, at = self.nodes[cell[0]], slice(*span)
         if node.kind not in OF_HEADS:
             return _values(self.source, node)[rows, at]
         mixed, heads = self._mixed_heads(node, cell[1])
-        z = self.run.z(node.layer)[rows, at]
-        z[:, :, heads] = mixed[rows, at, heads]
-        return z
+        block, old, new = self.run.model.decoder.blocks[node.layer], self.run.z(node.layer), mixed[rows, at, heads]
+        if block.attention_post_norm.module is None:
+            return block.some_heads_write(new - old[rows, at, heads], heads)
+        z = old[rows, at]
+        z[:, :, heads] = new
+        return block.attention_writes(z)
 
     def _mixed_heads(self, node: Node, place: int) -> tuple[HeadVectors, slice]:
         """Heads' outputs under a patch, and the heads that it changes; the output of other heads is not to be used."""

@@ -246,8 +246,7 @@ class _Exchange:
         attention = replace(block.attention, slopes=None if slopes is None else slopes[heads])
         z = self.run.z(reader.layer)
         moved = attention.mix(sides["q"], sides["k"], sides["v"]) - z[:, begin:, heads][rows]
-        weight = output_by_input(block.attention_out).unflatten(1, z.shape[2:])[:, heads]
-        return moved.flatten(2) @ weight.flatten(1).T
+        return block.some_heads_write(moved, heads)
 
     def _after_attention(self, layer: int, rows: Tensor, begin: int, change: Tensor) -> Tensor:
         run, block = self.run, self.run.model.decoder.blocks[layer]
