@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interp_emerge import abilities, families, figures, patching
-from interp_emerge.core.errors import InputError, InterpEmergeError
+from interp_emerge.core.errors import InputError, InterpEmergeError, UnknownNameError
 from interp_emerge.core.registry import Shelf
 from interp_emerge.sweeps.settings import StudySettings
 
@@ -205,14 +205,16 @@ def score(
     steps: Annotated[int, typer.Option(help=_help("steps_of_integration"))] = 5,
     sites: Annotated[str | None, typer.Option(help="kinds of nodes: head, mlp, q, pattern, …; commas between")] = None,
     positions: Annotated[
-        str | None, typer.Option(help="'all', or names of the ability's positions; commas between [together]")
+        str | None, typer.Option(help="'all', numbers, or the ability's names for places; commas between [together]")
     ] = None,
     direction: Annotated[str | None, typer.Option(help="denoising or noising")] = None,
     receivers: Annotated[str | None, typer.Option(help="readers that paths end in; commas between")] = None,
     senders: Annotated[str | None, typer.Option(help="writers to score; commas between [all]")] = None,
     mlps: Annotated[str | None, typer.Option(help="MLPs between sender and receivers: frozen or live")] = None,
     ablation: Annotated[str | None, typer.Option(help="resample, zero, mean or mean_by_position")] = None,
-    threshold: Annotated[float | None, typer.Option(help="fall of the metric at which an edge is kept")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="fall of the metric at which acdc keeps an edge [0.01]")
+    ] = None,
     budget: Annotated[int | None, typer.Option(help="MiB of memory to work in")] = None,
     device: Annotated[str, typer.Option(help=_help("device"))] = "",
     dtype: Annotated[str, typer.Option(help=_help("dtype"))] = "",
@@ -228,6 +230,8 @@ def score(
 
     if out is not None:
         require_table_name(out)
+    if method not in patching.shelf.names():
+        raise UnknownNameError(patching.shelf.kind, method, patching.shelf.names())
     chosen = abilities.load_ability(ability)
     model = families.load_family(family).load(size, _step(step), seed, device=device, dtype=dtype)
     given: dict[str, Any] = {

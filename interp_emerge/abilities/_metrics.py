@@ -79,6 +79,8 @@ class BoundMetric:
             shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise InputError(f"metric {self.name!r} returned {shape}; it has to return one value for each of "
                              f"{len(self.pairs)} pairs")  # fmt: skip
+        if not values.is_floating_point():
+            values = values.float()
         if not torch.isfinite(values).all():
             raise InputError(f"metric {self.name!r} is not finite on {int((~torch.isfinite(values)).sum())} of "
                              f"{len(self.pairs)} pairs")  # fmt: skip

@@ -71,14 +71,18 @@ class PromptPairs:
     def __len__(self) -> int:
         return self.clean.shape[0]
 
+    def __repr__(self) -> str:
+        named = f", positions {', '.join(self.positions)}" if self.positions else ""
+        return f"PromptPairs({len(self)} pairs of {self.length} tokens{named})"
+
     @property
     def length(self) -> int:
         """Tokens in each prompt."""
         return self.clean.shape[1]
 
-    def __getitem__(self, index: slice | Tensor | np.ndarray | list[int]) -> "PromptPairs":
+    def __getitem__(self, index: int | slice | Tensor | np.ndarray | list[int]) -> "PromptPairs":
         """Some of the pairs, in the order asked for."""
-        rows = torch.arange(len(self))[index]
+        rows = torch.atleast_1d(torch.arange(len(self))[index])
         return PromptPairs(
             clean=self.clean[rows],
             corrupt=self.corrupt[rows],

@@ -7,10 +7,10 @@
 3. `Readout` turns the streams after the last position into changes of the metric.
 
 Changes on spans of different lengths share the matrix products of a block; only attention runs for each span by itself.
-A change enters at its own block, so those of several layers share a batch too.
+A change enters at its own block, so those of several layers share a batch too, and become one where their spans agree.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -92,13 +92,36 @@ class Change:
 
 def resume(run: Run, changes: Sequence[Change]) -> list[LastStreams]:
     """The stream after all blocks at the last position, for each change in its order."""
-    current, n_layers = list(changes), run.model.graph.n_layers
-    for layer in range(min((change.layer for change in current), default=n_layers), n_layers):
-        here = [at for at, change in enumerate(current) if change.layer == layer]
-        for at, carried in zip(here, _through_block(run, layer, [current[at] for at in here]), strict=True):
-            current[at] = carried
-    end = run.before[-1].shape[1] - 1
-    return [whole(run.before[-1], change.rows, change.start, change.stream, begin=end)[:, 0] for change in current]
+    n_layers = run.model.graph.n_layers
+    order = sorted(range(len(changes)), key=lambda at: changes[at].layer)
+    together: list[tuple[Change, list[int]]] = []
+    for layer in range(changes[order[0]].layer if order else n_layers, n_layers):
+        together += [(changes[at], [at]) for at in order if changes[at].layer == layer]
+        carried = _through_block(run, layer, [change for change, _ in together])
+        together = _merged(zip(carried, [members for _, members in together], strict=True))
+    together += [(changes[at], [at]) for at in order if changes[at].layer == n_layers]
+    end, found = run.before[-1].shape[1] - 1, {}
+    for change, members in together:
+        rows = _in_order(change.rows, len(run.before[-1]))
+        last = whole(run.before[-1], rows, change.start, change.stream, begin=end)[:, 0]
+        found |= zip(members, last.split([len(changes[at].rows) for at in members]), strict=True)
+    return [found[at] for at in range(len(changes))]
+
+
+def _merged(carried: Iterable[tuple[Change, list[int]]]) -> list[tuple[Change, list[int]]]:
+    """Changes before one block, with the numbers of those that each is made of; those on the same span become one."""
+    spans: dict[int, list[tuple[Change, list[int]]]] = {}
+    for change, members in carried:
+        spans.setdefault(change.start, []).append((change, members))
+    merged = []
+    for start, parts in spans.items():
+        if len(parts) == 1:
+            merged += parts
+            continue
+        rows, stream = (torch.cat(values) for values in zip(*((one.rows, one.stream) for one, _ in parts), strict=True))
+        whole_change = Change(layer=parts[0][0].layer, rows=rows, start=start, stream=stream)
+        merged.append((whole_change, [at for _, members in parts for at in members]))
+    return merged
 
 
 def _through_block(run: Run, layer: int, changes: Sequence[Change]) -> list[Change]:
@@ -142,18 +165,24 @@ def _through_block(run: Run, layer: int, changes: Sequence[Change]) -> list[Chan
     return carried
 
 
-def _in_order(rows: Tensor, n: int) -> Tensor | slice:
-    """An index of rows, as a slice where it takes all of `n` in their order and needs no copy."""
-    return slice(None) if len(rows) == n and torch.equal(rows, torch.arange(n, device=rows.device)) else rows
+def _in_order(rows: Tensor, n: int) -> Tensor | int:
+    """An index of rows; how often it goes through all `n` of them, where it does so in their order."""
+    times, left = divmod(len(rows), n)
+    regular = not left and torch.equal(rows, torch.arange(n, device=rows.device).repeat(times))
+    return times if regular else rows
 
 
-def whole(reference: Tensor, rows: Tensor | slice, start: int, part: Tensor, *, begin: int = 0) -> Tensor:
+def whole(reference: Tensor, rows: Tensor | int, start: int, part: Tensor, *, begin: int = 0) -> Tensor:
     """The run's values on some rows from position `begin` on, with a part that starts at `start` put in their place."""
     stop = start + part.shape[1]
     kept = part[:, max(0, begin - start) :]
     if begin >= start and stop == reference.shape[1]:
         return kept
-    return torch.cat([reference[rows, begin:start], kept, reference[rows, max(begin, stop) :]], 1)
+    spans = reference[:, begin:start], reference[:, max(begin, stop) :]
+    if not isinstance(rows, int):
+        return torch.cat([spans[0][rows], kept, spans[1][rows]], 1)
+    before, after = (span.expand(rows, *span.shape) for span in spans)
+    return torch.cat([before, kept.unflatten(0, (rows, -1)), after], 2).flatten(0, 1)
 
 
 def in_one_call(function: Callable[[Tensor], tuple[Tensor, ...]], parts: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:

@@ -5,6 +5,7 @@ bootstrapped over pairs (`core.intervals`); p-values are those of the two-sided 
 is zero, q-values the false-discovery rates over all rows of the table (`core.significance`).
 """
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from interp_emerge.core.intervals import mean_intervals
 from interp_emerge.core.significance import false_discovery, sign_flip_p_values
 
 By = Literal["score", "magnitude"]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +40,9 @@ class NodeScores:
         object.__setattr__(self, "nodes", self.nodes or self.graph.writers)
         _require_shape("per_pair", self.per_pair.shape, self.positions, len(self.nodes), pairs=True)
 
+    def __repr__(self) -> str:
+        return f"NodeScores({_described(self.origin, len(self.nodes), 'nodes', self.positions)})"
+
     @property
     def scores(self) -> np.ndarray:
         """Mean over pairs, shape [node] or [position, node]."""
@@ -50,7 +55,7 @@ class NodeScores:
         two-sided `p_value`, `q_value`, `layer`, `kind`, `index`.
         """
         values = self.per_pair.reshape(len(self.per_pair), -1)
-        mean, low, high = mean_intervals(values)
+        mean, low, high = _intervals(values)
         p_values = sign_flip_p_values(values)
         nodes = self.nodes * _n_places(self.positions)
         return pd.DataFrame(
@@ -114,6 +119,9 @@ class EdgeScores:
         if self.per_pair is not None:
             _require_shape("per_pair", self.per_pair.shape, self.positions, self.graph.n_edges, pairs=True)
 
+    def __repr__(self) -> str:
+        return f"EdgeScores({_described(self.origin, self.graph.n_edges, 'edges', self.positions)})"
+
     @classmethod
     def from_pairs(
         cls,
@@ -165,7 +173,7 @@ class EdgeScores:
             low, high, p_values = _normal_limit(scores, errors, self.origin.get("n_pairs"))
         else:
             values = self.per_pair.reshape(len(self.per_pair), -1)
-            _, low, high = mean_intervals(values)
+            _, low, high = _intervals(values)
             p_values = sign_flip_p_values(values)
         places = _n_places(self.positions)
         return pd.DataFrame(
@@ -174,7 +182,7 @@ class EdgeScores:
                 "reader": np.tile(np.array(self.graph.reader_names)[readers], places),
                 **_position_column(self.positions, self.graph.n_edges),
                 "score": scores,
-                "standard_error": errors,
+                "standard_error": np.where(self.origin.get("n_pairs") == 1, np.nan, errors),
                 "ci_low": low,
                 "ci_high": high,
                 "p_value": p_values,
@@ -230,11 +238,22 @@ class EdgeScores:
             InputError: positions are resolved.
         """
         _require_collapsed(self.positions, f"above({threshold:g})")
+        if np.isnan(threshold):
+            raise InputError("above(nan) compares with nothing; give a threshold in the metric's unit")
         return self._circuit(self.graph.exists & (self.scores >= threshold))
 
     def _circuit(self, kept: np.ndarray) -> Circuit:
-        kept = self.graph.prune(kept)
+        chosen, kept = int(kept.sum()), self.graph.prune(kept)
+        if chosen and not kept.any():
+            log.info("none of %d edges lies on a path from the embedding to the logits: the circuit is empty", chosen)
         return Circuit(graph=self.graph, kept=kept, scores=self.scores * kept, origin=self.origin)
+
+
+def _intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means of columns with the ends of their intervals, which a single pair does not have."""
+    mean, low, high = mean_intervals(values)
+    unknown = np.full(len(mean), np.nan)
+    return (mean, low, high) if len(values) > 1 else (mean, unknown, unknown)
 
 
 def _normal_limit(
@@ -253,6 +272,14 @@ def _normal_limit(
     spread = np.sqrt((n_pairs - 1) * error**2 + mean**2)
     distance = np.sqrt(n_pairs) * np.abs(mean) / np.where(spread > 0, spread, 1)
     return mean - half, mean + half, np.where(known, 2 * ndtr(-distance), np.nan)
+
+
+def _described(origin: dict[str, Any], count: int, what: str, positions: tuple[str, ...] | None) -> str:
+    """A line on what was scored, how, and on how many pairs, as far as the origin tells."""
+    places = "" if positions is None else f" at {len(positions)} positions"
+    known = [str(origin[key]) for key in ("method", "metric") if key in origin]
+    pairs = [f"{origin['n_pairs']} pairs"] if "n_pairs" in origin else []
+    return ", ".join([f"{count:,} {what}{places}", *known, *pairs])
 
 
 def _n_places(positions: tuple[str, ...] | None) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
@@ -33,7 +34,8 @@ class Estimate:
     bytes: int
     """Most memory held at once beside the weights."""
     seconds: int | float
-    """Time: the passes times one forward pass, which was run to measure it."""
+    """Time: the passes times one forward pass, which was run to measure it, and what was measured of the method. Right
+    within a factor of about 2."""
 
 
 def score(
@@ -102,7 +104,9 @@ def estimate(
             if model.device.type == "cuda":
                 torch.cuda.synchronize(model.device)
             taken.append(perf_counter() - start)
-    return Estimate(method=method, passes=cost.passes, bytes=cost.bytes, seconds=cost.passes * min(taken))
+    return Estimate(
+        method=method, passes=cost.passes, bytes=cost.bytes, seconds=cost.passes * cost.seconds_per_pass * min(taken)
+    )
 
 
 def options_of(method: Method, given: Mapping[str, Any]) -> Options:
@@ -125,11 +129,24 @@ def options_of(method: Method, given: Mapping[str, Any]) -> Options:
         if name in CHOICES and value not in CHOICES[name]:
             raise UnknownNameError(name, value, CHOICES[name])
         listed = name in ("sites", "receivers", "senders") or (name == "positions" and value != "all")
-        chosen[name] = ((value,) if isinstance(value, str) else tuple(value)) if listed else value
+        if listed:
+            chosen[name] = tuple(dict.fromkeys([str(value)] if isinstance(value, str | int) else map(str, value)))
+            if not chosen[name]:
+                raise InputError(f"{name} is empty; name at least one, or leave it out")
+        elif name == "threshold" and not isfinite(float(str(value))):
+            raise InputError(f"threshold {value} is no number to compare with; give one in the metric's unit")
+        else:
+            chosen[name] = value
     return Options(**chosen)
 
 
+def _require_steps(steps: object) -> None:
+    if not isinstance(steps, int):
+        raise InputError(f"steps={steps!r} is no number; give that of the points of integration")
+
+
 def _task(model: HookedModel, pairs: PromptPairs, metric: str | MetricFunction, **more: Any) -> PatchingTask:
+    _require_steps(more["steps"])
     for tokens in (pairs.clean, pairs.corrupt):
         model.require_tokens(tokens)
         model.require_unpadded(tokens)

@@ -101,6 +101,7 @@ def ablate(
         UnknownNameError: no node, metric or ablation has the name.
     """
     by_name = {node.name: node for node in model.graph.writers}
+    nodes = [nodes] if isinstance(nodes, str) else nodes
     for name in nodes:
         if name not in by_name:
             raise UnknownNameError("node", name, by_name)

@@ -83,7 +83,8 @@ def patched_rises(
 ) -> Float[Tensor, "node place pair"]:
     """How far the metric rises in the reference run when one node takes its value from the source run."""
     room, tokens = Room.of(task), _tokens_behind(task)
-    cells = [(node, place) for node in range(len(nodes)) for place in range(len(tokens))]
+    # Patches at one place change one span, on which those of all layers run together.
+    cells = [(node, place) for place in range(len(tokens)) for node in range(len(nodes))]
     rises = torch.zeros(len(nodes), len(tokens), len(task.pairs))
     chunks = [slice(start, start + room.pairs) for start in range(0, len(task.pairs), room.pairs)]
     for rows in task.bar(chunks, what):

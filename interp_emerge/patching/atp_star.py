@@ -20,6 +20,7 @@ and 2 patterns a layer, or one for each head where these are joined, and for eac
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ from interp_emerge.patching.attribution_patching import effects, gradient_at_pat
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
 
 SITES = ("q", "k", "v", "head", "mlp")
+SHARE_OF_PATTERN = 0.25
+"""What the patterns of all layers take once, as a share of a forward pass, in models of some hundred wide."""
 GRADIENT_OF = {"q": "head", "k": "head", "v": "v", "head": "attention", "mlp": "mlp"}
 """Where the gradient is taken for the nodes of each kind: at z for queries and keys."""
 
@@ -46,7 +49,11 @@ def run(task: PatchingTask) -> NodeScores:
 
 
 def cost(task: PatchingTask) -> Cost:
-    return node_cost(task, 3 + task.graph.n_layers / 2, _bytes_each(task))
+    patterns = 1 if task.places is None else len(task.places.names)
+    passes = (
+        3 + task.graph.n_layers / 2 + SHARE_OF_PATTERN * patterns * (task.graph.n_heads if task.graph.joined else 1)
+    )
+    return replace(node_cost(task, passes, _bytes_each(task)), seconds_per_pass=2)
 
 
 @torch.no_grad()

@@ -32,7 +32,8 @@ class Options:
     sites: tuple[str, ...] | None = None
     """Kinds of nodes to score, such as `head`, `mlp`, `q`, `pattern` or `resid_pre`."""
     positions: Literal["all"] | tuple[str, ...] | None = None
-    """Positions to resolve: `all`, or names that the pairs give to places; by default they are patched together."""
+    """Positions to resolve: `all`, or numbers, or names that the pairs give to places; by default they are patched
+    together."""
     direction: Literal["denoising", "noising"] | None = None
     """Whether clean values are put into the corrupt run, or corrupt ones into the clean run."""
     receivers: tuple[str, ...] | None = None
@@ -63,6 +64,9 @@ class Cost:
     """Forward passes over all pairs, a backward pass counted as one and a part of the model as its share."""
     bytes: int
     """Most memory that the method holds at once beside the weights."""
+    seconds_per_pass: int | float = 1
+    """How much longer one of its passes takes than a bare forward pass, as measured: small pieces keep a processor less
+    busy than whole runs."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,10 +106,16 @@ class PatchingTask:
         if wanted == "all":
             index = torch.arange(pairs.length)[:, None].expand(-1, len(pairs))
             return Places(names=tuple(str(position) for position in range(pairs.length)), index=index)
-        for name in wanted:
-            if name not in pairs.positions:
-                raise UnknownNameError("position", name, ["all", *pairs.positions])
-        return Places(names=tuple(wanted), index=torch.stack([pairs.positions[name] for name in wanted]))
+        places = [self._place(name) for name in wanted]
+        return Places(names=tuple(wanted), index=torch.stack(places))
+
+    def _place(self, name: str) -> Tensor:
+        pairs = self.pairs
+        if name in pairs.positions:
+            return pairs.positions[name]
+        if name.isdecimal() and int(name) < pairs.length:
+            return torch.full((len(pairs),), int(name))
+        raise UnknownNameError("position", name, ["all", *pairs.positions, f"0 to {pairs.length - 1}"])
 
     def bar(self, items: Sequence[T], what: str) -> Iterable[T]:
         """The items, with a progress bar once they have taken two seconds."""

@@ -88,7 +88,8 @@ def cost(task: PatchingTask) -> Cost:
             own = 0.0 if graph.parallel and graph.readers[stage.readers.start].kind != "mlp" else mlp_share
             between = graph.n_layers - 2 - stage.layer
             blocks += int(graph.exists[:, stage.readers].sum()) * (own + between + reading_share)
-    return Cost(passes=2 + blocks / graph.n_layers * sum(1 - at / length for at in starts), bytes=_room(task).bytes)
+    passes = 2 + blocks / graph.n_layers * sum(1 - at / length for at in starts)
+    return Cost(passes=passes, bytes=_room(task).bytes, seconds_per_pass=2)
 
 
 def _room(task: PatchingTask) -> Room:

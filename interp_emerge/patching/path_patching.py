@@ -69,7 +69,7 @@ def cost(task: PatchingTask) -> Cost:
             share + 2 / 3 * (first - max(0, s.layer)) / n_layers
             for share, s in zip(behind, _senders(task), strict=True)
         ]
-    return Cost(passes=2 + sum(behind), bytes=Room.of(task).bytes)
+    return Cost(passes=2 + sum(behind), bytes=Room.of(task).bytes, seconds_per_pass=2)
 
 
 def _receivers(task: PatchingTask) -> tuple[Node, ...]:
