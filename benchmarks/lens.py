@@ -27,6 +27,10 @@ class Lens:
         last = logits[:, -1]
         return (last[rows, self.pairs.answer[rows]] - last[rows, self.pairs.foil[rows]]).mean()
 
+    def run(self) -> Tensor:
+        """One run of those that a sweep makes for each of its cells."""
+        return self.bridge(self.pairs.corrupt)
+
     def heads(self) -> Tensor:
         return patching.get_act_patch_attn_head_out_all_pos(
             self.bridge, self.pairs.corrupt, self.clean, self.difference

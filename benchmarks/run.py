@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 import interp_emerge as ie
@@ -45,6 +46,8 @@ class Row:
     """At least so many times faster than the other side."""
     within: float | None = None
     """At most so many times as long as the other side."""
+    arithmetic: float | None = None
+    """How many times as many floating-point operations the other side does, where that was counted."""
 
     def cells(self) -> list[str]:
         """The row as the table shows it."""
@@ -53,7 +56,9 @@ class Row:
         met = ratio >= self.faster if self.faster is not None else ratio <= (self.within or 0)
         goal = f"at least {self.faster:g}×" if self.faster is not None else f"at most {self.within:g}"
         sides = [f"{self.ours:.3f}", f"{self.theirs:.3f}"]
-        return [self.shape, self.what, self.against, *sides, f"{ratio:.1f}× {word}", goal, "yes" if met else "**no**"]
+        counted = "" if self.arithmetic is None else f"{self.arithmetic:.1f}×"
+        verdict = "yes" if met else "**no**"
+        return [self.shape, self.what, self.against, *sides, f"{ratio:.1f}× {word}", counted, goal, verdict]
 
 
 def main() -> None:
@@ -63,7 +68,8 @@ def main() -> None:
     arguments.add_argument("--keep", action="store_true", help="put the table into benchmarks/README.md")
     chosen = arguments.parse_args()
     torch.set_num_threads(THREADS)
-    lines = [f"{machine()}\n", "| shape | what | against | s | s | ratio | goal | met |", "|" + "---|" * 8]
+    heading = "| shape | what | against | s | s | ratio | arithmetic saved | goal | met |"
+    lines = [f"{machine()}\n", heading, "|" + "---|" * 9]
     for shape in chosen.shapes.split(","):
         for row in rows(shape):
             lines.append("| " + " | ".join(row.cells()) + " |")
@@ -85,25 +91,7 @@ def rows(shape: str) -> Iterator[Row]:
     def ours(method: str, **options: Any) -> float:
         return seconds(lambda: ie.score(model, pairs, method=method, **options), 5)
 
-    with torch.no_grad():
-        heads = ours("activation_patching", sites=("head",))
-        yield Row(
-            shape=shape,
-            what="all heads, positions collapsed, exact",
-            against="`get_act_patch_attn_head_out_all_pos`",
-            ours=heads,
-            theirs=seconds(lens.heads, 1),
-            faster=8,
-        )
-        stream = ours("activation_patching", sites=("resid_pre",), positions="all")
-        yield Row(
-            shape=shape,
-            what="residual by layer and position, exact",
-            against="`get_act_patch_resid_pre`",
-            ours=stream,
-            theirs=seconds(lens.stream, 1),
-            faster=12,
-        )
+    yield from sweeps(shape, model, pairs, lens)
     yield Row(
         shape=shape,
         what="`attribution_patching`, all nodes",
@@ -129,6 +117,53 @@ def rows(shape: str) -> Iterator[Row]:
         )
 
 
+def sweeps(shape: str, model: ie.HookedModel, pairs: ie.PromptPairs, lens: Lens) -> Iterator[Row]:
+    """The exact sweeps, on prompts that differ in one token and on prompts that differ in all."""
+    n_layers, n_heads = (SHAPES[shape][f"num_{part}"] for part in ("hidden_layers", "attention_heads"))
+    kinds: list[tuple[str, str, Callable[[], object], int, float, dict[str, Any]]] = [
+        (
+            "all heads, positions collapsed, exact",
+            "`get_act_patch_attn_head_out_all_pos`",
+            lens.heads,
+            n_layers * n_heads,
+            8,
+            {"sites": ("head",)},
+        ),
+        (
+            "residual by layer and position, exact",
+            "`get_act_patch_resid_pre`",
+            lens.stream,
+            n_layers * LENGTH,
+            12,
+            {"sites": ("resid_pre",), "positions": "all"},
+        ),
+    ]
+    for what, against, sweep, n_runs, goal, options in kinds:
+        with torch.no_grad():
+            theirs, of_theirs = seconds(sweep, 1), n_runs * operations(lens.run)
+        for which, chosen in (("", pairs), ("; every token differs", random_pairs(model, all_differ=True))):
+
+            def ours(chosen: ie.PromptPairs = chosen, options: dict[str, Any] = options) -> object:
+                return ie.score(model, chosen, method="activation_patching", **options)
+
+            yield Row(
+                shape=shape,
+                what=what + which,
+                against=against,
+                ours=seconds(ours, 5),
+                theirs=theirs,
+                faster=goal,
+                arithmetic=of_theirs / operations(ours),
+            )
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Floating-point operations that the work takes."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
 def build(shape: str, **changes: int) -> ie.HookedModel:
     """A model of random weights with a Pythia's shape."""
     torch.manual_seed(0)
@@ -137,10 +172,11 @@ def build(shape: str, **changes: int) -> ie.HookedModel:
     return ie.hook(GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=50304, rope_parameters=rotary, **sizes)))
 
 
-def random_pairs(model: ie.HookedModel, n: int = PAIRS) -> ie.PromptPairs:
-    """Prompts of random tokens, the corrupt ones others at every place: no place can be left out of a sweep."""
+def random_pairs(model: ie.HookedModel, n: int = PAIRS, *, all_differ: bool = False) -> ie.PromptPairs:
+    """Prompts of random tokens. The corrupt ones have another token at one place, or at every place."""
     generator = torch.Generator().manual_seed(0)
-    clean, corrupt = (torch.randint(10, model.d_vocab, (n, LENGTH), generator=generator) for _ in range(2))
+    clean, others = (torch.randint(10, model.d_vocab, (n, LENGTH), generator=generator) for _ in range(2))
+    corrupt = others if all_differ else torch.cat([clean[:, :5], others[:, 5:6], clean[:, 6:]], 1)
     return ie.PromptPairs(clean=clean, corrupt=corrupt, answer=torch.full((n,), 7), foil=torch.full((n,), 8))
 
 

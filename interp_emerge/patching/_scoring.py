@@ -133,7 +133,7 @@ def options_of(method: Method, given: Mapping[str, Any]) -> Options:
             chosen[name] = tuple(dict.fromkeys([str(value)] if isinstance(value, str | int) else map(str, value)))
             if not chosen[name]:
                 raise InputError(f"{name} is empty; name at least one, or leave it out")
-        elif name == "threshold" and not isfinite(float(str(value))):
+        elif name == "threshold" and not (isinstance(value, int | float) and isfinite(value)):
             raise InputError(f"threshold {value} is no number to compare with; give one in the metric's unit")
         else:
             chosen[name] = value
