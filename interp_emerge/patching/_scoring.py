@@ -34,8 +34,8 @@ class Estimate:
     bytes: int
     """Most memory held at once beside the weights."""
     seconds: int | float
-    """Time: the passes times one forward pass, which was run to measure it, and what was measured of the method. Right
-    within a factor of about 2."""
+    """Time: the passes times one forward pass, which was run to measure it, and what was measured of the method.
+    Right within a factor of 2 or 3; an upper bound for exact methods with positions resolved."""
 
 
 def score(
