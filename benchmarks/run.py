@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -48,6 +49,8 @@ class Row:
     """At most so many times as long as the other side."""
     arithmetic: float | None = None
     """How many times as many floating-point operations the other side does, where that was counted."""
+    products: float | None = None
+    """Fraction of our time that matrix products take, where that was profiled."""
 
     def cells(self) -> list[str]:
         """The row as the table shows it."""
@@ -57,8 +60,9 @@ class Row:
         goal = f"at least {self.faster:g}×" if self.faster is not None else f"at most {self.within:g}"
         sides = [f"{self.ours:.3f}", f"{self.theirs:.3f}"]
         counted = "" if self.arithmetic is None else f"{self.arithmetic:.1f}×"
+        profiled = "" if self.products is None else f"{100 * self.products:.0f}%"
         verdict = "yes" if met else "**no**"
-        return [self.shape, self.what, self.against, *sides, f"{ratio:.1f}× {word}", counted, goal, verdict]
+        return [self.shape, self.what, self.against, *sides, f"{ratio:.1f}× {word}", counted, profiled, goal, verdict]
 
 
 def main() -> None:
@@ -68,8 +72,8 @@ def main() -> None:
     arguments.add_argument("--keep", action="store_true", help="put the table into benchmarks/README.md")
     chosen = arguments.parse_args()
     torch.set_num_threads(THREADS)
-    heading = "| shape | what | against | s | s | ratio | arithmetic saved | goal | met |"
-    lines = [f"{machine()}\n", heading, "|" + "---|" * 9]
+    heading = "| shape | what | against | s | s | ratio | arithmetic saved | in products | goal | met |"
+    lines = [f"{machine()}\n", heading, "|" + "---|" * 10]
     for shape in chosen.shapes.split(","):
         for row in rows(shape):
             lines.append("| " + " | ".join(row.cells()) + " |")
@@ -154,6 +158,7 @@ def sweeps(shape: str, model: ie.HookedModel, pairs: ie.PromptPairs, lens: Lens)
                 theirs=theirs,
                 faster=goal,
                 arithmetic=of_theirs / operations(ours),
+                products=share_of_products(ours),
             )
 
 
@@ -162,6 +167,14 @@ def operations(work: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
+
+
+def share_of_products(work: Callable[[], object]) -> float:
+    """Fraction of the time that the work spends in matrix products."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        work()
+    spent = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
+    return sum(spent.get(f"aten::{name}", 0.0) for name in ("addmm", "mm", "bmm")) / sum(spent.values())
 
 
 def build(shape: str, **changes: int) -> ie.HookedModel:
