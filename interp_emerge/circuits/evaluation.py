@@ -1,117 +1,45 @@
 """How much of an ability a circuit carries: run the model with every edge outside the circuit ablated.
 
-1. `circuit_metrics` runs many circuits on the same pairs in batches, the edges outside a circuit taking the values that
-   they have in the corrupt run (`patching._circuit_run`).
-2. `evaluate` turns the metric into faithfulness: (m(C) - m(∅)) / (m(M) - m(∅)), a ratio of means over pairs with a
-   bootstrap interval. Where the clean-corrupt gap is not above zero with 97.5% confidence it is undefined: NaN.
+1. `evaluate_many` runs many circuits on the same pairs in batches. Edges outside a circuit carry what the ablation puts
+   there (`patching._circuit_run`): their writer's output in the corrupt run (`resample`), its mean over the corrupt
+   prompts and positions (`mean`), or at each position (`mean_by_position`), or nothing (`zero`).
+2. `evaluate` gives one circuit's `Evaluation` (`circuits.faithfulness`): faithfulness, divergence, accuracy.
 3. `faithfulness_curve` evaluates the best edges at the sizes of MIB's grid (Mueller et al., 2025,
    https://arxiv.org/abs/2504.13151).
 
-Under resample ablation the ablated outputs are those of the corrupt run, so the empty circuit is the corrupt run and
-the full circuit the clean one. Cost: at most one forward pass a circuit, plus one norm for each different input.
+At the level of nodes a circuit keeps every edge that its nodes write, so that what is ablated is the whole output of
+the nodes outside. Under resample ablation the run with every edge ablated is the corrupt run. Elsewhere it is a run of
+its own, and what hangs on no path from the embedding still counts: a node whose inputs are means does not write a mean.
+
+Cost: at most one forward pass a circuit, plus one norm for each different input.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
+from torch.nn.functional import log_softmax
 
-from interp_emerge.abilities._metrics import BoundMetric, MetricFunction, bind_metric
+from interp_emerge.abilities._metrics import KL, BoundMetric, MetricFunction, bind_metric
 from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.caching.recording import final_logits, record
-from interp_emerge.core.axes import KeptEdges, PerCircuit
+from interp_emerge.caching.recording import Recording, final_logits, record
+from interp_emerge.circuits.faithfulness import Evaluation, FaithfulnessCurve
+from interp_emerge.core.axes import KeptEdges, Logits, PerCircuit
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.decoder import only_running
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
-from interp_emerge.core.intervals import Interval, mean_interval, ratio_interval
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching._circuit_run import circuit_values
+from interp_emerge.patching.ablation import ABLATIONS
 from interp_emerge.patching.base import EdgeScores, Recorder
 
-Ablation = Literal["resample"]
+Ablation = Literal["resample", "mean", "mean_by_position", "zero"]
+Level = Literal["edges", "nodes"]
+LEVELS = ("edges", "nodes")
 GRID = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the graph's edges at which curves are taken."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Evaluation:
-    """A circuit's metric beside the whole model's, one value a pair each, shape [pair].
-
-    `faithfulness` is the fraction of the clean-corrupt gap that the circuit keeps; it may leave [0, 1], and is NaN
-    where the gap is not above noise.
-    """
-
-    metric: np.ndarray
-    clean: np.ndarray
-    corrupt: np.ndarray
-    ablation: str
-
-    @property
-    def gap(self) -> Interval:
-        """Mean clean-corrupt gap of the metric."""
-        return mean_interval(self.clean - self.corrupt)
-
-    @property
-    def defined(self) -> bool:
-        """Whether the gap is above zero beyond resampling noise."""
-        return self.gap.low > 0
-
-    @property
-    def interval(self) -> Interval:
-        """Faithfulness with its 95% interval, bootstrap over pairs; NaN where it is undefined."""
-        if not self.defined:
-            return Interval(np.nan, np.nan, np.nan)
-        return ratio_interval(self.metric - self.corrupt, self.clean - self.corrupt)
-
-    @property
-    def faithfulness(self) -> float:
-        return self.interval.value
-
-    @property
-    def ci(self) -> tuple[float, float]:
-        """Ends of the 95% interval of the faithfulness."""
-        return self.interval.low, self.interval.high
-
-    def __repr__(self) -> str:
-        if not self.defined:
-            return f"Evaluation(faithfulness undefined: clean-corrupt gap {self.gap.value:.3g} is within noise)"
-        return f"Evaluation(faithfulness {self.faithfulness:.3f} [{self.ci[0]:.3f}, {self.ci[1]:.3f}])"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FaithfulnessCurve:
-    """Faithfulness of the best edges at growing shares of the graph."""
-
-    shares: tuple[float, ...]
-    n_edges: tuple[int, ...]
-    evaluations: tuple[Evaluation, ...]
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a size: `share`, `n_edges`, `faithfulness`, `ci_low`, `ci_high`."""
-        intervals = [evaluation.interval for evaluation in self.evaluations]
-        return pd.DataFrame(
-            {
-                "share": self.shares,
-                "n_edges": self.n_edges,
-                "faithfulness": [interval.value for interval in intervals],
-                "ci_low": [interval.low for interval in intervals],
-                "ci_high": [interval.high for interval in intervals],
-            }
-        )
-
-    @property
-    def cpr(self) -> float:
-        """Area under faithfulness over the share of edges, from the first share on."""
-        return float(np.trapezoid([e.faithfulness for e in self.evaluations], self.shares))
-
-    @property
-    def cmd(self) -> float:
-        """Area between faithfulness and 1 over the share of edges, from the first share on."""
-        return float(np.trapezoid([abs(1 - e.faithfulness) for e in self.evaluations], self.shares))
 
 
 def evaluate(
@@ -120,20 +48,32 @@ def evaluate(
     pairs: PromptPairs,
     *,
     metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
+    ablation: Ablation | str = "resample",
+    level: Level | str = "edges",
     budget: int | None = None,
     record: Recorder = record,
 ) -> Evaluation:
-    """A circuit's faithfulness on the pairs, everything outside it ablated.
+    """What a circuit keeps of the model's behaviour on the pairs, everything outside it ablated.
+
+    Args:
+        model: the model that the circuit is claimed for.
+        circuit: edges of the model's graph.
+        pairs: prompts that the circuit was not chosen on, if it is to be judged.
+        metric: name of a metric, or a callable from logits and pairs to one value a pair.
+        ablation: what stands for ablated outputs: `resample`, `mean`, `mean_by_position` or `zero`.
+        level: whether all edges outside the circuit are ablated, or only the outputs of nodes outside it.
+        budget: bytes to work in; by default a constant for the kind of device.
+        record: gets the activations of a run; by default runs the model.
 
     Raises:
-        InputError: the circuit belongs to a graph of another shape, or the ablation is unknown.
+        InputError: the circuit belongs to a graph of another shape.
+        UnknownNameError: no metric, ablation or level has the name.
     """
-    if circuit.graph != model.graph:
-        raise InputError(f"the circuit was found in a graph of another shape than that of {model.spec}")
-    (evaluation,) = evaluate_many(
-        model, [circuit.kept], pairs, metric=metric, ablation=ablation, budget=budget, record=record
-    )
+    require_graph(model, circuit)
+    if level not in LEVELS:
+        raise UnknownNameError("level", level, LEVELS)
+    kept = circuit.kept if level == "edges" else circuit.graph.exists & circuit.kept.any(1, keepdims=True)
+    (evaluation,) = evaluate_many(model, [kept], pairs, metric=metric, ablation=ablation, budget=budget, record=record)
     return evaluation
 
 
@@ -143,36 +83,58 @@ def evaluate_many(
     pairs: PromptPairs,
     *,
     metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
+    ablation: Ablation | str = "resample",
     budget: int | None = None,
     record: Recorder = record,
 ) -> list[Evaluation]:
     """Evaluations of many circuits on the same pairs, each given as a bool array of shape [writer, reader].
 
     Raises:
-        InputError: a circuit of another shape, or an unknown ablation.
+        InputError: a circuit of another shape.
+        UnknownNameError: no metric or ablation has the name.
     """
-    if ablation != "resample":
-        raise InputError(f"ablation {ablation!r} is not offered; use 'resample'")
-    shape = model.graph.exists.shape
-    if any(edges.shape != shape for edges in kept):
-        raise InputError(f"a circuit of {model.spec} needs edges of shape {shape}")
+    if ablation not in ABLATIONS:
+        raise UnknownNameError("ablation", ablation, ABLATIONS)
+    graph, nothing = model.graph, np.zeros_like(model.graph.exists)
+    if any(edges.shape != nothing.shape for edges in kept):
+        raise InputError(f"a circuit of {model.spec} needs edges of shape {nothing.shape}")
+    if not len(kept):
+        return []
     for tokens in (pairs.clean, pairs.corrupt):
         model.require_tokens(tokens)
-    bound = bind_metric(metric, model, pairs)
     clean_run, corrupt_run = (record(model, tokens) for tokens in (pairs.clean, pairs.corrupt))
-    clean, corrupt = (bound(final_logits(model, run)).cpu().double().numpy() for run in (clean_run, corrupt_run))
-    # What pruning drops changes nothing, so circuits that are equal without it share one run, and an empty one none.
-    pruned = [model.graph.prune(edges) for edges in kept]
-    distinct = {edges.tobytes(): edges for edges in pruned if edges.any()}
-    values = {np.zeros(shape, dtype=bool).tobytes(): corrupt}
-    if distinct:
-        masks = torch.from_numpy(np.stack(list(distinct.values())))
+    metrics = _metrics(model, metric, pairs, final_logits(model, clean_run))
+
+    def whole(run: Recording) -> np.ndarray:
+        logits = final_logits(model, run)
+        return np.stack([bound(logits).cpu().double().numpy() for bound in metrics])
+
+    clean = whole(clean_run)
+    # Under resample ablation what pruning drops changes nothing: circuits equal without it share a run.
+    asked = [graph.prune(edges) if ablation == "resample" else edges & graph.exists for edges in kept]
+    values = {graph.exists.tobytes(): clean}
+    if ablation == "resample":
+        values[nothing.tobytes()] = whole(corrupt_run)
+    distinct = {edges.tobytes(): edges for edges in [nothing, *asked]}
+    left = {name: edges for name, edges in distinct.items() if name not in values}
+    if left:
+        masks = torch.from_numpy(np.stack([*left.values()]))
         with only_running(model.hf):
-            found = circuit_values(model, masks, clean_run, corrupt_run, bound, budget=budget)
-        rows = found.cpu().double().numpy()
-        values |= dict(zip(distinct, rows, strict=True))
-    return [Evaluation(metric=values[e.tobytes()], clean=clean, corrupt=corrupt, ablation=ablation) for e in pruned]
+            found = circuit_values(model, masks, clean_run, corrupt_run, metrics, ablation=ablation, budget=budget)
+        values |= dict(zip(left, torch.stack(found, 1).cpu().double().numpy(), strict=True))
+    corrupt = values[nothing.tobytes()]
+    return [
+        Evaluation(
+            metric=values[edges.tobytes()][0],
+            clean=clean[0],
+            corrupt=corrupt[0],
+            kl=-values[edges.tobytes()][1],
+            right=values[edges.tobytes()][2],
+            ablation=ablation,
+            templates=pairs.templates,
+        )
+        for edges in asked
+    ]
 
 
 def faithfulness_curve(
@@ -183,13 +145,21 @@ def faithfulness_curve(
     metric: str | MetricFunction = "logit_diff",
     shares: Sequence[float] = GRID,
     by: Literal["score", "magnitude"] = "magnitude",
+    ablation: Ablation | str = "resample",
     budget: int | None = None,
+    record: Recorder = record,
 ) -> FaithfulnessCurve:
     """Faithfulness of the best edges at each share of the graph's edges."""
     counts = [max(1, round(share * scores.graph.n_edges)) for share in shares]
     circuits = [scores.top(count, by=by).kept for count in counts]
-    evaluations = evaluate_many(model, circuits, pairs, metric=metric, budget=budget)
+    evaluations = evaluate_many(model, circuits, pairs, metric=metric, ablation=ablation, budget=budget, record=record)
     return FaithfulnessCurve(shares=tuple(shares), n_edges=tuple(counts), evaluations=tuple(evaluations))
+
+
+def require_graph(model: HookedModel, circuit: Circuit) -> None:
+    """Raise an `InputError` unless the circuit belongs to a graph of the model's shape."""
+    if circuit.graph != model.graph:
+        raise InputError(f"the circuit was found in a graph of another shape than that of {model.spec}")
 
 
 def random_circuits(graph: Graph, n_edges: int, count: int, *, seed: int = 0) -> list[np.ndarray]:
@@ -208,10 +178,21 @@ def circuit_metrics(
     pairs: PromptPairs,
     metric: BoundMetric,
     *,
+    ablation: Ablation | str = "resample",
     budget: int | None = None,
     record: Recorder = record,
 ) -> PerCircuit:
-    """The metric of every circuit on every pair, edges outside the circuit taking their corrupt values."""
+    """The metric of every circuit on every pair, edges outside the circuit ablated."""
     clean, corrupt = (record(model, tokens) for tokens in (pairs.clean, pairs.corrupt))
     with only_running(model.hf):
-        return circuit_values(model, kept, clean, corrupt, metric, budget=budget)
+        (values,) = circuit_values(model, kept, clean, corrupt, [metric], ablation=ablation, budget=budget)
+    return values
+
+
+def _metrics(
+    model: HookedModel, metric: str | MetricFunction, pairs: PromptPairs, clean: Logits
+) -> tuple[BoundMetric, ...]:
+    """The metric, and beside it minus the divergence from the clean run and the accuracy."""
+    divergence = BoundMetric(name=KL, function=None, pairs=pairs, clean_log_probs=log_softmax(clean.float(), -1))
+    first = divergence if metric == KL else bind_metric(metric, model, pairs)
+    return first, divergence, bind_metric("accuracy", model, pairs)

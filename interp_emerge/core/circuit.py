@@ -1,8 +1,7 @@
 """A circuit: the edges of a model's graph that are claimed to carry an ability, and where the claim comes from."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +17,16 @@ if TYPE_CHECKING:
 
     from interp_emerge.core.model import HookedModel
 
-SCHEMA = "interp_emerge.circuit/1"
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Circuit:
     """Edges kept from a graph, with their scores where a method gave them.
 
     `kept` and `scores` have shape [writer, reader]; `scores` is zero where nothing was scored. `origin` says how the
-    circuit was found: model, method, metric, prompts.
+    circuit was found: `model` (the fields of its specification), `method`, `metric`, `ablation`, `prompts` (a hash).
+
+    Circuits of one graph are sets of edges: `a | b`, `a & b`, `a - b`, `a ^ b`, `a <= b`. Where both have a score for
+    an edge, the result has that of the left one.
     """
 
     graph: Graph
@@ -47,7 +47,20 @@ class Circuit:
             UnknownNameError: a node that the model lacks.
             InputError: an edge whose reader runs before its writer.
         """
-        kept, origin = model.graph.edge_matrix(edges), {"model": str(model.spec), **origin}
+        kept, origin = model.graph.edge_matrix(edges), {"model": model.spec.to_dict(), **origin}
+        return cls(graph=model.graph, kept=kept, scores=np.zeros(kept.shape), origin=origin)
+
+    @classmethod
+    def from_nodes(cls, model: "HookedModel", nodes: Iterable[str], **origin: Any) -> "Circuit":
+        """Every edge between these writers, and from them to the logits, less what lies on no path to the logits.
+
+        The embedding is always among them. Running the edges is running the nodes, since nothing hears a node that is
+        left out; only behind a norm after attention does it keep its part in the scale of its layer.
+
+        Raises:
+            UnknownNameError: a writer that the model lacks.
+        """
+        kept, origin = model.graph.between(nodes), {"model": model.spec.to_dict(), **origin}
         return cls(graph=model.graph, kept=kept, scores=np.zeros(kept.shape), origin=origin)
 
     def __len__(self) -> int:
@@ -71,10 +84,50 @@ class Circuit:
         ]
 
     @property
+    def nodes(self) -> list[str]:
+        """Names of the writers that write a kept edge, in the order in which they run."""
+        return [self.graph.writer_names[index] for index in np.flatnonzero(self.kept.any(1))]
+
+    @property
     def heads(self) -> list[str]:
         """Names of the attention heads that write a kept edge."""
         writers = [self.graph.writers[index] for index in np.flatnonzero(self.kept.any(1))]
         return [node.name for node in writers if node.kind == "head"]
+
+    def __or__(self, other: "Circuit") -> "Circuit":
+        return self._joined(other, "|", self.kept | self._same_graph(other).kept)
+
+    def __and__(self, other: "Circuit") -> "Circuit":
+        return self._joined(other, "&", self.kept & self._same_graph(other).kept)
+
+    def __sub__(self, other: "Circuit") -> "Circuit":
+        return self._joined(other, "-", self.kept & ~self._same_graph(other).kept)
+
+    def __xor__(self, other: "Circuit") -> "Circuit":
+        return self._joined(other, "^", self.kept ^ self._same_graph(other).kept)
+
+    def __le__(self, other: "Circuit") -> bool:
+        return not (self.kept & ~self._same_graph(other).kept).any()
+
+    def with_kept(self, kept: np.ndarray) -> "Circuit":
+        """Other edges of the same graph, with the scores that this circuit has for them."""
+        return replace(self, kept=kept & self.graph.exists, scores=self.scores * kept)
+
+    def complement(self) -> "Circuit":
+        """All edges of the graph that are not in the circuit."""
+        return self.with_kept(self.graph.exists & ~self.kept)
+
+    def pruned(self) -> "Circuit":
+        """The edges that lie on a path from the embedding to the logits."""
+        return self.with_kept(self.graph.prune(self.kept))
+
+    def without(self, nodes: Iterable[str]) -> "Circuit":
+        """The circuit less all edges that these nodes write, and less what lies on no path to the logits any more.
+
+        Raises:
+            UnknownNameError: a writer that the graph lacks.
+        """
+        return self.with_kept(self.kept & ~self.graph.is_one_of(nodes)[:, None]).pruned()
 
     def to_frame(self) -> pd.DataFrame:
         """The kept edges, columns `writer`, `reader`, `score`."""
@@ -103,8 +156,21 @@ class Circuit:
                 directed.add_edge(self.graph.writer_names[writer], target, reader=name, score=score)
         return directed
 
+    def to_graphml(self, path: str | Path) -> None:
+        """Write the graph of components as GraphML, which Gephi, Cytoscape, igraph and yEd read."""
+        import networkx
+
+        drawn = self.to_networkx()
+        drawn.graph |= {"origin": canonical_json(self.origin).decode(), "n_graph_edges": self.graph.n_edges}
+        write_atomically(Path(path), "\n".join(networkx.generate_graphml(drawn)).encode())
+
     def to_json(self) -> bytes:
-        """The circuit as a file holds it: equal circuits of equal origin give equal bytes."""
+        """The circuit as a file holds it: equal circuits of equal origin give equal bytes.
+
+        `docs/circuit.schema.json` is its schema.
+        """
+        from interp_emerge.core.circuit_file import SCHEMA
+
         content = {
             "schema": SCHEMA,
             "graph": asdict(self.graph),
@@ -119,22 +185,40 @@ class Circuit:
 
     @classmethod
     def load(cls, path: str | Path) -> "Circuit":
-        """Read a circuit that `save` wrote.
+        """Read a circuit that `save` wrote, on any machine and without the model.
 
         Raises:
             InputError: the file is missing, no circuit, or of another schema.
         """
+        from pydantic import ValidationError
+
+        from interp_emerge.core.circuit_file import SCHEMA, CircuitFile
+
         try:
-            content = json.loads(Path(path).read_text())
-            if content["schema"] != SCHEMA:
-                raise InputError(f"{path} has schema {content['schema']!r}; this version reads {SCHEMA!r}")
-            graph, origin = Graph(**content["graph"]), dict(content["origin"])
-            rows = [(writer, reader, float(score)) for writer, reader, score in content["edges"]]
-            kept = graph.edge_matrix((writer, reader) for writer, reader, _ in rows)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            found = type(error).__name__
-            raise InputError(f"{path} is no circuit file ({found}); write one with Circuit.save") from error
+            text = Path(path).read_text()
+            read = CircuitFile.model_validate_json(text)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is no circuit file ({error}); write one with Circuit.save") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            if place == "schema" and first["type"] == "literal_error":
+                raise InputError(f"{path} has schema {first['input']!r}; this version reads {SCHEMA!r}") from error
+            said = f"{place}: {first['msg']}" if place else first["msg"]
+            raise InputError(f"{path} is no circuit file ({said}); write one with Circuit.save") from error
+        graph = Graph(**read.graph.model_dump())
+        kept = graph.edge_matrix((writer, reader) for writer, reader, _ in read.edges)
         scores = np.zeros(kept.shape)
-        for writer, reader, score in rows:
+        for writer, reader, score in read.edges:
             scores[graph.writer_names.index(writer), graph.reader_names.index(reader)] = score
-        return cls(graph=graph, kept=kept, scores=scores, origin=origin)
+        return cls(graph=graph, kept=kept, scores=scores, origin=read.origin.model_dump(exclude_unset=True))
+
+    def _same_graph(self, other: "Circuit") -> "Circuit":
+        if not isinstance(other, Circuit) or self.graph != other.graph:
+            raise InputError(f"{self!r} and {other!r} are no circuits of one graph; set operations need equal shapes")
+        return other
+
+    def _joined(self, other: "Circuit", operation: str, kept: np.ndarray) -> "Circuit":
+        scores = np.where(self.kept, self.scores, other.scores) * kept
+        origin = {"operation": operation, "of": [self.origin, other.origin]}
+        return Circuit(graph=self.graph, kept=kept, scores=scores, origin=origin)

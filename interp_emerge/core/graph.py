@@ -246,6 +246,32 @@ class Graph:
             kept[writers[writer], readers[reader]] = True
         return kept
 
+    def is_one_of(self, nodes: Iterable[str]) -> np.ndarray:
+        """Which writers these are, bool, shape [writer].
+
+        Raises:
+            UnknownNameError: a writer that the graph lacks.
+        """
+        at = {name: index for index, name in enumerate(self.writer_names)}
+        chosen = np.zeros(len(at), dtype=bool)
+        for node in [nodes] if isinstance(nodes, str) else nodes:
+            if node not in at:
+                raise UnknownNameError("node", node, at)
+            chosen[at[node]] = True
+        return chosen
+
+    def between(self, nodes: Iterable[str]) -> np.ndarray:
+        """Every edge between these writers, the embedding and the logits, pruned, bool, shape [writer, reader].
+
+        Raises:
+            UnknownNameError: a writer that the graph lacks.
+        """
+        chosen = self.is_one_of(nodes)
+        chosen[0] = True
+        feeds_chosen = self.owner @ chosen
+        feeds_chosen[-1] = True
+        return self.prune(self.exists & chosen[:, None] & feeds_chosen[None, :])
+
     def prune(self, kept: np.ndarray) -> np.ndarray:
         """The edges among `kept` that lie on a path from the embedding to the logits, shape [writer, reader].
 

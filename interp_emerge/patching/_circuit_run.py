@@ -1,27 +1,29 @@
-"""Run many circuits at once: every edge outside a circuit carries what its writer writes in another run.
+"""Run many circuits at once: edges outside a circuit carry what their writer writes in another run, or a mean of it.
 
-1. `RecordedRun` holds one run of the prompts, and what every writer writes in the other run.
+1. `RecordedRun` holds one run of the prompts, and for every writer what stands for its output on an ablated edge: what
+   it writes in the other run (`resample`), the mean of that over prompts and positions (`mean`) or over the prompts at
+   each position (`mean_by_position`), or nothing (`zero`).
 2. `run_circuits` starts at the first block that a circuit changes; the blocks before it are as recorded. The input of
-   each reader is its live input plus, over the writers outside the circuit, the other run's output less the live one
+   each reader is its live input plus, over the writers outside the circuit, the ablated output less the live one
    (Hanna et al., 2024, https://arxiv.org/abs/2403.17806). Queries, keys and values of every head get inputs of their
    own; those that lack the same writers in every circuit of a batch share one. In the last block only the keys and
    values of earlier positions are computed.
-3. `circuit_values` splits circuits and pairs into batches and reads a metric.
+3. `circuit_values` splits circuits and pairs into batches and reads metrics.
 
 Cost: the blocks from the first changed one on, and one norm for each different input. Memory: one vector of `d_model`
 for each circuit, pair, position and writer of these blocks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from interp_emerge.abilities._metrics import BoundMetric
-from interp_emerge.caching.recording import Recording, bytes_per_prompt, streams, writer_outputs
+from interp_emerge.caching.recording import EMBED, Recording, bytes_per_prompt, streams, writer_outputs, z_name
 from interp_emerge.core.axes import KeptEdges, PerCircuit, Residual
 from interp_emerge.core.decoder import Block, Projection
 from interp_emerge.core.graph import Graph
@@ -37,28 +39,41 @@ ACCELERATOR_BATCH_TOKENS = 1 << 16
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecordedRun:
-    """A run of some prompts as recorded, and what every writer writes in the run that ablated edges take it from."""
+    """A run of some prompts as recorded, and what every writer's ablated edges carry."""
 
     model: HookedModel
     streams: list[Residual]
     """The residual stream before each block, and last that after all of them."""
     own: Float[Tensor, "writer pair pos d_model"]
     other: Float[Tensor, "writer pair pos d_model"]
+    unwritten: list[Tensor] | None = None
+    """Under zero ablation, the streams that no writer writes to: nothing but biases. Readers then get the sum of their
+    kept writers: the others taken off the live stream leave rounding errors, which norms blow up to 1e-2 of a metric.
+    """
 
     @classmethod
-    def between(cls, model: HookedModel, own: Recording, other: Recording) -> "RecordedRun":
-        """The run `own`, ablated edges taking their values from the run `other`."""
+    def between(
+        cls,
+        model: HookedModel,
+        own: Recording,
+        other: Recording,
+        *,
+        ablation: str = "resample",
+        mean: Tensor | None = None,
+    ) -> "RecordedRun":
+        """The run `own`, ablated edges carrying what the ablation makes of the run `other`."""
+        ablated = writer_outputs(model, other)
+        if ablation == "zero":
+            ablated = torch.zeros_like(ablated)
+        elif mean is not None:
+            ablated = mean.to(ablated.dtype).expand_as(ablated)
         return cls(
             model=model,
             streams=streams(model, own),
             own=writer_outputs(model, own).movedim(2, 0).contiguous(),
-            other=writer_outputs(model, other).movedim(2, 0).contiguous(),
+            other=ablated.movedim(2, 0).contiguous(),
+            unwritten=_unwritten(model, own) if ablation == "zero" else None,
         )
-
-    @cached_property
-    def difference(self) -> Float[Tensor, "writer pair pos d_model"]:
-        """What each writer adds in the other run, less what it adds in this one."""
-        return self.other - self.own
 
 
 def batch_tokens(device: torch.device) -> int:
@@ -87,19 +102,50 @@ def circuit_values(
     kept: KeptEdges,
     own: Recording,
     other: Recording,
-    metric: BoundMetric,
+    metrics: Sequence[BoundMetric],
     *,
+    ablation: str = "resample",
     budget: int | None = None,
-) -> PerCircuit:
-    """The metric of every circuit on every pair: the run `own`, edges outside the circuit as in the run `other`."""
-    n_pairs, length = metric.pairs.clean.shape
+) -> list[PerCircuit]:
+    """Each metric of every circuit on every pair: the run `own`, edges outside the circuit ablated from `other`."""
+    n_pairs, length = metrics[0].pairs.clean.shape
     pairs, circuits, _ = batch_sizes(model, length, n_pairs=n_pairs, n_circuits=len(kept), budget=budget)
-    parts = []
-    for start in range(0, n_pairs, pairs):
-        part = slice(start, start + pairs)
-        run = RecordedRun.between(model, own[part], other[part])
-        parts.append(torch.cat([metric[part](run_circuits(run, masks)) for masks in kept.split(circuits)]))
-    return torch.cat(parts, 1)
+    parts = [slice(start, start + pairs) for start in range(0, n_pairs, pairs)]
+    mean = _mean_outputs(model, other, parts, ablation) if ablation.startswith("mean") else None
+    read: list[list[Tensor]] = [[] for _ in metrics]
+    bar = tqdm(total=len(parts) * len(kept), desc="circuits", delay=2, leave=False)
+    for part in parts:
+        run = RecordedRun.between(model, own[part], other[part], ablation=ablation, mean=mean)
+        found: list[list[Tensor]] = [[] for _ in metrics]
+        for masks in kept.split(circuits):
+            logits = run_circuits(run, masks)
+            for values, metric in zip(found, metrics, strict=True):
+                values.append(metric[part](logits))
+            bar.update(len(masks))
+        for whole, values in zip(read, found, strict=True):
+            whole.append(torch.cat(values))
+    bar.close()
+    return [torch.cat(values, 1) for values in read]
+
+
+def _mean_outputs(model: HookedModel, other: Recording, parts: Sequence[slice], ablation: str) -> Tensor:
+    """Mean output of every writer over all prompts, and over all positions unless these are kept apart."""
+    total, count = torch.zeros((), dtype=torch.float64, device=model.device), 0
+    for part in parts:
+        outputs = writer_outputs(model, other[part])
+        total = total + outputs.sum(0, keepdim=True, dtype=torch.float64)
+        count += len(outputs)
+    mean = total / count
+    return mean.mean(1, keepdim=True) if ablation == "mean" else mean
+
+
+def _unwritten(model: HookedModel, run: Recording) -> list[Tensor]:
+    """The stream before each block, and last that after all of them, if no head or MLP writes: biases of attention."""
+    found = [torch.zeros_like(run.activations[EMBED][:1, :1], device=model.device)]
+    for layer, block in enumerate(model.decoder.blocks):
+        z = run.activations[z_name(layer)][:1, :1].to(model.device)
+        found.append(found[-1] + block.attention_writes(torch.zeros_like(z)))
+    return found
 
 
 def run_circuits(run: RecordedRun, kept: KeptEdges) -> Float[Tensor, "circuit pair d_vocab"]:
@@ -110,17 +156,16 @@ def run_circuits(run: RecordedRun, kept: KeptEdges) -> Float[Tensor, "circuit pa
     writers = _Writers(run, excluded, first)
     stream = run.streams[first].repeat(len(kept), 1, 1)
     for layer in range(first, graph.n_layers):
-        stream = _run_block(
-            writers, decoder.blocks[layer], stream, _readers_of(graph, layer), layer + 1 == graph.n_layers
-        )
-    ((reads,), _) = writers.inputs_of(slice(len(graph.readers) - 1, None), stream)
+        stream = _run_block(writers, graph, decoder.blocks[layer], stream, layer)
+    ((reads,), _) = writers.inputs_of(slice(len(graph.readers) - 1, None), stream, graph.n_layers)
     return decoder.logits(reads[:, -1]).unflatten(0, (len(kept), -1))
 
 
-def _run_block(writers: "_Writers", block: Block, stream: Tensor, readers: slice, last: bool) -> Tensor:
+def _run_block(writers: "_Writers", graph: Graph, block: Block, stream: Tensor, layer: int) -> Tensor:
     """The residual stream after one block, in the last block only at the last position."""
+    readers, last = _readers_of(graph, layer), layer + 1 == graph.n_layers
     sides, mlp = (block.q, block.k, block.v), slice(readers.stop, readers.stop + 1)
-    inputs, which = writers.inputs_of(readers, stream)
+    inputs, which = writers.inputs_of(readers, stream, layer)
     normed = block.attention_norm(inputs)
     of_sides = which.split([side.n_heads for side in sides])
     if last:
@@ -131,7 +176,8 @@ def _run_block(writers: "_Writers", block: Block, stream: Tensor, readers: slice
     z = block.attention.mix(q, k, v)
     writers.write(block.head_writes(z))
     attended = stream + block.attention_writes(z)
-    ((reads,), _) = writers.inputs_of(mlp, stream if block.parallel else attended)
+    before_mlp = (stream, layer) if block.parallel else (attended, layer + 1)
+    ((reads,), _) = writers.inputs_of(mlp, *before_mlp)
     made = block.mlp_writes(reads)
     writers.write(made.unsqueeze(2))
     return attended + made
@@ -151,10 +197,10 @@ def _project(side: Projection, normed: Float[Tensor, "input row pos d_model"], w
 
 
 class _Writers:
-    """How far each writer of each circuit is from what it writes in the other run, while the circuits run."""
+    """How far each writer of each circuit is from what its ablated edges carry, while the circuits run."""
 
     def __init__(self, run: RecordedRun, excluded: Tensor, first: int) -> None:
-        self.excluded = excluded
+        self.graph, self.excluded, self.unwritten = run.model.graph, excluded, run.unwritten
         # The embedding and the blocks that do not run write the same in every circuit.
         self.n_recorded = 1 + first * (run.model.graph.n_heads + 1)
         self.recorded = run.other[: self.n_recorded] - run.own[: self.n_recorded]
@@ -175,23 +221,29 @@ class _Writers:
         )
 
     def inputs_of(
-        self, readers: slice, live: Float[Tensor, "row pos d_model"]
+        self, readers: slice, live: Float[Tensor, "row pos d_model"], n_attended: int
     ) -> tuple[Float[Tensor, "input row pos d_model"], Tensor]:
         """Inputs of some readers from the live residual stream, and which of these each reader takes.
 
-        Readers that lack the same writers in every circuit share an input.
+        Readers that lack the same writers in every circuit share an input. `n_attended` counts the layers whose
+        attention has written to the stream.
         """
         # Writers of a later stage exist for none of these readers, so those that have run are all that count.
         outside = self.excluded[:, readers, : self.n_recorded + self.n_written]
         outside, which = outside.unique(dim=1, return_inverse=True)
+        weights = outside.to(live)
+        if self.unwritten is not None:
+            n_writers = self.graph.n_writers_before(self.graph.readers[readers.start])
+            weights[:, :, :n_writers] -= 1
+            live = self.unwritten[n_attended].expand_as(live)
         inputs = live.expand(outside.shape[1], *live.shape)
-        for changes, lacking in self._changes(outside):
-            change = (lacking.to(live) @ changes).unflatten(2, self.recorded.shape[1:])
+        for changes, lacking in self._changes(weights):
+            change = (lacking @ changes).unflatten(2, self.recorded.shape[1:])
             inputs = inputs + change.movedim(1, 0).flatten(1, 2)
         return inputs, which
 
-    def _changes(self, outside: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        early, late = outside.split([self.n_recorded, self.n_written], 2)
+    def _changes(self, weights: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        early, late = weights.split([self.n_recorded, self.n_written], 2)
         if early.any():
             yield self.recorded.flatten(1), early
         if late.any():

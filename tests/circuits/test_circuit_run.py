@@ -13,6 +13,7 @@ from interp_emerge.circuits.evaluation import circuit_metrics, random_circuits
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Node
 from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.ablation import ABLATIONS
 from tests.core.slow_model import SlowModel, Written
 from tests.core.small_models import EVERY_ARCHITECTURE, build, linear_model, random_pairs, small_model
 from tests.patching.lens_edges import lens_edge_scores, name_of
@@ -60,6 +61,30 @@ def test_a_circuit_gives_what_a_slow_reading_of_the_model_gives(architecture: st
     ablated = slow.run(pairs.corrupt)[1]
     circuits = circuits_of_all_sizes(model, count=1)
     for kept, found in zip(circuits, metric_of(model, circuits, pairs), strict=True):
+        edges = {(model.graph.writer_names[w], model.graph.reader_names[r]) for w, r in np.argwhere(kept)}
+
+        def change(reader: str, written: Written, edges: set[tuple[str, str]] = edges) -> Tensor:
+            outside = [ablated[name] - live for name, live in written.items() if (name, reader) not in edges]
+            return sum(outside, start=torch.zeros_like(written["embed"]))
+
+        np.testing.assert_allclose(found, metric(slow.run(pairs.clean, change)[0]), atol=TOLERANCE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("ablation", ["mean", "mean_by_position", "zero"])
+@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+def test_with_means_or_nothing_on_ablated_edges_a_circuit_gives_what_a_slow_reading_gives(
+    architecture: str, ablation: str, pairs: ie.PromptPairs
+):
+    model = small_model(architecture)
+    slow, metric = SlowModel(model.hf), bind_metric("logit_diff", model, pairs)
+    over = {"mean": (0, 1), "mean_by_position": (0,)}
+    ablated = {
+        name: torch.zeros_like(value) if ablation == "zero" else value.mean(over[ablation], keepdim=True)
+        for name, value in slow.run(pairs.corrupt)[1].items()
+    }
+    circuits = [*circuits_of_all_sizes(model, count=1), np.zeros_like(model.graph.exists)]
+    for kept, found in zip(circuits, metric_of(model, circuits, pairs, ablation=ablation), strict=True):
         edges = {(model.graph.writer_names[w], model.graph.reader_names[r]) for w, r in np.argwhere(kept)}
 
         def change(reader: str, written: Written, edges: set[tuple[str, str]] = edges) -> Tensor:
@@ -163,11 +188,13 @@ def test_a_run_that_starts_at_a_later_block_gives_what_one_from_the_first_block_
 def test_how_circuits_and_pairs_are_batched_changes_nothing(architecture: str, pairs: ie.PromptPairs):
     model = small_model(architecture)
     circuits = circuits_of_all_sizes(model)
-    together = metric_of(model, circuits, pairs)
-    alone = np.concatenate([metric_of(model, [kept], pairs) for kept in circuits])
-    np.testing.assert_allclose(together, alone, atol=TOLERANCE)
-    for budget in (1 << 18, 1 << 20, 3 << 20):
-        np.testing.assert_allclose(together, metric_of(model, circuits, pairs, budget=budget), atol=TOLERANCE)
+    for ablation in ABLATIONS:
+        together = metric_of(model, circuits, pairs, ablation=ablation)
+        alone = np.concatenate([metric_of(model, [kept], pairs, ablation=ablation) for kept in circuits])
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+        for budget in (1 << 18, 1 << 20, 3 << 20):
+            batched = metric_of(model, circuits, pairs, budget=budget, ablation=ablation)
+            np.testing.assert_allclose(together, batched, atol=1e-5)
 
 
 def test_the_model_is_left_as_it_was_found(pairs: ie.PromptPairs):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import interp_emerge as ie
+from interp_emerge.core.circuit_file import CircuitFile
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Edge
 from tests.core.small_models import small_model
@@ -27,7 +28,7 @@ def test_a_circuit_holds_the_edges_it_was_made_of(circuit: ie.Circuit):
     assert len(circuit) == 3
     assert circuit.edges == [Edge(*edge) for edge in PATH]
     assert circuit.heads == ["a0.h1", "a1.h0"]
-    assert circuit.origin == {"model": str(small_model("gpt_neox").spec), "method": "by hand"}
+    assert circuit.origin == {"model": small_model("gpt_neox").spec.to_dict(), "method": "by hand"}
     assert repr(circuit) == f"Circuit(3 of {circuit.graph.n_edges} edges, heads a0.h1 a1.h0)"
 
 
@@ -55,6 +56,66 @@ def test_the_table_has_one_row_for_each_edge_with_its_score(circuit: ie.Circuit)
     assert list(frame.columns) == ["writer", "reader", "score"]
     assert [*zip(frame["writer"], frame["reader"], strict=True)] == PATH
     assert frame["score"].tolist() == scored.scores[scored.kept].tolist()
+
+
+def test_circuits_of_one_graph_are_sets_of_edges(circuit: ie.Circuit):
+    model = small_model("gpt_neox")
+    other = ie.Circuit.from_edges(model, [*PATH[1:], ("embed", "m0")])
+    names = {Edge(*edge) for edge in PATH}, {Edge(*edge) for edge in [*PATH[1:], ("embed", "m0")]}
+    assert {*(circuit | other).edges} == names[0] | names[1]
+    assert {*(circuit & other).edges} == names[0] & names[1]
+    assert {*(circuit - other).edges} == names[0] - names[1]
+    assert {*(circuit ^ other).edges} == names[0] ^ names[1]
+    assert (circuit & other) <= circuit and not circuit <= other
+    assert circuit | circuit.complement() == ie.Circuit.from_edges(model, []).complement()
+    assert len(circuit & circuit.complement()) == 0
+    assert (circuit | other).origin == {"operation": "|", "of": [circuit.origin, other.origin]}
+
+
+def test_the_union_has_the_scores_of_the_left_circuit_and_where_it_has_none_of_the_right_one(circuit: ie.Circuit):
+    scored, other = with_scores(circuit), with_scores(ie.Circuit.from_edges(small_model("gpt_neox"), PATH[:1]))
+    other = ie.Circuit(graph=other.graph, kept=other.kept, scores=other.scores + 1)
+    assert ((scored | other).scores == scored.scores).all()
+    assert (other | scored).scores[other.kept] == other.scores[other.kept]
+
+
+def test_circuits_of_two_graphs_are_not_joined(circuit: ie.Circuit):
+    with pytest.raises(InputError, match="are no circuits of one graph"):
+        _ = circuit | ie.Circuit.from_edges(small_model("gpt2"), PATH)
+
+
+def test_a_circuit_of_nodes_holds_every_edge_between_them_and_the_embedding(circuit: ie.Circuit):
+    of_nodes = ie.Circuit.from_nodes(small_model("gpt_neox"), ["a0.h1", "a1.h0"])
+    assert of_nodes.nodes == ["embed", "a0.h1", "a1.h0"]
+    readers = [f"{head}.{side}" for head in ("a0.h1", "a1.h0") for side in "qkv"]
+    expected = {("embed", reader) for reader in [*readers, "logits"]} | {("a0.h1", r) for r in [*readers[3:], "logits"]}
+    assert {(edge.writer, edge.reader) for edge in of_nodes.edges} == expected | {("a1.h0", "logits")}
+    assert circuit <= of_nodes
+    with pytest.raises(UnknownNameError, match=r"unknown node 'a9\.h0'"):
+        ie.Circuit.from_nodes(small_model("gpt_neox"), ["a9.h0"])
+
+
+def test_without_a_node_goes_all_that_hung_on_it(circuit: ie.Circuit):
+    more = circuit | ie.Circuit.from_edges(small_model("gpt_neox"), [("embed", "m0"), ("m0", "logits")])
+    assert more.without(["a0.h1"]).edges == [Edge("embed", "m0"), Edge("m0", "logits")]
+    assert len(circuit.without(["a1.h0"])) == 0
+    assert circuit.without([]) == circuit
+
+
+def test_graphml_is_read_back_with_readers_and_scores(circuit: ie.Circuit, tmp_path: Path):
+    scored = with_scores(circuit)
+    scored.to_graphml(tmp_path / "circuit.graphml")
+    back = networkx.read_graphml(tmp_path / "circuit.graphml", force_multigraph=True)
+    assert [*back.edges(data="reader")] == [*scored.to_networkx().edges(data="reader")]
+    assert [score for *_, score in back.edges(data="score")] == [
+        s for *_, s in scored.to_networkx().edges(data="score")
+    ]
+    assert json.loads(back.graph["origin"]) == scored.origin
+
+
+def test_the_published_schema_is_that_of_the_files():
+    published = Path(__file__).parents[2] / "docs" / "circuit.schema.json"
+    assert json.loads(published.read_text()) == CircuitFile.model_json_schema()
 
 
 def test_a_saved_circuit_comes_back_with_edges_scores_and_origin(circuit: ie.Circuit, tmp_path: Path):
@@ -108,6 +169,7 @@ def test_a_circuit_of_heads_that_a_norm_joins_is_saved_with_that(tmp_path: Path)
     [
         "",
         "[]",
+        "\0",
         "{}",
         '{"schema": "interp_emerge.circuit/1"}',
         json.dumps({"schema": "interp_emerge.circuit/1", "graph": {"n_layers": 1}, "origin": {}, "edges": []}),
@@ -116,6 +178,14 @@ def test_a_circuit_of_heads_that_a_norm_joins_is_saved_with_that(tmp_path: Path)
                 "schema": "interp_emerge.circuit/1",
                 "graph": {"n_layers": 1, "n_heads": 1, "n_kv_heads": 1, "parallel": True},
                 "edges": [["embed", "logits", 0]],
+            }
+        ),
+        json.dumps(
+            {
+                "schema": "interp_emerge.circuit/1",
+                "graph": {"n_layers": "1", "n_heads": 1, "n_kv_heads": 1, "parallel": True},
+                "origin": {},
+                "edges": [],
             }
         ),
     ],

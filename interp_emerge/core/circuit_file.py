@@ -1,0 +1,55 @@
+"""What a circuit's file holds: the schema that `docs/circuit.schema.json` publishes.
+
+A file stands by itself: the graph's shape, each edge by its two ends, and how the circuit was found. No weights are
+needed to read one.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "interp_emerge.circuit/1"
+
+
+class GraphFields(BaseModel):
+    """The shape of the decoder whose edges are listed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    n_layers: int = Field(ge=1, description="layers")
+    n_heads: int = Field(ge=1, description="attention heads of a layer")
+    n_kv_heads: int = Field(ge=1, description="key-value heads of a layer; fewer under grouped queries")
+    parallel: bool = Field(description="whether the MLP reads the stream before the attention of its layer has written")
+    joined: bool = Field(False, description="whether a norm of queries or keys runs over all heads of a layer")
+    rescaled: bool = Field(False, description="whether a norm stands behind attention")
+
+
+class OriginFields(BaseModel):
+    """How the circuit was found. What is not known is left out, and more may be said."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: dict[str, Any] | None = Field(
+        None, description="family, size, step, seed, location, revision (hash of the weights), dtype, weights"
+    )
+    method: str | None = Field(None, description="patching method that gave the scores")
+    metric: str | None = Field(None, description="metric that the scores are in")
+    ablation: str | None = Field(
+        None, description="what stood for the edges outside while the circuit was chosen: resample, mean, …"
+    )
+    prompts: str | None = Field(None, description="hash of the token ids of all prompt pairs")
+    n_pairs: int | None = Field(None, description="number of prompt pairs")
+
+
+class CircuitFile(BaseModel):
+    """A circuit: the edges of a decoder's graph that are claimed to carry an ability."""
+
+    model_config = ConfigDict(extra="forbid", title="Circuit")
+
+    schema_: Literal["interp_emerge.circuit/1"] = Field(alias="schema", description="name and version of this format")
+    graph: GraphFields
+    origin: OriginFields
+    edges: list[tuple[str, str, float]] = Field(
+        description="writer, reader, score of each kept edge, in the order in which they run; embed, a3.h1, m3 write, "
+        "a3.h1.q, a3.kv0.k, m3, logits read; the score is 0 where nothing was scored"
+    )
