@@ -1,0 +1,77 @@
+"""What the commands share: the application, options that several take, and how tables are printed."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from interp_emerge import abilities, families, figures, patching
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.registry import Shelf
+from interp_emerge.sweeps.settings import StudySettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+SHELVES: dict[str, Shelf] = {
+    "families": families.shelf,
+    "abilities": abilities.shelf,
+    "methods": patching.shelf,
+    "figures": figures.shelf,
+}
+
+
+def names_of(shelf: Shelf):
+    """What the shell offers for a name on the shelf."""
+    return lambda incomplete: [name for name in shelf.names() if name.startswith(incomplete)]
+
+
+def help_of(field: str) -> str:
+    """A study setting's description, with its default."""
+    described = StudySettings.model_fields[field]
+    default = described.default
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return f"{described.description}{f' [{shown}]' if shown else ''}"
+
+
+Size = Annotated[str, typer.Argument(help="name of a size")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+Seed = Annotated[int, typer.Option(help="seed of the training run")]
+Step = Annotated[str, typer.Option(help="training step, or 'last'")]
+FamilyName = Annotated[str, typer.Argument(help=help_of("family"), autocompletion=names_of(families.shelf))]
+AbilityName = Annotated[str, typer.Argument(help="name of an ability", autocompletion=names_of(abilities.shelf))]
+MethodName = Annotated[str, typer.Option(help="patching method", autocompletion=names_of(patching.shelf))]
+Metric = Annotated[str, typer.Option(help=help_of("metric"))]
+Steps = Annotated[int, typer.Option(help=help_of("steps_of_integration"))]
+Budget = Annotated[int | None, typer.Option(help="MiB of memory to work in")]
+Device = Annotated[str, typer.Option(help=help_of("device"))]
+Dtype = Annotated[str, typer.Option(help=help_of("dtype"))]
+
+
+def show(frame: "pd.DataFrame", as_json: bool) -> None:
+    """Print a table, as JSON records or as text with every row and column."""
+    text = frame.to_json(orient="records", indent=1) if as_json else frame.to_string(index=False, na_rep="")
+    typer.echo(text)
+
+
+def listed(text: str | None) -> tuple[str, ...] | None:
+    """Words that were given with commas between."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def numbers(option: str, text: Any) -> tuple[int, ...]:
+    """Whole numbers that were given with commas between."""
+    try:
+        return tuple(int(part) for part in str(text).split(","))
+    except ValueError:
+        raise InputError(
+            f"--{option} {text!r} is no list of numbers; write them with commas between: 0,100,500"
+        ) from None
+
+
+def step_of(text: str) -> Any:
+    """A training step, or `last`."""
+    if text == "last":
+        return text
+    (number,) = numbers("step", text)[:1]
+    return number

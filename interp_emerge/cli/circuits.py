@@ -1,0 +1,143 @@
+"""`circuit` and `compare`: find a circuit and put it to the test; hold two circuits against each other."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from interp_emerge import abilities, families, patching
+from interp_emerge.cli._shared import (
+    AbilityName,
+    AsJson,
+    Budget,
+    Device,
+    Dtype,
+    FamilyName,
+    MethodName,
+    Metric,
+    Seed,
+    Size,
+    Step,
+    Steps,
+    app,
+    listed,
+    step_of,
+)
+from interp_emerge.core.errors import InputError, UnknownNameError
+
+DISCOVERY, EVALUATION = 1000, 2000
+"""Seeds of the prompts, so that a circuit is found on some and judged on others."""
+
+
+@app.command()
+def circuit(
+    family: FamilyName,
+    size: Size,
+    ability: AbilityName,
+    given: Annotated[
+        Path | None, typer.Option("--circuit", help="circuit file to test, instead of finding one")
+    ] = None,
+    method: MethodName = "eap_ig",
+    metric: Metric = "logit_diff",
+    ablation: Annotated[str, typer.Option(help="resample, mean, mean_by_position or zero")] = "resample",
+    target: Annotated[
+        float | None, typer.Option(help="faithfulness that the smallest circuit has to keep [0.8]")
+    ] = None,
+    edges: Annotated[int | None, typer.Option(help="number of edges instead")] = None,
+    share: Annotated[float | None, typer.Option(help="share of the graph's edges instead")] = None,
+    threshold: Annotated[float | None, typer.Option(help="least score of an edge instead")] = None,
+    nodes: Annotated[int | None, typer.Option(help="number of nodes instead, for methods that score nodes")] = None,
+    select: Annotated[str, typer.Option(help="top: the strongest edges; grow: grown from the logits")] = "top",
+    by: Annotated[str | None, typer.Option(help="score or magnitude [magnitude; score with --threshold]")] = None,
+    local_search: Annotated[bool, typer.Option(help="drop single edges from the smallest circuit")] = True,
+    sure: Annotated[bool, typer.Option(help="hold the interval's lower end to the target, not the value")] = True,
+    parts: Annotated[str | None, typer.Option(help="tests to run, commas between; 'none' for none [all]")] = None,
+    step: Step = "last",
+    seed: Seed = 0,
+    draw: Annotated[int, typer.Option(help="seed of prompts, random circuits and bootstrap")] = 0,
+    n: Annotated[int, typer.Option(help="prompt pairs to find it on, and as many to judge it on")] = 64,
+    n_random: Annotated[int, typer.Option(help="random circuits to compare with")] = 100,
+    steps: Steps = 5,
+    budget: Budget = None,
+    device: Device = "",
+    dtype: Dtype = "",
+    out: Annotated[Path | None, typer.Option(help="file for the circuit: .json, or .graphml")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be computed, and stop")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the circuit of an ability in one model, and test it on prompts that it was not found on."""
+    from interp_emerge.circuits.examination import PARTS, examine
+    from interp_emerge.circuits.finding import find_circuit
+    from interp_emerge.circuits.planning import expected
+    from interp_emerge.core.circuit import Circuit
+
+    if out is not None and out.suffix not in (".json", ".graphml"):
+        raise InputError(f"--out {out} ends in neither .json nor .graphml; name a file that does")
+    if method not in patching.shelf.names():
+        raise UnknownNameError(patching.shelf.kind, method, patching.shelf.names())
+    chosen = () if parts == "none" else PARTS if parts is None else listed(parts) or ()
+    asked = abilities.load_ability(ability)
+    loaded = None if given is None else Circuit.load(given)
+    model = families.load_family(family).load(size, step_of(step), seed, device=device, dtype=dtype)
+    discovery, evaluation = (asked.sample(model, n, split + draw) for split in (DISCOVERY, EVALUATION))
+    how: dict[str, Any] = {"metric": metric, "ablation": ablation, "budget": None if budget is None else budget << 20}
+    if dry_run:
+        _print(expected(model, discovery, method=method, steps=steps, parts=chosen, n_random=n_random, **how), as_json)
+        return
+    scores = None
+    if loaded is None:
+        sizes = {"target": target, "n_edges": edges, "share": share, "threshold": threshold, "n_nodes": nodes}
+        order = {"select": select, "by": by, "local_search": local_search, "sure": sure}
+        found = find_circuit(model, discovery, method=method, steps=steps, seed=draw, **sizes, **order, **how)
+        loaded, scores = found.circuit.with_origin(ability=ability), found.scores
+    tested = examine(model, loaded, evaluation, scores=scores, parts=chosen, n_random=n_random, seed=draw, **how)
+    if out is not None and out.suffix == ".json":
+        loaded.save(out)
+    elif out is not None:
+        loaded.to_graphml(out)
+    _print(tested, as_json)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="circuit file")],
+    second: Annotated[Path, typer.Argument(help="circuit file")],
+    family: Annotated[
+        str | None, typer.Option(help="family that both models belong to, where the files' own name cannot be loaded")
+    ] = None,
+    ability: Annotated[str | None, typer.Option(help="ability to run both on [the files' own]")] = None,
+    models: Annotated[bool, typer.Option(help="run each circuit in the model of the other, too")] = True,
+    n: Annotated[int, typer.Option(help="prompt pairs to run them on")] = 64,
+    n_random: Annotated[int, typer.Option(help="pairs of random circuits to compare with")] = 1000,
+    draw: Annotated[int, typer.Option(help="seed of prompts and random circuits")] = 0,
+    budget: Budget = None,
+    device: Device = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hold two circuits against each other: shared edges and nodes, against chance, and each in the other's model."""
+    from interp_emerge.circuits.comparing import compare
+    from interp_emerge.core.circuit import Circuit
+
+    loaded = [Circuit.load(path) for path in (first, second)]
+    names = (str(first), str(second))
+    options: dict[str, Any] = {"family": family, "ability": ability, "device": device, "n": n, "seed": draw}
+    compared = compare(
+        *loaded,
+        names=names,
+        models=models,
+        n_random=n_random,
+        budget=None if budget is None else budget << 20,
+        **options,
+    )
+    _print(compared, as_json)
+
+
+def _print(result: Any, as_json: bool) -> None:
+    """Sentences and tables of a result, or all of it as JSON."""
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False))
+        return
+    typer.echo("\n".join(result.sentences))
+    for name, table in result.tables.items():
+        typer.echo(f"\n{name}\n{table.to_string(index=False, na_rep='', float_format='{:.4g}'.format)}")

@@ -1,0 +1,114 @@
+"""`measure` and `score`: one model, one stage."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from interp_emerge import abilities, families, patching
+from interp_emerge.cli._shared import (
+    AbilityName,
+    AsJson,
+    Budget,
+    Device,
+    Dtype,
+    FamilyName,
+    MethodName,
+    Metric,
+    Seed,
+    Size,
+    Step,
+    Steps,
+    app,
+    listed,
+    names_of,
+    show,
+    step_of,
+)
+from interp_emerge.core.errors import UnknownNameError
+
+
+@app.command()
+def measure(
+    family: FamilyName,
+    size: Size,
+    ability: Annotated[list[str], typer.Argument(help="abilities", autocompletion=names_of(abilities.shelf))],
+    step: Step = "last",
+    seed: Seed = 0,
+    n: Annotated[int, typer.Option(help="number of prompts")] = 128,
+    as_json: AsJson = False,
+) -> None:
+    """Measure abilities of one model: accuracy, log-probability and logit difference with intervals."""
+    from interp_emerge.emergence.measuring import measure, summarise
+
+    chosen = [abilities.load_ability(name) for name in ability]
+    model = families.load_family(family).load(size, step_of(step), seed)
+    show(summarise(measure(model, chosen, n=n)), as_json)
+
+
+@app.command()
+def score(
+    family: FamilyName,
+    size: Size,
+    ability: AbilityName,
+    method: MethodName = "eap_ig",
+    metric: Metric = "logit_diff",
+    step: Step = "last",
+    seed: Seed = 0,
+    n: Annotated[int, typer.Option(help="number of prompt pairs")] = 64,
+    steps: Steps = 5,
+    sites: Annotated[str | None, typer.Option(help="kinds of nodes: head, mlp, q, pattern, …; commas between")] = None,
+    positions: Annotated[
+        str | None, typer.Option(help="'all', numbers, or the ability's names for places; commas between [together]")
+    ] = None,
+    direction: Annotated[str | None, typer.Option(help="denoising or noising")] = None,
+    receivers: Annotated[str | None, typer.Option(help="readers that paths end in; commas between")] = None,
+    senders: Annotated[str | None, typer.Option(help="writers to score; commas between [all]")] = None,
+    mlps: Annotated[str | None, typer.Option(help="MLPs between sender and receivers: frozen or live")] = None,
+    ablation: Annotated[str | None, typer.Option(help="resample, zero, mean or mean_by_position")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="fall of the metric at which acdc keeps an edge [0.01]")
+    ] = None,
+    budget: Budget = None,
+    device: Device = "",
+    dtype: Dtype = "",
+    out: Annotated[Path | None, typer.Option(help="file to write instead: .csv or .parquet")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print passes, bytes and seconds expected")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score every node or edge of one model, strongest first."""
+    import pandas as pd
+
+    from interp_emerge.core.tables import require_table_name, save_table
+    from interp_emerge.patching._scoring import estimate, score
+
+    if out is not None:
+        require_table_name(out)
+    if method not in patching.shelf.names():
+        raise UnknownNameError(patching.shelf.kind, method, patching.shelf.names())
+    chosen = abilities.load_ability(ability)
+    model = families.load_family(family).load(size, step_of(step), seed, device=device, dtype=dtype)
+    given: dict[str, Any] = {
+        "method": method,
+        "metric": metric,
+        "steps": steps,
+        "budget": None if budget is None else budget << 20,
+        "sites": listed(sites),
+        "positions": positions if positions == "all" else listed(positions),
+        "direction": direction,
+        "receivers": listed(receivers),
+        "senders": listed(senders),
+        "mlps": mlps,
+        "ablation": ablation,
+        "threshold": threshold,
+    }
+    pairs = chosen.sample(model, n)
+    if dry_run:
+        show(pd.DataFrame([vars(estimate(model, pairs, **given))]), as_json)
+        return
+    frame = score(model, pairs, **given).to_frame().sort_values("score", key=abs, ascending=False, kind="stable")
+    if out is None:
+        show(frame, as_json)
+    else:
+        save_table(frame, out)
+        typer.echo(out)

@@ -1,0 +1,90 @@
+"""`run`, `train` and `report`: whole studies, and the families and pages that belong to them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interp_emerge import abilities, families, patching
+from interp_emerge.cli._shared import AsJson, app, help_of, listed, names_of, numbers, show
+
+Family = Annotated[str | None, typer.Option(help=help_of("family"), autocompletion=names_of(families.shelf))]
+Ability = Annotated[str | None, typer.Option(help=help_of("ability"), autocompletion=names_of(abilities.shelf))]
+
+
+@app.command()
+def run(
+    study: Annotated[Path | None, typer.Argument(help="study file; options given beside it win")] = None,
+    family: Family = None,
+    ability: Ability = None,
+    beside: Annotated[str | None, typer.Option(help=help_of("beside"))] = None,
+    method: Annotated[str | None, typer.Option(help=help_of("method"), autocompletion=names_of(patching.shelf))] = None,
+    metric: Annotated[str | None, typer.Option(help=help_of("metric"))] = None,
+    sizes: Annotated[str | None, typer.Option(help=f"{help_of('sizes')}; commas between")] = None,
+    steps: Annotated[str | None, typer.Option(help=help_of("steps"))] = None,
+    seeds: Annotated[str | None, typer.Option(help=f"{help_of('seeds')}; commas between")] = None,
+    out: Annotated[str | None, typer.Option(help=help_of("out"))] = None,
+    seed: Annotated[int | None, typer.Option(help=help_of("seed"))] = None,
+    n_measured: Annotated[int | None, typer.Option(help=help_of("n_measured"))] = None,
+    n_pairs: Annotated[int | None, typer.Option(help=help_of("n_pairs"))] = None,
+    n_random: Annotated[int | None, typer.Option(help=help_of("n_random"))] = None,
+    n_ablations: Annotated[int | None, typer.Option(help=help_of("n_ablations"))] = None,
+    steps_of_integration: Annotated[int | None, typer.Option(help=help_of("steps_of_integration"))] = None,
+    target: Annotated[float | None, typer.Option(help=help_of("target"))] = None,
+    device: Annotated[str | None, typer.Option(help=help_of("device"))] = None,
+    dtype: Annotated[str | None, typer.Option(help=help_of("dtype"))] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be computed, and stop")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study from measuring to the report, and print the report's path."""
+    given = {
+        "family": family,
+        "ability": ability,
+        "method": method,
+        "metric": metric,
+        "out": out,
+        "seed": seed,
+        "n_measured": n_measured,
+        "n_pairs": n_pairs,
+        "n_random": n_random,
+        "n_ablations": n_ablations,
+        "steps_of_integration": steps_of_integration,
+        "target": target,
+        "device": device,
+        "dtype": dtype,
+        "beside": listed(beside),
+        "sizes": listed(sizes),
+        "steps": steps if steps in (None, "spaced", "last") else numbers("steps", steps),
+        "seeds": None if seeds is None else numbers("seeds", seeds),
+    }
+    from interp_emerge.study import Study
+
+    options = {name: value for name, value in given.items() if value is not None}
+    chosen = Study.load(study, **options) if study is not None else Study(**options)
+    if dry_run:
+        show(chosen.plan(), as_json)
+    else:
+        typer.echo(chosen.run())
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="name of a recipe: miniature")],
+    out: Annotated[Path | None, typer.Option(help="directory of the family [grown/RECIPE]")] = None,
+    workers: Annotated[int, typer.Option(help="models trained at once; 0 means one a processor")] = 0,
+    device: Annotated[str, typer.Option(help="where to train; empty means a GPU if there is one")] = "",
+) -> None:
+    """Grow a family from its recipe; called again, go on where it stopped."""
+    from interp_emerge.training.growing import grow_family
+    from interp_emerge.training.recipes import load_recipe
+
+    chosen = load_recipe(recipe)
+    typer.echo(grow_family(chosen, out or Path("grown") / chosen.name, workers=workers, device=device))
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="directory of a study that has run")]) -> None:
+    """Build the page again from a run's tables."""
+    from interp_emerge.report.build import build_report
+
+    typer.echo(build_report(run))
