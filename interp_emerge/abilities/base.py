@@ -92,6 +92,43 @@ class PromptPairs:
             positions={name: place[rows] for name, place in self.positions.items()},
         )
 
+    def split(self, share: float = 0.5, *, seed: int = 0) -> tuple["PromptPairs", "PromptPairs"]:
+        """Pairs to find a circuit on and others to judge it on, as a share and the rest, each in their order.
+
+        Each template is split by itself, so that both sides hold the share of it, up to whole pairs. Pairs with the
+        same clean prompt stand on the same side. The same seed gives the same split.
+
+        Raises:
+            InputError: the share is not between 0 and 1, or a side would be empty.
+        """
+        if not 0 < share < 1:
+            raise InputError(f"split({share:g}) leaves nothing to judge on or to find; give a share between 0 and 1")
+        rng, owed = np.random.default_rng(seed), 0.0
+        first: list[int] = []
+        for alike in self._alike_by_template():
+            # What a template rounds off, the next one makes good.
+            owed += share * sum(len(rows) for rows in alike)
+            for group in rng.permutation(len(alike)):
+                rows = alike[group]
+                if len(rows) <= 2 * owed:
+                    first += rows
+                    owed -= len(rows)
+        rest = sorted(set(range(len(self))) - set(first))
+        if not first or not rest:
+            raise InputError(f"split({share:g}) leaves one side without any of {len(self)} pairs; give more pairs with "
+                             "different prompts, or a share nearer to a half")  # fmt: skip
+        return self[sorted(first)], self[rest]
+
+    def _alike_by_template(self) -> list[list[list[int]]]:
+        """For each template its pairs, those with the same clean prompt together; the first one's template counts."""
+        alike: dict[bytes, list[int]] = {}
+        for row, tokens in enumerate(self.clean.numpy()):
+            alike.setdefault(tokens.tobytes(), []).append(row)
+        by_template: dict[str, list[list[int]]] = {}
+        for rows in alike.values():
+            by_template.setdefault(self.templates[rows[0]] if self.templates else "", []).append(rows)
+        return list(by_template.values())
+
     @property
     def fingerprint(self) -> str:
         """Hash of all token ids: equal exactly for equal prompts in equal order."""

@@ -18,7 +18,8 @@ from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.intervals import mean_intervals
 from interp_emerge.core.significance import false_discovery, sign_flip_p_values
 
-By = Literal["score", "magnitude"]
+By = Literal["score", "magnitude"] | str
+"""One of these names; any other is refused."""
 log = logging.getLogger(__name__)
 
 
@@ -231,16 +232,26 @@ class EdgeScores:
         kept[tuple(self.ranked(by)[:n].T)] = True
         return self._circuit(kept)
 
-    def above(self, threshold: float) -> Circuit:
-        """The circuit of all edges whose score is at least the threshold, less those on no path to the logits.
+    def share(self, fraction: float, *, by: By = "magnitude") -> Circuit:
+        """The circuit of the strongest edges that make this fraction of the graph's edges, at least one, as `top`.
 
         Raises:
-            InputError: positions are resolved.
+            InputError: the fraction is not above 0 and at most 1, or positions are resolved.
+        """
+        if not 0 < fraction <= 1:
+            raise InputError(f"share({fraction:g}) is no fraction of the graph's edges; ask for more than 0, at most 1")
+        return self.top(max(1, round(fraction * self.graph.n_edges)), by=by)
+
+    def above(self, threshold: float, *, by: By = "score") -> Circuit:
+        """The circuit of all edges whose score, or its magnitude, is at least the threshold, less dead ends.
+
+        Raises:
+            InputError: positions are resolved, or the threshold is not a number.
         """
         _require_collapsed(self.positions, f"above({threshold:g})")
         if np.isnan(threshold):
             raise InputError("above(nan) compares with nothing; give a threshold in the metric's unit")
-        return self._circuit(self.graph.exists & (self.scores >= threshold))
+        return self._circuit(self.graph.exists & (_strength(self.scores, by) >= threshold))
 
     def _circuit(self, kept: np.ndarray) -> Circuit:
         chosen, kept = int(kept.sum()), self.graph.prune(kept)
@@ -313,6 +324,15 @@ def _require_collapsed(positions: tuple[str, ...] | None, what: str) -> None:
 
 
 def _rank(scores: np.ndarray, by: str) -> np.ndarray:
+    return np.argsort(-_strength(scores, by), kind="stable")
+
+
+def _strength(scores: np.ndarray, by: str) -> np.ndarray:
+    """What scores are compared by.
+
+    Raises:
+        InputError: neither the score nor its magnitude.
+    """
     if by not in ("score", "magnitude"):
         raise InputError(f"scores are ranked by 'score' or 'magnitude', not {by!r}")
-    return np.argsort(-(np.abs(scores) if by == "magnitude" else scores), kind="stable")
+    return np.abs(scores) if by == "magnitude" else scores

@@ -1,6 +1,7 @@
 """Prompt pairs from one's own token ids: any container goes in, and what makes no pair is named."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -43,6 +44,62 @@ def test_some_of_the_pairs_are_pairs() -> None:
     assert pairs[1:].templates == ("b",)
     assert pairs[[1, 0]].answer.tolist() == [6, 7]
     assert pairs[torch.tensor([True, False])].positions["last"].tolist() == [2]
+
+
+def numbered_pairs(n: int, *, templates: Sequence[str] = (), repeats: int = 1) -> ie.PromptPairs:
+    """Pairs with different prompts, or in runs of `repeats` with the same; the answers count them."""
+    prompts = torch.arange(n) // repeats
+    return ie.PromptPairs(
+        clean=torch.stack([prompts, prompts], 1),
+        corrupt=torch.stack([prompts, prompts + 1], 1),
+        answer=torch.arange(n),
+        foil=torch.arange(n) + 1,
+        templates=templates,
+    )
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.5, 20), (0.25, 10), (0.9, 36)])
+def test_a_split_shares_out_every_pair_once_in_its_order_and_follows_its_seed(share: float, n: int) -> None:
+    pairs = numbered_pairs(40)
+    found, judged = (side.answer.tolist() for side in pairs.split(share))
+
+    assert (len(found), sorted(found + judged)) == (n, list(range(40)))
+    assert found == sorted(found) and judged == sorted(judged)
+    assert found == pairs.split(share)[0].answer.tolist()
+    assert found != pairs.split(share, seed=1)[0].answer.tolist()
+
+
+def test_a_split_takes_its_share_of_every_template() -> None:
+    pairs = numbered_pairs(40, templates=["common"] * 30 + ["rare"] * 10)
+    for side in pairs.split():
+        assert (side.templates.count("common"), side.templates.count("rare")) == (15, 5)
+    each_its_own = numbered_pairs(40, templates=[str(i) for i in range(40)])
+    assert [len(side) for side in each_its_own.split(0.25)] == [10, 30]
+
+
+@pytest.mark.parametrize("repeats", [2, 3, 7])
+def test_a_prompt_that_is_asked_more_than_once_stands_on_one_side(repeats: int) -> None:
+    pairs = numbered_pairs(60, repeats=repeats)
+    for seed in range(5):
+        found, judged = pairs.split(seed=seed)
+        assert not {*found.clean[:, 0].tolist()} & {*judged.clean[:, 0].tolist()}
+        assert abs(len(found) - 30) <= repeats / 2
+        assert len(found) + len(judged) == 60
+
+
+@pytest.mark.parametrize(
+    ("pairs", "share", "message"),
+    [
+        (numbered_pairs(1), 0.5, "split(0.5) leaves one side without any of 1 pairs; give more pairs with different"),
+        (numbered_pairs(6, repeats=6), 0.5, "split(0.5) leaves one side without any of 6 pairs"),
+        (numbered_pairs(6), 0.01, "split(0.01) leaves one side without any of 6 pairs"),
+        (numbered_pairs(6), 1.0, "split(1) leaves nothing to judge on or to find; give a share between 0 and 1"),
+        (numbered_pairs(6), 0.0, "split(0) leaves nothing to judge on or to find"),
+    ],
+)
+def test_a_split_with_an_empty_side_is_refused(pairs: ie.PromptPairs, share: float, message: str) -> None:
+    with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
+        pairs.split(share)
 
 
 @pytest.mark.parametrize(

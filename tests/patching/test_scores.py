@@ -71,6 +71,27 @@ def test_the_edges_above_a_threshold_make_the_circuit_less_dead_ends():
     assert scores.above(1.0).origin == {"method": "by hand"}
 
 
+def test_a_threshold_by_magnitude_keeps_negative_edges_too():
+    scores = edge_scores(PATH | {("embed", "a1.h1.q"): 0.5})
+    assert len(scores.above(1.0)) == 0
+    assert len(scores.above(1.0, by="magnitude")) == 3
+    assert scores.above(0.5, by="magnitude") == scores.top(4)
+
+
+@pytest.mark.parametrize(("fraction", "n"), [(1e-9, 1), (0.06, 3), (0.5, 23), (1.0, 46)])
+def test_a_share_is_that_fraction_of_the_edges_of_the_graph_and_at_least_one(fraction: float, n: int):
+    scores = edges_of_pairs(40)
+    assert scores.graph.n_edges == 46
+    for by in ("score", "magnitude"):
+        assert scores.share(fraction, by=by) == scores.top(n, by=by)
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.01, np.nan])
+def test_a_share_that_cannot_be_is_refused(fraction: float):
+    with pytest.raises(InputError, match=r"share\(.*\) is no fraction of the graph's edges; ask for more than 0"):
+        edge_scores(PATH).share(fraction)
+
+
 def test_edges_of_pairs_have_their_mean_and_its_standard_error():
     scores = edges_of_pairs(40)
     assert scores.per_pair is not None
