@@ -21,10 +21,12 @@ def test_a_notebook_runs_from_top_to_bottom(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ANALYSES, ids=lambda path: path.parent.name)
-def test_an_analysis_is_short_and_has_its_question_and_study(path: Path) -> None:
-    assert len(path.read_text().splitlines()) < 100
-    assert (path.parent / "README.md").is_file()
-    assert (path.parent / "study.toml").is_file()
+def test_an_analysis_is_short_and_its_page_gives_the_question_and_the_command(path: Path) -> None:
+    code, page = path.read_text(), (path.parent / "README.md").read_text()
+    assert len(code.splitlines()) < 100
+    assert "?" in page.splitlines()[0]
+    assert f"python analyses/{path.parent.name}/run.py" in page
+    assert "Study.load" not in code or (path.parent / "study.toml").is_file()
 
 
 def test_there_are_notebooks_and_analyses() -> None:

@@ -69,6 +69,18 @@ def false_discovery(p_values: np.ndarray) -> np.ndarray:
     return rates
 
 
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """For each test the smallest family-wise error rate at which it is rejected; NaN where p is NaN.
+
+    The chance of one false rejection or more among all tests stays below that rate, however they depend on each other.
+    The k-th smallest of n p-values counts n - k + 1 times. Source: Holm, 1979, https://www.jstor.org/stable/4615733.
+    """
+    rates, tested = np.full(p_values.shape, np.nan), np.flatnonzero(~np.isnan(p_values))
+    order = tested[np.argsort(p_values[tested], kind="stable")]
+    rates[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1)), 1)
+    return rates
+
+
 def _p_values(values: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all():
         raise InputError("the sign-flip test takes finite values; leave out pairs whose value is undefined")

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import binomtest, kstest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.significance import false_discovery, sign_flip_p_values
+from interp_emerge.core.significance import false_discovery, holm, sign_flip_p_values
 
 
 def enumerated(values: np.ndarray) -> np.ndarray:
@@ -161,3 +161,20 @@ def test_among_many_edges_the_few_real_ones_are_found_and_hardly_any_other():
     found = np.flatnonzero(false_discovery(sign_flip_p_values(values)) <= 0.05)
     assert {*range(100)} <= {*found}
     assert len(found) <= 100 * 1.15
+
+
+def test_family_wise_rates_by_hand_leave_out_what_was_not_tested():
+    p = np.array([0.04, np.nan, 0.01, 0.03, 0.02])
+    # In order: 4 · 0.01, 3 · 0.02, 2 · 0.03, then 0.04, which may not fall below the one before it.
+    np.testing.assert_allclose(holm(p), [0.06, np.nan, 0.04, 0.06, 0.06])
+    np.testing.assert_allclose(holm(np.array([0.9, 0.8])), [1, 1])
+    assert holm(np.array([])).size == 0
+    assert np.isnan(holm(np.array([np.nan]))).all()
+
+
+def test_among_many_tests_without_an_effect_one_is_rejected_no_more_often_than_the_rate():
+    families = np.random.default_rng(0).random((4000, 20))
+    rejecting = [bool((holm(family) <= 0.05).any()) for family in families]
+    # With independent tests the share is 1 - 0.9975^20 = 0.049; one standard error is 0.0034.
+    assert np.mean(rejecting) == pytest.approx(0.049, abs=0.011)
+    assert np.mean((families <= 0.05).any(1)) > 0.6

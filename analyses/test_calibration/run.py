@@ -1,0 +1,82 @@
+"""How often the tests of a circuit reject where there is nothing to find, at a level of 0.05.
+
+python analyses/test_calibration/run.py          # prints the table
+python analyses/test_calibration/run.py --keep   # and writes it between the markers of README.md
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import binomtest
+
+import interp_emerge as ie
+
+HERE = Path(__file__).parent
+START, END = "<!-- measured -->\n", "<!-- end of measured -->"
+LEVEL, EDGES, DRAWS = 0.05, 24, 20
+
+
+def main(*, keep: bool) -> None:
+    """Print a row a null hypothesis: how many simulations, and the share of them that reject."""
+    study = ie.Study.load(HERE / "study.toml")
+    model = study.family.load(size=study.sizes[0], step="last", seed=0)
+    pairs = ie.load_ability(study.settings.ability).sample(model, n=study.settings.n_pairs, seed=0)
+    p_values = made_up() | of_random_circuits(model, pairs, 300) | of_random_edges(model, pairs, 150)
+    lines = ["| test | where its null holds | simulations | rejected at 0.05 | 95% interval |", "|---|---|---|---|---|"]
+    for (test, null), found in p_values.items():
+        rejected = int((np.array(found) <= LEVEL).sum())
+        interval = binomtest(rejected, len(found)).proportion_ci(method="exact")
+        share = f"{rejected / len(found):.3f} | {interval.low:.3f} to {interval.high:.3f}"
+        lines.append(f"| {test} | {null} | {len(found)} | {share} |")
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if keep:
+        page = HERE / "README.md"
+        before, _, rest = page.read_text().partition(START)
+        _, _, after = rest.partition(END)
+        page.write_text(f"{before}{START}\n{text}\n{END}{after}")
+
+
+def made_up(n_pairs: int = 64) -> dict:
+    """Equivalence in the middle and at the edge of its null, independence of independent draws."""
+    rng, found = np.random.default_rng(0), {}
+    for share in (0.5, 0.6):
+        signs = np.where(rng.random((2000, n_pairs)) < share, 1.0, -1.0)
+        where = f"the circuit does better on a pair with probability {share}"
+        found["equivalence", where] = [ie.equivalence(row, np.zeros(n_pairs)).p_value for row in signs]
+    draws = [(rng.exponential(1, n_pairs), rng.normal(0, 1, n_pairs)) for _ in range(4000)]
+    options = {"n_permutations": 99}
+    of = [ie.independence(*both, **options, seed=seed).p_value for seed, both in enumerate(draws)]
+    return found | {("independence", f"{n_pairs} independent pairs of values"): of}
+
+
+def of_random_circuits(model, pairs, n: int) -> dict:
+    """Sufficiency and partial necessity of a random circuit among others drawn alike."""
+    graph, found = model.graph, {}
+    for name, draw in (("connected", ie.random_connected_circuits), ("any", ie.random_circuits)):
+        circuits = draw(graph, EDGES, n * DRAWS, seed=1)
+        left = [graph.exists & ~kept for kept in circuits]
+        for test, of in ((ie.sufficiency, circuits), (ie.partial_necessity, left)):
+            runs = ie.evaluate_many(model, of, pairs)
+            values = np.stack([run.metric for run in runs]).reshape(n, DRAWS, -1)
+            where = f"a random circuit of {EDGES} edges among {DRAWS - 1} others ({name})"
+            found[test.__name__, where] = [test(row[0], row[1:], runs[0].clean).p_value for row in values]
+    return found
+
+
+def of_random_edges(model, pairs, n: int) -> dict:
+    """Minimality of a random connected circuit: of one of its edges, and of all of them."""
+    rng, of_an_edge, of_all = np.random.default_rng(2), [], []
+    for seed, kept in enumerate(ie.random_connected_circuits(model.graph, EDGES, n, seed=3)):
+        circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
+        options = {"n_random": 1, "n_permutations": 1, "n_inflated": 59}
+        found = ie.hypothesis_tests(model, circuit, pairs, **options, seed=seed)
+        of_an_edge.append(rng.choice(found.edges["p_value"]))
+        of_all.append(found.to_frame().set_index("test")["p_value"]["minimality"])
+    where = f"a random connected circuit of {EDGES} edges"
+    return {("minimality, one edge", where): of_an_edge, ("minimality, all edges", where): of_all}
+
+
+if __name__ == "__main__":
+    main(keep="--keep" in sys.argv[1:])
