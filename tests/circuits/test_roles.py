@@ -1,3 +1,5 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,15 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import interp_emerge as ie
 from interp_emerge.caching.recording import record, streams, writer_outputs
-from interp_emerge.circuits.roles import ROLES, SEGMENT, repeated_segments, role_baselines, role_frame, role_scores
+from interp_emerge.circuits.roles import (
+    ALL_ROLES,
+    ROLES,
+    SEGMENT,
+    repeated_segments,
+    role_baselines,
+    role_frame,
+    role_scores,
+)
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from tests.core.small_models import ARCHITECTURES, MORE_ARCHITECTURES, build, linear_model, small_model
@@ -126,3 +136,25 @@ def test_a_head_made_by_hand_clears_the_baseline_of_its_role_only(shifting: Hook
         (f"a0.h{head}", role) for head, role in enumerate(SHIFTS)
     ]
     assert ((frame["ci_low"] <= frame["score"]) & (frame["score"] <= frame["ci_high"])).all()
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "roles.md").read_text()
+SECTIONS = dict(re.findall(r"^## (\w+)\n\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ALL_ROLES)
+def test_every_role_has_its_definition_formula_unit_baseline_warning_and_source_on_the_page(name: str):
+    section, role = SECTIONS[name], ALL_ROLES[name]
+    for part in ("Definition.", "Formula.", "Unit.", "Baseline.", "Misleads", "Source."):
+        assert f"**{part}**" in section, f"{name} lacks {part}"
+    assert f"**Unit.** {role.unit}" in section
+    assert f"{role.source.authors}, {role.source.year}, {role.source.url}" in " ".join(section.split())
+
+
+def test_the_page_lists_the_roles_that_there_are_with_unit_and_sign():
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.) \|$", PAGE, re.MULTILINE)
+    signs = {1: "+", -1: "−"}
+    assert {(name, unit.replace("\\", ""), sign) for name, unit, _, sign in rows} == {
+        (role.name, role.unit, signs[role.expected_sign]) for role in ALL_ROLES.values()
+    }
+    assert {name for name in SECTIONS if "**Formula.**" in SECTIONS[name]} == {*ALL_ROLES}
