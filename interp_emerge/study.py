@@ -124,7 +124,12 @@ class Study:
         rows = [
             ("measure", len(grid), measured, f"{self.settings.n_measured} prompts an ability"),
             ("node scores and roles", len(last), None, f"{self.settings.n_pairs} pairs a node"),
-            ("circuits", len(last), None, f"{circuits}; {self.settings.n_random} random circuits each"),
+            (
+                "circuits",
+                len(last),
+                None,
+                f"{circuits}; {self.settings.n_random} random ones and {self.settings.n_resamples} samples each",
+            ),
             ("formation", len([at for at in grid if at[2] == self._first_seed(at[0])]), None, circuits),
         ]
         plan = pd.DataFrame(rows, columns=["stage", "models", "done", "needs"])
@@ -150,6 +155,7 @@ class Study:
                 results.edges[at, method] = stages.edge_scores(at, self.ability, method)
             circuit = results.circuits[at] = stages.circuit(at, self.ability)
             results.evaluations[at] = stages.evaluation(at, self.ability, circuit)
+            results.stabilities[at] = stages.stability(at, self.ability, circuit)
             results.ablations[at] = stages.ablation(at, self.ability, circuit)
 
     def _follow(self, stages: Stages, results: Results) -> None:

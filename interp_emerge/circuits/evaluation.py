@@ -35,8 +35,9 @@ from interp_emerge.patching._circuit_run import circuit_values
 from interp_emerge.patching.ablation import ABLATIONS
 from interp_emerge.patching.base import EdgeScores, Recorder
 
-Ablation = Literal["resample", "mean", "mean_by_position", "zero"]
-Level = Literal["edges", "nodes"]
+Ablation = Literal["resample", "mean", "mean_by_position", "zero"] | str
+"""One of these names; any other is refused with a suggestion."""
+Level = Literal["edges", "nodes"] | str
 LEVELS = ("edges", "nodes")
 GRID = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the graph's edges at which curves are taken."""
@@ -48,8 +49,8 @@ def evaluate(
     pairs: PromptPairs,
     *,
     metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation | str = "resample",
-    level: Level | str = "edges",
+    ablation: Ablation = "resample",
+    level: Level = "edges",
     budget: int | None = None,
     record: Recorder = record,
 ) -> Evaluation:
@@ -83,7 +84,7 @@ def evaluate_many(
     pairs: PromptPairs,
     *,
     metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation | str = "resample",
+    ablation: Ablation = "resample",
     budget: int | None = None,
     record: Recorder = record,
 ) -> list[Evaluation]:
@@ -145,7 +146,7 @@ def faithfulness_curve(
     metric: str | MetricFunction = "logit_diff",
     shares: Sequence[float] = GRID,
     by: Literal["score", "magnitude"] = "magnitude",
-    ablation: Ablation | str = "resample",
+    ablation: Ablation = "resample",
     budget: int | None = None,
     record: Recorder = record,
 ) -> FaithfulnessCurve:
@@ -178,7 +179,7 @@ def circuit_metrics(
     pairs: PromptPairs,
     metric: BoundMetric,
     *,
-    ablation: Ablation | str = "resample",
+    ablation: Ablation = "resample",
     budget: int | None = None,
     record: Recorder = record,
 ) -> PerCircuit:

@@ -58,6 +58,9 @@ def circuit(
     draw: Annotated[int, typer.Option(help="seed of prompts, random circuits and bootstrap")] = 0,
     n: Annotated[int, typer.Option(help="prompt pairs to find it on, and as many to judge it on")] = 64,
     n_random: Annotated[int, typer.Option(help="random circuits to compare with")] = 100,
+    repeat: Annotated[
+        int, typer.Option(help="bootstrap samples to repeat the whole search on, for its stability; 0 for none")
+    ] = 0,
     steps: Steps = 5,
     budget: Budget = None,
     device: Device = "",
@@ -68,10 +71,12 @@ def circuit(
 ) -> None:
     """Find the circuit of an ability in one model, and test it on prompts that it was not found on."""
     from interp_emerge.circuits.examination import PARTS, examine
-    from interp_emerge.circuits.finding import find_circuit
+    from interp_emerge.circuits.finding import find_circuit, search_stability
     from interp_emerge.circuits.planning import expected
     from interp_emerge.core.circuit import Circuit
 
+    if repeat and (given is not None or repeat < 2):
+        raise InputError(f"--repeat {repeat} needs a search to repeat, and at least 2 samples to compare")
     if out is not None and out.suffix not in (".json", ".graphml"):
         raise InputError(f"--out {out} ends in neither .json nor .graphml; name a file that does")
     if method not in patching.shelf.names():
@@ -85,13 +90,18 @@ def circuit(
     if dry_run:
         _print(expected(model, discovery, method=method, steps=steps, parts=chosen, n_random=n_random, **how), as_json)
         return
-    scores = None
+    scores = repeated = None
     if loaded is None:
         sizes = {"target": target, "n_edges": edges, "share": share, "threshold": threshold, "n_nodes": nodes}
         order = {"select": select, "by": by, "local_search": local_search, "sure": sure}
-        found = find_circuit(model, discovery, method=method, steps=steps, seed=draw, **sizes, **order, **how)
+        search = {"method": method, "steps": steps, "seed": draw, **sizes, **order, **how}
+        found = find_circuit(model, discovery, **search)
         loaded, scores = found.circuit.with_origin(ability=ability), found.scores
+        if repeat:
+            repeated = search_stability(model, discovery, loaded, resamples=repeat, **search)
     tested = examine(model, loaded, evaluation, scores=scores, parts=chosen, n_random=n_random, seed=draw, **how)
+    if repeated is not None:
+        tested = tested.with_search(repeated)
     if out is not None and out.suffix == ".json":
         loaded.save(out)
     elif out is not None:
@@ -139,5 +149,5 @@ def _print(result: Any, as_json: bool) -> None:
         typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False))
         return
     typer.echo("\n".join(result.sentences))
-    for name, table in result.tables.items():
+    for name, table in result.shown.items():
         typer.echo(f"\n{name}\n{table.to_string(index=False, na_rep='', float_format='{:.4g}'.format)}")

@@ -113,6 +113,10 @@ class Circuit:
         """Other edges of the same graph, with the scores that this circuit has for them."""
         return replace(self, kept=kept & self.graph.exists, scores=self.scores * kept)
 
+    def with_origin(self, **more: Any) -> "Circuit":
+        """The same circuit, with more said about how it was found."""
+        return replace(self, origin={**self.origin, **more})
+
     def complement(self) -> "Circuit":
         """All edges of the graph that are not in the circuit."""
         return self.with_kept(self.graph.exists & ~self.kept)

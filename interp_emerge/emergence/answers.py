@@ -116,8 +116,9 @@ def _faithful(row: pd.Series) -> str:
     return (
         f"At {row['size']}, {row['n_edges']:.0f} of {row['n_graph_edges']:.0f} edges ({row['edge_share']:.1%}) keep "
         f"{row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the clean-corrupt gap on prompts "
-        f"that they were not chosen on; 95% of {row['n_random']:.0f} random circuits of equal size keep less than "
-        f"{row['random_p95']:.2f}; most of those join no path from embedding to logits."
+        f"that they were not chosen on; 95% of {row['n_random']:.0f} random circuits of equal size, all of whose edges "
+        f"lie on paths from embedding to logits, keep less than {row['random_p95']:.2f}. Circuits of bootstrap samples "
+        f"of the prompts have a mean Jaccard index of {row['stability']:.2f}."
     )
 
 

@@ -33,6 +33,7 @@ class Results:
     roles: dict[At, pd.DataFrame] = field(default_factory=dict)
     circuits: dict[At, Circuit] = field(default_factory=dict)
     evaluations: dict[At, pd.DataFrame] = field(default_factory=dict)
+    stabilities: dict[At, pd.DataFrame] = field(default_factory=dict)
     ablations: dict[At, pd.DataFrame] = field(default_factory=dict)
     formation: dict[At, dict[int, pd.DataFrame]] = field(default_factory=dict)
     """For each model with a circuit, the formation of that circuit by step."""
@@ -89,7 +90,7 @@ class Results:
         for at, why in self.without.items():
             rows.append({**self._model(at), "verdict": why, "file": ""})
         for at, circuit in self.circuits.items():
-            (judged,) = self.evaluations[at].to_dict("records")
+            (judged,) = self.evaluations[at].join(self.stabilities[at]).to_dict("records")
             edges = {"n_edges": len(circuit), "n_graph_edges": circuit.graph.n_edges}
             share = {"edge_share": len(circuit) / circuit.graph.n_edges, "n_random": self.n_random}
             verdict = _judge(judged["faithfulness"], judged["ci_low"], judged["random_p95"], self.target)

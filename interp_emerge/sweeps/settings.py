@@ -30,6 +30,7 @@ class StudySettings(BaseModel):
     n_measured: int = Field(128, ge=2, description="prompts on which abilities are measured")
     n_pairs: int = Field(64, ge=2, description="prompt pairs on which circuits are found, and on which they are judged")
     n_random: int = Field(100, ge=1, description="random circuits beside each circuit")
+    n_resamples: int = Field(100, ge=2, description="bootstrap samples of the pairs that circuits are found on")
     n_ablations: int = Field(20, ge=1, description="draws of random heads to ablate; equal ones count once")
     steps_of_integration: int = Field(5, ge=1, description="points of integrated gradients")
     target: float = Field(0.8, gt=0, le=1, description="faithfulness at which a circuit is large enough")

@@ -13,9 +13,11 @@ import pandas as pd
 from interp_emerge.abilities.base import Ability, PromptPairs
 from interp_emerge.caching.store import ActivationStore
 from interp_emerge.circuits.ablation import accuracy_without, heads_to_ablate, matched_random_heads
-from interp_emerge.circuits.evaluation import evaluate_many, random_circuits
+from interp_emerge.circuits.evaluation import evaluate_many
+from interp_emerge.circuits.random_paths import random_connected_circuits
 from interp_emerge.circuits.roles import role_baselines, role_frame, role_scores
 from interp_emerge.circuits.selection import smallest_faithful
+from interp_emerge.circuits.stability import stability
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.intervals import mean_interval
@@ -133,10 +135,11 @@ class Stages:
         settings = self.settings
 
         def compute(model: HookedModel) -> pd.DataFrame:
-            nulls = random_circuits(model.graph, len(circuit), settings.n_random, seed=settings.seed)
+            drawn = random_connected_circuits(model.graph, len(circuit), settings.n_random, seed=settings.seed)
             pairs = self.pairs(model, ability, "evaluation")
-            found, *others = evaluate_many(
-                model, [circuit.kept, *nulls], pairs, metric=settings.metric, record=self.store.recording
+            edges = [circuit.kept, circuit.complement().kept, *drawn]
+            found, without, *others = evaluate_many(
+                model, edges, pairs, metric=settings.metric, record=self.store.recording
             )
             random = np.array([other.faithfulness for other in others])
             row = {
@@ -145,6 +148,9 @@ class Stages:
                 "faithfulness": found.faithfulness,
                 "ci_low": found.ci[0],
                 "ci_high": found.ci[1],
+                "kl": found.divergence.value,
+                "accuracy": found.accuracy.value,
+                "accuracy_without": without.accuracy.value,
                 "random_median": np.median(random),
                 "random_p95": np.quantile(random, 0.95),
             }
@@ -152,6 +158,29 @@ class Stages:
 
         return self._cell(
             "evaluation", at, compute, **self._scoring(ability), circuit=_name(circuit), n=settings.n_random
+        )
+
+    def stability(self, at: At, ability: Ability, circuit: Circuit) -> pd.DataFrame:
+        """How alike the circuits of bootstrap samples of the discovery prompts are: one row."""
+        settings = self.settings
+
+        def compute(model: HookedModel) -> pd.DataFrame:
+            scores = self._score(model, ability, settings.method)
+            assert isinstance(scores, EdgeScores)
+            found = stability(scores, circuit, resamples=settings.n_resamples, seed=settings.seed).jaccard
+            row = {"stability": found.value, "stability_low": found.low, "stability_high": found.high}
+            return pd.DataFrame([row])
+
+        steps = settings.steps_of_integration
+        return self._cell(
+            "stability",
+            at,
+            compute,
+            **self._scoring(ability),
+            circuit=_name(circuit),
+            method=settings.method,
+            steps=steps,
+            n=settings.n_resamples,
         )
 
     def ablation(self, at: At, ability: Ability, circuit: Circuit) -> pd.DataFrame:

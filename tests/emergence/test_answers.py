@@ -37,6 +37,8 @@ def role_row(node: str, role: str, score: float, *, clears: bool = True) -> dict
 def circuit_row(faithfulness: float) -> dict[str, Any]:
     counts = {"n_edges": 5, "n_graph_edges": GRAPH.n_edges, "edge_share": 5 / GRAPH.n_edges, "n_random": 100}
     judged = {"faithfulness": faithfulness, "ci_low": 0.8, "ci_high": 0.9, "random_median": 0.0, "random_p95": 0.2}
+    judged |= {"kl": 0.1, "accuracy": 1.0, "accuracy_without": 0.0, "stability": 0.7}
+    judged |= {"stability_low": 0.5, "stability_high": 0.9}
     named = {"ability": "induction", "method": "eap", "metric": "logit_diff", "clean": 1, "corrupt": 0}
     return {**MODEL, **counts, **judged, **named, "verdict": "", "file": ""}
 

@@ -1,0 +1,180 @@
+"""Hold two circuits against each other: the edges that they share, against chance, and each in the other's model.
+
+1. `circuits.overlap`: shared edges and nodes beside those of random circuits of the same sizes. Two wholly accurate
+   circuits can share few edges, so that is not all.
+2. `transfer`: each circuit run in the models of both, on prompts that neither was found on. A circuit that is faithful
+   where it was not found does the same there, whatever edges it shares.
+
+Graphs of two shapes have no common edges. Then sizes and depths stand beside each other.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from interp_emerge.abilities import load_ability
+from interp_emerge.abilities._metrics import METRIC_NAMES
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.circuits.evaluation import evaluate_many
+from interp_emerge.circuits.overlap import overlap, sizes_beside
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError, InterpEmergeError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.families import load_family
+from interp_emerge.patching.ablation import ABLATIONS
+
+EVALUATION_SEED = 2000
+"""Seed of the prompts on which both run; circuits of the command line and of studies are found on others."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """What two circuits have in common: sentences, and tables by name."""
+
+    sentences: list[str]
+    tables: dict[str, pd.DataFrame]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.sentences)
+
+    @property
+    def shown(self) -> dict[str, pd.DataFrame]:
+        """The tables."""
+        return self.tables
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        tables = {name: json.loads(table.to_json(orient="records")) for name, table in self.tables.items()}
+        return {"sentences": self.sentences, **tables}
+
+
+def compare(
+    a: Circuit,
+    b: Circuit,
+    *,
+    names: tuple[str, str] = ("a", "b"),
+    models: bool = True,
+    family: str | None = None,
+    ability: str | None = None,
+    n: int = 64,
+    n_random: int = 1000,
+    seed: int = 0,
+    budget: int | None = None,
+    device: str = "",
+) -> Comparison:
+    """Two circuits beside each other.
+
+    Args:
+        a: a circuit.
+        b: another.
+        names: what to call them.
+        models: whether to load both models and run each circuit in both, where the graphs have one shape.
+        family: a family that both models are loaded from, instead of the one that each circuit's origin names.
+        ability: what both run on, instead of the ability that each circuit's origin names.
+        n: prompt pairs to run on.
+        n_random: random circuits to compare with.
+        seed: of prompts and random circuits.
+        budget: bytes to work in; by default a constant for the kind of device.
+        device: where models run; empty means a GPU if there is one.
+    """
+    tables = {"sizes": sizes_beside(a, b).replace({"circuit": {"a": names[0], "b": names[1]}})}
+    if a.graph != b.graph:
+        sentence = f"{names[0]} and {names[1]} belong to graphs of two shapes, which have no edges in common to count."
+        return Comparison(sentences=[sentence], tables=tables)
+    shared = overlap(a, b, n_random=n_random, seed=seed)
+    sentences, tables = [f"{names[0]} and {names[1]} {shared.sentence}."], tables | {"overlap": shared.to_frame()}
+    if models:
+        rows = []
+        for name, circuit in zip(names, (a, b), strict=True):
+            if rows and circuit.origin.get("model") == a.origin.get("model"):
+                continue
+            try:
+                model = model_of(circuit, family=family, device=device)
+                pairs = load_ability(ability or _said(circuit, "ability")).sample(model, n, EVALUATION_SEED + seed)
+            except InterpEmergeError as error:
+                sentences.append(f"The circuits were not run in the model of {name}: {error}.")
+                continue
+            how = {"metric": _metric(circuit), "ablation": _ablation(circuit), "budget": budget}
+            rows.append(transfer(dict(zip(names, (a, b), strict=True)), model, pairs, **how))
+            sentences += _told(rows[-1])
+        if rows:
+            tables["transfer"] = pd.concat(rows, ignore_index=True)
+    return Comparison(sentences=sentences, tables=tables)
+
+
+def transfer(
+    circuits: Mapping[str, Circuit],
+    model: HookedModel,
+    pairs: PromptPairs,
+    *,
+    metric: str = "logit_diff",
+    ablation: str = "resample",
+    budget: int | None = None,
+) -> pd.DataFrame:
+    """Circuits found anywhere, run in one model: `circuit`, `model`, `faithfulness` with its interval, `accuracy`.
+
+    Raises:
+        InputError: a circuit belongs to a graph of another shape.
+    """
+    for name, circuit in circuits.items():
+        if circuit.graph != model.graph:
+            raise InputError(f"circuit {name} was found in a graph of another shape than that of {model.spec}")
+    kept = [circuit.kept for circuit in circuits.values()]
+    found = evaluate_many(model, kept, pairs, metric=metric, ablation=ablation, budget=budget)
+    return pd.DataFrame(
+        {
+            "circuit": [*circuits],
+            "model": str(model.spec),
+            "faithfulness": [evaluation.faithfulness for evaluation in found],
+            "ci_low": [evaluation.ci[0] for evaluation in found],
+            "ci_high": [evaluation.ci[1] for evaluation in found],
+            "accuracy": [evaluation.accuracy.value for evaluation in found],
+        }
+    )
+
+
+def model_of(circuit: Circuit, *, family: str | None = None, device: str = "") -> HookedModel:
+    """The model that a circuit says it was found in, loaded again.
+
+    Raises:
+        InputError: the circuit does not say, or the weights of that name are others now.
+        UnknownNameError: there is no such family, size, step or seed.
+    """
+    spec = circuit.origin.get("model")
+    if not isinstance(spec, dict) or not {"family", "size", "step", "seed"} <= {*spec}:
+        raise InputError("the circuit does not say in which model it was found")
+    model = load_family(family or spec["family"]).load(spec["size"], spec["step"], spec["seed"], device=device)
+    if spec.get("revision") not in (None, "", model.spec.revision):
+        raise InputError(
+            f"{model.spec} has other weights ({model.spec.revision}) than those it was found in ({spec['revision']})"
+        )
+    return model
+
+
+def _told(found: pd.DataFrame) -> list[str]:
+    said = []
+    for row in found.to_dict("records"):
+        kept = f"keeps {row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the gap"
+        undefined = "has no defined faithfulness: the gap is within noise"
+        said.append(f"In {row['model']}, {row['circuit']} {undefined if pd.isna(row['faithfulness']) else kept}.")
+    return said
+
+
+def _said(circuit: Circuit, what: str) -> str:
+    value = circuit.origin.get(what)
+    if not isinstance(value, str):
+        raise InputError(f"the circuit names no {what}; give one")
+    return value
+
+
+def _metric(circuit: Circuit) -> str:
+    metric = circuit.origin.get("metric")
+    return metric if metric in METRIC_NAMES else "logit_diff"
+
+
+def _ablation(circuit: Circuit) -> str:
+    ablation = circuit.origin.get("ablation")
+    return ablation if ablation in ABLATIONS else "resample"
