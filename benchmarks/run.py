@@ -119,6 +119,30 @@ def rows(shape: str) -> Iterator[Row]:
         yield Row(
             shape=shape, what=what, against="bare forward, last logit", ours=ours(method), theirs=bare, within=limit
         )
+    yield from circuits(shape, model, pairs, lens, bare)
+
+
+def circuits(shape: str, model: ie.HookedModel, pairs: ie.PromptPairs, lens: Lens, bare: float) -> Iterator[Row]:
+    """Evaluation of the best edges at ten sizes, and of one circuit on one pair."""
+    scores = ie.score(model, pairs, method="eap")
+    assert isinstance(scores, ie.EdgeScores)
+    yield Row(
+        shape=shape,
+        what="`faithfulness_curve`, ten sizes",
+        against="bare forward, last logit",
+        ours=seconds(lambda: ie.faithfulness_curve(model, scores, pairs), 3),
+        theirs=bare,
+        within=60,
+    )
+    circuit, first = scores.top(scores.graph.n_edges // 100), pairs[:1]
+    yield Row(
+        shape=shape,
+        what=f"`evaluate`, one circuit ({len(circuit)} edges), one pair",
+        against="`faithfulness`",
+        ours=seconds(lambda: ie.evaluate(model, circuit, first), 5),
+        theirs=seconds(lens.circuit(circuit), 1),
+        faster=50,
+    )
 
 
 def sweeps(shape: str, model: ie.HookedModel, pairs: ie.PromptPairs, lens: Lens) -> Iterator[Row]:

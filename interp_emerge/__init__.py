@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from interp_emerge.families._hooking import hook
     from interp_emerge.patching._scoring import estimate, score
     from interp_emerge.patching.ablation import ablate
+    from interp_emerge.patching.base import EdgeScores, NodeScores
     from interp_emerge.study import Study
 
     __version__: str
@@ -45,10 +46,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL_ROLES",
     "Circuit",
+    "EdgeScores",
     "Graph",
     "HookedModel",
     "InterpEmergeError",
     "ModelSpec",
+    "NodeScores",
     "PromptPairs",
     "Study",
     "__version__",
@@ -90,10 +93,12 @@ __all__ = [
 _HOMES = {
     "ALL_ROLES": "circuits.roles",
     "Circuit": "core.circuit",
+    "EdgeScores": "patching.base",
     "Graph": "core.graph",
     "HookedModel": "core.model",
     "InterpEmergeError": "core.errors",
     "ModelSpec": "core.model",
+    "NodeScores": "patching.base",
     "PromptPairs": "abilities.base",
     "Study": "study",
     "ablate": "patching.ablation",

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import interp_emerge as ie
 from interp_emerge import cli
 
 
@@ -43,6 +44,50 @@ def test_score_puts_the_strongest_first(monkeypatch: pytest.MonkeyPatch, capsys)
     assert {row["kind"] for row in rows} == {"embed", "head", "mlp"}
 
 
+def test_circuit_finds_tests_and_saves(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path) -> None:
+    out = tmp_path / "circuit.json"
+    words = ["circuit", "miniature", "7k", "induction", "--n", "16", "--parts", "ablations,roles"]
+    assert run(monkeypatch, *words, "--json", "--out", str(out)) == 0
+    content = json.loads(capsys.readouterr().out)
+
+    saved = ie.Circuit.load(out)
+    assert content["circuit"] == json.loads(saved.to_json())
+    assert saved.origin["ability"] == "induction" and saved.origin["model"]["size"] == "7k"
+    assert {"evaluation", "ablations", "roles"} <= {*content}
+    assert run(monkeypatch, *words, "--circuit", str(out)) == 0
+    assert content["sentences"][0] in capsys.readouterr().out
+
+
+def test_circuit_repeats_the_whole_search_on_request(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    words = ["circuit", "miniature", "7k", "induction", "--n", "16", "--parts", "none", "--repeat", "3"]
+    assert run(monkeypatch, *words) == 0
+    assert "The circuits that the whole search finds on bootstrap samples" in capsys.readouterr().out
+
+
+def test_circuit_says_beforehand_what_it_would_take(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path) -> None:
+    out = tmp_path / "circuit.json"
+    words = ["circuit", "miniature", "7k", "induction", "--n", "16", "--dry-run", "--json", "--out", str(out)]
+    assert run(monkeypatch, *words) == 0
+    stages = {row["stage"]: row for row in json.loads(capsys.readouterr().out)["stages"]}
+
+    assert {"score", "select", "evaluation", "hypotheses", "minimality"} <= {*stages}
+    assert all(row["passes"] > 0 and row["bytes"] > 0 and row["seconds"] > 0 for row in stages.values())
+    assert not out.exists()
+
+
+def test_compare_runs_each_circuit_in_the_model_of_the_other(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path) -> None:
+    files = [tmp_path / f"{seed}.json" for seed in (1, 2)]
+    for seed, path in zip(("1", "2"), files, strict=True):
+        words = ["circuit", "miniature", "14k", "induction", "--seed", seed, "--n", "16", "--edges", "6"]
+        assert run(monkeypatch, *words, "--parts", "none", "--out", str(path)) == 0
+    capsys.readouterr()
+    assert run(monkeypatch, "compare", *map(str, files), "--n", "16", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+
+    assert len(content["transfer"]) == 4
+    assert {row["level"] for row in content["overlap"]} == {"edges", "nodes", "heads", "weighted edges"}
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path) -> None:
     out = tmp_path / "out"
     assert run(monkeypatch, "run", "--sizes", "3k,7k", "--out", str(out), "--dry-run", "--json") == 0
@@ -58,6 +103,13 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch: pytest.Monkey
     [
         (["run", "--family", "minature"], "did you mean 'miniature'"),
         (["run", "--steps", "ten"], "no list of numbers"),
+        (["circuit", "miniature", "7k", "induction", "--out", "c.txt"], "ends in neither .json nor .graphml"),
+        (["circuit", "miniature", "7k", "induction", "--edges", "3", "--share", "0.1"], "give one of them"),
+        (["circuit", "miniature", "7k", "induction", "--edges", "3", "--ablation", "means"], "did you mean 'mean"),
+        (["circuit", "miniature", "7k", "induction", "--parts", "rolls"], "did you mean 'roles'"),
+        (["circuit", "miniature", "7k", "induction", "--circuit", "no.json"], "is no circuit file"),
+        (["circuit", "miniature", "7k", "induction", "--repeat", "1"], "at least 2 samples"),
+        (["compare", "no.json", "no.json"], "is no circuit file"),
         (["run", "nowhere.toml"], "no study file"),
         (["list", "familes"], "list shows families"),
         (["train", "miniatur"], "did you mean 'miniature'"),

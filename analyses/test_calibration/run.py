@@ -6,6 +6,7 @@ python analyses/test_calibration/run.py --keep   # and writes it between the mar
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
@@ -70,7 +71,7 @@ def of_random_edges(model, pairs, n: int) -> dict:
     rng, of_an_edge, of_all = np.random.default_rng(2), [], []
     for seed, kept in enumerate(ie.random_connected_circuits(model.graph, EDGES, n, seed=3)):
         circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
-        options = {"n_random": 1, "n_permutations": 1, "n_inflated": 59}
+        options: dict[str, Any] = {"n_random": 1, "n_permutations": 1, "n_inflated": 59}
         found = ie.hypothesis_tests(model, circuit, pairs, **options, seed=seed)
         of_an_edge.append(rng.choice(found.edges["p_value"]))
         of_all.append(found.to_frame().set_index("test")["p_value"]["minimality"])

@@ -107,9 +107,7 @@ def examine(
         InputError: the circuit belongs to a graph of another shape, or there are too few pairs for a test.
         UnknownNameError: no part, metric or ablation has the name.
     """
-    for part in parts:
-        if part not in PARTS:
-            raise UnknownNameError("part of an examination", part, PARTS)
+    require_parts(parts)
     require_graph(model, circuit)
     how: dict[str, Any] = {"metric": metric, "budget": budget, "record": record}
     found, without = evaluate_many(model, [circuit.kept, circuit.complement().kept], pairs, ablation=ablation, **how)
@@ -134,6 +132,13 @@ def examine(
                 if isinstance(scores, EdgeScores) and scores.per_pair is not None and len(circuit):
                     tables |= _stability(stability(scores, circuit, resamples=resamples, seed=seed))
     return Examination(circuit=circuit, evaluation=found, without=without, tables=tables)
+
+
+def require_parts(parts: Sequence[str]) -> None:
+    """Raise an `UnknownNameError` unless every part is one of `PARTS`."""
+    for part in parts:
+        if part not in PARTS:
+            raise UnknownNameError("part of an examination", part, PARTS)
 
 
 def _beside(found: Evaluation, without: Evaluation) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
 from interp_emerge.patching._scores import By
 from interp_emerge.patching._scoring import score
+from interp_emerge.patching.ablation import ABLATIONS
 from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
 
 ORDERS = ("score", "magnitude")
@@ -94,7 +95,8 @@ def find_circuit(
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} each say how large the circuit is; give one of them")
     by = by or ("score" if threshold is not None else "magnitude")
-    for name, value, known in (("selection", select, SELECTIONS), ("order", by, ORDERS)):
+    names = (("selection", select, SELECTIONS), ("order", by, ORDERS), ("ablation", ablation, ABLATIONS))
+    for name, value, known in names:
         if value not in known:
             raise UnknownNameError(name, value, known)
     if (shelf[method].scores == "nodes") != (n_nodes is not None):

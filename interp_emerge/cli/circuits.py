@@ -70,7 +70,7 @@ def circuit(
     as_json: AsJson = False,
 ) -> None:
     """Find the circuit of an ability in one model, and test it on prompts that it was not found on."""
-    from interp_emerge.circuits.examination import PARTS, examine
+    from interp_emerge.circuits.examination import PARTS, examine, require_parts
     from interp_emerge.circuits.finding import find_circuit, search_stability
     from interp_emerge.circuits.planning import expected
     from interp_emerge.core.circuit import Circuit
@@ -82,6 +82,7 @@ def circuit(
     if method not in patching.shelf.names():
         raise UnknownNameError(patching.shelf.kind, method, patching.shelf.names())
     chosen = () if parts == "none" else PARTS if parts is None else listed(parts) or ()
+    require_parts(chosen)
     asked = abilities.load_ability(ability)
     loaded = None if given is None else Circuit.load(given)
     model = families.load_family(family).load(size, step_of(step), seed, device=device, dtype=dtype)

@@ -122,7 +122,7 @@ SCHEMAS: dict[str, TableSchema] = {
                 "random_median": "median faithfulness of random circuits of equal size, made of whole paths",
                 "random_p95": "95th percentile of the faithfulness of random circuits of equal size",
                 "n_random": "number of random circuits",
-                "stability": "mean Jaccard index of the circuits of bootstrap samples of the discovery pairs, two by two",
+                "stability": "mean Jaccard index, two by two, of circuits of bootstrap samples of the discovery pairs",
                 "stability_low": "2.5th percentile of that index over pairs of samples",
                 "stability_high": "97.5th percentile of that index over pairs of samples",
                 "verdict": "faithful, beats no chance circuit, or undefined with the reason",

@@ -104,8 +104,7 @@ def the_circuit(study: StudyRecord) -> Section:
             caption = (
                 f"{int(row['n_edges']):,} of {int(row['n_graph_edges']):,} edges ({number(100 * row['edge_share'])}%), "
                 f"found by {row['method']}. Faithfulness {_interval(row, 'faithfulness')}: {row['verdict']}. "
-                f"Circuits of bootstrap samples of its prompts share {number(row['stability'])} of their edges on average "
-                "(Jaccard index). "
+                f"Circuits of bootstrap samples of its prompts have a mean Jaccard index of {number(row['stability'])}. "
                 "Point at a node to single out its edges."
             )
             drawn.append(_chart("circuit_graph", own, model, caption, link=row["file"]))
@@ -163,8 +162,8 @@ def chance(study: StudyRecord) -> Section:
     ablated = dict(_keyed(study.tables["ablation"]))
     for names, rows in _parts(study.tables["circuits"], ["ability", "method"]):
         caption = (
-            "What the circuit alone keeps of the clean-corrupt gap, and what random circuits keep that have as many edges, "
-            "all on paths from the embedding to the logits. "
+            "What the circuit alone keeps of the clean-corrupt gap, and what random circuits keep that have as many "
+            "edges, all on paths from the embedding to the logits. "
             "1: as good as the whole model; 0: as bad as the corrupt run. "
             "Undefined where there is no circuit, or the gap is within noise."
         )

@@ -54,11 +54,13 @@ def test_nodes_are_chosen_from_scores_of_nodes(pairs: ie.PromptPairs):
 def test_sizes_that_contradict_each_other_or_the_method_are_refused(
     options: dict[str, Any], message: str, pairs: ie.PromptPairs
 ):
+    asked: dict[str, Any] = {"method": "eap", **options}
     with pytest.raises(InputError, match=message):
-        find_circuit(small_model("llama_grouped"), pairs, **{"method": "eap"} | options)
+        find_circuit(small_model("llama_grouped"), pairs, **asked)
 
 
 @pytest.mark.parametrize(("name", "value", "near"), [("select", "gro", "grow"), ("by", "scores", "score")])
 def test_names_that_are_not_offered_are_refused(name: str, value: str, near: str, pairs: ie.PromptPairs):
+    asked: dict[str, Any] = {name: value}
     with pytest.raises(UnknownNameError, match=f"did you mean '{near}'"):
-        find_circuit(small_model("llama_grouped"), pairs, method="eap", **{name: value})
+        find_circuit(small_model("llama_grouped"), pairs, method="eap", **asked)
