@@ -32,6 +32,16 @@ def log_prob(logits: Logits, pairs: PromptPairs) -> PerPair:
     return _at(log_softmax(logits, -1), pairs.answer)
 
 
+def prob(logits: Logits, pairs: PromptPairs) -> PerPair:
+    """Probability of the answer among all tokens."""
+    return _at(logits.softmax(-1), pairs.answer)
+
+
+def choice_prob(logits: Logits, pairs: PromptPairs) -> PerPair:
+    """Probability of the answer where only it and the foil can be chosen."""
+    return torch.sigmoid(_at(logits, pairs.answer) - _at(logits, pairs.foil))
+
+
 def accuracy(logits: Logits, pairs: PromptPairs) -> PerPair:
     """1 where the answer has the highest logit of all tokens, else 0. It has no gradient."""
     return (logits.argmax(-1) == pairs.answer.to(logits.device)).to(logits.dtype)
@@ -44,7 +54,7 @@ def brier(logits: Logits, pairs: PromptPairs) -> PerPair:
 
 
 METRICS: dict[str, MetricFunction] = {
-    metric.__name__: metric for metric in (logit_diff, prob_diff, log_prob, accuracy, brier)
+    metric.__name__: metric for metric in (logit_diff, prob_diff, log_prob, prob, choice_prob, accuracy, brier)
 }
 KL = "kl"
 """Minus the divergence, in nats, of the run's next-token distribution from the whole model's on the clean prompt."""
@@ -91,7 +101,7 @@ class BoundMetric:
 
         None and the metric itself where it reads the logits of all tokens.
         """
-        if self.function not in (logit_diff, brier):
+        if self.function not in (logit_diff, choice_prob, brier):
             return None, self
         two = torch.stack([self.pairs.answer, self.pairs.foil], 1)
         first, second = torch.zeros_like(self.pairs.answer), torch.ones_like(self.pairs.foil)

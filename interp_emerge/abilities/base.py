@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class PromptPairs:
     foil: TokenIds
     templates: tuple[str, ...]
     positions: Mapping[str, TokenIds]
+    ability: str
+    """Name of the ability that the pairs were drawn for; empty for one's own."""
 
     def __init__(
         self,
@@ -46,10 +48,11 @@ class PromptPairs:
         foil: ArrayLike,
         templates: Sequence[str] = (),
         positions: Mapping[str, ArrayLike] | None = None,
+        ability: str = "",
     ) -> None:
         given = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
         fields: dict[str, Any] = {name: _as_ids(values, name) for name, values in given.items()}
-        fields["templates"] = tuple(templates)
+        fields["templates"], fields["ability"] = tuple(templates), ability
         fields["positions"] = {name: _as_ids(values, name) for name, values in (positions or {}).items()}
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -90,6 +93,7 @@ class PromptPairs:
             foil=self.foil[rows],
             templates=tuple(self.templates[row] for row in rows.tolist()) if self.templates else (),
             positions={name: place[rows] for name, place in self.positions.items()},
+            ability=self.ability,
         )
 
     def split(self, share: float = 0.5, *, seed: int = 0) -> tuple["PromptPairs", "PromptPairs"]:
@@ -164,6 +168,7 @@ class Ability:
         if n < 1:
             raise InputError(f"{n} pairs were asked for; give at least 1")
         pairs = self.draw(model, n, np.random.default_rng([seed, _stable_number(self.name)]))
+        pairs = replace(pairs, ability=self.name)
         model.require_tokens(torch.cat([pairs.clean, pairs.corrupt]))
         return pairs
 

@@ -3,14 +3,14 @@
 1. `circuits.overlap`: shared edges and nodes beside those of random circuits of the same sizes. Two wholly accurate
    circuits can share few edges, so that is not all.
 2. `transfer`: each circuit run in the models of both, on prompts that neither was found on. A circuit that is faithful
-   where it was not found does the same there, whatever edges it shares.
+   where it was not found does the same there, whatever edges it shares. For models in memory call `transfer` itself.
 
 Graphs of two shapes have no common edges. Then sizes and depths stand beside each other.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -79,30 +79,64 @@ def compare(
         seed: of prompts and random circuits.
         budget: bytes to work in; by default a constant for the kind of device.
         device: where models run; empty means a GPU if there is one.
+
+    Raises:
+        UnknownNameError: there is no such family or ability.
     """
+    if ability is not None:
+        load_ability(ability)
+    if family is not None:
+        load_family(family)
     tables = {"sizes": sizes_beside(a, b).replace({"circuit": {"a": names[0], "b": names[1]}})}
     if a.graph != b.graph:
         sentence = f"{names[0]} and {names[1]} belong to graphs of two shapes, which have no edges in common to count."
         return Comparison(sentences=[sentence], tables=tables)
     shared = overlap(a, b, n_random=n_random, seed=seed)
     sentences, tables = [f"{names[0]} and {names[1]} {shared.sentence}."], tables | {"overlap": shared.to_frame()}
-    if models:
-        rows = []
-        for name, circuit in zip(names, (a, b), strict=True):
-            if rows and circuit.origin.get("model") == a.origin.get("model"):
-                continue
-            try:
-                model = model_of(circuit, family=family, device=device)
-                pairs = load_ability(ability or _said(circuit, "ability")).sample(model, n, EVALUATION_SEED + seed)
-            except InterpEmergeError as error:
-                sentences.append(f"The circuits were not run in the model of {name}: {error}.")
-                continue
-            how = {"metric": _metric(circuit), "ablation": _ablation(circuit), "budget": budget}
-            rows.append(transfer(dict(zip(names, (a, b), strict=True)), model, pairs, **how))
-            sentences += _told(rows[-1])
-        if rows:
-            tables["transfer"] = pd.concat(rows, ignore_index=True)
+    rows: list[pd.DataFrame] = []
+    for condition in dict.fromkeys(_condition(circuit, ability) for circuit in (a, b)) if models else ():
+        try:
+            model = model_of(condition.circuit, family=family, device=device)
+            asked = load_ability(_said(condition.circuit, "ability") if ability is None else ability)
+            pairs = asked.sample(model, n, EVALUATION_SEED + seed)
+        except InterpEmergeError as error:
+            sentences.append(f"The circuits were not run in {condition.model}: {str(error).rstrip('.')}.")
+            continue
+        how = {"metric": condition.metric, "ablation": condition.ablation, "budget": budget}
+        found = transfer(dict(zip(names, (a, b), strict=True)), model, pairs, **how)
+        rows.append(found)
+        sentences += _told(found)
+        sentences += [
+            f"{name} was found on just these prompts."
+            for name, circuit in zip(names, (a, b), strict=True)
+            if circuit.origin.get("prompts") == pairs.fingerprint
+        ]
+    if rows:
+        tables["transfer"] = pd.concat(rows, ignore_index=True)
     return Comparison(sentences=sentences, tables=tables)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Condition:
+    """Where and how circuits are run; circuits of one model, ability, metric and ablation make one condition."""
+
+    model: str
+    ability: str
+    metric: str
+    ablation: str
+    circuit: Circuit = field(compare=False)
+
+
+def _condition(circuit: Circuit, ability: str | None) -> _Condition:
+    spec = circuit.origin.get("model")
+    named = "/".join(f"{spec.get(key)}" for key in ("family", "size", "step", "seed")) if isinstance(spec, dict) else ""
+    return _Condition(
+        model=named or "a model that is not named",
+        ability=ability or str(circuit.origin.get("ability", "")),
+        metric=_metric(circuit),
+        ablation=_ablation(circuit),
+        circuit=circuit,
+    )
 
 
 def transfer(
@@ -114,7 +148,10 @@ def transfer(
     ablation: str = "resample",
     budget: int | None = None,
 ) -> pd.DataFrame:
-    """Circuits found anywhere, run in one model: `circuit`, `model`, `faithfulness` with its interval, `accuracy`.
+    """Circuits found anywhere, run in one model, which may also be one in memory: one row a circuit.
+
+    Columns `circuit`, `model`, `ability`, `metric`, `ablation`, `faithfulness` with its 95% interval `ci_low`,
+    `ci_high`, and `accuracy`.
 
     Raises:
         InputError: a circuit belongs to a graph of another shape.
@@ -128,6 +165,9 @@ def transfer(
         {
             "circuit": [*circuits],
             "model": str(model.spec),
+            "ability": pairs.ability,
+            "metric": metric,
+            "ablation": ablation,
             "faithfulness": [evaluation.faithfulness for evaluation in found],
             "ci_low": [evaluation.ci[0] for evaluation in found],
             "ci_high": [evaluation.ci[1] for evaluation in found],
@@ -159,7 +199,8 @@ def _told(found: pd.DataFrame) -> list[str]:
     for row in found.to_dict("records"):
         kept = f"keeps {row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the gap"
         undefined = "has no defined faithfulness: the gap is within noise"
-        said.append(f"In {row['model']}, {row['circuit']} {undefined if pd.isna(row['faithfulness']) else kept}.")
+        where = f"In {row['model']} on {row['ability'] or 'the pairs given'}"
+        said.append(f"{where}, {row['circuit']} {undefined if pd.isna(row['faithfulness']) else kept}.")
     return said
 
 

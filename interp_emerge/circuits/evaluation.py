@@ -150,7 +150,15 @@ def faithfulness_curve(
     budget: int | None = None,
     record: Recorder = record,
 ) -> FaithfulnessCurve:
-    """Faithfulness of the best edges at each share of the graph's edges."""
+    """Faithfulness of the best edges at each share of the graph's edges.
+
+    Raises:
+        InputError: the shares do not ascend within 0 (not taken) to 1, or there is none.
+    """
+    if not len(shares) or not all(0 < share <= 1 for share in shares) or any(np.diff(shares) <= 0):
+        raise InputError(
+            f"shares {[*shares]} make no curve; give ascending fractions of the edges, above 0 and up to 1"
+        )
     counts = [max(1, round(share * scores.graph.n_edges)) for share in shares]
     circuits = [scores.top(count, by=by).kept for count in counts]
     evaluations = evaluate_many(model, circuits, pairs, metric=metric, ablation=ablation, budget=budget, record=record)

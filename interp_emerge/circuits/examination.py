@@ -24,10 +24,11 @@ from interp_emerge.circuits._telling import sentences, small_tables
 from interp_emerge.circuits.completeness import completeness
 from interp_emerge.circuits.evaluation import LEVELS, Ablation, evaluate, evaluate_many, require_graph
 from interp_emerge.circuits.faithfulness import Evaluation
+from interp_emerge.circuits.finding import selected_again
 from interp_emerge.circuits.hypotheses import hypothesis_tests
 from interp_emerge.circuits.labels import label_heads
 from interp_emerge.circuits.minimality import minimality
-from interp_emerge.circuits.stability import Stability, stability
+from interp_emerge.circuits.stability import Stability
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.model import HookedModel
@@ -46,6 +47,8 @@ class Examination:
     """With everything outside the circuit ablated."""
     without: Evaluation
     """With the circuit's own edges ablated, and nothing else."""
+    prompts: str
+    """Hash of the pairs' token ids."""
     tables: dict[str, pd.DataFrame]
 
     def __repr__(self) -> str:
@@ -54,7 +57,10 @@ class Examination:
     @property
     def sentences(self) -> list[str]:
         """What was found, in words; the numbers behind them are in the tables."""
-        return sentences(self.circuit, self.evaluation, self.without, self.tables)
+        said = sentences(self.circuit, self.evaluation, self.without, self.tables)
+        if self.circuit.origin.get("prompts") == self.prompts:
+            said.insert(0, "The circuit was found on just these prompts: what follows flatters it.")
+        return said
 
     @property
     def shown(self) -> dict[str, pd.DataFrame]:
@@ -130,8 +136,8 @@ def examine(
                 tables[part] = label_heads(model, circuit, pairs, ablation=ablation, **how)
             case _:
                 if isinstance(scores, EdgeScores) and scores.per_pair is not None and len(circuit):
-                    tables |= _stability(stability(scores, circuit, resamples=resamples, seed=seed))
-    return Examination(circuit=circuit, evaluation=found, without=without, tables=tables)
+                    tables |= _stability(selected_again(scores, circuit, resamples=resamples, seed=seed))
+    return Examination(circuit=circuit, evaluation=found, without=without, prompts=pairs.fingerprint, tables=tables)
 
 
 def require_parts(parts: Sequence[str]) -> None:

@@ -48,8 +48,8 @@ class Evaluation:
 
     @property
     def defined(self) -> bool:
-        """Whether the gap is above zero beyond resampling noise."""
-        return self.gap.low > 0
+        """Whether the gap is above zero beyond resampling noise, which a single pair cannot show."""
+        return len(self.metric) > 1 and self.gap.low > 0
 
     @property
     def interval(self) -> Interval:
@@ -157,7 +157,11 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaithfulnessCurve:
-    """Faithfulness of the best edges at growing shares of the graph."""
+    """Faithfulness of the best edges at growing shares of the graph.
+
+    Areas are taken over the shares asked for, as on MIB's grid. In a small graph several of them come to one number of
+    edges.
+    """
 
     shares: tuple[float, ...]
     n_edges: tuple[int, ...]
@@ -200,7 +204,7 @@ class FaithfulnessCurve:
         return self._area(lambda faithfulness: np.abs(1 - faithfulness))
 
     def _area(self, of: Callable[[np.ndarray], np.ndarray]) -> Interval:
-        if not all(evaluation.defined for evaluation in self.evaluations):
+        if len(self.shares) < 2 or not all(evaluation.defined for evaluation in self.evaluations):
             return UNDEFINED
         kept = np.stack([evaluation.metric - evaluation.corrupt for evaluation in self.evaluations])
         gaps = np.stack([evaluation.clean - evaluation.corrupt for evaluation in self.evaluations])

@@ -18,7 +18,7 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits.evaluation import Ablation
 from interp_emerge.circuits.selection import SELECTIONS, Select, grow, smallest_faithful
-from interp_emerge.circuits.stability import Stability, stability_of
+from interp_emerge.circuits.stability import Stability, stability, stability_of
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
@@ -90,28 +90,38 @@ def find_circuit(
         InputError: two of target, n_edges, share, threshold and n_nodes, or one that does not fit the method.
         UnknownNameError: no method, metric, ablation or selection has the name.
     """
-    sizes = {"target": target, "n_edges": n_edges, "share": share, "threshold": threshold, "n_nodes": n_nodes}
+    sizes = {
+        "a target": target,
+        "a number of edges": n_edges,
+        "a share": share,
+        "a threshold": threshold,
+        "a number of nodes": n_nodes,
+    }
     given = [name for name, value in sizes.items() if value is not None]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} each say how large the circuit is; give one of them")
+    if select != "top" and (threshold is not None or n_nodes is not None):
+        raise InputError(f"{given[0]} leaves nothing to grow; give a target, a share or a number of edges")
     by = by or ("score" if threshold is not None else "magnitude")
     names = (("selection", select, SELECTIONS), ("order", by, ORDERS), ("ablation", ablation, ABLATIONS))
     for name, value, known in names:
         if value not in known:
             raise UnknownNameError(name, value, known)
     if (shelf[method].scores == "nodes") != (n_nodes is not None):
-        fitting = "say how many nodes to keep with n_nodes" if n_nodes is None else "leave n_nodes out"
+        fitting = "say how many nodes to keep" if n_nodes is None else "leave the number of nodes out"
         raise InputError(f"method {method!r} scores {shelf[method].scores}; {fitting}")
     scores = score(
         model, pairs, method=method, metric=metric, steps=steps, seed=seed, budget=budget, record=record, **options
     )
+    chosen: dict[str, Any] = {"select": select, "by": by, "metric": scores.origin.get("metric")}
     if isinstance(scores, NodeScores):
-        circuit = scores.top(n_nodes or 0, by=by)
+        circuit = scores.top(n_nodes or 0, by=by).with_origin(selection=chosen | {"n_nodes": n_nodes})
     elif threshold is not None:
-        circuit = scores.above(threshold, by=by)
+        circuit = scores.above(threshold, by=by).with_origin(selection=chosen | {"threshold": threshold})
     elif share is not None or n_edges is not None:
         count = edges_in(scores.graph, share) if share is not None else n_edges or 0
         circuit = grow(scores, count, by=by) if select == "grow" else scores.top(count, by=by)
+        circuit = circuit.with_origin(selection=chosen | {"n_edges": count})
     else:
         circuit = smallest_faithful(
             model,
@@ -128,6 +138,18 @@ def find_circuit(
             record=record,
         )
     return Found(circuit=circuit, scores=scores)
+
+
+def selected_again(scores: EdgeScores, circuit: Circuit, *, resamples: int = 100, seed: int = 0) -> Stability:
+    """How stable a circuit is under the selection that its origin names: by threshold, grown, by score or magnitude."""
+    chosen = circuit.origin.get("selection") or {}
+    by, threshold, n = chosen.get("by", "magnitude"), chosen.get("threshold"), chosen.get("n_edges", len(circuit))
+    how: dict[str, Any] = {"resamples": resamples, "by": by, "seed": seed}
+    if threshold is not None:
+        return stability(scores, circuit, select=lambda sampled: sampled.above(threshold, by=by), **how)
+    if chosen.get("select") == "grow":
+        return stability(scores, circuit, select=lambda sampled: grow(sampled, max(1, n), by=by), **how)
+    return stability(scores, circuit, **how)
 
 
 def search_stability(

@@ -1,7 +1,8 @@
 """Say what finding and testing a circuit would take, before it is done.
 
-The passes of scoring come from the method (`patching.estimate`). Tests are counted in circuit runs, for a circuit of
-one percent of the graph's edges, at most: equal circuits share a run. One such run is timed on these pairs.
+The passes of scoring come from the method (`patching.estimate`). Tests are counted in circuit runs, at most: equal
+circuits share a run. A batch of runs, and one measurement of roles, are timed on these pairs. A circuit that is still
+to be found is supposed to have one percent of the graph's edges.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,19 @@ import pandas as pd
 
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.circuits.evaluation import evaluate_many, random_circuits
+from interp_emerge.circuits.roles import BASELINE_HEADS, role_scores
+from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import in_words
 from interp_emerge.core.model import HookedModel
+from interp_emerge.families._hooking import untrained
 from interp_emerge.patching._circuit_run import batch_sizes
 from interp_emerge.patching._scoring import estimate
 
+TIMED = 4
+"""Circuit runs in the batch that is timed."""
+ROLE_GROUPS = 5
+"""Measurements that the roles of one model take, each about as long as that of attention patterns."""
 SUPPOSED_SHARE = 0.01
 """Share of the graph's edges that a circuit is supposed to have while none is known."""
 
@@ -54,28 +62,47 @@ def expected(
     steps: int = 5,
     parts: Sequence[str] = (),
     n_random: int = 100,
+    circuit: Circuit | None = None,
+    repeat: int = 0,
     metric: str = "logit_diff",
     ablation: str = "resample",
     budget: int | None = None,
 ) -> Plan:
-    """What finding a circuit with the method and examining it in these parts would take."""
+    """What finding a circuit with the method, `repeat` times more, and examining it in these parts would take."""
     graph = model.graph
-    supposed = max(1, round(SUPPOSED_SHARE * graph.n_edges))
-    scoring = estimate(model, pairs, method=method, metric=metric, steps=steps, budget=budget)
-    taken = []
-    for seed in (0, 1):
-        (edges,) = random_circuits(graph, supposed, 1, seed=seed)
-        start = perf_counter()
-        evaluate_many(model, [graph.exists & ~edges], pairs, metric=metric, ablation=ablation, budget=budget)
-        taken.append(perf_counter() - start)
-    runs = {"select": 20 + 3 * supposed, "evaluation": 2} | {
-        part: count for part, count in runs_of_parts(graph, supposed, n_random).items() if part in parts
-    }
-    rows = [("score", scoring.passes, scoring.bytes, scoring.seconds)]
+    n_edges = max(1, round(SUPPOSED_SHARE * graph.n_edges)) if circuit is None else len(circuit)
+    drawn = random_circuits(graph, max(1, n_edges), TIMED, seed=0)
+    start = perf_counter()
+    evaluate_many(model, [graph.exists & ~edges for edges in drawn], pairs, metric=metric, ablation=ablation)
+    each = (perf_counter() - start) / TIMED
+    searching = 20 + 3 * n_edges
+    runs = {} if circuit is not None else {"select": searching}
+    runs |= {"repeated searches": repeat * searching} if repeat else {}
+    runs |= {"evaluation": 2}
+    runs |= {part: count for part, count in runs_of_parts(graph, n_edges, n_random).items() if part in parts}
+    rows = []
+    if circuit is None:
+        scoring = estimate(model, pairs, method=method, metric=metric, steps=steps, budget=budget)
+        rows.append(("score", scoring.passes * (1 + repeat), scoring.bytes, scoring.seconds * (1 + repeat)))
     for stage, count in runs.items():
         *_, size = batch_sizes(model, pairs.length, n_pairs=len(pairs), n_circuits=count, budget=budget)
-        rows.append((stage, count, size, count * min(taken)))
+        seconds = count * each
+        if stage == "roles":
+            count, seconds = count + (drawn_models := _untrained(graph)), seconds + drawn_models * _role_seconds(model)
+        rows.append((stage, count, size, seconds))
     return Plan(stages=pd.DataFrame(rows, columns=["stage", "passes", "bytes", "seconds"]))
+
+
+def _untrained(graph: Graph) -> int:
+    """Untrained models that baselines of roles are taken on."""
+    return ceil(BASELINE_HEADS / (graph.n_layers * graph.n_heads))
+
+
+def _role_seconds(model: HookedModel) -> float:
+    """Time of the roles of one model, those that are asked with tokens, lists and pairs counted like attention's."""
+    start = perf_counter()
+    role_scores(untrained(model, 0))
+    return ROLE_GROUPS * (perf_counter() - start)
 
 
 def runs_of_parts(graph: Graph, n_edges: int, n_random: int) -> dict[str, int]:

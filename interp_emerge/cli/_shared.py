@@ -40,10 +40,13 @@ Seed = Annotated[int, typer.Option(help="seed of the training run")]
 Step = Annotated[str, typer.Option(help="training step, or 'last'")]
 FamilyName = Annotated[str, typer.Argument(help=help_of("family"), autocompletion=names_of(families.shelf))]
 AbilityName = Annotated[str, typer.Argument(help="name of an ability", autocompletion=names_of(abilities.shelf))]
-MethodName = Annotated[str, typer.Option(help="patching method", autocompletion=names_of(patching.shelf))]
-Metric = Annotated[str, typer.Option(help=help_of("metric"))]
+MethodName = Annotated[
+    str, typer.Option(help="patching method; `list methods` shows them", autocompletion=names_of(patching.shelf))
+]
+METRICS = "logit_diff, prob_diff, log_prob, accuracy, brier or kl"
+Metric = Annotated[str, typer.Option(help=f"metric of scores and faithfulness: {METRICS}")]
 Steps = Annotated[int, typer.Option(help=help_of("steps_of_integration"))]
-Budget = Annotated[int | None, typer.Option(help="MiB of memory to work in")]
+Budget = Annotated[int | None, typer.Option(min=1, help="MiB of memory to work in")]
 Device = Annotated[str, typer.Option(help=help_of("device"))]
 Dtype = Annotated[str, typer.Option(help=help_of("dtype"))]
 

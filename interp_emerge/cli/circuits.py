@@ -1,8 +1,9 @@
 """`circuit` and `compare`: find a circuit and put it to the test; hold two circuits against each other."""
 
 import json
+import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,7 +26,12 @@ from interp_emerge.cli._shared import (
     step_of,
 )
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.files import require_writable, write_atomically
 
+if TYPE_CHECKING:
+    from interp_emerge.core.circuit import Circuit
+
+log = logging.getLogger(__name__)
 DISCOVERY, EVALUATION = 1000, 2000
 """Seeds of the prompts, so that a circuit is found on some and judged on others."""
 
@@ -44,10 +50,12 @@ def circuit(
     target: Annotated[
         float | None, typer.Option(help="faithfulness that the smallest circuit has to keep [0.8]")
     ] = None,
-    edges: Annotated[int | None, typer.Option(help="number of edges instead")] = None,
+    edges: Annotated[int | None, typer.Option(min=1, help="number of edges instead")] = None,
     share: Annotated[float | None, typer.Option(help="share of the graph's edges instead")] = None,
     threshold: Annotated[float | None, typer.Option(help="least score of an edge instead")] = None,
-    nodes: Annotated[int | None, typer.Option(help="number of nodes instead, for methods that score nodes")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="number of nodes instead, for methods that score nodes")
+    ] = None,
     select: Annotated[str, typer.Option(help="top: the strongest edges; grow: grown from the logits")] = "top",
     by: Annotated[str | None, typer.Option(help="score or magnitude [magnitude; score with --threshold]")] = None,
     local_search: Annotated[bool, typer.Option(help="drop single edges from the smallest circuit")] = True,
@@ -55,11 +63,11 @@ def circuit(
     parts: Annotated[str | None, typer.Option(help="tests to run, commas between; 'none' for none [all]")] = None,
     step: Step = "last",
     seed: Seed = 0,
-    draw: Annotated[int, typer.Option(help="seed of prompts, random circuits and bootstrap")] = 0,
-    n: Annotated[int, typer.Option(help="prompt pairs to find it on, and as many to judge it on")] = 64,
-    n_random: Annotated[int, typer.Option(help="random circuits to compare with")] = 100,
+    draw: Annotated[int, typer.Option(min=0, max=999, help="seed of prompts, random circuits and bootstrap")] = 0,
+    n: Annotated[int, typer.Option(min=2, help="prompt pairs to find it on, and as many to judge it on")] = 64,
+    n_random: Annotated[int, typer.Option(min=1, help="random circuits to compare with")] = 100,
     repeat: Annotated[
-        int, typer.Option(help="bootstrap samples to repeat the whole search on, for its stability; 0 for none")
+        int, typer.Option(min=0, help="bootstrap samples to repeat the whole search on, for its stability; 0 for none")
     ] = 0,
     steps: Steps = 5,
     budget: Budget = None,
@@ -75,10 +83,15 @@ def circuit(
     from interp_emerge.circuits.planning import expected
     from interp_emerge.core.circuit import Circuit
 
-    if repeat and (given is not None or repeat < 2):
-        raise InputError(f"--repeat {repeat} needs a search to repeat, and at least 2 samples to compare")
+    sizes = {"target": target, "n_edges": edges, "share": share, "threshold": threshold, "n_nodes": nodes}
+    if given is not None and (repeat or select != "top" or by or any(value is not None for value in sizes.values())):
+        raise InputError(f"--circuit {given} is tested as it is; leave out what says how to find one")
+    if repeat == 1:
+        raise InputError("--repeat 1 has nothing to compare; ask for 2 samples or more, or 0 for none")
     if out is not None and out.suffix not in (".json", ".graphml"):
         raise InputError(f"--out {out} ends in neither .json nor .graphml; name a file that does")
+    if out is not None:
+        require_writable(out)
     if method not in patching.shelf.names():
         raise UnknownNameError(patching.shelf.kind, method, patching.shelf.names())
     chosen = () if parts == "none" else PARTS if parts is None else listed(parts) or ()
@@ -89,25 +102,26 @@ def circuit(
     discovery, evaluation = (asked.sample(model, n, split + draw) for split in (DISCOVERY, EVALUATION))
     how: dict[str, Any] = {"metric": metric, "ablation": ablation, "budget": None if budget is None else budget << 20}
     if dry_run:
-        _print(expected(model, discovery, method=method, steps=steps, parts=chosen, n_random=n_random, **how), as_json)
+        known = {"circuit": loaded, "repeat": repeat, "parts": chosen, "n_random": n_random}
+        _print(expected(model, discovery, method=method, steps=steps, **known, **how), as_json)
         return
+    _warn_of_other_origin(loaded, ability=ability, metric=metric, revision=model.spec.revision)
     scores = repeated = None
     if loaded is None:
-        sizes = {"target": target, "n_edges": edges, "share": share, "threshold": threshold, "n_nodes": nodes}
         order = {"select": select, "by": by, "local_search": local_search, "sure": sure}
         search = {"method": method, "steps": steps, "seed": draw, **sizes, **order, **how}
         found = find_circuit(model, discovery, **search)
-        loaded, scores = found.circuit.with_origin(ability=ability), found.scores
+        loaded, scores = found.circuit, found.scores
         if repeat:
             repeated = search_stability(model, discovery, loaded, resamples=repeat, **search)
     tested = examine(model, loaded, evaluation, scores=scores, parts=chosen, n_random=n_random, seed=draw, **how)
     if repeated is not None:
         tested = tested.with_search(repeated)
+    _print(tested, as_json)
     if out is not None and out.suffix == ".json":
         loaded.save(out)
     elif out is not None:
         loaded.to_graphml(out)
-    _print(tested, as_json)
 
 
 @app.command()
@@ -119,11 +133,12 @@ def compare(
     ] = None,
     ability: Annotated[str | None, typer.Option(help="ability to run both on [the files' own]")] = None,
     models: Annotated[bool, typer.Option(help="run each circuit in the model of the other, too")] = True,
-    n: Annotated[int, typer.Option(help="prompt pairs to run them on")] = 64,
-    n_random: Annotated[int, typer.Option(help="pairs of random circuits to compare with")] = 1000,
-    draw: Annotated[int, typer.Option(help="seed of prompts and random circuits")] = 0,
+    n: Annotated[int, typer.Option(min=2, help="prompt pairs to run them on")] = 64,
+    n_random: Annotated[int, typer.Option(min=1, help="pairs of random circuits to compare with")] = 1000,
+    draw: Annotated[int, typer.Option(min=0, max=999, help="seed of prompts and random circuits")] = 0,
     budget: Budget = None,
     device: Device = "",
+    out: Annotated[Path | None, typer.Option(help="file to write the whole comparison to, as JSON")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Hold two circuits against each other: shared edges and nodes, against chance, and each in the other's model."""
@@ -131,7 +146,9 @@ def compare(
     from interp_emerge.core.circuit import Circuit
 
     loaded = [Circuit.load(path) for path in (first, second)]
-    names = (str(first), str(second))
+    names = (str(first), str(second)) if first != second else ("first", "second")
+    if out is not None:
+        require_writable(out)
     options: dict[str, Any] = {"family": family, "ability": ability, "device": device, "n": n, "seed": draw}
     compared = compare(
         *loaded,
@@ -142,6 +159,23 @@ def compare(
         **options,
     )
     _print(compared, as_json)
+    if out is not None:
+        write_atomically(out, json.dumps(compared.to_dict(), indent=1, ensure_ascii=False).encode())
+
+
+def _warn_of_other_origin(circuit: "Circuit | None", *, ability: str, metric: str, revision: str) -> None:
+    """Say on standard error where a circuit file was found in other circumstances than it is tested in."""
+    if circuit is None:
+        return
+    spec = circuit.origin.get("model")
+    said = {"ability": circuit.origin.get("ability"), "metric": circuit.origin.get("metric")}
+    said["weights"] = spec.get("revision") if isinstance(spec, dict) else None
+    asked = {"ability": ability, "metric": metric, "weights": revision}
+    for what, value in said.items():
+        if value and value != asked[what]:
+            log.warning(
+                "the circuit was found with other %s (%s) than it is tested with (%s)", what, value, asked[what]
+            )
 
 
 def _print(result: Any, as_json: bool) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from interp_emerge.core.errors import InputError
-from interp_emerge.core.files import canonical_json, write_atomically
+from interp_emerge.core.errors import InputError, InterpEmergeError
+from interp_emerge.core.files import canonical_json, require_writable, write_atomically
 from interp_emerge.core.graph import LOGITS, Edge, Graph
 
 if TYPE_CHECKING:
@@ -109,6 +109,9 @@ class Circuit:
     def __le__(self, other: "Circuit") -> bool:
         return not (self.kept & ~self._same_graph(other).kept).any()
 
+    def __lt__(self, other: "Circuit") -> bool:
+        return self <= other and self != other
+
     def with_kept(self, kept: np.ndarray) -> "Circuit":
         """Other edges of the same graph, with the scores that this circuit has for them."""
         return replace(self, kept=kept & self.graph.exists, scores=self.scores * kept)
@@ -161,12 +164,16 @@ class Circuit:
         return directed
 
     def to_graphml(self, path: str | Path) -> None:
-        """Write the graph of components as GraphML, which Gephi, Cytoscape, igraph and yEd read."""
+        """Write the graph of components as GraphML, which Gephi, Cytoscape, igraph and yEd read.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         import networkx
 
         drawn = self.to_networkx()
         drawn.graph |= {"origin": canonical_json(self.origin).decode(), "n_graph_edges": self.graph.n_edges}
-        write_atomically(Path(path), "\n".join(networkx.generate_graphml(drawn)).encode())
+        _write(path, "\n".join(networkx.generate_graphml(drawn)).encode())
 
     def to_json(self) -> bytes:
         """The circuit as a file holds it: equal circuits of equal origin give equal bytes.
@@ -184,8 +191,12 @@ class Circuit:
         return canonical_json(content)
 
     def save(self, path: str | Path) -> None:
-        """Write the circuit as JSON."""
-        write_atomically(Path(path), self.to_json())
+        """Write the circuit as JSON.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        _write(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> "Circuit":
@@ -211,7 +222,10 @@ class Circuit:
             said = f"{place}: {first['msg']}" if place else first["msg"]
             raise InputError(f"{path} is no circuit file ({said}); write one with Circuit.save") from error
         graph = Graph(**read.graph.model_dump())
-        kept = graph.edge_matrix((writer, reader) for writer, reader, _ in read.edges)
+        try:
+            kept = graph.edge_matrix((writer, reader) for writer, reader, _ in read.edges)
+        except InterpEmergeError as error:
+            raise InputError(f"{path}: {error}") from error
         scores = np.zeros(kept.shape)
         for writer, reader, score in read.edges:
             scores[graph.writer_names.index(writer), graph.reader_names.index(reader)] = score
@@ -226,3 +240,8 @@ class Circuit:
         scores = np.where(self.kept, self.scores, other.scores) * kept
         origin = {"operation": operation, "of": [self.origin, other.origin]}
         return Circuit(graph=self.graph, kept=kept, scores=scores, origin=origin)
+
+
+def _write(path: str | Path, content: bytes) -> None:
+    require_writable(path)
+    write_atomically(Path(path), content)

@@ -6,7 +6,7 @@ needed to read one.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 SCHEMA = "interp_emerge.circuit/1"
 
@@ -22,6 +22,12 @@ class GraphFields(BaseModel):
     parallel: bool = Field(description="whether the MLP reads the stream before the attention of its layer has written")
     joined: bool = Field(False, description="whether a norm of queries or keys runs over all heads of a layer")
     rescaled: bool = Field(False, description="whether a norm stands behind attention")
+
+    @model_validator(mode="after")
+    def _heads_share_evenly(self) -> "GraphFields":
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(f"{self.n_kv_heads} key-value heads cannot be shared evenly by {self.n_heads} heads")
+        return self
 
 
 class OriginFields(BaseModel):
@@ -49,7 +55,16 @@ class CircuitFile(BaseModel):
     schema_: Literal["interp_emerge.circuit/1"] = Field(alias="schema", description="name and version of this format")
     graph: GraphFields
     origin: OriginFields
-    edges: list[tuple[str, str, float]] = Field(
+    edges: list[tuple[str, str, FiniteFloat]] = Field(
         description="writer, reader, score of each kept edge, in the order in which they run; embed, a3.h1, m3 write, "
         "a3.h1.q, a3.kv0.k, m3, logits read; the score is 0 where nothing was scored"
     )
+
+    @model_validator(mode="after")
+    def _edges_differ(self) -> "CircuitFile":
+        seen: set[tuple[str, str]] = set()
+        for writer, reader, _ in self.edges:
+            if (writer, reader) in seen:
+                raise ValueError(f"edge {writer} → {reader} is listed twice")
+            seen.add((writer, reader))
+        return self

@@ -4,7 +4,10 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
+
+from interp_emerge.core.errors import InputError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -19,6 +22,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: str | Path) -> None:
+    """Raise an `InputError` if no file of that name can be written; folders on the way to it are made."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); name another file") from error
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; name a file")
 
 
 def canonical_json(value: Any) -> bytes:

@@ -23,8 +23,17 @@ class DirectoryFamily(Family):
     above, up to `DIR`; `DIR/held_out.txt`, if there, is the text that losses are measured on, one passage a line.
     """
 
-    def __init__(self, root: Path, *, name: str = "", summary: str = "", source: Source | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        name: str = "",
+        summary: str = "",
+        source: Source | None = None,
+        tokens_per_step: int | None = None,
+    ) -> None:
         self.root = root.resolve()
+        self.tokens_per_step = tokens_per_step
         self.name = name or self.root.name
         self.summary = summary or f"checkpoints below {root}"
         self.source = source or Source("local files", 0, str(self.root))

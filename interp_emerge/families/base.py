@@ -25,11 +25,13 @@ class Family(ABC):
     """Models across size, training step and seed.
 
     `sizes` ascend in parameters. A step is the number of optimiser steps taken; `"last"` names the final one.
+    `tokens_per_step` counts the tokens of a training batch, which every size shares; None where it is not known.
     """
 
     name: str
     summary: str
     source: Source
+    tokens_per_step: int | None = None
 
     @property
     @abstractmethod
@@ -72,6 +74,15 @@ class Family(ABC):
             raise UnknownNameError(f"seed of {self.name}/{size}", seed, self.seeds(size))
         return self._steps(size, seed)
 
+    def tokens(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> int | None:
+        """Tokens that a model has been trained on, repeated ones counted again; None where that is not known.
+
+        Raises:
+            UnknownNameError: no such size, seed or step, with the nearest that there is.
+        """
+        taken = self._existing_step(size, step, seed)
+        return None if self.tokens_per_step is None else taken * self.tokens_per_step
+
     def held_out_text(self) -> list[str]:
         """Passages on which the loss of this family is measured."""
         return [PASSAGE]
@@ -82,12 +93,15 @@ class Family(ABC):
         Raises:
             UnknownNameError: no such size, seed or step, with the nearest that there is.
         """
+        return self._spec(size, self._existing_step(size, step, seed), seed)
+
+    def _existing_step(self, size: str, step: int | Literal["last"], seed: int) -> int:
         steps = self.steps(size, seed)
         if step == "last":
             step = steps[-1]
         if step not in steps:
             raise UnknownNameError(f"step of {self.name}/{size}", step, steps)
-        return self._spec(size, int(step), seed)
+        return int(step)
 
     def load(
         self, size: str, step: int | Literal["last"] = "last", seed: int = 0, *, device: str = "", dtype: str = ""

@@ -12,5 +12,6 @@ shelf.add(
         name="miniature",
         summary="bundled GPT-NeoX models of a synthetic language, 3 thousand to 560 thousand parameters",
         source=Source("interp_emerge authors", 2026, "bundled with the package"),
+        tokens_per_step=96 * 49,  # documents of a batch, tokens of a document
     )
 )

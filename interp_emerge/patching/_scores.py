@@ -77,24 +77,23 @@ class NodeScores:
     def top(self, n: int, *, by: By = "magnitude") -> Circuit:
         """The circuit of every edge between the `n` strongest writers, less what lies on no path to the logits.
 
+        The embedding is always among them, scored or not.
+
         Raises:
-            InputError: `n` is not between 1 and the number of writers, positions are resolved, or the nodes scored
-                are others than the graph's writers.
+            InputError: `n` is not between 1 and the number of writers scored, positions are resolved, or nodes were
+                scored that are no writers.
         """
         _require_collapsed(self.positions, f"top({n})")
-        n_writers = len(self.graph.writers)
-        if self.nodes != self.graph.writers:
+        names = [self.graph.node_name(node) for node in self.nodes]
+        others = [name for name in names if name not in self.graph.writer_names]
+        if others:
             raise InputError(
-                f"top({n}): a circuit is chosen from scores of all {n_writers} writers of the graph, and these are of "
-                f"{len(self.nodes)} other or fewer nodes; score the writers"
+                f"top({n}): a circuit is chosen from scores of writers (embed, heads, MLPs), and {others[0]} is none; "
+                "score these sites"
             )
-        if not 1 <= n <= n_writers:
-            raise InputError(f"top({n}): the graph has {n_writers} writers; ask for 1 to {n_writers}")
-        ranked = _rank(self.scores, by)
-        chosen = np.isin(np.arange(len(ranked)), ranked[:n])
-        chosen[0] = True
-        feeds_chosen = self.graph.owner @ chosen | (np.arange(len(self.graph.readers)) == len(self.graph.readers) - 1)
-        kept = self.graph.prune(self.graph.exists & chosen[:, None] & feeds_chosen.astype(bool)[None, :])
+        if not 1 <= n <= len(names):
+            raise InputError(f"top({n}): {len(names)} writers were scored; ask for 1 to {len(names)}")
+        kept = self.graph.between([names[index] for index in _rank(self.scores, by)[:n]])
         return Circuit(graph=self.graph, kept=kept, scores=np.zeros(kept.shape), origin=self.origin)
 
 

@@ -126,6 +126,7 @@ class PatchingTask:
         given = {name: value for name, value in asdict(self.options).items() if value is not None}
         return {
             **given,
+            **({"ability": self.pairs.ability} if self.pairs.ability else {}),
             "model": self.model.spec.to_dict(),
             "method": method,
             "metric": self.metric.name,

@@ -104,7 +104,7 @@ def the_circuit(study: StudyRecord) -> Section:
             caption = (
                 f"{int(row['n_edges']):,} of {int(row['n_graph_edges']):,} edges ({number(100 * row['edge_share'])}%), "
                 f"found by {row['method']}. Faithfulness {_interval(row, 'faithfulness')}: {row['verdict']}. "
-                f"Circuits of bootstrap samples of its prompts have a mean Jaccard index of {number(row['stability'])}. "
+                f"Circuits of bootstrap samples of its prompts have a mean Jaccard index {number(row['stability'])}. "
                 "Point at a node to single out its edges."
             )
             drawn.append(_chart("circuit_graph", own, model, caption, link=row["file"]))

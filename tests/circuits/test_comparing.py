@@ -4,7 +4,7 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.circuits.comparing import compare, model_of, transfer
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from tests.core.small_models import small_model, telling_pairs
 
@@ -27,7 +27,8 @@ def test_each_circuit_runs_in_the_model_of_the_other(circuits: tuple[ie.Circuit,
     rows = compared.tables["transfer"]
     assert rows["circuit"].tolist() == ["small", "large"]
     assert rows["faithfulness"].tolist() == pytest.approx(expected)
-    assert f"In {model.spec}, small keeps {expected[0]:.2f} [" in compared.sentences[1]
+    assert f"In {model.spec} on induction, small keeps {expected[0]:.2f} [" in compared.sentences[1]
+    assert rows["ability"].tolist() == ["induction", "induction"]
     assert compared.sentences[0].startswith(f"small and large share {n} of {n} and ")
 
 
@@ -52,9 +53,31 @@ def test_circuits_of_two_shapes_stand_beside_each_other(circuits: tuple[ie.Circu
 def test_a_model_that_cannot_be_loaded_again_is_named_with_the_reason():
     by_hand = ie.Circuit.from_edges(small_model("gpt2"), [("embed", "a0.h1.k"), ("a0.h1", "logits")])
     compared = compare(by_hand, by_hand.complement())
-    assert "The circuits were not run in the model of a: unknown family or directory 'memory'" in compared.sentences[1]
+    where = "memory/GPT2LMHeadModel/0/0"
+    assert f"The circuits were not run in {where}: unknown family or directory 'memory'" in compared.sentences[1]
     assert "transfer" not in compared.tables
     assert len(compare(by_hand, by_hand, models=False).sentences) == 1
+
+
+def test_circuits_of_two_abilities_are_run_on_both(circuits: tuple[ie.Circuit, ie.Circuit], model: HookedModel):
+    other = circuits[0].with_origin(ability="indirect_object")
+    rows = compare(circuits[0], other, n=16).tables["transfer"]
+    assert rows["ability"].tolist() == ["induction", "induction", "indirect_object", "indirect_object"]
+    assert compare(circuits[0], other, ability="induction", n=16).tables["transfer"]["ability"].nunique() == 1
+
+
+def test_prompts_that_a_circuit_was_found_on_are_named(model: HookedModel):
+    pairs = ie.load_ability("induction").sample(model, 16, seed=2000)
+    found = ie.score(model, pairs, method="eap").top(8)
+    assert found.origin["ability"] == "induction"
+    assert "a was found on just these prompts." in compare(found, found.with_origin(prompts=""), n=16).sentences
+
+
+def test_a_name_that_is_not_there_is_refused(circuits: tuple[ie.Circuit, ie.Circuit]):
+    with pytest.raises(UnknownNameError, match="did you mean 'induction'"):
+        compare(*circuits, ability="indution")
+    with pytest.raises(UnknownNameError, match="did you mean 'miniature'"):
+        compare(*circuits, family="minature")
 
 
 def test_other_weights_of_the_same_name_are_refused(circuits: tuple[ie.Circuit, ie.Circuit]):

@@ -97,6 +97,17 @@ def test_the_areas_of_a_curve_without_a_gap_are_undefined():
     assert np.isnan([curve.cpr, curve.cmd]).all()
 
 
+def test_a_single_pair_shows_no_gap_beyond_noise():
+    assert not invented(np.ones(1), np.ones(1), np.zeros(1)).defined
+
+
+@pytest.mark.parametrize("shares", [(), (0.5, 0.1), (0.0, 1.0), (0.5, 1.2), (0.5, 0.5)])
+def test_shares_that_make_no_curve_are_refused(shares: tuple[float, ...], pairs: ie.PromptPairs):
+    model = small_model("gpt_neox")
+    with pytest.raises(InputError, match="make no curve; give ascending fractions of the edges"):
+        ie.faithfulness_curve(model, score_edges(model, pairs, "eap"), pairs, shares=shares)
+
+
 def test_the_two_areas_of_a_curve_that_never_exceeds_one_sum_to_the_width_of_the_grid():
     shares = np.sort(RNG.random(len(GRID)))
     curve = FaithfulnessCurve(shares=GRID, n_edges=(1,) * len(GRID), evaluations=tuple(map(keeping, shares)))

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 import interp_emerge as ie
-from interp_emerge.circuits.finding import edges_in, find_circuit
+from interp_emerge.circuits.finding import edges_in, find_circuit, selected_again
 from interp_emerge.circuits.selection import grow, smallest_faithful
 from interp_emerge.core.errors import InputError, UnknownNameError
 from tests.core.small_models import small_model, telling_pairs
@@ -39,16 +39,31 @@ def test_nodes_are_chosen_from_scores_of_nodes(pairs: ie.PromptPairs):
     found = find_circuit(model, pairs, method="activation_patching", n_nodes=5)
     assert found.circuit == ie.score(model, pairs, method="activation_patching").top(5)
     assert 1 < len(found.circuit.nodes) <= 6
+    # Ablation scores heads and MLPs alone; the embedding is in the circuit all the same.
+    assert "embed" in find_circuit(model, pairs, method="ablation", n_nodes=5).circuit.nodes
+
+
+def test_a_circuit_says_what_it_was_chosen_by_and_is_chosen_again_in_the_same_way(pairs: ie.PromptPairs):
+    model = small_model("llama_grouped")
+    whole = {"n_edges": 30, "by": "score"}, {"threshold": 0.02}, {"n_edges": 30, "select": "grow"}, {"share": 0.2}
+    for options in whole:
+        asked: dict[str, Any] = {"method": "eap", **options}
+        found = find_circuit(model, pairs, **asked)
+        assert {*options.items()} - {("share", 0.2)} <= {*found.circuit.origin["selection"].items()}
+        assert isinstance(found.scores, ie.EdgeScores)
+        again = selected_again(found.scores, found.circuit, resamples=10)
+        assert again.with_circuit > again.random
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_edges": 3, "target": 0.8}, "target and n_edges each say how large the circuit is; give one of them"),
+        ({"n_edges": 3, "target": 0.8}, "a target and a number of edges each say how large the circuit is; give one"),
         ({"share": 0.0}, "share=0 is no share of the graph's edges"),
         ({"share": 1.1}, "give a number above 0 and at most 1"),
-        ({"n_nodes": 3}, "method 'eap' scores edges; leave n_nodes out"),
-        ({"method": "activation_patching"}, "scores nodes; say how many nodes to keep with n_nodes"),
+        ({"n_nodes": 3}, "method 'eap' scores edges; leave the number of nodes out"),
+        ({"threshold": 1.0, "select": "grow"}, "a threshold leaves nothing to grow"),
+        ({"method": "activation_patching"}, "scores nodes; say how many nodes to keep"),
     ],
 )
 def test_sizes_that_contradict_each_other_or_the_method_are_refused(

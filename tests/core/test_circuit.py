@@ -79,6 +79,37 @@ def test_the_union_has_the_scores_of_the_left_circuit_and_where_it_has_none_of_t
     assert (other | scored).scores[other.kept] == other.scores[other.kept]
 
 
+def test_a_part_is_less_than_the_whole(circuit: ie.Circuit):
+    assert circuit.without(["a1.h0"]) < circuit
+    assert not circuit < circuit and circuit <= circuit
+
+
+@pytest.mark.parametrize(
+    ("edges", "n_kv_heads", "message"),
+    [
+        ([["embed", "logits", float("nan")]], 2, "finite number"),
+        ([["embed", "logits", 1.0], ["embed", "logits", 2.0]], 2, "edge embed → logits is listed twice"),
+        ([["embed", "logits", 1.0]], 3, "3 key-value heads cannot be shared evenly by 2 heads"),
+        ([["zz", "logits", 1.0]], 2, r"circuit\.json: unknown writer 'zz'"),
+        ([["m0", "a0.h0.q", 1.0]], 2, r"circuit\.json: no edge m0 → a0\.h0\.q"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_with_its_name(edges: list, n_kv_heads: int, message: str, tmp_path: Path):
+    graph = {"n_layers": 1, "n_heads": 2, "n_kv_heads": n_kv_heads, "parallel": False}
+    content = {"schema": "interp_emerge.circuit/1", "graph": graph, "origin": {}, "edges": edges}
+    (tmp_path / "circuit.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        ie.Circuit.load(tmp_path / "circuit.json")
+
+
+def test_a_file_that_cannot_be_written_is_one_line(circuit: ie.Circuit, tmp_path: Path):
+    with pytest.raises(InputError, match="is a directory; name a file"):
+        circuit.save(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        circuit.save(tmp_path / "file" / "circuit.json")
+
+
 def test_circuits_of_two_graphs_are_not_joined(circuit: ie.Circuit):
     with pytest.raises(InputError, match="are no circuits of one graph"):
         _ = circuit | ie.Circuit.from_edges(small_model("gpt2"), PATH)

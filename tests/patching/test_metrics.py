@@ -23,6 +23,8 @@ PAIRS = ie.PromptPairs(
         ("logit_diff", [math.log(3), math.log(3) - math.log(4)]),
         ("prob_diff", [2 / 6, -1 / 8]),
         ("log_prob", [math.log(1 / 2), math.log(3 / 8)]),
+        ("prob", [1 / 2, 3 / 8]),
+        ("choice_prob", [3 / 4, 3 / 7]),
         ("accuracy", [1.0, 0.0]),
         ("brier", [-((1 / 4) ** 2), -((4 / 7) ** 2)]),
     ],

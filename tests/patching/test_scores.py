@@ -230,7 +230,7 @@ def test_the_strongest_nodes_make_a_circuit_of_all_edges_between_them():
 
 @pytest.mark.parametrize("n", [0, len(GRAPH.writers) + 1])
 def test_a_number_of_nodes_that_cannot_be_is_refused(n: int):
-    with pytest.raises(InputError, match=rf"top\({n}\): the graph has 7 writers; ask for 1 to 7"):
+    with pytest.raises(InputError, match=rf"top\({n}\): 7 writers were scored; ask for 1 to 7"):
         node_scores().top(n)
 
 
@@ -274,9 +274,14 @@ def test_a_circuit_is_not_chosen_from_nodes_by_position_nor_from_nodes_that_are_
     by_position = NodeScores(graph=GRAPH, per_pair=np.ones((2, 3, 7)), positions=PLACES)
     with pytest.raises(InputError, match=r"top\(2\): collapse positions first: these are scores at 3 positions"):
         by_position.top(2)
-    others = NodeScores(graph=GRAPH, nodes=GRAPH.writers[:3], per_pair=np.ones((2, 3)))
-    with pytest.raises(InputError, match=r"top\(2\): .* all 7 writers .* score the writers"):
+    others = NodeScores(graph=GRAPH, nodes=(Node(0, "head", 0), Node(1, "k", 1)), per_pair=np.ones((2, 2)))
+    with pytest.raises(InputError, match=r"top\(2\): .* scores of writers .* a1\.h1\.k is none; score these sites"):
         others.top(2)
+
+
+def test_a_circuit_is_chosen_from_some_writers_and_the_embedding():
+    some = NodeScores(graph=GRAPH, nodes=GRAPH.writers[1:4], per_pair=np.array([[3.0, 1.0, 2.0]]))
+    assert some.top(2).nodes == ["embed", "a0.h0", "m0"]
 
 
 def test_nodes_of_another_number_and_scores_of_no_pair_are_refused():
