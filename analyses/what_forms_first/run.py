@@ -1,0 +1,93 @@
+"""Put the parts of an ability and the ability itself in the order in which they form, as far as checkpoints tell.
+
+python analyses/what_forms_first/run.py                     # every run of the bundled family with the ability
+python analyses/what_forms_first/run.py --size 560k         # one size of it
+python analyses/what_forms_first/run.py --family DIRECTORY  # any other family: a name, or a directory of checkpoints
+"""
+
+import argparse
+
+import pandas as pd
+
+import interp_emerge as ie
+
+PAIRS, JUDGED = 64, 256
+"""Pairs that circuits are found on, and others that everything is measured on."""
+ROLES = ("previous_token", "induction")
+
+
+def main(family: str, ability: str, size: str) -> None:
+    """Print onsets, order, lags and phase changes of each training run whose last checkpoint has the ability."""
+    models, asked = ie.load_family(family), ie.load_ability(ability)
+    for name in [size] if size else models.sizes:
+        for seed in models.seeds(name):
+            follow(models, asked, name, seed)
+
+
+def follow(models, asked, size: str, seed: int) -> None:
+    """One training run."""
+    print(f"\n=== {size}, seed {seed}")
+    last = models.load(size, "last", seed)
+    pairs = asked.sample(last, JUDGED, seed=2000)
+    final = float((last.logits(pairs.clean).argmax(-1).cpu() == pairs.answer).float().mean())
+    if final <= (asked.chance + asked.ceiling) / 2:
+        print(f"accuracy ends at {final:.2f}: the ability is not there at the last checkpoint")
+        return
+    found = ie.find_circuit(last, asked.sample(last, PAIRS, seed=1000))
+    heads = strongest(last)
+    quantities, losses = on_pairs(models, asked, found.circuit, size, seed)
+    told = ie.in_context_over_training(models, size, heads=list(heads), training_seed=seed)
+    score = told["quantity"] == "in_context_score"
+    gain = told[score].assign(quantity="in_context_gain", value=-told["value"])
+    frame = pd.concat([quantities, told[~score], gain], ignore_index=True)
+    frame["over"] = frame["over"].fillna(1.0)
+    scales = {"accuracy": ie.Scale(asked.chance, asked.ceiling), "faithfulness": ie.Scale(0.0, 1.0)}
+    ends = frame[frame["step"] == frame["step"].max()].groupby(["quantity", "component"])["value"].mean()
+    for key, end in ends.items():
+        scales.setdefault(key[0] if key[0] in scales else key, ie.Scale(heads.get(key, 0.0), end))
+    order = ie.formation_order(frame, scales, against=("accuracy", "model"))
+    changes = ie.change_points(list(losses.columns), losses.to_numpy())
+    tables = (order.onsets, order.pairs, order.lags, ie.phase_changes(prefix_first(told)), changes.changes)
+    for title, table in zip(("onsets", "pairs", "lags", "phase changes", "loss"), tables, strict=True):
+        print(f"\n{title}\n{table.round(3).to_string(index=False)}")
+
+
+def on_pairs(models, asked, circuit, size: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Accuracy, faithfulness where it is defined, and recovery on held-out pairs; and the loss of the answer."""
+    parts, losses = [], {}
+    for step in models.steps(size, seed):
+        model = models.load(size, step, seed)
+        pairs = asked.sample(model, JUDGED, seed=2000)
+        kept = ie.evaluate(model, circuit, pairs)
+        logits, recovery = model.logits(pairs.clean).detach().cpu().log_softmax(-1), kept.metric - kept.corrupt
+        right = (logits.argmax(-1) == pairs.answer).double().numpy()
+        parts += [rows("accuracy", "model", right, 1.0, step), rows("recovery", "circuit", recovery, 1.0, step)]
+        if kept.defined:
+            parts.append(rows("faithfulness", "circuit", recovery, kept.clean - kept.corrupt, step))
+        losses[step] = -logits.gather(1, pairs.answer[:, None])[:, 0].double().numpy()
+    return pd.concat(parts, ignore_index=True), pd.DataFrame(losses)
+
+
+def rows(quantity: str, component: str, value, over, step: int) -> pd.DataFrame:
+    """One quantity at one step."""
+    frame = pd.DataFrame({"value": value, "over": over}).rename_axis("prompt").reset_index()
+    return frame.assign(quantity=quantity, component=component, step=step, prompt_set="pairs")
+
+
+def strongest(model) -> dict[tuple[str, str], float]:
+    """The head with the highest score in each role, with the untrained baseline."""
+    table = ie.role_table(model, roles=ROLES, seed=1)  # the prompts that heads are chosen on are not measured
+    best = table.loc[table.groupby("role", sort=False)["score"].idxmax()]
+    return {(row["role"], row["node"]): row["baseline"] for _, row in best.iterrows()}
+
+
+def prefix_first(told: pd.DataFrame) -> pd.DataFrame:
+    """Prefix matching first: what phase changes of the others are held against."""
+    return told.sort_values("quantity", key=lambda names: names != "induction", kind="stable")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    for option, default in (("--family", "miniature"), ("--ability", "induction"), ("--size", "")):
+        parser.add_argument(option, default=default)
+    main(**vars(parser.parse_args()))

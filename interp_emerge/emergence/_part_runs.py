@@ -1,0 +1,197 @@
+"""Runs of a model without parts of a circuit, and without random nodes or edges like them."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations, product
+from math import comb, prod
+from typing import Literal
+
+import numpy as np
+
+from interp_emerge.circuits._circuit_runs import CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE, CircuitRuns
+from interp_emerge.circuits.ablation import heads_to_ablate
+from interp_emerge.circuits.labels import ROUNDING
+from interp_emerge.circuits.random_paths import random_connected_circuits
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.graph import Graph
+from interp_emerge.core.intervals import mean_interval
+
+Kind = Literal["model", "edges", "circuit", "role", "head"]
+ACCURACY = "accuracy"
+OUTSIDE, OTHERS, CONNECTED = "heads outside the circuit", "other heads", "connected circuits"
+"""What random choices are made of: heads are of the part's layers, as many from each."""
+DRAWS_A_CHOICE = 10
+"""Draws for each different choice of heads that is asked for: where layers have few others, many are alike."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """Something to ablate: heads by name, whose every edge goes, or edges as a bool array of shape [writer, reader]."""
+
+    kind: Kind
+    name: str
+    heads: tuple[str, ...] = ()
+    edges: np.ndarray | None = None
+
+    def dropped(self, graph: Graph) -> np.ndarray:
+        """The edges that go with the part, shape [writer, reader]."""
+        if self.edges is not None:
+            return self.edges & graph.exists
+        return graph.exists & graph.is_one_of(self.heads)[:, None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PartRuns:
+    """One metric of the runs without a part, and without each random choice beside it."""
+
+    part: Part
+    metric: str
+    n_edges: int
+    null: str
+    """What the random choices are made of; empty if there are none."""
+    whole: np.ndarray
+    """Of the whole model, shape [pair]."""
+    empty: np.ndarray
+    """With every edge of the model ablated, shape [pair]."""
+    without: np.ndarray
+    """With the part ablated, shape [pair]."""
+    without_random: np.ndarray
+    """With each random choice ablated, shape [choice, pair]."""
+
+    @property
+    def gap(self) -> np.ndarray:
+        """What there is to lose, shape [pair]."""
+        return self.whole - self.empty
+
+    @property
+    def defined(self) -> bool:
+        """Whether the gap is above zero beyond resampling noise."""
+        return mean_interval(self.gap).low > 0
+
+    @property
+    def drop(self) -> np.ndarray:
+        """What is lost without the part, shape [pair]; what rounding may make is nothing."""
+        return self._beyond_rounding(self.whole - self.without)
+
+    @property
+    def random_drops(self) -> np.ndarray:
+        """What is lost without each random choice, shape [choice, pair]."""
+        return self._beyond_rounding(self.whole - self.without_random)
+
+    def _beyond_rounding(self, losses: np.ndarray) -> np.ndarray:
+        return np.where(np.abs(losses) > ROUNDING * np.abs(self.whole).max(), losses, 0.0)
+
+
+def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = None) -> list[Part]:
+    """What there is to ablate: every edge, the circuit's edges, its heads together, each role's heads, each head.
+
+    Of its heads together only the stronger half of a layer is ablated where it holds more, so that as many others
+    remain to compare with (`heads_to_ablate`).
+
+    Args:
+        circuit: what is taken apart.
+        roles: names of heads by role, as `label_heads` finds them; those outside the circuit are left out.
+
+    Raises:
+        InputError: the circuit has no edge.
+    """
+    if not len(circuit):
+        raise InputError("the circuit has no edge, so there is nothing to ablate; find one where the ability is there")
+    parts = [
+        Part(kind="model", name="every edge", edges=circuit.graph.exists),
+        Part(kind="edges", name="circuit edges", edges=circuit.kept),
+    ]
+    if circuit.heads:
+        parts.append(Part(kind="circuit", name="circuit heads", heads=tuple(heads_to_ablate(circuit))))
+    for role, heads in (roles or {}).items():
+        if inside := tuple(head for head in circuit.heads if head in heads):
+            parts.append(Part(kind="role", name=role, heads=inside))
+    return [*parts, *(Part(kind="head", name=head, heads=(head,)) for head in circuit.heads)]
+
+
+def measure_parts(
+    runs: CircuitRuns, parts: Sequence[Part], circuit: Circuit, *, n_random: int, seed: int
+) -> list[PartRuns]:
+    """Each part's runs, in the metric and then in accuracy; no random ones where neither has a gap above noise.
+
+    Raises:
+        InputError: no random choice is asked for.
+        UnknownNameError: a head that the model lacks.
+    """
+    if n_random < 1:
+        raise InputError(f"n_random={n_random}: give at least one random choice to compare with")
+    graph, metric = runs.model.graph, runs.metric
+    nothing = Part(kind="model", name="nothing", edges=np.zeros_like(graph.exists))
+    everything = Part(kind="model", name="every edge", edges=graph.exists)
+    values = _run_without(runs, [nothing, everything, *parts])
+    gaps = np.subtract(values[_run(nothing)], values[_run(everything)])
+    known = any(mean_interval(gap).low > 0 for gap in gaps)
+    nulls = [_random_parts(graph, part, circuit, n_random if known else 0, seed) for part in parts]
+    drawn = {_run(other): other for _, others in nulls for other in others}
+    values |= _run_without(runs, [other for key, other in drawn.items() if key not in values])
+    # Where the metric is accuracy itself, both values are it.
+    names = dict.fromkeys([metric if isinstance(metric, str) else getattr(metric, "__name__", "custom"), ACCURACY])
+    return [
+        PartRuns(
+            part=part,
+            metric=name,
+            n_edges=int(part.dropped(graph).sum()),
+            null=null if others else "",
+            whole=values[_run(nothing)][column],
+            empty=values[_run(everything)][column],
+            without=values[_run(part)][column],
+            without_random=np.array([values[_run(other)][column] for other in others]).reshape(-1, len(runs.pairs)),
+        )
+        for part, (null, others) in zip(parts, nulls, strict=True)
+        for column, name in enumerate(names)
+    ]
+
+
+def _random_parts(graph: Graph, part: Part, circuit: Circuit, count: int, seed: int) -> tuple[str, list[Part]]:
+    """What random choices like a part are made of, and up to `count` different ones."""
+    if part.kind == "model":
+        return "", []
+    if part.edges is not None:
+        drawn = random_connected_circuits(graph, int(part.dropped(graph).sum()), count, seed=seed)
+        return CONNECTED, [Part(kind=part.kind, name="random", edges=edges) for edges in drawn]
+    wanted = Counter(node.layer for node in graph.nodes(["head"]) if node.name in part.heads)
+    for null, avoided in ((OUTSIDE, {*circuit.heads, *part.heads}), (OTHERS, {*part.heads})):
+        left = [node for node in graph.nodes(["head"]) if node.name not in avoided]
+        pools = {layer: [node.name for node in left if node.layer == layer] for layer in wanted}
+        if all(len(pools[layer]) >= n for layer, n in wanted.items()):
+            chosen = _choices([(pools[layer], n) for layer, n in sorted(wanted.items())], count, seed)
+            return null, [Part(kind=part.kind, name="random", heads=heads) for heads in chosen]
+    return "", []
+
+
+def _choices(pools: Sequence[tuple[list[str], int]], count: int, seed: int) -> list[tuple[str, ...]]:
+    """Up to `count` different choices of some names from each pool; all that there are, if these are fewer."""
+    rng = np.random.default_rng(seed)
+    if prod(comb(len(pool), n) for pool, n in pools) <= count:
+        return [tuple(chain(*choice)) for choice in product(*(combinations(pool, n) for pool, n in pools))]
+    found: dict[tuple[str, ...], None] = {}
+    for _ in range(count * DRAWS_A_CHOICE):
+        if len(found) < count:
+            picked = (np.sort(rng.choice(len(pool), n, replace=False)) for pool, n in pools)
+            found[tuple(pool[at] for (pool, _), rows in zip(pools, picked, strict=True) for at in rows)] = None
+    return [*found]
+
+
+def _run(part: Part) -> Hashable:
+    """Equal for parts whose absence is one and the same run."""
+    return frozenset(part.heads) if part.edges is None else part.edges.tobytes()
+
+
+def _run_without(runs: CircuitRuns, parts: Iterable[Part]) -> dict[Hashable, tuple[np.ndarray, np.ndarray]]:
+    """The metric and the accuracy without each part, shape [pair] each; runs that are the same are done once."""
+    graph, different = runs.model.graph, {_run(part): part for part in parts}
+    at_once = max(1, min(CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE // graph.exists.nbytes))
+    keys = [*different]
+    values: dict[Hashable, tuple[np.ndarray, np.ndarray]] = {}
+    for start in range(0, len(keys), at_once):
+        chunk = keys[start : start + at_once]
+        found = runs.evaluations([graph.exists & ~different[key].dropped(graph) for key in chunk])
+        values |= {key: (one.metric, one.right) for key, one in zip(chunk, found, strict=True)}
+    return values

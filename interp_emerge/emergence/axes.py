@@ -1,0 +1,118 @@
+"""Where a model stands on an axis of scale: by its size, by what it was trained on, by compute, or by its loss.
+
+Which axis is taken decides whether a jump is seen: models of different size that share a loss share their abilities
+(Du et al., 2024, https://arxiv.org/abs/2403.15796).
+
+* `parameters`: non-embedding parameters N (Kaplan et al., 2020, https://arxiv.org/abs/2001.08361).
+* `tokens`: tokens of all training steps so far, D, those seen twice counted twice.
+* `flops`: 6 · N · D floating-point operations of training. It leaves out the attention over positions and the
+  embeddings, which outweigh N in very small models.
+* `loss`: next-token loss on held-out text, nats per token. It falls with scale, so this axis runs from high to low.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.families.base import Family
+
+FLOPS_PER_PARAMETER_AND_TOKEN = 6
+"""Two for the forward pass, four for the backward pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """An axis of scale: its unit, and whether scale is felt by factors (`logarithmic`) or by differences."""
+
+    name: str
+    unit: str
+    logarithmic: bool = True
+    descending: bool = False
+
+    def coordinate(self, places: np.ndarray) -> np.ndarray:
+        """Numbers that grow with scale, evenly: logarithms, or minus the place where the axis descends.
+
+        Raises:
+            InputError: a place whose logarithm does not exist, such as 0 tokens before training.
+        """
+        places = np.asarray(places, dtype=np.float64)
+        if self.logarithmic and (places <= 0).any():
+            raise InputError(f"{self.unit} of {places.min():g} have no place on a logarithmic axis; leave out models "
+                             "before training (step 0)")  # fmt: skip
+        return np.log(places) if self.logarithmic else -places if self.descending else places
+
+    def between(self, low: float, high: float) -> str:
+        """How far apart two places are, in words."""
+        return f"a factor of {high / low:.3g}" if self.logarithmic else f"{abs(high - low):.3g} {self.unit}"
+
+
+AXES = {
+    axis.name: axis
+    for axis in (
+        Axis(name="parameters", unit="parameters"),
+        Axis(name="tokens", unit="tokens"),
+        Axis(name="flops", unit="FLOPs"),
+        Axis(name="loss", unit="nats per token", logarithmic=False, descending=True),
+    )
+}
+
+
+def load_axis(name: str) -> Axis:
+    """The axis of that name.
+
+    Raises:
+        UnknownNameError: no axis has the name.
+    """
+    if name not in AXES:
+        raise UnknownNameError("axis", name, AXES)
+    return AXES[name]
+
+
+def on_axis(models: pd.DataFrame, axis: str = "parameters", *, family: Family | None = None) -> pd.Series:
+    """The place of each row's model on an axis, in the axis's unit, with the index of the table.
+
+    Args:
+        models: rows with `size`, `step`, `seed`, and with `n_parameters` or `loss` where the axis needs them: a study's
+            table `ability`, or what `measure_grid` returns.
+        axis: `parameters`, `tokens`, `flops` or `loss`.
+        family: knows the tokens of a step; needed for `tokens` and `flops`.
+
+    Raises:
+        UnknownNameError: no such axis, or a model that the family does not have.
+        InputError: the table lacks a column, or a model's place is not known.
+    """
+    match load_axis(axis).name:
+        case "parameters":
+            places = _column(models, "n_parameters", axis)
+        case "tokens":
+            places = _tokens(models, axis, family)
+        case "flops":
+            places = FLOPS_PER_PARAMETER_AND_TOKEN * _column(models, "n_parameters", axis)
+            places = places * _tokens(models, axis, family)
+        case _:
+            places = _column(models, "loss", axis)
+    unknown = models[~np.isfinite(places.to_numpy(dtype=np.float64))]
+    if len(unknown):
+        row = unknown.iloc[0]
+        raise InputError(f"the place of {row['size']}/step{row['step']}/seed{row['seed']} on axis {axis!r} is not "
+                         "known; leave that model out, or take another axis")  # fmt: skip
+    return places.astype(np.float64).rename(axis)
+
+
+def _column(models: pd.DataFrame, column: str, axis: str) -> pd.Series:
+    if column not in models.columns:
+        raise InputError(f"axis {axis!r} needs a column {column!r}, and the table has {', '.join(models.columns)}")
+    return models[column]
+
+
+def _tokens(models: pd.DataFrame, axis: str, family: Family | None) -> pd.Series:
+    if family is None:
+        raise InputError(f"axis {axis!r} needs to know how many tokens a step has; give the family")
+    if family.tokens_per_step is None:
+        raise InputError(f"family {family.name!r} does not say how many tokens a step has, so there is no axis "
+                         f"{axis!r}; set its tokens_per_step, or take axis 'parameters' or 'loss'")  # fmt: skip
+    keys = list(zip(*(_column(models, column, axis) for column in ("size", "step", "seed")), strict=True))
+    counted = {key: family.tokens(str(key[0]), int(key[1]), int(key[2])) for key in dict.fromkeys(keys)}
+    return pd.Series([counted[key] for key in keys], index=models.index, dtype=np.float64)

@@ -1,0 +1,177 @@
+"""Rates of success far below one over the number of prompts: sample until enough samples pass.
+
+Greedy accuracy on N prompts cannot tell a rate of 1e-4 from none. Sampling until r samples have passed can: if the r-th
+pass is sample number K, then r / K is the likeliest rate and (r − 1) / (K − 1) has no bias (Haldane, 1945,
+https://doi.org/10.1093/biomet/33.3.222). The method and its use are from Hu et al. (2023, PassUntil,
+https://arxiv.org/abs/2310.03262), who find log(−log rate) linear in the logarithm of the model's size: then −log rate
+falls as a power of size, and a task that no model passes greedily improves predictably all the same.
+
+The relative error is about 1 / √r whatever the rate, and the number of samples about r / rate, at most `most`. The
+interval is exact for sampling until r passes. If the samples run out first, it is that of Clopper and Pearson for a
+fixed number of samples; with no pass at all it begins at 0 and the rate is known to be below its upper end.
+
+Samples of a model are of one token each, so its exact rate is the mean probability of the answer. This is the check of
+the method; a rate of interest is that of a longer answer, which a callable may sample.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.intervals import LEVEL, Interval
+from interp_emerge.core.model import HookedModel
+
+Sampler = Callable[[int, np.random.Generator], np.ndarray]
+"""Takes how many samples are wanted and a source of randomness, gives whether each passes, shape [sample]."""
+FIRST_BATCH, LARGEST_BATCH = 64, 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassRate:
+    """How many samples it took to see some pass. `reached` says whether as many passed as were wanted."""
+
+    passes: int
+    samples: int
+    reached: bool
+
+    @property
+    def rate(self) -> float:
+        """The likeliest rate, passes / samples."""
+        return self.passes / self.samples
+
+    @property
+    def unbiased(self) -> float:
+        """The rate without bias: (r − 1) / (K − 1) where r passes were reached; NaN for one pass."""
+        if not self.reached:
+            return self.rate
+        return (self.passes - 1) / (self.samples - 1) if self.passes > 1 else float("nan")
+
+    @property
+    def interval(self) -> Interval:
+        """The likeliest rate with its exact 95% interval."""
+        from scipy.stats import beta
+
+        tail, failures = (1 - LEVEL) / 2, self.samples - self.passes
+        low = float(beta.ppf(tail, self.passes, failures + 1)) if self.passes else 0.0
+        # The last sample of a run that stops at a pass is no evidence: it had to pass.
+        above = self.passes if self.reached else self.passes + 1
+        high = float(beta.ppf(1 - tail, above, failures)) if failures else 1.0
+        return Interval(self.rate, low, high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassLaw:
+    """log(−log rate) = intercept − exponent · log size, so that −log rate = exp(intercept) · size^(−exponent).
+
+    `error` is the standard error of the exponent, `chi_square` the squared distance from the line in standard errors,
+    with `p_value`, the chance of as large a distance if the law holds.
+    """
+
+    exponent: float
+    error: float
+    intercept: float
+    chi_square: float
+    p_value: float
+    n_points: int
+
+    def predict(self, size: float) -> float:
+        """The rate at a size."""
+        return float(np.exp(-np.exp(self.intercept - self.exponent * np.log(size))))
+
+
+def pass_until(sample: Sampler, *, passes: int = 20, most: int = 1_000_000, seed: int = 0) -> PassRate:
+    """Sample until as many samples have passed as wanted, or until `most` samples are taken.
+
+    Args:
+        sample: draws samples and says which pass; it is asked for growing batches of up to 65,536.
+        passes: passes wanted, r.
+        most: samples allowed; rates far below r / most are not resolved.
+        seed: of the samples.
+
+    Raises:
+        InputError: fewer than one pass is wanted or fewer samples than passes allowed, or the sampler returns another
+            number of values than it was asked for.
+    """
+    if not 1 <= passes <= most:
+        raise InputError(f"{passes} passes out of at most {most} samples cannot be reached; want at least 1 pass, and "
+                         "allow as many samples")  # fmt: skip
+    rng, taken, seen, batch = np.random.default_rng(seed), 0, 0, FIRST_BATCH
+    while taken < most:
+        wanted = min(batch, most - taken)
+        found = np.asarray(sample(wanted, rng), dtype=bool)
+        if found.shape != (wanted,):
+            raise InputError(f"the sampler returned values of shape {found.shape}; {wanted} were asked for")
+        if seen + found.sum() >= passes:
+            last = int(np.flatnonzero(found)[passes - seen - 1])
+            return PassRate(passes=passes, samples=taken + last + 1, reached=True)
+        seen, taken, batch = seen + int(found.sum()), taken + wanted, min(2 * batch, LARGEST_BATCH)
+    return PassRate(passes=seen, samples=taken, reached=False)
+
+
+@torch.no_grad()
+def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float = 1.0) -> Sampler:
+    """Samples a clean prompt, then a token from the model's logits after it; the answer passes.
+
+    One forward pass serves all samples. Memory: pairs × vocabulary × 8 bytes.
+
+    Raises:
+        InputError: the temperature is not above 0.
+    """
+    if not temperature > 0:
+        raise InputError(f"a temperature of {temperature:g} gives no distribution; give one above 0")
+    cumulative = (model.logits(pairs.clean).double() / temperature).softmax(-1).cumsum(-1).cpu().numpy()
+    # Rounding must not leave a gap below 1 that no token covers.
+    cumulative /= cumulative[:, -1:]
+    answer = pairs.answer.numpy()
+
+    def sample(n: int, rng: np.random.Generator) -> np.ndarray:
+        chosen, points, passed = rng.integers(len(answer), size=n), rng.random(n), np.zeros(n, dtype=bool)
+        for prompt in np.unique(chosen):
+            at = chosen == prompt
+            passed[at] = np.searchsorted(cumulative[prompt], points[at], side="right") == answer[prompt]
+        return passed
+
+    return sample
+
+
+def pass_law(sizes: np.ndarray, rates: Sequence[PassRate]) -> PassLaw:
+    """The line through log(−log rate) over log size, each point weighed by its standard error.
+
+    A rate's relative error is √((1 − rate) / passes), which log(−log rate) divides by −log rate.
+
+    Raises:
+        InputError: fewer than 3 points, another number of sizes, or a rate of 0 or 1, which has no place on the line.
+    """
+    from scipy.stats import chi2
+
+    sizes = np.asarray(sizes, dtype=np.float64)
+    if len(rates) < 3 or sizes.shape != (len(rates),) or (sizes <= 0).any():
+        raise InputError(f"a line through {len(rates)} rates at sizes of shape {sizes.shape} cannot be judged; give 3 "
+                         "rates or more and a size above 0 for each")  # fmt: skip
+    p = np.array([rate.rate for rate in rates])
+    if ((p <= 0) | (p >= 1)).any():
+        raise InputError(
+            f"a rate of {p[(p <= 0) | (p >= 1)][0]:g} has no log(−log rate); take more samples or leave it out"
+        )
+    y = np.log(-np.log(p))
+    errors = np.sqrt((1 - p) / np.array([rate.passes for rate in rates])) / -np.log(p)
+    x, weights = np.log(sizes), errors**-2.0
+    middle = np.average(x, weights=weights)
+    spread = (weights * (x - middle) ** 2).sum()
+    if not spread > 0:
+        raise InputError(f"all rates are at the size {sizes[0]:g}; a line needs two sizes or more")
+    slope = float((weights * (x - middle) * y).sum() / spread)
+    intercept = float(np.average(y, weights=weights) - slope * middle)
+    distance = float((weights * (y - intercept - slope * x) ** 2).sum())
+    return PassLaw(
+        exponent=-slope,
+        error=float(spread**-0.5),
+        intercept=intercept,
+        chi_square=distance,
+        p_value=float(chi2.sf(distance, len(p) - 2)),
+        n_points=len(p),
+    )
