@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from interp_emerge.emergence.alignment import head_features, match_heads
     from interp_emerge.emergence.axes import AXES, on_axis
     from interp_emerge.emergence.changepoints import change_points, coincide, fastest_change
+    from interp_emerge.emergence.circuit_scaling import SizedCircuit, circuit_scaling, scaling_trends
     from interp_emerge.emergence.dependence import Dependence, Part, dependence, dependence_at, parts_of
     from interp_emerge.emergence.in_context import in_context_over_training, in_context_scores, phase_changes
     from interp_emerge.emergence.ladder import RUNGS, Ladder, measure_grid, measure_ladder, scale_correlation
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from interp_emerge.emergence.seeds import find_modes, success_by_size, success_interval
     from interp_emerge.emergence.several_tokens import edit_distances, induction_continuation, several_tokens
     from interp_emerge.emergence.sharpness import sharpness, sharpness_table
-    from interp_emerge.emergence.similarity import mapped_overlap, successive
+    from interp_emerge.emergence.similarity import edge_classes, mapped_overlap, successive
     from interp_emerge.emergence.transplant import transfer_matrix
     from interp_emerge.emergence.trends import fit_trends
     from interp_emerge.families import load_family
@@ -77,6 +78,7 @@ __all__ = [
     "Part",
     "PromptPairs",
     "Scale",
+    "SizedCircuit",
     "Study",
     "__version__",
     "ablate",
@@ -85,12 +87,14 @@ __all__ = [
     "auroc",
     "backup_heads",
     "change_points",
+    "circuit_scaling",
     "coincide",
     "compare",
     "completeness",
     "composition_scores",
     "dependence",
     "dependence_at",
+    "edge_classes",
     "edit_distances",
     "equivalence",
     "estimate",
@@ -138,6 +142,7 @@ __all__ = [
     "role_table",
     "same_circuit",
     "scale_correlation",
+    "scaling_trends",
     "score",
     "search_stability",
     "several_tokens",
@@ -154,6 +159,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "scaling_trends": "emergence.circuit_scaling",
+    "circuit_scaling": "emergence.circuit_scaling",
+    "SizedCircuit": "emergence.circuit_scaling",
+    "edge_classes": "emergence.similarity",
     "parts_of": "emergence.dependence",
     "Part": "emergence.dependence",
     "Dependence": "emergence.dependence",

@@ -10,8 +10,9 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -100,6 +101,7 @@ class Study:
         self._measure(stages, results)
         self._locate(stages, results)
         self._follow(stages, results)
+        self._compare(stages, results)
         return self._write(models, stages, results, started)
 
     def table(self, name: str) -> pd.DataFrame:
@@ -159,13 +161,23 @@ class Study:
             results.ablations[at] = stages.ablation(at, self.ability, circuit)
 
     def _follow(self, stages: Stages, results: Results) -> None:
-        """Each circuit's heads and faithfulness at every step of its size."""
+        """Each circuit's heads and faithfulness at every step of its size, and what its loss costs there."""
         jobs = [(at, step) for at in results.circuits for step in self._steps(at[0], at[2])]
         for at, step in _progress(jobs, "follow"):
             circuit = results.circuits[at]
             follow = heads_to_follow(results.roles[at], circuit)
             cell = stages.formation((at[0], step, at[2]), self.ability, circuit, follow)
             results.formation.setdefault(at, {})[step] = cell
+        for at in _progress(list(results.circuits), "depend"):
+            steps = self._steps(at[0], at[2])
+            results.dependence[at] = stages.dependence(at, self.ability, results.circuits[at], steps)
+
+    def _compare(self, stages: Stages, results: Results) -> None:
+        """The circuits of neighbouring sizes, against resamples of themselves and random circuits."""
+        for a, b in _progress(list(pairwise(results.circuits)), "compare"):
+            circuits = results.circuits[a], results.circuits[b]
+            levels: tuple[Literal["edges", "classes"], ...] = ("edges", "classes")
+            results.comparisons[a, b] = [stages.comparison(a, b, self.ability, circuits, level) for level in levels]
 
     def _write(self, models: Models, stages: Stages, results: Results, started: datetime) -> Path:
         """Tables, circuits, attention, provenance, report."""

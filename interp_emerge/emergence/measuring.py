@@ -13,8 +13,8 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
 
-MEASURED = ("accuracy", "log_prob", "logit_diff")
-"""One thresholded metric and two continuous ones, all from the same logits."""
+MEASURED = ("accuracy", "log_prob", "logit_diff", "prob", "choice_prob", "brier")
+"""The ladder from a thresholded metric to continuous ones, all from the same logits."""
 PASSAGE_TOKENS = 48
 
 

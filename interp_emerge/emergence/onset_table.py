@@ -7,6 +7,7 @@ import pandas as pd
 
 from interp_emerge.abilities.base import Ability
 from interp_emerge.emergence.onset import Onset, Scale, find_onset
+from interp_emerge.emergence.order import formation_order
 
 Measured = Mapping[tuple[str, int, int, str], np.ndarray]
 """Accuracy of each prompt, by size, step, seed and ability."""
@@ -48,6 +49,29 @@ def role_onsets(
         about = {"ability": ability, "quantity": role, "component": head, "axis": "step", "at": size}
         rows.append({**about, **_over_steps(onset, scale)})
     return rows
+
+
+def order_table(
+    formation: Mapping[int, pd.DataFrame],
+    roles: pd.DataFrame,
+    accuracy: Mapping[int, np.ndarray],
+    ability: Ability,
+) -> pd.DataFrame:
+    """Which of the ability and the followed heads' roles come first, two by two: `FormationOrder.pairs`."""
+    cells = pd.concat([cell.assign(step=step) for step, cell in formation.items()], ignore_index=True)
+    heads = cells[cells["quantity"] != "faithfulness"].assign(prompt_set="repeated segments")
+    own = [
+        pd.DataFrame({"prompt": np.arange(len(values)), "value": values, "step": step})
+        for step, values in accuracy.items()
+    ]
+    model = pd.concat(own, ignore_index=True).assign(quantity="accuracy", component="model", prompt_set="pairs")
+    scales: dict[str | tuple[str, str], Scale] = {("accuracy", "model"): Scale(ability.chance, ability.ceiling)}
+    last = formation[max(formation)]
+    for role, head in heads[["quantity", "component"]].drop_duplicates().itertuples(index=False):
+        baseline = float(roles[(roles["role"] == role) & (roles["node"] == head)]["baseline"].iloc[0])
+        scales[role, head] = Scale(baseline, float(_prompts(last, role, head).mean()))
+    columns = ["quantity", "component", "step", "prompt", "value", "prompt_set"]
+    return formation_order(pd.concat([model, heads], ignore_index=True)[columns], scales).pairs
 
 
 def _prompts(cell: pd.DataFrame, role: str, head: str) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from interp_emerge.emergence import verdicts
 from interp_emerge.figures import shelf
 from interp_emerge.figures.base import last_step
 from interp_emerge.report.reading import Attention, StudyRecord
@@ -47,7 +48,8 @@ class Section:
 
 def sections(study: StudyRecord) -> list[Section]:
     """The sections that show pictures, in the order of the page."""
-    return [over_scale(study), which_heads(study), the_circuit(study), attends(study), forms(study), chance(study)]
+    first = [over_scale(study), which_heads(study), the_circuit(study), attends(study), forms(study)]
+    return [*first, chance(study), same(study)]
 
 
 def over_scale(study: StudyRecord) -> Section:
@@ -65,7 +67,11 @@ def over_scale(study: StudyRecord) -> Section:
         title="Ability over scale",
         lead="The same logits under a thresholded metric and a continuous one: "
         "a jump that shows on the left alone may come from the threshold.",
-        blocks=[block],
+        blocks=[
+            block,
+            *_noted("The model's jump or the metric's", verdicts.jumps(study.tables)),
+            *_noted("Training runs that disagree", verdicts.seeds(study.tables)),
+        ],
     )
 
 
@@ -152,7 +158,11 @@ def forms(study: StudyRecord) -> Section:
         id="formation",
         title="How it forms",
         lead="What appears after the ability did not bring it about.",
-        blocks=blocks or [Block(notes=[_nothing(study, "formation", "no checkpoint was followed")])],
+        blocks=[
+            *(blocks or [Block(notes=[_nothing(study, "formation", "no checkpoint was followed")])]),
+            *_noted("What forms first", verdicts.orders(study.tables)),
+            *_noted("When the ability comes to depend on the circuit", verdicts.dependences(study.tables)),
+        ],
     )
 
 
@@ -183,6 +193,23 @@ def chance(study: StudyRecord) -> Section:
         "and if the model cannot do without it.",
         blocks=blocks or [Block(notes=[_nothing(study, "circuits", "there is no circuit to compare with chance")])],
     )
+
+
+def same(study: StudyRecord) -> Section:
+    """Circuits of neighbouring sizes against resamples of themselves, random circuits and each other."""
+    said = verdicts.comparisons(study.tables)
+    return Section(
+        id="same",
+        title="The same circuit?",
+        lead="Heads are matched by their roles, depth and connections. Two circuits differ only if they share less across "
+        "halves of the prompts than each does with itself.",
+        blocks=[Block(notes=said or [_nothing(study, "comparisons", "there are no two sizes with a circuit")])],
+    )
+
+
+def _noted(heading: str, notes: list[str]) -> list[Block]:
+    """A block of sentences, where there are any."""
+    return [Block(heading=heading, notes=notes)] if notes else []
 
 
 def _chart(figure: str, table: pd.DataFrame, label: str, caption: str, link: str | None = None) -> Picture:

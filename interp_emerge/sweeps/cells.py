@@ -5,7 +5,7 @@ this package and of torch. A cell is whole or absent, and one that was computed 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -47,6 +47,16 @@ class Cells:
                 log.warning("%s cannot be read (%s) and is computed again", path, error)
         write_atomically(path, compute().to_parquet(index=False))
         return pd.read_parquet(path)
+
+    def get_several(
+        self, stage: str, inputs: dict[str, Any], names: Sequence[str], compute: Callable[[], Sequence[pd.DataFrame]]
+    ) -> list[pd.DataFrame]:
+        """Tables that are computed together, each a cell of its own; what is missing computes all of them."""
+        keys = [{**inputs, "table": name} for name in names]
+        if all(self.has(stage, key) for key in keys):
+            return [self.get(stage, key, pd.DataFrame) for key in keys]
+        made = compute()
+        return [self.get(stage, key, lambda table=table: table) for key, table in zip(keys, made, strict=True)]
 
     def get_text(self, stage: str, inputs: dict[str, Any], compute: Callable[[], str]) -> str:
         """A cell that holds text instead of a table."""

@@ -10,8 +10,10 @@ from interp_emerge.abilities.base import Ability
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.tables import SCHEMAS
 from interp_emerge.emergence.formation import summarise_formation
+from interp_emerge.emergence.jump_table import jump_table
 from interp_emerge.emergence.measuring import summarise
-from interp_emerge.emergence.onset_table import ability_onsets, role_onsets
+from interp_emerge.emergence.onset_table import ability_onsets, order_table, role_onsets
+from interp_emerge.emergence.seeds import success_by_size
 from interp_emerge.sweeps.stages import At
 
 
@@ -37,6 +39,10 @@ class Results:
     ablations: dict[At, pd.DataFrame] = field(default_factory=dict)
     formation: dict[At, dict[int, pd.DataFrame]] = field(default_factory=dict)
     """For each model with a circuit, the formation of that circuit by step."""
+    dependence: dict[At, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
+    """For each model with a circuit, what its checkpoints lose without it, and from when on."""
+    comparisons: dict[tuple[At, At], list[pd.DataFrame]] = field(default_factory=dict)
+    """For neighbouring sizes with a circuit, whether the circuits differ: by edges, and by classes of edges."""
     without: dict[At, str] = field(default_factory=dict)
     """For each last-step model without a circuit, why there is none."""
 
@@ -63,6 +69,12 @@ class Results:
             "roles": self._stack((at, self._placed(at, cell)) for at, cell in self.roles.items()),
             "formation": self._formation(),
             "onsets": self._onsets(),
+            "jump": pd.concat([jump_table(self._prompts(one), one) for one in self.abilities], ignore_index=True),
+            "seeds": pd.concat([self._seeds(ability) for ability in self.abilities], ignore_index=True),
+            "order": self._order(),
+            "dependence": self._over_training(0),
+            "dependence_onsets": self._over_training(1),
+            "comparisons": self._comparisons(),
             "ablation": self._stack(self.ablations.items()),
         }
         return {name: _shaped(frame, name) for name, frame in made.items()}
@@ -125,6 +137,46 @@ class Results:
                 ability = ability[ability["quantity"].isin(["accuracy", "log_prob"])].assign(component="model")
                 both = pd.concat([ability, summarise_formation(cell)], ignore_index=True)
                 parts.append(both.assign(size=size, step=step, seed=seed, ability=self.ability.name))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def _prompts(self, ability: Ability) -> pd.DataFrame:
+        """Every metric of every prompt at the last step of each run, with what the model is."""
+        last: dict[tuple[str, int], int] = {}
+        for (size, step, seed), name in self.measured:
+            if name == ability.name:
+                last[size, seed] = max(step, last.get((size, seed), step))
+        parts = []
+        for (size, seed), step in last.items():
+            n_parameters, loss = self.described[size, step, seed]
+            about = {"size": size, "step": step, "seed": seed, "n_parameters": n_parameters, "loss": loss}
+            parts.append(self.measured[(size, step, seed), ability.name].assign(**about))
+        return pd.concat(parts, ignore_index=True)
+
+    def _seeds(self, ability: Ability) -> pd.DataFrame:
+        return success_by_size(self._prompts(ability), ability).assign(ability=ability.name)
+
+    def _order(self) -> pd.DataFrame:
+        parts = []
+        for at, by_step in self.formation.items():
+            if len(by_step) > 1:
+                accuracy = {step: self.accuracy((at[0], step, at[2]), self.ability.name) for step in by_step}
+                found = order_table(by_step, self.roles[at], accuracy, self.ability)
+                parts.append(found.assign(size=at[0], seed=at[2], ability=self.ability.name))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def _comparisons(self) -> pd.DataFrame:
+        parts = [
+            cell.assign(size_a=a[0], seed_a=a[2], size_b=b[0], seed_b=b[2], ability=self.ability.name)
+            for (a, b), cells in self.comparisons.items()
+            for cell in cells
+        ]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def _over_training(self, which: int) -> pd.DataFrame:
+        parts = [
+            tables[which].assign(size=at[0], seed=at[2], ability=self.ability.name)
+            for at, tables in self.dependence.items()
+        ]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def _onsets(self) -> pd.DataFrame:

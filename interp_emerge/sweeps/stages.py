@@ -1,11 +1,11 @@
 """The stages of a study. A stage knows what to compute for one model; `Cells` knows what is there already."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,11 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.alignment import features_from, match_heads
+from interp_emerge.emergence.dependence import dependence, parts_of
 from interp_emerge.emergence.formation import formation_at
 from interp_emerge.emergence.measuring import held_out_loss, measure
+from interp_emerge.emergence.same_circuit import same_circuit
 from interp_emerge.patching._scoring import score
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.sweeps.attention import attention_of
@@ -227,6 +230,60 @@ class Stages:
         return self._cell(
             "formation", at, compute, **self._scoring(ability), circuit=_name(circuit), follow=[list(f) for f in follow]
         )
+
+    def dependence(
+        self, at: At, ability: Ability, circuit: Circuit, steps: Sequence[int]
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What each checkpoint of a run loses without the circuit and its roles, and from when on it does."""
+        settings = self.settings
+        roles = self.roles(at)
+
+        def compute() -> tuple[pd.DataFrame, pd.DataFrame]:
+            held = roles[roles["clears_baseline"] & roles["node"].isin(circuit.heads)]
+            by_role = {str(role): own["node"].tolist() for role, own in held.groupby("role", sort=False)}
+            parts = [part for part in parts_of(circuit, roles=by_role) if part.kind != "head"]
+            pairs = self.pairs(self.models.get(*at), ability, "evaluation")
+            found = dependence(
+                [(step, lambda step=step: self.models.get(at[0], step, at[2])) for step in steps],
+                circuit,
+                pairs,
+                parts=parts,
+                metric=settings.metric,
+                n_random=settings.n_ablations,
+                seed=settings.seed,
+            )
+            return found.table, found.onsets
+
+        inputs = self._inputs(
+            at, **self._scoring(ability), circuit=_name(circuit), steps=[*steps], draws=settings.n_ablations
+        )
+        table, onsets = self.cells.get_several("dependence", inputs, ("table", "onsets"), compute)
+        return table, onsets
+
+    def comparison(
+        self, a: At, b: At, ability: Ability, circuits: tuple[Circuit, Circuit], level: Literal["edges", "classes"]
+    ) -> pd.DataFrame:
+        """Whether two circuits differ beyond what their prompts, random circuits and other seeds would make them."""
+        settings = self.settings
+
+        def compute() -> pd.DataFrame:
+            scores, features = [], []
+            for at in (a, b):
+                model = self.models.get(*at)
+                scored = self._score(model, ability, settings.method)
+                assert isinstance(scored, EdgeScores)
+                scores.append(scored)
+                features.append(features_from(model.graph, self.roles(at), scored))
+            match = match_heads(features[0], features[1])
+            found = same_circuit(scores[0], scores[1], circuits, match=match, level=level, seed=settings.seed)
+            return found.to_frame().assign(
+                level=level, verdict=found.verdict, p_value_verdict=found.p_value, sentence=found.sentence
+            )
+
+        names = [_name(circuit) for circuit in circuits]
+        other = self.models.spec(*b).to_dict()
+        inputs = self._inputs(a, **self._scoring(ability), other=other, circuits=names, method=settings.method)
+        return self.cells.get("comparison", inputs | {"level": level, "steps": settings.steps_of_integration}, compute)
 
     def attention(self, at: At, ability: Ability, circuit: Circuit) -> str:
         """Attention patterns of the circuit's heads on one prompt, as JSON."""

@@ -1,0 +1,76 @@
+"""Hold the induction circuits of neighbouring sizes, and of the seeds of a size, against each other and their nulls.
+
+python analyses/same_circuit/run.py                    # the bundled family, about a minute on two cores
+python analyses/same_circuit/run.py FAMILY ABILITY     # any other: a name, or a directory of checkpoints
+"""
+
+import sys
+from itertools import combinations, pairwise
+
+import pandas as pd
+
+import interp_emerge as ie
+
+PAIRS, TARGET = 64, 0.8
+
+
+def main(family: str = "miniature", ability: str = "induction") -> None:
+    """Print a sentence and the levels of each comparison, then how circuits scale."""
+    models, asked = ie.load_family(family), ie.load_ability(ability)
+    found = {at: one for size in models.sizes for at, one in circuits_of(models, asked, size).items()}
+    sizes = [size for size in models.sizes if (size, 0) in found]
+    asks = [((a, 0), (b, 0)) for a, b in pairwise(sizes)]
+    for size in sizes:
+        asks += combinations([at for at in found if at[0] == size], 2)
+    levels = []
+    for a, b in asks:
+        match = ie.match_heads(found[a]["features"], found[b]["features"])
+        print(f"\n{name(a)} and {name(b)}: {match}")
+        for level in ("edges", "classes"):
+            print(f"  {level}: {compared(found, a, b, match, level).sentence}")
+        mapped = ie.mapped_overlap(found[a]["circuit"], found[b]["circuit"], match)
+        about = {"a": name(a), "b": name(b), "ambiguous": mapped.ambiguous, "unmatched_b": mapped.unmatched_b}
+        levels.append(mapped.to_frame().assign(**about))
+    shown = ["a", "b", "level", "n_a", "n_b", "shared", "similarity", "random", "random_high", "p_value"]
+    print(pd.concat(levels)[[*shown, "unmatched_b", "ambiguous"]].round(3).to_string(index=False, na_rep=""))
+    table = ie.circuit_scaling([one["sized"] for one in found.values()])
+    print(ie.scaling_trends(table).round(3).to_string(index=False, na_rep=""))
+
+
+def circuits_of(models, asked, size: str) -> dict:
+    """The circuit of each seed of a size in which the ability has one."""
+    found = {}
+    for seed in models.seeds(size):
+        model = models.load(size, "last", seed)
+        pairs = asked.sample(model, PAIRS, seed=1000)
+        one = ie.find_circuit(model, pairs, target=TARGET)
+        if not one.circuit.origin["selection"]["reached"]:
+            print(f"{size}, seed {seed}: no circuit keeps {TARGET} of a clean-corrupt gap")
+            continue
+        assert isinstance(one.scores, ie.EdgeScores)
+        features = ie.head_features(model, one.scores)
+        sized = ie.SizedCircuit(
+            size=size, seed=seed, n_parameters=model.n_parameters, circuit=one.circuit, features=features
+        )
+        print(f"{size}, seed {seed}: {one.circuit}")
+        classes = ie.edge_classes(one.circuit, features).head(4)
+        print("  " + "; ".join(f"{row.edge_class} {row.share:.0%}" for row in classes.itertuples()))
+        found[size, seed] = {"circuit": one.circuit, "scores": one.scores, "features": features, "sized": sized}
+    return found
+
+
+def compared(found: dict, a: tuple, b: tuple, match, level: str):
+    """Two circuits against halves of their prompts, random circuits, and the other seeds of a's size."""
+    seeds = [at for at in found if at[0] == a[0] and at not in (a, b)]
+    others = [(found[at]["scores"], ie.match_heads(found[a]["features"], found[at]["features"])) for at in seeds]
+    circuits = found[a]["circuit"], found[b]["circuit"]
+    scores = found[a]["scores"], found[b]["scores"]
+    return ie.same_circuit(*scores, circuits, match=match, level=level, other_seeds=others, resamples=100)
+
+
+def name(at: tuple) -> str:
+    return f"{at[0]} (seed {at[1]})"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

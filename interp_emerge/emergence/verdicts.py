@@ -1,0 +1,91 @@
+"""What a study found beyond onsets, in sentences: jumps, seeds, order, dependence, comparisons.
+
+Each function takes tables by name and gives the sentences of one of them, with that table's numbers. What cannot be
+told is said too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+def jumps(tables: Tables) -> list[str]:
+    """For each ability whether its jump over sizes is the model's or the metric's."""
+    said = []
+    for ability, rows in tables["jump"].groupby("ability", sort=False):
+        first = rows.iloc[0]
+        shapes = "; ".join(
+            f"{row['metric']} {row['shape']}, concentration {_between(row, 'concentration')}"
+            for row in rows.to_dict("records")
+        )
+        why = f" ({first['reason']})" if first["reason"] else ""
+        said.append(f"{_words(ability)}: {first['verdict']}{why}; {shapes}.")
+    return said
+
+
+def seeds(tables: Tables) -> list[str]:
+    """Abilities that some seeds of a size have and others lack, as a distribution."""
+    rows = tables["seeds"]
+    mixed = rows[(rows["n_success"] > 0) & (rows["n_success"] < rows["n_seeds"])]
+    return [
+        f"{_words(row['ability'])} at {row['size']}: {row['n_success']} of {row['n_seeds']} training runs have it "
+        f"(P {_between({**row, 'p_low': row['ci_low'], 'p_high': row['ci_high']}, 'p')}; accuracies {row['values']})."
+        for row in mixed.to_dict("records")
+    ]
+
+
+def orders(tables: Tables) -> list[str]:
+    """For each run with a circuit, the order of its leading previous-token head, induction head, and the ability."""
+    said = []
+    for (size, _), rows in tables["order"].groupby(["size", "seed"], sort=False):
+        first = rows.drop_duplicates(["quantity_a", "quantity_b"])
+        wanted = first[(first["quantity_a"] != first["quantity_b"]) & ~_copying(first)]
+        said += [
+            f"At {size}, {row['answer'].replace('_', ' ')} (probability of the first before the second "
+            f"{row['before']:.2f}, after {row['after']:.2f}, between the same checkpoints {row['tie']:.2f})."
+            for row in wanted.to_dict("records")
+        ]
+    return said
+
+
+def dependences(tables: Tables) -> list[str]:
+    """For each run with a circuit, when the ability comes to depend on the circuit's heads."""
+    onsets, said = tables["dependence_onsets"], []
+    chosen = onsets[(onsets["kind"] == "circuit") & (onsets["metric"] != "accuracy")]
+    for (size, _), rows in chosen.groupby(["size", "seed"], sort=False):
+        parts = []
+        for row in rows.to_dict("records"):
+            ends = f"[{_step(row['ci_low'])}, {_step(row['ci_high'])}]"
+            found = "not" if pd.isna(row["first_with"]) else f"from step {_step(row['first_with'])} {ends}"
+            parts.append(f"{found} ({row['criterion']})")
+        said.append(f"At {size}, ablating the circuit's heads costs the ability {' and '.join(parts)}.")
+    return said
+
+
+def comparisons(tables: Tables) -> list[str]:
+    """For circuits of neighbouring sizes whether they differ, by edges and by classes of edges."""
+    first = tables["comparisons"].drop_duplicates(["size_a", "seed_a", "size_b", "seed_b", "level"])
+    return [
+        f"{row['size_a']} and {row['size_b']}, {row['level']}: {row['sentence']}." for row in first.to_dict("records")
+    ]
+
+
+def _copying(rows: pd.DataFrame) -> pd.Series:
+    return rows["quantity_a"].eq("copying") | rows["quantity_b"].eq("copying")
+
+
+def _between(row: Mapping[Any, Any], name: str) -> str:
+    if pd.isna(row[name]):
+        return "undefined"
+    return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
+
+
+def _step(value: float) -> str:
+    return "never" if pd.isna(value) else f"{value:.0f}"
+
+
+def _words(name: object) -> str:
+    return str(name).replace("_", " ").capitalize()
