@@ -30,7 +30,7 @@ from interp_emerge.emergence.onset import Scale
 from interp_emerge.families import load_family
 from interp_emerge.patching import shelf as methods
 from interp_emerge.report.build import build_report
-from interp_emerge.sweeps.cells import Models, package_versions
+from interp_emerge.sweeps.cells import Models, package_versions, same_threads
 from interp_emerge.sweeps.results import Results, circuit_file
 from interp_emerge.sweeps.settings import StudySettings, settings_from
 from interp_emerge.sweeps.stages import At, Stages
@@ -94,15 +94,16 @@ class Study:
             return self.report
         started = _now()
         models = Models(self.family, device=self.settings.device, dtype=self.settings.dtype)
-        self._require_expressible(models)
-        self._claim()
-        stages = Stages(models, self.settings, self.out)
-        results = self._results()
-        self._measure(stages, results)
-        self._locate(stages, results)
-        self._follow(stages, results)
-        self._compare(stages, results)
-        return self._write(models, stages, results, started)
+        with same_threads():
+            self._require_expressible(models)
+            self._claim()
+            stages = Stages(models, self.settings, self.out)
+            results = self._results()
+            self._measure(stages, results)
+            self._locate(stages, results)
+            self._follow(stages, results)
+            self._compare(stages, results)
+            return self._write(models, stages, results, started)
 
     def table(self, name: str) -> pd.DataFrame:
         """One of the study's tables, from disk: `ability`, `circuits`, `onsets`, ….

@@ -47,7 +47,7 @@ def made_up(n_pairs: int = 64) -> dict:
         where = f"the circuit does better on a pair with probability {share}"
         found["equivalence", where] = [ie.equivalence(row, np.zeros(n_pairs)).p_value for row in signs]
     draws = [(rng.exponential(1, n_pairs), rng.normal(0, 1, n_pairs)) for _ in range(4000)]
-    options = {"n_permutations": 99}
+    options: dict[str, Any] = {"n_permutations": 99}
     of = [ie.independence(*both, **options, seed=seed).p_value for seed, both in enumerate(draws)]
     return found | {("independence", f"{n_pairs} independent pairs of values"): of}
 

@@ -41,12 +41,12 @@ def follow(models, asked, size: str, seed: int) -> None:
     gain = told[score].assign(quantity="in_context_gain", value=-told["value"])
     frame = pd.concat([quantities, told[~score], gain], ignore_index=True)
     frame["over"] = frame["over"].fillna(1.0)
-    scales = {"accuracy": ie.Scale(asked.chance, asked.ceiling), "faithfulness": ie.Scale(0.0, 1.0)}
+    scales: dict = {"accuracy": ie.Scale(asked.chance, asked.ceiling), "faithfulness": ie.Scale(0.0, 1.0)}
     ends = frame[frame["step"] == frame["step"].max()].groupby(["quantity", "component"])["value"].mean()
     for key, end in ends.items():
         scales.setdefault(key[0] if key[0] in scales else key, ie.Scale(heads.get(key, 0.0), end))
     order = ie.formation_order(frame, scales, against=("accuracy", "model"))
-    changes = ie.change_points(list(losses.columns), losses.to_numpy())
+    changes = ie.change_points([int(step) for step in losses.columns], losses.to_numpy())
     tables = (order.onsets, order.pairs, order.lags, ie.phase_changes(prefix_first(told)), changes.changes)
     for title, table in zip(("onsets", "pairs", "lags", "phase changes", "loss"), tables, strict=True):
         print(f"\n{title}\n{table.round(3).to_string(index=False)}")

@@ -68,7 +68,7 @@ class Completeness:
 
     knock_outs: tuple[KnockOut, ...]
     n_pairs: int
-    """Pairs that the values were measured on."""
+    """Pairs that the values were measured on: with a greedy set the half that did not choose it."""
 
     @property
     def worst(self) -> KnockOut | None:
@@ -80,7 +80,8 @@ class Completeness:
         """One row a set.
 
         Columns `strategy` (`none` for the empty set, `role: NAME` for a given group), `nodes` with blanks between the
-        names, `n_nodes`, `f_circuit`, `f_model`, `incompleteness` with its 95% interval `ci_low`, `ci_high`.
+        names, `n_nodes`, `f_circuit`, `f_model`, `incompleteness` with its 95% interval `ci_low`, `ci_high`, `n_pairs`
+        (that all of these were measured on).
         """
         return pd.DataFrame(
             {
@@ -92,6 +93,7 @@ class Completeness:
                 "incompleteness": [knock_out.incompleteness for knock_out in self.knock_outs],
                 "ci_low": [knock_out.interval.low for knock_out in self.knock_outs],
                 "ci_high": [knock_out.interval.high for knock_out in self.knock_outs],
+                "n_pairs": self.n_pairs,
             }
         )
 
@@ -132,10 +134,12 @@ def completeness(
 
     Raises:
         UnknownNameError: no strategy or node has the name.
-        InputError: a group names a node outside the circuit, `role` is asked for without groups, or there are too few
-            pairs to choose on one half and report on the other.
+        InputError: a group names a node outside the circuit, `role` is asked for without groups, a count is out of its
+            range, or there are too few pairs to choose on one half and report on the other.
     """
     require_graph(model, circuit)
+    require_at_least(0, n_random=n_random)
+    require_at_least(1, max_size=max_size)
     for strategy in strategies:
         if strategy not in STRATEGIES:
             raise UnknownNameError("strategy", strategy, STRATEGIES)
@@ -160,6 +164,13 @@ def completeness(
         for (strategy, chosen), of_circuit, of_model in zip(sets, inside, outside, strict=True)
     )
     return Completeness(knock_outs=knock_outs, n_pairs=len(reporting.pairs))
+
+
+def require_at_least(least: int, **counts: int) -> None:
+    """Raise an `InputError` for the first count below the least."""
+    for name, count in counts.items():
+        if count < least:
+            raise InputError(f"{name}={count} is too few; give at least {least}")
 
 
 def nodes_of(kept: np.ndarray) -> list[int]:

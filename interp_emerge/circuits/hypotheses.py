@@ -10,30 +10,34 @@ two runs is the root of the mean over pairs of the squared difference of m, in t
 2. `independence`: m(M∖C) and m(M) are independent over pairs. Statistic: the Hilbert-Schmidt independence criterion
    (Gretton et al., 2007, https://papers.nips.cc/paper/3201-a-kernel-statistical-test-of-independence) with Gaussian
    kernels, each as wide as its median distance. p: permutations of the pairs. Rejecting speaks against the circuit:
-   what is left of the model still knows about the task. The run with every edge ablated may know about it too, such as
-   one on corrupt prompts that ask for the foil; then the test rejects the best of circuits.
+   what is left of the model still knows about the task. The run with every edge ablated, m(∅), may know about it too,
+   such as one on corrupt prompts that share most tokens with the clean ones; the test would then reject even the whole
+   model as a circuit. So m(∅) and m(M) are tested first, on the same permutations, and where they are dependent
+   (p ≤ α, not adjusted) independence is undefined. A dependence too weak to be found still counts against the circuit.
 3. `sufficiency`: C is a random circuit of its size. Statistic: its distance from M, small where C is faithful. p: its
    rank among random circuits. Rejecting supports the circuit.
 4. `partial_necessity`: C is a random circuit of its size. Statistic: mean m(M) − m(M∖C), large where the knock-out
    hurts; Shi et al. take the distance, which counts a rise as harm. p: its rank. Rejecting supports the circuit.
-5. `minimality`: some edge of C does no more than a random edge of C with a random path added. Effect of an edge: the
-   distance of the circuit with it from that without it. p of an edge: the rank of its effect, not exact, since the edge
-   was not drawn as the others were (measured in analyses/test_calibration); of the circuit: its largest, as every edge
-   must pass. Rejecting supports the circuit.
+5. `minimality`: some edge of C does no more than a random edge of C with a random path added, one that leaves C.
+   Effect of an edge: the distance of the circuit with it from that without it. p of an edge: the rank of its effect,
+   not exact, since the edge was not drawn as the others were (measured in analyses/test_calibration); of the circuit:
+   its largest, as every edge must pass. Rejecting supports the circuit.
 
-A rank gives p = (1 + random ones that do as well) / (1 + random ones), exact where the circuit is itself such a draw.
-Shi et al. ask instead whether the circuit beats more than a share q of all random circuits: `p_value_quantile` is the
-binomial p-value of that, and rejecting it supports the circuit. For minimality they turn the null: each edge beats more
-than a share q of random ones, and rejecting it (Holm over edges) speaks against the circuit.
+A rank gives p = (1 + random ones that do as well) / (1 + random ones), exact where the circuit is itself such a draw; a
+tie counts as doing as well, and is told. Shi et al. ask instead whether the circuit beats more than a share q of all
+random circuits: `p_value_quantile` is the binomial p-value of that, and rejecting it supports the circuit. For
+minimality they turn the null: each edge beats more than a share q of random ones, and rejecting it (Holm over edges)
+speaks against the circuit.
 
-Not rejecting proves nothing: with few pairs equivalence and independence are seldom rejected.
+Not rejecting proves nothing: with few pairs equivalence and independence are seldom rejected. Where no outcome on so
+few pairs or draws could have been rejected beside the other tests, the note says so.
 
 Cost: 2 + 2 · `n_random` + (edges) + 2 · `n_inflated` circuit runs.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil, nan
+from math import ceil, exp, lgamma, nan
 
 import numpy as np
 import pandas as pd
@@ -42,8 +46,9 @@ from interp_emerge.abilities._metrics import MetricFunction
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits._circuit_runs import CircuitRuns
+from interp_emerge.circuits._outcomes import ROUNDING, Outcome, beside_each_other, binomial, noted, ranked, verdict
 from interp_emerge.circuits.evaluation import Ablation, random_circuits, require_graph
-from interp_emerge.circuits.random_paths import random_connected_circuits, random_path
+from interp_emerge.circuits.random_paths import random_connected_circuits, random_paths_leaving
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
@@ -60,27 +65,8 @@ NULLS = {
 }
 SPEAKING_AGAINST = ("equivalence", "independence")
 """Tests whose rejection speaks against the circuit."""
-ROUNDING = 1e-5
-"""Metrics closer than this fraction of the largest are a tie: batches of circuits differ by 3e-6 on metrics up to 5."""
 MOST_INFLATED = 1000
 """Most random edges that minimality draws unless asked for more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What one test found; NaN, with the reason in `note`, where it is undefined."""
-
-    test: str
-    statistic: float = nan
-    p_value: float = nan
-    n: int
-    """Pairs, or random draws, that p comes from."""
-    beaten: float = nan
-    """Share of random circuits that do worse, with the ends of its exact 95% interval (Clopper and Pearson)."""
-    ci_low: float = nan
-    ci_high: float = nan
-    p_value_quantile: float = nan
-    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,17 +82,25 @@ class HypothesisTests:
     def to_frame(self) -> pd.DataFrame:
         """One row a test.
 
-        Columns `test`, `null`, `statistic`, `p_value`, `p_adjusted` (Holm over the tests), `rejected` (`p_adjusted` at
-        most alpha), `supports` (whether that outcome supports the circuit), `n` (pairs or random draws), `beaten` with
-        `ci_low`, `ci_high`, `p_value_quantile` and `note`. Undefined: NaN, and NA for the two verdicts.
+        Columns `test`, `null`, `statistic`, `p_value`, `p_adjusted` (Holm over the tests that are defined), `rejected`
+        (`p_adjusted` at most alpha), `verdict` (`speaks against`, `no evidence against`, `supports`, `cannot tell` or
+        `undefined`), `supports` (true where a rejection supports the circuit, false where one speaks against it, NA
+        where nothing is rejected), `n` (pairs or random draws), `beaten` with `ci_low`, `ci_high`, `p_value_quantile`
+        and `note`. Undefined: NaN, and NA for `rejected`.
         """
         frame = pd.DataFrame([vars(outcome) for outcome in self.outcomes])
         frame["null"] = frame["test"].map(NULLS)
         frame["p_adjusted"] = holm(frame["p_value"].to_numpy(dtype=float))
         rejected = (frame["p_adjusted"] <= self.alpha).astype("boolean").mask(frame["p_value"].isna())
-        frame["rejected"], frame["supports"] = rejected, rejected ^ frame["test"].isin(SPEAKING_AGAINST)
-        columns = ["test", "null", "statistic", "p_value", "p_adjusted", "rejected", "supports", "n", "beaten"]
-        return frame[[*columns, "ci_low", "ci_high", "p_value_quantile", "note"]]
+        against = frame["test"].isin(SPEAKING_AGAINST)
+        frame["rejected"] = rejected
+        frame["verdict"] = [
+            verdict(float(p_value), alpha=self.alpha, against=bool(side))
+            for p_value, side in zip(frame["p_adjusted"], against, strict=True)
+        ]
+        frame["supports"] = (~against).astype("boolean").mask(~rejected.fillna(False))
+        columns = ["test", "null", "statistic", "p_value", "p_adjusted", "rejected", "verdict", "supports", "n"]
+        return frame[[*columns, "beaten", "ci_low", "ci_high", "p_value_quantile", "note"]]
 
 
 def hypothesis_tests(
@@ -136,8 +130,8 @@ def hypothesis_tests(
         metric: name of a metric, or a callable from logits and pairs to one value a pair.
         ablation: what stands for the edges outside: `resample`, `mean`, `mean_by_position` or `zero`.
         n_random: random circuits to rank the circuit among.
-        n_inflated: random edges to rank the circuit's edges among; by default enough for the adjusted p-value of an
-            edge to reach alpha, from `n_random` to 1000.
+        n_inflated: random edges to rank the circuit's edges among; by default enough for the adjusted p-values of an
+            edge and of the circuit to reach alpha, from `n_random` to 1000.
         n_permutations: permutations of the pairs for independence.
         epsilon: how far from 1/2 counts as equivalent.
         quantile: the share q of random circuits to beat.
@@ -155,8 +149,14 @@ def hypothesis_tests(
     for name, value, most in [("epsilon", epsilon, 0.5), ("quantile", quantile, 1.0), ("alpha", alpha, 1.0)]:
         if not 0 < value < most:
             raise InputError(f"{name}={value} is out of range; give a number between 0 and {most:g}")
-    if n_random < 1 or n_permutations < 1 or (n_inflated is not None and n_inflated < 1):
-        raise InputError("n_random, n_inflated and n_permutations count random draws; give at least 1 of each")
+    counts = {
+        "n_random": n_random,
+        "n_permutations": n_permutations,
+        "n_inflated": 1 if n_inflated is None else n_inflated,
+    }
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name}={count} is no number of random draws; give at least 1")
     graph = model.graph
     # Under resample ablation dead ends do nothing, and would make the random circuits larger than what they stand for.
     kept = graph.prune(circuit.kept) if ablation == "resample" else circuit.kept & graph.exists
@@ -165,7 +165,7 @@ def hypothesis_tests(
     reason = _undefined(runs, n_edges)
     if reason:
         return _nothing(graph, kept, reason, alpha)
-    n_inflated = n_inflated or min(max(n_random, ceil(n_edges / alpha)), max(n_random, MOST_INFLATED))
+    n_inflated = n_inflated or min(max(n_random, ceil(max(n_edges, len(NULLS)) / alpha)), max(n_random, MOST_INFLATED))
     draw = random_connected_circuits if connected else random_circuits
     drawn = draw(graph, n_edges, n_random, seed=seed)
     inside = runs.metric_of([kept, *drawn], 1 + n_random)
@@ -176,12 +176,14 @@ def hypothesis_tests(
     )
     outcomes = (
         equivalence(inside[0], whole, epsilon=epsilon),
-        independence(without[0], whole, n_permutations=n_permutations, seed=seed),
+        independence(
+            without[0], whole, ablated=runs.whole.corrupt, n_permutations=n_permutations, alpha=alpha, seed=seed
+        ),
         sufficiency(inside[0], inside[1:], whole, quantile=quantile),
         partial_necessity(without[0], without[1:], whole, quantile=quantile),
         minimal,
     )
-    return HypothesisTests(outcomes=outcomes, edges=edges, alpha=alpha)
+    return HypothesisTests(outcomes=beside_each_other(outcomes, alpha), edges=edges, alpha=alpha)
 
 
 def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1) -> Outcome:
@@ -195,31 +197,69 @@ def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1)
     law = binom(n, 0.5 + epsilon)
     # Counts k with |k - n/2| at least as large, lower and upper; at the centre that is every count.
     p_value = 1.0 if off == 0 else float(law.cdf(np.floor(n / 2 - off)) + law.sf(np.ceil(n / 2 + off) - 1))
-    note = f"{int(tied.sum())} of {n} pairs tie" if tied.any() else ""
-    return Outcome(test="equivalence", statistic=better / n, p_value=min(p_value, 1.0), n=n, note=note)
+    return Outcome(
+        test="equivalence",
+        statistic=better / n,
+        p_value=min(p_value, 1.0),
+        n=n,
+        drawn=f"{n} pairs",
+        least_p_value=(0.5 + epsilon) ** n + (0.5 - epsilon) ** n,
+        note=f"{int(tied.sum())} of {n} pairs tie" if tied.any() else "",
+    )
 
 
-def independence(without: np.ndarray, model: np.ndarray, *, n_permutations: int = 1000, seed: int = 0) -> Outcome:
-    """Whether the model without the circuit is independent of the model over pairs, shape [pair] each."""
+def independence(
+    without: np.ndarray,
+    model: np.ndarray,
+    *,
+    ablated: np.ndarray | None = None,
+    n_permutations: int = 1000,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> Outcome:
+    """Whether the model without the circuit is independent of the model over pairs, shape [pair] each.
+
+    Undefined where `ablated`, the run with every edge ablated, depends on the model as well: p at most alpha.
+    """
+    n = len(model)
+    if ablated is not None and (p_value := _dependence(ablated, model, n_permutations, seed)[1]) <= alpha:
+        note = f"the run with every edge ablated depends on the whole model's too, p = {p_value:.2g}"
+        return Outcome(test="independence", n=n, note=note)
+    statistic, p_value = _dependence(without, model, n_permutations, seed)
+    # All permutations of few pairs are few.
+    least = max(1 / (1 + n_permutations), exp(-lgamma(n + 1)))
+    return Outcome(
+        test="independence",
+        statistic=statistic,
+        p_value=p_value,
+        n=n,
+        drawn=f"{n_permutations} permutations of {n} pairs",
+        least_p_value=least,
+    )
+
+
+def _dependence(without: np.ndarray, model: np.ndarray, n_permutations: int, seed: int) -> tuple[float, float]:
+    """The Hilbert-Schmidt independence criterion with its p-value."""
     n, rng = len(model), np.random.default_rng(seed)
     first, second = _centred_kernel(without), _centred_kernel(model)
     found = float((first * second).sum())
     orders = (rng.permutation(n) for _ in range(n_permutations))
     permuted = np.array([(first * second[np.ix_(order, order)]).sum() for order in orders])
     p_value = (1 + int((permuted >= found - 1e-12 * abs(found)).sum())) / (1 + n_permutations)
-    return Outcome(test="independence", statistic=found / (n - 1) ** 2, p_value=p_value, n=n)
+    return found / (n - 1) ** 2, p_value
 
 
 def sufficiency(circuit: np.ndarray, drawn: np.ndarray, model: np.ndarray, *, quantile: float = 0.9) -> Outcome:
     """Whether the circuit, shape [pair], is closer to the model than random circuits, shape [draw, pair]."""
     found, *others = _distance(np.vstack([circuit, drawn]), model)
-    return _ranked("sufficiency", float(found), np.array(others), quantile, sign=-1)
+    return ranked("sufficiency", float(found), np.array(others), quantile, sign=-1, drawn="random circuits")
 
 
 def partial_necessity(without: np.ndarray, drawn: np.ndarray, model: np.ndarray, *, quantile: float = 0.9) -> Outcome:
     """Whether knocking out the circuit, shape [pair], hurts more than knocking out random ones, shape [draw, pair]."""
     lost = (model - drawn).mean(-1)
-    return _ranked("partial_necessity", float((model - without).mean()), lost, quantile, sign=1)
+    found = float((model - without).mean())
+    return ranked("partial_necessity", found, lost, quantile, sign=1, drawn="random circuits")
 
 
 def _minimality(
@@ -241,27 +281,24 @@ def _minimality(
     effects = _distance(knocked, circuit)
     inflated = runs.metric_of(_inflated(graph, kept, n_inflated, seed), 2 * n_inflated)
     null = _distance(inflated[0::2], inflated[1::2])
-    ranks = [_ranked("minimality", float(effect), null, quantile, sign=1) for effect in effects]
+    ranks = [ranked("minimality", float(effect), null, quantile, sign=1, drawn="random edges") for effect in effects]
     edges = _edge_table(graph, kept)
     edges["effect"], edges["p_value"] = effects, [rank.p_value for rank in ranks]
     edges["p_adjusted"] = holm(edges["p_value"].to_numpy())
-    edges["p_value_quantile"] = [_binomial(rank.beaten, len(null), quantile, "less") for rank in ranks]
+    edges["p_value_quantile"] = [binomial(rank.beaten, len(null), quantile, "less") for rank in ranks]
     weakest = int(effects.argmin())
     within = float(holm(edges["p_value_quantile"].to_numpy()).min())
-    least, note = len(at) / (1 + n_inflated), ""
-    if least > alpha:
-        note = f"no adjusted p-value of {len(at)} edges among {n_inflated} random ones is below {least:.2g}"
-    whole = replace(ranks[weakest], p_value_quantile=within, note=note)
-    return whole, edges
+    least = min(1.0, len(at) / (1 + n_inflated))
+    few = f"no adjusted p-value of {len(at)} edges among {n_inflated} random ones is below {least:.2g}"
+    whole = replace(ranks[weakest], p_value_quantile=within)
+    return noted(whole, few) if least > alpha else whole, edges
 
 
 def _inflated(graph: Graph, kept: np.ndarray, n: int, seed: int) -> Iterator[np.ndarray]:
     """The circuit with a random path added, then the same without a random one of the edges added, `n` times."""
     rng = np.random.default_rng([seed, 1])
-    for _ in range(n):
-        new: list[tuple[int, int]] = []
-        while not new:
-            new = [edge for edge in random_path(graph, rng) if not kept[edge]]
+    for path in random_paths_leaving(graph, kept, n, rng):
+        new = [edge for edge in path if not kept[edge]]
         larger = kept.copy()
         larger[tuple(np.transpose(new))] = True
         yield larger
@@ -282,31 +319,6 @@ def _edge_table(graph: Graph, kept: np.ndarray) -> pd.DataFrame:
         "reader": [graph.reader_names[reader] for _, reader in at],
     }
     return pd.DataFrame(names | dict.fromkeys(("effect", "p_value", "p_adjusted", "p_value_quantile"), nan))
-
-
-def _ranked(test: str, found: float, drawn: np.ndarray, quantile: float, *, sign: int) -> Outcome:
-    """The rank of a value among random ones; `sign` is 1 where large values do well, -1 where small ones do."""
-    from scipy.stats import binomtest
-
-    tie = ROUNDING * max(abs(found), np.abs(drawn).max())
-    worse = int((sign * drawn < sign * found - tie).sum())
-    interval = binomtest(worse, len(drawn)).proportion_ci(0.95, method="exact")
-    return Outcome(
-        test=test,
-        statistic=found,
-        p_value=(1 + len(drawn) - worse) / (1 + len(drawn)),
-        n=len(drawn),
-        beaten=worse / len(drawn),
-        ci_low=float(interval.low),
-        ci_high=float(interval.high),
-        p_value_quantile=_binomial(worse / len(drawn), len(drawn), quantile, "greater"),
-    )
-
-
-def _binomial(share: float, n: int, quantile: float, alternative: str) -> float:
-    from scipy.stats import binomtest
-
-    return float(binomtest(round(share * n), n, quantile, alternative=alternative).pvalue)
 
 
 def _distance(runs: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -8,7 +8,9 @@
    positive for roles that carry the answer, negative for those that work against it.
 
 Where the clean-corrupt gap, or the part of it that the circuit keeps, is not above noise, effects and labels are
-undefined. `attention_at` shows what the heads attend to on the ability's own prompts, which no role score looks at.
+undefined, and the behaviour is not measured either: the untrained models would take most of the time for no label.
+`role_table` measures it in any case. `attention_at` shows what the heads attend to on the ability's own prompts, which
+no role score looks at.
 
 Cost: one circuit run for each head of the circuit and one more, beside what the roles take.
 """
@@ -26,7 +28,7 @@ from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, reco
 from interp_emerge.circuits.evaluation import Ablation, evaluate_many
 from interp_emerge.circuits.roles import ALL_ROLES, role_table
 from interp_emerge.core.circuit import Circuit
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import mean_interval, mean_intervals
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
@@ -62,7 +64,8 @@ def label_heads(
 
     Columns of `role_table`, then `effect` in the metric's unit with `effect_low`, `effect_high`, `p_value` and
     `q_value`; `agrees`, whether the effect is significant and has the role's sign; `label`, whether the score clears
-    its baseline too. Both are missing where undefined; `note` says why.
+    its baseline too. Both are missing where undefined; `note` says why. Where no effect is defined and no table given,
+    the columns of `role_table` are missing as well.
 
     Args:
         model: what the circuit is a part of.
@@ -85,7 +88,12 @@ def label_heads(
     """
     effects = effects_of_heads(model, circuit, pairs, metric=metric, ablation=ablation, budget=budget, record=record)
     wanted = [roles] if isinstance(roles, str) else [*roles]
-    if table is None:
+    for role in wanted:
+        if role not in ALL_ROLES:
+            raise UnknownNameError("role", role, ALL_ROLES)
+    if table is None and effects["effect"].isna().all():
+        table = _unmeasured(model, circuit, wanted)
+    elif table is None:
         table = role_table(
             model,
             roles=wanted,
@@ -107,6 +115,16 @@ def label_heads(
     notes = ["; ".join(filter(None, both)) for both in zip(rows["note"], rows["effect_note"], strict=True)]
     rows = rows.assign(agrees=agrees, label=rows["clears_baseline"] & agrees, note=notes)
     return rows.drop(columns="effect_note")
+
+
+def _unmeasured(model: HookedModel, circuit: Circuit, roles: Iterable[str]) -> pd.DataFrame:
+    """The table of roles of the circuit's heads with no score in it."""
+    heads = [node for node in model.graph.nodes(["head"]) if node.name in circuit.heads]
+    rows = [(head.name, head.layer, head.index, role) for role in dict.fromkeys(roles) for head in heads]
+    table = pd.DataFrame(rows, columns=pd.Index(["node", "layer", "index", "role"]))
+    scores = dict.fromkeys(("score", "ci_low", "ci_high", "baseline"), np.nan)
+    unknown = pd.array([pd.NA] * len(rows), dtype="boolean")
+    return table.assign(**scores, clears_baseline=unknown, note="role not measured, since it can earn no label")
 
 
 def effects_of_heads(

@@ -32,6 +32,7 @@ from interp_emerge.circuits.completeness import (
     node_groups,
     nodes_of,
     random_sets,
+    require_at_least,
     without,
 )
 from interp_emerge.circuits.evaluation import Ablation, require_graph
@@ -132,9 +133,10 @@ def minimality(
 
     Raises:
         UnknownNameError: no node has the name.
-        InputError: a group names a node outside the circuit, or there are fewer than four pairs.
+        InputError: a group names a node outside the circuit, a count is negative, or there are fewer than four pairs.
     """
     require_graph(model, circuit)
+    require_at_least(0, n_random=n_random, n_outside=n_outside)
     everything = CircuitRuns(
         model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record
     )  # fmt: skip

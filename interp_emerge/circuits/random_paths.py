@@ -3,6 +3,7 @@
 Edges drawn one by one seldom join the embedding to the logits while they are few, and such circuits do nothing at all.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -25,8 +26,10 @@ def random_connected_circuits(graph: Graph, n_edges: int, count: int, *, seed: i
     it, any of them alike. So edges close to the embedding and logits are drawn more often than others.
 
     Raises:
-        InputError: the graph has fewer edges, or no such circuit was found.
+        InputError: the graph has fewer edges, the count is negative, or no such circuit was found.
     """
+    if count < 0:
+        raise InputError(f"count={count} is no number of random circuits; give at least 0")
     if not 0 <= n_edges <= graph.n_edges:
         raise InputError(f"no random circuit has {n_edges} edges: the graph has {graph.n_edges}")
     rng = np.random.default_rng(seed)
@@ -62,6 +65,51 @@ def random_path(graph: Graph, rng: np.random.Generator) -> list[tuple[int, int]]
         if not fed[reader]:
             return path
         writer = fed[reader][rng.integers(len(fed[reader]))]
+
+
+def random_paths_leaving(
+    graph: Graph, kept: np.ndarray, count: int, rng: np.random.Generator
+) -> Iterator[list[tuple[int, int]]]:
+    """`count` random paths with an edge outside a circuit: distributed as `random_path` is among those that have one.
+
+    Each step is weighed by the chance that the walk leaves the circuit later on, which is known beforehand, so that no
+    path is drawn in vain however few edges are outside. Once the walk has left, all steps are alike again.
+
+    Raises:
+        InputError: the circuit is the whole graph, which no path leaves.
+    """
+    readers, fed = _ways(graph)
+    from_writer, from_reader = _chances_to_leave(graph, kept)
+    if not from_writer[0]:
+        raise InputError("no path has an edge outside of the whole graph; give a circuit that lacks an edge")
+    for _ in range(count):
+        writer, path, left = 0, [], False
+        while True:
+            chances = np.where(kept[writer, readers[writer]], from_reader[readers[writer]], 1.0)
+            reader = readers[writer][_drawn(np.ones(len(chances)) if left else chances, rng)]
+            path.append((writer, reader))
+            left = left or not kept[writer, reader]
+            if not fed[reader]:
+                break
+            writer = fed[reader][_drawn(np.ones(len(fed[reader])) if left else from_writer[fed[reader]], rng)]
+        yield path
+
+
+def _chances_to_leave(graph: Graph, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The chance that a random walk takes an edge outside the circuit, from each writer and from each reader on."""
+    readers, _ = _ways(graph)
+    from_writer, from_reader = np.zeros(len(graph.writers)), np.zeros(len(graph.readers))
+    n_fed = np.maximum(graph.owner.sum(1), 1)
+    for writer in reversed(range(len(graph.writers))):
+        # Whatever this writer's readers feed runs later, so that their chances are complete.
+        on = readers[writer]
+        from_writer[writer] = np.where(kept[writer, on], from_reader[on], 1.0).mean()
+        from_reader += graph.owner[:, writer] * from_writer[writer] / n_fed
+    return from_writer, from_reader
+
+
+def _drawn(weights: np.ndarray, rng: np.random.Generator) -> int:
+    return int(rng.choice(len(weights), p=weights / weights.sum()))
 
 
 @cache

@@ -102,7 +102,7 @@ def smallest_faithful(
         model: what the scores were taken on.
         scores: strength of every edge, positions collapsed.
         pairs: prompts to find the circuit on; judge it on others.
-        target: fraction of the clean-corrupt gap to keep.
+        target: fraction of the clean-corrupt gap to keep, above 0; a circuit may keep more than all of it.
         metric: what the gap is measured in.
         ablation: what edges outside the circuit carry.
         select: order by strength (`top`), or that in which `grow` adds edges.
@@ -110,13 +110,14 @@ def smallest_faithful(
         shares: fractions of the graph's edges to choose from, instead of all sizes.
         largest: fraction of the graph's edges that is tried at most, where `shares` is left out.
         local_search: whether to drop single edges at last.
-        max_rounds: rounds of the local search at most.
+        max_rounds: rounds of the local search at most, 0 for none.
         sure: whether the lower end of the 95% interval has to reach the target, or only the value.
         budget: bytes for the runs; by default a constant for the kind of device.
         record: how runs are recorded.
 
     Raises:
-        InputError: the scores are by position or of another graph, or a share is not above 0 and at most 1.
+        InputError: the scores are by position or of another graph, the target is no finite number above 0, a share is
+            not above 0 and at most 1, or the rounds are negative.
         UnknownNameError: `select`, the metric or the ablation is unknown.
     """
     graph = scores.graph
@@ -124,6 +125,10 @@ def smallest_faithful(
         raise InputError(f"the scores were taken in a graph of another shape than that of {model.spec}")
     if select not in SELECTIONS:
         raise UnknownNameError("selection", select, SELECTIONS)
+    if not 0 < target < np.inf:
+        raise InputError(f"target={target:g} is no part of the gap to keep; give a finite number above 0, such as 0.8")
+    if max_rounds < 0:
+        raise InputError(f"max_rounds={max_rounds} is no number of rounds; give at least 0")
     sizes = _grid(graph, largest) if shares is None else _sizes(graph, shares)
     runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
     trial = _Trial(runs, target, sure)

@@ -1,12 +1,15 @@
 """Whether other prompts of the same kind would give the same circuit.
 
 1. `stability` draws bootstrap samples of the prompt pairs (Efron, 1979, https://doi.org/10.1214/aos/1176344552), takes
-   the mean scores of each, and selects a circuit from them.
+   the mean scores of each, and selects a circuit from them: the n strongest edges, less what pruning drops. For a given
+   circuit n is the least number that leaves as many edges as it has, or more, on the scores of all pairs (`_as_many`);
+   pruning may leave fewer or more of the n strongest edges of a sample.
 2. Every two of these circuits are compared by their Jaccard index: of edges, of nodes (heads and MLPs that write a kept
    edge), and weighted by the scores (`circuits.overlap`). Means over all pairs of samples come with the central 95% of
    these pairs, which is their spread and no confidence interval.
-3. Beside them stands the mean Jaccard index of two random sets of as many edges, exact. It is a low bar: samples have
-   pairs in common, and with them their noise. Scores of nothing but noise on 64 pairs gave 0.14, random sets 0.06.
+3. Beside them stands the mean Jaccard index of random sets of as many edges as the samples' circuits have, exact for
+   the two sizes of every pair of samples (`_of_random_sets`). It is a low bar: samples have pairs in common, and with
+   them their noise. Scores of nothing but noise on 64 pairs gave 0.14, random sets 0.06.
 
 A mean of 0.8 has been proposed as the bar for a stable circuit; indirect object identification in GPT-2 with EAP-IG
 reaches about 0.67. Only the selection is repeated, on scores that are there already: no model is run. `stability_of`
@@ -18,6 +21,7 @@ million edges of Pythia-2.8B, 64 pairs and 100 samples take about half a minute.
 `stability_across` compares circuits that are there already: of templates (`by_template`), methods or seeds.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -30,7 +34,7 @@ from tqdm.auto import tqdm
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.circuits.overlap import SetOverlap, node_overlap, require_one_graph, weighted_jaccard
 from interp_emerge.core.circuit import Circuit
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.intervals import Interval, percentile_interval, resample_rows
 from interp_emerge.core.memory import items_that_fit
@@ -38,6 +42,8 @@ from interp_emerge.patching._scores import By
 from interp_emerge.patching.base import EdgeScores
 
 Select = Callable[[EdgeScores], Circuit]
+ORDERS = ("score", "magnitude")
+NO_EDGE = "no sample gives a circuit with an edge"
 EDGES_AT_ONCE = 1 << 14
 """Edges weighed in one piece of work, 13 MB for 100 samples; a multiple of 8, which is a byte of bits."""
 
@@ -47,9 +53,10 @@ class Stability:
     """How alike the circuits of bootstrap samples are, and how often each edge is in them.
 
     `jaccard`, `node_jaccard` and `weighted_jaccard` are means over all pairs of samples, with the central 95% of the
-    pairs; two empty circuits are left out. `random` is the mean Jaccard index of two random sets of as many edges as
-    the samples' circuits have on average, rounded up. `with_circuit` is the mean Jaccard index of `circuit` with those
-    of the samples. `frequency` is the fraction of samples whose circuit holds an edge, shape [writer, reader].
+    pairs; two empty circuits are left out. `random` is the same mean for random sets of as many edges as the circuits
+    of the two samples have. `with_circuit` is the mean Jaccard index of `circuit` with those of the samples.
+    `frequency` is the fraction of samples whose circuit holds an edge, shape [writer, reader]. Where no sample has an
+    edge to compare, all but that are NaN, and `note` says why.
     """
 
     circuit: Circuit
@@ -61,9 +68,12 @@ class Stability:
     with_circuit: float
     random: float
     frequency: np.ndarray
+    note: str = ""
 
     def __repr__(self) -> str:
         found = self.jaccard
+        if self.note:
+            return f"Stability(undefined: {self.note})"
         return (
             f"Stability(Jaccard {found.value:.2f} [{found.low:.2f}, {found.high:.2f}] over {len(self.n_edges)} "
             f"samples, random circuits of this size {self.random:.2f})"
@@ -102,7 +112,8 @@ def stability(
     Args:
         scores: scores with the values of each pair.
         of: how many of the strongest edges make a circuit; or the circuit to compare with, in which case each sample
-            gives its strongest edges, as many as that circuit has. May be left out where `select` is given.
+            gives as many of its strongest edges as leave, pruned, a circuit of that size on all pairs. Stability of an
+            empty circuit is undefined. May be left out where `select` is given.
         resamples: bootstrap samples.
         by: what makes an edge strong, where `select` is left out.
         select: gives a circuit from the scores of a sample, which come with standard errors but without single pairs.
@@ -111,13 +122,18 @@ def stability(
     Raises:
         InputError: the scores lack the values of each pair, are by position or of a single pair; fewer than two samples
             are asked for; or it is not said what to select.
+        UnknownNameError: `by` is neither `score` nor `magnitude`.
     """
+    if by not in ORDERS:
+        raise UnknownNameError("order", by, ORDERS)
     values = _values_of_pairs(scores)
     if resamples < 2:
         raise InputError(f"{resamples} bootstrap samples have no pairs to compare; ask for at least 2")
     if isinstance(of, Circuit):
         require_one_graph([of, _circuit(scores, scores.graph.exists)])
-    choose = _chooser(of, by, select)
+        if not len(of) and select is None:
+            return _undefined(of, resamples)
+    choose = _chooser(scores, of, by, select)
     circuit = of if isinstance(of, Circuit) else _circuit(scores, choose(scores))
     graph, weights = scores.graph, _weights(len(values), resamples, seed)
     packed = np.zeros((resamples, -(-graph.n_edges // 8)), dtype=np.uint8)
@@ -131,7 +147,6 @@ def stability(
     frequency = np.zeros(graph.exists.shape)
     frequency[graph.exists] = counts / resamples
     own = np.packbits(circuit.kept[graph.exists])
-    mean_size = int(np.ceil(sizes.mean()))
     return Stability(
         circuit=circuit,
         n_edges=sizes,
@@ -139,8 +154,9 @@ def stability(
         node_jaccard=_over_pairs(_jaccards(np.packbits(nodes[:, 1:], axis=1))),
         weighted_jaccard=_over_pairs(_weighted_jaccards(values, weights, packed)),
         with_circuit=_mean(_jaccards_with(own, packed)),
-        random=SetOverlap(n_possible=graph.n_edges, n_a=mean_size, n_b=mean_size, shared=0).random.value,
+        random=_of_random_sets(graph.n_edges, sizes),
         frequency=frequency,
+        note="" if sizes.any() else NO_EDGE,
     )
 
 
@@ -156,7 +172,6 @@ def stability_of(circuit: Circuit, samples: Sequence[Circuit]) -> Stability:
     graph, kept = circuit.graph, np.stack([sample.kept[circuit.graph.exists] for sample in samples])
     packed, frequency = np.packbits(kept, axis=1), np.zeros(graph.exists.shape)
     frequency[graph.exists] = kept.mean(0)
-    mean_size = round(kept.sum(1).mean())
     weighted = np.array([weighted_jaccard(a, b) for a, b in combinations(samples, 2)])
     nodes = np.stack([sample.kept[1:].any(1) for sample in samples])
     return Stability(
@@ -166,8 +181,9 @@ def stability_of(circuit: Circuit, samples: Sequence[Circuit]) -> Stability:
         node_jaccard=_over_pairs(_jaccards(np.packbits(nodes, axis=1))),
         weighted_jaccard=_over_pairs(weighted),
         with_circuit=_mean(_jaccards_with(np.packbits(circuit.kept[graph.exists]), packed)),
-        random=SetOverlap(n_possible=graph.n_edges, n_a=mean_size, n_b=mean_size, shared=0).random.value,
+        random=_of_random_sets(graph.n_edges, kept.sum(1)),
         frequency=frequency,
+        note="" if kept.any() else NO_EDGE,
     )
 
 
@@ -265,14 +281,39 @@ def _sampled(scores: EdgeScores, values: np.ndarray, weights: np.ndarray, *, err
             yield EdgeScores(graph=graph, scores=filled, standard_errors=spread, origin=scores.origin)
 
 
-def _chooser(of: int | Circuit | None, by: By, select: Select | None) -> Callable[[EdgeScores], np.ndarray]:
+def _chooser(
+    whole: EdgeScores, of: int | Circuit | None, by: By, select: Select | None
+) -> Callable[[EdgeScores], np.ndarray]:
     """What gives the edges of a circuit from the scores of a sample."""
     if select is not None and not isinstance(of, int):
         return lambda scores: select(scores).kept
     if select is not None or of is None:
         raise InputError("give a number of edges or a circuit, or `select`, which says itself how many edges it takes")
-    n = max(1, len(of)) if isinstance(of, Circuit) else of
+    n = _as_many(whole, len(of), by) if isinstance(of, Circuit) else of
     return lambda scores: scores.graph.prune(_strongest(scores.graph, scores.scores, n, by))
+
+
+def _as_many(scores: EdgeScores, size: int, by: By) -> int:
+    """The least number of strongest edges of which pruning leaves `size` or more; of more it leaves no fewer."""
+    graph = scores.graph
+    counts = range(1, graph.n_edges + 1)
+    return counts[bisect_left(counts, size, key=lambda n: graph.prune(_strongest(graph, scores.scores, n, by)).sum())]
+
+
+def _undefined(circuit: Circuit, resamples: int) -> Stability:
+    """What can be said of an empty circuit's stability."""
+    unknown = Interval(np.nan, np.nan, np.nan)
+    return Stability(
+        circuit=circuit,
+        n_edges=np.zeros(resamples, dtype=np.int64),
+        jaccard=unknown,
+        node_jaccard=unknown,
+        weighted_jaccard=unknown,
+        with_circuit=np.nan,
+        random=np.nan,
+        frequency=np.zeros(circuit.kept.shape),
+        note="the circuit is empty",
+    )
 
 
 def _circuit(scores: EdgeScores, kept: np.ndarray) -> Circuit:
@@ -317,6 +358,19 @@ def _weighted_jaccards(values: np.ndarray, weights: np.ndarray, packed: np.ndarr
             lower[row, row + 1 :] += np.minimum(one, strength[row + 1 :]).sum(1)
     shared, both = lower[first, second], total[first] + total[second]
     return np.divide(shared, both - shared, out=np.full(len(first), np.nan), where=both > 0)
+
+
+def _of_random_sets(n_possible: int, sizes: np.ndarray) -> float:
+    """Mean Jaccard index of random sets over all pairs of these sizes, those of two empty sets left out."""
+    different, counts = np.unique(sizes, return_counts=True)
+    total = weight = 0.0
+    for row, (a, n_a) in enumerate(zip(different, counts, strict=True)):
+        for b, n_b in zip(different[row:], counts[row:], strict=True):
+            n_pairs = n_a * (n_a - 1) / 2 if a == b else n_a * n_b
+            if n_pairs and b:
+                both = SetOverlap(n_possible=n_possible, n_a=int(a), n_b=int(b), shared=0)
+                total, weight = total + n_pairs * both.random.value, weight + n_pairs
+    return float(total / weight) if weight else np.nan
 
 
 def _pieces(n_edges: int) -> list[slice]:

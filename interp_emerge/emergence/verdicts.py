@@ -43,11 +43,11 @@ def orders(tables: Tables) -> list[str]:
     for (size, _), rows in tables["order"].groupby(["size", "seed"], sort=False):
         first = rows.drop_duplicates(["quantity_a", "quantity_b"])
         wanted = first[(first["quantity_a"] != first["quantity_b"]) & ~_copying(first)]
-        said += [
-            f"At {size}, {row['answer'].replace('_', ' ')} (probability of the first before the second "
-            f"{row['before']:.2f}, after {row['after']:.2f}, between the same checkpoints {row['tie']:.2f})."
-            for row in wanted.to_dict("records")
-        ]
+        for row in wanted.to_dict("records"):
+            a, b = (_part(row[f"quantity_{end}"], row[f"component_{end}"]) for end in "ab")
+            chances = f"{a} first {row['before']:.2f}, {b} first {row['after']:.2f}, same gap {row['tie']:.2f}"
+            answer = row["answer"] if row["answer"].startswith("cannot") else f"{a if row['before'] > 0.5 else b} first"
+            said.append(f"At {size}, {a} and {b}: {answer} (probabilities: {chances}).")
     return said
 
 
@@ -81,6 +81,11 @@ def _between(row: Mapping[Any, Any], name: str) -> str:
     if pd.isna(row[name]):
         return "undefined"
     return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
+
+
+def _part(quantity: str, component: str) -> str:
+    """A quantity by its name in a sentence."""
+    return "the ability" if component == "model" else f"{quantity.replace('_', '-')} head {component}"
 
 
 def _step(value: float) -> str:

@@ -201,8 +201,8 @@ def same(study: StudyRecord) -> Section:
     return Section(
         id="same",
         title="The same circuit?",
-        lead="Heads are matched by their roles, depth and connections. Two circuits differ only if they share less across "
-        "halves of the prompts than each does with itself.",
+        lead="Heads are matched by their roles, depth and connections. Two circuits differ only if they share less "
+        "across halves of the prompts than each does with itself.",
         blocks=[Block(notes=said or [_nothing(study, "comparisons", "there are no two sizes with a circuit")])],
     )
 

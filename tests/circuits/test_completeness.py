@@ -69,7 +69,7 @@ def test_the_greedy_set_of_one_node_is_the_best_there_is_and_is_measured_on_othe
     pairs, circuit = telling_pairs(model, 8), ie.Circuit.from_nodes(model, HEADS)
     found = completeness(model, circuit, pairs, strategies=["greedy"], max_size=1)
     choosing, measured = (np.sort(half) for half in np.split(np.random.default_rng(0).permutation(8), 2))
-    assert found.n_pairs == 4
+    assert found.n_pairs == 4 and (found.to_frame()["n_pairs"] == 4).all()
     groups = {name: [name] for name in HEADS}
     each = completeness(model, circuit, pairs[choosing], strategies=["role"], groups=groups).to_frame()
     best = each["nodes"][int(each["incompleteness"].argmax())]
@@ -138,6 +138,10 @@ def test_what_cannot_be_taken_is_refused():
         completeness(model, circuit, pairs, groups={"movers": ["a9.h0"]})
     with pytest.raises(InputError, match="group 'movers' names m2, which is no node of the circuit"):
         completeness(model, circuit, pairs, groups={"movers": ["a0.h0", "m2"]})
+    with pytest.raises(InputError, match="max_size=0 is too few; give at least 1"):
+        completeness(model, circuit, pairs, max_size=0)
+    with pytest.raises(InputError, match="n_random=-1 is too few; give at least 0"):
+        completeness(model, circuit, pairs, n_random=-1)
     with pytest.raises(InputError, match="3 pairs are too few, give at least 4"):
         completeness(model, circuit, pairs[:3])
     with pytest.raises(InputError, match="graph of another shape"):

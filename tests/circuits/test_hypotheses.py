@@ -10,6 +10,9 @@ import interp_emerge as ie
 from interp_emerge.circuits.evaluation import evaluate_many
 from interp_emerge.circuits.hypotheses import (
     NULLS,
+    HypothesisTests,
+    Outcome,
+    _inflated,
     equivalence,
     hypothesis_tests,
     independence,
@@ -21,13 +24,21 @@ from interp_emerge.core.errors import InputError
 from tests.core.small_models import random_pairs, small_model, telling_pairs
 
 RNG = np.random.default_rng(0)
-COLUMNS = ["test", "null", "statistic", "p_value", "p_adjusted", "rejected", "supports", "n", "beaten", "ci_low",
-           "ci_high", "p_value_quantile", "note"]  # fmt: skip
+COLUMNS = ["test", "null", "statistic", "p_value", "p_adjusted", "rejected", "verdict", "supports", "n", "beaten",
+           "ci_low", "ci_high", "p_value_quantile", "note"]  # fmt: skip
 FEW: dict[str, Any] = {"n_random": 19, "n_inflated": 19, "n_permutations": 19}
+
+
+def whole(model: ie.HookedModel) -> ie.Circuit:
+    return ie.Circuit(graph=model.graph, kept=model.graph.exists, scores=np.zeros(model.graph.exists.shape))
 
 
 def path_of(model: ie.HookedModel) -> ie.Circuit:
     return ie.Circuit.from_edges(model, [("embed", "a0.h1.v"), ("a0.h1", "a1.h0.v"), ("a1.h0", "logits")])
+
+
+def notes(frame: pd.DataFrame) -> dict[str, str]:
+    return {str(test): str(note) for test, note in frame["note"].items()}
 
 
 def table(model: ie.HookedModel, circuit: ie.Circuit, pairs: ie.PromptPairs, **options) -> pd.DataFrame:
@@ -80,6 +91,54 @@ def test_a_constant_is_independent_of_everything_and_repeated_values_are_taken()
     assert 0 < independence(mostly_alike, model, n_permutations=99).p_value <= 1
 
 
+def test_where_the_ablated_run_depends_on_the_model_independence_of_the_rest_is_undefined():
+    model = RNG.normal(0, 1, 60)
+    dependent, free = model + 0.1 * RNG.normal(0, 1, 60), np.random.default_rng(5).normal(0, 1, 60)
+    options: dict[str, Any] = {"n_permutations": 199}
+    assert independence(dependent, model, ablated=free, **options) == independence(dependent, model, **options)
+    undefined = independence(free, model, ablated=dependent, **options)
+    assert np.isnan(undefined.p_value) and np.isnan(undefined.statistic)
+    assert undefined.note == "the run with every edge ablated depends on the whole model's too, p = 0.005"
+    # At a stricter level than so many permutations can reach the control finds nothing.
+    assert independence(free, model, ablated=dependent, alpha=0.004, **options).note == ""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_whole_model_as_a_circuit_is_never_spoken_against(seed: int):
+    """Nothing is left of the model then but the run with every edge ablated, which is what the control tests."""
+    rng = np.random.default_rng(seed)
+    model, ablated = rng.normal(0, 1, (2, 40)) + rng.normal(0, 0.7, 40)
+    found = independence(ablated, model, ablated=ablated, n_permutations=99, seed=seed)
+    assert not found.p_value <= 0.05
+    trained = ie.load_family("miniature").load("7k")
+    frame = table(trained, whole(trained), ie.load_ability("induction").sample(trained, 64, seed=seed), n_random=1)
+    assert frame.loc["independence", "verdict"] in ("undefined", "no evidence against")
+    assert not (frame["verdict"] == "speaks against").any()
+
+
+def test_a_test_that_could_not_have_rejected_anything_says_so_and_wants_more_draws():
+    model = small_model("gpt_neox")
+    pairs = telling_pairs(model, 30)
+    few = table(model, path_of(model), pairs, n_random=19, n_inflated=120)
+    note = "the least p-value of 19 random circuits, 0.05, cannot reach 0.05 after adjustment: ask for more"
+    assert notes(few)["sufficiency"].endswith(note) and notes(few)["partial_necessity"].endswith(note)
+    assert "cannot reach" not in notes(few)["minimality"]
+    enough = table(model, path_of(model), pairs, n_random=120, n_inflated=120)
+    assert not enough["note"].str.contains("cannot reach").any()
+    pairs_too = table(model, path_of(model), pairs[:4], n_random=19, n_permutations=9)
+    assert "least p-value of 4 pairs, 0.16," in notes(pairs_too)["equivalence"]
+    assert notes(pairs_too)["independence"].startswith("the least p-value of 9 permutations of 4 pairs, 0.1,")
+
+
+def test_by_default_enough_random_edges_are_drawn_to_support_the_smallest_circuit():
+    """Five tests share the level, so that 1 / (1 + draws) has to be a fifth of it."""
+    model = small_model("gpt_neox")
+    direct = ie.Circuit.from_edges(model, [("embed", "logits")])
+    frame = table(model, direct, telling_pairs(model, 30), n_random=2)
+    assert frame.loc["minimality", "n"] == 100
+    assert "cannot reach" not in notes(frame)["minimality"]
+
+
 def test_ranks_among_random_circuits_by_hand():
     model = np.zeros(4)
     drawn = np.repeat(np.array([[0.5], [1.0], [2.0], [3.0]]), 4, axis=1)
@@ -100,6 +159,20 @@ def test_a_circuit_no_better_than_its_like_ties_with_them_and_is_not_called_bett
     drawn = np.repeat(RNG.normal(0, 1, (1, 6)), 9, axis=0)
     assert sufficiency(drawn[0] + 1e-9, drawn, np.zeros(6)).p_value == 1
     assert sufficiency(drawn[0], drawn, np.zeros(6)).beaten == 0
+    assert sufficiency(drawn[0], drawn, np.zeros(6)).note == "9 of 9 random circuits tie"
+    assert sufficiency(0.5 * drawn[0], drawn, np.zeros(6)).note == ""
+
+
+def test_a_rejection_speaks_for_or_against_the_circuit_and_anything_else_for_nothing():
+    outcomes = [Outcome(test=test, p_value=p, n=9) for test in NULLS for p in (1e-6, 0.9)]
+    frame = HypothesisTests(outcomes=(*outcomes, Outcome(test="minimality", n=0)), edges=pd.DataFrame(), alpha=0.05)
+    for test, rows in frame.to_frame().groupby("test"):
+        against = test in ("equivalence", "independence")
+        said = ["speaks against", "no evidence against"] if against else ["supports", "cannot tell"]
+        assert rows["verdict"].tolist()[:2] == said
+        assert rows["supports"].iloc[0] == (not against) and rows["supports"].iloc[1:].isna().all()
+    undefined = frame.to_frame().iloc[-1]
+    assert undefined["verdict"] == "undefined" and undefined[["rejected", "supports"]].isna().all()
 
 
 def test_the_table_has_a_row_for_each_test_and_says_which_way_the_outcome_speaks():
@@ -109,10 +182,11 @@ def test_the_table_has_a_row_for_each_test_and_says_which_way_the_outcome_speaks
     assert frame["test"].tolist() == list(NULLS)
     assert frame["null"].tolist() == list(NULLS.values())
     assert frame["n"].tolist() == [12, 12, 19, 19, 19]
-    against = frame["test"].isin(["equivalence", "independence"])
-    assert (frame["supports"] == np.where(against, ~frame["rejected"], frame["rejected"])).all()
-    assert (frame["p_adjusted"] >= frame["p_value"]).all()
-    assert (frame["rejected"] == (frame["p_adjusted"] <= 0.05)).all()
+    defined = frame["verdict"] != "undefined"
+    assert (defined == frame["p_value"].notna()).all() and defined.sum() >= 4
+    assert (frame["p_adjusted"] >= frame["p_value"])[defined].all()
+    assert (frame["rejected"] == (frame["p_adjusted"] <= 0.05))[defined].all()
+    assert (frame["supports"].notna() == frame["rejected"].fillna(False)).all()
 
 
 def test_what_the_tests_compare_is_what_evaluation_gives():
@@ -153,7 +227,7 @@ def test_dead_ends_count_for_nothing_and_the_seed_decides(connected: bool):
 def test_other_ablations_are_taken(ablation):
     model = small_model("gpt2")
     frame = table(model, path_of(model), telling_pairs(model, 24), **FEW, ablation=ablation, metric="log_prob")
-    reasons = frame["note"].str.contains("within noise")
+    reasons = frame["note"].str.contains("within noise|every edge ablated depends")
     assert (frame["p_value"].isna() == reasons).all()
 
 
@@ -176,20 +250,32 @@ def test_what_is_undefined_is_no_number_and_says_why():
 
 def test_the_whole_graph_has_no_minimality_to_test_but_the_rest():
     model = small_model("gpt_neox", layers=1)
-    whole = ie.Circuit(graph=model.graph, kept=model.graph.exists, scores=np.zeros(model.graph.exists.shape))
-    frame = table(model, whole, telling_pairs(model), **FEW)
+    frame = table(model, whole(model), telling_pairs(model), **FEW)
     assert frame.loc["minimality", "note"] == "the circuit is the whole graph: no edge can be added to compare with"
-    assert frame["p_value"].isna().tolist() == [False] * 4 + [True]
+    assert frame["p_value"].isna()["minimality"]
+    assert not frame["p_value"].isna()[["equivalence", "sufficiency", "partial_necessity"]].any()
     assert frame.loc["sufficiency", "p_value"] == 1
-    assert frame.loc["equivalence", "note"] == "6 of 6 pairs tie"
+    assert notes(frame)["sufficiency"].startswith("19 of 19 random circuits tie; ")
+    assert notes(frame)["equivalence"].startswith("6 of 6 pairs tie; the least p-value of 6 pairs, 0.051, cannot reach")
+
+
+def test_a_circuit_that_lacks_a_single_edge_is_compared_with_just_that_edge():
+    model = small_model("gpt_neox")
+    graph = model.graph
+    nearly = whole(model) - ie.Circuit.from_edges(model, [("a0.h3", "a2.h3.k")])
+    found = hypothesis_tests(model, nearly, telling_pairs(model), n_random=1, n_inflated=5, n_permutations=1)
+    added = list(_inflated(graph, nearly.kept, 5, seed=0))
+    assert all((larger == graph.exists).all() for larger in added[0::2])
+    assert all((less == nearly.kept).all() for less in added[1::2])
+    assert found.outcomes[-1].n == 5 and found.outcomes[-1].p_value <= 1
 
 
 def test_too_few_random_edges_for_the_number_of_edges_are_told():
     model = small_model("gpt_neox")
     kept = random_connected_circuits(model.graph, 30, 1)[0]
     circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
-    note = table(model, circuit, telling_pairs(model), **FEW).loc["minimality", "note"]
-    assert note == "no adjusted p-value of 30 edges among 19 random ones is below 1.5"
+    note = notes(table(model, circuit, telling_pairs(model), **FEW))["minimality"]
+    assert "no adjusted p-value of 30 edges among 19 random ones is below 1" in note.split("; ")
 
 
 def test_options_out_of_range_and_circuits_of_other_graphs_are_refused():
@@ -199,7 +285,9 @@ def test_options_out_of_range_and_circuits_of_other_graphs_are_refused():
         ({"epsilon": 0.5}, "epsilon=0.5 is out of range; give a number between 0 and 0.5"),
         ({"quantile": 1.0}, "quantile=1.0 is out of range"),
         ({"alpha": 0.0}, "alpha=0.0 is out of range"),
-        ({"n_random": 0}, "give at least 1 of each"),
+        ({"n_random": 0}, "n_random=0 is no number of random draws; give at least 1"),
+        ({"n_inflated": 0}, "n_inflated=0 is no number of random draws"),
+        ({"n_permutations": -1}, "n_permutations=-1 is no number of random draws"),
     ]:
         with pytest.raises(InputError, match=message):
             hypothesis_tests(model, path_of(model), pairs, **option)

@@ -88,6 +88,32 @@ def test_without_a_gap_effects_and_labels_are_undefined_and_say_so(truth: Ground
     assert frame["note"].str.contains("effect undefined: clean-corrupt gap 0 is within noise").all()
 
 
+def test_where_no_label_can_be_given_no_untrained_model_is_built(
+    truth: GroundTruth, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("an untrained model was asked for")
+
+    monkeypatch.setattr("interp_emerge.circuits.roles.untrained", refuse)
+    same = replace(truth.pairs, corrupt=truth.pairs.clean)
+    frame = label_heads(truth.model, truth.circuit, same, roles=ROLES)
+    measured = label_heads(truth.model, truth.circuit, same, roles=ROLES, table=table)
+    assert [*frame.columns] == [*measured.columns]
+    assert (frame[["node", "layer", "index", "role"]] == measured[["node", "layer", "index", "role"]]).all(axis=None)
+    undefined = ["score", "baseline", "clears_baseline", "effect", "agrees", "label"]
+    assert frame[undefined].isna().all(axis=None)
+    assert (frame["note"] == "role not measured, since it can earn no label; "
+            "effect undefined: clean-corrupt gap 0 is within noise").all()  # fmt: skip
+    direct = ie.Circuit.from_edges(truth.model, [("embed", "logits")])
+    none = label_heads(truth.model, direct, truth.pairs, roles=ROLES)
+    assert none.empty and [*none.columns] == [*measured.columns]
+    with pytest.raises(UnknownNameError, match="unknown role 'inductoin'"):
+        label_heads(truth.model, direct, truth.pairs, roles=["inductoin"])
+    # Where labels can be given, they are.
+    with pytest.raises(AssertionError, match="an untrained model was asked for"):
+        label_heads(truth.model, truth.circuit, truth.pairs, roles=ROLES)
+
+
 def test_a_circuit_that_keeps_nothing_of_the_gap_has_no_heads_to_tell_apart(truth: GroundTruth):
     half = ie.Circuit.from_edges(truth.model, [("embed", "a0.h0.v"), ("a0.h0", "logits")])
     effects = effects_of_heads(truth.model, half, truth.pairs)

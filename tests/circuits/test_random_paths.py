@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from interp_emerge.circuits.evaluation import random_circuits
-from interp_emerge.circuits.random_paths import random_connected_circuits, random_path
+from interp_emerge.circuits.random_paths import random_connected_circuits, random_path, random_paths_leaving
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from tests.core.small_models import ARCHITECTURES, small_model
@@ -42,6 +42,44 @@ def test_a_path_takes_each_way_on_alike():
     lengths = [len(random_path(graph, rng)) for _ in range(2000)]
     # One standard error is 0.009.
     assert np.mean([length == 1 for length in lengths]) == pytest.approx(1 / 5, abs=0.04)
+
+
+def test_paths_that_leave_a_circuit_are_those_random_paths_that_do():
+    graph, rng = Graph(n_layers=2, n_heads=1, n_kv_heads=1, parallel=False), np.random.default_rng(0)
+    kept = random_connected_circuits(graph, graph.n_edges - 4, 1, seed=3)[0]
+
+    def leaves(path: list[tuple[int, int]]) -> bool:
+        return any(not kept[edge] for edge in path)
+
+    accepted = [tuple(path) for path in (random_path(graph, rng) for _ in range(20_000)) if leaves(path)]
+    drawn = [tuple(path) for path in random_paths_leaving(graph, kept, 4000, rng)]
+    assert all(leaves([*path]) for path in drawn)
+    assert {*drawn} <= {*accepted} and len(accepted) < 15_000
+    for path in {*accepted}:
+        share = accepted.count(path) / len(accepted)
+        # Four standard errors of the two shares.
+        spread = np.sqrt(share * (1 - share) * (1 / len(accepted) + 1 / len(drawn)))
+        assert drawn.count(path) / len(drawn) == pytest.approx(share, abs=4 * spread + 1e-3)
+
+
+def test_a_path_through_the_only_edge_outside_is_found_at_once_and_the_whole_graph_has_none():
+    graph, rng = small_model("llama_grouped").graph, np.random.default_rng(0)
+    for missing in np.argwhere(graph.exists)[::37]:
+        kept = graph.exists.copy()
+        kept[tuple(missing)] = False
+        for path in random_paths_leaving(graph, kept, 3, rng):
+            assert tuple(missing) in path
+            assert path[0][0] == 0 and path[-1][1] == len(graph.readers) - 1
+            assert all(graph.owner[reader, writer] for (_, reader), (writer, _) in pairwise(path))
+    with pytest.raises(InputError, match="no path has an edge outside of the whole graph; give a circuit that lacks"):
+        next(random_paths_leaving(graph, graph.exists, 1, rng))
+
+
+def test_a_negative_number_of_circuits_is_refused():
+    graph = small_model("gpt2").graph
+    assert random_connected_circuits(graph, 5, 0) == []
+    with pytest.raises(InputError, match="count=-1 is no number of random circuits; give at least 0"):
+        random_connected_circuits(graph, 5, -1)
 
 
 def test_a_size_that_the_graph_does_not_have_is_refused():

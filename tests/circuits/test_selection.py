@@ -167,10 +167,23 @@ def test_being_sure_takes_no_fewer_edges():
 
 def test_where_no_size_reaches_the_target_the_largest_allowed_is_given():
     model, pairs, scores = scored()
-    found = smallest_faithful(model, scores, pairs, target=float("inf"), largest=0.1)
+    found = smallest_faithful(model, scores, pairs, target=100.0, largest=0.1)
     assert found == scores.share(0.1)
     assert not found.origin["selection"]["reached"]
-    assert (smallest_faithful(model, scores, pairs, target=float("inf")).kept == model.graph.exists).all()
+    assert (smallest_faithful(model, scores, pairs, target=100.0).kept == model.graph.exists).all()
+
+
+@pytest.mark.parametrize("target", [float("nan"), float("inf"), 0.0, -0.5])
+def test_a_target_that_is_no_finite_number_above_zero_is_refused(target: float):
+    model, pairs, scores = scored()
+    with pytest.raises(InputError, match=rf"^target={target:g} is no part of the gap to keep; give a finite number"):
+        smallest_faithful(model, scores, pairs, target=target)
+
+
+def test_a_negative_number_of_rounds_is_refused():
+    model, pairs, scores = scored()
+    with pytest.raises(InputError, match="max_rounds=-1 is no number of rounds; give at least 0"):
+        smallest_faithful(model, scores, pairs, max_rounds=-1)
 
 
 def test_the_whole_graph_reaches_any_target_up_to_one():

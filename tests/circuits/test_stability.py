@@ -1,6 +1,5 @@
 from dataclasses import replace
 from itertools import combinations
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,10 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.circuits.overlap import SetOverlap, overlap
 from interp_emerge.circuits.selection import grow
-from interp_emerge.circuits.stability import by_template, stability, stability_across
+from interp_emerge.circuits.stability import by_template, stability, stability_across, stability_of
 from interp_emerge.core import memory
 from interp_emerge.core.circuit import Circuit
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.intervals import resample_rows
 from interp_emerge.patching.base import EdgeScores
@@ -75,10 +74,16 @@ def test_every_number_is_that_of_the_definition():
     np.testing.assert_allclose(found.frequency, np.mean([circuit.kept for circuit in circuits], 0))
 
 
-def test_the_null_is_the_exact_mean_of_random_sets_of_the_same_size():
+def of_random_sets(sizes: Any) -> float:
+    """The mean over all pairs of sizes of the exact mean over random sets."""
+    pairs = [SetOverlap(n_possible=GRAPH.n_edges, n_a=a, n_b=b, shared=0) for a, b in combinations(map(int, sizes), 2)]
+    return float(np.nanmean([both.random.value for both in pairs]))
+
+
+def test_the_null_is_the_exact_mean_of_random_sets_of_the_sizes_of_every_two_samples():
     found = stability(noisy(100.0), 20)
-    size = ceil(found.n_edges.mean())
-    assert found.random == SetOverlap(n_possible=GRAPH.n_edges, n_a=size, n_b=size, shared=0).random.value
+    assert len({*found.n_edges}) > 3
+    assert found.random == pytest.approx(of_random_sets(found.n_edges))
     assert 0.05 < found.random < found.jaccard.value
     assert repr(found).startswith(f"Stability(Jaccard {found.jaccard.value:.2f} [")
     assert repr(found).endswith(f"over 100 samples, random circuits of this size {found.random:.2f})")
@@ -89,7 +94,46 @@ def test_a_circuit_is_compared_with_as_many_edges_of_each_sample():
     circuit = grow(scores, 14)
     found = stability(scores, circuit)
     assert found.circuit == circuit
-    np.testing.assert_array_equal(found.frequency, stability(scores, len(circuit)).frequency)
+    n = next(n for n in range(1, GRAPH.n_edges) if len(scores.top(n)) >= len(circuit))
+    np.testing.assert_array_equal(found.frequency, stability(scores, n).frequency)
+
+
+@pytest.mark.parametrize("by", ["magnitude", "score"])
+def test_pairs_that_agree_give_back_a_pruned_circuit_whole(by: Any):
+    """What pruning has dropped once is not dropped from the size again."""
+    scores = noisy(0.0)
+    pruned = {n: scores.top(n, by=by) for n in range(1, GRAPH.n_edges + 1, 7)}
+    assert any(0 < len(circuit) < n for n, circuit in pruned.items())
+    for circuit in pruned.values():
+        found = stability(scores, circuit, by=by, resamples=2)
+        assert [*found.n_edges] == [len(circuit)] * 2
+        assert np.isnan(found.with_circuit) if not len(circuit) else found.with_circuit == 1
+
+
+def test_an_empty_circuit_has_no_stability_and_says_why():
+    scores = noisy(1.0)
+    empty = Circuit(graph=GRAPH, kept=np.zeros_like(GRAPH.exists), scores=np.zeros(GRAPH.exists.shape))
+    found = stability(scores, empty, resamples=5)
+    assert found.note == "the circuit is empty" and repr(found) == "Stability(undefined: the circuit is empty)"
+    assert np.isnan([found.jaccard.value, found.node_jaccard.low, found.with_circuit, found.random]).all()
+    assert len(found.n_edges) == 5 and found.to_frame().empty
+    searched = stability_of(empty, [empty, empty])
+    assert searched.note == "no sample gives a circuit with an edge" and np.isnan(searched.random)
+
+
+def test_circuits_of_samples_have_the_null_of_their_sizes_however_small():
+    one, none = noisy(0.0).top(1), noisy(0.0).top(1).with_kept(np.zeros_like(GRAPH.exists))
+    direct = Circuit(graph=GRAPH, kept=GRAPH.edge_matrix([("embed", "logits")]), scores=one.scores)
+    found = stability_of(direct, [direct, none, none])
+    assert found.jaccard.value == found.random == 0 and found.note == ""
+    assert stability_of(direct, [direct, direct]).random == pytest.approx(1 / GRAPH.n_edges)
+    sizes = [noisy(1.0, seed).top(5 * seed) for seed in (2, 3, 7)]
+    assert stability_of(direct, sizes).random == pytest.approx(of_random_sets([len(circuit) for circuit in sizes]))
+
+
+def test_an_order_that_there_is_not_is_refused():
+    with pytest.raises(UnknownNameError, match=r"unknown order 'scores'; did you mean 'score'\?"):
+        stability(noisy(1.0), 12, by="scores")
 
 
 def test_any_selection_can_be_repeated_on_the_samples():
@@ -156,6 +200,7 @@ def test_circuits_that_are_all_empty_have_no_stability():
         [found.jaccard.value, found.node_jaccard.low, found.weighted_jaccard.high, found.with_circuit]
     ).all()
     assert np.isnan(found.random) and len(found.to_frame()) == 0
+    assert found.note == "no sample gives a circuit with an edge"
 
 
 def test_what_cannot_be_resampled_is_refused():
