@@ -45,7 +45,13 @@ if TYPE_CHECKING:
     from interp_emerge.emergence.onset import Scale, find_onset
     from interp_emerge.emergence.order import formation_order
     from interp_emerge.emergence.pass_until import answer_sampler, pass_law, pass_until
-    from interp_emerge.emergence.progress import progress, progress_measures, progress_onsets
+    from interp_emerge.emergence.progress import (
+        addition_logits,
+        key_frequencies,
+        progress,
+        progress_measures,
+        progress_onsets,
+    )
     from interp_emerge.emergence.same_circuit import same_circuit
     from interp_emerge.emergence.seeds import find_modes, success_by_size, success_interval
     from interp_emerge.emergence.several_tokens import edit_distances, induction_continuation, several_tokens
@@ -59,6 +65,7 @@ if TYPE_CHECKING:
     from interp_emerge.patching.ablation import ablate
     from interp_emerge.patching.base import EdgeScores, NodeScores
     from interp_emerge.study import Study
+    from interp_emerge.training.grokking import grown_recipe
 
     __version__: str
 
@@ -82,6 +89,7 @@ __all__ = [
     "Study",
     "__version__",
     "ablate",
+    "addition_logits",
     "answer_sampler",
     "attention_at",
     "auroc",
@@ -109,6 +117,7 @@ __all__ = [
     "fit_trends",
     "formation_order",
     "ground_truth",
+    "grown_recipe",
     "head_features",
     "hook",
     "hypothesis_tests",
@@ -116,6 +125,7 @@ __all__ = [
     "in_context_scores",
     "independence",
     "induction_continuation",
+    "key_frequencies",
     "label_heads",
     "load_ability",
     "load_family",
@@ -159,6 +169,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "grown_recipe": "training.grokking",
+    "addition_logits": "emergence.progress",
+    "key_frequencies": "emergence.progress",
     "scaling_trends": "emergence.circuit_scaling",
     "circuit_scaling": "emergence.circuit_scaling",
     "SizedCircuit": "emergence.circuit_scaling",

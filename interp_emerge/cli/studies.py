@@ -71,7 +71,7 @@ def run(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="name of a recipe: miniature")],
+    recipe: Annotated[str, typer.Argument(help="name of a recipe: miniature or grokking")],
     out: Annotated[Path | None, typer.Option(help="directory of the family [grown/RECIPE]")] = None,
     workers: Annotated[int, typer.Option(help="models trained at once; 0 means one a processor")] = 0,
     device: Annotated[str, typer.Option(help="where to train; empty means a GPU if there is one")] = "",

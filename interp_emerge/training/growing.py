@@ -5,10 +5,11 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import singledispatch
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -62,13 +63,33 @@ def grow_family(recipe: Recipe, directory: Path, *, workers: int = 0, device: st
     waiting = [run for run in runs if not is_grown(recipe, run_directory(directory, *run))]
     if not waiting and (directory / CARD).is_file():
         return directory
-    write_tokenizer(directory)
+    begin_family(recipe, directory)
     _grow_all(recipe, directory, waiting, len(runs), workers, device)
     _gather_losses(directory, runs)
-    _write_held_out(directory)
     _clear_leftovers(directory)
-    write_card(directory, recipe)
+    end_family(recipe, directory)
     return directory
+
+
+@singledispatch
+def begin_family(recipe: Recipe, directory: Path) -> None:  # noqa: ARG001 (what is dispatched on)
+    """Write what a family's checkpoints share, before they are trained; each class of recipes may have its own way."""
+    write_tokenizer(directory)
+
+
+@singledispatch
+def grow_run(
+    recipe: Recipe, size: str, seed: int, directory: Path, device: str, report: Callable[[int, float], None]
+) -> None:
+    """Train one size from one seed; each class of recipes may have its own way."""
+    grow_model(recipe, recipe.size(size), seed, directory, device=device, report=report)
+
+
+@singledispatch
+def end_family(recipe: Recipe, directory: Path) -> None:
+    """Write what describes a grown family, its card last; each class of recipes may have its own way."""
+    _write_held_out(directory)
+    write_card(directory, recipe)
 
 
 def write_tokenizer(directory: Path) -> None:
@@ -131,7 +152,7 @@ def _grow(recipe: Recipe, size: str, seed: int, directory: Path, device: str) ->
                 raise InterruptedError(f"the training of {size}, seed {seed}, was stopped after step {step}")
             messages.put(((size, seed), step + 1, loss))
 
-    grow_model(recipe, recipe.size(size), seed, run_directory(directory, size, seed), device=device, report=report)
+    grow_run(recipe, size, seed, run_directory(directory, size, seed), device, report)
 
 
 def _processors() -> int:

@@ -1,10 +1,11 @@
 """The recipes by name."""
 
 from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.training.grokking import RECIPE as GROKKING
 from interp_emerge.training.miniature import RECIPE as MINIATURE
 from interp_emerge.training.recipe import Recipe
 
-RECIPES = {recipe.name: recipe for recipe in (MINIATURE,)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MINIATURE, GROKKING)}
 
 
 def load_recipe(name: str) -> Recipe:

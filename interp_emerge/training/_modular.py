@@ -1,0 +1,159 @@
+"""Grow one model that adds modulo p: full-batch AdamW on a fixed share of all pairs, resumable at any moment.
+
+1. `fresh_adder` builds the size from its seed: a GPT-NeoX model, MLP after attention, ReLU.
+2. `addition_tokens` are the prompts `a b =` of all p² pairs, `split_pairs` says which of them are trained on.
+3. `grow_adder` trains it, keeps float32 weights at each checkpoint, and the training state every `STATE_EVERY` steps.
+
+Weights decay; biases and the gains of layer norms do not: with a decay of 2 on all parameters a model of p = 59 was
+still at a test loss of 0.7 nats after 3600 steps.
+
+The loss is that of the sum after `=`, over the logits of the p numbers, taken in float64: in float32 it cannot fall
+below 1e-7. An interrupted run ends in the same bits as one that was not.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers.utils.logging import disable_progress_bar
+
+from interp_emerge.core.files import write_atomically
+from interp_emerge.training.recipe import Recipe, SizeRecipe
+from interp_emerge.training.trainer import LOSSES, STATE, STATE_EVERY, _Run, is_grown, read_losses
+
+EQUALS, UNKNOWN = "=", "?"
+PAIR_KINDS = ("train", "test")
+
+
+def split_pairs(modulus: int, share: float, *, seed: int) -> np.ndarray:
+    """Which pairs are trained on, bool, shape [a, b]; (a, b) and (b, a) stand on the same side.
+
+    A model that ignores the order of its inputs would otherwise know the mirror image of each training pair.
+    """
+    draws = np.random.default_rng(seed).random((modulus, modulus))
+    number = np.arange(modulus)
+    drawn = draws[np.minimum(number[:, None], number), np.maximum(number[:, None], number)]
+    return drawn < np.quantile(drawn, share)
+
+
+def addition_tokens(modulus: int) -> Tensor:
+    """The prompts of all pairs in the order of `np.ndindex`, ids a, b and that of `=`, shape [pair, 3]."""
+    a, b = np.divmod(np.arange(modulus**2), modulus)
+    return torch.from_numpy(np.stack([a, b, np.full(modulus**2, modulus)], axis=1))
+
+
+def fresh_adder(size: SizeRecipe, modulus: int, seed: int) -> GPTNeoXForCausalLM:
+    """The untrained model of a size, the same for the same seed; its tokens are the numbers, `=` and `?`."""
+    d_head = size.d_model // size.n_heads
+    share = min(1.0, (size.rotary_dimensions + 0.01) / d_head)  # floored to dimensions inside transformers
+    config = GPTNeoXConfig(
+        vocab_size=modulus + 2,
+        hidden_size=size.d_model,
+        num_hidden_layers=size.n_layers,
+        num_attention_heads=size.n_heads,
+        intermediate_size=4 * size.d_model,
+        max_position_embeddings=8,
+        hidden_act="relu",
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": share},
+        use_parallel_residual=False,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    torch.manual_seed(seed)
+    return GPTNeoXForCausalLM(config)
+
+
+def grow_adder(
+    recipe: Recipe,
+    size: SizeRecipe,
+    seed: int,
+    directory: Path,
+    *,
+    train_pairs: np.ndarray,
+    device: str = "cpu",
+    report: Callable[[int, float], None] = lambda step, loss: None,
+) -> pd.DataFrame:
+    """Train one size from one seed into `directory/stepN/`; what is there already is kept.
+
+    Returns:
+        Loss at every checkpoint, columns `step`, `document` (train or test pairs), `loss` (nats per pair).
+    """
+    if is_grown(recipe, directory):
+        return read_losses(directory)
+    torch.set_num_threads(recipe.threads)
+    disable_progress_bar()
+    run = _AdditionRun(recipe, size, seed, directory, train_pairs, device)
+    run.load_state()
+    while True:
+        if run.step in recipe.checkpoints:
+            run.keep_checkpoint()
+        if run.step == recipe.n_steps:
+            break
+        if run.step % STATE_EVERY == 0:
+            run.save_state()
+        report(run.step, run.take_step())
+    losses = pd.DataFrame(run.losses, columns=["step", "document", "loss"])
+    write_atomically(directory / LOSSES, losses.to_csv(index=False).encode())
+    shutil.rmtree(run.state_directory, ignore_errors=True)
+    return losses
+
+
+class _AdditionRun(_Run):
+    """A training run in progress; its state is saved and loaded as that of any run."""
+
+    def __init__(
+        self, recipe: Recipe, size: SizeRecipe, seed: int, directory: Path, train_pairs: np.ndarray, device: str
+    ) -> None:
+        modulus = len(train_pairs)
+        self.recipe, self.size, self.seed, self.directory, self.device = recipe, size, seed, directory, device
+        self.model = fresh_adder(size, modulus, seed)
+        self.model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
+        self.documents = np.random.default_rng(seed)  # part of the state that is saved; a full batch draws nothing
+        decayed = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in self.model.parameters() if parameter.ndim < 2]
+        groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(
+            groups, size.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
+        )
+        self.step = 0
+        self.losses: list[tuple[int, str, float]] = []
+        self.state_directory = directory / STATE
+        tokens, trained = addition_tokens(modulus), torch.from_numpy(train_pairs.reshape(-1))
+        sides = zip(PAIR_KINDS, (trained, ~trained), strict=True)
+        self.prompts = {kind: tokens[rows].to(device) for kind, rows in sides}
+
+    def take_step(self) -> float:
+        """One step of the optimiser on all training pairs; returns the loss in nats per pair."""
+        loss = addition_loss(self.model, self.prompts["train"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.size.learning_rate * min(1.0, (self.step + 1) / self.recipe.warmup)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return loss.item()
+
+    @torch.no_grad()
+    def keep_checkpoint(self) -> None:
+        """Write the weights of this step in Hugging Face format, and measure the losses of both kinds of pairs."""
+        self.losses = [row for row in self.losses if row[0] < self.step]
+        self.losses += [(self.step, kind, float(addition_loss(self.model, self.prompts[kind]))) for kind in PAIR_KINDS]
+        target, partial = self.directory / f"step{self.step}", self.directory / f".step{self.step}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        self.model.save_pretrained(partial)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+
+def addition_loss(model: torch.nn.Module, prompts: Tensor) -> Tensor:
+    """Mean loss of the sum after prompts `a b =`, nats per pair."""
+    modulus = int(prompts[0, 2])
+    logits = model(input_ids=prompts, use_cache=False, logits_to_keep=1).logits[:, -1, :modulus]
+    return cross_entropy(logits.double(), prompts[:, :2].sum(1) % modulus)
