@@ -26,7 +26,6 @@ from interp_emerge.core.memory import CPU_BUDGET
 from interp_emerge.core.tables import SCHEMAS, read_table, write_table
 from interp_emerge.emergence.answers import answer, question
 from interp_emerge.emergence.formation import heads_to_follow
-from interp_emerge.emergence.onset import Scale
 from interp_emerge.families import load_family
 from interp_emerge.patching import shelf as methods
 from interp_emerge.report.build import build_report
@@ -35,6 +34,8 @@ from interp_emerge.sweeps.results import Results, circuit_file
 from interp_emerge.sweeps.settings import StudySettings, settings_from
 from interp_emerge.sweeps.stages import At, Stages
 
+FEWEST_TO_COMPARE = 6
+"""Pairs below which two circuits cannot be compared by halves: three groups of two."""
 SECOND_METHOD = "eap"
 """Edge method whose scores stand beside those of the study's own."""
 PACKAGES = ("interp-emerge", "transformer-lens", "torch", "transformers", "numpy", "pandas")
@@ -150,13 +151,17 @@ class Study:
         for at in _progress(self._last(), "locate"):
             results.nodes[at] = stages.node_scores(at, self.ability)
             results.roles[at] = stages.roles(at)
-            accuracy = results.accuracy(at, self.ability.name).mean()
-            if accuracy <= Scale(self.ability.chance, self.ability.ceiling).threshold:
+            if not results.has_ability(at):
+                accuracy = results.accuracy(at, self.ability.name).mean()
                 results.without[at] = f"no circuit: the model lacks the ability (accuracy {accuracy:.2f})"
                 continue
             for method in dict.fromkeys((self.settings.method, SECOND_METHOD)):
                 results.edges[at, method] = stages.edge_scores(at, self.ability, method)
-            circuit = results.circuits[at] = stages.circuit(at, self.ability)
+            circuit = stages.circuit(at, self.ability)
+            if not len(circuit):
+                results.without[at] = "no circuit: the clean-corrupt gap is within noise, or no edge reaches the logits"
+                continue
+            results.circuits[at] = circuit
             results.evaluations[at] = stages.evaluation(at, self.ability, circuit)
             results.stabilities[at] = stages.stability(at, self.ability, circuit)
             results.ablations[at] = stages.ablation(at, self.ability, circuit)
@@ -175,10 +180,16 @@ class Study:
 
     def _compare(self, stages: Stages, results: Results) -> None:
         """The circuits of neighbouring sizes, against resamples of themselves and random circuits."""
+        if self.settings.n_pairs < FEWEST_TO_COMPARE:
+            return
         for a, b in _progress(list(pairwise(results.circuits)), "compare"):
             circuits = results.circuits[a], results.circuits[b]
             levels: tuple[Literal["edges", "classes"], ...] = ("edges", "classes")
-            results.comparisons[a, b] = [stages.comparison(a, b, self.ability, circuits, level) for level in levels]
+            seeds = [(a[0], self._steps(a[0], seed)[-1], seed) for seed in self._seeds(a[0]) if seed != a[2]]
+            has = [at for at in seeds if results.has_ability(at)]
+            results.comparisons[a, b] = [
+                stages.comparison(a, b, self.ability, circuits, level, seeds=has) for level in levels
+            ]
 
     def _write(self, models: Models, stages: Stages, results: Results, started: datetime) -> Path:
         """Tables, circuits, attention, provenance, report."""

@@ -91,6 +91,42 @@ def test_the_ability_rests_on_its_heads_and_not_on_as_many_others(whole: Path) -
     assert here.get_group("random heads of the same layers").median() > 0.9
 
 
+def test_the_control_is_smooth_and_seeds_are_a_distribution(whole: Path) -> None:
+    tables = tables_of(whole)
+    verdicts = tables["jump"].drop_duplicates("ability").set_index("ability")["verdict"]
+    seeds = tables["seeds"].set_index(["ability", "size"])
+
+    assert verdicts["markov"] == "smooth"
+    assert verdicts["fact_recall"] == "sharp under thresholding only"
+    assert tuple(seeds.loc[("induction", "7k"), ["n_seeds", "n_success"]]) == (3, 1)
+
+
+def test_the_previous_token_head_comes_before_the_induction_head_with_its_probability(whole: Path) -> None:
+    order = tables_of(whole)["order"]
+    here = order[(order["size"] == "560k") & (order["quantity_a"] == "previous_token")]
+
+    assert (here[here["quantity_b"] == "induction"]["before"] > 0.975).all()
+
+
+def test_the_ability_comes_to_depend_on_its_circuit_and_on_no_random_heads(whole: Path) -> None:
+    tables = tables_of(whole)
+    here = tables["dependence"][(tables["dependence"]["size"] == "560k") & (tables["dependence"]["kind"] == "circuit")]
+    last = here[(here["step"] == 5000) & (here["metric"] == "logit_diff")].iloc[0]
+    onsets = tables["dependence_onsets"]
+
+    assert last["drop_low"] > last["random_p95"]
+    assert (onsets[(onsets["size"] == "560k") & (onsets["kind"] == "circuit")]["verdict"] == "depends").all()
+
+
+def test_circuits_of_neighbouring_sizes_are_held_against_all_three_nulls(whole: Path) -> None:
+    rows = tables_of(whole)["comparisons"]
+    pairs = [*zip(rows["size_a"], rows["size_b"], strict=True)]
+
+    assert {*pairs} == {("7k", "14k"), ("14k", "25k"), ("25k", "200k"), ("200k", "560k")}
+    of_14k = set(rows[(rows["size_a"] == "14k") & (rows["level"] == "edges")]["comparison"])
+    assert of_14k >= {"across", "halves of a", "halves of b", "bootstrap of a", "other seeds", "random circuits"}
+
+
 def test_every_table_has_its_columns_in_both_formats(whole: Path) -> None:
     for name, table in tables_of(whole).items():
         assert len(table), name

@@ -17,12 +17,12 @@ def jumps(tables: Tables) -> list[str]:
     said = []
     for ability, rows in tables["jump"].groupby("ability", sort=False):
         first = rows.iloc[0]
-        shapes = "; ".join(
+        shapes = [
             f"{row['metric']} {row['shape']}, concentration {_between(row, 'concentration')}"
-            for row in rows.to_dict("records")
-        )
+            for row in rows.dropna(subset="metric").to_dict("records")
+        ]
         why = f" ({first['reason']})" if first["reason"] else ""
-        said.append(f"{_words(ability)}: {first['verdict']}{why}; {shapes}.")
+        said.append("; ".join([f"{_words(ability)}: {first['verdict']}{why}", *shapes]) + ".")
     return said
 
 

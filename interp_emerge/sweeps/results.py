@@ -12,6 +12,7 @@ from interp_emerge.core.tables import SCHEMAS
 from interp_emerge.emergence.formation import summarise_formation
 from interp_emerge.emergence.jump_table import jump_table
 from interp_emerge.emergence.measuring import summarise
+from interp_emerge.emergence.onset import Scale
 from interp_emerge.emergence.onset_table import ability_onsets, order_table, role_onsets
 from interp_emerge.emergence.seeds import success_by_size
 from interp_emerge.sweeps.stages import At
@@ -50,6 +51,11 @@ class Results:
         """Whether each prompt was answered right, shape [prompt]."""
         cell = self.measured[at, ability]
         return cell[cell["metric"] == "accuracy"]["value"].to_numpy()
+
+    def has_ability(self, at: At) -> bool:
+        """Whether a model's accuracy is above half-way from chance to the ceiling."""
+        scale = Scale(self.ability.chance, self.ability.ceiling)
+        return bool(self.accuracy(at, self.ability.name).mean() > scale.threshold)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table of the study, by name."""

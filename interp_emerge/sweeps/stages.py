@@ -22,11 +22,11 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
-from interp_emerge.emergence.alignment import features_from, match_heads
+from interp_emerge.emergence.alignment import HeadFeatures, features_from, match_heads
 from interp_emerge.emergence.dependence import dependence, parts_of
 from interp_emerge.emergence.formation import formation_at
 from interp_emerge.emergence.measuring import held_out_loss, measure
-from interp_emerge.emergence.same_circuit import same_circuit
+from interp_emerge.emergence.same_circuit import GROUPS, same_circuit
 from interp_emerge.patching._scoring import score
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.sweeps.attention import attention_of
@@ -261,29 +261,47 @@ class Stages:
         return table, onsets
 
     def comparison(
-        self, a: At, b: At, ability: Ability, circuits: tuple[Circuit, Circuit], level: Literal["edges", "classes"]
+        self,
+        a: At,
+        b: At,
+        ability: Ability,
+        circuits: tuple[Circuit, Circuit],
+        level: Literal["edges", "classes"],
+        *,
+        seeds: Sequence[At] = (),
     ) -> pd.DataFrame:
-        """Whether two circuits differ beyond what their prompts, random circuits and other seeds would make them."""
+        """Whether two circuits differ beyond what prompts, random circuits and other seeds of a would make them."""
         settings = self.settings
 
         def compute() -> pd.DataFrame:
-            scores, features = [], []
-            for at in (a, b):
-                model = self.models.get(*at)
-                scored = self._score(model, ability, settings.method)
-                assert isinstance(scored, EdgeScores)
-                scores.append(scored)
-                features.append(features_from(model.graph, self.roles(at), scored))
-            match = match_heads(features[0], features[1])
-            found = same_circuit(scores[0], scores[1], circuits, match=match, level=level, seed=settings.seed)
+            scores, features = zip(*(self._described_heads(at, ability) for at in (a, b, *seeds)), strict=True)
+            matches = [match_heads(features[0], other) for other in features[1:]]
+            others = list(zip(scores[2:], matches[1:], strict=True))
+            found = same_circuit(
+                scores[0],
+                scores[1],
+                circuits,
+                match=matches[0],
+                level=level,
+                other_seeds=others,
+                groups=min(GROUPS, settings.n_pairs // 2),
+                seed=settings.seed,
+            )
             return found.to_frame().assign(
                 level=level, verdict=found.verdict, p_value_verdict=found.p_value, sentence=found.sentence
             )
 
         names = [_name(circuit) for circuit in circuits]
-        other = self.models.spec(*b).to_dict()
-        inputs = self._inputs(a, **self._scoring(ability), other=other, circuits=names, method=settings.method)
+        others = [self.models.spec(*at).to_dict() for at in (b, *seeds)]
+        inputs = self._inputs(a, **self._scoring(ability), others=others, circuits=names, method=settings.method)
         return self.cells.get("comparison", inputs | {"level": level, "steps": settings.steps_of_integration}, compute)
+
+    def _described_heads(self, at: At, ability: Ability) -> tuple[EdgeScores, HeadFeatures]:
+        """A model's edge scores with the values of each pair, and what its heads do."""
+        model = self.models.get(*at)
+        scores = self._score(model, ability, self.settings.method)
+        assert isinstance(scores, EdgeScores)
+        return scores, features_from(model.graph, self.roles(at), scores)
 
     def attention(self, at: At, ability: Ability, circuit: Circuit) -> str:
         """Attention patterns of the circuit's heads on one prompt, as JSON."""

@@ -1,0 +1,86 @@
+"""Sentences of a study beyond onsets: each says the numbers of its table, and what cannot be told."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.emergence import verdicts
+
+
+def jump(metric: str, shape: str, verdict: str, reason: str = "") -> dict[str, Any]:
+    concentration = {"concentration": 0.75, "concentration_low": 0.6, "concentration_high": 0.9}
+    return {
+        "ability": "fact_recall",
+        "metric": metric,
+        "shape": shape,
+        "verdict": verdict,
+        "reason": reason,
+    } | concentration
+
+
+def test_a_jump_is_said_with_the_shapes_that_it_rests_on():
+    verdict = "sharp under thresholding only"
+    table = pd.DataFrame([jump("accuracy", "sharp", verdict), jump("log_prob", "spread", verdict)])
+    assert verdicts.jumps({"jump": table}) == [
+        "Fact recall: sharp under thresholding only; accuracy sharp, concentration 0.75 [0.60, 0.90]; log_prob spread, "
+        "concentration 0.75 [0.60, 0.90]."
+    ]
+
+
+def test_why_a_jump_is_undecided_is_said():
+    table = pd.DataFrame([jump("accuracy", "undecided", "undecided at this resolution", "there are 3 points")])
+    assert "undecided at this resolution (there are 3 points);" in verdicts.jumps({"jump": table})[0]
+
+
+def test_an_ability_whose_sizes_have_no_order_has_a_reason_and_no_shapes():
+    row = {"ability": "two_hop", "metric": np.nan, "shape": np.nan, "verdict": "undecided", "reason": "two of one size"}
+    assert verdicts.jumps({"jump": pd.DataFrame([row])}) == ["Two hop: undecided (two of one size)."]
+
+
+def test_only_sizes_whose_runs_disagree_are_named():
+    columns = ["ability", "size", "n_seeds", "n_success", "p", "ci_low", "ci_high", "values"]
+    rows = [("two_hop", "7k", 3, 1, 1 / 3, 0.01, 0.91, "0.88 0.22 0.09"), ("two_hop", "14k", 3, 3, 1, 0.29, 1, "1 1 1")]
+    (sentence,) = verdicts.seeds({"seeds": pd.DataFrame(rows, columns=columns)})
+    assert sentence == "Two hop at 7k: 1 of 3 training runs have it (P 0.33 [0.01, 0.91]; accuracies 0.88 0.22 0.09)."
+
+
+def pair(before: float, after: float, tie: float, answer: str) -> pd.DataFrame:
+    ends = {"quantity_a": "accuracy", "component_a": "model", "quantity_b": "previous_token", "component_b": "a0.h1"}
+    return pd.DataFrame(
+        [{"size": "7k", "seed": 0, **ends, "before": before, "after": after, "tie": tie, "answer": answer}]
+    )
+
+
+def test_what_comes_first_is_named_with_its_probability():
+    (sentence,) = verdicts.orders({"order": pair(0.0, 1.0, 0.0, "previous_token a0.h1 before accuracy model")})
+    assert sentence.startswith("At 7k, the ability and previous-token head a0.h1: previous-token head a0.h1 first (")
+    (sentence,) = verdicts.orders({"order": pair(1.0, 0.0, 0.0, "accuracy model before previous_token a0.h1")})
+    assert ": the ability first (probabilities: the ability first 1.00" in sentence
+
+
+def test_an_order_that_cannot_be_told_says_so():
+    (sentence,) = verdicts.orders({"order": pair(0.0, 0.0, 1.0, "cannot be told: both fall between step 1 and step 2")})
+    assert "cannot be told: both fall between step 1 and step 2 (" in sentence and "same gap 1.00" in sentence
+
+
+def test_dependence_that_never_comes_is_said():
+    common = {"size": "7k", "seed": 0, "kind": "circuit", "metric": "logit_diff"}
+    rows = [
+        {**common, "criterion": "above random", "first_with": 500, "ci_low": 500, "ci_high": 750},
+        {**common, "criterion": "half of last", "first_with": np.nan, "ci_low": np.nan, "ci_high": np.nan},
+    ]
+    (sentence,) = verdicts.dependences({"dependence_onsets": pd.DataFrame(rows)})
+    assert "from step 500 [500, 750] (above random) and not (half of last)." in sentence
+
+
+def test_each_comparison_is_said_once():
+    row = {
+        "size_a": "7k",
+        "seed_a": 0,
+        "size_b": "14k",
+        "seed_b": 0,
+        "level": "edges",
+        "sentence": "differs (p = 0.01)",
+    }
+    assert verdicts.comparisons({"comparisons": pd.DataFrame([row, row])}) == ["7k and 14k, edges: differs (p = 0.01)."]
