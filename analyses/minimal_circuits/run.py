@@ -21,7 +21,7 @@ def main(family: str = "miniature", ability: str = "induction") -> None:
         model = models.load(size)
         discovery, held_out = (asked.sample(model, PAIRS, seed=seed) for seed in (1000, 2000))
         found = ie.find_circuit(model, discovery)
-        tested = ie.examine(model, found.circuit, held_out, parts=("roles",))
+        tested = ie.examine(model, found.circuit, held_out, parts=("roles", "attention"))
         if not tested.evaluation.defined or not len(found.circuit):
             rows.append({"size": size, "verdict": "undefined: the clean-corrupt gap is within noise"})
             continue
@@ -37,6 +37,8 @@ def row(size, found, tested, again) -> dict:
     circuit, kept = found.circuit, tested.evaluation
     fixed = ie.stability(found.scores, circuit).jaccard
     labels = tested.tables["roles"].query("label == True")
+    seen = tested.tables["attention"].query("position == 'after first occurrence'").set_index("node")["attention"]
+    attends = seen[seen.index.isin(labels[labels["role"] == "induction"]["node"])]
     return {
         "size": size,
         "edges": f"{len(circuit)} of {circuit.graph.n_edges}",
@@ -46,6 +48,7 @@ def row(size, found, tested, again) -> dict:
         "search": f"{again.jaccard.value:.2f} [{again.jaccard.low:.2f}, {again.jaccard.high:.2f}]",
         "random": f"{again.random:.2f}",
         **{role: " ".join(labels[labels["role"] == role]["node"]) for role in ("previous_token", "induction")},
+        "they attend": f"{attends.min():.2f} to {attends.max():.2f}, others {seen.drop(attends.index).max():.2f} at most",
         "verdict": "reaches 0.8" if kept.faithfulness >= 0.8 else "falls short of 0.8",
     }
 

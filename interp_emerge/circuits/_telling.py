@@ -1,6 +1,7 @@
 """What an examination found, in sentences and in small tables; every number comes from its tables."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,10 @@ SAID = {
 """Verdicts of the tests as predicates."""
 
 
+def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    return table.to_dict("records")
+
+
 def between(value: float, low: float, high: float) -> str:
     """A value with its interval: `0.84 [0.79, 0.88]`."""
     return UNDEFINED if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
@@ -35,6 +40,15 @@ def sentences(circuit: Circuit, found: Evaluation, without: Evaluation, tables: 
         said += _complete(tables["completeness"])
     if "minimality" in tables:
         said += _minimal(tables["minimality"])
+    if "areas" in tables:
+        areas = {
+            row["quantity"]: between(row["value"], row["ci_low"], row["ci_high"]) for row in _rows(tables["areas"])
+        }
+        said.append(f"Over the best edges from 0.1% to all, CPR is {areas['cpr']} and CMD {areas['cmd']}.")
+    if "backup" in tables:
+        others = tables["backup"]
+        backing = others[others["backs_up"].fillna(False)]["node"].tolist()
+        said.append(f"Heads that grow when its own are ablated: {' '.join(backing) or 'none'} of {len(others)} others.")
     again = {
         "stability": "The circuits selected alike from bootstrap samples of the discovery pairs",
         "search_stability": "The circuits that the whole search finds on bootstrap samples of the discovery pairs",

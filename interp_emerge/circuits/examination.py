@@ -4,8 +4,10 @@
    level of edges and of nodes.
 2. `circuits.hypotheses`: five tests against the model and against random circuits of equal size.
 3. `circuits.completeness`, `circuits.minimality`: what the circuit lacks, and what it could do without.
-4. `circuits.labels`: roles of its heads, given where behaviour and effect agree.
-5. `circuits.stability`: how far the prompts that it was found on decide which edges are in it.
+4. `circuits.labels`: roles of its heads, given where behaviour and effect agree, and what they attend to here.
+5. `circuits.backup`: heads that take over when its own are ablated; `circuits.composition`: what the weights alone say
+   of its edges between heads.
+6. `circuits.stability`: how far the prompts that it was found on decide which edges are in it.
 
 Cost: several hundred circuit runs, most of them for the tests against random circuits; `parts` leaves some out.
 """
@@ -21,12 +23,22 @@ from interp_emerge.abilities._metrics import MetricFunction
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits._telling import sentences, small_tables
+from interp_emerge.circuits.ablation import heads_to_ablate
+from interp_emerge.circuits.backup import backup_heads
 from interp_emerge.circuits.completeness import completeness
-from interp_emerge.circuits.evaluation import LEVELS, Ablation, evaluate, evaluate_many, require_graph
-from interp_emerge.circuits.faithfulness import Evaluation
+from interp_emerge.circuits.composition import composition_scores
+from interp_emerge.circuits.evaluation import (
+    LEVELS,
+    Ablation,
+    evaluate,
+    evaluate_many,
+    faithfulness_curve,
+    require_graph,
+)
+from interp_emerge.circuits.faithfulness import Evaluation, FaithfulnessCurve
 from interp_emerge.circuits.finding import selected_again
 from interp_emerge.circuits.hypotheses import hypothesis_tests
-from interp_emerge.circuits.labels import label_heads
+from interp_emerge.circuits.labels import attention_at, label_heads
 from interp_emerge.circuits.minimality import minimality
 from interp_emerge.circuits.stability import Stability
 from interp_emerge.core.circuit import Circuit
@@ -35,7 +47,10 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import ABLATIONS
 from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
 
-PARTS = ("templates", "ablations", "hypotheses", "completeness", "minimality", "roles", "stability")
+PARTS = (
+    "templates", "ablations", "curve", "hypotheses", "completeness", "minimality", "roles", "attention", "backup",
+    "composition", "stability",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,7 +114,8 @@ def examine(
         model: the model that the circuit is claimed for.
         circuit: edges of the model's graph.
         pairs: other pairs than those that the circuit was found on.
-        scores: what it was chosen by; stability is left out without them, or where they hold no values by pair.
+        scores: what it was chosen by; without scores of edges the curve and stability are left out, and stability where
+            they hold no values by pair.
         parts: which tests to run, of `PARTS`; the evaluation itself always runs.
         metric: name of a metric, or a callable from logits and pairs to one value a pair.
         ablation: what stands for edges outside.
@@ -115,16 +131,16 @@ def examine(
     """
     require_parts(parts)
     require_graph(model, circuit)
-    how: dict[str, Any] = {"metric": metric, "budget": budget, "record": record}
-    found, without = evaluate_many(model, [circuit.kept, circuit.complement().kept], pairs, ablation=ablation, **how)
+    run: dict[str, Any] = {"metric": metric, "budget": budget, "record": record}
+    found, without = evaluate_many(model, [circuit.kept, circuit.complement().kept], pairs, ablation=ablation, **run)
     tables = {"evaluation": _beside(found, without)}
-    how |= {"seed": seed}
+    how: dict[str, Any] = {**run, "seed": seed}
     for part in (part for part in PARTS if part in parts):
         match part:
             case "templates":
                 tables[part] = found.by_template()
             case "ablations":
-                tables[part] = _under_every_ablation(model, circuit, pairs, metric=metric, budget=budget, record=record)
+                tables[part] = _under_every_ablation(model, circuit, pairs, **run)
             case "hypotheses":
                 tests = hypothesis_tests(model, circuit, pairs, ablation=ablation, n_random=n_random, **how)
                 tables |= {part: tests.to_frame(), "edges": tests.edges}
@@ -134,6 +150,19 @@ def examine(
                 tables[part] = minimality(model, circuit, pairs, ablation=ablation, **how).to_frame()
             case "roles":
                 tables[part] = label_heads(model, circuit, pairs, ablation=ablation, **how)
+            case "curve":
+                if isinstance(scores, EdgeScores):
+                    curve = faithfulness_curve(model, scores, pairs, ablation=ablation, **run)
+                    tables |= {part: curve.to_frame(), "areas": _areas(curve)}
+            case "attention":
+                if pairs.positions:
+                    tables[part] = attention_at(model, pairs, circuit, budget=budget)
+            case "backup":
+                if circuit.heads:
+                    tables[part] = backup_heads(model, heads_to_ablate(circuit), pairs, ablation=ablation, **run)
+            case "composition":
+                edges = circuit.to_frame()
+                tables[part] = composition_scores(model, budget=budget).merge(edges, on=["writer", "reader"])
             case _:
                 if isinstance(scores, EdgeScores) and scores.per_pair is not None and len(circuit):
                     tables |= _stability(selected_again(scores, circuit, resamples=resamples, seed=seed))
@@ -175,6 +204,12 @@ def _under_every_ablation(model: HookedModel, circuit: Circuit, pairs: PromptPai
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _areas(curve: FaithfulnessCurve) -> pd.DataFrame:
+    """CPR and CMD with their intervals."""
+    rows = [(name, *vars(getattr(curve, f"{name}_interval")).values()) for name in ("cpr", "cmd")]
+    return pd.DataFrame(rows, columns=["quantity", "value", "ci_low", "ci_high"])
 
 
 def _stability(found: Stability) -> dict[str, pd.DataFrame]:

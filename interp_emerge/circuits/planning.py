@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.circuits.evaluation import evaluate_many, random_circuits
+from interp_emerge.circuits.evaluation import GRID, evaluate_many, random_circuits
 from interp_emerge.circuits.roles import BASELINE_HEADS, role_scores
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.graph import Graph
@@ -110,6 +110,8 @@ def runs_of_parts(graph: Graph, n_edges: int, n_random: int) -> dict[str, int]:
     n_nodes = min(len(graph.writers), ceil(n_edges**0.5) + 1)
     return {
         "ablations": 8,
+        "curve": len(GRID),
+        "backup": 2 * graph.n_layers * graph.n_heads + 2,
         "hypotheses": 2 * (1 + n_random) + n_edges + min(max(n_random, 20 * n_edges), max(n_random, 1000)),
         "completeness": 2 * 21 + 2 * 8 * n_nodes,
         "minimality": 2 * (n_nodes + 20) * 11 * 2,

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 import interp_emerge as ie
+from interp_emerge.circuits.ablation import heads_to_ablate
+from interp_emerge.circuits.evaluation import GRID
 from interp_emerge.circuits.examination import PARTS, Examination, examine
 from interp_emerge.circuits.finding import find_circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
@@ -31,6 +33,27 @@ def test_a_circuit_that_holds_keeps_the_gap_leaves_none_and_beats_random_circuit
     assert examined.evaluation.faithfulness > 0.8
     assert examined.without.faithfulness < 0.2
     assert examined.tables["hypotheses"].set_index("test")["supports"]["sufficiency"]
+
+
+def test_what_heads_are_labelled_they_do_on_the_prompts_of_the_ability_too(examined: Examination):
+    labels, attention = examined.tables["roles"], examined.tables["attention"]
+    induction = labels[(labels["role"] == "induction") & labels["label"].fillna(False)]
+    there = attention[attention["position"] == "after first occurrence"].set_index("node")
+    others = there.drop(induction["node"])
+    assert len(induction) and len(others)
+    assert (there.loc[induction["node"], "ci_low"] > induction["baseline"].iloc[0]).all()
+    assert there.loc[induction["node"], "attention"].min() > 0.5 > others["attention"].max()
+
+
+def test_areas_composition_and_backup_are_those_of_their_own_functions(examined: Examination):
+    areas = examined.tables["areas"].set_index("quantity")["value"]
+    composition = examined.tables["composition"]
+    assert areas["cpr"] == pytest.approx(np.trapezoid(examined.tables["curve"]["faithfulness"], GRID))
+    assert {*zip(composition["writer"], composition["reader"], strict=True)} == {
+        (edge.writer, edge.reader) for edge in examined.circuit.edges if edge.writer[0] == edge.reader[0] == "a"
+    }
+    assert not set(examined.tables["backup"]["node"]) & set(heads_to_ablate(examined.circuit))
+    assert "CPR is " in "".join(examined.sentences) and "Heads that grow when" in "".join(examined.sentences)
 
 
 def test_the_table_of_ablations_has_the_evaluation_among_its_rows(examined: Examination):
