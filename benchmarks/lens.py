@@ -10,6 +10,7 @@ from transformer_lens import patching
 from transformer_lens.tools.analysis import EdgeAttributionConfig, attribution_patch, faithfulness
 
 import interp_emerge as ie
+from tests.patching.lens_edges import name_of
 
 
 class Lens:
@@ -52,7 +53,7 @@ class Lens:
         """A run of `faithfulness` for a circuit on the first pair; its edges are counted by position there."""
         first, kept = self.pairs[:1], {(edge.writer, edge.reader) for edge in circuit.edges}
         by_position = self._edges(first).edge_scores
-        inside = [edge for edge in by_position if (_name(edge[0]), _name(edge[1])) in kept]
+        inside = [edge for edge in by_position if (name_of(edge[0]), name_of(edge[1])) in kept]
         return lambda: faithfulness(self.bridge, first.clean, first.corrupt, self.difference, inside)
 
     def _edges(self, pairs: ie.PromptPairs) -> Any:
@@ -61,16 +62,3 @@ class Lens:
         self.bridge.set_use_hook_mlp_in(True)
         config = EdgeAttributionConfig(granularity="edge")
         return attribution_patch(self.bridge, pairs.clean, pairs.corrupt, self.difference, config)
-
-
-def _name(node: Any) -> str:
-    """This package's name of a node of TransformerLens's."""
-    match node.kind:
-        case "embed" | "logits":
-            return node.kind
-        case "mlp_out" | "mlp_in":
-            return f"m{node.layer}"
-        case "attn_head_out":
-            return f"a{node.layer}.h{node.head}"
-        case side:
-            return f"a{node.layer}.h{node.head}.{side[0]}"

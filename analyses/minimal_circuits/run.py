@@ -48,7 +48,8 @@ def row(size, found, tested, again) -> dict:
         "search": f"{again.jaccard.value:.2f} [{again.jaccard.low:.2f}, {again.jaccard.high:.2f}]",
         "random": f"{again.random:.2f}",
         **{role: " ".join(labels[labels["role"] == role]["node"]) for role in ("previous_token", "induction")},
-        "they attend": f"{attends.min():.2f} to {attends.max():.2f}, others {seen.drop(attends.index).max():.2f} at most",
+        "they attend": f"{attends.min():.2f} to {attends.max():.2f}",
+        "others attend": f"{seen.drop(attends.index).max():.2f} at most",
         "verdict": "reaches 0.8" if kept.faithfulness >= 0.8 else "falls short of 0.8",
     }
 

@@ -21,11 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-from transformers.utils.logging import disable_progress_bar
 
-from interp_emerge.core.files import write_atomically
 from interp_emerge.training.recipe import Recipe, SizeRecipe
-from interp_emerge.training.trainer import LOSSES, STATE, STATE_EVERY, _Run, is_grown, read_losses
+from interp_emerge.training.trainer import STATE, _Run, carry_out, is_grown, read_losses
 
 EQUALS, UNKNOWN = "=", "?"
 PAIR_KINDS = ("train", "test")
@@ -86,22 +84,7 @@ def grow_adder(
     """
     if is_grown(recipe, directory):
         return read_losses(directory)
-    torch.set_num_threads(recipe.threads)
-    disable_progress_bar()
-    run = _AdditionRun(recipe, size, seed, directory, train_pairs, device)
-    run.load_state()
-    while True:
-        if run.step in recipe.checkpoints:
-            run.keep_checkpoint()
-        if run.step == recipe.n_steps:
-            break
-        if run.step % STATE_EVERY == 0:
-            run.save_state()
-        report(run.step, run.take_step())
-    losses = pd.DataFrame(run.losses, columns=["step", "document", "loss"])
-    write_atomically(directory / LOSSES, losses.to_csv(index=False).encode())
-    shutil.rmtree(run.state_directory, ignore_errors=True)
-    return losses
+    return carry_out(_AdditionRun(recipe, size, seed, directory, train_pairs, device), report)
 
 
 class _AdditionRun(_Run):

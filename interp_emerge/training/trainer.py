@@ -75,9 +75,14 @@ def grow_model(
     """
     if is_grown(recipe, directory):
         return read_losses(directory)
+    return carry_out(_Run(recipe, size, seed, directory, device), report)
+
+
+def carry_out(run: "_Run", report: Callable[[int, float], None]) -> pd.DataFrame:
+    """Train to the last step, from where the run was saved if it was; returns the losses that were kept on the way."""
+    recipe = run.recipe
     torch.set_num_threads(recipe.threads)
     disable_progress_bar()
-    run = _Run(recipe, size, seed, directory, device)
     run.load_state()
     while True:
         if run.step in recipe.checkpoints:
@@ -88,7 +93,7 @@ def grow_model(
             run.save_state()
         report(run.step, run.take_step())
     losses = pd.DataFrame(run.losses, columns=["step", "document", "loss"])
-    write_atomically(directory / LOSSES, losses.to_csv(index=False).encode())
+    write_atomically(run.directory / LOSSES, losses.to_csv(index=False).encode())
     shutil.rmtree(run.state_directory, ignore_errors=True)
     return losses
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
-from interp_emerge.training import _modular
+from interp_emerge.training import trainer
 from interp_emerge.training._modular import addition_loss, addition_tokens, fresh_adder, grow_adder, split_pairs
 from interp_emerge.training.grokking import RECIPE, AdditionRecipe, grown_recipe
 from interp_emerge.training.growing import grow_family
@@ -36,7 +36,7 @@ class StoppedError(Exception):
 
 @pytest.fixture(autouse=True)
 def often_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_modular, "STATE_EVERY", 3)
+    monkeypatch.setattr(trainer, "STATE_EVERY", 3)
 
 
 def grow(directory: Path, recipe: AdditionRecipe = TINY, *, seed: int = 0, stop_at: int | None = None) -> pd.DataFrame:
