@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         progress_measures,
         progress_onsets,
     )
+    from interp_emerge.emergence.role_transfer import transfer_between
     from interp_emerge.emergence.same_circuit import same_circuit
     from interp_emerge.emergence.seeds import find_modes, success_by_size, success_interval
     from interp_emerge.emergence.several_tokens import edit_distances, induction_continuation, several_tokens
@@ -165,6 +166,7 @@ __all__ = [
     "successive",
     "sufficiency",
     "transfer",
+    "transfer_between",
     "transfer_matrix",
 ]
 
@@ -263,6 +265,7 @@ _HOMES = {
     "successive": "emergence.similarity",
     "sufficiency": "circuits.hypotheses",
     "transfer": "circuits.comparing",
+    "transfer_between": "emergence.role_transfer",
     "transfer_matrix": "emergence.transplant",
 }
 

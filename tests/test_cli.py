@@ -7,6 +7,7 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge import cli
+from interp_emerge.cli._shared import choices_of
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -135,3 +136,13 @@ def test_a_mistake_is_one_line_and_exit_2(
 def test_an_option_that_does_not_exist_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert run(monkeypatch, "run", "--famly", "miniature") == 2
     assert "--family" in capsys.readouterr().err
+
+
+def test_an_unknown_axis_of_scale_is_one_line_and_a_known_one_is_offered(
+    monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    assert run(monkeypatch, "run", "--axis", "tokns", "--dry-run") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert "axis = 'tokns' is not valid (Input should be 'parameters', 'tokens', 'flops' or 'loss')" in line
+    assert choices_of("axis")("lo") == ["loss"]

@@ -1,13 +1,14 @@
 """Activation caches on disk: recorded once for each model and set of prompts, then read back.
 
 A cache is one safetensors file beside a manifest that a person can read. Its key is the hash of everything that changes
-the numbers: weights, dtype, prompts, what is recorded, and the versions of torch and transformers.
+the numbers: weights, dtype, prompts, what is recorded, and the versions of torch and transformers. What was recorded of
+the model in hand is kept in memory too, up to a budget, since one analysis asks for the same run many times.
 """
 
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save
 from interp_emerge.caching.recording import Recording, record
 from interp_emerge.core.axes import Tokens
 from interp_emerge.core.files import hash_of, write_atomically
+from interp_emerge.core.memory import ACCELERATOR_BUDGET, CPU_BUDGET
 from interp_emerge.core.model import HookedModel
 
 FORMAT = 2
@@ -29,27 +31,76 @@ class ActivationStore:
     """A directory of activation caches."""
 
     root: Path
+    _held: dict[str, Recording] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was recorded of the model that was asked for last, by key."""
+    _whose: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def recording(self, model: HookedModel, tokens: Tokens, *, patterns: bool = False) -> Recording:
-        """The activations of a model on prompts, from disk if they were recorded before."""
-        content = manifest(model, tokens, patterns=patterns)
-        key = hash_of(content)
-        tensors = self.root / f"{key}.safetensors"
-        if tensors.is_file() and (self.root / f"{key}.json").is_file():
-            try:
-                return Recording(activations=load_file(tensors, device=str(model.device)))
-            except (SafetensorError, OSError) as error:
-                log.warning("cache %s cannot be read (%s) and is recorded again", tensors, error)
-        fresh = record(model, tokens, patterns=patterns)
-        unique = {name: tensor.contiguous().cpu() for name, tensor in fresh.activations.items()}
-        write_atomically(tensors, save(unique))
+        """The activations of a model on prompts, from memory or disk if they were recorded before."""
+        key, content = _keyed(model, tokens, patterns)
+        if (found := self._found(model, key)) is not None:
+            return found
+        fresh = _contiguous(record(model, tokens, patterns=patterns))
+        unique = {name: tensor.cpu() for name, tensor in fresh.activations.items()}
+        write_atomically(self._file(key), save(unique))
         described = {**content, "tensors": {name: [*tensor.shape] for name, tensor in unique.items()}}
         write_atomically(self.root / f"{key}.json", json.dumps(described, indent=1, sort_keys=True).encode())
-        return fresh
+        return self._hold(key, fresh)
+
+    def passing(self, model: HookedModel, tokens: Tokens) -> Recording:
+        """The same, but what is recorded is kept in memory alone: for checkpoints that are looked at once."""
+        key, _ = _keyed(model, tokens, patterns=False)
+        found = self._found(model, key)
+        return found if found is not None else self._hold(key, _contiguous(record(model, tokens)))
+
+    def _found(self, model: HookedModel, key: str) -> Recording | None:
+        """What was recorded before, in memory or on disk."""
+        if (held := self._held_of(model).get(key)) is not None:
+            return held
+        if not (self._file(key).is_file() and (self.root / f"{key}.json").is_file()):
+            return None
+        try:
+            return self._hold(key, Recording(activations=load_file(self._file(key), device=str(model.device))))
+        except (SafetensorError, OSError) as error:
+            log.warning("cache %s cannot be read (%s) and is recorded again", self._file(key), error)
+            return None
+
+    def _file(self, key: str) -> Path:
+        return self.root / f"{key}.safetensors"
+
+    def _held_of(self, model: HookedModel) -> dict[str, Recording]:
+        """What is held of the model; what is held of another is let go."""
+        if self._whose != [model.spec]:
+            self._held.clear()
+            self._whose[:] = [model.spec]
+        return self._held
+
+    def _hold(self, key: str, recording: Recording) -> Recording:
+        """Keep a recording in memory, and let go of the oldest ones that no longer fit beside it."""
+        on_cpu = all(tensor.device.type == "cpu" for tensor in recording.activations.values())
+        budget = CPU_BUDGET if on_cpu else ACCELERATOR_BUDGET
+        self._held[key] = recording
+        while self._held and sum(map(_bytes_of, self._held.values())) > budget:
+            del self._held[next(iter(self._held))]
+        return recording
 
     def bytes_on_disk(self) -> int:
         """Size of all caches."""
         return sum(path.stat().st_size for path in self.root.glob("*.safetensors"))
+
+
+def _keyed(model: HookedModel, tokens: Tokens, patterns: bool) -> tuple[str, dict[str, Any]]:
+    content = manifest(model, tokens, patterns=patterns)
+    return hash_of(content), content
+
+
+def _contiguous(recording: Recording) -> Recording:
+    """The same activations, laid out in memory as they are after reading them from disk."""
+    return Recording(activations={name: tensor.contiguous() for name, tensor in recording.activations.items()})
+
+
+def _bytes_of(recording: Recording) -> int:
+    return sum(tensor.nbytes for tensor in recording.activations.values())
 
 
 def manifest(model: HookedModel, tokens: Tokens, *, patterns: bool) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What the commands share: the application, options that several take, and how tables are printed."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -24,6 +24,12 @@ SHELVES: dict[str, Shelf] = {
 def names_of(shelf: Shelf):
     """What the shell offers for a name on the shelf."""
     return lambda incomplete: [name for name in shelf.names() if name.startswith(incomplete)]
+
+
+def choices_of(field: str):
+    """What the shell offers for a study setting that takes one of a few words."""
+    choices = get_args(StudySettings.model_fields[field].annotation)
+    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
 
 
 def help_of(field: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from interp_emerge import abilities, families, patching
-from interp_emerge.cli._shared import AsJson, app, help_of, listed, names_of, numbers, show
+from interp_emerge.cli._shared import AsJson, app, choices_of, help_of, listed, names_of, numbers, show
 
 Family = Annotated[str | None, typer.Option(help=help_of("family"), autocompletion=names_of(families.shelf))]
 Ability = Annotated[str | None, typer.Option(help=help_of("ability"), autocompletion=names_of(abilities.shelf))]
@@ -23,6 +23,7 @@ def run(
     sizes: Annotated[str | None, typer.Option(help=f"{help_of('sizes')}; commas between")] = None,
     steps: Annotated[str | None, typer.Option(help=help_of("steps"))] = None,
     seeds: Annotated[str | None, typer.Option(help=f"{help_of('seeds')}; commas between")] = None,
+    axis: Annotated[str | None, typer.Option(help=help_of("axis"), autocompletion=choices_of("axis"))] = None,
     out: Annotated[str | None, typer.Option(help=help_of("out"))] = None,
     seed: Annotated[int | None, typer.Option(help=help_of("seed"))] = None,
     n_measured: Annotated[int | None, typer.Option(help=help_of("n_measured"))] = None,
@@ -34,7 +35,14 @@ def run(
     target: Annotated[float | None, typer.Option(help=help_of("target"))] = None,
     device: Annotated[str | None, typer.Option(help=help_of("device"))] = None,
     dtype: Annotated[str | None, typer.Option(help=help_of("dtype"))] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be computed, and stop")] = False,
+    threads: Annotated[int | None, typer.Option(help=help_of("threads"))] = None,
+    workers: Annotated[int, typer.Option(help="processes of this machine to spread the work over")] = 1,
+    scheduler: Annotated[
+        str, typer.Option(help="address of a dask scheduler whose workers do the work, such as tcp://host:8786")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print what would be computed and reused, and stop")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study from measuring to the report, and print the report's path."""
@@ -43,6 +51,7 @@ def run(
         "ability": ability,
         "method": method,
         "metric": metric,
+        "axis": axis,
         "out": out,
         "seed": seed,
         "n_measured": n_measured,
@@ -53,6 +62,7 @@ def run(
         "steps_of_integration": steps_of_integration,
         "target": target,
         "device": device,
+        "threads": threads,
         "dtype": dtype,
         "beside": listed(beside),
         "sizes": listed(sizes),
@@ -64,9 +74,9 @@ def run(
     options = {name: value for name, value in given.items() if value is not None}
     chosen = Study.load(study, **options) if study is not None else Study(**options)
     if dry_run:
-        show(chosen.plan(), as_json)
+        show(chosen.plan(workers=workers), as_json)
     else:
-        typer.echo(chosen.run())
+        typer.echo(chosen.run(workers=workers, scheduler=scheduler))
 
 
 @app.command()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from interp_emerge.core.axes import Logits, Tokens
 from interp_emerge.core.decoder import Decoder
 from interp_emerge.core.errors import InputError, ModelError
+from interp_emerge.core.files import hash_bytes, hash_of
 from interp_emerge.core.graph import Graph
 
 
@@ -137,6 +138,18 @@ class HookedModel:
             return [token for token in range(self.d_vocab) if token not in special]
         special = {*self.tokenizer.all_special_ids, *getattr(self.tokenizer, "added_tokens_decoder", {})}
         return [token for token in range(min(len(self.tokenizer), self.d_vocab)) if token not in special]
+
+    @cached_property
+    def vocabulary(self) -> str:
+        """Hash of all that prompts depend on: equal for models that are given the same prompts.
+
+        Empty where the tokenizer cannot be told from another.
+        """
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if self.tokenizer is not None and backend is None:
+            return ""
+        content = "" if backend is None else hash_bytes(backend.to_str().encode())
+        return hash_of([content, self.bos, hash_of(self.ordinary_ids)])
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens.

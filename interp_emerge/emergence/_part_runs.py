@@ -8,6 +8,7 @@ from math import comb, prod
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from interp_emerge.circuits._circuit_runs import CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE, CircuitRuns
 from interp_emerge.circuits.ablation import heads_to_ablate
@@ -18,28 +19,29 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.intervals import mean_interval
 
-Kind = Literal["model", "edges", "circuit", "role", "head"]
+Kind = Literal["model", "edges", "circuit", "role", "head", "mlp"]
 ACCURACY = "accuracy"
 OUTSIDE, OTHERS, CONNECTED = "heads outside the circuit", "other heads", "connected circuits"
 """What random choices are made of: heads are of the part's layers, as many from each."""
+SINGLE_RUNS = ("whole", "empty", "without")
 DRAWS_A_CHOICE = 10
 """Draws for each different choice of heads that is asked for: where layers have few others, many are alike."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
-    """Something to ablate: heads by name, whose every edge goes, or edges as a bool array of shape [writer, reader]."""
+    """Something to ablate: nodes by name, whose every edge goes, or edges as a bool array of shape [writer, reader]."""
 
     kind: Kind
     name: str
-    heads: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
     edges: np.ndarray | None = None
 
     def dropped(self, graph: Graph) -> np.ndarray:
         """The edges that go with the part, shape [writer, reader]."""
         if self.edges is not None:
             return self.edges & graph.exists
-        return graph.exists & graph.is_one_of(self.heads)[:, None]
+        return graph.exists & graph.is_one_of(self.nodes)[:, None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,8 +86,57 @@ class PartRuns:
         return np.where(np.abs(losses) > ROUNDING * np.abs(self.whole).max(), losses, 0.0)
 
 
+def runs_frame(measured: Iterable[PartRuns]) -> pd.DataFrame:
+    """The runs as a table, from which `runs_from_frame` makes them again, but for the edges of their parts.
+
+    Returns:
+        Columns `run` (number of the part and metric), `kind`, `name`, `nodes`, `metric`, `n_edges`, `null`, `what`
+        (whole, empty, without, or random), `draw` (of random choices), `pair`, `value` (in the metric's unit).
+    """
+    parts = []
+    for number, runs in enumerate(measured):
+        rows = np.stack([runs.whole, runs.empty, runs.without, *runs.without_random])
+        whats = [*SINGLE_RUNS, *["random"] * len(runs.without_random)]
+        n = rows.shape[1]
+        about = {
+            "run": number,
+            "kind": runs.part.kind,
+            "name": runs.part.name,
+            "nodes": " ".join(runs.part.nodes),
+            "metric": runs.metric,
+            "n_edges": runs.n_edges,
+            "null": runs.null,
+            "what": np.repeat(whats, n),
+            "draw": np.repeat([0, 0, 0, *range(len(runs.without_random))], n),
+            "pair": np.tile(np.arange(n), len(rows)),
+        }
+        parts.append(pd.DataFrame({**about, "value": rows.ravel()}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def runs_from_frame(frame: pd.DataFrame) -> list[PartRuns]:
+    """The runs of a table that `runs_frame` made; their parts name nodes, but hold no edges."""
+    found = []
+    for _, rows in frame.groupby("run"):
+        first, n = rows.iloc[0], int(rows["pair"].max()) + 1
+        values = rows["value"].to_numpy().reshape(-1, n)
+        found.append(
+            PartRuns(
+                part=Part(kind=first["kind"], name=first["name"], nodes=tuple(first["nodes"].split())),
+                metric=first["metric"],
+                n_edges=int(first["n_edges"]),
+                null=first["null"],
+                whole=values[0],
+                empty=values[1],
+                without=values[2],
+                without_random=values[3:],
+            )
+        )
+    return found
+
+
 def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = None) -> list[Part]:
-    """What there is to ablate: every edge, the circuit's edges, its heads together, each role's heads, each head.
+    """What there is to ablate: every edge, the circuit's edges, its heads together, each role's heads, each node.
 
     Of its heads together only the stronger half of a layer is ablated where it holds more, so that as many others
     remain to compare with (`heads_to_ablate`).
@@ -104,11 +155,13 @@ def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = No
         Part(kind="edges", name="circuit edges", edges=circuit.kept),
     ]
     if circuit.heads:
-        parts.append(Part(kind="circuit", name="circuit heads", heads=tuple(heads_to_ablate(circuit))))
+        parts.append(Part(kind="circuit", name="circuit heads", nodes=tuple(heads_to_ablate(circuit))))
     for role, heads in (roles or {}).items():
         if inside := tuple(head for head in circuit.heads if head in heads):
-            parts.append(Part(kind="role", name=role, heads=inside))
-    return [*parts, *(Part(kind="head", name=head, heads=(head,)) for head in circuit.heads)]
+            parts.append(Part(kind="role", name=role, nodes=inside))
+    mlps = [node.name for node in circuit.graph.nodes(["mlp"]) if node.name in circuit.nodes]
+    parts += [Part(kind="head", name=head, nodes=(head,)) for head in circuit.heads]
+    return [*parts, *(Part(kind="mlp", name=mlp, nodes=(mlp,)) for mlp in mlps)]
 
 
 def measure_parts(
@@ -151,18 +204,18 @@ def measure_parts(
 
 def _random_parts(graph: Graph, part: Part, circuit: Circuit, count: int, seed: int) -> tuple[str, list[Part]]:
     """What random choices like a part are made of, and up to `count` different ones."""
-    if part.kind == "model":
+    if part.kind in ("model", "mlp"):
         return "", []
     if part.edges is not None:
         drawn = random_connected_circuits(graph, int(part.dropped(graph).sum()), count, seed=seed)
         return CONNECTED, [Part(kind=part.kind, name="random", edges=edges) for edges in drawn]
-    wanted = Counter(node.layer for node in graph.nodes(["head"]) if node.name in part.heads)
-    for null, avoided in ((OUTSIDE, {*circuit.heads, *part.heads}), (OTHERS, {*part.heads})):
+    wanted = Counter(node.layer for node in graph.nodes(["head"]) if node.name in part.nodes)
+    for null, avoided in ((OUTSIDE, {*circuit.heads, *part.nodes}), (OTHERS, {*part.nodes})):
         left = [node for node in graph.nodes(["head"]) if node.name not in avoided]
         pools = {layer: [node.name for node in left if node.layer == layer] for layer in wanted}
         if all(len(pools[layer]) >= n for layer, n in wanted.items()):
             chosen = _choices([(pools[layer], n) for layer, n in sorted(wanted.items())], count, seed)
-            return null, [Part(kind=part.kind, name="random", heads=heads) for heads in chosen]
+            return null, [Part(kind=part.kind, name="random", nodes=nodes) for nodes in chosen]
     return "", []
 
 
@@ -181,7 +234,7 @@ def _choices(pools: Sequence[tuple[list[str], int]], count: int, seed: int) -> l
 
 def _run(part: Part) -> Hashable:
     """Equal for parts whose absence is one and the same run."""
-    return frozenset(part.heads) if part.edges is None else part.edges.tobytes()
+    return frozenset(part.nodes) if part.edges is None else part.edges.tobytes()
 
 
 def _run_without(runs: CircuitRuns, parts: Iterable[Part]) -> dict[Hashable, tuple[np.ndarray, np.ndarray]]:

@@ -7,7 +7,7 @@ Shi et al. (2024, https://arxiv.org/abs/2410.13032), circuits over training afte
 https://arxiv.org/abs/2407.10827).
 
 1. `parts_of` lists what is ablated: every edge of the model (all that there is to lose, the gap), the circuit's edges,
-   its heads together, each role's heads, each head. A head is ablated by dropping every edge that it writes.
+   its heads together, each role's heads, each head and each MLP. A node is ablated by dropping every edge it writes.
 2. The null are different choices of as many other heads of the same layers, from outside the circuit where there are
    enough, else from any; or random connected circuits of as many edges, which may share edges with the circuit.
 3. `dependence_at` runs them all on the same pairs. The drop is m(M) − m(M∖part), mean over pairs, in the metric's unit;
@@ -21,14 +21,14 @@ https://arxiv.org/abs/2407.10827).
 
 Where the gap is not above zero with 97.5% confidence there is nothing to depend on: drops are undefined, and the
 checkpoint counts as one without. A layer with few other heads has a coarse null: three others allow p = 0.25 at best,
-and exceeding them says no more than that. `above random` finds effects of any size that the pairs can tell, so it comes
+so exceeding fewer than 19 random choices is reported with its step, but called `too few random choices`. `above random` finds effects of any size that the pairs can tell, so it comes
 earlier the more pairs there are; `half of last` does not, but grows with the ability itself, beside whose own row, that
 of every edge, it is to be read. A drop of nothing does not prove a part idle: others may stand in for it.
 
 Cost: one circuit run for each different part and choice, at most (1 + `n_random`) for each part, at each checkpoint.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,11 +51,13 @@ from interp_emerge.patching.base import Recorder
 __all__ = ["COLUMNS", "CRITERIA", "ONSET_COLUMNS", "Dependence", "Part", "dependence", "dependence_at", "parts_of"]
 
 NULL_QUANTILE = 0.95
+FEWEST_CHOICES = 19
+"""Random choices with which p = 0.05 can be reached: (1 + 0) / (1 + 19)."""
 CRITERIA = ("above random", "half of last")
 COLUMNS = {
-    "kind": "model (every edge), edges (the circuit's), circuit (its heads together), role, or head",
+    "kind": "model (every edge), edges (the circuit's), circuit (its heads together), role, head, or mlp",
     "component": "name of the part",
-    "nodes": "ablated heads, space between; empty where edges are ablated",
+    "nodes": "ablated nodes, space between; empty where edges are ablated",
     "n_edges": "number of ablated edges",
     "metric": "what is measured; accuracy as a fraction of pairs",
     "whole": "mean over pairs of the whole model, in the metric's unit",
@@ -86,7 +88,7 @@ ONSET_COLUMNS = {
     "first_with": "the onset: first checkpoint from which on the criterion holds; empty if there is none",
     "ci_low": "lower end of its 95% interval, bootstrap over pairs; empty if not reached",
     "ci_high": "upper end; empty if not reached",
-    "verdict": "depends, from the start, not reached, lost again, undecided, or undefined",
+    "verdict": "depends, from the start, not reached, lost again, undecided, undefined, or too few random choices",
 }
 
 
@@ -180,6 +182,16 @@ def dependence(
         del model, runs
     if not measured:
         raise InputError("no checkpoint was given; give at least one as (step, model)")
+    return dependence_from(measured, seed=seed)
+
+
+def dependence_from(measured: Mapping[int, Sequence[PartRuns]], *, seed: int = 0) -> Dependence:
+    """What the checkpoints of one run lose, from the runs of the same parts on the same pairs at each step.
+
+    Args:
+        measured: by training step, what `measure_parts` returned.
+        seed: of the bootstrap.
+    """
     steps = sorted(measured)
     frames = []
     for step in steps:
@@ -202,14 +214,15 @@ def _row(runs: PartRuns) -> dict[str, object]:
     if runs.defined:
         drop, share = mean_interval(runs.drop), ratio_interval(runs.drop, runs.gap)
         if not len(random) and runs.part.kind != "model":
-            notes.append("no null: a layer has too few other heads")
+            few = "one MLP" if runs.part.kind == "mlp" else "too few other heads"
+            notes.append(f"no null: a layer has {few}")
         if len(random):
             median, high = np.median(random), _null_quantile(random).item()
             p_value = (1 + (random >= drop.value).sum()) / (1 + len(random))
     return {
         "kind": runs.part.kind,
         "component": runs.part.name,
-        "nodes": " ".join(runs.part.heads),
+        "nodes": " ".join(runs.part.nodes),
         "n_edges": runs.n_edges,
         "metric": runs.metric,
         "whole": runs.whole.mean(),
@@ -258,6 +271,9 @@ def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list
         else:
             known, present = False, np.zeros_like(drops, dtype=bool)
         onset = _onset(steps, present & defined) if known else {"verdict": "undefined"}
+        coarse = criterion == "above random" and 0 < n_random < FEWEST_CHOICES
+        if coarse and onset["verdict"] in ("depends", "from the start"):
+            onset["verdict"] = "too few random choices"
         found.append({**common, "criterion": criterion, "n_random": n_random, **onset})
     return found
 

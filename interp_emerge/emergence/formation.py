@@ -1,14 +1,17 @@
-"""How a circuit forms: its heads' role scores, and its final form's faithfulness, at an earlier checkpoint."""
+"""How a circuit forms: what its heads, MLPs and edges do at an earlier checkpoint, and how faithful it is there."""
 
 import numpy as np
 import pandas as pd
 
 from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.caching.recording import record
 from interp_emerge.circuits.evaluation import evaluate
 from interp_emerge.circuits.roles import ROLES, role_scores
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
+from interp_emerge.patching._scoring import score
+from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
 
 HEADS_PER_ROLE = 3
 
@@ -27,30 +30,46 @@ def formation_at(
     pairs: PromptPairs,
     *,
     metric: str = "logit_diff",
+    method: str = "eap_ig",
+    steps: int = 5,
     seed: int = 0,
+    record: Recorder = record,
 ) -> pd.DataFrame:
-    """One checkpoint's part of a formation: per-prompt role scores, and the final circuit's faithfulness.
+    """One checkpoint's part of a formation: what the parts of a final circuit do there, and how faithful it is.
+
+    Args:
+        model: the checkpoint.
+        circuit: the final circuit.
+        follow: heads to measure in a role, as (role, head).
+        pairs: prompts that the circuit was not found on.
+        metric: of the effects and the faithfulness.
+        method: that scores edges; those whose values of each pair it does not keep are left out.
+        steps: points of integration, for methods that integrate.
+        seed: of the prompts of roles, and for methods that draw.
+        record: gets the activations of a run; by default runs the model.
 
     Returns:
-        Columns `quantity`, `component`, `prompt`, `value`, `ci_low`, `ci_high`. A role has one row a prompt; the
-        faithfulness is a ratio of means and has a single row, with its interval, empty where it is undefined.
+        Columns `quantity`, `component`, `prompt`, `value`, `ci_low`, `ci_high`. A role of a head (in the role's unit),
+        the `effect` of each head and MLP of the circuit and the `edge effect` of each of its edges (denoising, in the
+        metric's unit) have one row a prompt; the `faithfulness` is a ratio of means and has a single row, with its
+        interval, empty where it is undefined.
     """
     names = [node.name for node in model.graph.writers if node.kind == "head"]
-    scores = role_scores(model, seed=seed)
-    parts = [
-        pd.DataFrame(
-            {
-                "quantity": role,
-                "component": head,
-                "prompt": np.arange(len(scores[role])),
-                "value": scores[role][:, names.index(head)],
-                "ci_low": np.nan,
-                "ci_high": np.nan,
-            }
-        )
-        for role, head in follow
-    ]
-    interval = evaluate(model, circuit, pairs, metric=metric).interval
+    roles = role_scores(model, seed=seed)
+    parts = [_by_prompt(role, head, roles[role][:, names.index(head)]) for role, head in follow]
+    options = {"metric": metric, "steps": steps, "seed": seed, "record": record}
+    nodes = score(model, pairs, method="activation_patching", **options)
+    assert isinstance(nodes, NodeScores)
+    for node, effects in zip(nodes.nodes, nodes.per_pair.T, strict=True):
+        name = model.graph.node_name(node)
+        if name in circuit.nodes and node.kind in ("head", "mlp"):
+            parts.append(_by_prompt("effect", name, effects))
+    edges = score(model, pairs, method=method, **options)
+    if isinstance(edges, EdgeScores) and edges.per_pair is not None:
+        chosen = circuit.kept[model.graph.exists]
+        for edge, effects in zip(circuit.edges, edges.per_pair[:, chosen].T, strict=True):
+            parts.append(_by_prompt("edge effect", f"{edge.writer} → {edge.reader}", effects))
+    interval = evaluate(model, circuit, pairs, metric=metric, record=record).interval
     faithfulness = {
         "quantity": "faithfulness",
         "component": "circuit",
@@ -60,6 +79,11 @@ def formation_at(
         "ci_high": interval.high,
     }
     return pd.concat([*parts, pd.DataFrame([faithfulness])], ignore_index=True)
+
+
+def _by_prompt(quantity: str, component: str, values: np.ndarray) -> pd.DataFrame:
+    about = {"quantity": quantity, "component": component, "prompt": np.arange(len(values))}
+    return pd.DataFrame({**about, "value": values.astype(np.float64), "ci_low": np.nan, "ci_high": np.nan})
 
 
 def summarise_formation(cell: pd.DataFrame) -> pd.DataFrame:

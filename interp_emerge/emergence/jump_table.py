@@ -1,28 +1,40 @@
-"""Whether each ability's jump over sizes is the model's or the metric's, as rows of one table."""
+"""Whether each ability's jump over scale is the model's or the metric's, as rows of one table."""
 
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.axes import load_axis
 from interp_emerge.emergence.ladder import Ladder
 from interp_emerge.emergence.mirage import UNDECIDED, mirage_check
 from interp_emerge.emergence.sharpness import sharpness_table
+from interp_emerge.families.base import Family
 
 
-def jump_table(measured: pd.DataFrame, ability: Ability) -> pd.DataFrame:
+def jump_table(
+    measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
+) -> pd.DataFrame:
     """The verdict on an ability, a row for the thresholded metric and one for the continuous one.
 
-    Where sizes cannot be put in order there is one row, undecided, with the reason.
+    Where models cannot be put in order on the axis there is one row, undecided, with the reason.
 
     Args:
         measured: every metric of every prompt at the last step of each run, columns `size`, `step`, `seed`,
             `n_parameters`, `loss`, `ability`, `metric`, `pair`, `value`.
         ability: the ability.
+        axis: axis of scale, one of `emergence.axes`.
+        family: knows the tokens of a step; needed for tokens and FLOPs.
+
+    Raises:
+        UnknownNameError: no such axis.
     """
+    axis = load_axis(axis).name
     try:
-        ladder = Ladder.from_frame(measured, ability)
-    except InputError as error:  # two sizes of as many parameters have no order
-        row = {"ability": ability.name, "axis": "parameters", "verdict": UNDECIDED, "reason": str(error)}
+        ladder = Ladder.from_frame(measured, ability, axis=axis, family=family)
+    except InputError as error:  # two sizes of as many parameters, or of as many tokens, have no order
+        row = {"ability": ability.name, "axis": axis, "verdict": UNDECIDED, "reason": str(error)}
         return pd.DataFrame([row])
     indices = sharpness_table(ladder)[["metric", "linearity", "breakthroughness"]]
-    return mirage_check(ladder).to_frame().merge(indices, on="metric", how="left", validate="one_to_one")
+    found = mirage_check(ladder)
+    rows = found.to_frame().assign(reason=found.reason)
+    return rows.merge(indices, on="metric", how="left", validate="one_to_one")

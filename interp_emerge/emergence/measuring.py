@@ -1,6 +1,6 @@
 """What a model can do: every ability and the held-out loss, with the values of each prompt pair kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from interp_emerge.abilities._metrics import METRICS
-from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.base import Ability, PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
@@ -16,18 +16,27 @@ from interp_emerge.core.model import HookedModel
 MEASURED = ("accuracy", "log_prob", "logit_diff", "prob", "choice_prob", "brier")
 """The ladder from a thresholded metric to continuous ones, all from the same logits."""
 PASSAGE_TOKENS = 48
+Sampler = Callable[[Ability, HookedModel, int, int], PromptPairs]
+"""Gives an ability's prompt pairs for a model, by number and seed."""
 
 
 @torch.no_grad()
-def measure(model: HookedModel, abilities: Sequence[Ability], *, n: int = 128, seed: int = 0) -> pd.DataFrame:
-    """Metrics of each ability on each of `n` clean prompts.
+def measure(
+    model: HookedModel,
+    abilities: Sequence[Ability],
+    *,
+    n: int = 128,
+    seed: int = 0,
+    sample: Sampler = Ability.sample,
+) -> pd.DataFrame:
+    """Metrics of each ability on each of `n` clean prompts, which `sample` draws.
 
     Returns:
         Columns `ability`, `metric`, `pair`, `value`.
     """
     parts = []
     for ability in abilities:
-        pairs = ability.sample(model, n, seed)
+        pairs = sample(ability, model, n, seed)
         logits = model.logits(pairs.clean).float()
         for metric in MEASURED:
             values = METRICS[metric](logits, pairs).cpu().double().numpy()

@@ -1,4 +1,4 @@
-"""What a study found beyond onsets, in sentences: jumps, seeds, order, dependence, comparisons.
+"""What a study found beyond onsets, in sentences: jumps, trends, seeds, order, dependence, comparisons.
 
 Each function takes tables by name and gives the sentences of one of them, with that table's numbers. What cannot be
 told is said too.
@@ -10,19 +10,50 @@ from typing import Any
 import pandas as pd
 
 Tables = Mapping[str, pd.DataFrame]
+AXIS_WORDS = {
+    "parameters": "parameters",
+    "tokens": "training tokens",
+    "flops": "training FLOPs",
+    "loss": "held-out loss",
+}
 
 
 def jumps(tables: Tables) -> list[str]:
-    """For each ability whether its jump over sizes is the model's or the metric's."""
+    """For each ability whether its jump over scale is the model's or the metric's."""
     said = []
-    for ability, rows in tables["jump"].groupby("ability", sort=False):
+    for _, rows in tables["jump"].groupby("ability", sort=False):
         first = rows.iloc[0]
         shapes = [
             f"{row['metric']} {row['shape']}, concentration {_between(row, 'concentration')}"
             for row in rows.dropna(subset="metric").to_dict("records")
         ]
         why = f" ({first['reason']})" if first["reason"] else ""
-        said.append("; ".join([f"{_words(ability)}: {first['verdict']}{why}", *shapes]) + ".")
+        said.append("; ".join([f"{_over(first)}: {first['verdict']}{why}", *shapes]) + ".")
+    return said
+
+
+def trends(tables: Tables) -> list[str]:
+    """For each ability which form its scores take over scale, with the weight of that form among those compared."""
+    said = []
+    for _, rows in tables["trends"].groupby("ability", sort=False):
+        parts = []
+        for metric, fits in rows.groupby("metric", sort=False, dropna=False):
+            best = fits.sort_values("weight", ascending=False, kind="stable").iloc[0]
+            known = [f"weight {best['weight']:.2f}"] if best["verdict"] == best["form"] else []
+            why = "; ".join([*known, *([best["reason"]] if best["reason"] else [])])
+            named = "" if pd.isna(metric) else f"{metric} "
+            parts.append(f"{named}{_spaced(best['verdict'])}{f' ({why})' if why else ''}")
+        said.append(f"{_over(rows.iloc[0])}: {', '.join(parts)}.")
+    return said
+
+
+def correlations(tables: Tables) -> list[str]:
+    """For each ability how closely the metrics of a prompt follow scale, down the ladder."""
+    said = []
+    for _, rows in tables["correlations"].groupby("ability", sort=False):
+        first, known = rows.iloc[0], rows.dropna(subset="metric").to_dict("records")
+        metrics = ", ".join(f"{row['metric']} {_between(row, 'per_prompt')}" for row in known)
+        said.append(f"{_over(first)}: {metrics or 'undefined (' + first['reason'] + ')'}.")
     return said
 
 
@@ -92,5 +123,14 @@ def _step(value: int | float) -> str:
     return "never" if pd.isna(value) else f"{value:.0f}"
 
 
+def _over(row: Mapping[Any, Any] | pd.Series) -> str:
+    """An ability and the axis that it is seen over."""
+    return f"{_words(row['ability'])} over {AXIS_WORDS[row['axis']]}"
+
+
+def _spaced(name: object) -> str:
+    return str(name).replace("_", " ")
+
+
 def _words(name: object) -> str:
-    return str(name).replace("_", " ").capitalize()
+    return _spaced(name).capitalize()

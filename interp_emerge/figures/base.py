@@ -1,8 +1,9 @@
 """What a figure is: a function from one of a study's tables to a chart, which it returns and never shows or saves.
 
-Its one parameter bears the name of the table in `core/tables`, so that whoever holds a study's tables knows which one
-to hand over. It opens with `checked`, which refuses a table that lacks a column or a row and leaves the caller's table
-as it was; it closes with `_theme.finish`, which styles this chart alone and leaves altair's global theme as it was.
+Its first parameter bears the name of the table in `core/schemas`, so that whoever holds a study's tables knows which
+one to hand over; what else it takes has a name and a default. It opens with `checked`, which refuses a table that lacks
+a column or a row and leaves the caller's table as it was; it closes with `_theme.finish`, which styles this chart alone
+and leaves altair's global theme as it was.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,9 @@ import pandas as pd
 from altair.typing import ChartType
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.tables import SCHEMAS
+from interp_emerge.core.schemas import SCHEMAS
 
-Figure = Callable[[pd.DataFrame], ChartType]
+Figure = Callable[..., ChartType]
 Panel = alt.LayerChart | alt.FacetChart
 """What `altair.layer` returns."""
 

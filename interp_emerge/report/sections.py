@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from interp_emerge.core.errors import InputError
 from interp_emerge.emergence import verdicts
 from interp_emerge.figures import shelf
 from interp_emerge.figures.base import last_step
@@ -53,26 +54,45 @@ def sections(study: StudyRecord) -> list[Section]:
 
 
 def over_scale(study: StudyRecord) -> Section:
-    """Ability against size."""
+    """Ability against size, and against what every checkpoint was trained on."""
     table = study.tables["ability"]
-    block = Block(notes=[_nothing(study, "ability", "no model was measured")])
+    blocks = [Block(notes=[_nothing(study, "ability", "no model was measured")])]
     if len(table):
+        axis = str(study.provenance.settings.get("axis", "parameters"))
         caption = (
             "Each ability at the last training step. Points are training seeds, lines run through their means, bars "
             "are 95% intervals over prompts. Dashed: controls, which every size learns smoothly. Dotted: chance."
         )
-        block = Block(pictures=[_chart("ability_curve", table, "Ability against size", caption)])
+        drawn = _chart("ability_curve", table, "Ability over scale", caption, axis=axis)
+        blocks = [Block(pictures=[drawn]), *_by_checkpoint(table, axis)]
     return Section(
         id="scale",
         title="Ability over scale",
         lead="The same logits under a thresholded metric and a continuous one: "
         "a jump that shows on the left alone may come from the threshold.",
         blocks=[
-            block,
+            *blocks,
             *_noted("The model's jump or the metric's", verdicts.jumps(study.tables)),
+            *_noted("The form of the curve, with its AICc weight among four", verdicts.trends(study.tables)),
+            *_noted("Correlation of a prompt's score with scale", verdicts.correlations(study.tables)),
             *_noted("Training runs that disagree", verdicts.seeds(study.tables)),
         ],
     )
+
+
+def _by_checkpoint(table: pd.DataFrame, axis: str) -> list[Block]:
+    """Abilities at every checkpoint, where there are several of a run."""
+    if table.groupby(["size", "seed"])["step"].nunique().max() < 2:
+        return []
+    caption = (
+        "Every checkpoint of every training run, larger sizes darker. Where all sizes follow one curve over held-out "
+        "loss, size adds nothing to what the loss tells. Bars are 95% intervals over prompts."
+    )
+    try:
+        drawn = _chart("ability_by_checkpoint", table, "Ability at every checkpoint", caption, axis=axis)
+    except InputError as error:
+        return [Block(notes=[f"Nothing to show by checkpoint: {error}."])]
+    return [Block(pictures=[drawn])]
 
 
 def which_heads(study: StudyRecord) -> Section:
@@ -212,8 +232,10 @@ def _noted(heading: str, notes: list[str]) -> list[Block]:
     return [Block(heading=heading, notes=notes)] if notes else []
 
 
-def _chart(figure: str, table: pd.DataFrame, label: str, caption: str, link: str | None = None) -> Picture:
-    spec = shelf[figure](table).to_dict(validate=False)  # a third of the time; the figures' tests validate
+def _chart(
+    figure: str, table: pd.DataFrame, label: str, caption: str, link: str | None = None, **options: str
+) -> Picture:
+    spec = shelf[figure](table, **options).to_dict(validate=False)  # a third of the time; the figures' tests validate
     spec["description"] = label
     return Picture(kind="chart", label=label, caption=caption, payload=spec, link=link)
 

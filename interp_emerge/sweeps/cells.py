@@ -37,11 +37,16 @@ def same_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class MissingCell(LookupError):  # noqa: N818 (no error: what somebody who only reads wanted to know)
+    """A cell that is not on disk was asked of `Cells` that only read."""
+
+
 @dataclass(frozen=True)
 class Cells:
-    """A directory of cells."""
+    """A directory of cells; where it is `read_only`, a cell that is not there raises `MissingCell`."""
 
     root: Path
+    read_only: bool = False
 
     def path(self, stage: str, inputs: dict[str, Any]) -> Path:
         """Where the cell of these inputs lies, computed or not."""
@@ -60,6 +65,7 @@ class Cells:
                 return pd.read_parquet(path)
             except (OSError, ValueError) as error:
                 log.warning("%s cannot be read (%s) and is computed again", path, error)
+        self._require_writing(path)
         write_atomically(path, compute().to_parquet(index=False))
         return pd.read_parquet(path)
 
@@ -70,6 +76,7 @@ class Cells:
         keys = [{**inputs, "table": name} for name in names]
         if all(self.has(stage, key) for key in keys):
             return [self.get(stage, key, pd.DataFrame) for key in keys]
+        self._require_writing(self.path(stage, keys[0]))
         made = compute()
         return [self.get(stage, key, lambda table=table: table) for key, table in zip(keys, made, strict=True)]
 
@@ -77,6 +84,7 @@ class Cells:
         """A cell that holds text instead of a table."""
         path = self.path(stage, inputs).with_suffix(".json")
         if not path.is_file():
+            self._require_writing(path)
             write_atomically(path, compute().encode())
         return path.read_text()
 
@@ -84,16 +92,21 @@ class Cells:
         """The circuit of these inputs, read if it is on disk, else computed and written."""
         path = self.path("circuit", inputs).with_suffix(".json")
         if not path.is_file():
+            self._require_writing(path)
             compute().save(path)
         return Circuit.load(path)
+
+    def _require_writing(self, path: Path) -> None:
+        if self.read_only:
+            raise MissingCell(path)
 
 
 class Models:
     """Models of a family, of which only the one asked for last stays in memory."""
 
-    def __init__(self, family: Family, *, device: str = "", dtype: str = "") -> None:
+    def __init__(self, family: Family, *, device: str = "", dtype: str = "", threads: int = 0) -> None:
         self.family, self._device, self._dtype = family, device, dtype
-        self._threads = torch.get_num_threads()
+        self._threads = threads or torch.get_num_threads()
         self._held: tuple[tuple[str, int, int], HookedModel] | None = None
 
     def spec(self, size: str, step: int, seed: int) -> ModelSpec:

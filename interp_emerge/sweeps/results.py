@@ -1,87 +1,88 @@
 """What the stages of a study returned, and the tidy tables made of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
-from interp_emerge.core.circuit import Circuit
-from interp_emerge.core.tables import SCHEMAS
+from interp_emerge.core.schemas import SCHEMAS
+from interp_emerge.emergence.axes import FLOPS_PER_PARAMETER_AND_TOKEN
 from interp_emerge.emergence.formation import summarise_formation
 from interp_emerge.emergence.jump_table import jump_table
 from interp_emerge.emergence.measuring import summarise
-from interp_emerge.emergence.onset import Scale
 from interp_emerge.emergence.onset_table import ability_onsets, order_table, role_onsets
 from interp_emerge.emergence.seeds import success_by_size
-from interp_emerge.sweeps.stages import At
+from interp_emerge.emergence.trend_table import correlation_table, trend_table
+from interp_emerge.families.base import Family
+from interp_emerge.sweeps.grid import At
+from interp_emerge.sweeps.work import Found, Located, Measured
 
 
 @dataclass
 class Results:
-    """Cells by the model that they were computed on."""
+    """What was computed, by the model that it was computed on."""
 
+    family: Family
     ability: Ability
     abilities: Sequence[Ability]
+    axis: str
     method: str
     metric: str
     target: float
     n_random: int
     sizes: Sequence[str]
-    measured: dict[tuple[At, str], pd.DataFrame] = field(default_factory=dict)
-    described: dict[At, tuple[int, float]] = field(default_factory=dict)
-    nodes: dict[At, pd.DataFrame] = field(default_factory=dict)
-    edges: dict[tuple[At, str], pd.DataFrame] = field(default_factory=dict)
-    roles: dict[At, pd.DataFrame] = field(default_factory=dict)
-    circuits: dict[At, Circuit] = field(default_factory=dict)
-    evaluations: dict[At, pd.DataFrame] = field(default_factory=dict)
-    stabilities: dict[At, pd.DataFrame] = field(default_factory=dict)
-    ablations: dict[At, pd.DataFrame] = field(default_factory=dict)
+    measured: dict[At, Measured] = field(default_factory=dict)
+    located: dict[At, Located] = field(default_factory=dict)
+    """For the last step of each size's first seed."""
     formation: dict[At, dict[int, pd.DataFrame]] = field(default_factory=dict)
     """For each model with a circuit, the formation of that circuit by step."""
     dependence: dict[At, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
     """For each model with a circuit, what its checkpoints lose without it, and from when on."""
     comparisons: dict[tuple[At, At], list[pd.DataFrame]] = field(default_factory=dict)
     """For neighbouring sizes with a circuit, whether the circuits differ: by edges, and by classes of edges."""
-    without: dict[At, str] = field(default_factory=dict)
-    """For each last-step model without a circuit, why there is none."""
+
+    @property
+    def circuits(self) -> dict[At, Found]:
+        """The models that have a circuit, with what was measured of it."""
+        return {at: one.found for at, one in self.located.items() if one.found}
 
     def accuracy(self, at: At, ability: str) -> np.ndarray:
         """Whether each prompt was answered right, shape [prompt]."""
-        cell = self.measured[at, ability]
+        cell = self.measured[at].abilities[ability]
         return cell[cell["metric"] == "accuracy"]["value"].to_numpy()
-
-    def has_ability(self, at: At) -> bool:
-        """Whether a model's accuracy is above half-way from chance to the ceiling."""
-        scale = Scale(self.ability.chance, self.ability.ceiling)
-        return bool(self.accuracy(at, self.ability.name).mean() > scale.threshold)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table of the study, by name."""
         made = {
             "ability": self._ability(),
-            "node_scores": self._stack(self.nodes.items(), method="activation_patching", metric=self.metric),
-            "edge_scores": pd.concat(
-                [
-                    self._stack([(at, cell)], method=method, metric=self.metric)
-                    for (at, method), cell in self.edges.items()
-                ]
-            )
-            if self.edges
-            else pd.DataFrame(),
+            "node_scores": self._stack(
+                ((at, one.nodes) for at, one in self.located.items()), method="activation_patching", metric=self.metric
+            ),
+            "edge_scores": self._stack(
+                (
+                    (at, cell.assign(method=method))
+                    for at, one in self.located.items()
+                    for method, cell in one.edges.items()
+                ),
+                metric=self.metric,
+            ),
             "circuits": self._circuits(),
-            "circuit_edges": self._stack((at, circuit.to_frame()) for at, circuit in self.circuits.items()),
-            "roles": self._stack((at, self._placed(at, cell)) for at, cell in self.roles.items()),
+            "circuit_edges": self._stack((at, found.circuit.to_frame()) for at, found in self.circuits.items()),
+            "roles": self._stack((at, _placed(one)) for at, one in self.located.items()),
             "formation": self._formation(),
             "onsets": self._onsets(),
-            "jump": pd.concat([jump_table(self._prompts(one), one) for one in self.abilities], ignore_index=True),
+            "jump": self._over_scale(jump_table),
+            "trends": self._over_scale(trend_table),
+            "correlations": self._over_scale(correlation_table),
             "seeds": pd.concat([self._seeds(ability) for ability in self.abilities], ignore_index=True),
             "order": self._order(),
             "dependence": self._over_training(0),
             "dependence_onsets": self._over_training(1),
             "comparisons": self._comparisons(),
-            "ablation": self._stack(self.ablations.items()),
+            "ablation": self._stack((at, found.ablation) for at, found in self.circuits.items()),
         }
         return {name: _shaped(frame, name) for name, frame in made.items()}
 
@@ -93,22 +94,30 @@ class Results:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def _ability(self) -> pd.DataFrame:
-        by_name = {ability.name: ability for ability in self.abilities}
         parts = []
-        for (at, name), cell in self.measured.items():
-            n_parameters, loss = self.described[at]
-            about = {"size": at[0], "step": at[1], "seed": at[2], "n_parameters": n_parameters, "loss": loss}
-            ability = by_name[name]
-            levels = {"control": ability.control, "chance": ability.chance, "ceiling": ability.ceiling}
-            parts.append(summarise(cell).assign(**about, **levels))
+        for at, one in self.measured.items():
+            seen = self.family.tokens(*at)
+            tokens = np.nan if seen is None else float(seen)
+            training = {"tokens": tokens, "flops": FLOPS_PER_PARAMETER_AND_TOKEN * one.n_parameters * tokens}
+            for ability in self.abilities:
+                levels = {"control": ability.control, "chance": ability.chance, "ceiling": ability.ceiling}
+                summary = summarise(one.abilities[ability.name])
+                parts.append(summary.assign(**self._about(at), **training, **levels))
         return pd.concat(parts, ignore_index=True)
+
+    def _about(self, at: At) -> dict[str, Any]:
+        """What a model is."""
+        one = self.measured[at]
+        return {"size": at[0], "step": at[1], "seed": at[2], "n_parameters": one.n_parameters, "loss": one.loss}
 
     def _circuits(self) -> pd.DataFrame:
         rows = []
-        for at, why in self.without.items():
-            rows.append({**self._model(at), "verdict": why, "file": ""})
-        for at, circuit in self.circuits.items():
-            (judged,) = self.evaluations[at].join(self.stabilities[at]).to_dict("records")
+        for at, one in self.located.items():
+            if not one.found:
+                rows.append({**self._model(at), "verdict": one.why_not, "file": ""})
+        for at, found in self.circuits.items():
+            circuit = found.circuit
+            (judged,) = found.evaluation.join(found.stability).to_dict("records")
             edges = {"n_edges": len(circuit), "n_graph_edges": circuit.graph.n_edges}
             share = {"edge_share": len(circuit) / circuit.graph.n_edges, "n_random": self.n_random}
             verdict = _judge(judged["faithfulness"], judged["ci_low"], judged["random_p95"], self.target)
@@ -129,17 +138,12 @@ class Results:
         about = {"size": at[0], "step": at[1], "seed": at[2], "ability": self.ability.name}
         return {**about, "method": self.method, "metric": self.metric}
 
-    def _placed(self, at: At, roles: pd.DataFrame) -> pd.DataFrame:
-        heads = self.circuits[at].heads if at in self.circuits else []
-        return roles.assign(in_circuit=roles["node"].isin(heads))
-
     def _formation(self) -> pd.DataFrame:
         parts = []
         for (size, _, seed), by_step in self.formation.items():
             for step, cell in by_step.items():
-                ability = summarise(self.measured[(size, step, seed), self.ability.name]).rename(
-                    columns={"metric": "quantity"}
-                )
+                measured = self.measured[size, step, seed].abilities[self.ability.name]
+                ability = summarise(measured).rename(columns={"metric": "quantity"})
                 ability = ability[ability["quantity"].isin(["accuracy", "log_prob"])].assign(component="model")
                 both = pd.concat([ability, summarise_formation(cell)], ignore_index=True)
                 parts.append(both.assign(size=size, step=step, seed=seed, ability=self.ability.name))
@@ -148,14 +152,15 @@ class Results:
     def _prompts(self, ability: Ability) -> pd.DataFrame:
         """Every metric of every prompt at the last step of each run, with what the model is."""
         last: dict[tuple[str, int], int] = {}
-        for (size, step, seed), name in self.measured:
-            if name == ability.name:
-                last[size, seed] = max(step, last.get((size, seed), step))
-        parts = []
-        for (size, seed), step in last.items():
-            n_parameters, loss = self.described[size, step, seed]
-            about = {"size": size, "step": step, "seed": seed, "n_parameters": n_parameters, "loss": loss}
-            parts.append(self.measured[(size, step, seed), ability.name].assign(**about))
+        for size, step, seed in self.measured:
+            last[size, seed] = max(step, last.get((size, seed), step))
+        models = [(size, step, seed) for (size, seed), step in last.items()]
+        parts = [self.measured[at].abilities[ability.name].assign(**self._about(at)) for at in models]
+        return pd.concat(parts, ignore_index=True)
+
+    def _over_scale(self, table: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+        """A table on the study's axis of scale, the rows of each ability below those of the one before."""
+        parts = [table(self._prompts(one), one, axis=self.axis, family=self.family) for one in self.abilities]
         return pd.concat(parts, ignore_index=True)
 
     def _seeds(self, ability: Ability) -> pd.DataFrame:
@@ -166,7 +171,7 @@ class Results:
         for at, by_step in self.formation.items():
             if len(by_step) > 1:
                 accuracy = {step: self.accuracy((at[0], step, at[2]), self.ability.name) for step in by_step}
-                found = order_table(by_step, self.roles[at], accuracy, self.ability)
+                found = order_table(_roles_alone(by_step), self.located[at].roles, accuracy, self.ability)
                 parts.append(found.assign(size=at[0], seed=at[2], ability=self.ability.name))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -186,17 +191,28 @@ class Results:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def _onsets(self) -> pd.DataFrame:
-        measured = {(*at, name): self.accuracy(at, name) for at, name in self.measured}
+        names = [ability.name for ability in self.abilities]
+        measured = {(*at, name): self.accuracy(at, name) for at in self.measured for name in names}
         rows = [row for ability in self.abilities for row in ability_onsets(measured, ability, self.sizes)]
         for at, by_step in self.formation.items():
             if len(by_step) > 1:
-                rows += role_onsets(by_step, self.roles[at], self.ability.name, at[0])
+                rows += role_onsets(_roles_alone(by_step), self.located[at].roles, self.ability.name, at[0])
         return pd.DataFrame(rows)
 
 
 def circuit_file(at: At, ability: str) -> str:
     """Where a circuit's file lies in the study's directory."""
     return f"circuits/{ability}-{at[0]}-step{at[1]}-seed{at[2]}.json"
+
+
+def _roles_alone(by_step):
+    return {step: cell[~cell["quantity"].isin(["effect", "edge effect"])] for step, cell in by_step.items()}
+
+
+def _placed(one: Located) -> pd.DataFrame:
+    """Roles of a model's heads, with whether its circuit holds them."""
+    heads = one.found.circuit.heads if one.found else []
+    return one.roles.assign(in_circuit=one.roles["node"].isin(heads))
 
 
 def _judge(faithfulness: float, low: float, random_p95: float, target: float) -> str:

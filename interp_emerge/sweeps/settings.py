@@ -25,6 +25,9 @@ class StudySettings(BaseModel):
         "spaced", description="training steps; 'spaced' means up to twelve, evenly over their logarithm; or 'last'"
     )
     seeds: tuple[int, ...] = Field((), description="seeds of the training runs; empty means all")
+    axis: Literal["parameters", "tokens", "flops", "loss"] = Field(
+        "parameters", description="axis of scale of jumps, trends and figures: parameters, tokens, flops or loss"
+    )
     out: str = Field("", description="directory of the results; empty means runs/FAMILY-ABILITY")
     seed: int = Field(0, ge=0, description="seed of prompts, random circuits and bootstrap")
     n_measured: int = Field(128, ge=2, description="prompts on which abilities are measured")
@@ -35,6 +38,9 @@ class StudySettings(BaseModel):
     steps_of_integration: int = Field(5, ge=1, description="points of integrated gradients")
     target: float = Field(0.8, gt=0, le=1, description="faithfulness at which a circuit is large enough")
     device: str = Field("", description="where models run; empty means a GPU if there is one")
+    threads: int = Field(
+        0, ge=0, description="CPU threads of models with ten million parameters or more; 0: all; may change last bits"
+    )
     dtype: str = Field("float32", description="float32, bfloat16 or float16")
 
     @property

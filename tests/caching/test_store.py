@@ -26,7 +26,7 @@ def test_the_second_call_reads_the_same_bits_from_disk(patterns: bool, store: Ac
     model, tokens = small_model("gpt2"), random_pairs().clean
     first = store.recording(model, tokens, patterns=patterns).activations
     monkeypatch.setattr(store_module, "record", None)
-    second = store.recording(model, tokens, patterns=patterns).activations
+    second = ActivationStore(store.root).recording(model, tokens, patterns=patterns).activations
     assert same_bits(first, second)
     assert any("pattern" in name for name in second) == patterns
 
@@ -71,10 +71,10 @@ def test_a_damaged_file_is_recorded_again_and_said_so(damage, store: ActivationS
     (path,) = store.root.glob("*.safetensors")
     path.write_bytes(damage(path.read_bytes()))
     with caplog.at_level(logging.WARNING):
-        assert same_bits(first, store.recording(model, tokens).activations)
+        assert same_bits(first, ActivationStore(store.root).recording(model, tokens).activations)
     assert "cannot be read" in caplog.text
     caplog.clear()
-    assert same_bits(first, store.recording(model, tokens).activations)
+    assert same_bits(first, ActivationStore(store.root).recording(model, tokens).activations)
     assert not caplog.text
 
 
@@ -83,5 +83,33 @@ def test_a_file_without_its_manifest_counts_as_unfinished(store: ActivationStore
     store.recording(model, tokens)
     (description,) = store.root.glob("*.json")
     description.unlink()
-    store.recording(model, tokens)
+    ActivationStore(store.root).recording(model, tokens)
     assert description.is_file()
+
+
+def test_what_was_recorded_of_the_model_in_hand_is_held_in_memory(store: ActivationStore, monkeypatch):
+    model, tokens = small_model("gpt2"), random_pairs().clean
+    first = store.recording(model, tokens)
+    for path in store.root.iterdir():
+        path.unlink()
+    monkeypatch.setattr(store_module, "record", None)
+    assert store.recording(model, tokens) is first
+    assert store.passing(model, tokens) is first
+
+
+def test_another_model_or_too_little_room_lets_go_of_it(store: ActivationStore, monkeypatch):
+    model, other, tokens = small_model("gpt2"), small_model("gpt_neox"), random_pairs().clean
+    first = store.passing(model, tokens)
+    store.passing(other, tokens)
+    assert store.passing(model, tokens) is not first
+    again = store.passing(model, tokens)
+    monkeypatch.setattr(store_module, "CPU_BUDGET", sum(tensor.nbytes for tensor in again.activations.values()))
+    store.passing(model, tokens.flip(0))
+    assert store.passing(model, tokens) is not again
+
+
+def test_what_is_looked_at_in_passing_is_not_kept_on_disk_and_has_the_same_bits(store: ActivationStore):
+    model, tokens = small_model("llama"), random_pairs().clean
+    passing = store.passing(model, tokens).activations
+    assert not store.root.exists()
+    assert same_bits(passing, ActivationStore(store.root).recording(model, tokens).activations)

@@ -8,10 +8,20 @@ import pytest
 from torch import Tensor
 
 import interp_emerge as ie
+from interp_emerge.caching.recording import record
+from interp_emerge.circuits._circuit_runs import CircuitRuns
 from interp_emerge.circuits.ground_truth import GroundTruth
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.emergence._part_runs import PartRuns
-from interp_emerge.emergence.dependence import COLUMNS, Part, _onsets, dependence, dependence_at, parts_of
+from interp_emerge.emergence._part_runs import PartRuns, measure_parts, runs_frame, runs_from_frame
+from interp_emerge.emergence.dependence import (
+    COLUMNS,
+    Part,
+    _onsets,
+    dependence,
+    dependence_at,
+    dependence_from,
+    parts_of,
+)
 from tests.core.small_models import small_model
 
 
@@ -26,7 +36,7 @@ def at(frame: pd.DataFrame, component: str, metric: str = "logit_diff") -> pd.Se
 
 
 def heads(*names: str) -> list[Part]:
-    return [Part(kind="head", name=name, heads=(name,)) for name in names]
+    return [Part(kind="head", name=name, nodes=(name,)) for name in names]
 
 
 def test_without_the_circuit_all_is_lost_and_without_heads_that_do_nothing_nothing(distractors: GroundTruth):
@@ -69,7 +79,7 @@ def test_where_a_layer_has_no_other_head_there_is_no_null():
 
 def test_a_head_that_another_stands_in_for_costs_nothing():
     truth = ie.ground_truth("backup", 12)
-    parts = [*heads("a1.h0", "a2.h0"), Part(kind="role", name="induction", heads=("a1.h0", "a2.h0"))]
+    parts = [*heads("a1.h0", "a2.h0"), Part(kind="role", name="induction", nodes=("a1.h0", "a2.h0"))]
     found = dependence_at(truth.model, truth.circuit, truth.pairs, parts=parts)
     assert at(found, "a1.h0")["drop"] == 0
     assert at(found, "a2.h0")["drop"] == 0
@@ -84,7 +94,7 @@ def test_ablating_a_head_is_ablating_it_as_elsewhere(distractors: GroundTruth):
 
 def test_the_parts_are_everything_edges_heads_roles_and_each_head(distractors: GroundTruth):
     parts = parts_of(distractors.circuit, roles={"previous_token": ["a0.h0", "a0.h1"], "induction": ["a1.h3"]})
-    assert [(part.kind, part.name, part.heads) for part in parts] == [
+    assert [(part.kind, part.name, part.nodes) for part in parts] == [
         ("model", "every edge", ()),
         ("edges", "circuit edges", ()),
         ("circuit", "circuit heads", ("a0.h0", "a1.h0")),
@@ -128,19 +138,19 @@ def test_a_model_made_at_one_step_depends_on_its_circuit_from_there_on(distracto
     assert table["step"].drop_duplicates().tolist() == [0, 1, 2]
     rows = onsets[(onsets["component"] == "circuit heads")]
     assert rows["criterion"].tolist() == ["above random", "half of last"] * 2
-    assert {*rows["verdict"]} == {"depends"}
+    assert rows["verdict"].tolist() == ["too few random choices", "depends"] * 2
     ends = rows[["last_without", "first_with", "ci_low", "ci_high"]]
     assert ends.to_numpy().tolist() == [[0, 1, 1, 1]] * 4
     for left, right in zip((table, onsets), found([2, 0, 1]), strict=True):
         pd.testing.assert_frame_equal(left, right)
 
 
-def by_hand(drop: float, *, random: float = 0.1, gap: float = 1.0, spread: float = 0.0) -> PartRuns:
+def by_hand(drop: float, *, random: float = 0.1, gap: float = 1.0, spread: float = 0.0, choices: int = 19) -> PartRuns:
     """Runs of 40 pairs with these mean losses."""
     noise = np.tile([-spread, spread], 20)
     without, zero = 1 - drop + noise, np.zeros(40)
-    part = Part(kind="head", name="a0.h0", heads=("a0.h0",))
-    others = np.full((3, 40), 1 - random)
+    part = Part(kind="head", name="a0.h0", nodes=("a0.h0",))
+    others = np.full((choices, 40), 1 - random)
     more = {"part": part, "metric": "accuracy", "n_edges": 1, "null": "other heads"}
     return PartRuns(whole=zero + 1, empty=zero + 1 - gap, without=without, without_random=others, **more)
 
@@ -160,6 +170,32 @@ def test_the_onset_is_where_dependence_comes_to_stay(drops: list[float], first: 
     onsets = _onsets([*range(len(drops))], [by_hand(drop) for drop in drops], 0)
     assert tuple(onset["first_with"] for onset in onsets) == first
     assert tuple(onset["verdict"] for onset in onsets) == verdict
+
+
+def test_fewer_random_choices_than_a_p_value_of_five_percent_needs_prove_nothing():
+    for choices, verdict in ((3, "too few random choices"), (18, "too few random choices"), (19, "depends")):
+        above, half = _onsets([10, 20], [by_hand(drop, choices=choices) for drop in (0.0, 0.8)], 0)
+        assert (above["first_with"], above["n_random"], above["verdict"]) == (20, choices, verdict)
+        assert half["verdict"] == "depends"
+
+
+def test_runs_come_back_from_their_table_as_they_were(distractors: GroundTruth):
+    about = {"model": distractors.model, "pairs": distractors.pairs, "metric": "logit_diff", "ablation": "resample"}
+    runs = CircuitRuns(**about, budget=None, record=record)
+    made = measure_parts(runs, parts_of(distractors.circuit), distractors.circuit, n_random=4, seed=0)
+    again = runs_from_frame(runs_frame(made))
+    pd.testing.assert_frame_equal(dependence_from({5: made}).table, dependence_from({5: again}).table)
+    pd.testing.assert_frame_equal(dependence_from({5: made}).onsets, dependence_from({5: again}).onsets)
+
+
+def test_an_mlp_is_a_part_with_nothing_like_it_to_compare_with():
+    known = ie.ground_truth("chain", 12)
+    found = dependence_at(known.model, known.circuit, known.pairs)
+    row = at(found, "m1")
+    assert (row["kind"], row["n_random"], row["note"]) == ("mlp", 0, "no null: a layer has one MLP")
+    assert row["share"] == pytest.approx(1, rel=1e-5)
+    onsets = dependence([(5, known.model)], known.circuit, known.pairs).onsets
+    assert {*onsets[(onsets["kind"] == "mlp") & (onsets["criterion"] == "above random")]["verdict"]} == {"undefined"}
 
 
 def test_an_onset_that_other_pairs_would_move_has_a_wide_interval_and_one_they_would_undo_is_undecided():

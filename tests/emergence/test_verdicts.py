@@ -12,6 +12,7 @@ def jump(metric: str, shape: str, verdict: str, reason: str = "") -> dict[str, A
     concentration = {"concentration": 0.75, "concentration_low": 0.6, "concentration_high": 0.9}
     return {
         "ability": "fact_recall",
+        "axis": "parameters",
         "metric": metric,
         "shape": shape,
         "verdict": verdict,
@@ -23,8 +24,8 @@ def test_a_jump_is_said_with_the_shapes_that_it_rests_on():
     verdict = "sharp under thresholding only"
     table = pd.DataFrame([jump("accuracy", "sharp", verdict), jump("log_prob", "spread", verdict)])
     assert verdicts.jumps({"jump": table}) == [
-        "Fact recall: sharp under thresholding only; accuracy sharp, concentration 0.75 [0.60, 0.90]; log_prob spread, "
-        "concentration 0.75 [0.60, 0.90]."
+        "Fact recall over parameters: sharp under thresholding only; accuracy sharp, concentration 0.75 [0.60, 0.90]; "
+        "log_prob spread, concentration 0.75 [0.60, 0.90]."
     ]
 
 
@@ -34,8 +35,37 @@ def test_why_a_jump_is_undecided_is_said():
 
 
 def test_an_ability_whose_sizes_have_no_order_has_a_reason_and_no_shapes():
-    row = {"ability": "two_hop", "metric": np.nan, "shape": np.nan, "verdict": "undecided", "reason": "two of one size"}
-    assert verdicts.jumps({"jump": pd.DataFrame([row])}) == ["Two hop: undecided (two of one size)."]
+    row = {"ability": "two_hop", "axis": "tokens", "metric": np.nan, "verdict": "undecided", "reason": "as many tokens"}
+    table = pd.DataFrame([{**row, "shape": np.nan, "form": np.nan, "weight": np.nan}])
+    sentence = "Two hop over training tokens: undecided (as many tokens)."
+    assert verdicts.jumps({"jump": table}) == [sentence]
+    assert verdicts.trends({"trends": table}) == [sentence]
+    assert verdicts.correlations({"correlations": table}) == [sentence.replace("undecided", "undefined")]
+
+
+def fits(metric: str, weights: dict[str, float], verdict: str, reason: str = "") -> list[dict[str, Any]]:
+    about = {"ability": "two_hop", "axis": "flops", "metric": metric, "verdict": verdict, "reason": reason}
+    return [{**about, "form": form, "weight": weight} for form, weight in weights.items()]
+
+
+def test_a_form_is_said_with_its_weight_and_what_it_leaves_open():
+    rows = fits(
+        "accuracy", {"constant": 0.02, "power_law": 0.98, "sigmoid": np.nan}, "power_law", "too few for sigmoid"
+    )
+    rows += fits("log_prob", {"constant": 0.4, "power_law": 0.6}, "cannot be told", "0.60 and 0.40")
+    assert verdicts.trends({"trends": pd.DataFrame(rows)}) == [
+        "Two hop over training FLOPs: accuracy power law (weight 0.98; too few for sigmoid), log_prob cannot be told "
+        "(0.60 and 0.40)."
+    ]
+
+
+def test_correlations_are_said_down_the_ladder():
+    about = {"ability": "two_hop", "axis": "loss", "reason": ""}
+    ends = {"per_prompt": 0.5, "per_prompt_low": 0.4, "per_prompt_high": 0.6}
+    rows = [{**about, **ends, "metric": "log_prob"}, {**about, **dict.fromkeys(ends, np.nan), "metric": "accuracy"}]
+    assert verdicts.correlations({"correlations": pd.DataFrame(rows)}) == [
+        "Two hop over held-out loss: log_prob 0.50 [0.40, 0.60], accuracy undefined."
+    ]
 
 
 def test_only_sizes_whose_runs_disagree_are_named():

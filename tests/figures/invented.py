@@ -1,6 +1,7 @@
 """A study's tables as a run would write them, with invented numbers: seven sizes, three of them with three seeds."""
 
 import zlib
+from itertools import product
 from math import erfc
 
 import numpy as np
@@ -21,6 +22,7 @@ STEPS = (0, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3000, 4000)
 ONSET = {"induction": 1.0, "indirect_object": 1.6, "two_hop": 2.2, "markov": None}
 """Where on the scale of log10(parameters / 12 k) an ability passes half its rise; the control never jumps."""
 LAST = STEPS[-1]
+TOKENS_PER_STEP = 4096
 
 
 def seeds_of(size: str) -> tuple[int, ...]:
@@ -64,12 +66,14 @@ def tested(value: float, error: float) -> dict[str, float]:
     return {"p_value": p, "q_value": min(1, 2 * p)}
 
 
-def ability() -> pd.DataFrame:
+def ability(steps: tuple[int, ...] = (LAST,)) -> pd.DataFrame:
     rows = []
     for size, parameters in PARAMETERS.items():
-        for seed in seeds_of(size):
+        for seed, step in product(seeds_of(size), steps):
+            tokens = float(step * TOKENS_PER_STEP)
+            behind = 0.5 * np.log10((LAST + 1) / (step + 1))
             for name in ONSET:
-                up = strength(name, size, seed=seed)
+                up = strength(name, size, step, seed)
                 chance = 0.5 if name == "indirect_object" else 0.04
                 highest = {"accuracy": 1, "log_prob": 0, "logit_diff": 9}
                 ends = {"accuracy": (chance, 0.98), "log_prob": (-4.2, -0.15), "logit_diff": (0.0, 6.5)}
@@ -77,8 +81,9 @@ def ability() -> pd.DataFrame:
                     value = worst + (best - worst) * (up if metric == "accuracy" else up**0.6)
                     rows.append(
                         {
-                            "size": size, "step": LAST, "seed": seed, "n_parameters": parameters,
-                            "loss": 4.6 - 0.42 * np.log10(parameters) + 0.02 * seed, "ability": name,
+                            "size": size, "step": step, "seed": seed, "n_parameters": parameters,
+                            "loss": 4.6 - 0.42 * np.log10(parameters) + 0.02 * seed + behind, "tokens": tokens,
+                            "flops": 6 * parameters * tokens, "ability": name,
                             "control": name == "markov", "metric": metric, "value": value,
                             **interval(value, 0.03 * (best - worst), highest=highest[metric]), "chance": chance,
                              "ceiling": 1.0, "n_pairs": 128,

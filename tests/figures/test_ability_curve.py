@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from altair.typing import ChartType
 
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.figures.ability_curve import ability_curve
 from tests.figures.drawn import assert_same_rows, dataset, encodings, parts
 from tests.figures.invented import ability
@@ -46,17 +49,52 @@ def test_controls_are_dashed_and_chance_is_dotted_at_its_level():
     }
 
 
-def test_the_horizontal_axis_switches_between_parameters_and_loss():
-    switch = next(param for param in ability_curve(ability()).to_dict()["params"] if param["name"] == "x_axis")
-    assert switch["bind"]["input"] == "radio"
-    assert switch["bind"]["options"] == ["parameters", "loss"]
-    assert {"expr": "x_axis == 'loss'"} in parts(ability_curve(ability()).to_dict(), "reverse")
+def switch(chart: ChartType) -> dict[str, Any]:
+    return next(param for param in chart.to_dict()["params"] if param["name"] == "x_axis")
 
 
-def test_the_switch_is_left_out_where_a_loss_is_unknown():
-    chart = ability_curve(ability().assign(loss=np.nan))
+def trained_in_proportion(table: pd.DataFrame) -> pd.DataFrame:
+    """Larger sizes trained on more tokens."""
+    tokens = 20.0 * table["n_parameters"]
+    return table.assign(tokens=tokens, flops=6 * table["n_parameters"] * tokens)
+
+
+def test_the_horizontal_axis_switches_between_all_axes_that_tell_the_models_apart():
+    chart = ability_curve(trained_in_proportion(ability()))
+    assert switch(chart)["bind"]["input"] == "radio"
+    assert switch(chart)["bind"]["options"] == ["parameters", "tokens", "flops", "loss"]
+    assert switch(chart)["bind"]["labels"] == ["parameters", "training tokens", "training FLOPs", "held-out loss"]
+    assert switch(chart)["value"] == "parameters"
+    (reverse,) = {str(value) for value in parts(chart.to_dict(), "reverse")}
+    assert reverse.count("true") == 1 and "x_axis == 'flops' ? false : true" in reverse
+    titles = str(parts(chart.to_dict(), "title"))
+    assert all(unit in titles for unit in ("parameters (log", "Tokens of", "FLOPs of", "nats per token (log scale, f"))
+
+
+def test_an_axis_on_which_all_models_coincide_is_not_offered():
+    assert ability()["tokens"].nunique() == 1
+    assert switch(ability_curve(ability()))["bind"]["options"] == ["parameters", "flops", "loss"]
+
+
+@pytest.mark.parametrize(("unknown", "left"), [("loss", ["parameters", "flops"]), ("flops", ["parameters", "loss"])])
+def test_nor_is_one_on_which_the_place_of_a_model_is_unknown(unknown, left):
+    table = ability()
+    table.loc[table["size"] == "25k", unknown] = np.nan
+    assert switch(ability_curve(table))["bind"]["options"] == left
+
+
+def test_the_switch_is_left_out_where_only_parameters_are_known():
+    chart = ability_curve(ability().assign(loss=np.nan, tokens=np.nan, flops=np.nan))
     assert "x_axis" not in str(chart.to_dict())
     assert set(dataset(chart)["loss"]) == {None}
+    assert "Non-embedding parameters (log scale)" in str(parts(chart.to_dict(), "title"))
+
+
+def test_the_axis_asked_for_is_shown_first_if_it_can_be_drawn():
+    assert switch(ability_curve(ability(), axis="loss"))["value"] == "loss"
+    assert switch(ability_curve(ability(), axis="tokens"))["value"] == "parameters"
+    with pytest.raises(UnknownNameError, match="unknown axis 'tokns'; did you mean 'tokens'"):
+        ability_curve(ability(), axis="tokns")
 
 
 def test_a_table_of_other_metrics_is_refused():

@@ -1,6 +1,6 @@
 """What holds for every figure on the shelf, so that a new one is checked without an edit here.
 
-A figure says which table it draws by the name of its one parameter; the tables are invented ones.
+A figure says which table it draws by the name of its first parameter; the tables are invented ones.
 """
 
 import inspect
@@ -23,8 +23,7 @@ ONE_MODEL = ("circuit_edges",)
 
 
 def table_of(figure: Callable) -> str:
-    (parameter,) = inspect.signature(figure).parameters
-    return parameter
+    return next(iter(inspect.signature(figure).parameters))
 
 
 def rows_for(figure: Callable) -> pd.DataFrame:
@@ -38,8 +37,13 @@ def figure(request) -> Callable:
     return shelf[request.param]
 
 
-def test_its_parameter_names_a_table_of_a_study(figure):
+def test_its_first_parameter_names_a_table_of_a_study(figure):
     assert table_of(figure) in SCHEMAS
+
+
+def test_its_other_parameters_have_names_and_defaults(figure):
+    _, *options = inspect.signature(figure).parameters.values()
+    assert all(option.kind is option.KEYWORD_ONLY and option.default is not option.empty for option in options)
 
 
 def test_its_first_line_says_what_comes_back(figure):

@@ -4,13 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.tables import read_table, write_table
 from interp_emerge.report import build_report
-from tests.figures.invented import tables
+from tests.figures.invented import LAST, ability, tables
 from tests.report.fake_study import EVIL, QUESTION, provenance, write_attention, write_study
 
 ADDRESS = re.compile(r"""(?:src|href|srcset|action|data)=["']?(?:https?:)?//""", re.IGNORECASE)
@@ -101,6 +102,28 @@ def test_several_abilities_get_a_heading_each(tmp_path: Path):
         write_table(pd.concat([table, table.assign(ability="two_hop")]), name, study / "tables")
     page = build_report(study).read_text()
     assert page.count("<h3>induction") == page.count("<h3>two_hop") == 4
+
+
+def test_several_checkpoints_are_drawn_over_the_axis_of_the_study(tmp_path: Path):
+    study = write_study(tmp_path / "study", sizes=("1m",))
+    assert "Ability at every checkpoint" not in build_report(study).read_text()
+    write_table(ability((0, 64, LAST)), "ability", study / "tables")
+    record = provenance()
+    record["settings"] = {"axis": "flops"}
+    (study / "provenance.json").write_text(json.dumps(record))
+    page = build_report(study).read_text()
+    assert "Ability at every checkpoint" in page
+    charts = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)
+    switches = [param for chart in map(json.loads, charts) for param in chart.get("params", [])]
+    assert [switch["value"] for switch in switches if switch["name"] == "x_axis"] == ["flops", "flops"]
+
+
+def test_checkpoints_that_no_axis_tells_apart_leave_a_sentence(tmp_path: Path):
+    study = write_study(tmp_path / "study", sizes=("1m",))
+    table = ability((0, LAST)).assign(loss=np.nan, tokens=np.nan, flops=np.nan)
+    write_table(table, "ability", study / "tables")
+    page = build_report(study).read_text()
+    assert "Nothing to show by checkpoint: the rows can be drawn over none of loss, tokens, flops" in page
 
 
 def test_undefined_values_are_called_so(report: Path):

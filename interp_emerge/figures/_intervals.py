@@ -1,0 +1,178 @@
+"""Values with their intervals, drawn from any tidy table: for the tables of an analysis, which are no study's.
+
+`interval_dots` gives each named thing a line of its own, `interval_lines` each group a curve over an axis. Both draw a
+bar wherever both ends of an interval are known, leave out what is undefined, and change neither the table nor altair's
+global style.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from altair.typing import ChartType
+
+from interp_emerge.core.errors import InputError
+from interp_emerge.figures._rows import extent, hover, in_order, named
+from interp_emerge.figures._theme import DASHED, MUTED, WIDTH, finish, palette
+
+Scale = Literal["linear", "log", "symlog"]
+LINE, HEIGHT = 22, 260
+"""Height of a thing's line and of a curve's panel, pixels."""
+
+
+def interval_dots(
+    frame: pd.DataFrame,
+    *,
+    thing: str,
+    title: str,
+    value: str = "value",
+    ends: tuple[str, str] | None = None,
+    colour: str = "",
+    panel: str = "",
+    scale: Scale = "linear",
+    mark: float | None = None,
+) -> ChartType:
+    """A line for each thing, with a dot at its value and a bar over its interval.
+
+    Args:
+        frame: one row for each thing, colour and panel, in the order in which they are to stand.
+        thing: the column with the names of the things.
+        title: of the horizontal axis, with its unit.
+        value: the column with the values; one may be undefined where its interval is not.
+        ends: the columns with the lower and the upper end; those of the value with `_low` and `_high` if left out.
+        colour: the column that tells several values of one thing apart; none if empty.
+        panel: the column that divides the figure into panels, three in a row; none if empty.
+        scale: of the horizontal axis; `symlog` has a place for 0.
+        mark: where a dashed line crosses all things.
+
+    Raises:
+        InputError: a column is missing, or there is no row.
+    """
+    low, high = ends or (f"{value}_low", f"{value}_high")
+    rows = _checked(frame, [thing, value, low, high, *filter(None, (colour, panel))])
+    limits = _limits(rows, [value, low, high], scale, mark)
+    across = _axis(limits, scale, title=title, grid=True)
+    x = alt.X(f"{value}:Q", scale=limits, axis=across)
+    y = alt.Y(f"{thing}:N", sort=in_order(rows[thing]), axis=alt.Axis(title=None, labelLimit=320, grid=True))
+    base = alt.Chart().encode(y=y, tooltip=hover(rows.columns))
+    if colour:
+        order = in_order(rows[colour])
+        legend = alt.Legend(title=None, orient="top")
+        base = base.encode(
+            color=alt.Color(f"{colour}:N", scale=palette(order), legend=legend),
+            yOffset=alt.YOffset(f"{colour}:N", sort=order),
+        )
+    bars = base.transform_filter(_known(low, high)).mark_rule(strokeWidth=2.5, opacity=0.6)
+    layers = [
+        bars.encode(x=alt.X(f"{low}:Q", scale=limits, axis=across), x2=f"{high}:Q"),
+        base.transform_filter(_known(value)).mark_point(filled=True, size=44, opacity=1).encode(x=x),
+    ]
+    if mark is not None:
+        line = alt.Chart().mark_rule(strokeDash=DASHED, color=MUTED)
+        layers.append(line.encode(x=alt.datum(mark, scale=limits)))
+    wide = WIDTH // 3 - 140 if panel else WIDTH - 360
+    high_line = LINE + 8 * (rows[colour].nunique() - 1 if colour else 0)
+    return _panels(layers, rows, panel, width=wide, height=alt.Step(high_line, **{"for": "position"} if colour else {}))
+
+
+def interval_lines(
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    titles: tuple[str, str],
+    value: str = "value",
+    ends: tuple[str, str] | None = None,
+    colour: str = "",
+    panel: str = "",
+    scales: tuple[Scale, Scale] = ("log", "linear"),
+) -> ChartType:
+    """A curve over an axis for each colour, with a dot at each value and a bar over its interval.
+
+    Args:
+        frame: one row for each place, colour and panel.
+        x: the column with the places.
+        titles: of the horizontal and the vertical axis, with their units.
+        value: the column with the values.
+        ends: the columns with the lower and the upper end; those of the value with `_low` and `_high` if left out, and
+            no intervals where the table has neither.
+        colour: the column that tells curves apart; one curve if empty.
+        panel: the column that divides the figure into panels, three in a row; none if empty.
+        scales: of the horizontal and the vertical axis; `symlog` has a place for 0, `log` leaves it out.
+
+    Raises:
+        InputError: a column is missing, or there is no row.
+    """
+    between = list(ends or (column for column in (f"{value}_low", f"{value}_high") if column in frame.columns))
+    rows = _checked(frame, [x, value, *between, *filter(None, (colour, panel))])
+    for column, scale in zip((x, value), scales, strict=True):
+        if scale == "log":
+            rows = rows[rows[column] > 0]
+    places, limits = _limits(rows, [x], scales[0], None), _limits(rows, [value, *between], scales[1], None)
+    across, up = (
+        _axis(one, scale, title=title, grid=one is limits)
+        for one, scale, title in zip((places, limits), scales, titles, strict=True)
+    )
+    base = alt.Chart().encode(x=alt.X(f"{x}:Q", scale=places, axis=across), tooltip=hover(rows.columns))
+    if colour:
+        legend = alt.Legend(title=None, orient="top", symbolType="stroke")
+        base = base.encode(color=alt.Color(f"{colour}:N", scale=palette(in_order(rows[colour])), legend=legend))
+    y = alt.Y(f"{value}:Q", scale=limits, axis=up)
+    seen = base.transform_filter(_known(value))
+    layers = [
+        seen.mark_line(strokeWidth=1.8).encode(y=y),
+        seen.mark_point(filled=True, size=24, opacity=1).encode(y=y),
+    ]
+    if len(between) == 2:
+        low, high = between
+        bars = base.transform_filter(_known(low, high)).mark_rule(strokeWidth=2, opacity=0.5)
+        layers.insert(0, bars.encode(y=alt.Y(f"{low}:Q", scale=limits, axis=up), y2=f"{high}:Q"))
+    return _panels(layers, rows, panel, width=WIDTH // 3 - 60 if panel else WIDTH - 200, height=HEIGHT)
+
+
+def _checked(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise InputError(f"the table lacks {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}")
+    if frame.empty:
+        raise InputError("the table has no row, so there is nothing to draw")
+    return frame[list(dict.fromkeys(columns))].reset_index(drop=True).copy()
+
+
+def _known(*columns: str) -> str:
+    """The Vega expression for whether all of these are defined."""
+    return " && ".join(f"isValid(datum[{column!r}])" for column in columns)
+
+
+def _limits(rows: pd.DataFrame, columns: Sequence[str], scale: Scale, mark: float | None) -> alt.Scale:
+    """The scale of an axis, over all that is drawn on it."""
+    wanted = extent(rows, columns, include=() if mark is None else (mark,))
+    if scale != "symlog":
+        return alt.Scale(type=scale, domain=wanted, nice=scale == "linear", padding=8)
+    positive = [float(values.min()) for values in (rows[column][rows[column] > 0] for column in columns) if len(values)]
+    return alt.Scale(type="symlog", constant=min(positive, default=1.0), domain=wanted, nice=False, padding=8)
+
+
+def _axis(limits: alt.Scale, scale: Scale, *, title: str, grid: bool) -> alt.Axis:
+    """An axis with a mark at every power of ten, and at three times these where there are few, unless it is linear."""
+    axis = alt.Axis(title=title, grid=grid, tickCount=6)
+    if scale == "linear":
+        return axis
+    low, high = (float(end) for end in limits.domain)
+    first = max(low, float(limits.constant) if scale == "symlog" else low)
+    powers = range(int(np.floor(np.log10(first))), int(np.ceil(np.log10(high))) + 1)
+    digits = (1, 3) if len(powers) < 5 else (1,)
+    marks = [digit * 10.0**power for power in powers for digit in digits]
+    axis.values = [0.0] * (low <= 0) + [mark for mark in marks if first <= mark <= high]
+    axis.labelExpr, axis.labelOverlap = "format(datum.value, datum.value < 1 ? '~g' : '~s')", "greedy"
+    return axis
+
+
+def _panels(layers: list[alt.Chart], rows: pd.DataFrame, panel: str, **size: object) -> ChartType:
+    chart = alt.layer(*layers, data=named("rows")).properties(**size)
+    if not panel:
+        return finish(chart, rows=rows)
+    header = alt.Header(title=None, labelAnchor="start", labelFontSize=12, labelFontWeight=600)
+    facet = alt.Facet(f"{panel}:N", sort=in_order(rows[panel]), header=header)
+    return finish(chart.facet(facet, columns=3, spacing=28), rows=rows)

@@ -1,0 +1,140 @@
+"""A sweep over processes: the same tables to the byte, errors on one line, and nothing left behind."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from distributed import LocalCluster
+
+import interp_emerge as ie
+from interp_emerge import families
+from interp_emerge.core.errors import InputError, ModelError
+from interp_emerge.sweeps import engine
+
+pytestmark = pytest.mark.slow
+SETTINGS: dict[str, Any] = {
+    "sizes": ("3k", "7k"),
+    "steps": (0, 750, 5000),
+    "seeds": (0,),
+    "n_measured": 32,
+    "n_pairs": 12,
+    "n_random": 5,
+    "n_resamples": 10,
+    "n_ablations": 3,
+    "steps_of_integration": 2,
+}
+
+
+def files_of(out: Path) -> dict[str, bytes]:
+    """The study's tables, circuits and attention patterns, and its cells."""
+    folders = ("tables", "circuits", "attention", "cells")
+    found = (path for folder in folders for path in (out / folder).rglob("*.*"))
+    return {str(path.relative_to(out)): path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("engine") / "at_once"
+    ie.Study(out=str(out), **SETTINGS).run()
+    return files_of(out)
+
+
+@pytest.fixture
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, silence_logs=50) as cluster:
+        yield cluster
+
+
+def command(out: Path, *options: str) -> list[str]:
+    given = {name: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in SETTINGS.items()}
+    named = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
+    return [sys.executable, "-m", "interp_emerge", "run", *named, "--out", str(out), *options]
+
+
+def test_spread_over_two_processes_every_file_is_the_same(tmp_path: Path, at_once: dict[str, bytes]):
+    ie.Study(out=str(tmp_path / "out"), **SETTINGS).run(workers=2)
+    assert files_of(tmp_path / "out") == at_once
+
+
+def test_killed_while_it_is_spread_it_goes_on_and_ends_the_same_with_no_process_left(
+    tmp_path: Path, at_once: dict[str, bytes]
+):
+    out = tmp_path / "out"
+    run = subprocess.Popen(command(out, "--workers", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len([*out.glob("cells/*/*")]) < 12:
+        assert run.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    children = psutil.Process(run.pid).children(recursive=True)
+    assert len(children) >= 2
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert not psutil.wait_procs(children, timeout=30)[1]
+    assert not (out / "report.html").exists()
+    ended = subprocess.run(command(out, "--workers", "2"), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert files_of(out) == at_once
+    assert "distributed" not in ended.stderr
+
+
+def test_interrupted_by_hand_it_leaves_no_process_and_no_half_written_file(tmp_path: Path):
+    out = tmp_path / "out"
+    run = subprocess.Popen(command(out, "--workers", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while len([*out.glob("cells/*/*")]) < 12:
+        assert run.poll() is None, "it ended before it could be interrupted"
+        time.sleep(0.05)
+    children = psutil.Process(run.pid).children(recursive=True)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=60) != 0
+    assert not psutil.wait_procs(children, timeout=30)[1]
+    assert not [*out.rglob(".*.tmp")]
+
+
+def test_a_running_scheduler_does_it_too(tmp_path: Path, at_once: dict[str, bytes], cluster: LocalCluster):
+    ie.Study(out=str(tmp_path / "out"), **SETTINGS).run(scheduler=cluster.scheduler_address)
+    assert files_of(tmp_path / "out") == at_once
+
+
+def test_workers_that_see_something_else_are_refused(tmp_path: Path, cluster: LocalCluster, monkeypatch):
+    monkeypatch.setattr(engine, "package_versions", lambda: {"torch": "0"})
+    study = ie.Study(out=str(tmp_path / "out"), **SETTINGS)
+    with pytest.raises(
+        InputError, match=r"worker tcp.* does not see the packages that this process sees.*'torch': '0'"
+    ):
+        study.run(scheduler=cluster.scheduler_address)
+
+
+def test_an_error_in_a_worker_is_the_same_error_on_one_line_and_what_is_done_stays(tmp_path: Path):
+    bundled = Path(families.__file__).parent / "miniature_weights"
+    family = tmp_path / "family"
+    for step in ("step0", "step10", "step30"):
+        shutil.copytree(bundled / "3k" / step, family / "3k" / step)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(bundled / name, family)
+    (family / "3k" / "step30" / "model.safetensors").write_bytes(b"damaged")
+    study = ie.Study(family=str(family), out=str(tmp_path / "out"), n_measured=8, n_pairs=4, beside=())
+    with pytest.raises(ModelError, match="step30.* cannot be loaded") as met:
+        study.run(workers=2)
+    assert "\n" not in str(met.value)
+    assert [*(tmp_path / "out" / "cells" / "measure").iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": 0}, "workers=0: give at least one"),
+        ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "give one or the other"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "no scheduler with workers answers at tcp://127.0.0.1:1"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_computed(options: dict, message: str, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(engine, "SECONDS_TO_ANSWER", 2)
+    with pytest.raises(InputError, match=message):
+        ie.Study(out=str(tmp_path / "out"), **SETTINGS).run(**options)
+    assert not (tmp_path / "out" / "cells").exists()
