@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from interp_emerge.core.tables import as_markdown
 from interp_emerge.patching import shelf
 
 PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text()
@@ -28,3 +29,8 @@ def test_the_page_names_the_options_that_a_method_reads(name: str):
 def test_the_page_describes_no_method_that_is_not_there():
     assert set(shelf.names()) == {name for name in SECTIONS if "**Formula.**" in SECTIONS[name]}
     assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(shelf.names())
+
+
+def test_every_table_and_column_that_a_study_writes_is_on_the_page_of_tables():
+    page = (Path(__file__).parents[1] / "docs" / "tables.md").read_text()
+    assert page.endswith(as_markdown()), "below its heading the page is interp_emerge.core.tables.as_markdown()"

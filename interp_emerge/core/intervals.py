@@ -49,9 +49,14 @@ def mean_intervals(values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np
 
 
 def ratio_interval(above: np.ndarray, below: np.ndarray, *, seed: int = 0) -> Interval:
-    """Ratio of the means of two per-prompt quantities, resampled together."""
+    """Ratio of the means of two per-prompt quantities, resampled together.
+
+    The interval's ends are NaN where a resample has nothing to divide by: then the prompts do not bound the ratio.
+    """
     rows = resample_rows(len(above), seed=seed)
-    ratios = above[rows].mean(1) / below[rows].mean(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = above[rows].mean(1) / below[rows].mean(1)
+        ratios[~np.isfinite(ratios)] = np.nan
     return percentile_interval(float(above.mean() / below.mean()), ratios)
 
 

@@ -44,3 +44,14 @@ def read_table(name: str, directory: Path) -> pd.DataFrame:
         raise InputError(f"{path}: {error}; run the study again") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no table that can be read; run the study again") from error
+
+
+def as_markdown() -> str:
+    """The tables with their columns as text, as `docs/tables.md` has it."""
+    parts = []
+    for schema in SCHEMAS.values():
+        rows = [f"| `{column}` | {meaning} |" for column, meaning in schema.columns.items()]
+        parts.append(
+            "\n".join([f"## `{schema.name}`\n", f"A row: {schema.row}.\n", "| column | meaning |", "|---|---|", *rows])
+        )
+    return "\n\n".join(parts) + "\n"

@@ -1,5 +1,8 @@
 """How a circuit forms: what its heads, MLPs and edges do at an earlier checkpoint, and how faithful it is there."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -10,10 +13,24 @@ from interp_emerge.circuits.roles import ROLES, role_scores
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.similarity import successive
 from interp_emerge.patching._scoring import score
 from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
 
 HEADS_PER_ROLE = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Formation:
+    """One checkpoint's part of a formation: `parts` of the final circuit, and the scores of all `edges`."""
+
+    parts: pd.DataFrame
+    """Columns `quantity`, `component`, `prompt`, `value`, `ci_low`, `ci_high`. A role of a head (in the role's unit),
+    the `effect` of each head and MLP of the circuit and the `edge effect` of each of its edges (denoising, in the
+    metric's unit) have one row a prompt; the `faithfulness` is a ratio of means and has a single row, with its
+    interval, empty where it is undefined."""
+    edges: pd.DataFrame
+    """Columns of `EdgeScores.to_frame`."""
 
 
 def heads_to_follow(roles: pd.DataFrame, circuit: Circuit) -> list[tuple[str, str]]:
@@ -34,8 +51,8 @@ def formation_at(
     steps: int = 5,
     seed: int = 0,
     record: Recorder = record,
-) -> pd.DataFrame:
-    """One checkpoint's part of a formation: what the parts of a final circuit do there, and how faithful it is.
+) -> Formation:
+    """What the parts of a final circuit do at one checkpoint, and how faithful it is there.
 
     Args:
         model: the checkpoint.
@@ -47,12 +64,6 @@ def formation_at(
         steps: points of integration, for methods that integrate.
         seed: of the prompts of roles, and for methods that draw.
         record: gets the activations of a run; by default runs the model.
-
-    Returns:
-        Columns `quantity`, `component`, `prompt`, `value`, `ci_low`, `ci_high`. A role of a head (in the role's unit),
-        the `effect` of each head and MLP of the circuit and the `edge effect` of each of its edges (denoising, in the
-        metric's unit) have one row a prompt; the `faithfulness` is a ratio of means and has a single row, with its
-        interval, empty where it is undefined.
     """
     names = [node.name for node in model.graph.writers if node.kind == "head"]
     roles = role_scores(model, seed=seed)
@@ -65,7 +76,8 @@ def formation_at(
         if name in circuit.nodes and node.kind in ("head", "mlp"):
             parts.append(_by_prompt("effect", name, effects))
     edges = score(model, pairs, method=method, **options)
-    if isinstance(edges, EdgeScores) and edges.per_pair is not None:
+    assert isinstance(edges, EdgeScores)
+    if edges.per_pair is not None:
         chosen = circuit.kept[model.graph.exists]
         for edge, effects in zip(circuit.edges, edges.per_pair[:, chosen].T, strict=True):
             parts.append(_by_prompt("edge effect", f"{edge.writer} → {edge.reader}", effects))
@@ -78,7 +90,27 @@ def formation_at(
         "ci_low": interval.low,
         "ci_high": interval.high,
     }
-    return pd.concat([*parts, pd.DataFrame([faithfulness])], ignore_index=True)
+    table = pd.concat([*parts, pd.DataFrame([faithfulness])], ignore_index=True)
+    return Formation(parts=table, edges=edges.to_frame())
+
+
+def turnover(formations: Mapping[int, Formation], circuit: Circuit, *, seed: int = 0) -> pd.DataFrame:
+    """How the circuit changes from one checkpoint to the next: `similarity.successive`, a row a step.
+
+    The circuit of a step are as many of its strongest edges as the final one has. Where the clean-corrupt gap is within
+    noise, so that the faithfulness is undefined, the strongest edges are noise too, and there is none.
+
+    Args:
+        formations: by training step.
+        circuit: the final circuit.
+        seed: of the random circuits.
+    """
+    scores = {step: EdgeScores.from_frame(circuit.graph, one.edges) for step, one in formations.items()}
+    circuits = {}
+    for step, one in formations.items():
+        there = one.parts[one.parts["quantity"] == "faithfulness"]["value"].notna().all()
+        circuits[step] = scores[step].top(len(circuit)) if there else None
+    return successive(circuits, scores=scores, seed=seed)
 
 
 def _by_prompt(quantity: str, component: str, values: np.ndarray) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Whether each ability's jump over scale is the model's or the metric's, as rows of one table."""
+"""Each ability under every metric over scale, and whether its jump is the model's or the metric's, as tables."""
 
 import pandas as pd
 
@@ -38,3 +38,19 @@ def jump_table(
     found = mirage_check(ladder)
     rows = found.to_frame().assign(reason=found.reason)
     return rows.merge(indices, on="metric", how="left", validate="one_to_one")
+
+
+def ladder_table(
+    measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
+) -> pd.DataFrame:
+    """Every metric of an ability at every point of the axis, over prompts and seeds: `Ladder.to_frame`, with `axis`.
+
+    Where models cannot be put in order on the axis there is no row; `jump_table` says why. Arguments and errors are
+    those of `jump_table`.
+    """
+    axis = load_axis(axis).name
+    try:
+        ladder = Ladder.from_frame(measured, ability, axis=axis, family=family)
+    except InputError:
+        return pd.DataFrame()
+    return ladder.to_frame().assign(axis=axis)

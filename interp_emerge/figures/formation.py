@@ -18,15 +18,20 @@ MODEL_QUANTITIES = {
 }
 ATTENTION = "Attention of heads to what their role attends to, fraction"
 COPYING = "Copying by heads, rise of the predicted token's logit, nats"
-HEADS = (ATTENTION, COPYING)
+EFFECTS = {
+    "effect": "Effects of the circuit's heads and MLPs, rise of the metric",
+    "edge effect": "Effects of the circuit's edges, rise of the metric",
+}
+PARTS = (ATTENTION, COPYING, *EFFECTS.values())
+"""Rows with a line for each part of the circuit."""
 
 
 @shelf.add
 def formation(formation: pd.DataFrame) -> ChartType:
     """Values against training step (symmetric log, so that step 0 shows), a column per size, a row per kind.
 
-    In the rows of heads each line is one head's score for one role. The head of each model that scores highest in a
-    role at the last step stands out and is named; the others are faint, so that many heads can be seen at once. Bands
+    In the rows of parts each line is one head's score for one role, or the effect of one node or edge. The highest of
+    each model at the last step stands out and is named; the others are faint, so that many can be seen at once. Bands
     are 95% intervals over prompts, of all lines but the faint ones, which have theirs as hover text.
 
     Raises:
@@ -34,21 +39,21 @@ def formation(formation: pd.DataFrame) -> ChartType:
     """
     rows = checked(formation, "formation")
     only(rows, "ability", "formation")
-    rows["row"] = rows["quantity"].map({**MODEL_QUANTITIES, "copying": COPYING}).fillna(ATTENTION)
+    rows["row"] = rows["quantity"].map({**MODEL_QUANTITIES, **EFFECTS, "copying": COPYING}).fillna(ATTENTION)
     rows["faint"], rows["label"] = _standing_out(rows)
     sizes = in_order(rows["size"])
-    titles = [title for title in dict.fromkeys([*MODEL_QUANTITIES.values(), *HEADS]) if (rows["row"] == title).any()]
+    titles = [title for title in dict.fromkeys([*MODEL_QUANTITIES.values(), *PARTS]) if (rows["row"] == title).any()]
     lines = [_line_of_panels(rows[rows["row"] == title], title, sizes, rows["step"]) for title in titles]
     return finish(alt.vconcat(*lines, spacing=34).resolve_scale(color="independent"), rows=rows)
 
 
 def _standing_out(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Which rows are of a head that is not its model's best in the role; and the best one's name, once per size."""
+    """Which rows are of a part that is not its model's highest; and the highest one's name, once per size."""
     last = rows["step"] == rows.groupby(["size", "seed"])["step"].transform("max")
-    ends = rows["value"].where(last & rows["row"].isin(HEADS))
+    ends = rows["value"].where(last & rows["row"].isin(PARTS))
     line = [rows[column] for column in ("size", "seed", "quantity", "component")]
     end = ends.groupby(line).transform("max")
-    faint = rows["row"].isin(HEADS) & (end != end.groupby(line[:3]).transform("max"))
+    faint = rows["row"].isin(PARTS) & (end != end.groupby(line[:3]).transform("max"))
     highest = ends.dropna().groupby([rows["size"], rows["quantity"]]).idxmax()
     return faint, rows["component"].astype(object).where(rows.index.isin(highest), None)
 

@@ -152,15 +152,15 @@ def _local_cluster(workers: int) -> Any:
     """New processes of one thread each, on this machine alone."""
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=None,
-        memory_limit=0,  # stages bound their memory themselves; a limit would kill workers that hold a large model
-        silence_logs=logging.ERROR,
-        env={"TQDM_DISABLE": "1"},
-    )
+    options: dict[str, Any] = {
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": None,
+        "memory_limit": 0,  # stages bound their memory themselves; a limit would kill workers that hold a large model
+        "silence_logs": logging.ERROR,
+        "env": {"TQDM_DISABLE": "1"},
+    }
+    return LocalCluster(n_workers=workers, **options)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import pandas as pd
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.schemas import SCHEMAS
 from interp_emerge.emergence.axes import FLOPS_PER_PARAMETER_AND_TOKEN
-from interp_emerge.emergence.formation import summarise_formation
-from interp_emerge.emergence.jump_table import jump_table
+from interp_emerge.emergence.formation import Formation, summarise_formation, turnover
+from interp_emerge.emergence.jump_table import jump_table, ladder_table
 from interp_emerge.emergence.measuring import summarise
 from interp_emerge.emergence.onset_table import ability_onsets, order_table, role_onsets
 from interp_emerge.emergence.seeds import success_by_size
@@ -37,7 +37,7 @@ class Results:
     measured: dict[At, Measured] = field(default_factory=dict)
     located: dict[At, Located] = field(default_factory=dict)
     """For the last step of each size's first seed."""
-    formation: dict[At, dict[int, pd.DataFrame]] = field(default_factory=dict)
+    formation: dict[At, dict[int, Formation]] = field(default_factory=dict)
     """For each model with a circuit, the formation of that circuit by step."""
     dependence: dict[At, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
     """For each model with a circuit, what its checkpoints lose without it, and from when on."""
@@ -74,11 +74,13 @@ class Results:
             "roles": self._stack((at, _placed(one)) for at, one in self.located.items()),
             "formation": self._formation(),
             "onsets": self._onsets(),
+            "ladder": self._over_scale(ladder_table),
             "jump": self._over_scale(jump_table),
             "trends": self._over_scale(trend_table),
             "correlations": self._over_scale(correlation_table),
             "seeds": pd.concat([self._seeds(ability) for ability in self.abilities], ignore_index=True),
             "order": self._order(),
+            "turnover": self._turnover(),
             "dependence": self._over_training(0),
             "dependence_onsets": self._over_training(1),
             "comparisons": self._comparisons(),
@@ -141,11 +143,11 @@ class Results:
     def _formation(self) -> pd.DataFrame:
         parts = []
         for (size, _, seed), by_step in self.formation.items():
-            for step, cell in by_step.items():
+            for step, one in by_step.items():
                 measured = self.measured[size, step, seed].abilities[self.ability.name]
                 ability = summarise(measured).rename(columns={"metric": "quantity"})
                 ability = ability[ability["quantity"].isin(["accuracy", "log_prob"])].assign(component="model")
-                both = pd.concat([ability, summarise_formation(cell)], ignore_index=True)
+                both = pd.concat([ability, summarise_formation(one.parts)], ignore_index=True)
                 parts.append(both.assign(size=size, step=step, seed=seed, ability=self.ability.name))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -173,6 +175,13 @@ class Results:
                 accuracy = {step: self.accuracy((at[0], step, at[2]), self.ability.name) for step in by_step}
                 found = order_table(_roles_alone(by_step), self.located[at].roles, accuracy, self.ability)
                 parts.append(found.assign(size=at[0], seed=at[2], ability=self.ability.name))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def _turnover(self) -> pd.DataFrame:
+        parts = [
+            turnover(by_step, self.circuits[at].circuit).assign(size=at[0], seed=at[2], ability=self.ability.name)
+            for at, by_step in self.formation.items()
+        ]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def _comparisons(self) -> pd.DataFrame:
@@ -206,7 +215,7 @@ def circuit_file(at: At, ability: str) -> str:
 
 
 def _roles_alone(by_step):
-    return {step: cell[~cell["quantity"].isin(["effect", "edge effect"])] for step, cell in by_step.items()}
+    return {step: one.parts[~one.parts["quantity"].isin(["effect", "edge effect"])] for step, one in by_step.items()}
 
 
 def _placed(one: Located) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence._part_runs import PartRuns, measure_parts, parts_of, runs_frame, runs_from_frame
 from interp_emerge.emergence.alignment import HeadFeatures, features_from, match_heads
 from interp_emerge.emergence.dependence import dependence_from
-from interp_emerge.emergence.formation import formation_at
+from interp_emerge.emergence.formation import Formation, formation_at
 from interp_emerge.emergence.same_circuit import GROUPS, same_circuit
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.sweeps.grid import At
@@ -27,12 +27,13 @@ SPLITS = {"discovery": 1, "evaluation": 2}
 class Stages(OneModel):
     """Every stage on one family, its results kept below one directory."""
 
-    def formation(self, at: At, ability: Ability, circuit: Circuit, follow: list[tuple[str, str]]) -> pd.DataFrame:
+    def formation(self, at: At, ability: Ability, circuit: Circuit, follow: list[tuple[str, str]]) -> Formation:
         """What the followed heads and the parts of a final circuit do at one checkpoint, and its faithfulness there."""
         settings = self.settings
 
-        def compute(model: HookedModel) -> pd.DataFrame:
-            return formation_at(
+        def compute() -> tuple[pd.DataFrame, pd.DataFrame]:
+            model = self.models.get(*at)
+            found = formation_at(
                 model,
                 circuit,
                 follow,
@@ -43,17 +44,18 @@ class Stages(OneModel):
                 seed=settings.seed,
                 record=self.store.passing,
             )
+            return found.parts, found.edges
 
-        return self._cell(
-            "formation",
+        inputs = self._inputs(
             at,
-            compute,
             **self._scoring(ability),
             circuit=circuit_name(circuit),
             follow=[list(f) for f in follow],
             method=settings.method,
             steps=settings.steps_of_integration,
         )
+        parts, edges = self.cells.get_several("formation", inputs, ("parts", "edges"), compute)
+        return Formation(parts=parts, edges=edges)
 
     def runs_without(
         self, at: At, ability: Ability, circuit: Circuit, roles: dict[str, list[str]]

@@ -15,7 +15,7 @@ import pandas as pd
 
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.circuit import Circuit
-from interp_emerge.emergence.formation import heads_to_follow
+from interp_emerge.emergence.formation import Formation, heads_to_follow
 from interp_emerge.emergence.onset import Scale
 from interp_emerge.families.base import Family
 from interp_emerge.sweeps.cells import MissingCell, Models
@@ -122,7 +122,7 @@ class Work:
         )
         return Located(nodes=nodes, roles=roles, edges=edges, found=found)
 
-    def follow(self, at: At, step: int) -> pd.DataFrame:
+    def follow(self, at: At, step: int) -> Formation:
         """What the parts of a model's circuit do at one step of its run; computes also what is lost without them."""
         circuit, earlier = self.stages.circuit(at, self.ability), (at[0], step, at[2])
         follow = heads_to_follow(self.stages.roles(at), circuit)

@@ -54,3 +54,11 @@ def test_a_ratio_resamples_both_quantities_together():
 
 def test_a_ratio_is_that_of_the_means_and_not_the_mean_of_ratios():
     assert ratio_interval(np.array([1.0, 9.0]), np.array([2.0, 10.0])).value == pytest.approx(10 / 12)
+
+
+def test_a_ratio_that_some_resamples_cannot_form_has_no_interval_and_warns_of_nothing(recwarn):
+    below = np.array([1.0] + [0.0] * 9)
+    found = ratio_interval(below / 2, below)
+    assert found.value == 0.5
+    assert np.isnan([found.low, found.high]).all()
+    assert not recwarn

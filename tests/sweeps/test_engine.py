@@ -47,8 +47,9 @@ def at_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, silence_logs=50) as cluster:
+def cluster() -> Iterator[Any]:
+    options: dict[str, Any] = {"threads_per_worker": 2, "dashboard_address": None, "silence_logs": 50}
+    with LocalCluster(n_workers=1, **options) as cluster:
         yield cluster
 
 
@@ -96,12 +97,12 @@ def test_interrupted_by_hand_it_leaves_no_process_and_no_half_written_file(tmp_p
     assert not [*out.rglob(".*.tmp")]
 
 
-def test_a_running_scheduler_does_it_too(tmp_path: Path, at_once: dict[str, bytes], cluster: LocalCluster):
+def test_a_running_scheduler_does_it_too(tmp_path: Path, at_once: dict[str, bytes], cluster: Any):
     ie.Study(out=str(tmp_path / "out"), **SETTINGS).run(scheduler=cluster.scheduler_address)
     assert files_of(tmp_path / "out") == at_once
 
 
-def test_workers_that_see_something_else_are_refused(tmp_path: Path, cluster: LocalCluster, monkeypatch):
+def test_workers_that_see_something_else_are_refused(tmp_path: Path, cluster: Any, monkeypatch):
     monkeypatch.setattr(engine, "package_versions", lambda: {"torch": "0"})
     study = ie.Study(out=str(tmp_path / "out"), **SETTINGS)
     with pytest.raises(
@@ -119,7 +120,7 @@ def test_an_error_in_a_worker_is_the_same_error_on_one_line_and_what_is_done_sta
         shutil.copy(bundled / name, family)
     (family / "3k" / "step30" / "model.safetensors").write_bytes(b"damaged")
     study = ie.Study(family=str(family), out=str(tmp_path / "out"), n_measured=8, n_pairs=4, beside=())
-    with pytest.raises(ModelError, match="step30.* cannot be loaded") as met:
+    with pytest.raises(ModelError, match=r"step30.* cannot be loaded") as met:
         study.run(workers=2)
     assert "\n" not in str(met.value)
     assert [*(tmp_path / "out" / "cells" / "measure").iterdir()]

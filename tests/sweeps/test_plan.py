@@ -1,0 +1,85 @@
+"""The plan of a study: what it says before is what is computed after."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import interp_emerge as ie
+from interp_emerge.sweeps.cells import Cells
+from interp_emerge.sweeps.plan import COLUMNS
+
+SETTINGS: dict[str, Any] = {
+    "sizes": ("3k", "7k"),
+    "steps": (0, 5000),
+    "seeds": (0,),
+    "beside": (),
+    "n_measured": 32,
+    "n_pairs": 12,
+    "n_random": 3,
+    "n_resamples": 5,
+    "n_ablations": 2,
+    "steps_of_integration": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("plan") / "out"
+    ie.Study(out=str(out), **SETTINGS).run()
+    return out
+
+
+def counts(plan: pd.DataFrame) -> dict[str, tuple[str, int, str]]:
+    return {row["stage"]: (row["models"], row["done"], row["compute"]) for row in plan.to_dict("records")}
+
+
+def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper_bound(tmp_path: Path, monkeypatch):
+    study = ie.Study(out=str(tmp_path / "out"), **SETTINGS)
+    monkeypatch.setattr(type(study.family), "load", lambda *_a, **_k: pytest.fail("a model was loaded"))
+    plan = study.plan()
+    assert [*plan] == [*COLUMNS]
+    assert counts(plan) == {
+        "measure": ("4", 0, "4"),
+        "locate": ("2", 0, "2"),
+        "follow": ("at most 4", 0, "at most 4"),
+        "depend": ("at most 2", 0, "at most 2"),
+        "compare": ("at most 1", 0, "at most 1"),
+    }
+    assert not (tmp_path / "out").exists()
+
+
+def test_after_the_run_nothing_is_left_and_it_says_how_many_models_have_a_circuit(finished: Path):
+    plan = ie.Study(out=str(finished), **SETTINGS).plan()
+    assert counts(plan) == {
+        "measure": ("4", 4, "0"),
+        "locate": ("2", 2, "0"),
+        "follow": ("2", 2, "0"),
+        "depend": ("1", 1, "0"),
+        "compare": ("0", 0, "0"),
+    }
+    assert plan["reuses"].str.contains("recordings, ").any()
+
+
+def test_a_changed_setting_is_said_to_recompute_what_it_does(finished: Path, monkeypatch):
+    study = ie.Study(out=str(finished), **{**SETTINGS, "n_ablations": 3})
+    planned = counts(study.plan())
+    assert planned["measure"] == ("4", 4, "0")
+    assert (planned["locate"][2], planned["follow"][2], planned["depend"][2]) == ("1", "at most 2", "at most 1")
+    computed: list[str] = []
+    get = Cells.get
+
+    def noted(self: Cells, stage: str, inputs: dict, compute):
+        return get(self, stage, inputs, lambda: [computed.append(stage), compute()][1])
+
+    monkeypatch.setattr(Cells, "get", noted)
+    study.run()
+    assert set(computed) == {"ablation", "runs_without", "dependence"}
+    assert computed.count("runs_without") == 2
+
+
+def test_several_workers_hold_as_many_models(finished: Path):
+    study = ie.Study(out=str(finished), **SETTINGS)
+    assert study.plan()["memory"].iloc[0] == "one model and up to 1 GiB"
+    assert study.plan(workers=3)["memory"].iloc[0] == "3 × (one model and up to 1 GiB)"
