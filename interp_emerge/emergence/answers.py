@@ -157,6 +157,7 @@ def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
 def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
     """What passed half of its way between which checkpoints, the earliest first."""
     here = onsets[(onsets["ability"] == ability) & (onsets["axis"] == "step") & (onsets["at"] == size)]
+    here = here[~here["quantity"].isin(["effect", "edge effect", "faithfulness"])]
     reached = here[(here["first_with"] != "") & (here["last_without"] != "")]
     groups: dict[tuple[int, int], dict[str, list[str]]] = {}
     for row in reached.to_dict("records"):

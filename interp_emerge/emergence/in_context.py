@@ -8,8 +8,8 @@
 * The **prefix-matching score** of a head is the role `induction`: attention to what followed the same token before.
 
 1. `in_context_scores` reads one model, `in_context_over_training` a training run, with roles of the heads asked for.
-2. `phase_changes` says for each quantity between which checkpoints it changes fastest, and whether the first quantity
-   does so between the same two (`changepoints`).
+2. `phase_changes` says for each quantity between which checkpoints it changes fastest, on all of its own, and whether
+   the first quantity does so between the same two (`changepoints`), of the checkpoints that both have.
 
 Cost: a few forward passes a checkpoint. That two changes fall together does not say that one causes the other.
 """
@@ -28,14 +28,15 @@ from interp_emerge.core.axes import Tokens
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import RESAMPLES
 from interp_emerge.core.model import HookedModel
-from interp_emerge.emergence.changepoints import coincide, fastest_change
+from interp_emerge.emergence.changepoints import FastestChange, coincide, fastest_change
 from interp_emerge.emergence.measuring import PASSAGE_TOKENS
-from interp_emerge.emergence.order import values_by_step
+from interp_emerge.emergence.order import require_rows_of_prompts, values_by_step
 from interp_emerge.families.base import Family
 
 EARLY, LATE, OF = 50, 500, 512
 """The positions of Olsson et al., and the context that they are positions in."""
 REPEATED, HELD_OUT = "repeated segments", "held-out text"
+_FIELDS = ("before", "after", "ci_low", "ci_high", "share_of_change", "share_of_axis")
 
 
 def score_positions(n_predicted: int) -> tuple[int, int]:
@@ -144,34 +145,57 @@ def phase_changes(frame: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMP
         resamples: number of bootstrap samples.
 
     Returns:
-        One row a quantity and component: `quantity`, `component`, `before`, `after` (steps), `ci_low`, `ci_high` (steps
-        that hold the interval in 95% of resamples), `share_of_change`, `share_of_axis` (a straight line over
-        ln(1 + step) has equal shares), `together` (share of resamples in which the first quantity changes fastest in
-        the same interval; empty for itself), `by_chance` (the same if its interval were any), `answer`.
+        One row a quantity and component: `quantity`, `component`, `n_steps` (checkpoints that it has), `before`,
+        `after` (steps), `ci_low`, `ci_high` (steps that hold the interval in 95% of resamples), `share_of_change`,
+        `share_of_axis` (a straight line over ln(1 + step) has equal shares), `n_common` (checkpoints that the first
+        quantity has as well), `together` (share of resamples in which the first quantity changes fastest in the same
+        interval of these; empty for itself), `by_chance` (the same if its interval were any), `answer`. With fewer than
+        3 checkpoints, or 2 prompts, what they are needed for is empty.
 
     Raises:
-        InputError: a column is missing, or quantities that were measured at different steps.
+        InputError: a column is missing, there is no row, or a quantity lacks some prompts at a step.
     """
-    fields = ("before", "after", "ci_low", "ci_high", "share_of_change", "share_of_axis")
-    found, rows, seeds = [], [], {}
-    for quantity, component in frame[["quantity", "component"]].drop_duplicates().itertuples(index=False):
-        table = values_by_step(frame, quantity, component)
-        chosen = frame[(frame["quantity"] == quantity) & (frame["component"] == component)]
-        named = chosen["prompt_set"].iloc[0] if "prompt_set" in frame else (quantity, component)
-        own = seeds.setdefault(named, seed + len(seeds))
-        steps = [int(step) for step in table.columns]
-        change = fastest_change(steps, table.to_numpy(), seed=own, resamples=resamples)
-        found.append((steps, change))
-        if found[0][0] != found[-1][0]:
-            raise InputError(f"{quantity} {component} was measured at other steps than the first quantity; "
-                             "keep the steps that both have")  # fmt: skip
-        row = {"quantity": quantity, "component": component, **{name: getattr(change, name) for name in fields}}
-        if len(found) > 1:
-            both = coincide(found[0][1], change, n_intervals=len(steps) - 1)
-            row |= {"together": both.together, "by_chance": both.by_chance, "answer": both.answer}
-        rows.append(row)
-    columns = ["quantity", "component", *fields, "together", "by_chance", "answer"]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    require_rows_of_prompts(frame)
+    curves: dict[tuple[str, str], tuple[pd.DataFrame, int]] = {}
+    seeds: dict[object, int] = {}
+    for (quantity, component), rows in frame.groupby(["quantity", "component"], sort=False):
+        key = str(quantity), str(component)
+        named = rows["prompt_set"].iloc[0] if "prompt_set" in rows else key
+        curves[key] = values_by_step(rows, *key), seeds.setdefault(named, seed + len(seeds))
+    found, first = [], next(iter(curves))
+    for key, (table, own) in curves.items():
+        change = _fastest(table, own, resamples)
+        row = {"quantity": key[0], "component": key[1], "n_steps": table.shape[1]}
+        row |= {name: np.nan if change is None else getattr(change, name) for name in _FIELDS}
+        if key != first:
+            row |= _together(curves[first], curves[key], resamples)
+        elif change is None:
+            row["answer"] = _few(len(table), table.shape[1], "")
+        found.append(row)
+    columns = ["quantity", "component", "n_steps", *_FIELDS, "n_common", "together", "by_chance", "answer"]
+    return pd.DataFrame(found, columns=pd.Index(columns))
+
+
+def _together(a: tuple[pd.DataFrame, int], b: tuple[pd.DataFrame, int], resamples: int) -> dict[str, float | int | str]:
+    """Whether two curves, with the seeds of their prompts, change fastest between the same two checkpoints of both."""
+    common = a[0].columns.intersection(b[0].columns)
+    changes = [_fastest(table[common], seed, resamples) for table, seed in (a, b)]
+    if changes[0] is None or changes[1] is None:
+        few = _few(min(len(a[0]), len(b[0])), len(common), " that the first quantity has too")
+        return {"n_common": len(common), "answer": few}
+    both = coincide(changes[0], changes[1], n_intervals=len(common) - 1)
+    return {"n_common": len(common), "together": both.together, "by_chance": both.by_chance, "answer": both.answer}
+
+
+def _fastest(table: pd.DataFrame, seed: int, resamples: int) -> FastestChange | None:
+    """The fastest change of a curve, one row a prompt and one column a step; None where it cannot be told."""
+    if len(table) < 2 or table.shape[1] < 3:
+        return None
+    return fastest_change([int(step) for step in table.columns], table.to_numpy(), seed=seed, resamples=resamples)
+
+
+def _few(prompts: int, steps: int, which: str) -> str:
+    return f"cannot be told: {prompts} prompts, {steps} checkpoints{which}; 2 and 3 are needed"
 
 
 def _passages(model: HookedModel, text: Sequence[str]) -> Tensor | None:

@@ -275,7 +275,8 @@ def progress_onsets(measured: pd.DataFrame, *, scale: Literal["log", "linear"] =
     Returns:
         One row a run and measure: columns `size`, `seed`, `measure`, `start`, `end`, `half_way` (in the measure's
         unit), `last_without`, `first_with` (training steps; NaN if never), and `verdict`: falls, rises, not reached
-        (the value changes by less than a factor of two) or undefined.
+        (the value changes by less than a factor of two) or undefined (a value is not finite; or it falls to zero, to
+        which there is no half-way on the logarithmic scale).
     """
     rows = []
     for (size, seed, measure), run in measured.groupby(["size", "seed", "measure"], sort=False):
@@ -292,10 +293,14 @@ def _onset(steps: np.ndarray, values: np.ndarray, rises: bool, scale: str) -> di
     sign = 1.0 if rises else -1.0
     begin = int(values.argmin()) if rises else 0
     start, end = float(values[begin]), float(values[-1])
-    half = (start * end) ** 0.5 if scale == "log" and not rises else (start + end) / 2
+    half = (start + end) / 2
+    if scale == "log" and not rises:
+        half = (start * end) ** 0.5 if end > 0 else np.nan
     ends = {"start": start, "end": end, "half_way": half}
-    if (end < LEAST_CHANGE * start) if rises else (start < LEAST_CHANGE * end):
+    if start == end or ((end < LEAST_CHANGE * start) if rises else (start < LEAST_CHANGE * end)):
         return {**ends, "last_without": float(steps[-1]), "first_with": np.nan, "verdict": "not reached"}
+    if np.isnan(half):
+        return {**ends, **nowhere, "verdict": "undefined"}
     first = begin + int((sign * values[begin:] > sign * half).argmax())
     between = {"last_without": float(steps[first - 1]), "first_with": float(steps[first])}
     return {**ends, **between, "verdict": "rises" if rises else "falls"}

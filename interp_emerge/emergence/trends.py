@@ -16,8 +16,9 @@ The broken power law is that of Caballero et al. (2022, https://arxiv.org/abs/22
    least squares.
 2. Forms are compared by AICc (Hurvich and Tsai, 1989, https://doi.org/10.1093/biomet/76.2.297). Without standard errors
    the noise is one parameter more. Weights are exp(−ΔAICc / 2), normalised over the forms that are defined.
-3. A form is *undefined* with fewer points than parameters + 2. Weights say which of the forms is the best one, not
-   that it is good: `p_value` does, if standard errors are known.
+3. A form is *undefined* with fewer points than parameters + 2, and with fewer different places than coefficients + 2:
+   points at one place tell its noise and not the form. Weights say which of the forms is the best one, not that it is
+   good: `p_value` does, if standard errors are known.
 
 A sigmoid whose rise lies between two points fits for every larger `steepness`: it is bounded where it would take a
 twentieth of the smallest gap. Forms are fits to what was measured; beyond the last point nothing supports them.
@@ -33,7 +34,7 @@ import pandas as pd
 from interp_emerge.core.errors import InputError, UnknownNameError
 
 SPARE = 2
-"""Points that a form needs beyond its parameters."""
+"""Points that a form needs beyond its parameters, and different places beyond its coefficients."""
 GRID, COARSE_GRID, STARTS = 25, 13, 5
 """Values of each number of a shape that are tried first, those where there are three, and how many are refined."""
 CURVED = 10.0
@@ -48,7 +49,7 @@ EXACT = 1e-24
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trend:
-    """One form fitted to a curve. `parameters` is empty and the numbers are NaN where the form is undefined."""
+    """One form fitted to a curve. Where it is undefined `parameters` is empty, numbers are NaN, `reason` says why."""
 
     form: str
     parameters: Mapping[str, float]
@@ -60,6 +61,13 @@ class Trend:
     p_value: float
     """Chance of residuals as large if the form holds; NaN without standard errors."""
     curve: Callable[[np.ndarray], np.ndarray] | None
+    reason: str = ""
+
+    @property
+    def described(self) -> str:
+        """The parameters with their values, or why there are none."""
+        named = ", ".join(f"{name} {value:.4g}" for name, value in self.parameters.items())
+        return named if self.curve else f"undefined: {self.reason}"
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The form's values at places of scale.
@@ -68,7 +76,7 @@ class Trend:
             InputError: the form is undefined.
         """
         if self.curve is None:
-            raise InputError(f"the form {self.form!r} is undefined on so few points and predicts nothing")
+            raise InputError(f"the form {self.form!r} is undefined and predicts nothing: {self.reason}")
         return self.curve(np.asarray(x, dtype=np.float64))
 
 
@@ -91,13 +99,12 @@ class Trends:
         raise UnknownNameError("form", form, [fit.form for fit in self.fits])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a form: `form`, `n_parameters`, `chi_square`, `p_value`, `aicc`, `weight`, `parameters` (text)."""
+        """One row a form: `form`, `n_parameters`, `chi_square`, `p_value`, `aicc`, `weight`, `parameters` (text).
+
+        The parameters of an undefined form say why it is.
+        """
         columns = ["form", "n_parameters", "chi_square", "p_value", "aicc", "weight"]
-        rows = [
-            {name: getattr(fit, name) for name in columns}
-            | {"parameters": ", ".join(f"{name} {value:.4g}" for name, value in fit.parameters.items()) or "undefined"}
-            for fit in self.fits
-        ]
+        rows = [{name: getattr(fit, name) for name in columns} | {"parameters": fit.described} for fit in self.fits]
         return pd.DataFrame(rows)
 
 
@@ -249,11 +256,15 @@ FORMS = (
 def _fit(form: _Form, data: _Data) -> Trend:
     from scipy.stats import chi2
 
-    bounds, n = form.bounds(data), len(data.y)
-    counted = form.n_linear + len(bounds) + (not data.noise_known)
+    bounds, n, places = form.bounds(data), len(data.y), len(np.unique(data.u))
+    coefficients = form.n_linear + len(bounds)
+    counted = coefficients + (not data.noise_known)
+    reason = f"{places} different places, {coefficients + SPARE} are needed" if places < coefficients + SPARE else ""
     if n < counted + SPARE:
+        reason = f"{n} points, {counted + SPARE} are needed"
+    if reason:
         undefined = dict.fromkeys(("chi_square", "aicc", "weight", "p_value"), np.nan)
-        return Trend(form=form.name, parameters={}, n_parameters=counted, curve=None, **undefined)
+        return Trend(form=form.name, parameters={}, n_parameters=counted, curve=None, reason=reason, **undefined)
     theta = _search(form, data, bounds)
     a, b, residual = (float(value) for value in data.linear(form.g(data.u, theta)))
     least = EXACT * float((data.weights * data.y**2).sum()) or EXACT

@@ -10,6 +10,12 @@ from typing import Any
 import pandas as pd
 
 Tables = Mapping[str, pd.DataFrame]
+LAG_WORDS = {
+    "leads": "come before it",
+    "lags": "after it",
+    "unresolved": "between the same checkpoints or not to be told",
+    "undefined": "end within noise",
+}
 AXIS_WORDS = {
     "parameters": "parameters",
     "tokens": "training tokens",
@@ -73,12 +79,48 @@ def orders(tables: Tables) -> list[str]:
     said = []
     for (size, _), rows in tables["order"].groupby(["size", "seed"], sort=False):
         first = rows.drop_duplicates(["quantity_a", "quantity_b"])
-        wanted = first[(first["quantity_a"] != first["quantity_b"]) & ~_copying(first)]
+        wanted = first[(first["quantity_a"] != first["quantity_b"]) & ~_besides(first)]
         for row in wanted.to_dict("records"):
             a, b = (_part(row[f"quantity_{end}"], row[f"component_{end}"]) for end in "ab")
             chances = f"{a} first {row['before']:.2f}, {b} first {row['after']:.2f}, same gap {row['tie']:.2f}"
+            if pd.isna(row["before"]):
+                said.append(f"At {size}, {a} and {b}: {row['answer']}.")
+                continue
             answer = row["answer"] if row["answer"].startswith("cannot") else f"{a if row['before'] > 0.5 else b} first"
             said.append(f"At {size}, {a} and {b}: {answer} (probabilities: {chances}).")
+    return said
+
+
+def lags(tables: Tables) -> list[str]:
+    """For each run with a circuit, how many of its parts come before the ability and how many after it."""
+    said = []
+    for (size, _), rows in tables["lags"].groupby(["size", "seed"], sort=False):
+        kinds = []
+        for quantity, words in {"effect": "heads and MLPs", "edge effect": "edges"}.items():
+            counts = rows[rows["quantity"] == quantity]["verdict"].value_counts()
+            if n := int(counts.sum()):
+                told = ", ".join(
+                    f"{counts[verdict]} {LAG_WORDS[verdict]}" for verdict in LAG_WORDS if verdict in counts
+                )
+                kinds.append(f"of {n} {words}, {told}")
+        if kinds:
+            said.append(f"At {size}, by their effects against the ability: {'; '.join(kinds)}.")
+    return said
+
+
+def losses(tables: Tables) -> list[str]:
+    """For each run with a circuit, where the slope of its held-out loss changes."""
+    changes, said = tables["loss_changes"], []
+    for size, seed in tables["lags"][["size", "seed"]].drop_duplicates().itertuples(index=False):
+        rows = changes[(changes["size"] == size) & (changes["seed"] == seed)]
+        found = [
+            f"between steps {row['before']:.0f} and {row['after']:.0f} [{row['ci_low']:.0f}, {row['ci_high']:.0f}]"
+            for row in rows.dropna(subset="before").to_dict("records")
+        ]
+        verdict = rows["verdict"].iloc[0]
+        none = "shows no change of slope" if verdict == "no change seen" else f"has nothing to tell ({verdict})"
+        told = f"changes its slope {' and '.join(found)}" if found else none
+        said.append(f"At {size}, the held-out loss {told}.")
     return said
 
 
@@ -91,7 +133,8 @@ def dependences(tables: Tables) -> list[str]:
         for row in rows.to_dict("records"):
             ends = f"[{_step(row['ci_low'])}, {_step(row['ci_high'])}]"
             found = "not" if pd.isna(row["first_with"]) else f"from step {_step(row['first_with'])} {ends}"
-            parts.append(f"{found} ({row['criterion']})")
+            few = f": {row['n_random']} choices, too few for p = 0.05" if row["verdict"].startswith("too few") else ""
+            parts.append(f"{found} ({row['criterion']}{few})")
         said.append(f"At {size}, ablating the circuit's heads costs the ability {' and '.join(parts)}.")
     return said
 
@@ -104,8 +147,10 @@ def comparisons(tables: Tables) -> list[str]:
     ]
 
 
-def _copying(rows: pd.DataFrame) -> pd.Series:
-    return rows["quantity_a"].eq("copying") | rows["quantity_b"].eq("copying")
+def _besides(rows: pd.DataFrame) -> pd.Series:
+    """Whether a row is about a quantity that says the same as another of the same head, or of a part."""
+    besides = ["copying", "effect", "edge effect"]
+    return rows["quantity_a"].isin(besides) | rows["quantity_b"].isin(besides)
 
 
 def _between(row: Mapping[Any, Any], name: str) -> str:

@@ -180,7 +180,8 @@ def forms(study: StudyRecord) -> Section:
         lead="What appears after the ability did not bring it about.",
         blocks=[
             *(blocks or [Block(notes=[_nothing(study, "formation", "no checkpoint was followed")])]),
-            *_noted("What forms first", verdicts.orders(study.tables)),
+            *_noted("What forms first", [*verdicts.orders(study.tables), *verdicts.lags(study.tables)]),
+            *_noted("Where the loss changes its slope", verdicts.losses(study.tables)),
             *_noted("When the ability comes to depend on the circuit", verdicts.dependences(study.tables)),
         ],
     )

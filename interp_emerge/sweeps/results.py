@@ -1,6 +1,6 @@
 """What the stages of a study returned, and the tidy tables made of it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,11 @@ import pandas as pd
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.schemas import SCHEMAS
 from interp_emerge.emergence.axes import FLOPS_PER_PARAMETER_AND_TOKEN
+from interp_emerge.emergence.changepoints import loss_changes
 from interp_emerge.emergence.formation import Formation, summarise_formation, turnover
 from interp_emerge.emergence.jump_table import jump_table, ladder_table
 from interp_emerge.emergence.measuring import summarise
-from interp_emerge.emergence.onset_table import ability_onsets, order_table, role_onsets
+from interp_emerge.emergence.onset_table import ability_onsets, component_onsets, lag_table, order_table
 from interp_emerge.emergence.seeds import success_by_size
 from interp_emerge.emergence.trend_table import correlation_table, trend_table
 from interp_emerge.families.base import Family
@@ -79,7 +80,9 @@ class Results:
             "trends": self._over_scale(trend_table),
             "correlations": self._over_scale(correlation_table),
             "seeds": pd.concat([self._seeds(ability) for ability in self.abilities], ignore_index=True),
-            "order": self._order(),
+            "order": self._against_ability(order_table),
+            "lags": self._against_ability(lag_table),
+            "loss_changes": loss_changes(self._losses()),
             "turnover": self._turnover(),
             "dependence": self._over_training(0),
             "dependence_onsets": self._over_training(1),
@@ -161,21 +164,34 @@ class Results:
         return pd.concat(parts, ignore_index=True)
 
     def _over_scale(self, table: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-        """A table on the study's axis of scale, the rows of each ability below those of the one before."""
-        parts = [table(self._prompts(one), one, axis=self.axis, family=self.family) for one in self.abilities]
+        """A table on the study's axis of scale, the rows of each ability below those of the one before.
+
+        Over parameters a run that ended early counts as its size, as it does in the onsets: at the size's last step.
+        """
+        parts = []
+        for one in self.abilities:
+            prompts = self._prompts(one)
+            if self.axis == "parameters":
+                prompts["step"] = prompts.groupby("size")["step"].transform("max")
+            parts.append(table(prompts, one, axis=self.axis, family=self.family))
         return pd.concat(parts, ignore_index=True)
 
     def _seeds(self, ability: Ability) -> pd.DataFrame:
         return success_by_size(self._prompts(ability), ability).assign(ability=ability.name)
 
-    def _order(self) -> pd.DataFrame:
+    def _against_ability(self, table: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+        """A table of each run's parts and its ability over steps, each run below the one before."""
         parts = []
         for at, by_step in self.formation.items():
             if len(by_step) > 1:
                 accuracy = {step: self.accuracy((at[0], step, at[2]), self.ability.name) for step in by_step}
-                found = order_table(_roles_alone(by_step), self.located[at].roles, accuracy, self.ability)
+                found = table(_parts(by_step), self.located[at].roles, accuracy, self.ability)
                 parts.append(found.assign(size=at[0], seed=at[2], ability=self.ability.name))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def _losses(self) -> pd.DataFrame:
+        """Held-out loss of every model."""
+        return pd.DataFrame([self._about(at) for at in self.measured])
 
     def _turnover(self) -> pd.DataFrame:
         parts = [
@@ -205,7 +221,7 @@ class Results:
         rows = [row for ability in self.abilities for row in ability_onsets(measured, ability, self.sizes)]
         for at, by_step in self.formation.items():
             if len(by_step) > 1:
-                rows += role_onsets(_roles_alone(by_step), self.located[at].roles, self.ability.name, at[0])
+                rows += component_onsets(_parts(by_step), self.located[at].roles, self.ability.name, at[0])
         return pd.DataFrame(rows)
 
 
@@ -214,8 +230,8 @@ def circuit_file(at: At, ability: str) -> str:
     return f"circuits/{ability}-{at[0]}-step{at[1]}-seed{at[2]}.json"
 
 
-def _roles_alone(by_step):
-    return {step: one.parts[~one.parts["quantity"].isin(["effect", "edge effect"])] for step, one in by_step.items()}
+def _parts(by_step: Mapping[int, Formation]) -> dict[int, pd.DataFrame]:
+    return {step: one.parts for step, one in by_step.items()}
 
 
 def _placed(one: Located) -> pd.DataFrame:

@@ -41,3 +41,9 @@ def test_a_missing_column_is_named_with_its_meaning(tmp_path: Path):
 def test_a_missing_table_says_to_run_the_study(tmp_path: Path):
     with pytest.raises(InputError, match="holds no table 'roles'; run the study first"):
         read_table("roles", tmp_path)
+
+
+def test_a_table_from_before_a_column_was_added_says_to_run_the_study_again(tmp_path: Path):
+    invented("ability").drop(columns="tokens").to_parquet(tmp_path / "ability.parquet")
+    with pytest.raises(InputError, match=r"lacks column 'tokens' \(.*\); run the study again"):
+        read_table("ability", tmp_path)

@@ -93,8 +93,32 @@ def test_phase_changes_of_curves_with_known_jumps_are_found_and_held_against_the
     assert (score["before"], score["after"], score["together"], late["together"]) == (10, 100, 1, 0)
     assert score["by_chance"] == pytest.approx(1 / 3)
     assert late["answer"] == "in different intervals: between steps 10 and 100 and between steps 100 and 1000"
-    with pytest.raises(InputError, match="late x was measured at other steps than the first quantity"):
-        phase_changes(frame[(frame["quantity"] != "late") | (frame["step"] > 0)])
+    with pytest.raises(InputError, match="the table lacks column 'prompt'"):
+        phase_changes(frame.drop(columns="prompt"))
+
+
+def test_quantities_with_other_holes_keep_their_steps_and_are_compared_on_those_that_both_have() -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(quantity: str, means: dict[int, float]) -> pd.DataFrame:
+        table = [(step, i, mean + 0.1 * rng.normal()) for step, mean in means.items() for i in range(9)]
+        return pd.DataFrame(table, columns=["step", "prompt", "value"]).assign(quantity=quantity, component="x")
+
+    heads = rows("heads", {0: 0, 10: 0, 100: 1, 300: 1, 1000: 1})
+    score = rows("score", {0: 0, 5: 0, 10: 0, 30: 3, 100: 3, 1000: 3})
+    few, single = rows("few", {10: 0, 100: 1}), heads[heads["prompt"] == 0].assign(quantity="single")
+    found = phase_changes(pd.concat([heads, score, few, single])).set_index("quantity")
+
+    assert found.loc["score", ["n_steps", "before", "after", "n_common"]].tolist() == [6, 10, 30, 4]
+    assert found.loc["score", ["together", "by_chance"]].tolist() == [1, pytest.approx(1 / 3)]
+    assert found.loc["score", "answer"].startswith("in the same interval, between steps 10 and 100")
+    assert found.loc[["few", "single"], ["before", "share_of_change", "together"]].isna().all(axis=None)
+    assert found.loc["few", "answer"] == (
+        "cannot be told: 9 prompts, 2 checkpoints that the first quantity has too; 2 and 3 are needed"
+    )
+    assert found.loc["single", "answer"].startswith("cannot be told: 1 prompts, 5 checkpoints")
+    alone = phase_changes(few)
+    assert alone["answer"].tolist() == ["cannot be told: 9 prompts, 2 checkpoints; 2 and 3 are needed"]
 
 
 @pytest.mark.slow

@@ -222,6 +222,20 @@ def test_onsets_are_half_way_in_the_logarithm_down_and_in_the_value_up() -> None
     assert onsets["first_with"].iloc[3:].isna().all()
 
 
+def test_a_loss_that_falls_to_zero_has_a_half_way_on_the_linear_scale_alone() -> None:
+    losses = table(train_loss=[4, 1, 0.5, 0], test_loss=[4, 4, 1, 0.01], n_key=[0, 0, 0, 0], sum_share=[0, 0, 0, 0])
+    linear, log = (progress_onsets(losses, scale=scale).set_index("measure") for scale in ("linear", "log"))
+
+    assert log.loc["train_loss", "verdict"] == "undefined"
+    assert log.loc["train_loss", ["half_way", "last_without", "first_with"]].isna().all()
+    assert linear.loc["train_loss", ["last_without", "first_with", "verdict"]].tolist() == [0, 100, "falls"]
+    assert log.loc["test_loss", ["last_without", "first_with"]].tolist() == [200, 300]
+    for told in (linear, log):
+        assert (told.loc[["n_key", "sum_share"], "verdict"] == "not reached").all()
+        reached = told.dropna(subset="first_with")
+        assert (reached["last_without"] < reached["first_with"]).all()
+
+
 def test_the_order_may_depend_on_the_scale() -> None:
     losses = table(test_loss=[4, 4, 1e-6, 1e-6, 1e-6], restricted_loss=[4, 1, 1, 1, 1e-6])
     orders = {scale: progress_onsets(losses, scale=scale)["measure"].tolist() for scale in ("linear", "log")}

@@ -59,9 +59,23 @@ def test_a_form_is_undefined_with_fewer_points_than_parameters_and_two(n: int, d
 
     assert sum(fit.curve is not None for fit in found.fits) == defined
     assert (found.best == "undefined") == (defined == 0)
-    assert (found.to_frame()["parameters"] == "undefined").sum() == 4 - defined
-    with pytest.raises(InputError, match="is undefined on so few points"):
+    assert found.to_frame()["parameters"].str.startswith("undefined: ").sum() == 4 - defined
+    with pytest.raises(InputError, match="'constant' is undefined and predicts nothing: 2 points, 4 are needed"):
         fit_trends(X[:2], X[:2])["constant"].predict(X)
+
+
+# Two places six times each have twelve points, and let neither a curve nor a break be seen.
+@pytest.mark.parametrize(("places", "defined"), [(2, 0), (3, 1), (4, 1), (5, 2), (6, 3), (7, 4)])
+@pytest.mark.parametrize("known", [True, False], ids=["errors known", "errors unknown"])
+def test_and_with_fewer_places_than_coefficients_and_two_however_many_points(
+    places: int, defined: int, known: bool
+) -> None:
+    x = np.repeat(np.geomspace(1e3, 1e5, places), 6)
+    found = fit_trends(x, np.log(x), errors=np.ones(len(x)) if known else None)
+
+    assert sum(fit.curve is not None for fit in found.fits) == defined
+    assert (found.best == "undefined") == (defined == 0)
+    assert defined == 4 or found["broken_power_law"].reason == f"{places} different places, 7 are needed"
 
 
 def test_a_weight_of_one_does_not_mean_that_the_form_is_good() -> None:

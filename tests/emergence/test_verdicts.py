@@ -97,11 +97,55 @@ def test_an_order_that_cannot_be_told_says_so():
 def test_dependence_that_never_comes_is_said():
     common = {"size": "7k", "seed": 0, "kind": "circuit", "metric": "logit_diff"}
     rows = [
-        {**common, "criterion": "above random", "first_with": 500, "ci_low": 500, "ci_high": 750},
-        {**common, "criterion": "half of last", "first_with": np.nan, "ci_low": np.nan, "ci_high": np.nan},
+        {**common, "criterion": "above random", "first_with": 500, "ci_low": 500, "ci_high": 750, "verdict": "depends"},
+        {
+            **common,
+            "criterion": "half of last",
+            "first_with": np.nan,
+            "ci_low": np.nan,
+            "ci_high": np.nan,
+            "verdict": "not reached",
+        },
     ]
     (sentence,) = verdicts.dependences({"dependence_onsets": pd.DataFrame(rows)})
     assert "from step 500 [500, 750] (above random) and not (half of last)." in sentence
+
+
+def test_too_few_random_choices_are_said():
+    about = {"size": "7k", "seed": 0, "kind": "circuit", "metric": "logit_diff", "first_with": 750, "ci_low": 500}
+    row = {**about, "ci_high": 750, "criterion": "above random", "n_random": 3, "verdict": "too few random choices"}
+    assert verdicts.dependences({"dependence_onsets": pd.DataFrame([row])}) == [
+        "At 7k, ablating the circuit's heads costs the ability from step 750 [500, 750] (above random: 3 choices, too "
+        "few for p = 0.05)."
+    ]
+
+
+def test_parts_are_counted_by_whether_they_come_before_the_ability():
+    about = {"size": "7k", "seed": 0}
+    found = {"effect": ["leads", "leads", "lags"], "edge effect": ["unresolved", "undefined"], "copying": ["leads"]}
+    rows = [{**about, "quantity": quantity, "verdict": one} for quantity, many in found.items() for one in many]
+    assert verdicts.lags({"lags": pd.DataFrame(rows)}) == [
+        "At 7k, by their effects against the ability: of 3 heads and MLPs, 2 come before it, 1 after it; of 2 edges, 1 "
+        "between the same checkpoints or not to be told, 1 end within noise."
+    ]
+
+
+def test_changes_of_the_loss_are_said_with_their_intervals_and_so_is_that_there_are_none():
+    run = pd.DataFrame([{"size": size, "seed": 0} for size in ("7k", "14k", "25k")])
+    change = {"size": "7k", "seed": 0, "before": 30, "after": 100, "ci_low": 30, "ci_high": 250, "verdict": "changes"}
+    none = {"size": "14k", "seed": 0, "verdict": "no change seen"}
+    few = {"size": "25k", "seed": 0, "verdict": "undefined: 3 checkpoints, 6 are needed"}
+    assert verdicts.losses({"lags": run, "loss_changes": pd.DataFrame([change, none, few])}) == [
+        "At 7k, the held-out loss changes its slope between steps 30 and 100 [30, 250].",
+        "At 14k, the held-out loss shows no change of slope.",
+        "At 25k, the held-out loss has nothing to tell (undefined: 3 checkpoints, 6 are needed).",
+    ]
+
+
+def test_an_order_of_too_few_prompts_has_no_probabilities():
+    table = pair(np.nan, np.nan, np.nan, "cannot be told: 4 prompts, 8 are needed")
+    (said,) = verdicts.orders({"order": table})
+    assert said.endswith("cannot be told: 4 prompts, 8 are needed.")
 
 
 def test_each_comparison_is_said_once():
