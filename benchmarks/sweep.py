@@ -4,10 +4,10 @@
 
 *Shared* is what `interp-emerge run` does in an empty directory, up to its tables: results are cells, activations and
 prompts are shared. *Nothing kept*: each stage of each model is called by itself; it loads the model, draws prompts and
-records activations whenever they are needed, and computes whatever it needs of other stages. *Handed on*: the same, but circuits and roles
-of the last models are given to the stages that follow them, as somebody would who saves these two to files. All in one
-process and one thread, in processor time, so that other work on the machine does not count. `--keep` puts the table
-into `benchmarks/README.md`.
+records activations whenever they are needed, and computes whatever it needs of other stages. *Handed on*: the same, but
+circuits and roles of the last models are given to the stages that follow them, as somebody would who saves these two to
+files. All in one process and one thread, in processor time, so that other work on the machine does not count. `--keep`
+puts the table into `benchmarks/README.md`.
 """
 
 import argparse

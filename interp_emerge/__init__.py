@@ -36,15 +36,23 @@ if TYPE_CHECKING:
     from interp_emerge.core.model import HookedModel, ModelSpec
     from interp_emerge.emergence.alignment import head_features, match_heads
     from interp_emerge.emergence.axes import AXES, on_axis
-    from interp_emerge.emergence.changepoints import change_points, coincide, fastest_change
+    from interp_emerge.emergence.changepoints import change_points, coincide, fastest_change, loss_changes
     from interp_emerge.emergence.circuit_scaling import SizedCircuit, circuit_scaling, scaling_trends
     from interp_emerge.emergence.dependence import Dependence, Part, dependence, dependence_at, parts_of
+    from interp_emerge.emergence.exact_match import (
+        TokenLadder,
+        rate_law,
+        sampled_rates,
+        several_tokens_check,
+        several_tokens_grid,
+    )
     from interp_emerge.emergence.in_context import in_context_over_training, in_context_scores, phase_changes
+    from interp_emerge.emergence.jump_table import jump_table, ladder_table
     from interp_emerge.emergence.ladder import RUNGS, Ladder, measure_grid, measure_ladder, scale_correlation
     from interp_emerge.emergence.mirage import mirage_check, shape_of
-    from interp_emerge.emergence.onset import Scale, find_onset
+    from interp_emerge.emergence.onset import Scale, find_onset, find_onset_of_intervals
     from interp_emerge.emergence.order import formation_order
-    from interp_emerge.emergence.pass_until import answer_sampler, pass_law, pass_until
+    from interp_emerge.emergence.pass_until import answer_sampler, continuation_sampler, pass_law, pass_until
     from interp_emerge.emergence.progress import (
         addition_logits,
         key_frequencies,
@@ -59,9 +67,11 @@ if TYPE_CHECKING:
     from interp_emerge.emergence.sharpness import sharpness, sharpness_table
     from interp_emerge.emergence.similarity import edge_classes, mapped_overlap, successive
     from interp_emerge.emergence.transplant import transfer_matrix
+    from interp_emerge.emergence.trend_table import correlation_table, trend_table
     from interp_emerge.emergence.trends import fit_trends
     from interp_emerge.families import load_family
     from interp_emerge.families._hooking import hook
+    from interp_emerge.figures._intervals import interval_dots, interval_lines
     from interp_emerge.patching._scoring import estimate, score
     from interp_emerge.patching.ablation import ablate
     from interp_emerge.patching.base import EdgeScores, NodeScores
@@ -88,6 +98,7 @@ __all__ = [
     "Scale",
     "SizedCircuit",
     "Study",
+    "TokenLadder",
     "__version__",
     "ablate",
     "addition_logits",
@@ -101,6 +112,8 @@ __all__ = [
     "compare",
     "completeness",
     "composition_scores",
+    "continuation_sampler",
+    "correlation_table",
     "dependence",
     "dependence_at",
     "edge_classes",
@@ -115,6 +128,7 @@ __all__ = [
     "find_circuit",
     "find_modes",
     "find_onset",
+    "find_onset_of_intervals",
     "fit_trends",
     "formation_order",
     "ground_truth",
@@ -126,10 +140,15 @@ __all__ = [
     "in_context_scores",
     "independence",
     "induction_continuation",
+    "interval_dots",
+    "interval_lines",
+    "jump_table",
     "key_frequencies",
     "label_heads",
+    "ladder_table",
     "load_ability",
     "load_family",
+    "loss_changes",
     "mapped_overlap",
     "match_heads",
     "measure_grid",
@@ -148,15 +167,19 @@ __all__ = [
     "progress_onsets",
     "random_circuits",
     "random_connected_circuits",
+    "rate_law",
     "recovery_table",
     "roc",
     "role_table",
     "same_circuit",
+    "sampled_rates",
     "scale_correlation",
     "scaling_trends",
     "score",
     "search_stability",
     "several_tokens",
+    "several_tokens_check",
+    "several_tokens_grid",
     "shape_of",
     "sharpness",
     "sharpness_table",
@@ -168,6 +191,7 @@ __all__ = [
     "transfer",
     "transfer_between",
     "transfer_matrix",
+    "trend_table",
 ]
 
 _HOMES = {
@@ -188,6 +212,7 @@ _HOMES = {
     "Scale": "emergence.onset",
     "SizedCircuit": "emergence.circuit_scaling",
     "Study": "study",
+    "TokenLadder": "emergence.exact_match",
     "ablate": "patching.ablation",
     "addition_logits": "emergence.progress",
     "answer_sampler": "emergence.pass_until",
@@ -200,6 +225,8 @@ _HOMES = {
     "compare": "circuits.comparing",
     "completeness": "circuits.completeness",
     "composition_scores": "circuits.composition",
+    "continuation_sampler": "emergence.pass_until",
+    "correlation_table": "emergence.trend_table",
     "dependence": "emergence.dependence",
     "dependence_at": "emergence.dependence",
     "edge_classes": "emergence.similarity",
@@ -226,8 +253,12 @@ _HOMES = {
     "in_context_scores": "emergence.in_context",
     "independence": "circuits.hypotheses",
     "induction_continuation": "emergence.several_tokens",
+    "interval_dots": "figures._intervals",
+    "interval_lines": "figures._intervals",
+    "jump_table": "emergence.jump_table",
     "key_frequencies": "emergence.progress",
     "label_heads": "circuits.labels",
+    "ladder_table": "emergence.jump_table",
     "load_ability": "abilities",
     "load_family": "families",
     "loss_changes": "emergence.changepoints",
@@ -249,15 +280,19 @@ _HOMES = {
     "progress_onsets": "emergence.progress",
     "random_circuits": "circuits.evaluation",
     "random_connected_circuits": "circuits.random_paths",
+    "rate_law": "emergence.exact_match",
     "recovery_table": "circuits.ground_truth",
     "roc": "circuits.ground_truth",
     "role_table": "circuits.roles",
     "same_circuit": "emergence.same_circuit",
+    "sampled_rates": "emergence.exact_match",
     "scale_correlation": "emergence.ladder",
     "scaling_trends": "emergence.circuit_scaling",
     "score": "patching._scoring",
     "search_stability": "circuits.finding",
     "several_tokens": "emergence.several_tokens",
+    "several_tokens_check": "emergence.exact_match",
+    "several_tokens_grid": "emergence.exact_match",
     "shape_of": "emergence.mirage",
     "sharpness": "emergence.sharpness",
     "sharpness_table": "emergence.sharpness",
@@ -269,6 +304,7 @@ _HOMES = {
     "transfer": "circuits.comparing",
     "transfer_between": "emergence.role_transfer",
     "transfer_matrix": "emergence.transplant",
+    "trend_table": "emergence.trend_table",
 }
 
 

@@ -1,7 +1,8 @@
 """Whether each ability's jump is the model's or the metric's, over sizes and over training.
 
-python analyses/emergence_or_mirage/run.py          # prints the tables
-python analyses/emergence_or_mirage/run.py --keep   # and writes them between the markers of README.md
+python analyses/emergence_or_mirage/run.py                        # the bundled family: prints the tables
+python analyses/emergence_or_mirage/run.py FAMILY ABILITY ...     # any other: a name, or a directory of checkpoints
+python analyses/emergence_or_mirage/run.py --keep                 # and writes README.md's tables and figure.svg
 """
 
 import sys
@@ -13,84 +14,85 @@ import interp_emerge as ie
 
 HERE = Path(__file__).parent
 START, END = "<!-- measured -->\n", "<!-- end of measured -->"
-ABILITIES = ["markov", "indirect_object", "induction", "modular_addition", "fact_recall", "two_hop"]
-PROMPTS, LARGEST = 256, "560k"
+ABILITIES = ("markov", "indirect_object", "induction", "modular_addition", "fact_recall", "two_hop")
+PROMPTS, MOST_STEPS = 256, 12
 
 
-def main(*, keep: bool) -> None:
+def main(name: str = "miniature", *asked: str, keep: bool) -> None:
     """Print the verdicts over both axes, then what stands behind them."""
-    family = ie.load_family("miniature")
-    abilities = [ie.load_ability(name) for name in ABILITIES]
-    steps = [(LARGEST, step, 0) for step in family.steps(LARGEST) if step]
+    family, abilities = ie.load_family(name), [ie.load_ability(one) for one in asked or ABILITIES]
+    largest, axis = family.sizes[-1], "tokens" if family.tokens_per_step else "loss"
+    runs = [(seed, family.spaced_steps(largest, seed, at_most=MOST_STEPS)) for seed in family.seeds(largest)]
+    steps = [(largest, step, seed) for seed, taken in runs for step in taken if step]
     over_sizes = ie.measure_grid(family, abilities, n=PROMPTS)
     over_steps = ie.measure_grid(family, abilities, models=steps, n=PROMPTS)
     sizes = [ie.Ladder.from_frame(over_sizes, ability) for ability in abilities]
-    training = [ie.Ladder.from_frame(over_steps, ability, axis="tokens", family=family) for ability in abilities]
-    parts = {
-        "Over sizes, at the last step": verdicts(sizes),
-        f"Over the tokens of training, at {LARGEST}": verdicts(training),
-        "Correlation of a prompt's score with the size of the model, down the ladder": correlations(sizes),
-        "Seeds at sizes where they differ": seeds(over_sizes, abilities),
-        "Twelve tokens of induction, over sizes": several_tokens(family),
-    }
-    text = "\n".join(f"### {title}\n\n{table}\n" for title, table in parts.items())
+    training = [ie.Ladder.from_frame(over_steps, ability, axis=axis, family=family) for ability in abilities]
+    axes = {"Over sizes, at the last step": sizes, f"Over training at {largest}, by {axis}": training}
+    found = {title: [ie.mirage_check(ladder) for ladder in ladders] for title, ladders in axes.items()}
+    parts = {title: markdown([verdict(one) for one in checks]) for title, checks in found.items()}
+    parts["Form over sizes: AICc weights, and how well the best form fits"] = forms(over_sizes, abilities)
+    parts["Correlation of a prompt's score with the size of the model, down the ladder"] = correlations(sizes)
+    parts["Seeds at sizes where they differ"] = seeds(over_sizes, abilities)
+    text = "\n".join(f"### {title}\n\n{part}\n" for title, part in parts.items())
     print(text)
     if keep:
         page = HERE / "README.md"
         before, _, rest = page.read_text().partition(START)
-        _, _, after = rest.partition(END)
-        page.write_text(f"{before}{START}\n{text}\n{END}{after}")
+        page.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}")
+        table = pd.concat([one.to_frame().assign(over=title) for title, checks in found.items() for one in checks])
+        over = {"thing": "ability", "colour": "metric", "panel": "over", "value": "concentration", "mark": 0.5}
+        chart = ie.interval_dots(table, title="concentration of the rise in one gap", **over)
+        chart.save(HERE / "figure.svg")
 
 
-def verdicts(ladders: list) -> str:
-    rows = ["| ability | verdict | accuracy | its concentration | log_prob | its concentration | steepest gap |"]
-    rows.append("|" + "---|" * 7)
-    for ladder in ladders:
-        found = ie.mirage_check(ladder)
-        one, other = found.thresholded, found.continuous
-        cells = f"{one.shape} | {told(one.concentration)} | {other.shape} | {told(other.concentration)}"
-        rows.append(f"| {found.ability} | {found.verdict} | {cells} | {one.before} to {one.after} |")
-    return "\n".join(rows)
+def verdict(found) -> dict:
+    one, other = found.thresholded, found.continuous
+    shapes = {shape.metric: f"{shape.shape}, {told(**vars(shape.concentration))}" for shape in (one, other)}
+    return {"ability": found.ability, "verdict": found.verdict, **shapes, "steepest": f"{one.before} to {one.after}"}
+
+
+def forms(frame: pd.DataFrame, abilities: list) -> str:
+    rows = []
+    table = pd.concat([ie.trend_table(frame, ability) for ability in abilities])
+    for (ability, metric), here in table.groupby(["ability", "metric"], sort=False):
+        weights = {row["form"]: f"{row['weight']:.2f}" for row in here.to_dict("records")}
+        best = here.sort_values("weight", na_position="first").iloc[-1]
+        told_of_it = {"verdict": best["verdict"], "p of the best": f"{best['p_value']:.2g}"}
+        rows.append({"ability": ability, "metric": metric, **weights, **told_of_it})
+    return markdown(rows)
 
 
 def correlations(ladders: list) -> str:
-    columns = ["log_prob", "prob", "choice_prob", "brier", "accuracy"]
-    rows = [f"| ability | {' | '.join(columns)} |", "|" + "---|" * (1 + len(columns))]
+    columns, rows = ["log_prob", "prob", "choice_prob", "brier", "accuracy"], []
     for ladder in ladders:
         table = ie.scale_correlation(ladder).set_index("metric").loc[columns]
-        cells = [f"{r.per_prompt:.2f} [{r.per_prompt_low:.2f}, {r.per_prompt_high:.2f}]" for r in table.itertuples()]
-        rows.append(f"| {ladder.ability} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+        ends = table[["per_prompt", "per_prompt_low", "per_prompt_high"]].itertuples(name=None)
+        rows.append({"ability": ladder.ability} | {metric: told(*interval) for metric, *interval in ends})
+    return markdown(rows)
 
 
 def seeds(frame: pd.DataFrame, abilities: list) -> str:
-    rows = ["| ability | size | accuracy by seed | successes | P(success) | shape |", "|---|---|---|---|---|---|"]
+    rows = []
     for ability in abilities:
         table = ie.success_by_size(frame, ability)
-        for r in table[(table["n_success"] > 0) & (table["n_success"] < table["n_seeds"])].to_dict("records"):
-            chance = f"{r['p']:.2f} [{r['ci_low']:.2f}, {r['ci_high']:.2f}]"
-            cells = f"{r['values']} | {r['n_success']} of {r['n_seeds']} | {chance} | {r['shape']}"
-            rows.append(f"| {ability.name} | {r['size']} | {cells} |")
-    return "\n".join(rows)
+        for row in table[(table["n_success"] > 0) & (table["n_success"] < table["n_seeds"])].to_dict("records"):
+            about = {"ability": ability.name, "size": row["size"], "accuracy by seed": row["values"]}
+            chance = {"P(success)": told(row["p"], row["ci_low"], row["ci_high"]), "shape": row["shape"]}
+            rows.append({**about, "successes": f"{row['n_success']} of {row['n_seeds']}", **chance})
+    return markdown(rows)
 
 
-def several_tokens(family) -> str:
-    rows = ["| size | token accuracy | all right | p^12 | product of positions | edit distance |", "|" + "---|" * 6]
-    for size in family.sizes:
-        model = family.load(size)
-        pairs = ie.load_ability("induction").sample(model, PROMPTS)
-        found = ie.several_tokens(model, pairs.clean, ie.induction_continuation(pairs)).to_frame().iloc[-1]
-        exact = f"{found.exact_match:.2f} [{found.exact_low:.2f}, {found.exact_high:.2f}]"
-        edits = f"{found.edit_distance:.1f} [{found.edit_low:.1f}, {found.edit_high:.1f}]"
-        rows.append(
-            f"| {size} | {found.token_accuracy:.2f} | {exact} | {found.power:.2f} | {found['product']:.2f} | {edits} |"
-        )
-    return "\n".join(rows)
+def told(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def told(interval) -> str:
-    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+def markdown(rows: list[dict]) -> str:
+    if not rows:
+        return "None."
+    lines = [[*rows[0]], ["---"] * len(rows[0]), *(map(str, row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":
-    main(keep="--keep" in sys.argv[1:])
+    main(*(word for word in sys.argv[1:] if word != "--keep"), keep="--keep" in sys.argv)

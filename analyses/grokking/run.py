@@ -2,7 +2,7 @@
 
 python analyses/grokking/run.py              # the family that `interp-emerge train grokking` grows
 python analyses/grokking/run.py DIRECTORY    # any other of a recipe of addition
-python analyses/grokking/run.py --keep       # writes the tables between the markers of README.md as well
+python analyses/grokking/run.py --keep       # writes the tables of README.md and figure.svg as well
 """
 
 import sys
@@ -18,6 +18,7 @@ SHOWN = [
     *("train_loss", "test_loss", "restricted_test_loss", "restricted_random", "excluded_loss", "excluded_random"),
     *("n_key", "key_share", "gini_logits", "gini_embedding", "weight_norm"),
 ]
+DRAWN = ("train_loss", "test_loss", "restricted_test_loss", "excluded_loss")
 
 
 def main(directory: str = "grown/grokking", *, keep: bool = False) -> None:
@@ -47,6 +48,10 @@ def main(directory: str = "grown/grokking", *, keep: bool = False) -> None:
         before, _, rest = PAGE.read_text().partition(START)
         _, _, after = rest.partition(END)
         PAGE.write_text(f"{before}{START}\n{text}\n\n{END}{after}")
+        losses = measured[measured["measure"].isin(DRAWN)].assign(run="seed " + measured["seed"].astype(str))
+        about = {"colour": "measure", "panel": "run", "titles": ("training step", "loss, nats (log scale)")}
+        chart = ie.interval_lines(losses, x="step", scales=("symlog", "log"), **about)
+        chart.save(PAGE.with_name("figure.svg"))
 
 
 def intervals(onsets: pd.DataFrame) -> str:

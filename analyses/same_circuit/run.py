@@ -2,32 +2,36 @@
 
 python analyses/same_circuit/run.py                    # the bundled family, about a minute on two cores
 python analyses/same_circuit/run.py FAMILY ABILITY     # any other: a name, or a directory of checkpoints
+python analyses/same_circuit/run.py --keep             # and draws figure.svg
 """
 
 import sys
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
+from pathlib import Path
 
 import pandas as pd
 
 import interp_emerge as ie
 
 PAIRS, TARGET = 64, 0.8
+DRAWN = ("across", "same scores", "other seeds", "random circuits")
 
 
-def main(family: str = "miniature", ability: str = "induction") -> None:
+def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -> None:
     """Print a sentence and the levels of each comparison, then how circuits scale."""
     models, asked = ie.load_family(family), ie.load_ability(ability)
     found = {at: one for size in models.sizes for at, one in circuits_of(models, asked, size).items()}
-    sizes = [size for size in models.sizes if (size, 0) in found]
-    asks = [((a, 0), (b, 0)) for a, b in pairwise(sizes)]
-    for size in sizes:
-        asks += combinations([at for at in found if at[0] == size], 2)
-    levels = []
+    seeds = [seeds for size in models.sizes if (seeds := [at for at in found if at[0] == size])]
+    asks = [ask for a, b in pairwise(seeds) for ask in product(a, b)]
+    asks += [ask for one in seeds for ask in combinations(one, 2)]
+    levels, drawn = [], []
     for a, b in asks:
         match = ie.match_heads(found[a]["features"], found[b]["features"])
         print(f"\n{name(a)} and {name(b)}: {match}")
         for level in ("edges", "classes"):
-            print(f"  {level}: {compared(found, a, b, match, level).sentence}")
+            result = compared(found, a, b, match, level)
+            print(f"  {level}: {result.sentence}")
+            drawn.append(result.to_frame().assign(pair=f"{name(a)}, {name(b)}", level=level))
         mapped = ie.mapped_overlap(found[a]["circuit"], found[b]["circuit"], match)
         about = {"a": name(a), "b": name(b), "ambiguous": mapped.ambiguous, "unmatched_b": mapped.unmatched_b}
         levels.append(mapped.to_frame().assign(**about))
@@ -35,6 +39,10 @@ def main(family: str = "miniature", ability: str = "induction") -> None:
     print(pd.concat(levels)[[*shown, "unmatched_b", "ambiguous"]].round(3).to_string(index=False, na_rep=""))
     table = ie.circuit_scaling([one["sized"] for one in found.values()])
     print(ie.scaling_trends(table).round(3).to_string(index=False, na_rep=""))
+    if keep and drawn:
+        table = pd.concat(drawn).query("comparison in @DRAWN")
+        about = {"thing": "pair", "colour": "comparison", "panel": "level", "value": "index", "ends": ("low", "high")}
+        ie.interval_dots(table, title="Jaccard index", **about).save(Path(__file__).with_name("figure.svg"))
 
 
 def circuits_of(models, asked, size: str) -> dict:
@@ -73,4 +81,4 @@ def name(at: tuple) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*(word for word in sys.argv[1:] if word != "--keep"), keep="--keep" in sys.argv)

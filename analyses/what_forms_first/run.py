@@ -1,11 +1,12 @@
 """Put the parts of an ability and the ability itself in the order in which they form, as far as checkpoints tell.
 
-python analyses/what_forms_first/run.py                     # every run of the bundled family with the ability
-python analyses/what_forms_first/run.py --size 560k         # one size of it
-python analyses/what_forms_first/run.py --family DIRECTORY  # any other family: a name, or a directory of checkpoints
+python analyses/what_forms_first/run.py                    # every run of the bundled family with the ability
+python analyses/what_forms_first/run.py FAMILY ABILITY     # any other: a name, or a directory of checkpoints
+python analyses/what_forms_first/run.py --size 560k        # one size of it; --keep draws figure.svg of what was run
 """
 
 import argparse
+from pathlib import Path
 
 import pandas as pd
 
@@ -16,23 +17,28 @@ PAIRS, JUDGED = 64, 256
 ROLES = ("previous_token", "induction")
 
 
-def main(family: str, ability: str, size: str) -> None:
+def main(family: str, ability: str, size: str, keep: bool) -> None:
     """Print onsets, order, lags and phase changes of each training run whose last checkpoint has the ability."""
     models, asked = ie.load_family(family), ie.load_ability(ability)
-    for name in [size] if size else models.sizes:
-        for seed in models.seeds(name):
-            follow(models, asked, name, seed)
+    runs = [(name, seed) for name in ([size] if size else models.sizes) for seed in models.seeds(name)]
+    onsets = [follow(models, asked, *run) for run in runs]
+    if keep and any(found is not None for found in onsets):
+        told = pd.concat(onsets)
+        told["thing"] = told["quantity"] + told["component"].where(told["quantity"] == "in_context_gain", "").radd(" ")
+        between = {"value": "first_with", "ends": ("last_without", "first_with"), "scale": "symlog"}
+        chart = ie.interval_dots(told, thing="thing", panel="run", title="training step", **between)
+        chart.save(Path(__file__).with_name("figure.svg"))
 
 
-def follow(models, asked, size: str, seed: int) -> None:
-    """One training run."""
+def follow(models, asked, size: str, seed: int) -> pd.DataFrame | None:
+    """The onsets of one training run; None if it ends without the ability."""
     print(f"\n=== {size}, seed {seed}")
     last = models.load(size, "last", seed)
     pairs = asked.sample(last, JUDGED, seed=2000)
     final = float((last.logits(pairs.clean).argmax(-1).cpu() == pairs.answer).float().mean())
     if final <= (asked.chance + asked.ceiling) / 2:
         print(f"accuracy ends at {final:.2f}: the ability is not there at the last checkpoint")
-        return
+        return None
     found = ie.find_circuit(last, asked.sample(last, PAIRS, seed=1000))
     heads = strongest(last)
     quantities, losses = on_pairs(models, asked, found.circuit, size, seed)
@@ -47,9 +53,12 @@ def follow(models, asked, size: str, seed: int) -> None:
         scales.setdefault(key[0] if key[0] in scales else key, ie.Scale(heads.get(key, 0.0), end))
     order = ie.formation_order(frame, scales, against=("accuracy", "model"))
     changes = ie.change_points([int(step) for step in losses.columns], losses.to_numpy())
-    tables = (order.onsets, order.pairs, order.lags, ie.phase_changes(prefix_first(told)), changes.changes)
+    # The changes of all others are held against those of the first: of prefix matching.
+    phases = ie.phase_changes(told.sort_values("quantity", key=lambda names: names != "induction", kind="stable"))
+    tables = (order.onsets, order.pairs, order.lags, phases, changes.changes)
     for title, table in zip(("onsets", "pairs", "lags", "phase changes", "loss"), tables, strict=True):
         print(f"\n{title}\n{table.round(3).to_string(index=False)}")
+    return order.onsets.assign(run=f"{size}, seed {seed}")
 
 
 def on_pairs(models, asked, circuit, size: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -81,13 +90,10 @@ def strongest(model) -> dict[tuple[str, str], float]:
     return {(row["role"], row["node"]): row["baseline"] for _, row in best.iterrows()}
 
 
-def prefix_first(told: pd.DataFrame) -> pd.DataFrame:
-    """Prefix matching first: what phase changes of the others are held against."""
-    return told.sort_values("quantity", key=lambda names: names != "induction", kind="stable")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    for option, default in (("--family", "miniature"), ("--ability", "induction"), ("--size", "")):
-        parser.add_argument(option, default=default)
+    parser.add_argument("family", nargs="?", default="miniature")
+    parser.add_argument("ability", nargs="?", default="induction")
+    parser.add_argument("--size", default="")
+    parser.add_argument("--keep", action="store_true")
     main(**vars(parser.parse_args()))

@@ -1,99 +1,99 @@
 """Ablate an ability's final circuit at every checkpoint, and run circuits of some checkpoints and seeds in others.
 
 python analyses/when_it_depends/run.py                    # the bundled family, about two minutes on two idle cores
-python analyses/when_it_depends/run.py FAMILY ABILITY     # any other: a name, or a directory of checkpoints
+python analyses/when_it_depends/run.py FAMILY ABILITY     # any other: a name, or a directory; --keep draws figure.svg
 """
 
 import sys
 from functools import cache
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import interp_emerge as ie
 
-PAIRS = 48
+PAIRS, MOST_STEPS, EXCHANGED = 48, 12, 4  # EXCHANGED: of the steps with a gap, those that exchange circuits
 ROLES = ("previous_token", "induction")
-CRITERIA = (("logit_diff", "above random"), ("accuracy", "half of last"))
-STEPS = (250, 500, 750, 1500, 5000)
-"""Checkpoints of the two largest sizes that exchange circuits."""
+DRAWN = ("circuit heads", *ROLES)
+CRITERIA = ["logit_diff, above random", "accuracy, half of last"]
+ENDS = ("last_without", "first_with", "ci_low", "ci_high")
 
 
-def main(family: str = "miniature", ability: str = "induction") -> None:
+def main(name: str = "miniature", ability_name: str = "induction", *, keep: bool) -> None:
     """Print from when each run depends on its final circuit, how much of the gap hangs on it, and what transfers."""
-    runs = Runs(family, ability)
-    found = {(size, seed): runs.depends(size, seed) for size in runs.family.sizes for seed in runs.family.seeds(size)}
+    family, _ = asked = ie.load_family(name), ie.load_ability(ability_name)
+    found = {(size, seed): depends(*asked, size, seed) for size in family.sizes for seed in family.seeds(size)}
     known = {run: result for run, result in found.items() if result is not None}
     print("no circuit:", *(f"{size}/seed{seed}" for size, seed in found if (size, seed) not in known))
     print(pd.concat([onsets(*run, result) for run, result in known.items()]).to_string(index=False, na_rep="-"))
-    for size in [size for size in runs.family.sizes[-2:] if (size, 0) in known]:
-        print(f"\n{size}: drop as a share of the gap [95%], p by rank; logit_diff\n{shares(known[size, 0].table)}")
-        steps = [step for step in runs.family.steps(size) if step in STEPS]
-        print(f"\n{size}, steps\n{runs.transfers({str(step): (size, step, 0) for step in steps})}")
+    for size, seed in [run for run in known if run[0] in family.sizes[-2:]]:
+        print(f"\n{size}, seed {seed}: drop as a share of the gap [95%], p by rank\n{shares(known[size, seed].table)}")
+        gap = known[size, seed].table.query("metric == 'logit_diff' and `drop`.notna()")["step"].unique()
+        spread = gap[np.linspace(0, len(gap) - 1, min(len(gap), EXCHANGED)).round().astype(int)]
+        steps = np.union1d(spread, family.steps(size, seed)[-1:]).astype(int).tolist()
+        print(f"\n{size}, seed {seed}, steps\n{transfers(*asked, {str(step): (size, step, seed) for step in steps})}")
     for size in dict.fromkeys(size for size, seed in known if seed):
-        last = {f"seed {seed}": (size, runs.family.steps(size, seed)[-1], seed) for seed in runs.family.seeds(size)}
-        print(f"\n{size}, seeds\n{runs.transfers(last)}")
+        last = {f"seed {seed}": (size, family.steps(size, seed)[-1], seed) for seed in family.seeds(size)}
+        print(f"\n{size}, seeds\n{transfers(*asked, last)}")
+    if keep:
+        tables = pd.concat(one.table.assign(run=f"{size}, seed {seed}") for (size, seed), one in known.items())
+        drawn = tables.query("metric == 'logit_diff' and component in @DRAWN")
+        about = {"colour": "component", "panel": "run", "titles": ("training step", "share of the gap lost")}
+        ie.interval_lines(drawn, x="step", value="share", **about).save(Path(__file__).with_name("figure.svg"))
 
 
-class Runs:
-    """A family and an ability, with the circuits that were found so far."""
+@cache
+def circuit_of(family, ability, size, step, seed):
+    model = family.load(size, step, seed)
+    return ie.find_circuit(model, ability.sample(model, PAIRS, seed=1000)).circuit
 
-    def __init__(self, family: str, ability: str) -> None:
-        self.family, self.ability = ie.load_family(family), ie.load_ability(ability)
-        self.circuit = cache(self._circuit)
 
-    def _circuit(self, size, step, seed):
-        model = self.family.load(size, step, seed)
-        return ie.find_circuit(model, self.ability.sample(model, PAIRS, seed=1000)).circuit
+def depends(family, ability, size, seed):
+    """Dependence on the last checkpoint's circuit at the checkpoints; None where it has no circuit."""
+    steps = family.spaced_steps(size, seed, at_most=MOST_STEPS)
+    last, circuit = family.load(size, seed=seed), circuit_of(family, ability, size, steps[-1], seed)
+    if not len(circuit):
+        return None
+    pairs = ability.sample(last, PAIRS, seed=2000)
+    labels = ie.label_heads(last, circuit, pairs, roles=ROLES).query("label == True")
+    parts = ie.parts_of(circuit, roles={role: [*labels[labels["role"] == role]["node"]] for role in ROLES})
+    models = [(step, lambda step=step: family.load(size, step, seed)) for step in steps]
+    return ie.dependence(models, circuit, pairs, parts=[part for part in parts if part.kind != "head"])
 
-    def held_out(self, model):
-        return self.ability.sample(model, PAIRS, seed=2000)
 
-    def depends(self, size, seed):
-        """Dependence on the last checkpoint's circuit at every checkpoint; None where it has no circuit."""
-        last, circuit = self.family.load(size, seed=seed), self.circuit(size, self.family.steps(size, seed)[-1], seed)
-        if not len(circuit):
-            return None
-        pairs = self.held_out(last)
-        labels = ie.label_heads(last, circuit, pairs, roles=ROLES).query("label == True")
-        parts = ie.parts_of(circuit, roles={role: [*labels[labels["role"] == role]["node"]] for role in ROLES})
-        steps = [(step, lambda step=step: self.family.load(size, step, seed)) for step in self.family.steps(size, seed)]
-        return ie.dependence(steps, circuit, pairs, parts=[part for part in parts if part.kind != "head"])
-
-    def transfers(self, places) -> str:
-        """Faithfulness of each place's circuit (rows) in each place's model (columns); * above random circuits."""
-        circuits = {label: self.circuit(*place) for label, place in places.items()}
-        circuits = {label: circuit for label, circuit in circuits.items() if len(circuit)}
-        models = [(label, lambda place=place: self.family.load(*place)) for label, place in places.items()]
-        found = ie.transfer_matrix(circuits, models, self.held_out)
-        text = [
-            "undefined" if row["note"] else
-            f"{row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]{'*' * (row['p_value'] < 0.05)}"
-            for row in found.to_dict("records")
-        ]  # fmt: skip
-        wide = found.assign(text=text).pivot(index=["circuit", "n_edges"], columns="model", values="text")
-        wide = wide.reindex([*circuits], level="circuit")[[*places]]
-        return f"{wide.to_string()}\nlargest 95th percentile of random circuits: {found['random_p95'].max():.2f}"
+def transfers(family, ability, places) -> str:
+    """Faithfulness of each place's circuit (rows) in each place's model (columns); * above random circuits."""
+    circuits = {label: found for label, at in places.items() if len(found := circuit_of(family, ability, *at))}
+    models = [(label, lambda place=place: family.load(*place)) for label, place in places.items()]
+    found = ie.transfer_matrix(circuits, models, lambda model: ability.sample(model, PAIRS, seed=2000))
+    found["text"] = [told(row, "faithfulness", "ci", row["p_value"]) for row in found.to_dict("records")]
+    wide = found.pivot(index=["circuit", "n_edges"], columns="model", values="text")
+    wide = wide.reindex([*circuits], level="circuit")[[*places]]
+    return f"{wide.to_string()}\nlargest 95th percentile of random circuits: {found['random_p95'].max():.2f}"
 
 
 def onsets(size, seed, result) -> pd.DataFrame:
-    rows = []
-    for part, here in result.onsets.groupby("component", sort=False):
-        row = {"model": f"{size}/seed{seed}", "ablated": part, "random": here["n_random"].iloc[0]}
-        for metric, criterion in CRITERIA:
-            one = here[(here["metric"] == metric) & (here["criterion"] == criterion)].iloc[0]
-            ends = [*one[["last_without", "first_with", "ci_low", "ci_high"]].astype("string").fillna("none")]
-            row[f"{metric}, {criterion}"] = f"{ends[0]} to {ends[1]} [{ends[2]}, {ends[3]}] {one['verdict']}"
-        rows.append(row)
-    return pd.DataFrame(rows)
+    """A row a part: for each criterion between which checkpoints it comes to hold, and the interval of the second."""
+    table = result.onsets.assign(model=f"{size}/seed{seed}")
+    table["asked"] = table["metric"] + ", " + table["criterion"]
+    before, after, low, high = (table[name].astype("string").fillna("none") for name in ENDS)
+    table["text"] = before + " to " + after + " [" + low + ", " + high + "] " + table["verdict"]
+    wide = table.pivot(index=["model", "component"], columns="asked", values="text")
+    return wide[CRITERIA].reindex(table["component"].unique(), level=1).reset_index()
 
 
 def shares(table) -> str:
     rows = table[(table["metric"] == "logit_diff") & table["drop"].notna()]
-    text = [f"{row['share']:.2f} [{row['share_low']:.2f}, {row['share_high']:.2f}] p={row['p_value']:.3f}"
-            for row in rows.to_dict("records")]  # fmt: skip
+    text = [f"{told(row, 'share', 'share')} p={row['p_value']:.3f}" for row in rows.to_dict("records")]
     wide = rows.assign(text=text).pivot(index="step", columns="component", values="text")
     return wide.drop(columns="every edge").to_string()
 
 
+def told(row: dict, name: str, ends: str, p_value: float = 1.0) -> str:
+    text = f"{row[name]:.2f} [{row[f'{ends}_low']:.2f}, {row[f'{ends}_high']:.2f}]"
+    return text + "*" * (p_value < 0.05) if pd.notna(row[name]) else "undefined"
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*(word for word in sys.argv[1:] if word != "--keep"), keep="--keep" in sys.argv)

@@ -21,9 +21,10 @@ https://arxiv.org/abs/2407.10827).
 
 Where the gap is not above zero with 97.5% confidence there is nothing to depend on: drops are undefined, and the
 checkpoint counts as one without. A layer with few other heads has a coarse null: three others allow p = 0.25 at best,
-so exceeding fewer than 19 random choices is reported with its step, but called `too few random choices`. `above random` finds effects of any size that the pairs can tell, so it comes
-earlier the more pairs there are; `half of last` does not, but grows with the ability itself, beside whose own row, that
-of every edge, it is to be read. A drop of nothing does not prove a part idle: others may stand in for it.
+so exceeding fewer than 19 random choices is reported with its step, but called `too few random choices`. `above random`
+finds effects of any size that the pairs can tell, so it comes earlier the more pairs there are; `half of last` does
+not, but grows with the ability itself, beside whose own row, that of every edge, it is to be read. A drop of nothing
+does not prove a part idle: others may stand in for it.
 
 Cost: one circuit run for each different part and choice, at most (1 + `n_random`) for each part, at each checkpoint.
 """

@@ -13,20 +13,22 @@ itself: is the rise concentrated in one gap between neighbouring points?
 3. It is *undecided* if there are fewer than 5 points or 20 prompts; if the rise is within noise and a jump could hide
    in it; if the samples disagree; or if the jump leads from or to the last point of the axis and stops short of chance
    or the ceiling there, so that nobody knows whether the curve goes on.
-4. `mirage_check` puts two shapes together: `smooth`, `sharp under thresholding only`, `sharp under both`, `sharp under
+4. `judge` puts two shapes together: `smooth`, `sharp under thresholding only`, `sharp under both`, `sharp under
    the continuous metric only`, or `undecided at this resolution`. It is undecided too where the thresholded metric
-   never leaves chance, since then there is no jump to judge.
+   never leaves chance, since then there is no jump to judge. `mirage_check` judges two metrics of a ladder, and
+   `several_tokens.several_tokens_check` answers of several tokens.
 
 A sharp metric is sharp *at this resolution*: nothing was measured inside the gap, and every curve that takes less than
 the gap's width looks like a jump. Exact match over L tokens, p^L, is no step either: on a fine grid it is spread.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from interp_emerge.core.intervals import RESAMPLES, Interval, percentile_interval
+from interp_emerge.emergence.axes import Axis
 from interp_emerge.emergence.ladder import RUNGS, Ladder
 
 CONCENTRATED = 0.5
@@ -39,6 +41,41 @@ FEWEST_POINTS, FEWEST_PROMPTS = 5, 20
 AT_BOUND = 0.1
 """Share of the way from chance to the ceiling that counts as being there."""
 UNDECIDED = "undecided at this resolution"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """One metric over an axis of scale, with its bootstrap samples: what a shape is read off."""
+
+    metric: str
+    kind: str
+    axis: Axis
+    points: tuple[str, ...]
+    places: np.ndarray
+    """Where the points lie, in the axis's unit, shape [point]."""
+    means: np.ndarray
+    """The metric at each point, shape [point]."""
+    drawn: np.ndarray
+    """The same of bootstrap samples of prompts and seeds, shape [resample, point]."""
+    n_pairs: int
+    chance: float
+    ceiling: float
+
+    @property
+    def widths(self) -> np.ndarray:
+        """The part of the axis that each gap covers, shape [gap]."""
+        gaps = np.diff(self.axis.coordinate(self.places))
+        return gaps / gaps.sum() if len(gaps) else gaps
+
+    @property
+    def resolution(self) -> float:
+        """The least that the metric can change by: 1/N of N prompts where it has a threshold."""
+        return 1 / self.n_pairs if self.kind == "thresholded" else 0.0
+
+    @property
+    def way(self) -> float:
+        """From chance to the ceiling; NaN without a ceiling."""
+        return self.ceiling - self.chance if np.isfinite(self.ceiling) else np.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,24 +162,9 @@ def mirage_check(
     Raises:
         UnknownNameError: the ladder lacks a metric.
     """
-    names = (thresholded, continuous)
-    columns = [ladder.column(name) for name in names]
     drawn = ladder.resample(seed=seed, resamples=resamples)
-    one, other = (_shape(ladder, name, drawn[:, :, column]) for name, column in zip(names, columns, strict=True))
-    verdict, reason = _verdict(one, other)
-    if hint := _at_chance(ladder, thresholded, drawn[:, :, columns[0]]):
-        verdict, reason = UNDECIDED, hint
-    width = _widths(ladder)
-    concentrated = [_steepest(drawn[:, :, column], width)[2] for column in columns] if len(ladder.points) > 1 else None
-    return Mirage(
-        ability=ladder.ability,
-        axis=ladder.axis.name,
-        verdict=verdict,
-        reason=reason,
-        thresholded=one,
-        continuous=other,
-        sharper=float((concentrated[0] > concentrated[1]).mean()) if concentrated else np.nan,
-    )
+    one, other = (_curve(ladder, name, drawn) for name in (thresholded, continuous))
+    return judge(ladder.ability, one, other)
 
 
 def shape_of(ladder: Ladder, metric: str, *, seed: int = 0, resamples: int = RESAMPLES) -> MetricShape:
@@ -151,21 +173,62 @@ def shape_of(ladder: Ladder, metric: str, *, seed: int = 0, resamples: int = RES
     Raises:
         UnknownNameError: the ladder lacks the metric.
     """
-    drawn = ladder.resample(seed=seed, resamples=resamples)
-    return _shape(ladder, metric, drawn[:, :, ladder.column(metric)])
+    return _shape(_curve(ladder, metric, ladder.resample(seed=seed, resamples=resamples)))
 
 
-def _shape(ladder: Ladder, metric: str, drawn: np.ndarray) -> MetricShape:
-    means, rung = ladder.means()[:, ladder.column(metric)], RUNGS[metric]
-    about = {"metric": metric, "kind": rung.kind}
+def judge(ability: str, thresholded: Curve, continuous: Curve) -> Mirage:
+    """The verdict on two curves of one ability over the same points, with the same bootstrap samples.
+
+    Args:
+        ability: what they are curves of, in words.
+        thresholded: the metric in which a jump was seen.
+        continuous: the metric that it is held against.
+    """
+    one, other = _shape(thresholded), _shape(continuous)
+    verdict, reason = _verdict(one, other)
+    if hint := _at_chance(thresholded):
+        verdict, reason = UNDECIDED, hint
+    sharper = np.nan
+    if len(thresholded.points) > 1:
+        concentrated = [_steepest(curve.drawn, curve.widths)[2] for curve in (thresholded, continuous)]
+        sharper = float((concentrated[0] > concentrated[1]).mean())
+    return Mirage(
+        ability=ability,
+        axis=thresholded.axis.name,
+        verdict=verdict,
+        reason=reason,
+        thresholded=one,
+        continuous=other,
+        sharper=sharper,
+    )
+
+
+def _curve(ladder: Ladder, metric: str, drawn: np.ndarray) -> Curve:
+    """One metric of a ladder, out of its bootstrap samples of all metrics, shape [resample, point, metric]."""
+    column, rung = ladder.column(metric), RUNGS[metric]
+    return Curve(
+        metric=metric,
+        kind=rung.kind,
+        axis=ladder.axis,
+        points=ladder.points,
+        places=ladder.places,
+        means=ladder.means()[:, column],
+        drawn=drawn[:, :, column],
+        n_pairs=ladder.n_pairs,
+        chance=rung.chance(ladder.chance),
+        ceiling=rung.ceiling(ladder.ceiling),
+    )
+
+
+def _shape(curve: Curve) -> MetricShape:
+    means, drawn, width = curve.means, curve.drawn, curve.widths
+    about = {"metric": curve.metric, "kind": curve.kind}
     if len(means) < 2:
         undefined = Interval(np.nan, np.nan, np.nan)
         return MetricShape(
             **about, shape="undecided", reason="one point has no neighbour", rise=undefined, signal=np.nan,
             share=undefined, concentration=undefined, largest=undefined, width=np.nan, before="", after="", apart="",
         )  # fmt: skip
-    chance, ceiling = rung.chance(ladder.chance), rung.ceiling(ladder.ceiling)
-    way, width = ceiling - chance if np.isfinite(ceiling) else np.nan, _widths(ladder)
     gap, share, concentration = _steepest(means[None], width)
     _, drawn_share, drawn_concentration = _steepest(drawn, width)
     at, low, high = int(gap[0]), *_foot_and_top(means)
@@ -174,18 +237,17 @@ def _shape(ladder: Ladder, metric: str, drawn: np.ndarray) -> MetricShape:
         shape="",
         reason="",
         rise=percentile_interval(float(_rise(means[None])[0]), _rise(drawn)),
-        signal=_signal(means, drawn, low, high, 1 / ladder.n_pairs if rung.kind == "thresholded" else 0.0),
+        signal=_signal(means, drawn, low, high, curve.resolution),
         share=percentile_interval(float(share[0]), drawn_share),
         concentration=percentile_interval(float(concentration[0]), drawn_concentration),
-        largest=percentile_interval(float(np.diff(means).max() / way), np.diff(drawn, axis=1).max(1) / way),
+        largest=percentile_interval(float(np.diff(means).max() / curve.way), np.diff(drawn, axis=1).max(1) / curve.way),
         width=float(width[at]),
-        before=ladder.points[at],
-        after=ladder.points[at + 1],
-        apart=ladder.axis.between(ladder.places[at], ladder.places[at + 1]),
+        before=curve.points[at],
+        after=curve.points[at + 1],
+        apart=curve.axis.between(curve.places[at], curve.places[at + 1]),
     )
-    open_end = _open_end(means, at, chance, ceiling)
-    shape, reason = _decide(found, len(means), ladder.n_pairs, open_end)
-    return MetricShape(**{**vars(found), "shape": shape, "reason": reason})
+    shape, reason = _decide(found, len(means), curve.n_pairs, _open_end(means, at, curve.chance, curve.ceiling))
+    return replace(found, shape=shape, reason=reason)
 
 
 def _decide(found: MetricShape, n_points: int, n_pairs: int, open_end: str) -> tuple[str, str]:
@@ -216,20 +278,12 @@ def _verdict(thresholded: MetricShape, continuous: MetricShape) -> tuple[str, st
     return ("sharp under the continuous metric only" if continuous.shape == "sharp" else "smooth"), ""
 
 
-def _at_chance(ladder: Ladder, metric: str, drawn: np.ndarray) -> str:
+def _at_chance(curve: Curve) -> str:
     """That a metric never leaves chance, in words; empty if it does, or may."""
-    means, rung = ladder.means()[:, ladder.column(metric)], RUNGS[metric]
-    chance, ceiling = rung.chance(ladder.chance), rung.ceiling(ladder.ceiling)
-    highest = percentile_interval(float(means.max()), drawn.max(1))
-    if highest.high >= chance + SMALL * (ceiling - chance):
+    highest = percentile_interval(float(curve.means.max()), curve.drawn.max(1))
+    if highest.high >= curve.chance + SMALL * (curve.ceiling - curve.chance):
         return ""
-    return f"{metric} never leaves chance: {highest.value:.2f} at most, and a guess scores {chance:.2f}"
-
-
-def _widths(ladder: Ladder) -> np.ndarray:
-    """The part of the axis that each gap covers, shape [gap]."""
-    gaps = np.diff(ladder.coordinate)
-    return gaps / gaps.sum() if len(gaps) else gaps
+    return f"{curve.metric} never leaves chance: {highest.value:.2f} at most, and a guess scores {curve.chance:.2f}"
 
 
 def _rise(means: np.ndarray) -> np.ndarray:

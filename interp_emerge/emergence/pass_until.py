@@ -10,8 +10,9 @@ The relative error is about 1 / √r whatever the rate, and the number of sample
 interval is exact for sampling until r passes. If the samples run out first, it is that of Clopper and Pearson for a
 fixed number of samples; with no pass at all it begins at 0 and the rate is known to be below its upper end.
 
-Samples of a model are of one token each, so its exact rate is the mean probability of the answer. This is the check of
-the method; a rate of interest is that of a longer answer, which a callable may sample.
+`answer_sampler` samples answers of one token, `continuation_sampler` those of several. Both know the one right answer,
+so the exact rate is its mean probability (`SeveralTokens.pass_rate`) and needs no sampling: this is the check of the
+method. Where many answers pass, or a program has to judge them, a callable samples and there is no other way.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +25,13 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL, Interval
 from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.several_tokens import SeveralTokens
 
 Sampler = Callable[[int, np.random.Generator], np.ndarray]
 """Takes how many samples are wanted and a source of randomness, gives whether each passes, shape [sample]."""
 FIRST_BATCH, LARGEST_BATCH = 64, 1 << 16
+SMALLEST_P = 1e-16
+"""Below which a p-value is not told in figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,13 @@ class PassLaw:
     chi_square: float
     p_value: float
     n_points: int
+
+    def __str__(self) -> str:
+        told = "does not hold" if self.p_value < 1 - LEVEL else "is not rejected"
+        chance = f"p = {self.p_value:.2g}" if self.p_value >= SMALLEST_P else f"p < {SMALLEST_P:g}"
+        fit = f"chi-square {self.chi_square:.3g} on {self.n_points - 2} degrees of freedom, {chance}"
+        exponent = f"exponent {self.exponent:.2f}, standard error {self.error:.2f}"
+        return f"the law {told} over {self.n_points} points ({fit}; {exponent})"
 
     def predict(self, size: float) -> float:
         """The rate at a size."""
@@ -133,6 +144,31 @@ def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float
         for prompt in np.unique(chosen):
             at = chosen == prompt
             passed[at] = np.searchsorted(cumulative[prompt], points[at], side="right") == answer[prompt]
+        return passed
+
+    return sample
+
+
+def continuation_sampler(found: SeveralTokens, length: int | None = None) -> Sampler:
+    """Samples a prompt, then `length` tokens at temperature 1, one after the other; the true continuation passes.
+
+    A token counts only as long as all before it are the true ones, so each is drawn given these: no run of the model is
+    needed beyond that of `several_tokens`.
+
+    Raises:
+        InputError: the continuations are shorter, or no token is asked for.
+    """
+    longest = found.truth.shape[1]
+    wanted = longest if length is None else length
+    if not 1 <= wanted <= longest:
+        raise InputError(f"the continuations have {longest} tokens; ask for 1 to {longest} of them, not {wanted}")
+    probabilities = np.exp(found.log_prob[:, :wanted])
+
+    def sample(n: int, rng: np.random.Generator) -> np.ndarray:
+        chosen, passed = rng.integers(len(probabilities), size=n), np.ones(n, dtype=bool)
+        for position in range(probabilities.shape[1]):
+            going = passed.nonzero()[0]
+            passed[going] = rng.random(len(going)) < probabilities[chosen[going], position]
         return passed
 
     return sample

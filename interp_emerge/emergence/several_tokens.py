@@ -10,7 +10,8 @@ rises (Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
 2. `SeveralTokens.to_frame` holds exact match at every length up to L against what independent tokens would give: p^L
    with p the mean over positions, and the product of the positions' own accuracies. Where exact match lies above the
    product, prompts differ in how hard they are.
-3. `induction_continuation` is the rest of the repeated segment, 12 tokens, for the prompts of the ability induction.
+3. `exact_match` does so on many models, and says whether the jump of exact match is the model's.
+4. `induction_continuation` is the rest of the repeated segment, 12 tokens, for the prompts of the ability induction.
 
 The edit distance (Levenshtein, 1966) is between the likeliest tokens and the true ones, in tokens.
 """
@@ -58,6 +59,10 @@ class SeveralTokens:
     def edits(self) -> np.ndarray:
         """Edit distance between the guessed and the true tokens of each pair, in tokens, shape [pair]."""
         return edit_distances(self.guess, self.truth)
+
+    def pass_rate(self, length: int) -> float:
+        """Chance that the first `length` tokens, sampled at temperature 1, are all the true ones; mean over prompts."""
+        return float(np.exp(self.log_prob[:, :length].sum(1)).mean())
 
     def to_frame(self) -> pd.DataFrame:
         """One row a length, from 1 to that of the continuation, with 95% intervals over prompts.

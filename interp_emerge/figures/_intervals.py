@@ -18,8 +18,8 @@ from interp_emerge.figures._rows import extent, hover, in_order, named
 from interp_emerge.figures._theme import DASHED, MUTED, WIDTH, finish, palette
 
 Scale = Literal["linear", "log", "symlog"]
-LINE, HEIGHT = 22, 260
-"""Height of a thing's line and of a curve's panel, pixels."""
+LINE, HEIGHT, IN_A_ROW = 22, 260, 3
+"""Height of a thing's line and of a curve's panel, pixels, and panels in a row."""
 
 
 def interval_dots(
@@ -64,15 +64,15 @@ def interval_dots(
             color=alt.Color(f"{colour}:N", scale=palette(order), legend=legend),
             yOffset=alt.YOffset(f"{colour}:N", sort=order),
         )
-    bars = base.transform_filter(_known(low, high)).mark_rule(strokeWidth=2.5, opacity=0.6)
+    bars = base.transform_filter(_known(low, high)).mark_rule(strokeWidth=2.5, opacity=0.6, aria=False)
     layers = [
         bars.encode(x=alt.X(f"{low}:Q", scale=limits, axis=across), x2=f"{high}:Q"),
-        base.transform_filter(_known(value)).mark_point(filled=True, size=44, opacity=1).encode(x=x),
+        base.transform_filter(_known(value)).mark_point(filled=True, size=44, opacity=1, aria=False).encode(x=x),
     ]
     if mark is not None:
         line = alt.Chart().mark_rule(strokeDash=DASHED, color=MUTED)
         layers.append(line.encode(x=alt.datum(mark, scale=limits)))
-    wide = WIDTH // 3 - 140 if panel else WIDTH - 360
+    wide = _across(rows, panel, beside=320)
     high_line = LINE + 8 * (rows[colour].nunique() - 1 if colour else 0)
     return _panels(layers, rows, panel, width=wide, height=alt.Step(high_line, **{"for": "position"} if colour else {}))
 
@@ -122,13 +122,13 @@ def interval_lines(
     seen = base.transform_filter(_known(value))
     layers = [
         seen.mark_line(strokeWidth=1.8).encode(y=y),
-        seen.mark_point(filled=True, size=24, opacity=1).encode(y=y),
+        seen.mark_point(filled=True, size=24, opacity=1, aria=False).encode(y=y),
     ]
     if len(between) == 2:
         low, high = between
-        bars = base.transform_filter(_known(low, high)).mark_rule(strokeWidth=2, opacity=0.5)
+        bars = base.transform_filter(_known(low, high)).mark_rule(strokeWidth=2, opacity=0.5, aria=False)
         layers.insert(0, bars.encode(y=alt.Y(f"{low}:Q", scale=limits, axis=up), y2=f"{high}:Q"))
-    return _panels(layers, rows, panel, width=WIDTH // 3 - 60 if panel else WIDTH - 200, height=HEIGHT)
+    return _panels(layers, rows, panel, width=_across(rows, panel, beside=180), height=HEIGHT)
 
 
 def _checked(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -175,4 +175,10 @@ def _panels(layers: list[alt.Chart], rows: pd.DataFrame, panel: str, **size: obj
         return finish(chart, rows=rows)
     header = alt.Header(title=None, labelAnchor="start", labelFontSize=12, labelFontWeight=600)
     facet = alt.Facet(f"{panel}:N", sort=in_order(rows[panel]), header=header)
-    return finish(chart.facet(facet, columns=3, spacing=28), rows=rows)
+    return finish(chart.facet(facet, columns=IN_A_ROW, spacing=28), rows=rows)
+
+
+def _across(rows: pd.DataFrame, panel: str, *, beside: int) -> int:
+    """Width of a panel, pixels, where labels take as much `beside` all panels."""
+    columns = min(rows[panel].nunique(), IN_A_ROW) if panel else 1
+    return (WIDTH - beside) // columns - 28 * (columns - 1) // columns

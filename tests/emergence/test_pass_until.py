@@ -6,7 +6,8 @@ import torch
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.pass_until import PassRate, answer_sampler, pass_law, pass_until
+from interp_emerge.emergence.pass_until import PassRate, answer_sampler, continuation_sampler, pass_law, pass_until
+from interp_emerge.emergence.several_tokens import SeveralTokens
 
 
 def coin(rate: float):
@@ -60,6 +61,41 @@ def test_a_models_rate_is_the_mean_probability_of_the_answer(size: str) -> None:
     assert found.interval.low < exact < found.interval.high
 
 
+def continuations(probabilities: np.ndarray) -> SeveralTokens:
+    tokens = np.zeros(probabilities.shape, dtype=int)
+    return SeveralTokens(guess=tokens, truth=tokens, log_prob=np.log(probabilities))
+
+
+def test_continuations_pass_as_often_as_the_product_of_their_tokens_says() -> None:
+    found = continuations(np.array([[0.1, 0.02, 0.1], [0.3, 0.1, 0.01]]))
+    rate = pass_until(continuation_sampler(found), passes=200, most=5_000_000)
+
+    assert found.pass_rate(3) == pytest.approx((0.1 * 0.02 * 0.1 + 0.3 * 0.1 * 0.01) / 2)
+    assert rate.reached and rate.interval.low < found.pass_rate(3) < rate.interval.high
+    assert pass_until(continuation_sampler(found, 1), passes=400).rate == pytest.approx(0.2, rel=0.2)
+    with pytest.raises(InputError, match="the continuations have 3 tokens; ask for 1 to 3 of them, not 4"):
+        continuation_sampler(found, 4)
+
+
+def test_a_model_that_writes_by_itself_passes_as_often() -> None:
+    model = ie.load_family("miniature").load("7k")
+    pairs = ie.load_ability("induction").sample(model, 16)
+    told = ie.several_tokens(model, pairs.clean, ie.induction_continuation(pairs))
+    text = pairs.clean.repeat(40, 1)
+    for position in range(2):
+        with torch.no_grad():
+            drawn = torch.multinomial(
+                model.logits(text).softmax(-1), 1, generator=torch.Generator().manual_seed(position)
+            )
+        text = torch.cat([text, drawn], 1)
+    truth = torch.from_numpy(told.truth[:, :2]).repeat(40, 1)
+    passed = (text[:, -2:] == truth).all(1).double().mean()
+    rate = pass_until(continuation_sampler(told, 2), passes=400)
+
+    assert float(passed) == pytest.approx(told.pass_rate(2), abs=0.06)
+    assert rate.rate == pytest.approx(told.pass_rate(2), rel=0.2)
+
+
 def test_the_law_is_recovered_from_rates_that_greedy_answers_would_miss() -> None:
     sizes = np.geomspace(1e3, 1e5, 6)
     truth = np.exp(-8 * (sizes / 1e3) ** -0.3)
@@ -69,13 +105,17 @@ def test_the_law_is_recovered_from_rates_that_greedy_answers_would_miss() -> Non
     assert truth[0] < 1e-3
     assert abs(law.exponent - 0.3) < 3 * law.error
     assert law.p_value > 0.01
+    assert "the law is not rejected over 6 points" in str(law)
     assert law.predict(1e6) == pytest.approx(np.exp(-8 * 1e3**-0.3), rel=0.1)
 
 
 def test_rates_that_follow_no_law_are_told_from_it() -> None:
     rates = [pass_until(coin(rate), passes=200, seed=1) for rate in (0.01, 0.01, 0.01, 0.9, 0.9)]
 
-    assert pass_law(np.geomspace(1, 100, 5), rates).p_value < 1e-6
+    law = pass_law(np.geomspace(1, 100, 5), rates)
+
+    assert law.p_value < 1e-6
+    assert "the law does not hold over 5 points" in str(law)
 
 
 def test_what_cannot_be_sampled_or_fitted_is_refused() -> None:

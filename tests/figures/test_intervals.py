@@ -1,0 +1,69 @@
+"""Values with their intervals from any table: the drawn rows are the table's, and what is undefined is left out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from interp_emerge.core.errors import InputError
+from interp_emerge.figures._export import save
+from interp_emerge.figures._intervals import interval_dots, interval_lines
+
+
+def measured() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "thing": ["a", "a", "b", "b"],
+            "metric": ["accuracy", "log_prob"] * 2,
+            "over": ["sizes", "sizes", "steps", "steps"],
+            "step": [0, 10, 0, 100],
+            "score": [0.5, 0.3, 0.9, np.nan],
+            "score_low": [0.4, 0.2, 0.8, 0.1],
+            "score_high": [0.6, 0.5, 1.0, 0.2],
+            "not drawn": [1, 2, 3, 4],
+        }
+    )
+
+
+def test_dots_carry_the_rows_of_the_table_with_both_ends_of_each_interval() -> None:
+    frame = measured()
+    chart = interval_dots(frame, thing="thing", value="score", title="score, nats", colour="metric", panel="over")
+    rows = chart.datasets["rows"]
+
+    assert [row["score_low"] for row in rows] == [0.4, 0.2, 0.8, 0.1]
+    assert [row["score"] for row in rows] == [0.5, 0.3, 0.9, None]
+    assert "not drawn" not in rows[0]
+    assert "score, nats" in str(chart.to_dict())
+    pd.testing.assert_frame_equal(frame, measured())
+
+
+def test_lines_leave_out_what_has_no_place_on_a_logarithmic_axis_and_keep_it_on_a_symmetric_one() -> None:
+    about = {"x": "step", "value": "score", "titles": ("training step", "score"), "colour": "metric"}
+
+    assert len(interval_lines(measured(), scales=("log", "linear"), **about).datasets["rows"]) == 2
+    assert len(interval_lines(measured(), scales=("symlog", "linear"), **about).datasets["rows"]) == 4
+
+
+def test_lines_without_intervals_are_drawn_without_them() -> None:
+    bare = measured().drop(columns=["score_low", "score_high"])
+    drawn = str(
+        interval_lines(bare, x="step", value="score", titles=("step", "score"), scales=("symlog", "linear")).to_dict()
+    )
+
+    assert "'rule'" not in drawn
+    whole = interval_lines(measured(), x="step", value="score", titles=("step", "score"), scales=("symlog", "linear"))
+    assert "'rule'" in str(whole.to_dict())
+
+
+def test_both_can_be_saved(tmp_path) -> None:
+    dots = interval_dots(measured(), thing="thing", value="score", title="score", scale="symlog", mark=0.5)
+    lines = interval_lines(measured(), x="step", value="score", titles=("step", "score"), panel="over")
+
+    assert save(dots, tmp_path / "dots.svg").read_text().startswith("<svg")
+    assert save(lines, tmp_path / "lines.svg").read_text().startswith("<svg")
+
+
+def test_a_missing_column_is_named_and_an_empty_table_refused() -> None:
+    with pytest.raises(InputError, match="the table lacks value, value_low, value_high; it has thing, metric"):
+        interval_dots(measured(), thing="thing", title="value")
+    with pytest.raises(InputError, match="no row, so there is nothing to draw"):
+        interval_lines(measured().iloc[:0], x="step", value="score", titles=("step", "score"))
