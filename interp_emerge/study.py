@@ -62,6 +62,11 @@ class Study:
         self.out = Path(chosen.out or f"runs/{self.family.name}-{self.ability.name}")
 
     @property
+    def sizes(self) -> list[str]:
+        """Sizes that the study looks at, from small to large."""
+        return self.grid.sizes
+
+    @property
     def report(self) -> Path:
         """Where the report is, or will be."""
         return self.out / "report.html"

@@ -1,6 +1,7 @@
 """Change-points of a curve over training: found where they were put, not found where there is none."""
 
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,7 +103,7 @@ def test_each_run_has_the_changes_of_its_own_loss() -> None:
     runs = run("jumps", noisy(jump_at(6), seed=1)), run("bends not", noisy(4 - 0.3 * X)), run("short", X[:5], STEPS[:5])
     table = pd.concat(runs, ignore_index=True)
     table.loc[table["size"].eq("bends not") & table["step"].eq(30), "loss"] = np.nan
-    found = loss_changes(pd.concat([table, table]).sample(frac=1, random_state=0)).set_index("size")
+    found: Any = loss_changes(pd.concat([table, table]).sample(frac=1, random_state=0)).set_index("size")
 
     assert found["verdict"].to_dict() == {
         "jumps": "changes",

@@ -1,6 +1,7 @@
 """Formation: what the parts of a final circuit do at a checkpoint is what scoring that checkpoint says."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_a_part_has_the_effect_that_scoring_the_model_gives_it(known: GroundTrut
 
 
 def test_the_known_circuit_is_faithful_and_its_head_attends_to_the_token_before(formed: Formation):
-    summary = summarise_formation(formed.parts).set_index(["quantity", "component"])
+    summary: Any = summarise_formation(formed.parts).set_index(["quantity", "component"])
     assert summary.loc[("faithfulness", "circuit"), "value"] == pytest.approx(1, abs=1e-3)
     role = summary.loc[("previous_token", "a0.h0")]
     assert role["value"] > 0.99

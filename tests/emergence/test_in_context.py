@@ -1,5 +1,7 @@
 """Learning in context over training, and the heads that come with it."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,7 +109,7 @@ def test_quantities_with_other_holes_keep_their_steps_and_are_compared_on_those_
     heads = rows("heads", {0: 0, 10: 0, 100: 1, 300: 1, 1000: 1})
     score = rows("score", {0: 0, 5: 0, 10: 0, 30: 3, 100: 3, 1000: 3})
     few, single = rows("few", {10: 0, 100: 1}), heads[heads["prompt"] == 0].assign(quantity="single")
-    found = phase_changes(pd.concat([heads, score, few, single])).set_index("quantity")
+    found: Any = phase_changes(pd.concat([heads, score, few, single])).set_index("quantity")
 
     assert found.loc["score", ["n_steps", "before", "after", "n_common"]].tolist() == [6, 10, 30, 4]
     assert found.loc["score", ["together", "by_chance"]].tolist() == [1, pytest.approx(1 / 3)]

@@ -1,5 +1,7 @@
 """Onsets, lags and order of everything that the cells of a formation hold; and of abilities on grids with holes."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,7 +53,7 @@ def accuracy(rates) -> dict[int, np.ndarray]:
 LEARNED = accuracy([0, 0, 0, 0.9, 1])
 
 
-def onsets(cells=None) -> pd.DataFrame:
+def onsets(cells=None) -> Any:
     rows = component_onsets(cells or formation(), ROLES, "induction", "14k")
     return pd.DataFrame(rows).set_index(["quantity", "component"])
 
@@ -122,7 +124,7 @@ def test_steps_without_values_are_holes() -> None:
 
 
 def test_each_part_leads_the_ability_or_lags_behind_it_as_far_as_can_be_told() -> None:
-    lags = lag_table(formation(), ROLES, LEARNED, INDUCTION).set_index(["quantity", "component"])
+    lags: Any = lag_table(formation(), ROLES, LEARNED, INDUCTION).set_index(["quantity", "component"])
 
     assert lags["verdict"].to_dict() == {
         ("induction", "a1.h0"): "unresolved",
@@ -139,7 +141,7 @@ def test_each_part_leads_the_ability_or_lags_behind_it_as_far_as_can_be_told() -
 
 
 def test_the_lag_of_the_faithfulness_comes_from_its_own_intervals() -> None:
-    def lag(faithfulness) -> pd.Series:
+    def lag(faithfulness) -> Any:
         lags = lag_table(formation(faithfulness=faithfulness), ROLES, LEARNED, INDUCTION)
         return lags.set_index("quantity").loc["faithfulness"]
 
@@ -156,7 +158,7 @@ def test_the_lag_of_the_faithfulness_comes_from_its_own_intervals() -> None:
 
 
 def test_an_ability_that_never_comes_is_led_by_what_does() -> None:
-    lags = lag_table(formation(), ROLES, accuracy([0] * 5), INDUCTION).set_index(["quantity", "component"])
+    lags: Any = lag_table(formation(), ROLES, accuracy([0] * 5), INDUCTION).set_index(["quantity", "component"])
 
     assert lags.loc[("effect", "a1.h0"), "verdict"] == lags.loc[("faithfulness", "circuit"), "verdict"] == "leads"
     assert lags.loc[("faithfulness", "circuit"), "steps_low"] == -np.inf

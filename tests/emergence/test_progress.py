@@ -224,7 +224,8 @@ def test_onsets_are_half_way_in_the_logarithm_down_and_in_the_value_up() -> None
 
 def test_a_loss_that_falls_to_zero_has_a_half_way_on_the_linear_scale_alone() -> None:
     losses = table(train_loss=[4, 1, 0.5, 0], test_loss=[4, 4, 1, 0.01], n_key=[0, 0, 0, 0], sum_share=[0, 0, 0, 0])
-    linear, log = (progress_onsets(losses, scale=scale).set_index("measure") for scale in ("linear", "log"))
+    linear: Any = progress_onsets(losses, scale="linear").set_index("measure")
+    log: Any = progress_onsets(losses, scale="log").set_index("measure")
 
     assert log.loc["train_loss", "verdict"] == "undefined"
     assert log.loc["train_loss", ["half_way", "last_without", "first_with"]].isna().all()
