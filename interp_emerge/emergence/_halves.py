@@ -2,8 +2,10 @@
 
 The parts of `emergence.same_circuit`, which says what they are for: a space in which circuits of both are compared, by
 edges (`Edges`) or by classes of edges (`Classes`), and the similarities of halves across the models and within each,
-with a jackknife over groups of pairs (`Splits`).
+with a jackknife over groups of pairs (`Splits`). Circuits come many at a time: rows of an array, one a sample.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -11,7 +13,7 @@ from tqdm.auto import tqdm
 from interp_emerge.core.intervals import LEVEL, Interval
 
 Chosen = tuple[int, np.ndarray]
-"""Which of two models, and its edges or shares."""
+"""Which of two models, and for each sample its edges or shares, shape [sample, edge or class]."""
 
 
 class Edges:
@@ -21,28 +23,28 @@ class Edges:
         self.counts, self.at = counts, np.flatnonzero(images >= 0)
         self.to = images[self.at]
 
-    def of(self, side: int, mean: np.ndarray) -> Chosen:
+    def of(self, side: int, means: np.ndarray) -> Chosen:
         """Which edges are the strongest. They are not pruned: dead ends would make a noisy half's circuit empty."""
-        kept = np.zeros(len(mean), dtype=bool)
-        kept[np.argpartition(-np.abs(mean), self.counts[side] - 1)[: self.counts[side]]] = True
+        kept, n = np.zeros(means.shape, dtype=bool), self.counts[side]
+        np.put_along_axis(kept, np.argpartition(-np.abs(means), n - 1, axis=1)[:, :n], values=True, axis=1)
         return side, kept
 
-    def random(self, side: int, mean: np.ndarray, rng: np.random.Generator) -> Chosen:
+    def random(self, side: int, means: np.ndarray, rng: np.random.Generator) -> Chosen:
         """As many random edges."""
-        return side, rng.permutation(self.of(side, mean)[1])
+        return side, rng.permuted(self.of(side, means)[1], axis=1)
 
-    def shared(self, x: Chosen, y: Chosen) -> int:
+    def shared(self, x: Chosen, y: Chosen) -> np.ndarray:
         if x[0] == y[0]:
-            return int((x[1] & y[1]).sum())
+            return (x[1] & y[1]).sum(1)
         a, b = (x, y) if x[0] == 0 else (y, x)
-        return int((a[1][self.at] & b[1][self.to]).sum())
+        return (a[1][:, self.at] & b[1][:, self.to]).sum(1)
 
-    def overlap(self, x: Chosen, y: Chosen) -> float:
-        """The share of the smaller set that the larger one holds."""
+    def overlap(self, x: Chosen, y: Chosen) -> np.ndarray:
+        """The share of the smaller set that the larger one holds, shape [sample]."""
         return self.shared(x, y) / min(self.counts[x[0]], self.counts[y[0]])
 
-    def index(self, x: Chosen, y: Chosen) -> float:
-        """Jaccard index."""
+    def index(self, x: Chosen, y: Chosen) -> np.ndarray:
+        """Jaccard index, shape [sample]."""
         both = self.shared(x, y)
         return both / (self.counts[x[0]] + self.counts[y[0]] - both)
 
@@ -54,70 +56,107 @@ class Classes:
         self.edges, self.codes = edges, codes
         self.n = 1 + max(int(side.max()) for side in codes)
 
-    def of(self, side: int, mean: np.ndarray) -> Chosen:
-        return self._shares(side, np.abs(mean) * self.edges.of(side, mean)[1])
+    def of(self, side: int, means: np.ndarray) -> Chosen:
+        return self._shares(side, np.abs(means) * self.edges.of(side, means)[1])
 
-    def random(self, side: int, mean: np.ndarray, rng: np.random.Generator) -> Chosen:
+    def random(self, side: int, means: np.ndarray, rng: np.random.Generator) -> Chosen:
         """The same scores on random edges."""
-        return self._shares(side, rng.permutation(np.abs(mean) * self.edges.of(side, mean)[1]))
+        return self._shares(side, rng.permuted(np.abs(means) * self.edges.of(side, means)[1], axis=1))
 
     def _shares(self, side: int, mass: np.ndarray) -> Chosen:
-        return side, np.bincount(self.codes[side], mass, self.n) / (mass.sum() or 1.0)
+        found = np.stack([np.bincount(self.codes[side], row, self.n) for row in mass])
+        return side, found / np.maximum(found.sum(1, keepdims=True), np.finfo(float).tiny)
 
-    def overlap(self, x: Chosen, y: Chosen) -> float:
-        """Of the square roots of the shares, which have length one (Bhattacharyya's coefficient)."""
-        return float(np.sqrt(x[1] * y[1]).sum())
+    def overlap(self, x: Chosen, y: Chosen) -> np.ndarray:
+        """Of the square roots of the shares, which have length one (Bhattacharyya's coefficient), shape [sample]."""
+        return np.sqrt(x[1] * y[1]).sum(1)
 
-    def index(self, x: Chosen, y: Chosen) -> float:
-        most = np.maximum(x[1], y[1]).sum()
-        return float(np.minimum(x[1], y[1]).sum() / most) if most else 0.0
+    def index(self, x: Chosen, y: Chosen) -> np.ndarray:
+        """Weighted Jaccard index, shape [sample]."""
+        most = np.maximum(x[1], y[1]).sum(1)
+        return np.minimum(x[1], y[1]).sum(1) / np.maximum(most, np.finfo(float).tiny)
 
 
 class Splits:
-    """Similarities of circuits of halves of the pairs, over many splits, with each group of pairs left out in turn."""
+    """Similarities of circuits of halves of the pairs, over many splits, with each group of pairs left out in turn.
 
-    def __init__(self, space: Edges | Classes, values: list[np.ndarray], splits: int, groups: int, seed: int) -> None:
+    `across` and `within` are indices, shape [split] and [model, split]; `elsewhere` are those across in other spaces,
+    shape [space, split]. `ratio` is the mean overlap across over √(within a · within b), with its jackknife interval;
+    `stable` is the smaller of the mean overlaps within.
+    """
+
+    def __init__(
+        self,
+        space: Edges | Classes,
+        values: Sequence[np.ndarray],
+        splits: int,
+        groups: int,
+        seed: int,
+        *,
+        others: Sequence[Edges] = (),
+    ) -> None:
         self.across, self.within = np.empty(splits), np.empty((2, splits))
+        self.elsewhere = np.empty((len(others), splits))
         overlaps = np.empty((splits, 1 + groups, 3))
         rng = np.random.default_rng(seed)
-        equal = len(values[0]) == len(values[1])
         for split in tqdm(range(splits), desc="halves of prompts", delay=2, leave=False):
-            order = _order(len(values[0]), groups, rng)
-            orders = order, order if equal else _order(len(values[1]), groups, rng)
-            halves = [_halves(side, one, *both, groups, space) for side, (one, both) in enumerate(
-                zip(values, orders, strict=True))]  # fmt: skip
-            for left_out in range(1 + groups):
-                (a1, a2), (b1, b2) = ((half[0][left_out], half[1][left_out]) for half in halves)
-                crossed = (space.overlap(a1, b2) + space.overlap(a2, b1)) / 2
-                overlaps[split, left_out] = crossed, space.overlap(a1, a2), space.overlap(b1, b2)
-                if not left_out:
-                    self.across[split] = (space.index(a1, b2) + space.index(a2, b1)) / 2
-                    self.within[:, split] = space.index(a1, a2), space.index(b1, b2)
+            halves = [
+                _halves(side, one, *order, groups, space)
+                for side, (one, order) in enumerate(zip(values, _orders(values, groups, rng), strict=True))
+            ]
+            (a1, a2), (b1, b2) = halves
+            overlaps[split] = np.stack(
+                [_crossed(space.overlap, *halves), space.overlap(a1, a2), space.overlap(b1, b2)], 1
+            )
+            whole = [[(side, chosen[:1]) for side, chosen in both] for both in halves]
+            self.across[split] = _crossed(space.index, *whole)[0]
+            self.within[:, split] = [space.index(*both)[0] for both in whole]
+            self.elsewhere[:, split] = [_crossed(other.index, *whole)[0] for other in others]
         across, a, b = overlaps.mean(0).T
         ceiling = np.sqrt(a * b)
-        self.p_value = self._p_value(across - ceiling, splits) if across[0] < min(a[0], b[0]) else 1.0
         ratio = np.divide(across, ceiling, out=np.full(1 + groups, np.nan), where=ceiling > 0)
-        self.corrected = self._interval(ratio)
+        self.ratio, self.stable = _interval(ratio), float(min(a[0], b[0]))
 
-    def _p_value(self, gaps: np.ndarray, splits: int) -> float:
-        """One-sided, for the gap on all pairs, which stands first."""
-        from scipy.stats import t
 
-        error = _jackknife_error(gaps[1:])
-        if error < 1e-12:
-            return 1.0 if gaps[0] > -1e-12 else 1 / (1 + splits)
-        return float(max(t.cdf(gaps[0] / error, len(gaps) - 2), 1 / (1 + splits)))
+def draw_halves(values: Sequence[np.ndarray], splits: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Which pairs of each model are in the first half of each split, shape [split, pair] each."""
+    drawn = [_orders(values, 2, rng) for _ in range(splits)]
+    return [np.array([orders[side][0] == 0 for orders in drawn], dtype=float) for side in range(2)]
 
-    def _interval(self, ratio: np.ndarray) -> Interval:
-        from scipy.stats import t
 
-        half = t.ppf((1 + LEVEL) / 2, len(ratio) - 2) * _jackknife_error(ratio[1:])
-        return Interval(float(ratio[0]), float(ratio[0] - half), float(ratio[0] + half))
+def of_halves(space: Edges | Classes, side: int, values: np.ndarray, first: np.ndarray) -> list[Chosen]:
+    """Circuits of the first halves and of the second halves of one model's pairs."""
+    return [space.of(side, part / part.sum(1, keepdims=True) @ values) for part in (first, 1 - first)]
+
+
+def similarities(space: Edges | Classes, a: list[Chosen], b: list[Chosen]) -> tuple[float, float, float, float]:
+    """Means over splits: the index across, and overlaps across, within a and within b."""
+    index, across = (_crossed(similarity, a, b) for similarity in (space.index, space.overlap))
+    return float(index.mean()), float(across.mean()), float(space.overlap(*a).mean()), float(space.overlap(*b).mean())
+
+
+def _crossed(similarity, a: list[Chosen], b: list[Chosen]) -> np.ndarray:
+    """Of a half of a with the half of b that has no prompt in common with it."""
+    return (similarity(a[0], b[1]) + similarity(a[1], b[0])) / 2
+
+
+def _interval(ratio: np.ndarray) -> Interval:
+    """Of the ratio of all pairs, which stands first, before those without each group."""
+    from scipy.stats import t
+
+    half = t.ppf((1 + LEVEL) / 2, len(ratio) - 2) * _jackknife_error(ratio[1:])
+    return Interval(float(ratio[0]), float(ratio[0] - half), float(ratio[0] + half))
 
 
 def _jackknife_error(left_out: np.ndarray) -> float:
     n = len(left_out)
     return float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
+
+
+def _orders(values: Sequence[np.ndarray], groups: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each model a half for each pair, and its group; the same for both where both have as many pairs."""
+    first = _order(len(values[0]), groups, rng)
+    return [first, first if len(values[0]) == len(values[1]) else _order(len(values[1]), groups, rng)]
 
 
 def _order(n: int, groups: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -131,11 +170,10 @@ def _order(n: int, groups: int, rng: np.random.Generator) -> tuple[np.ndarray, n
 
 def _halves(
     side: int, values: np.ndarray, half: np.ndarray, group: np.ndarray, groups: int, space: Edges | Classes
-) -> list[list[Chosen]]:
+) -> list[Chosen]:
     """For each half its circuits: of all its pairs, then without each group."""
     found = []
     for part in (0, 1):
         use = np.array([(half == part) & (group != left_out) for left_out in range(-1, groups)], dtype=float)
-        means = (use / use.sum(1, keepdims=True)) @ values
-        found.append([space.of(side, mean) for mean in means])
+        found.append(space.of(side, (use / use.sum(1, keepdims=True)) @ values))
     return found

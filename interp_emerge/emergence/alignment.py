@@ -135,6 +135,7 @@ class Match:
     margins: np.ndarray
     rival: tuple[str, ...]
     least_margin: float = LEAST_MARGIN
+    most: float = MOST_COST
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -164,6 +165,12 @@ class Match:
         """Pairs that are not identifiable: a match without them is about as good."""
         named = dict(zip(self.a.heads, self.margins, strict=True))
         return [pair for pair in self.pairs if named[pair[0]] < self.least_margin]
+
+    def without(self, pair: tuple[str, str]) -> "Match":
+        """The cheapest match that lacks a pair; margins stay those of this one."""
+        row, cost = self.a.heads.index(pair[0]), self.cost.copy()
+        cost[row, self.partner[row]] = np.inf
+        return replace(self, partner=_assign(cost, self.most))
 
     def __repr__(self) -> str:
         unsure = "" if self.identifiable else f", {len(self.ambiguous)} not identifiable"
@@ -318,7 +325,9 @@ def match_heads(
     partner = _assign(cost, most)
     margins, rival = _margins(cost, partner, most)
     named = tuple("" if at < 0 else b.heads[at] for at in rival)
-    return Match(a=a, b=b, cost=cost, partner=partner, margins=margins, rival=named, least_margin=least_margin)
+    return Match(
+        a=a, b=b, cost=cost, partner=partner, margins=margins, rival=named, least_margin=least_margin, most=most
+    )
 
 
 def _assign(cost: np.ndarray, most: float) -> np.ndarray:

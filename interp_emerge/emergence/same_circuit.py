@@ -10,31 +10,38 @@ samples are none: two of them have pairs in common, and with them their noise, w
    (`Classes`). Their overlap, from 0 to 1, is the share of the smaller set that the larger one holds, or the cosine of
    the square roots of shares; means over splits: `across` the models, `within` a, `within` b. A circuit that holds all
    of a smaller one overlaps wholly: the Jaccard index beside it tells sizes apart, the test does not.
-3. Noise alone makes `across` = √(within a · within b) where an edge's chance to be chosen is the same in both, or lower
-   in the noisier one in the same proportion: Spearman's correction for attenuation (1904,
-   https://doi.org/10.2307/1412159). The *corrected similarity* is across / √(within a · within b): 1 is as alike as
-   noise allows. That is not exact: models of equal mean scores, one six times as noisy, gave 0.92.
-4. The gap, across − √(within a · within b), gets its standard error from a jackknife over groups of pairs (Shao and
-   Wu, 1989, https://doi.org/10.1214/aos/1176347263): a group is left out of both models at once, so that it holds for
-   shared prompts too. One-sided p-value from Student's t with one degree of freedom fewer than groups, at least
-   1 / (1 + splits); and 1 where halves across are no less alike than those of the noisier model. This test, `halves`,
-   is conservative: where nothing differs the first-order term of the gap vanishes, and the jackknife counts it all the
-   same. With 64 pairs and circuits of 20 of 110 edges it rejected none of 100 cases at 0.05 where nothing differed, and
-   39 of 40 where 6 of the 20 strongest edges were taken out of one model.
+3. Noise alone makes `across` smaller than `within`, the more so where each edge has a noise of its own in each model:
+   loud edges get into one circuit only. `_same_scores` draws pairs as they would be if both models had the same mean
+   scores up to a factor, or the same order of edges, and each its own noise. The test `halves` asks how often such
+   draws are as little alike across halves; its p-value is at least 1 / (1 + resamples). The *corrected similarity* is
+   across / √(within a · within b) (Spearman's correction for attenuation, 1904, https://doi.org/10.2307/1412159) over
+   what that is in the draws: 1 is as alike as noise allows. Its 95% interval is that of a jackknife over groups of
+   pairs (Shao and Wu, 1989, https://doi.org/10.1214/aos/1176347263): a group is left out of both models at once, so
+   that it holds for shared prompts too.
+4. That test is conservative, as the larger of two p-values counts. On 64 pairs and 110 edges, with noise that is even,
+   log-normal over edges, heavy-tailed, skewed, proportional to scores or six times as large in one model, it rejected
+   0 to 6 of 100 cases at 0.05 where mean scores were the same. Where a third of the strongest edges were others, it
+   rejected 39 of 40 or more for circuits of 25 edges; for circuits of 5, 35 or more where halves share 0.65 of their
+   edges, about half where they share half. What it cannot do: the same strongest edges with magnitudes dealt out
+   among them at random were called different in 1 to 10 of 100 cases, and in 32 under the loudest log-normal noise.
+   Where halves of a model share less than half of their circuits, nothing is called different.
 5. Where both score the *same* model on different prompts, pairs can be exchanged under the null hypothesis that nothing
    differs, and the test `permutation` is exact: pairs are dealt out again to two samples of the old sizes, and the
    p-value is the share of deals with as low a Jaccard index (ties go by the weighted one), the observed one included.
    Between two models it would ask whether all scores have one distribution, which they never have.
 
-Beside that stand bootstrap samples of each model (`circuits.stability`), other seeds of a's size, and random circuits.
-With a match of heads (`emergence.alignment`) edges of two models are compared through it; it is taken as given, so what
-it gets wrong counts as a difference.
+Beside that stand bootstrap samples of each model (`circuits.stability`); other seeds of a's size, whose circuits have
+as many edges as b's; and as many random edges, which need not be connected, as the strongest edges of a half need not.
+With a match of heads (`emergence.alignment`) edges of two models are compared through it; it is taken as given, so
+what it gets wrong counts as a difference. What it leaves open is said: the score mass of edges without an image, that
+on heads whose partner is not identifiable, and the least and largest index over matches that are about as good. Where
+one of these gives an index that is usual if nothing differs, a difference cannot be told.
 
-Cost: no model is run; 4 · splits · (1 + groups) selections of edges.
+Cost: no model is run; 4 · splits · (1 + groups) + 80 · draws selections of edges, for classes 120 · draws.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -45,17 +52,44 @@ from interp_emerge.circuits.stability import Select, stability
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import LEVEL, Interval, percentile_interval
-from interp_emerge.emergence._halves import Classes, Edges, Splits
+from interp_emerge.emergence._halves import Classes, Edges, Splits, draw_halves, of_halves, similarities
+from interp_emerge.emergence._match_doubts import match_doubts, rival_matches
+from interp_emerge.emergence._same_scores import SameScores, same_scores
 from interp_emerge.emergence.alignment import Match
 from interp_emerge.emergence.similarity import class_codes
 from interp_emerge.patching.base import EdgeScores
 
+COLUMNS = {
+    "comparison": "across, whole samples, halves or bootstrap of one of them, same scores (draws if nothing differed), "
+    "other seeds, random circuits",
+    "index": "mean Jaccard index; weighted for classes",
+    "low": "lower end of the central 95% over splits, samples or draws; of other seeds, the least",
+    "high": "upper end; of other seeds, the largest",
+    "n": "number of splits, samples, draws or seeds",
+    "p_value": "probability of what `asks` says",
+    "asks": "what the p-value is the probability of",
+    "beyond_chance": "(index - random) / (1 - random), for the mean index of random circuits of these sizes",
+    "unmatched_a": "share of the score mass of a's circuit on edges without an image in b's graph; across only",
+    "unmatched_b": "share of the score mass of b's circuit on edges that are no image; across only",
+    "ambiguous_a": "share of the score mass of a's circuit on heads whose partner is not identifiable; across only",
+    "ambiguous_b": "the same of b's circuit",
+    "n_ambiguous": "heads of a that another match would fit about as well; across only",
+    "n_rivals": "other matches tried, about as good, each the cheapest without one pair; across only",
+    "rival_low": "least index across over the match and these; edges only",
+    "rival_high": "largest index across over the match and these; edges only",
+    "note": "why something is missing; empty otherwise",
+}
+"""Columns of a comparison. Those of the match are empty where models were compared without one."""
 Test = Literal["auto", "halves", "permutation"] | str
 Level = Literal["edges", "classes"] | str
 """One of these names; any other is refused with a suggestion."""
 GROUPS, SPLITS = 10, 200
 SIGNIFICANT, ALIKE = 0.05, 0.9
 RANDOM_DRAWS = 500
+STABLE = 0.5
+"""Mean overlap within a model below which noise hides what its strongest edges are, and no difference is claimed."""
+MUCH = 0.1
+"""Share of score mass on heads whose partner is not identifiable above which the sentence says so."""
 NO_DIFFERENCE, DIFFERS, LITTLE, CANNOT_TELL = "no difference seen", "differs", "differs little", "cannot be told"
 
 
@@ -65,8 +99,8 @@ class SameCircuit:
 
     `verdict` is `differs` (p at most 0.05), `differs little` (the same, but the interval of the corrected similarity
     lies above `alike`), `no difference seen` (p above 0.05, and that interval lies above `alike`) or `cannot be told`.
-    `corrected` is the similarity over what noise allows; `p_value` the probability of a gap as large if nothing
-    differs; `sizes` are numbers of edges.
+    `corrected` is the similarity over what noise allows; `p_value` the probability of circuits as little alike if
+    nothing differs; `sizes` are numbers of edges.
     """
 
     verdict: str
@@ -98,21 +132,31 @@ class SameCircuit:
             begin += f" (besides size, {self.sizes[0]} and {self.sizes[1]} edges)"
         index = "Jaccard" if self.level == "edges" else "weighted Jaccard of edge classes"
         found = self.corrected
-        across, a, b = (_told(self[name]) for name in ("across", "halves of a", "halves of b"))
-        said = f"{begin}: {index} {across} across halves of prompts against {a} and {b} within each"
-        said += f" (corrected similarity {between(found.value, found.low, found.high)}, p = {self.p_value:.2g})"
-        if "other seeds" in set(self.rows["comparison"]):
-            seeds = self["other seeds"]
-            said += f"; other seeds {_told(seeds)} (n = {seeds['n']}, p = {seeds['p_value']:.2g})"
-        return f"{said}; random circuits {_told(self['random circuits'])}"
+        names = ("across", "halves of a", "halves of b", "same scores")
+        across, a, b, same = (_told(self[name]) for name in names)
+        said = f"{begin}: {index} {across} across halves of prompts against {a} and {b} within each, and {same} if"
+        said += f" nothing differed (corrected similarity {between(found.value, found.low, found.high)}, "
+        said += f"p = {self.p_value:.2g})"
+        seeds = self["other seeds"]
+        about = f"n = {seeds['n']}, p = {seeds['p_value']:.2g}"
+        said += f"; other seeds {_told(seeds)} ({about})" if seeds["n"] else f"; {seeds['note']}"
+        return f"{said}; random circuits {_told(self['random circuits'])}{self._doubts}"
+
+    @property
+    def _doubts(self) -> str:
+        """What the match leaves open, where that is more than a tenth of the score mass."""
+        row = self["across"]
+        mass = max(row["ambiguous_a"], row["ambiguous_b"])
+        if self.level != "edges" or not mass > MUCH:
+            return ""
+        said = f"; {mass:.0%} of a circuit's score mass lies on heads whose partner is not identifiable"
+        if not row["n_rivals"]:
+            return said
+        matches = "one other match" if row["n_rivals"] == 1 else f"{row['n_rivals']:.0f} other matches"
+        return f"{said}: over {matches} about as good the index is {row['rival_low']:.2f} to {row['rival_high']:.2f}"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a comparison.
-
-        Columns `comparison`, `index` (mean Jaccard index, weighted for classes), `low`, `high` (central 95% over
-        splits, samples or draws; of other seeds, the least and largest), `n` (of these), `p_value`, and `asks`, what
-        the p-value is the probability of.
-        """
+        """One row a comparison, with `COLUMNS`."""
         return self.rows
 
 
@@ -140,7 +184,7 @@ def same_circuit(
         level: whether single edges are compared, or shares of score mass by class of edge, which needs a match.
         other_seeds: scores of models of a's size, each with the match of a's heads with its heads.
         test: `auto` permutes where both score one model on different prompts, and else compares halves.
-        resamples: splits into halves, permutations, and bootstrap samples.
+        resamples: splits into halves, draws if nothing differed, permutations, and bootstrap samples.
         groups: of pairs that the jackknife leaves out in turn.
         alike: corrected similarity that the interval has to exceed for two circuits to count as alike.
         seed: of splits, permutations and random circuits.
@@ -160,41 +204,53 @@ def same_circuit(
     values = [_values(scores, groups) for scores in (scores_a, scores_b)]
     if resamples < 2:
         raise InputError(f"{resamples} splits say nothing about spread; ask for at least 2")
-    found = Splits(space, values, resamples, groups, seed)
+    doubts, rivals = _doubts_of(space, match, values)
+    found = Splits(space, values, resamples, groups, seed, others=[Edges(counts, one.edges) for one in rivals])
     by_permutation = test == "permutation" or (test == "auto" and match is None and _one_model(scores_a, scores_b))
     if by_permutation and (match is not None or level != "edges" or scores_a.graph != scores_b.graph):
         raise InputError("pairs can only be permuted within one model; leave out the match, or take test='halves'")
-    p_value = _permuted(space, values, resamples, seed) if by_permutation else found.p_value
+    null = same_scores(space, values, resamples, seed)
+    p_value = _permuted(space, values, resamples, seed) if by_permutation else null.p_value
+    whole = space.index(*(space.of(side, one.mean(0)[None]) for side, one in enumerate(values)))
+    ends = np.array([found.across.mean(), *found.elsewhere.mean(1)])
+    if match is not None and isinstance(space, Edges):
+        doubts |= {"n_rivals": len(rivals), "rival_low": ends.min(), "rival_high": ends.max()}
     rows = [
-        _row("across", found.across, p_value, "as low an index if nothing differs"),
-        _row("whole samples", np.array([space.index(*(space.of(i, v.mean(0)) for i, v in enumerate(values)))])),
+        _row("across", found.across, p_value, "as low an index if nothing differs") | doubts,
+        _row("whole samples", whole),
         _row("halves of a", found.within[0]),
         _row("halves of b", found.within[1]),
+        _row("same scores", null.indices),
     ]
     if level == "edges":
         for side, (name, scores) in enumerate(zip("ab", (scores_a, scores_b), strict=True)):
             drawn = stability(scores, select=_select(space, side), resamples=min(resamples, 100), seed=seed)
-            ends = drawn.jaccard.value, drawn.jaccard.low, drawn.jaccard.high
-            rows.append((f"bootstrap of {name}", *ends, len(drawn.n_edges), np.nan, ""))
+            rows.append(_row(f"bootstrap of {name}", drawn.jaccard, n=len(drawn.n_edges)))
     if other_seeds:
-        seeds = _seeds(scores_a, counts[0], other_seeds, level, resamples, groups, seed)
+        seeds = _seeds(scores_a, counts, other_seeds, level, resamples, groups, seed)
         lower = (1 + (seeds <= found.across.mean()).sum()) / (1 + len(seeds))
-        rows.append(("other seeds", seeds.mean(), seeds.min(), seeds.max(), len(seeds), lower,
-                     "a rank as low if b were one more seed"))  # fmt: skip
+        spread = Interval(float(seeds.mean()), float(seeds.min()), float(seeds.max()))
+        rows.append(_row("other seeds", spread, lower, "a rank as low if b were one more seed", n=len(seeds)))
+    else:
+        none = _row("other seeds", Interval(np.nan, np.nan, np.nan), n=0)
+        rows.append(none | {"note": "no other seed to compare with"})
     random = _random(space, values, seed)
     higher = (1 + (random >= found.across.mean() - 1e-12).sum()) / (1 + len(random))
     rows.append(_row("random circuits", random, higher, "as high an index for random circuits"))
-    columns = pd.Index(["comparison", "index", "low", "high", "n", "p_value", "asks"])
-    verdict, reason = _verdict(p_value, found, random, alike)
+    frame = pd.DataFrame([{"note": ""} | row for row in rows]).reindex(columns=[*COLUMNS])
+    chance = float(random.mean())
+    frame["beyond_chance"] = (frame["index"] - chance) / (1 - chance) if chance < 1 else np.nan
+    corrected = null.corrected(found.ratio)
+    verdict, reason = _verdict(p_value, found, null, corrected, random, alike)
     return SameCircuit(
         verdict=verdict,
         reason=reason,
         p_value=p_value,
-        corrected=found.corrected,
+        corrected=corrected,
         test="permutation" if by_permutation else "halves",
         level=level,
         sizes=counts,
-        rows=pd.DataFrame(rows, columns=columns),
+        rows=frame,
     )
 
 
@@ -243,10 +299,10 @@ def _permuted(space: Edges | Classes, values: list[np.ndarray], resamples: int, 
 
     def alike(order: np.ndarray) -> float:
         means = [pool[part].mean(0) for part in (order[:n], order[n:])]
-        x, y = (space.of(0, mean) for mean in means)
-        strengths = [np.abs(mean) * kept for mean, (_, kept) in zip(means, (x, y), strict=True)]
+        x, y = (space.of(0, mean[None]) for mean in means)
+        strengths = [np.abs(mean) * kept[0] for mean, (_, kept) in zip(means, (x, y), strict=True)]
         weighted = np.minimum(*strengths).sum() / max(np.maximum(*strengths).sum(), np.finfo(float).tiny)
-        return space.index(x, y) + 1e-9 * float(weighted)
+        return float(space.index(x, y)[0] + 1e-9 * weighted)
 
     observed = alike(np.arange(len(pool)))
     drawn = np.array([alike(rng.permutation(len(pool))) for _ in range(resamples)])
@@ -258,44 +314,73 @@ def _select(space: Edges | Classes, side: int) -> Select:
 
     def strongest(scores: EdgeScores) -> Circuit:
         kept = np.zeros_like(scores.graph.exists)
-        kept[scores.graph.exists] = space.of(side, scores.scores[scores.graph.exists])[1] > 0
+        kept[scores.graph.exists] = space.of(side, scores.scores[scores.graph.exists][None])[1][0] > 0
         return Circuit(graph=scores.graph, kept=kept, scores=scores.scores * kept)
 
     return strongest
 
 
+def _doubts_of(
+    space: Edges | Classes, match: Match | None, values: list[np.ndarray]
+) -> tuple[dict[str, float], list[Match]]:
+    """What the match leaves open of the circuits of all pairs, and matches about as good, which classes do not need."""
+    if match is None:
+        return {}, []
+    edges = space if isinstance(space, Edges) else space.edges
+    means = [one.mean(0) for one in values]
+    masses = [np.abs(mean) * edges.of(side, mean[None])[1][0] for side, mean in enumerate(means)]
+    return asdict(match_doubts(match, *masses)), rival_matches(match, *masses) if space is edges else []
+
+
 def _seeds(
-    a: EdgeScores, n: int, others: Sequence[tuple[EdgeScores, Match | None]], level: Level, splits: int, groups: int,
-    seed: int,
+    a: EdgeScores, counts: tuple[int, int], others: Sequence[tuple[EdgeScores, Match | None]], level: Level,
+    splits: int, groups: int, seed: int,
 ) -> np.ndarray:  # fmt: skip
-    """The index of a with each other seed across halves, shape [seed]."""
+    """The index of a with each other seed across halves, its circuit of as many edges as b's, shape [seed]."""
     found = []
     for scores, match in others:
-        space = _space(a, scores, (n, n), match, level)
+        space = _space(a, scores, (counts[0], min(counts[1], scores.graph.n_edges)), match, level)
         values = [_values(one, groups) for one in (a, scores)]
-        found.append(Splits(space, values, splits, groups, seed).across.mean())
+        first = draw_halves(values, splits, np.random.default_rng(seed))
+        each = (
+            similarities(space, *(of_halves(space, side, values[side], first[side][[split]]) for side in (0, 1)))[0]
+            for split in range(splits)
+        )
+        found.append(np.mean([*each]))
     return np.array(found)
 
 
 def _random(space: Edges | Classes, values: list[np.ndarray], seed: int) -> np.ndarray:
     """Indices of random circuits of the same sizes, shape [draw]."""
-    rng, means = np.random.default_rng(seed), [one.mean(0) for one in values]
+    rng, means = np.random.default_rng(seed), [one.mean(0)[None] for one in values]
     draws = (tuple(space.random(side, mean, rng) for side, mean in enumerate(means)) for _ in range(RANDOM_DRAWS))
-    return np.array([space.index(*drawn) for drawn in draws])
+    return np.concatenate([space.index(*drawn) for drawn in draws])
 
 
-def _row(name: str, drawn: np.ndarray, p_value: float = np.nan, asks: str = "") -> tuple[object, ...]:
-    ends = percentile_interval(float(drawn.mean()), drawn)
-    return name, ends.value, ends.low, ends.high, len(drawn), p_value, asks
+def _row(
+    name: str, drawn: np.ndarray | Interval, p_value: float = np.nan, asks: str = "", n: int | None = None
+) -> dict[str, object]:
+    """A row from the indices of each split or draw, or from their mean with its ends and `n`."""
+    ends = drawn if isinstance(drawn, Interval) else percentile_interval(float(drawn.mean()), drawn)
+    n = n if isinstance(drawn, Interval) else len(drawn)
+    row = {"comparison": name, "index": ends.value, "low": ends.low, "high": ends.high, "n": n}
+    return row | {"p_value": p_value, "asks": asks}
 
 
-def _verdict(p_value: float, found: Splits, random: np.ndarray, alike: float) -> tuple[str, str]:
+def _verdict(
+    p_value: float, found: Splits, null: SameScores, corrected: Interval, random: np.ndarray, alike: float
+) -> tuple[str, str]:
     upper = float(np.quantile(random, (1 + LEVEL) / 2))
     if min(found.within[0].mean(), found.within[1].mean()) <= upper:
         return CANNOT_TELL, "halves of one model's prompts give circuits no more alike than random ones"
+    if p_value <= SIGNIFICANT and found.stable < STABLE:
+        return CANNOT_TELL, f"halves of one model's prompts share less than {STABLE:g} of their circuits"
+    rivals = found.elsewhere.mean(1)
+    if p_value <= SIGNIFICANT and rivals.max(initial=0) > np.quantile(null.indices, SIGNIFICANT) - 1e-12:
+        return CANNOT_TELL, "another match of heads about as good shows no difference"
     if p_value <= SIGNIFICANT:
-        return (LITTLE if found.corrected.low > alike else DIFFERS), ""
-    if found.corrected.low > alike:
+        return (LITTLE if corrected.low > alike else DIFFERS), ""
+    if corrected.low > alike:
         return NO_DIFFERENCE, ""
     return CANNOT_TELL, f"the corrected similarity may lie below {alike:g}"
 

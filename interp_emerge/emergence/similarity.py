@@ -11,27 +11,33 @@ and beside chance:
 3. The share of the score mass on shared edges is Σ (|a| + |b|) over these, as a fraction of that over all edges.
 
 A low index alone does not say that the circuit changed: circuits of other prompts, at one checkpoint, differ too. The
-null of random circuits of these sizes stands in the table; for that of resampled prompts, and for a p-value, compare
+null of random circuits of these sizes stands in the table, and the index beyond it, which does not depend on how large
+graph and circuits are; for that of resampled prompts, and for a p-value, compare
 the two checkpoints by `emergence.same_circuit`.
 
 Two models (`mapped_overlap`). Edges of a go through the match (`emergence.alignment`) to edges of b. An edge without an
 image counts as not shared, and the score mass of such edges is reported: of a low index it says whether the circuits or
 the matching make it low. Four levels, from the strictest on: edges; nodes (heads and MLPs); classes of edges, such as
 `previous_token → induction K`; roles of heads. The last two compare shares of the score mass by their weighted Jaccard
-index, so neither asks for a partner of each head nor depends on the size of a graph. The null are circuits of as many
-random edges of each graph that carry the same scores, put through the same match. No model is run.
+index, so neither asks for a partner of each head. The null are random circuits of as many edges of each graph, made of
+whole paths (`circuits.random_paths`) as circuits are, that carry the same scores in random order, through the same
+match. `beyond_chance` is normalised by the sizes of graphs and circuits: (similarity − random) / (1 − random), 0 for
+what random circuits share on average and 1 for equal circuits, as in Cohen's kappa (1960,
+https://doi.org/10.1177/001316446002000104). No model is run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from interp_emerge.circuits.overlap import overlap, require_one_graph
+from interp_emerge.circuits.random_paths import random_connected_circuits
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import Interval, percentile_interval
+from interp_emerge.emergence._match_doubts import MatchDoubts, match_doubts, rival_matches
 from interp_emerge.emergence.alignment import HeadFeatures, Match
 from interp_emerge.patching.base import EdgeScores
 
@@ -45,11 +51,13 @@ COLUMNS = {
     "random": "mean index of random circuits of these sizes",
     "random_low": "lower end of their central 95%",
     "random_high": "upper end of their central 95%",
+    "beyond_chance": "(jaccard - random) / (1 - random): 0 as random circuits of these sizes, 1 for equal ones",
     "p_value": "probability that random circuits of these sizes share at least as many edges",
     "smoothed": "Jaccard index of the edges, smoothed",
     "weighted_jaccard": "Jaccard index weighted by the magnitudes of scores; empty without scores",
     "node_jaccard": "Jaccard index of the nodes (heads and MLPs)",
     "node_random": "mean node index of random sets of as many nodes",
+    "node_beyond_chance": "(node_jaccard - node_random) / (1 - node_random)",
     "node_smoothed": "Jaccard index of the nodes, smoothed",
     "rank_correlation": "Spearman's, of the scores of all edges of the graph; empty where scores are not given",
     "mass_shared": "share of both circuits' score mass that lies on shared edges",
@@ -119,15 +127,30 @@ def mass_shared(a: Circuit, b: Circuit) -> float:
 class MappedOverlap:
     """What two circuits share through a match of heads: a table of levels, and score mass that has no partner.
 
-    `unmatched_a` is the share of the score mass of a's circuit that lies on edges without an image in b's graph,
-    `unmatched_b` that of b's circuit on edges that are no image; `ambiguous` is the share of the mass of a's circuit on
-    edges of heads whose partner is not identifiable. NaN for an empty circuit.
+    `doubts` are shares of score mass that lie on edges without a partner, or on heads whose partner is not
+    identifiable. `rivals` is the least and largest Jaccard index of the edges over the match and `n_rivals` others that
+    are about as good.
     """
 
     levels: pd.DataFrame
-    unmatched_a: float
-    unmatched_b: float
-    ambiguous: float
+    doubts: MatchDoubts
+    rivals: tuple[float, float]
+    n_rivals: int
+
+    @property
+    def unmatched_a(self) -> float:
+        """Share of the score mass of a's circuit on edges without an image in b's graph; NaN if it is empty."""
+        return self.doubts.unmatched_a
+
+    @property
+    def unmatched_b(self) -> float:
+        """Share of the score mass of b's circuit on edges that are no image; NaN if it is empty."""
+        return self.doubts.unmatched_b
+
+    @property
+    def ambiguous(self) -> float:
+        """Share of the score mass of a's circuit on edges of heads whose partner is not identifiable."""
+        return self.doubts.ambiguous_a
 
     def __getitem__(self, level: str) -> pd.Series:
         """The row of a level: `edges`, `nodes`, `edge classes` or `roles`."""
@@ -142,8 +165,9 @@ class MappedOverlap:
         """One row a level.
 
         Columns `level`, `n_a`, `n_b`, `shared` (missing for shares of mass), `similarity` (Jaccard index, weighted for
-        shares of mass), `random` with its central 95% `random_low`, `random_high`, and `p_value`, the probability that
-        random circuits are at least as alike.
+        shares of mass), `random` (mean over random circuits) with its central 95% `random_low`, `random_high`,
+        `beyond_chance`, (similarity − random) / (1 − random), and `p_value`, the probability that random circuits are
+        at least as alike.
         """
         return self.levels
 
@@ -155,11 +179,12 @@ def mapped_overlap(a: Circuit, b: Circuit, match: Match, *, n_random: int = 200,
         a: a circuit of the first model of the match.
         b: a circuit of the second.
         match: from `match_heads`.
-        n_random: pairs of random circuits.
+        n_random: pairs of random connected circuits.
         seed: of these.
 
     Raises:
-        InputError: a circuit of another graph than its side of the match, or no random circuit.
+        InputError: a circuit of another graph than its side of the match, no random circuit, or a number of edges that
+            no connected circuit has.
     """
     if a.graph != match.a.graph or b.graph != match.b.graph:
         raise InputError("a circuit belongs to a graph of another shape than its side of the match; match its model")
@@ -168,23 +193,25 @@ def mapped_overlap(a: Circuit, b: Circuit, match: Match, *, n_random: int = 200,
     mass_a, mass_b = (_masses(circuit) for circuit in (a, b))
     compare = _Levels(match)
     counts, found = compare(mass_a, mass_b)
-    rng = np.random.default_rng(seed)
-    null = np.array([compare(_elsewhere(mass_a, rng), _elsewhere(mass_b, rng))[1] for _ in range(n_random)])
+    elsewhere = [_elsewhere(circuit, n_random, [seed, side]) for side, circuit in enumerate((a, b))]
+    null = np.array([compare(*both)[1] for both in zip(*elsewhere, strict=True)])
     rows = []
     for level, (name, similarity) in enumerate(zip(LEVELS, found, strict=True)):
         values = null[:, level][~np.isnan(null[:, level])]
         random = percentile_interval(float(values.mean()), values) if len(values) else Interval(*[np.nan] * 3)
         p_value = np.nan if np.isnan(similarity) else (1 + (values >= similarity - 1e-12).sum()) / (1 + len(values))
-        rows.append((name, *counts.get(name, (pd.NA,) * 3), similarity, random.value, random.low, random.high, p_value))
-    columns = ["level", "n_a", "n_b", "shared", "similarity", "random", "random_low", "random_high", "p_value"]
+        ends = random.value, random.low, random.high, _beyond(similarity, random.value)
+        rows.append((name, *counts.get(name, (pd.NA,) * 3), similarity, *ends, p_value))
+    columns = ["level", "n_a", "n_b", "shared", "similarity", "random", "random_low", "random_high", "beyond_chance",
+               "p_value"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=pd.Index(columns)).astype(dict.fromkeys(["n_a", "n_b", "shared"], "Int64"))
-    unsure = np.isin(np.array(match.a.graph.writer_names), [pair[0] for pair in match.ambiguous])
-    touched = (unsure[:, None] | (match.a.graph.owner @ unsure)[None])[match.a.graph.exists]
+    rivals = rival_matches(match, mass_a, mass_b)
+    indices = [found[0], *(_Levels(rival)(mass_a, mass_b)[1][0] for rival in rivals)]
     return MappedOverlap(
         levels=frame,
-        unmatched_a=_share(mass_a, match.edges < 0),
-        unmatched_b=_share(mass_b, ~np.isin(np.arange(len(mass_b)), match.edges)),
-        ambiguous=_share(mass_a, touched),
+        doubts=match_doubts(match, mass_a, mass_b),
+        rivals=(float(np.min(indices)), float(np.max(indices))),
+        n_rivals=len(rivals),
     )
 
 
@@ -262,12 +289,14 @@ def _masses(circuit: Circuit) -> np.ndarray:
     return np.where(kept, np.maximum(mass, np.finfo(float).tiny), 0)
 
 
-def _elsewhere(mass: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The same masses on random edges."""
-    weights = mass[mass > 0]
-    moved = np.zeros(len(mass))
-    moved[rng.choice(len(mass), len(weights), replace=False)] = weights
-    return moved
+def _elsewhere(circuit: Circuit, count: int, seed: list[int]) -> Iterator[np.ndarray]:
+    """The masses of a circuit in random order on random connected circuits of its size, shape [edge] each."""
+    mass, graph = _masses(circuit), circuit.graph
+    rng = np.random.default_rng(seed)
+    for kept in random_connected_circuits(graph, len(circuit), count, seed=int(rng.integers(2**32))):
+        moved = np.zeros(len(mass))
+        moved[kept[graph.exists]] = rng.permutation(mass[mass > 0])
+        yield moved
 
 
 def _classes(features: HeadFeatures) -> np.ndarray:
@@ -292,8 +321,9 @@ def _alike(a: np.ndarray, b: np.ndarray, codes_a: np.ndarray, codes_b: np.ndarra
     return float(np.minimum(p, q).sum() / np.maximum(p, q).sum())
 
 
-def _share(mass: np.ndarray, where: np.ndarray) -> float:
-    return float(mass[where].sum() / mass.sum()) if mass.any() else np.nan
+def _beyond(similarity: float, random: float) -> float:
+    """A similarity on the scale on which random circuits have 0 on average and equal ones 1; NaN if those are equal."""
+    return (similarity - random) / (1 - random) if random < 1 else np.nan
 
 
 def _compared(
@@ -308,10 +338,12 @@ def _compared(
         "random": null.value,
         "random_low": null.low,
         "random_high": null.high,
+        "beyond_chance": _beyond(found.jaccard, null.value),
         "p_value": found.p_value,
         "weighted_jaccard": found.weighted,
         "node_jaccard": found.nodes.jaccard,
         "node_random": found.nodes.random.value,
+        "node_beyond_chance": _beyond(found.nodes.jaccard, found.nodes.random.value),
         "rank_correlation": _rank_correlation(*scores),
         "mass_shared": mass_shared(before, now),
         "born": " ".join(node for node in now.nodes if node not in old),

@@ -1,15 +1,18 @@
-"""Circuits of successive checkpoints: counts by hand, holes in the grid, what is born and lost."""
+"""How alike circuits are: counts by hand, holes in the grid, born and lost; p-values that hold under the null."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import kstest
 
+from interp_emerge.circuits.random_paths import random_connected_circuits
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
-from interp_emerge.emergence.similarity import COLUMNS, mass_shared, successive
+from interp_emerge.emergence.alignment import HeadFeatures, Match, match_heads
+from interp_emerge.emergence.similarity import COLUMNS, mapped_overlap, mass_shared, successive
 from interp_emerge.patching.base import EdgeScores
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=False)
@@ -83,3 +86,51 @@ def test_what_cannot_be_followed_is_refused():
     larger = Graph(n_layers=3, n_heads=2, n_kv_heads=2, parallel=False)
     with pytest.raises(InputError, match="circuits of different graphs"):
         successive({0: circuit(EARLY), 1: circuit(EARLY, larger)})
+
+
+def unnamed(graph: Graph) -> Match:
+    """Heads matched at random."""
+    strength = np.random.default_rng(0).random((2, graph.n_layers * graph.n_heads, 2))
+    a, b = (HeadFeatures(graph=graph, roles=("previous_token", "induction"), strength=one) for one in strength)
+    return match_heads(a, b, most=1.0)
+
+
+def connected(graph: Graph, n_edges: int, count: int, seed: int) -> list[Circuit]:
+    rng = np.random.default_rng(seed)
+    drawn = random_connected_circuits(graph, n_edges, count, seed=seed)
+    return [Circuit(graph=graph, kept=kept, scores=rng.lognormal(size=kept.shape) * kept) for kept in drawn]
+
+
+def test_p_values_of_mapped_circuits_are_uniform_for_random_connected_circuits():
+    graph = Graph(n_layers=3, n_heads=3, n_kv_heads=3, parallel=False)
+    match = unnamed(graph)
+    sides = connected(graph, 25, 60, 1), connected(graph, 30, 60, 2)
+    frames = [
+        mapped_overlap(a, b, match, n_random=39, seed=i).levels for i, (a, b) in enumerate(zip(*sides, strict=True))
+    ]
+    p_values = pd.concat(frames).groupby("level")["p_value"]
+    # Counts of shared edges and nodes tie, so that their p-values are larger than uniform ones; shares of mass do not.
+    for level in ("edge classes", "roles"):
+        assert kstest(p_values.get_group(level), "uniform").pvalue > 0.01
+    for level in ("edges", "nodes"):
+        assert kstest(p_values.get_group(level), "uniform", alternative="greater").pvalue > 0.01
+        assert (p_values.get_group(level) <= 0.5).any()
+
+
+def test_random_circuits_share_nothing_beyond_chance_whatever_the_size_of_the_graph():
+    for n_layers, n_edges in ((2, 25), (4, 60)):
+        graph = Graph(n_layers=n_layers, n_heads=3, n_kv_heads=3, parallel=False)
+        sides = connected(graph, n_edges, 40, 1), connected(graph, n_edges, 40, 2)
+        match = unnamed(graph)
+        found = [
+            mapped_overlap(a, b, match, n_random=20, seed=i).levels for i, (a, b) in enumerate(zip(*sides, strict=True))
+        ]
+        means = pd.concat(found).groupby("level")[["similarity", "beyond_chance"]].mean()
+        assert means["beyond_chance"].abs().max() < 0.15 and means["similarity"].max() > 0.2
+
+
+def test_similarity_beyond_chance_is_one_for_equal_circuits():
+    frame = successive(dict.fromkeys([1, 2], circuit(LATE))).iloc[1]
+    assert (frame["beyond_chance"], frame["node_beyond_chance"]) == (1, 1)
+    other = successive({1: circuit(EARLY), 2: circuit(OTHER)}).iloc[1]
+    assert other["beyond_chance"] == pytest.approx(-other["random"] / (1 - other["random"]))

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import kstest
 
 import interp_emerge as ie
 from interp_emerge.circuits.ground_truth import GroundTruth
+from interp_emerge.circuits.random_paths import random_connected_circuits
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.transplant import COLUMNS, transfer_matrix
-from tests.core.small_models import small_model
+from tests.core.small_models import small_model, telling_pairs
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,22 @@ def test_the_true_circuit_keeps_all_and_beats_random_ones_of_its_size(
     distractor = cell(found, "distractor", "own")
     assert distractor["faithfulness"] == pytest.approx(0, abs=1e-3)
     assert (distractor["random_median"], distractor["random_p95"]) == (row["random_median"], row["random_p95"])
+
+
+def test_p_values_of_random_connected_circuits_are_uniform():
+    model = small_model("gpt2")
+    pairs, p_values = telling_pairs(model, 8), []
+    for seed in range(12):
+        # Circuits that are compared with the same random ones have dependent p-values, so that few share a draw.
+        drawn = random_connected_circuits(model.graph, 30, 5, seed=1000 + seed)
+        circuits = {
+            f"{i}": ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
+            for i, kept in enumerate(drawn)
+        }
+        found = transfer_matrix(circuits, [("own", model)], lambda model: pairs, n_random=19, seed=seed)
+        assert found["faithfulness"].nunique() == 5
+        p_values += [*found["p_value"]]
+    assert kstest(p_values, "uniform").pvalue > 0.01
 
 
 def test_the_order_of_models_and_circuits_changes_no_number(truth: GroundTruth, circuits: dict[str, ie.Circuit]):
