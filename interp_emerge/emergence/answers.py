@@ -127,7 +127,9 @@ def _composition(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> li
     found = induction_edges(roles, edges, graph)
     if not found:
         return []
-    writers, readers = (", ".join(dict.fromkeys(names)) for names in zip(*found, strict=True))
+    writers, readers = (
+        ", ".join(dict.fromkeys(name.removesuffix(".k") for name in names)) for names in zip(*found, strict=True)
+    )
     return [
         f"In it, previous-token heads ({writers}) feed the keys of induction heads ({readers}), as their attention on "
         f"repeated segments names them."

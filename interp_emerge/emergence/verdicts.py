@@ -80,14 +80,8 @@ def orders(tables: Tables) -> list[str]:
     for (size, _), rows in tables["order"].groupby(["size", "seed"], sort=False):
         first = rows.drop_duplicates(["quantity_a", "quantity_b"])
         wanted = first[(first["quantity_a"] != first["quantity_b"]) & ~_besides(first)]
-        for row in wanted.to_dict("records"):
-            a, b = (_part(row[f"quantity_{end}"], row[f"component_{end}"]) for end in "ab")
-            chances = f"{a} first {row['before']:.2f}, {b} first {row['after']:.2f}, same gap {row['tie']:.2f}"
-            if pd.isna(row["before"]):
-                said.append(f"At {size}, {a} and {b}: {row['answer']}.")
-                continue
-            answer = row["answer"] if row["answer"].startswith("cannot") else f"{a if row['before'] > 0.5 else b} first"
-            said.append(f"At {size}, {a} and {b}: {answer} (probabilities: {chances}).")
+        if parts := [_order(row) for row in wanted.to_dict("records")]:
+            said.append(f"At {size}: {'; '.join(parts)}.")
     return said
 
 
@@ -125,17 +119,15 @@ def losses(tables: Tables) -> list[str]:
 
 
 def dependences(tables: Tables) -> list[str]:
-    """For each run with a circuit, when the ability comes to depend on the circuit's heads."""
+    """For each run with a circuit, when the ability comes to depend on its edges and on its heads."""
     onsets, said = tables["dependence_onsets"], []
-    chosen = onsets[(onsets["kind"] == "circuit") & (onsets["metric"] != "accuracy")]
-    for (size, _), rows in chosen.groupby(["size", "seed"], sort=False):
+    chosen = onsets[onsets["kind"].isin(["edges", "circuit"]) & (onsets["metric"] != "accuracy")]
+    for (size, _), runs in chosen.groupby(["size", "seed"], sort=False):
         parts = []
-        for row in rows.to_dict("records"):
-            ends = f"[{_step(row['ci_low'])}, {_step(row['ci_high'])}]"
-            found = "not" if pd.isna(row["first_with"]) else f"from step {_step(row['first_with'])} {ends}"
-            few = f": {row['n_random']} choices, too few for p = 0.05" if row["verdict"].startswith("too few") else ""
-            parts.append(f"{found} ({row['criterion']}{few})")
-        said.append(f"At {size}, ablating the circuit's heads costs the ability {' and '.join(parts)}.")
+        for kind, rows in runs.groupby("kind", sort=False):
+            told = " and ".join(_from_when(row) for row in rows.to_dict("records"))
+            parts.append(f"ablating its {'edges' if kind == 'edges' else 'heads'} costs the ability {told}")
+        said.append(f"The circuit of {size}: {'; '.join(parts)}.")
     return said
 
 
@@ -145,6 +137,28 @@ def comparisons(tables: Tables) -> list[str]:
     return [
         f"{row['size_a']} and {row['size_b']}, {row['level']}: {row['sentence']}." for row in first.to_dict("records")
     ]
+
+
+def _order(row: Mapping[Any, Any]) -> str:
+    """Which of two comes first, with the shares of resamples that say so."""
+    a, b = (_part(row[f"quantity_{end}"], row[f"component_{end}"]) for end in "ab")
+    if pd.isna(row["before"]):
+        return f"{a} and {b}: {row['answer']}"
+    if row["answer"].startswith("cannot"):
+        shares = f"{row['before']:.2f} and {row['after']:.2f}, same gap {row['tie']:.2f}"
+        return f"{a} and {b}: {row['answer']} (either first {shares})"
+    first, second = (a, b) if row["before"] > row["after"] else (b, a)
+    return f"{first} before {second} (probability {max(row['before'], row['after']):.2f})"
+
+
+def _from_when(row: Mapping[Any, Any]) -> str:
+    """From which step on a part is depended on, by one criterion."""
+    coarse = row["verdict"].startswith("too few")
+    null = f"above {row['n_random']} random choices{', too few for p = 0.05' if coarse else ''}"
+    criterion = null if row["criterion"] == "above random" else row["criterion"]
+    if pd.isna(row["first_with"]):
+        return f"{row['verdict']} ({criterion})"
+    return f"from step {_step(row['first_with'])} [{_step(row['ci_low'])}, {_step(row['ci_high'])}] ({criterion})"
 
 
 def _besides(rows: pd.DataFrame) -> pd.Series:

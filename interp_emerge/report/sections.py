@@ -170,7 +170,7 @@ def forms(study: StudyRecord) -> Section:
         caption = (
             "Each quantity at every checkpoint; step 0 is the untrained model. Faithfulness is that of the last step's "
             "circuit, and is left out where it is undefined. Bands are 95% intervals over prompts. "
-            "The head that scores highest in a role at the last step stands out and is named; the others are faint."
+            "The part with the highest value at the last step stands out and is named; the others are faint."
         )
         picture = _chart("formation", rows, f"Formation of {names['ability']}", caption)
         blocks.append(Block(heading=_heading(study, names), pictures=[picture]))

@@ -83,40 +83,39 @@ def pair(before: float, after: float, tie: float, answer: str) -> pd.DataFrame:
 
 
 def test_what_comes_first_is_named_with_its_probability():
-    (sentence,) = verdicts.orders({"order": pair(0.0, 1.0, 0.0, "previous_token a0.h1 before accuracy model")})
-    assert sentence.startswith("At 7k, the ability and previous-token head a0.h1: previous-token head a0.h1 first (")
+    (sentence,) = verdicts.orders({"order": pair(0.0, 0.98, 0.02, "previous_token a0.h1 before accuracy model")})
+    assert sentence == "At 7k: previous-token head a0.h1 before the ability (probability 0.98)."
     (sentence,) = verdicts.orders({"order": pair(1.0, 0.0, 0.0, "accuracy model before previous_token a0.h1")})
-    assert ": the ability first (probabilities: the ability first 1.00" in sentence
+    assert sentence == "At 7k: the ability before previous-token head a0.h1 (probability 1.00)."
 
 
 def test_an_order_that_cannot_be_told_says_so():
-    (sentence,) = verdicts.orders({"order": pair(0.0, 0.0, 1.0, "cannot be told: both fall between step 1 and step 2")})
-    assert "cannot be told: both fall between step 1 and step 2 (" in sentence and "same gap 1.00" in sentence
+    (sentence,) = verdicts.orders({"order": pair(0.0, 0.1, 0.9, "cannot be told: both fall between step 1 and step 2")})
+    assert sentence == (
+        "At 7k: the ability and previous-token head a0.h1: cannot be told: both fall between step 1 and step 2 "
+        "(either first 0.00 and 0.10, same gap 0.90)."
+    )
 
 
-def test_dependence_that_never_comes_is_said():
-    common = {"size": "7k", "seed": 0, "kind": "circuit", "metric": "logit_diff"}
+def test_each_part_of_the_circuit_has_its_own_null_and_what_never_comes_is_said():
+    common = {"size": "7k", "seed": 0, "metric": "logit_diff", "n_random": 20, "ci_low": 500, "ci_high": 750}
+    never = {"first_with": np.nan, "ci_low": np.nan, "ci_high": np.nan, "verdict": "not reached"}
     rows = [
-        {**common, "criterion": "above random", "first_with": 500, "ci_low": 500, "ci_high": 750, "verdict": "depends"},
+        {**common, "kind": "edges", "criterion": "above random", "first_with": 500, "verdict": "depends"},
+        {**common, "kind": "edges", "criterion": "half of last", **never},
         {
             **common,
-            "criterion": "half of last",
-            "first_with": np.nan,
-            "ci_low": np.nan,
-            "ci_high": np.nan,
-            "verdict": "not reached",
+            "kind": "circuit",
+            "criterion": "above random",
+            "n_random": 3,
+            "first_with": 500,
+            "verdict": "too few random choices",
         },
     ]
-    (sentence,) = verdicts.dependences({"dependence_onsets": pd.DataFrame(rows)})
-    assert "from step 500 [500, 750] (above random) and not (half of last)." in sentence
-
-
-def test_too_few_random_choices_are_said():
-    about = {"size": "7k", "seed": 0, "kind": "circuit", "metric": "logit_diff", "first_with": 750, "ci_low": 500}
-    row = {**about, "ci_high": 750, "criterion": "above random", "n_random": 3, "verdict": "too few random choices"}
-    assert verdicts.dependences({"dependence_onsets": pd.DataFrame([row])}) == [
-        "At 7k, ablating the circuit's heads costs the ability from step 750 [500, 750] (above random: 3 choices, too "
-        "few for p = 0.05)."
+    assert verdicts.dependences({"dependence_onsets": pd.DataFrame(rows)}) == [
+        "The circuit of 7k: ablating its edges costs the ability from step 500 [500, 750] (above 20 random choices) "
+        "and not reached (half of last); ablating its heads costs the ability from step 500 [500, 750] (above 3 random "
+        "choices, too few for p = 0.05)."
     ]
 
 
