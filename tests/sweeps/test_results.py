@@ -1,5 +1,6 @@
 """Tables of what was measured: what each model was trained on, and the one axis that everything over scale is on."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,10 @@ import pandas as pd
 import pytest
 
 import interp_emerge as ie
+from interp_emerge.core.schemas import SCHEMAS
+from interp_emerge.emergence import changepoints, dependence, same_circuit, similarity
 from interp_emerge.emergence.ladder import RUNGS
+from interp_emerge.emergence.order import LAG_COLUMNS
 from interp_emerge.sweeps.results import Results
 from interp_emerge.sweeps.work import Measured
 
@@ -65,3 +69,21 @@ def test_sizes_that_share_their_number_of_tokens_have_no_order() -> None:
 
     assert "3k/step5000 and 7k/step5000 share the place" in tables["jump"]["reason"].item()
     assert tables["trends"]["verdict"].item() == "undefined"
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "added"),
+    [
+        ("turnover", similarity.COLUMNS, {"size", "seed", "ability"}),
+        ("lags", LAG_COLUMNS, {"size", "seed", "ability"}),
+        ("loss_changes", changepoints._LOSS_CHANGES, set()),
+        ("dependence_onsets", dependence.ONSET_COLUMNS, {"size", "seed", "ability"}),
+        (
+            "comparisons",
+            same_circuit.COLUMNS,
+            {"size_a", "seed_a", "size_b", "seed_b", "ability", "level", "verdict", "p_value_verdict", "sentence"},
+        ),
+    ],
+)
+def test_a_study_drops_no_column_of_what_it_calls(table: str, columns: Iterable[str], added: set[str]):
+    assert {*SCHEMAS[table].columns} == {*columns} | added
