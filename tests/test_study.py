@@ -21,6 +21,9 @@ from tests.report.browser import open_page
 SMALL = {"n_measured": 32, "n_pairs": 16, "n_random": 10, "n_ablations": 4, "steps_of_integration": 2}
 
 
+NO_SEED = "no other seed to compare with"
+
+
 def tables_of(out: Path) -> dict[str, pd.DataFrame]:
     return {name: read_table(name, out / "tables") for name in SCHEMAS}
 
@@ -115,7 +118,12 @@ def test_the_ability_comes_to_depend_on_its_circuit_and_on_no_random_heads(whole
     onsets = tables["dependence_onsets"]
 
     assert last["drop_low"] > last["random_p95"]
-    assert (onsets[(onsets["size"] == "560k") & (onsets["kind"] == "circuit")]["verdict"] == "depends").all()
+    of_560k: Any = onsets[(onsets["size"] == "560k") & (onsets["metric"] == "logit_diff")].set_index(
+        ["kind", "criterion"]
+    )
+    assert of_560k.loc[("edges", "above random"), "verdict"].tolist() == ["depends"]
+    assert of_560k.loc[("circuit", "half of last"), "verdict"].tolist() == ["depends"]
+    assert {*of_560k.index.get_level_values("kind")} == {"model", "edges", "circuit", "role", "head", "mlp"}
 
 
 def test_circuits_of_neighbouring_sizes_are_held_against_all_three_nulls(whole: Path) -> None:
@@ -123,8 +131,31 @@ def test_circuits_of_neighbouring_sizes_are_held_against_all_three_nulls(whole: 
     pairs = [*zip(rows["size_a"], rows["size_b"], strict=True)]
 
     assert {*pairs} == {("7k", "14k"), ("14k", "25k"), ("25k", "200k"), ("200k", "560k")}
-    of_14k = set(rows[(rows["size_a"] == "14k") & (rows["level"] == "edges")]["comparison"])
-    assert of_14k >= {"across", "halves of a", "halves of b", "bootstrap of a", "other seeds", "random circuits"}
+    nulls = {"across", "halves of a", "halves of b", "bootstrap of a", "same scores", "other seeds", "random circuits"}
+    for (size, _), compared in rows.groupby(["size_a", "level"]):
+        assert {*compared["comparison"]} >= nulls
+        seeds = compared[compared["comparison"] == "other seeds"]
+        assert (seeds["n"] > 0).all() if size in ("14k", "25k") else (seeds["note"] == NO_SEED).all()
+
+
+def test_every_node_and_edge_of_a_circuit_has_an_onset_and_a_lag_against_the_ability(whole: Path) -> None:
+    tables = tables_of(whole)
+    circuit = ie.Circuit.load(whole / "circuits" / "induction-560k-step5000-seed0.json")
+    nodes = {node for node in circuit.nodes if node != "embed"}
+    edges = {f"{edge.writer} → {edge.reader}" for edge in circuit.edges}
+    for name, at in (("onsets", "at"), ("lags", "size")):
+        rows = tables[name][tables[name][at] == "560k"]
+        assert {*rows[rows["quantity"] == "effect"]["component"]} == nodes
+        assert {*rows[rows["quantity"] == "edge effect"]["component"]} == edges
+
+
+def test_a_circuit_that_is_there_stays_much_the_same_to_the_next_checkpoint(whole: Path) -> None:
+    turnover: Any = tables_of(whole)["turnover"].set_index(["size", "step"])
+
+    assert turnover.loc[("560k", 0), "note"].tolist() == ["no circuit at this step"]
+    last = turnover.loc[("560k", 5000)].iloc[0]
+    assert last["previous"] == 750
+    assert last["jaccard"] > last["random_high"]
 
 
 def test_every_table_has_its_columns_in_both_formats(whole: Path) -> None:

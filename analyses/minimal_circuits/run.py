@@ -1,57 +1,79 @@
 """Find the smallest circuit of an ability in every size of a family, and say how much of it other prompts would change.
 
-python analyses/minimal_circuits/run.py                    # the bundled family, about three minutes on two idle cores
-python analyses/minimal_circuits/run.py FAMILY ABILITY     # any other: a name, or a directory of checkpoints
+python analyses/minimal_circuits/run.py                    # the bundled family, about four minutes on two cores
+python analyses/minimal_circuits/run.py FAMILY ABILITY     # any other: a name, or a directory; --keep draws figure.svg
 """
 
 import sys
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import interp_emerge as ie
 
-PAIRS, RESAMPLES = 64, 20
+PAIRS, RESAMPLES, TARGET = 64, 20, 0.8
+MEASURED = "circuit"
+"""What the figure calls the value of a circuit; everything else is what that stands against."""
 
 
-def main(family: str = "miniature", ability: str = "induction") -> None:
+def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -> None:
     """Print a row a size, and the edges from previous-token heads into the keys of induction heads."""
     asked, models = ie.load_ability(ability), ie.load_family(family)
-    rows, links = [], []
+    rows, links, drawn = [], [], []
     for size in models.sizes:
         model = models.load(size)
         discovery, held_out = (asked.sample(model, PAIRS, seed=seed) for seed in (1000, 2000))
-        found = ie.find_circuit(model, discovery)
+        found = ie.find_circuit(model, discovery, target=TARGET)
         tested = ie.examine(model, found.circuit, held_out, parts=("roles", "attention"))
         if not tested.evaluation.defined or not len(found.circuit):
             rows.append({"size": size, "verdict": "undefined: the clean-corrupt gap is within noise"})
             continue
         again = ie.search_stability(model, discovery, found.circuit, resamples=RESAMPLES)
-        rows.append(row(size, found, tested, again))
+        values = measured(found, tested, again)
+        rows.append({"size": size, **row(found, tested, values)})
+        drawn.append(values.assign(size=size))
         links += [{"size": size, **link} for link in key_edges(found.circuit, tested.tables["roles"])]
     print(pd.DataFrame(rows).to_string(index=False, na_rep=""))
     print(pd.DataFrame(links).to_string(index=False))
+    if keep and drawn:
+        about = {"thing": "size", "colour": "of", "panel": "quantity", "mark": TARGET}
+        title = "share of the gap, or Jaccard index"
+        ie.interval_dots(pd.concat(drawn), title=title, **about).save(Path(__file__).with_name("figure.svg"))
 
 
-def row(size, found, tested, again) -> dict:
-    """The measured line of one size."""
-    circuit, kept = found.circuit, tested.evaluation
-    fixed = ie.stability(found.scores, circuit).jaccard
+def measured(found, tested, again) -> pd.DataFrame:
+    """Faithfulness and both stabilities with their intervals, each beside what it stands against: a row a value."""
+    fixed, unknown = ie.stability(found.scores, found.circuit), (np.nan, np.nan)
+    kept, without = tested.evaluation, tested.without
+    table = [
+        ("faithfulness", MEASURED, kept.faithfulness, *kept.ci),
+        ("faithfulness", "model without it", without.faithfulness, *without.ci),
+    ]
+    for name, one in (("stability, size fixed", fixed), ("stability, whole search", again)):
+        table.append((name, MEASURED, one.jaccard.value, one.jaccard.low, one.jaccard.high))
+        table.append((name, "random circuits", one.random, *unknown))
+    return pd.DataFrame(table, columns=["quantity", "of", "value", "value_low", "value_high"])
+
+
+def row(found, tested, values: pd.DataFrame) -> dict:
+    """The printed line of one size."""
+    circuit = found.circuit
     labels = tested.tables["roles"].query("label == True")
     seen = tested.tables["attention"].query("position == 'after first occurrence'").set_index("node")["attention"]
     attends = seen[seen.index.isin(labels[labels["role"] == "induction"]["node"])]
     return {
-        "size": size,
         "edges": f"{len(circuit)} of {circuit.graph.n_edges}",
-        "faithfulness": f"{kept.faithfulness:.2f} [{kept.ci[0]:.2f}, {kept.ci[1]:.2f}]",
-        "without": f"{tested.without.faithfulness:.2f}",
-        "stability": f"{fixed.value:.2f} [{fixed.low:.2f}, {fixed.high:.2f}]",
-        "search": f"{again.jaccard.value:.2f} [{again.jaccard.low:.2f}, {again.jaccard.high:.2f}]",
-        "random": f"{again.random:.2f}",
+        **{f"{one.quantity}, {one.of}": told(one.value, one.value_low, one.value_high) for one in values.itertuples()},
         **{role: " ".join(labels[labels["role"] == role]["node"]) for role in ("previous_token", "induction")},
         "they attend": f"{attends.min():.2f} to {attends.max():.2f}",
         "others attend": f"{seen.drop(attends.index).max():.2f} at most",
-        "verdict": "reaches 0.8" if kept.faithfulness >= 0.8 else "falls short of 0.8",
+        "verdict": f"{'reaches' if tested.evaluation.faithfulness >= TARGET else 'falls short of'} {TARGET}",
     }
+
+
+def told(value, low, high) -> str:
+    return f"{value:.2f}" + ("" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]")
 
 
 def key_edges(circuit: ie.Circuit, roles: pd.DataFrame) -> list[dict]:
@@ -66,4 +88,4 @@ def key_edges(circuit: ie.Circuit, roles: pd.DataFrame) -> list[dict]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*(word for word in sys.argv[1:] if word != "--keep"), keep="--keep" in sys.argv)

@@ -1,7 +1,7 @@
 """How often the tests of a circuit reject where there is nothing to find, at a level of 0.05.
 
 python analyses/test_calibration/run.py          # prints the table
-python analyses/test_calibration/run.py --keep   # and writes it between the markers of README.md
+python analyses/test_calibration/run.py --keep   # and writes it between the markers of README.md, and draws figure.svg
 """
 
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import binomtest
 
 import interp_emerge as ie
@@ -24,19 +25,30 @@ def main(*, keep: bool) -> None:
     model = study.family.load(size=study.sizes[0], step="last", seed=0)
     pairs = ie.load_ability(study.settings.ability).sample(model, n=study.settings.n_pairs, seed=0)
     p_values = made_up() | of_random_circuits(model, pairs, 300) | of_random_edges(model, pairs, 150)
-    lines = ["| test | where its null holds | simulations | rejected at 0.05 | 95% interval |", "|---|---|---|---|---|"]
-    for (test, null), found in p_values.items():
-        rejected = int((np.array(found) <= LEVEL).sum())
-        interval = binomtest(rejected, len(found)).proportion_ci(method="exact")
-        share = f"{rejected / len(found):.3f} | {interval.low:.3f} to {interval.high:.3f}"
-        lines.append(f"| {test} | {null} | {len(found)} | {share} |")
-    text = "\n".join(lines) + "\n"
+    table = pd.DataFrame([row(test, null, np.array(found)) for (test, null), found in p_values.items()])
+    text = as_markdown(table)
     print(text)
     if keep:
         page = HERE / "README.md"
         before, _, rest = page.read_text().partition(START)
-        _, _, after = rest.partition(END)
-        page.write_text(f"{before}{START}\n{text}\n{END}{after}")
+        page.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}")
+        drawn = table.assign(of=table["test"] + ": " + table["null"])
+        about: dict[str, Any] = {"thing": "of", "title": f"share of simulations that reject at {LEVEL}"}
+        ie.interval_dots(drawn, value="rejected", mark=LEVEL, **about).save(HERE / "figure.svg")
+
+
+def row(test: str, null: str, p_values: np.ndarray) -> dict:
+    """The share of p-values at the level or below, with its exact binomial interval."""
+    rejected = int((p_values <= LEVEL).sum())
+    interval = binomtest(rejected, len(p_values)).proportion_ci(method="exact")
+    share = {"rejected": rejected / len(p_values), "rejected_low": interval.low, "rejected_high": interval.high}
+    return {"test": test, "null": null, "simulations": len(p_values), **share}
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    head = "| test | where its null holds | simulations | rejected at 0.05 | 95% interval |\n|---|---|---|---|---|\n"
+    line = "| {test} | {null} | {simulations} | {rejected:.3f} | {rejected_low:.3f} to {rejected_high:.3f} |\n"
+    return head + "".join(line.format_map(row) for row in table.to_dict("records"))
 
 
 def made_up(n_pairs: int = 64) -> dict:
@@ -44,9 +56,9 @@ def made_up(n_pairs: int = 64) -> dict:
     rng, found = np.random.default_rng(0), {}
     for share in (0.5, 0.6):
         signs = np.where(rng.random((2000, n_pairs)) < share, 1.0, -1.0)
-        where = f"the circuit does better on a pair with probability {share}"
+        where = f"better on a pair with probability {share}"
         found["equivalence", where] = [ie.equivalence(row, np.zeros(n_pairs)).p_value for row in signs]
-    draws = [(rng.exponential(1, n_pairs), rng.normal(0, 1, n_pairs)) for _ in range(4000)]
+    draws = [(rng.exponential(1, n_pairs), rng.normal(0, 1, n_pairs)) for _ in range(12000)]
     options: dict[str, Any] = {"n_permutations": 99}
     of = [ie.independence(*both, **options, seed=seed).p_value for seed, both in enumerate(draws)]
     return found | {("independence", f"{n_pairs} independent pairs of values"): of}
@@ -61,8 +73,10 @@ def of_random_circuits(model, pairs, n: int) -> dict:
         for test, of in ((ie.sufficiency, circuits), (ie.partial_necessity, left)):
             runs = ie.evaluate_many(model, of, pairs)
             values = np.stack([run.metric for run in runs]).reshape(n, DRAWS, -1)
-            where = f"a random circuit of {EDGES} edges among {DRAWS - 1} others ({name})"
-            found[test.__name__, where] = [test(row[0], row[1:], runs[0].clean).p_value for row in values]
+            where = f"a random circuit among {DRAWS - 1} others ({name})"
+            found[test.__name__.replace("_", " "), where] = [
+                test(row[0], row[1:], runs[0].clean).p_value for row in values
+            ]
     return found
 
 
@@ -75,7 +89,7 @@ def of_random_edges(model, pairs, n: int) -> dict:
         found = ie.hypothesis_tests(model, circuit, pairs, **options, seed=seed)
         of_an_edge.append(rng.choice(found.edges["p_value"]))
         of_all.append(found.to_frame().set_index("test")["p_value"]["minimality"])
-    where = f"a random connected circuit of {EDGES} edges"
+    where = "a random connected circuit"
     return {("minimality, one edge", where): of_an_edge, ("minimality, all edges", where): of_all}
 
 
