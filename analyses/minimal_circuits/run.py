@@ -82,7 +82,7 @@ def key_edges(circuit: ie.Circuit, roles: pd.DataFrame) -> list[dict]:
     before, after = (set(labels[labels["role"] == role]["node"]) for role in ("previous_token", "induction"))
     return [
         {"from": writer, "into": edge["reader"], "score": round(edge["score"], 3)}
-        for writer, _, edge in circuit.to_networkx().in_edges(after & set(circuit.heads), data=True)
+        for writer, _, edge in circuit.to_networkx().in_edges(sorted(after & set(circuit.heads)), data=True)
         if writer in before and edge["reader"].endswith(".k")
     ]
 
