@@ -117,11 +117,12 @@ def test_the_ability_comes_to_depend_on_its_circuit_and_on_no_random_heads(whole
     last = here[(here["step"] == 5000) & (here["metric"] == "logit_diff")].iloc[0]
     onsets = tables["dependence_onsets"]
 
-    assert last["drop_low"] > last["random_p95"]
+    assert (last["null"], last["n_random"]) == ("any heads", 20)
+    assert last["drop"] > last["random_p95"] and last["p_value"] < 0.05
     of_560k: Any = onsets[(onsets["size"] == "560k") & (onsets["metric"] == "logit_diff")].set_index(
         ["kind", "criterion"]
     )
-    assert of_560k.loc[("edges", "above random"), "verdict"].tolist() == ["depends"]
+    assert of_560k.loc[("circuit", "above random"), "verdict"].tolist() == ["depends"]
     assert of_560k.loc[("circuit", "half of last"), "verdict"].tolist() == ["depends"]
     assert {*of_560k.index.get_level_values("kind")} == {"model", "edges", "circuit", "role", "head", "mlp"}
 

@@ -21,8 +21,11 @@ from interp_emerge.core.intervals import mean_interval
 
 Kind = Literal["model", "edges", "circuit", "role", "head", "mlp"]
 ACCURACY = "accuracy"
-OUTSIDE, OTHERS, CONNECTED = "heads outside the circuit", "other heads", "connected circuits"
+OUTSIDE, OTHERS, ANY = "heads outside the circuit", "other heads", "any heads"
+CONNECTED = "connected circuits"
 """What random choices are made of: heads are of the part's layers, as many from each."""
+FEWEST_CHOICES = 19
+"""Random choices with which p = 0.05 can be reached: (1 + 0) / (1 + 19)."""
 SINGLE_RUNS = ("whole", "empty", "without")
 DRAWS_A_CHOICE = 10
 """Draws for each different choice of heads that is asked for: where layers have few others, many are alike."""
@@ -210,13 +213,16 @@ def _random_parts(graph: Graph, part: Part, circuit: Circuit, count: int, seed: 
         drawn = random_connected_circuits(graph, int(part.dropped(graph).sum()), count, seed=seed)
         return CONNECTED, [Part(kind=part.kind, name="random", edges=edges) for edges in drawn]
     wanted = Counter(node.layer for node in graph.nodes(["head"]) if node.name in part.nodes)
-    for null, avoided in ((OUTSIDE, {*circuit.heads, *part.nodes}), (OTHERS, {*part.nodes})):
+    found: list[tuple[str, list[tuple[str, ...]]]] = []
+    for null, avoided in ((OUTSIDE, {*circuit.heads, *part.nodes}), (OTHERS, {*part.nodes}), (ANY, set())):
         left = [node for node in graph.nodes(["head"]) if node.name not in avoided]
         pools = {layer: [node.name for node in left if node.layer == layer] for layer in wanted}
         if all(len(pools[layer]) >= n for layer, n in wanted.items()):
-            chosen = _choices([(pools[layer], n) for layer, n in sorted(wanted.items())], count, seed)
-            return null, [Part(kind=part.kind, name="random", nodes=nodes) for nodes in chosen]
-    return "", []
+            chosen = _choices([(pools[layer], n) for layer, n in sorted(wanted.items())], count + 1, seed)
+            found.append((null, [nodes for nodes in chosen if {*nodes} != {*part.nodes}][:count]))
+    enough = [one for one in found if len(one[1]) >= min(count, FEWEST_CHOICES)]
+    null, chosen = (enough or found)[0]
+    return null, [Part(kind=part.kind, name="random", nodes=nodes) for nodes in chosen]
 
 
 def _choices(pools: Sequence[tuple[list[str], int]], count: int, seed: int) -> list[tuple[str, ...]]:

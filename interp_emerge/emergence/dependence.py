@@ -8,8 +8,10 @@ https://arxiv.org/abs/2407.10827).
 
 1. `parts_of` lists what is ablated: every edge of the model (all that there is to lose, the gap), the circuit's edges,
    its heads together, each role's heads, each head and each MLP. A node is ablated by dropping every edge it writes.
-2. The null are different choices of as many other heads of the same layers, from outside the circuit where there are
-   enough, else from any; or random connected circuits of as many edges, which may share edges with the circuit.
+2. The null are different choices of as many heads of the same layers: from outside the circuit where that gives 19
+   choices, which p = 0.05 takes; else any but the part's own; else any, so that a choice may hold some of the part's,
+   which makes the null harder to beat. Where none gives as many, they are from outside as far as there are any. For
+   edges the null are random connected circuits of as many, which may share edges with the circuit.
 3. `dependence_at` runs them all on the same pairs. The drop is m(M) − m(M∖part), mean over pairs, in the metric's unit;
    positive where the ability depends on the part. Its share is drop / (m(M) − m(∅)), a fraction that may leave [0, 1].
    The p-value is that of the rank, (1 + #{random ≥ part}) / (1 + random), not adjusted for the number of parts.
@@ -46,14 +48,12 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL, RESAMPLES, Interval, mean_interval, ratio_interval, resample_rows
 from interp_emerge.core.model import HookedModel
-from interp_emerge.emergence._part_runs import Part, PartRuns, measure_parts, parts_of
+from interp_emerge.emergence._part_runs import FEWEST_CHOICES, Part, PartRuns, measure_parts, parts_of
 from interp_emerge.patching.base import Recorder
 
 __all__ = ["COLUMNS", "CRITERIA", "ONSET_COLUMNS", "Dependence", "Part", "dependence", "dependence_at", "parts_of"]
 
 NULL_QUANTILE = 0.95
-FEWEST_CHOICES = 19
-"""Random choices with which p = 0.05 can be reached: (1 + 0) / (1 + 19)."""
 CRITERIA = ("above random", "half of last")
 COLUMNS = {
     "kind": "model (every edge), edges (the circuit's), circuit (its heads together), role, head, or mlp",
@@ -71,7 +71,7 @@ COLUMNS = {
     "share": "drop as a fraction of the gap, with `share_low` and `share_high`; empty if undefined",
     "share_low": "lower end of the 95% interval",
     "share_high": "upper end",
-    "null": "what random choices are made of: heads outside the circuit, other heads, or connected circuits",
+    "null": "what random choices are made of: heads outside the circuit, other heads, any heads, or connected circuits",
     "n_random": "number of different random choices",
     "random_median": "median drop of the random choices",
     "random_p95": "their 95th percentile, rounded up to one of them: what a drop has to exceed",

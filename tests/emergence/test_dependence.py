@@ -12,7 +12,7 @@ from interp_emerge.caching.recording import record
 from interp_emerge.circuits._circuit_runs import CircuitRuns
 from interp_emerge.circuits.ground_truth import GroundTruth
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.emergence._part_runs import PartRuns, measure_parts, runs_frame, runs_from_frame
+from interp_emerge.emergence._part_runs import PartRuns, _random_parts, measure_parts, runs_frame, runs_from_frame
 from interp_emerge.emergence.dependence import (
     COLUMNS,
     Part,
@@ -186,6 +186,20 @@ def test_runs_come_back_from_their_table_as_they_were(distractors: GroundTruth):
     again = runs_from_frame(runs_frame(made))
     pd.testing.assert_frame_equal(dependence_from({5: made}).table, dependence_from({5: again}).table)
     pd.testing.assert_frame_equal(dependence_from({5: made}).onsets, dependence_from({5: again}).onsets)
+
+
+def test_where_too_few_heads_are_outside_the_circuit_any_others_of_the_layers_are_the_null():
+    model = ie.load_family("miniature").load("560k")
+    heads_of = ["a1.h0", "a1.h4", "a2.h0", "a2.h2", "a2.h3", "a2.h7"]
+    circuit = ie.Circuit.from_nodes(model, ["embed", *heads_of])
+    part = Part(kind="circuit", name="circuit heads", nodes=tuple(heads_of))
+    for count, null in ((15, "heads outside the circuit"), (20, "any heads")):
+        found, choices = _random_parts(model.graph, part, circuit, count, seed=0)
+        assert (found, len(choices)) == (null, count)
+        for choice in choices:
+            assert [node[:2] for node in choice.nodes] == ["a1"] * 2 + ["a2"] * 4
+            assert {*choice.nodes} != {*heads_of}
+    assert not any({*choice.nodes} & {*heads_of} for choice in _random_parts(model.graph, part, circuit, 15, seed=0)[1])
 
 
 def test_an_mlp_is_a_part_with_nothing_like_it_to_compare_with():
