@@ -9,7 +9,8 @@ samples are none: two of them have pairs in common, and with them their noise, w
 2. Each half gives a circuit of its strongest edges (`Edges`), or the shares of score mass on classes of edges
    (`Classes`). Their overlap, from 0 to 1, is the share of the smaller set that the larger one holds, or the cosine of
    the square roots of shares; means over splits: `across` the models, `within` a, `within` b. A circuit that holds all
-   of a smaller one overlaps wholly: the Jaccard index beside it tells sizes apart, the test does not.
+   of a smaller one overlaps wholly: the Jaccard index beside it tells sizes apart, the test does not. Shares change
+   with size even where scores are equal, so for them both have as many edges as the larger circuit.
 3. Noise alone makes `across` smaller than `within`, the more so where each edge has a noise of its own in each model:
    loud edges get into one circuit only. `_same_scores` draws pairs as they would be if both models had the same mean
    scores up to a factor, or the same order of edges, and each its own noise. The test `halves` asks how often such
@@ -54,7 +55,7 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import LEVEL, Interval, percentile_interval
 from interp_emerge.emergence._halves import Classes, Edges, Splits, draw_halves, of_halves, similarities
 from interp_emerge.emergence._match_doubts import match_doubts, rival_matches
-from interp_emerge.emergence._same_scores import SameScores, same_scores
+from interp_emerge.emergence._same_scores import SIGNIFICANT, SameScores, same_scores
 from interp_emerge.emergence.alignment import Match
 from interp_emerge.emergence.similarity import class_codes
 from interp_emerge.patching.base import EdgeScores
@@ -84,7 +85,7 @@ Test = Literal["auto", "halves", "permutation"] | str
 Level = Literal["edges", "classes"] | str
 """One of these names; any other is refused with a suggestion."""
 GROUPS, SPLITS = 10, 200
-SIGNIFICANT, ALIKE = 0.05, 0.9
+ALIKE = 0.9
 RANDOM_DRAWS = 500
 STABLE = 0.5
 """Mean overlap within a model below which noise hides what its strongest edges are, and no difference is claimed."""
@@ -129,7 +130,8 @@ class SameCircuit:
             CANNOT_TELL: f"cannot be told ({self.reason})",
         }[self.verdict]
         if self.sizes[0] != self.sizes[1]:
-            begin += f" (besides size, {self.sizes[0]} and {self.sizes[1]} edges)"
+            both = ", both taken at the larger" if self.level == "classes" else ""
+            begin += f" (besides size, {self.sizes[0]} and {self.sizes[1]} edges{both})"
         index = "Jaccard" if self.level == "edges" else "weighted Jaccard of edge classes"
         found = self.corrected
         names = ("across", "halves of a", "halves of b", "same scores")
@@ -209,7 +211,7 @@ def same_circuit(
     by_permutation = test == "permutation" or (test == "auto" and match is None and _one_model(scores_a, scores_b))
     if by_permutation and (match is not None or level != "edges" or scores_a.graph != scores_b.graph):
         raise InputError("pairs can only be permuted within one model; leave out the match, or take test='halves'")
-    null = same_scores(space, values, resamples, seed)
+    null = same_scores(space, values, resamples, seed, one_size=counts[0] == counts[1])
     p_value = _permuted(space, values, resamples, seed) if by_permutation else null.p_value
     whole = space.index(*(space.of(side, one.mean(0)[None]) for side, one in enumerate(values)))
     ends = np.array([found.across.mean(), *found.elsewhere.mean(1)])
@@ -264,8 +266,10 @@ def _space(a: EdgeScores, b: EdgeScores, counts: tuple[int, int], match: Match |
         if not 1 <= n <= scores.graph.n_edges:
             raise InputError(f"{n} edges make no circuit of a graph of {scores.graph.n_edges}; ask for at least 1")
     images = np.arange(a.graph.n_edges) if match is None else match.edges
-    edges = Edges(counts, images)
-    return edges if match is None or level == "edges" else Classes(edges, class_codes(match))
+    if match is None or level == "edges":
+        return Edges(counts, images)
+    n = min(max(counts), a.graph.n_edges, b.graph.n_edges)
+    return Classes(Edges((n, n), images), class_codes(match))
 
 
 def _counts(n_edges: int | tuple[int, int] | tuple[Circuit, Circuit]) -> tuple[int, int]:

@@ -48,7 +48,7 @@ NOISES = {"even": (0.0, 2.0, "normal"), "small": (0.0, 0.5, "normal"), "large": 
 """Spread of the logarithm of noise over edges, its scale, and the tails of the deviations of pairs."""
 
 
-def p_values(a: str, b: str, count: int, *, n: int = EDGES, mean: np.ndarray = MEAN, **options: Any) -> np.ndarray:
+def p_values(a: str, b: str, count: int, *, n: Any = EDGES, mean: np.ndarray = MEAN, **options: Any) -> np.ndarray:
     rngs = [np.random.default_rng(seed) for seed in range(count)]
     pairs = ((noisy(a, rng), noisy(b, rng, mean)) for rng in rngs)
     options = {"test": "halves", "resamples": 39, "groups": 3} | options
@@ -88,11 +88,11 @@ def test_a_third_of_the_edges_changed_is_found_under_unequal_noise():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", ["edges", "classes"])
+@pytest.mark.parametrize(("level", "n"), [("edges", EDGES), ("classes", EDGES), ("classes", (6, EDGES))])
 @pytest.mark.parametrize(("a", "b"), [("lognormal", "lognormal"), ("even", "even"), ("small", "large")])
-def test_p_values_of_halves_are_never_smaller_than_uniform_ones(a: str, b: str, level: Any):
+def test_p_values_of_halves_are_never_smaller_than_uniform_ones(a: str, b: str, level: Any, n: Any):
     match, mean = swapped_heads()
-    found = p_values(a, b, 100, mean=mean, match=match, level=level, resamples=19)
+    found = p_values(a, b, 100, n=n, mean=mean, match=match, level=level, resamples=19)
     assert kstest(found, "uniform", alternative="greater").pvalue > 0.01
 
 
@@ -231,6 +231,43 @@ def test_two_models_are_compared_through_a_match_of_heads_and_by_classes_of_edge
     )
     assert classes.verdict == NO_DIFFERENCE and classes["across"]["index"] > matched["across"]["index"]
     assert "weighted Jaccard of edge classes" in classes.sentence
+
+
+def of_induction(seed: int, *heads: float) -> tuple[EdgeScores, HeadFeatures]:
+    """A model in which induction heads share out what one of them would do, and read a previous-token head."""
+    graph = Graph(n_layers=2, n_heads=1 + len(heads), n_kv_heads=1 + len(heads), parallel=False)
+    roles = np.zeros((2 * graph.n_heads, 2))
+    roles[0, 0], roles[graph.n_heads :][: len(heads), 1] = 1, np.linspace(1, 0.8, len(heads))
+    strong = {("embed", "a0.h0.v"): 3.0}
+    for head, share in enumerate(heads):
+        strong |= {("a0.h0", f"a1.h{head}.k"): 3 * share, (f"a1.h{head}", "logits"): 2.4 * share}
+    writer, reader = np.nonzero(graph.exists)
+    names = [(graph.writer_names[w], graph.reader_names[r]) for w, r in zip(writer, reader, strict=True)]
+    mean = np.array([strong.get(name, 0.0) for name in names])
+    values = mean + 0.3 * np.random.default_rng(seed).normal(size=(64, len(mean)))
+    features = HeadFeatures(graph=graph, roles=("previous_token", "induction"), strength=roles)
+    return EdgeScores.from_pairs(graph, values.astype(np.float32)), features
+
+
+def test_a_head_without_a_partner_makes_no_difference_of_classes_that_have_the_same_shares():
+    (a, mine), (b, theirs) = of_induction(1, 1.0), of_induction(2, 0.6, 0.4)
+    match = match_heads(mine, theirs)
+    assert ("a1.h0", "a1.h0") in match.pairs and (match.edges >= 0).sum() < b.graph.n_edges
+    for n in ((3, 5), 5):
+        found = same_circuit(a, b, n, match=match, level="classes", resamples=50)
+        assert found.verdict == NO_DIFFERENCE and found.corrected.value == pytest.approx(1, abs=0.03)
+        # With the magnitudes of the second head on edges of other classes the null was 0.55.
+        assert found["same scores"]["index"] == pytest.approx(found["across"]["index"], abs=0.05)
+
+
+def test_classes_of_circuits_of_unequal_sizes_are_compared_at_the_larger():
+    match, moved = swapped_heads()
+    a, b = scored(1, noise=0.5), scored(2, noise=0.5, mean=moved)
+    found, equal = (same_circuit(a, b, n, match=match, level="classes", resamples=20) for n in ((6, EDGES), EDGES))
+    assert found["across"]["index"] == equal["across"]["index"] and found.sizes == (6, EDGES)
+    assert found.sentence.startswith(
+        "no difference beyond resampling noise (besides size, 6 and 20 edges, both taken at the larger): weighted"
+    )
 
 
 def test_what_cannot_be_compared_is_refused():

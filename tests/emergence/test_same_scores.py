@@ -64,6 +64,17 @@ def test_magnitudes_of_edges_without_an_image_go_to_matched_ones():
     np.testing.assert_allclose(found[1], theirs)
 
 
+def test_magnitudes_of_edges_without_an_image_change_no_shares_of_classes():
+    mine, theirs = np.array([4.0, 3.0, 1.0, 0.1]), np.array([4.0, 3.0, 1.0, 0.1, 3.5, 2.0])
+    codes = np.array([0, 1, 2, 3]), np.array([0, 1, 2, 3, 0, 1])
+    space = Classes(Edges((4, 4), np.arange(4)), codes)
+    null = _SameMeans(space, [np.tile(mine, (4, 1)), np.tile(theirs, (4, 1))])
+    shares = [null.space.of(side, mean[None])[1] for side, mean in enumerate(null.pooled)]
+    np.testing.assert_allclose(shares[0], shares[1])
+    assert np.abs(null.pooled[0]).sum() == pytest.approx(np.abs(mine).sum())
+    assert np.abs(null.pooled[1][4:]).max() <= 1 < np.abs(null.pooled[1][:4]).min() * 2
+
+
 def test_shares_are_moved_until_both_models_have_the_same():
     a, b = np.array([3.0, 1.0, 0.0, 0.0]), np.array([0.0, 1.0, 2.0, 0.1])
     space = Classes(Edges((2, 2), np.arange(4)), (np.array([0, 1, 2, 2]), np.array([0, 1, 2, 2])))
