@@ -18,6 +18,10 @@ from interp_emerge.core.errors import InterpEmergeError
 __all__ = ["SHELVES", "app", "circuits", "listing", "main", "measuring", "studies"]
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+
 def main() -> None:
     """Run the command line; errors that a user can act on become one line and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
@@ -26,6 +30,10 @@ def main() -> None:
     except InterpEmergeError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("interrupted: what is finished stays on disk; run the command again to go on", file=sys.stderr)  # noqa: T201
+        raise
     except BrokenPipeError:
         # The reader of a pipe has gone; what is left in the buffer must not raise again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -74,7 +74,13 @@ def run(
     options = {name: value for name, value in given.items() if value is not None}
     chosen = Study.load(study, **options) if study is not None else Study(**options)
     if dry_run:
-        show(chosen.plan(workers=workers), as_json)
+        from interp_emerge.sweeps.plan import in_lines
+
+        planned = chosen.plan(workers=workers)
+        if as_json:
+            show(planned, as_json)
+        else:
+            typer.echo(in_lines(planned))
     else:
         typer.echo(chosen.run(workers=workers, scheduler=scheduler))
 

@@ -265,7 +265,7 @@ SERIES = (
             "ci_low": "lower end of its 95% interval, bootstrap over pairs",
             "ci_high": "upper end",
             "verdict": "depends, from the start, not reached, lost again, undecided, undefined, or too few random "
-            "choices (fewer than 19, with which p = 0.05 cannot be reached)",
+            "choices (fewer than 19, with which p = 0.05 cannot be reached; the model's own row has no null)",
         },
     ),
     TableSchema(

@@ -121,7 +121,7 @@ def measure_grid(
     return pd.concat(parts, ignore_index=True)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Ladder:
     """One ability over an axis of scale, the points ascending in scale.
 
@@ -142,6 +142,9 @@ class Ladder:
     values: tuple[tuple[np.ndarray, ...], ...]
     chance: float = 0.0
     ceiling: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"Ladder({self.ability} over {self.axis.name}, {len(self.points)} points, {len(self.metrics)} metrics)"
 
     def __post_init__(self) -> None:
         if not len(self.points) == len(self.places) == len(self.values) > 0:
@@ -172,8 +175,8 @@ class Ladder:
         models = models.assign(place=on_axis(models, axis, family=family))
         for place, here in models.groupby("place"):
             if len(kinds := (here["size"] + "/step" + here["step"].astype(str)).unique()) > 1:
-                raise InputError(f"{kinds[0]} and {kinds[1]} share the place {place:g} on axis {axis!r}; keep one step "
-                                 "of each size, or the steps of one size")  # fmt: skip
+                raise InputError(f"{kinds[0]} and {kinds[1]} share the place {place:g} on axis {axis!r}; take another "
+                                 "axis, or models that it tells apart")  # fmt: skip
         metrics = [name for name in RUNGS if name in set(rows["metric"])]
         runs = dict(iter(rows.groupby(MODEL, sort=False)))
         placed: dict[float, list[tuple[str, int, int]]] = {}

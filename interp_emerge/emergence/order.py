@@ -132,6 +132,10 @@ def formation_order(
             no such reference.
     """
     curves = _curves(frame, scales)
+    if isinstance(against, str):
+        raise InputError(
+            f"against={against!r} is one name; give a quantity and its component, as ('accuracy', 'model')"
+        )
     wanted = {"take lags against": [] if against is None else [against], "compare": compare or ()}
     for purpose, keys in wanted.items():
         for key in keys:

@@ -64,8 +64,11 @@ def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float |
         (the verdict of `Modes`), `low`, `high`, `share_high`.
 
     Raises:
-        InputError: the table has no accuracy of the ability.
+        InputError: the table has no accuracy of the ability, or holds means over prompts.
     """
+    if "pair" not in frame.columns:
+        raise InputError("seeds are told apart by their prompts: give a row for each prompt, with a column 'pair', as "
+                         "measure_grid returns it, not means over prompts")  # fmt: skip
     rows = frame[(frame["ability"] == ability.name) & (frame["metric"] == "accuracy")]
     if rows.empty:
         raise InputError(f"the table has no accuracy of ability {ability.name!r}; measure it first")

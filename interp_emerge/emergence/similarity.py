@@ -111,7 +111,7 @@ def successive(
     frame = pd.DataFrame(rows).reindex(columns=[*COLUMNS])
     for name in ("jaccard", "node_jaccard"):
         frame[name.replace("jaccard", "smoothed")] = _smoothed(frame[name], smoothing)
-    words = frame[["born", "lost", "note"]].fillna("")
+    words = frame[["born", "lost", "note"]].astype(object).fillna("")
     return frame.assign(
         born=words["born"], lost=words["lost"], note=words["note"], previous=frame["previous"].astype("Int64")
     )

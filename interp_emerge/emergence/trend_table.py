@@ -31,6 +31,8 @@ REJECTED = 0.05
 """Chance of residuals as large below which a form does not fit."""
 EXACT = 1e-9
 """Standard error of a continuous metric that is the same for all prompts, in its unit."""
+FEWEST_POINTS = 4
+"""Points below which a correlation is 1, or all but 1, whatever the scores."""
 CANNOT_BE_TOLD, UNDEFINED = "cannot be told", "undefined"
 
 
@@ -76,7 +78,8 @@ def correlation_table(
 ) -> pd.DataFrame:
     """The correlation of every metric of the ladder with scale: `ladder.scale_correlation`, with `ability` and `axis`.
 
-    Where models cannot be put in order on the axis there is one row with nothing but the `reason`. Arguments and errors
+    Where models cannot be put in order on the axis, or there are fewer than 4 points, there is one row with nothing but
+    the `reason`. Arguments and errors
     are those of `trend_table`.
     """
     about = {"ability": ability.name, "axis": load_axis(axis).name}
@@ -84,6 +87,9 @@ def correlation_table(
         ladder = Ladder.from_frame(measured, ability, axis=axis, family=family)
     except InputError as error:
         return pd.DataFrame([{**about, "reason": str(error)}])
+    if len(ladder.points) < FEWEST_POINTS:
+        reason = f"{UNDEFINED}: {len(ladder.points)} points, {FEWEST_POINTS} are needed"
+        return pd.DataFrame([{**about, "reason": reason}])
     return scale_correlation(ladder).assign(**about, reason="")
 
 

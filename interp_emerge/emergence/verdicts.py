@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 Tables = Mapping[str, pd.DataFrame]
+SURE = 0.995
+"""Share that is 1.00 when it is written."""
 LAG_WORDS = {
     "leads": "come before it",
     "lags": "after it",
@@ -125,9 +127,9 @@ def dependences(tables: Tables) -> list[str]:
     for (size, _), runs in chosen.groupby(["size", "seed"], sort=False):
         parts = []
         for kind, rows in runs.groupby("kind", sort=False):
-            told = " and ".join(_from_when(row) for row in rows.to_dict("records"))
-            parts.append(f"ablating its {'edges' if kind == 'edges' else 'heads'} costs the ability {told}")
-        said.append(f"The circuit of {size}: {'; '.join(parts)}.")
+            told = ", and ".join(_from_when(row) for row in rows.to_dict("records"))
+            parts.append(f"With the {'edges' if kind == 'edges' else 'heads'} of its circuit ablated it loses {told}.")
+        said.append(f"At {size}. {' '.join(parts)}")
     return said
 
 
@@ -145,20 +147,23 @@ def _order(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["before"]):
         return f"{a} and {b}: {row['answer']}"
     if row["answer"].startswith("cannot"):
-        shares = f"{row['before']:.2f} and {row['after']:.2f}, same gap {row['tie']:.2f}"
-        return f"{a} and {b}: {row['answer']} (either first {shares})"
+        shares = f"{a} first {row['before']:.2f}, {b} first {row['after']:.2f}, same gap {row['tie']:.2f}"
+        return f"{a} and {b}: {row['answer']}" + (f" ({shares})" if row["tie"] < SURE else "")
     first, second = (a, b) if row["before"] > row["after"] else (b, a)
     return f"{first} before {second} (probability {max(row['before'], row['after']):.2f})"
 
 
 def _from_when(row: Mapping[Any, Any]) -> str:
-    """From which step on a part is depended on, by one criterion."""
-    coarse = row["verdict"].startswith("too few")
-    null = f"above {row['n_random']} random choices{', too few for p = 0.05' if coarse else ''}"
-    criterion = null if row["criterion"] == "above random" else row["criterion"]
+    """From which step on the ability loses more than a criterion asks for; or what speaks against it."""
+    n = row["n_random"]
+    more = f"more than with {n} random choices" if row["criterion"] == "above random" else "half of the last loss"
+    if row["verdict"].startswith("undefined"):
+        return f"an amount that is undefined against random choices, of which there are {n}"
     if pd.isna(row["first_with"]):
-        return f"{row['verdict']} ({criterion})"
-    return f"from step {_step(row['first_with'])} [{_step(row['ci_low'])}, {_step(row['ci_high'])}] ({criterion})"
+        return f"{more} at no step for good ({row['verdict']})"
+    doubt = {"too few random choices": ", too few for p = 0.05", "undecided": ", undecided"}.get(row["verdict"], "")
+    ends = f"[{_step(row['ci_low'])}, {_step(row['ci_high'])}]"
+    return f"{more} from step {_step(row['first_with'])} {ends} on{doubt}"
 
 
 def _besides(rows: pd.DataFrame) -> pd.Series:

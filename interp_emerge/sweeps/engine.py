@@ -8,6 +8,7 @@ directory of the results.
 """
 
 import logging
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -31,7 +32,7 @@ Sweep = Callable[[str, Sequence[Key]], Iterator[tuple[Key, Any]]]
 """Runs a method of `Work`, by name, with each key, and gives the keys with what was returned, in their order."""
 CLAIM = "study.json"
 """File of a study's directory that says whose it is; workers that read another are not in the same directory."""
-SECONDS_TO_ANSWER = 60
+SECONDS_TO_ANSWER = 15
 ONE_AT_A_TIME = Lock()
 """A worker with several threads holds one model all the same."""
 
@@ -48,8 +49,7 @@ def sweep(work: Work, *, workers: int = 1, scheduler: str = "") -> Iterator[Swee
     Raises:
         InputError: both are given, no scheduler answers, or its workers do not see what this process sees.
     """
-    if workers < 1:
-        raise InputError(f"workers={workers}: give at least one")
+    require_workers(workers)
     if scheduler and workers > 1:
         raise InputError(f"workers={workers} are started on this machine, and the scheduler {scheduler} has its own; "
                          "give one or the other")  # fmt: skip
@@ -59,6 +59,12 @@ def sweep(work: Work, *, workers: int = 1, scheduler: str = "") -> Iterator[Swee
     with _client(workers, scheduler) as client:
         _require_same_view(client, work, scheduler)
         yield partial(_spread, client, work)
+
+
+def require_workers(workers: int) -> None:
+    """Raise an `InputError` unless there is at least one."""
+    if workers < 1:
+        raise InputError(f"workers={workers}: give at least one")
 
 
 def _in_turn(work: Work, stage: str, keys: Sequence[Key]) -> Iterator[tuple[Key, Any]]:
@@ -145,7 +151,13 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
             yield client
         return
     with _quiet(), _local_cluster(workers) as cluster, Client(cluster) as client:
+        client.run(_leave_interrupts_to_the_parent)
         yield client
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """In a worker: Ctrl-C reaches every process of a shell, and the one that started the workers ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _local_cluster(workers: int) -> Any:

@@ -16,7 +16,8 @@ class Grid:
 
     Raises:
         UnknownNameError: a size, step or seed that the family does not have.
-        InputError: none of the steps that were asked for is there in one of the runs.
+        InputError: none of the steps that were asked for is there in one of the runs, or the axis of scale does not
+            tell the sizes apart.
     """
 
     family: Family
@@ -32,6 +33,8 @@ class Grid:
                 raise UnknownNameError(f"seed of {self.family.name}", seed, known)
         if isinstance(self.settings.steps, tuple):
             self._require_steps(self.settings.steps)
+        if self.settings.axis in ("tokens", "flops"):
+            self._require_tokens(self.settings.axis)
 
     @property
     def sizes(self) -> list[str]:
@@ -70,6 +73,16 @@ class Grid:
     def last_of(self, size: str, seed: int) -> At:
         """The last model of a run."""
         return size, self.steps(size, seed)[-1], seed
+
+    def _require_tokens(self, axis: str) -> None:
+        """Raise unless the family counts tokens and, if they are the axis, its sizes differ in them."""
+        seen = {size: self.family.tokens(*self.last_of(size, seed)) for size, seed in self.runs}
+        if None in seen.values():
+            raise InputError(f"axis {axis!r}: {self.family.name} does not say how many tokens a step has; take "
+                             "parameters or loss")  # fmt: skip
+        if axis == "tokens" and len(seen) > len({*seen.values()}):
+            raise InputError(f"axis 'tokens' does not tell the sizes of {self.family.name} apart, since some end after "
+                             "as many tokens; take parameters, flops or loss")  # fmt: skip
 
     def _require_steps(self, asked: tuple[int, ...]) -> None:
         """Raise unless every step is one of some run's, and every run has one of them."""

@@ -6,14 +6,16 @@ import pandas as pd
 
 from interp_emerge.core.memory import CPU_BUDGET, in_words
 from interp_emerge.sweeps.cells import MissingCell
+from interp_emerge.sweeps.engine import require_workers
 from interp_emerge.sweeps.grid import At
 from interp_emerge.sweeps.work import SECOND_METHOD, Work
 
 COLUMNS = {
     "stage": "in the order in which stages run",
-    "models": "models, runs or pairs of models that the stage looks at; at most, as long as circuits are not found",
+    "models": "models, runs or pairs of models that the stage looks at",
     "done": "of these, how many are on disk already and only read",
-    "compute": "how many are left; at most, as long as circuits are not found",
+    "compute": "how many are left",
+    "at_most": "whether the numbers are upper bounds: they are where it is not known yet which models have a circuit",
     "of_each": "what is computed of one",
     "reuses": "what earlier stages and models have left that this one takes instead of computing it",
     "memory": "at one time",
@@ -22,25 +24,27 @@ COLUMNS = {
 
 def plan(work: Work, *, workers: int = 1) -> pd.DataFrame:
     """A row a stage, with `COLUMNS`."""
+    require_workers(workers)
     circuits, known = _circuits(work)
-    tasks = work.tasks(circuits)
-    reader_rows = []
-    for stage, keys in tasks.items():
+    rows = []
+    for stage, keys in work.tasks(circuits).items():
         waiting = len([*work.missing(stage, keys)])
-        most = "" if known or stage in ("measure", "locate") else "at most "
+        counts = {"stage": stage, "models": len(keys), "done": len(keys) - waiting, "compute": waiting}
         each, reuses = _about(work, stage)
-        reader_rows.append(
-            {
-                "stage": stage,
-                "models": f"{most}{len(keys)}",
-                "done": len(keys) - waiting,
-                "compute": f"{most}{waiting}",
-                "of_each": each,
-                "reuses": reuses,
-            }
-        )
+        at_most = not known and stage not in ("measure", "locate")
+        rows.append({**counts, "at_most": at_most, "of_each": each, "reuses": reuses})
     held = f"one model and up to {in_words(2 * CPU_BUDGET)}"
-    return pd.DataFrame(reader_rows).assign(memory=held if workers == 1 else f"{workers} × ({held})")
+    return pd.DataFrame(rows).assign(memory=held if workers == 1 else f"{workers} × ({held})")
+
+
+def in_lines(plan: pd.DataFrame) -> str:
+    """A plan as text, a paragraph a stage."""
+    said = []
+    for row in plan.to_dict("records"):
+        bound = "at most " if row["at_most"] else ""
+        said.append(f"{row['stage']}: {bound}{row['compute']} of {row['models']} to compute, {row['done']} on disk")
+        said += [f"  computes {row['of_each']}", f"  reuses {row['reuses']}"]
+    return "\n".join([*said, f"memory: {plan['memory'].iloc[0]}"])
 
 
 def _circuits(work: Work) -> tuple[list[At], bool]:

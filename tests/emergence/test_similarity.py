@@ -28,6 +28,12 @@ def circuit(given: dict[tuple[str, str], float], graph: Graph = GRAPH) -> Circui
     return Circuit(graph=graph, kept=graph.edge_matrix(given), scores=scores)
 
 
+def test_a_single_circuit_has_nothing_before_it_and_born_nodes_alone() -> None:
+    (row,) = successive({0: None, 5: circuit(EARLY)}).iloc[1:].to_dict("records")
+    assert (row["note"], row["born"], row["lost"]) == ("the first circuit", " ".join(circuit(EARLY).nodes), "")
+    assert successive({0: None})["note"].tolist() == ["no circuit at this step"]
+
+
 def test_each_step_is_compared_with_the_last_one_that_has_a_circuit():
     frame = successive({30: circuit(LATE), 0: None, 10: circuit(EARLY), 20: circuit({}), 40: circuit(OTHER)})
     assert [*frame.columns] == [*COLUMNS]

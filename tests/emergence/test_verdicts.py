@@ -93,7 +93,7 @@ def test_an_order_that_cannot_be_told_says_so():
     (sentence,) = verdicts.orders({"order": pair(0.0, 0.1, 0.9, "cannot be told: both fall between step 1 and step 2")})
     assert sentence == (
         "At 7k: the ability and previous-token head a0.h1: cannot be told: both fall between step 1 and step 2 "
-        "(either first 0.00 and 0.10, same gap 0.90)."
+        "(the ability first 0.00, previous-token head a0.h1 first 0.10, same gap 0.90)."
     )
 
 
@@ -113,9 +113,9 @@ def test_each_part_of_the_circuit_has_its_own_null_and_what_never_comes_is_said(
         },
     ]
     assert verdicts.dependences({"dependence_onsets": pd.DataFrame(rows)}) == [
-        "The circuit of 7k: ablating its edges costs the ability from step 500 [500, 750] (above 20 random choices) "
-        "and not reached (half of last); ablating its heads costs the ability from step 500 [500, 750] (above 3 random "
-        "choices, too few for p = 0.05)."
+        "At 7k. With the edges of its circuit ablated it loses more than with 20 random choices from step 500 "
+        "[500, 750] on, and half of the last loss at no step for good (not reached). With the heads of its circuit "
+        "ablated it loses more than with 3 random choices from step 500 [500, 750] on, too few for p = 0.05."
     ]
 
 

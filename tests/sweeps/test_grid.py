@@ -33,8 +33,18 @@ class Holes(Family):
         raise NotImplementedError
 
 
-def grid(**fields) -> Grid:
-    return Grid(Holes(), StudySettings(**fields))
+def grid(family: Family | None = None, **fields) -> Grid:
+    return Grid(family or Holes(), StudySettings(**fields))
+
+
+def test_tokens_are_no_axis_for_sizes_that_end_after_as_many():
+    family = ie.load_family("miniature")
+    with pytest.raises(
+        InputError, match=r"'tokens' does not tell the sizes of miniature apart.*take parameters, flops"
+    ):
+        grid(family, axis="tokens")
+    assert grid(family, axis="tokens", sizes=("7k",)).sizes == ["7k"]
+    assert grid(family, axis="flops").sizes == family.sizes
 
 
 def test_by_default_every_run_has_its_own_steps():
@@ -62,6 +72,7 @@ def test_a_seed_that_a_size_lacks_gives_way_to_its_first():
         ({"sizes": ("m",)}, UnknownNameError, "unknown size of holes 'm'"),
         ({"seeds": (2,)}, UnknownNameError, r"unknown seed of holes '2' \(known: 0, 1, 3\)"),
         ({"steps": (0, 40)}, UnknownNameError, r"unknown step of holes '40'.*\(known: 0, 10, 20, 30\)"),
+        ({"axis": "flops"}, InputError, "holes does not say how many tokens a step has; take parameters or loss"),
         ({"steps": (10, 20)}, InputError, "holes/l, seed 1, has none of the steps 10, 20; it has 0, 30"),
     ],
 )

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import interp_emerge as ie
+from interp_emerge.core.errors import InputError
 from interp_emerge.sweeps.cells import Cells
-from interp_emerge.sweeps.plan import COLUMNS
+from interp_emerge.sweeps.plan import COLUMNS, in_lines
 
 SETTINGS: dict[str, Any] = {
     "sizes": ("3k", "7k"),
@@ -31,8 +32,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def counts(plan: pd.DataFrame) -> dict[str, tuple[str, int, str]]:
-    return {row["stage"]: (row["models"], row["done"], row["compute"]) for row in plan.to_dict("records")}
+def counts(plan: pd.DataFrame) -> dict[str, tuple[int, int, int, bool]]:
+    columns = ("models", "done", "compute", "at_most")
+    return {row["stage"]: tuple(row[column] for column in columns) for row in plan.to_dict("records")}
 
 
 def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper_bound(tmp_path: Path, monkeypatch):
@@ -41,11 +43,11 @@ def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper
     plan = study.plan()
     assert [*plan] == [*COLUMNS]
     assert counts(plan) == {
-        "measure": ("4", 0, "4"),
-        "locate": ("2", 0, "2"),
-        "follow": ("at most 4", 0, "at most 4"),
-        "depend": ("at most 2", 0, "at most 2"),
-        "compare": ("at most 1", 0, "at most 1"),
+        "measure": (4, 0, 4, False),
+        "locate": (2, 0, 2, False),
+        "follow": (4, 0, 4, True),
+        "depend": (2, 0, 2, True),
+        "compare": (1, 0, 1, True),
     }
     assert not (tmp_path / "out").exists()
 
@@ -53,11 +55,11 @@ def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper
 def test_after_the_run_nothing_is_left_and_it_says_how_many_models_have_a_circuit(finished: Path):
     plan = ie.Study(out=str(finished), **SETTINGS).plan()
     assert counts(plan) == {
-        "measure": ("4", 4, "0"),
-        "locate": ("2", 2, "0"),
-        "follow": ("2", 2, "0"),
-        "depend": ("1", 1, "0"),
-        "compare": ("0", 0, "0"),
+        "measure": (4, 4, 0, False),
+        "locate": (2, 2, 0, False),
+        "follow": (2, 2, 0, False),
+        "depend": (1, 1, 0, False),
+        "compare": (0, 0, 0, False),
     }
     assert plan["reuses"].str.contains("recordings, ").any()
 
@@ -65,8 +67,8 @@ def test_after_the_run_nothing_is_left_and_it_says_how_many_models_have_a_circui
 def test_a_changed_setting_is_said_to_recompute_what_it_does(finished: Path, monkeypatch):
     study = ie.Study(out=str(finished), **{**SETTINGS, "n_ablations": 3})
     planned = counts(study.plan())
-    assert planned["measure"] == ("4", 4, "0")
-    assert (planned["locate"][2], planned["follow"][2], planned["depend"][2]) == ("1", "at most 2", "at most 1")
+    assert planned["measure"] == (4, 4, 0, False)
+    assert [planned[stage][2:] for stage in ("locate", "follow", "depend")] == [(1, False), (2, True), (1, True)]
     computed: list[str] = []
     get = Cells.get
 
@@ -83,3 +85,15 @@ def test_several_workers_hold_as_many_models(finished: Path):
     study = ie.Study(out=str(finished), **SETTINGS)
     assert study.plan()["memory"].iloc[0] == "one model and up to 1 GiB"
     assert study.plan(workers=3)["memory"].iloc[0] == "3 × (one model and up to 1 GiB)"
+
+
+def test_the_plan_in_lines_says_what_is_an_upper_bound(tmp_path: Path):
+    lines = in_lines(ie.Study(out=str(tmp_path / "out"), **SETTINGS).plan()).splitlines()
+    assert lines[0] == "measure: 4 of 4 to compute, 0 on disk"
+    assert "follow: at most 4 of 4 to compute, 0 on disk" in lines
+    assert lines[-1] == "memory: one model and up to 1 GiB"
+
+
+def test_no_worker_is_no_plan(tmp_path: Path):
+    with pytest.raises(InputError, match="workers=0: give at least one"):
+        ie.Study(out=str(tmp_path / "out"), **SETTINGS).plan(workers=0)

@@ -17,7 +17,7 @@ from interp_emerge.sweeps.work import Measured
 
 FAMILY = ie.load_family("miniature")
 ABILITY = ie.load_ability("induction")
-PARAMETERS = {"3k": 3_000, "7k": 7_000}
+PARAMETERS = {"3k": 3_000, "7k": 7_000, "14k": 14_000, "25k": 25_000}
 
 
 def results(**options: Any) -> Results:
