@@ -9,8 +9,7 @@ samples are none: two of them have pairs in common, and with them their noise, w
 2. Each half gives a circuit of its strongest edges (`Edges`), or the shares of score mass on classes of edges
    (`Classes`). Their overlap, from 0 to 1, is the share of the smaller set that the larger one holds, or the cosine of
    the square roots of shares; means over splits: `across` the models, `within` a, `within` b. A circuit that holds all
-   of a smaller one overlaps wholly: the Jaccard index beside it tells sizes apart, the test does not. Shares change
-   with size even where scores are equal, so for them both have as many edges as the larger circuit.
+   of a smaller one overlaps wholly: the Jaccard index beside it tells sizes apart, the test does not.
 3. Noise alone makes `across` smaller than `within`, the more so where each edge has a noise of its own in each model:
    loud edges get into one circuit only. `_same_scores` draws pairs as they would be if both models had the same mean
    scores up to a factor, or the same order of edges, and each its own noise. The test `halves` asks how often such
@@ -130,8 +129,7 @@ class SameCircuit:
             CANNOT_TELL: f"cannot be told ({self.reason})",
         }[self.verdict]
         if self.sizes[0] != self.sizes[1]:
-            both = ", both taken at the larger" if self.level == "classes" else ""
-            begin += f" (besides size, {self.sizes[0]} and {self.sizes[1]} edges{both})"
+            begin += f" (besides size, {self.sizes[0]} and {self.sizes[1]} edges)"
         index = "Jaccard" if self.level == "edges" else "weighted Jaccard of edge classes"
         found = self.corrected
         names = ("across", "halves of a", "halves of b", "same scores")
@@ -266,10 +264,8 @@ def _space(a: EdgeScores, b: EdgeScores, counts: tuple[int, int], match: Match |
         if not 1 <= n <= scores.graph.n_edges:
             raise InputError(f"{n} edges make no circuit of a graph of {scores.graph.n_edges}; ask for at least 1")
     images = np.arange(a.graph.n_edges) if match is None else match.edges
-    if match is None or level == "edges":
-        return Edges(counts, images)
-    n = min(max(counts), a.graph.n_edges, b.graph.n_edges)
-    return Classes(Edges((n, n), images), class_codes(match))
+    edges = Edges(counts, images)
+    return edges if match is None or level == "edges" else Classes(edges, class_codes(match))
 
 
 def _counts(n_edges: int | tuple[int, int] | tuple[Circuit, Circuit]) -> tuple[int, int]:
