@@ -30,7 +30,7 @@ class Formation:
     metric's unit) have one row a prompt; the `faithfulness` is a ratio of means and has a single row, with its
     interval, empty where it is undefined."""
     edges: pd.DataFrame
-    """Columns of `EdgeScores.to_frame`."""
+    """Columns `writer`, `reader`, `score`, `standard_error`, as `EdgeScores.from_frame` reads them."""
 
 
 def heads_to_follow(roles: pd.DataFrame, circuit: Circuit) -> list[tuple[str, str]]:
@@ -65,9 +65,9 @@ def formation_at(
         seed: of the prompts of roles, and for methods that draw.
         record: gets the activations of a run; by default runs the model.
     """
-    names = [node.name for node in model.graph.writers if node.kind == "head"]
+    heads = [node.name for node in model.graph.writers if node.kind == "head"]
     roles = role_scores(model, seed=seed)
-    parts = [_by_prompt(role, head, roles[role][:, names.index(head)]) for role, head in follow]
+    parts = [_by_prompt(role, head, roles[role][:, heads.index(head)]) for role, head in follow]
     options = {"metric": metric, "steps": steps, "seed": seed, "record": record}
     nodes = score(model, pairs, method="activation_patching", **options)
     assert isinstance(nodes, NodeScores)
@@ -91,7 +91,13 @@ def formation_at(
         "ci_high": interval.high,
     }
     table = pd.concat([*parts, pd.DataFrame([faithfulness])], ignore_index=True)
-    return Formation(parts=table, edges=edges.to_frame())
+    writers, readers = np.nonzero(model.graph.exists)
+    names = {
+        "writer": np.array(model.graph.writer_names)[writers],
+        "reader": np.array(model.graph.reader_names)[readers],
+    }
+    scores = {"score": edges.scores[writers, readers], "standard_error": edges.standard_errors[writers, readers]}
+    return Formation(parts=table, edges=pd.DataFrame({**names, **scores}))
 
 
 def turnover(formations: Mapping[int, Formation], circuit: Circuit, *, seed: int = 0) -> pd.DataFrame:
