@@ -12,8 +12,8 @@ and beside chance:
 
 A low index alone does not say that the circuit changed: circuits of other prompts, at one checkpoint, differ too. The
 null of random circuits of these sizes stands in the table, and the index beyond it, which does not depend on how large
-graph and circuits are; for that of resampled prompts, and for a p-value, compare
-the two checkpoints by `emergence.same_circuit`.
+graph and circuits are; for that of resampled prompts, and for a p-value, compare the two checkpoints by
+`emergence.same_circuit`.
 
 Two models (`mapped_overlap`). Edges of a go through the match (`emergence.alignment`) to edges of b. An edge without an
 image counts as not shared, and the score mass of such edges is reported: of a low index it says whether the circuits or

@@ -12,8 +12,7 @@ With u = log x − mean(log x), each form is y = a + b · g(u) with its own g:
 The broken power law is that of Caballero et al. (2022, https://arxiv.org/abs/2210.14891) with one sharp break.
 
 1. a and b are least squares in closed form for any shape (c; k and m; c₀, c₁ and d), weighted by standard errors where
-   these are given. The shape is searched on a grid, and from its best points by nonlinear
-   least squares.
+   these are given. The shape is searched on a grid, and from its best points by nonlinear least squares.
 2. Forms are compared by AICc (Hurvich and Tsai, 1989, https://doi.org/10.1093/biomet/76.2.297). Without standard errors
    the noise is one parameter more. Weights are exp(−ΔAICc / 2), normalised over the forms that are defined.
 3. A form is *undefined* with fewer points than parameters + 2, and with fewer different places than coefficients + 2:
