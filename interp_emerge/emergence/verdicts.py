@@ -183,7 +183,7 @@ def _part(quantity: str, component: str) -> str:
     return "the ability" if component == "model" else f"{quantity.replace('_', '-')} head {component}"
 
 
-def _step(value: int | float) -> str:
+def _step(value: int | float | None) -> str:
     return "never" if pd.isna(value) else f"{value:.0f}"
 
 

@@ -169,7 +169,7 @@ def _local_cluster(workers: int) -> Any:
         "processes": True,
         "dashboard_address": None,
         "memory_limit": 0,  # stages bound their memory themselves; a limit would kill workers that hold a large model
-        "silence_logs": logging.ERROR,
+        "silence_logs": logging.CRITICAL,
         "env": {"TQDM_DISABLE": "1"},
     }
     return LocalCluster(n_workers=workers, **options)
@@ -177,10 +177,10 @@ def _local_cluster(workers: int) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """While open, dask tells of errors alone; that its workers start and stop is no news."""
+    """While open, dask tells of nothing short of a crash; that workers start, stop and miss a heartbeat is no news."""
     dask = logging.getLogger("distributed")
     before = dask.level
-    dask.setLevel(logging.ERROR)
+    dask.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
