@@ -156,7 +156,11 @@ def _order(row: Mapping[Any, Any]) -> str:
 def _from_when(row: Mapping[Any, Any]) -> str:
     """From which step on the ability loses more than a criterion asks for; or what speaks against it."""
     n = row["n_random"]
-    more = f"more than with {n} random choices" if row["criterion"] == "above random" else "half of the last loss"
+    more = (
+        f"more than with {n} random choice{'s' * (n != 1)}"
+        if row["criterion"] == "above random"
+        else "half of the last loss"
+    )
     if row["verdict"].startswith("undefined"):
         return f"an amount that is undefined against random choices, of which there are {n}"
     if pd.isna(row["first_with"]):

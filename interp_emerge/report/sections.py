@@ -223,7 +223,7 @@ def same(study: StudyRecord) -> Section:
         id="same",
         title="The same circuit?",
         lead="Heads are matched by their roles, depth and connections. Two circuits differ only if they share less "
-        "across halves of the prompts than each does with itself.",
+        "across halves of the prompts than they would if nothing differed but the noise of each.",
         blocks=[Block(notes=said or [_nothing(study, "comparisons", "there are no two sizes with a circuit")])],
     )
 
