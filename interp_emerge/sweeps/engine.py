@@ -10,7 +10,7 @@ directory of the results.
 import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
@@ -141,13 +141,13 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
     from distributed import Client
 
     if scheduler:
-        try:
-            client = Client(scheduler, timeout=SECONDS_TO_ANSWER)
-            client.wait_for_workers(1, timeout=SECONDS_TO_ANSWER)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise InputError(f"no scheduler with workers answers at {scheduler} ({error}); start `dask scheduler` and "
-                             "`dask worker`, or take --workers") from error  # fmt: skip
-        with client:
+        with ExitStack() as open_until_done:
+            try:
+                client = open_until_done.enter_context(Client(scheduler, timeout=SECONDS_TO_ANSWER))
+                client.wait_for_workers(1, timeout=SECONDS_TO_ANSWER)
+            except (OSError, ValueError, TimeoutError) as error:
+                raise InputError(f"no scheduler with workers answers at {scheduler} ({error}); start `dask scheduler` "
+                                 "and `dask worker`, or take --workers") from error  # fmt: skip
             yield client
         return
     with _quiet(), _local_cluster(workers) as cluster, Client(cluster) as client:

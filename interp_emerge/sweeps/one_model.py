@@ -224,7 +224,8 @@ class OneModel:
 
         config = json.loads(model.hf.config.to_json_string(use_diff=False))
         config.pop("_name_or_path", None)
-        about = {"config": config, "dtype": str(model.dtype), "vocabulary": model.vocabulary, "seed": seed}
+        about = {"config": config, "dtype": str(model.dtype), "seed": seed}
+        about["vocabulary"] = model.vocabulary or model.spec.to_dict()
         cell = self.cells.get("role_baselines", about, compute)
         return dict(zip(cell["role"], cell["baseline"], strict=True))
 

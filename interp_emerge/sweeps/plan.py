@@ -33,7 +33,7 @@ def plan(work: Work, *, workers: int = 1) -> pd.DataFrame:
         each, reuses = _about(work, stage)
         at_most = not known and stage not in ("measure", "locate")
         rows.append({**counts, "at_most": at_most, "of_each": each, "reuses": reuses})
-    held = f"one model and up to {in_words(2 * CPU_BUDGET)}"
+    held = f"one model and up to {in_words(2 * CPU_BUDGET)}"  # a stage's budget, and recordings that are held
     return pd.DataFrame(rows).assign(memory=held if workers == 1 else f"{workers} × ({held})")
 
 

@@ -19,9 +19,6 @@ from interp_emerge.patching.base import EdgeScores
 from interp_emerge.sweeps.grid import At
 from interp_emerge.sweeps.one_model import OneModel, circuit_name
 
-SPLITS = {"discovery": 1, "evaluation": 2}
-"""Circuits are found on some prompts and judged on others."""
-
 
 @dataclass(frozen=True)
 class Stages(OneModel):

@@ -11,7 +11,6 @@ The loss is that of the sum after `=`, over the logits of the p numbers, taken i
 below 1e-7. An interrupted run ends in the same bits as one that was not.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,25 +113,14 @@ class _AdditionRun(_Run):
     def take_step(self) -> float:
         """One step of the optimiser on all training pairs; returns the loss in nats per pair."""
         loss = addition_loss(self.model, self.prompts["train"])
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.size.learning_rate * min(1.0, (self.step + 1) / self.recipe.warmup)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.step += 1
-        return loss.item()
+        return self.descend(loss, min(1.0, (self.step + 1) / self.recipe.warmup))
 
     @torch.no_grad()
     def keep_checkpoint(self) -> None:
         """Write the weights of this step in Hugging Face format, and measure the losses of both kinds of pairs."""
         self.losses = [row for row in self.losses if row[0] < self.step]
         self.losses += [(self.step, kind, float(addition_loss(self.model, self.prompts[kind]))) for kind in PAIR_KINDS]
-        target, partial = self.directory / f"step{self.step}", self.directory / f".step{self.step}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        self.model.save_pretrained(partial)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        self.write_weights(self.model)
 
 
 def addition_loss(model: torch.nn.Module, prompts: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,8 +134,12 @@ class _Run:
         """One step of the optimiser; returns the loss in nats per token."""
         batch = corpus.mixed_batch(self.documents, self.recipe.documents)
         loss = next_token_loss(self.model, torch.from_numpy(batch).to(self.device))
+        return self.descend(loss, _schedule(self.step, self.recipe))
+
+    def descend(self, loss: Tensor, rate: float) -> float:
+        """One step down a loss, at a part of the size's learning rate; returns the loss."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.size.learning_rate * _schedule(self.step, self.recipe)
+            group["lr"] = self.size.learning_rate * rate
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
         self.optimizer.step()
@@ -146,10 +151,14 @@ class _Run:
         """Write the weights of this step in Hugging Face format, and measure the held-out losses."""
         self.losses = [row for row in self.losses if row[0] < self.step]
         self.losses += [(self.step, kind, loss) for kind, loss in held_out_losses(self.model).items()]
+        self.write_weights(copy.deepcopy(self.model).half())
+
+    def write_weights(self, model: Any) -> None:
+        """Write a model as the checkpoint of this step, whole or not at all."""
         target = self.directory / f"step{self.step}"
         partial = self.directory / f".step{self.step}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        copy.deepcopy(self.model).half().save_pretrained(partial)
+        model.save_pretrained(partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
 
