@@ -24,6 +24,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 import interp_emerge as ie
 from benchmarks.growth import growth
 from benchmarks.lens import Lens
+from benchmarks.proof import table as table_of_checks
 
 PAIRS, LENGTH, THREADS = 16, 16, 2
 SHAPES: dict[str, dict[str, int]] = {
@@ -79,6 +80,7 @@ def main() -> None:
             lines.append("| " + " | ".join(row.cells()) + " |")
             print(lines[-1], file=sys.stderr, flush=True)
     lines += ["", *growth(lambda n_layers: build("70M", n_layers=n_layers), seconds)]
+    lines += ["", *table_of_checks(checked_models())]
     table = "\n".join(lines) + "\n"
     print(table)
     if chosen.keep:
@@ -184,6 +186,17 @@ def sweeps(shape: str, model: ie.HookedModel, pairs: ie.PromptPairs, lens: Lens)
                 arithmetic=of_theirs / operations(ours),
                 products=share_of_products(ours),
             )
+
+
+def checked_models() -> dict[str, tuple[Any, ie.PromptPairs]]:
+    """The models on which the cost of checks is measured: the largest that is bundled, and the larger shape."""
+    bundled, large = ie.load_family("miniature").load("560k"), build("160M")
+    ability = ie.load_ability("induction")
+    return {
+        "bundled 560k": (bundled.hf, ability.sample(bundled, 64)),
+        "bundled 560k, few pairs": (bundled.hf, ability.sample(bundled, PAIRS)),
+        "160M": (large.hf, random_pairs(large)),
+    }
 
 
 def operations(work: Callable[[], object]) -> int:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         several_tokens_check,
         several_tokens_grid,
     )
+    from interp_emerge.emergence.first_tokens import first_token_losses
     from interp_emerge.emergence.in_context import in_context_over_training, in_context_scores, phase_changes
     from interp_emerge.emergence.jump_table import jump_table, ladder_table
     from interp_emerge.emergence.ladder import RUNGS, Ladder, measure_grid, measure_ladder, scale_correlation
@@ -129,6 +130,7 @@ __all__ = [
     "find_modes",
     "find_onset",
     "find_onset_of_intervals",
+    "first_token_losses",
     "fit_trends",
     "formation_order",
     "ground_truth",
@@ -242,6 +244,7 @@ _HOMES = {
     "find_modes": "emergence.seeds",
     "find_onset": "emergence.onset",
     "find_onset_of_intervals": "emergence.onset",
+    "first_token_losses": "emergence.first_tokens",
     "fit_trends": "emergence.trends",
     "formation_order": "emergence.order",
     "ground_truth": "circuits.ground_truth",

@@ -17,6 +17,7 @@ import pandas as pd
 from interp_emerge.abilities import load_ability
 from interp_emerge.abilities._metrics import METRICS
 from interp_emerge.circuits.roles import repeated_segments
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically
 from interp_emerge.core.schemas import SCHEMAS
@@ -72,6 +73,7 @@ class Study:
         return self.out / "report.html"
 
     @classmethod
+    @checked
     def load(cls, path: str | Path, **fields: Any) -> "Study":
         """The study that a TOML file describes; settings given as keywords win over the file's.
 
@@ -87,8 +89,8 @@ class Study:
     def run(self, *, workers: int = 1, scheduler: str = "") -> Path:
         """Run every stage that is not on disk yet; returns the path of the report.
 
-        The tables are the same, byte by byte, whether a study ran at once, was interrupted, or was spread. A script
-        that starts workers needs the usual `if __name__ == "__main__":`.
+        The tables are the same, byte by byte, whether a study ran at once, was interrupted, or was spread. Workers
+        know what a script registers only if its call stands under `if __name__ == "__main__":`.
 
         Args:
             workers: processes of this machine to spread the work over.
@@ -144,6 +146,8 @@ class Study:
         results = self._results()
         for (at,), measured in each("measure", [(at,) for at in self.grid.models]):
             results.measured[at] = measured
+        if warnings := [measured.warning for measured in results.measured.values() if measured.warning]:
+            log.warning(warnings[-1])
         for (at,), located in each("locate", [(at,) for at in self.grid.last]):
             results.located[at] = located
         circuits = [at for at, located in results.located.items() if located.found]
@@ -173,7 +177,10 @@ class Study:
             "answer": answer(tables, self.ability.name, graphs),
             "command": self.settings.command,
             "versions": {package: version(package) for package in PACKAGES},
-            "models": [self.family.spec(*at).to_dict() for at in self.grid.models],
+            "models": [
+                {**self.family.spec(*at).to_dict(), "prepended": results.measured[at].prepended}
+                for at in self.grid.models
+            ],
             "settings": self.settings.model_dump(mode="json"),
         }
         times = {"started": started.isoformat(timespec="seconds"), "finished": _now().isoformat(timespec="seconds")}

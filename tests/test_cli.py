@@ -35,6 +35,26 @@ def test_measure_prints_numbers_that_can_be_read_back(monkeypatch: pytest.Monkey
     assert rows["accuracy"]["value"] > 0.9
 
 
+def test_measure_compares_what_could_stand_first(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "measure", "miniature", "25k", "--first-tokens", "--prepend-bos", "false", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+
+    assert [(row["token"], row["id"], row["in_use"]) for row in rows] == [("<bos>", 0, False), ("", None, True)]
+    assert rows[1]["above_best"] == pytest.approx(rows[1]["loss"] - rows[0]["loss"])
+
+
+@pytest.mark.parametrize("words", [["miniature", "3k"], ["miniature", "3k", "markov", "--first-tokens"]])
+def test_measure_wants_abilities_or_first_tokens(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "measure", *words) == 2
+    assert "measure needs abilities to measure, or --first-tokens without any" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["measure", "score", "circuit"])
+def test_a_first_token_that_is_not_one_is_refused(verb: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, verb, "miniature", "3k", "induction", "--prepend-bos", "Mary John") == 2
+    assert "prepend_bos = 'Mary John' is not one token of miniature/3k" in capsys.readouterr().err
+
+
 def test_score_puts_the_strongest_first(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     words = ["score", "miniature", "7k", "induction", "--method", "activation_patching", "--n", "8", "--json"]
     assert run(monkeypatch, *words) == 0

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.registry import Shelf
 
 if TYPE_CHECKING:
@@ -10,10 +11,12 @@ if TYPE_CHECKING:
 shelf: "Shelf[Ability]" = Shelf("ability", __name__)
 
 
+@checked
 def load_ability(name: str) -> "Ability":
     """The ability of that name.
 
     Raises:
         UnknownNameError: no ability has the name; the message suggests the nearest.
+        InputError: the name is not text.
     """
     return shelf[name]

@@ -1,16 +1,18 @@
 """Metrics: from the logits after the prompt to one number a pair. Higher is always closer to the clean run's answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.base import PromptPairs, require_pairs
 from interp_emerge.core.axes import Logits, PerPair
-from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
+from interp_emerge.core.memory import BYTES_A_FLOAT, items_that_fit
 from interp_emerge.core.model import HookedModel
 
 MetricFunction = Callable[[Tensor, PromptPairs], Tensor]
@@ -59,6 +61,49 @@ METRICS: dict[str, MetricFunction] = {
 KL = "kl"
 """Minus the divergence, in nats, of the run's next-token distribution from the whole model's on the clean prompt."""
 METRIC_NAMES = [*METRICS, KL]
+TABLE_SHARE = 4
+"""Part of the budget, one in so many, that the log-probabilities of all pairs may take while a run takes the rest."""
+
+
+class CleanLogProbs:
+    """Log-probabilities of every token after the clean prompts of some pairs: made for those that are asked for.
+
+    The last ones made are kept, since metrics are read on one chunk of pairs many times in a row.
+    """
+
+    def __init__(self, make: Callable[[slice], Tensor], rows: range) -> None:
+        self._make, self._rows = make, rows
+        self._kept: dict[tuple[int, int], Tensor] = {}
+
+    def __getitem__(self, rows: slice) -> "CleanLogProbs":
+        """Those of some of the pairs."""
+        part = CleanLogProbs(self._make, self._rows[rows])
+        part._kept = self._kept
+        return part
+
+    def table(self) -> Logits:
+        """The log-probabilities, shape [pair, d_vocab]."""
+        key = self._rows.start, self._rows.stop
+        if key not in self._kept:
+            self._kept.clear()
+            self._kept[key] = self._make(slice(*key))
+        return self._kept[key]
+
+
+def clean_log_probs(
+    make: Callable[[slice], Tensor], n: int, model: HookedModel, *, budget: int | None = None
+) -> Tensor | CleanLogProbs:
+    """Log-probabilities of every token after `n` clean prompts: all of them where they are few, else as asked for.
+
+    Args:
+        make: gives the log-probabilities of some of the prompts.
+        n: number of prompts.
+        model: decides how many tokens there are.
+        budget: bytes that may be used, by default a constant for the kind of device; few take a quarter of it.
+    """
+    each = TABLE_SHARE * BYTES_A_FLOAT * model.d_vocab
+    few = items_that_fit(each, n, device=model.device, budget=budget, what="one prompt's log-probabilities") >= n
+    return make(slice(0, n)) if few else CleanLogProbs(make, range(n))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +113,7 @@ class BoundMetric:
     name: str
     function: MetricFunction | None
     pairs: PromptPairs
-    clean_log_probs: Tensor | None = None
+    clean_log_probs: Tensor | CleanLogProbs | None = None
 
     def __call__(self, logits: Tensor) -> Tensor:
         """One value a pair from logits of shape [..., pair, d_vocab], shape [..., pair], float32.
@@ -80,7 +125,8 @@ class BoundMetric:
             return torch.stack([self(part) for part in logits])
         logits = logits.float()
         if self.clean_log_probs is not None:
-            target = self.clean_log_probs.to(logits.device)
+            known = self.clean_log_probs
+            target = (known if isinstance(known, Tensor) else known.table()).to(logits.device)
             values = -(target.exp() * (target - log_softmax(logits, -1))).sum(-1)
         else:
             assert self.function is not None
@@ -114,23 +160,49 @@ class BoundMetric:
         return BoundMetric(name=self.name, function=self.function, pairs=self.pairs[rows], clean_log_probs=reference)
 
 
-def bind_metric(metric: str | MetricFunction, model: HookedModel, pairs: PromptPairs) -> BoundMetric:
+def bind_metric(
+    metric: str | MetricFunction, model: HookedModel, pairs: PromptPairs, *, budget: int | None = None
+) -> BoundMetric:
     """A metric by name, or any callable from logits and pairs to one value a pair, ready to read on these pairs.
 
     Raises:
         UnknownNameError: no metric has the name.
-        InputError: an answer or foil is not in the model's vocabulary.
+        InputError: an answer or foil is not in the model's vocabulary, or the metric is neither name nor callable.
     """
-    model.require_tokens(torch.stack([pairs.answer, pairs.foil], 1))
+    require_metric(metric)
+    require_pairs(model, pairs)
     if callable(metric):
         return BoundMetric(name=getattr(metric, "__name__", "custom"), function=metric, pairs=pairs)
     if metric == KL:
-        with torch.no_grad():
-            reference = log_softmax(model.logits(pairs.clean).float(), -1)
+
+        @torch.no_grad()
+        def make(rows: slice) -> Tensor:
+            return log_softmax(model.logits(pairs.clean[rows], budget=budget).float(), -1)
+
+        reference = clean_log_probs(make, len(pairs), model, budget=budget)
         return BoundMetric(name=KL, function=None, pairs=pairs, clean_log_probs=reference)
-    if metric not in METRICS:
-        raise UnknownNameError("metric", metric, METRIC_NAMES)
     return BoundMetric(name=metric, function=METRICS[metric], pairs=pairs)
+
+
+def require_metric(metric: object) -> None:
+    """Raise an error unless this is the name of a metric, or a callable."""
+    if callable(metric):
+        return
+    require_kind(metric, str, "the metric", f"one name ({', '.join(METRIC_NAMES)}) or a function of logits and pairs")
+    if metric not in METRIC_NAMES:
+        raise UnknownNameError("metric", metric, METRIC_NAMES)
+
+
+@torch.no_grad()
+def metrics_of_clean(
+    model: HookedModel, pairs: PromptPairs, metrics: Iterable[str], *, budget: int | None = None
+) -> dict[str, np.ndarray]:
+    """Some of `METRICS` after the clean prompts, one value a pair each, all read off one run; memory does not grow."""
+    values: dict[str, list[Tensor]] = {metric: [] for metric in metrics}
+    for rows, logits in model.logits_in_chunks(pairs.clean, budget=budget):
+        for metric, parts in values.items():
+            parts.append(METRICS[metric](logits[:, -1].float(), pairs[rows]).cpu().double())
+    return {metric: torch.cat(parts).numpy() for metric, parts in values.items()}
 
 
 def _at(values: Logits, ids: Any) -> PerPair:

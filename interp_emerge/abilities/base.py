@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import TokenIds, Tokens
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, described, require_kind
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 
@@ -24,10 +25,11 @@ class PromptPairs:
 
     Token ids may be given as nested lists, arrays or tensors. `answer` is right after the clean prompt, `foil` after
     the corrupt one. `templates` names the wording of each pair and `positions` the places worth pointing at, one index
-    a pair.
+    a pair; indices below zero count from the end, and are kept as they count from the start.
 
     Raises:
-        InputError: prompts of unequal length, no pairs, answer and foil alike, or counts that do not agree.
+        InputError: prompts of unequal length, no pairs, answer and foil alike, counts that do not agree, or an index
+            beyond the prompts.
     """
 
     clean: Tokens
@@ -39,6 +41,7 @@ class PromptPairs:
     ability: str
     """Name of the ability that the pairs were drawn for; empty for one's own."""
 
+    @checked
     def __init__(
         self,
         *,
@@ -47,24 +50,26 @@ class PromptPairs:
         answer: ArrayLike,
         foil: ArrayLike,
         templates: Sequence[str] = (),
-        positions: Mapping[str, ArrayLike] | None = None,
+        positions: Mapping[str, Any] | None = None,
         ability: str = "",
     ) -> None:
         given = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
         fields: dict[str, Any] = {name: _as_ids(values, name) for name, values in given.items()}
+        if isinstance(templates, str):
+            raise InputError(f"templates cannot be {templates!r}; give a list of names, one for each pair")
         fields["templates"], fields["ability"] = tuple(templates), ability
-        fields["positions"] = {name: _as_ids(values, name) for name, values in (positions or {}).items()}
         for name, value in fields.items():
             object.__setattr__(self, name, value)
         self._check()
+        object.__setattr__(self, "positions", _as_places(positions, *self.clean.shape))
 
     def _check(self) -> None:
         if self.clean.ndim != 2 or self.clean.shape != self.corrupt.shape or not self.clean.numel():
             raise InputError(f"clean and corrupt prompts have shapes {list(self.clean.shape)} and "
                              f"{list(self.corrupt.shape)}; give two equal [pair, position] arrays")  # fmt: skip
         if self.answer.shape != (len(self),) or self.foil.shape != (len(self),):
-            raise InputError(f"{len(self)} pairs need {len(self)} answers and foils, "
-                             f"not {self.answer.numel()} and {self.foil.numel()}")  # fmt: skip
+            given = " and ".join(f"{list(ids.shape)}" for ids in (self.answer, self.foil))
+            raise InputError(f"{len(self)} pairs need {len(self)} answers and foils, not arrays of shape {given}")
         same = (self.answer == self.foil).nonzero()
         if len(same):
             raise InputError(f"pair {int(same[0])} has the same token as answer and foil; they have to differ")
@@ -83,6 +88,7 @@ class PromptPairs:
         """Tokens in each prompt."""
         return self.clean.shape[1]
 
+    @checked
     def __getitem__(self, index: int | slice | Tensor | np.ndarray | list[int]) -> "PromptPairs":
         """Some of the pairs, in the order asked for."""
         rows = torch.atleast_1d(torch.arange(len(self))[index])
@@ -96,6 +102,7 @@ class PromptPairs:
             ability=self.ability,
         )
 
+    @checked
     def split(self, share: float = 0.5, *, seed: int = 0) -> tuple["PromptPairs", "PromptPairs"]:
         """Pairs to find a circuit on and others to judge it on, as a share and the rest, each in their order.
 
@@ -159,6 +166,7 @@ class Ability:
     ceiling: float = 1.0
     control: bool = False
 
+    @checked
     def sample(self, model: HookedModel, n: int = 64, seed: int = 0) -> PromptPairs:
         """`n` prompt pairs for this model's tokenizer; the same seed and tokenizer give the same pairs.
 
@@ -168,9 +176,18 @@ class Ability:
         if n < 1:
             raise InputError(f"{n} pairs were asked for; give at least 1")
         pairs = self.draw(model, n, np.random.default_rng([seed, _stable_number(self.name)]))
+        require_kind(pairs, PromptPairs, f"what ability {self.name!r} draws", "PromptPairs")
         pairs = replace(pairs, ability=self.name)
-        model.require_tokens(torch.cat([pairs.clean, pairs.corrupt]))
+        require_pairs(model, pairs)
         return pairs
+
+
+def require_pairs(model: HookedModel, pairs: PromptPairs) -> None:
+    """Raise an `InputError` unless these are a model and pairs for it: of its tokens, in its context, not padded."""
+    for tokens in (pairs.clean, pairs.corrupt):
+        model.require_tokens(tokens)
+        model.require_unpadded(tokens)
+    model.require_tokens(torch.stack([pairs.answer, pairs.foil], 1))
 
 
 def single_tokens(model: HookedModel, words: Sequence[str], *, at_least: int, wanted_for: str) -> dict[str, int]:
@@ -179,14 +196,8 @@ def single_tokens(model: HookedModel, words: Sequence[str], *, at_least: int, wa
     Raises:
         InputError: fewer than `at_least` words qualify.
     """
-    found: dict[str, int] = {}
-    for word in words:
-        try:
-            ids = model.encode(f" {word}")
-        except InputError:
-            continue
-        if len(ids) == 1:
-            found[word] = ids[0]
+    tokens = {word: model.lexicon.single_token(word) for word in words}
+    found = {word: token for word, token in tokens.items() if token is not None}
     if len(found) < at_least:
         raise InputError(f"{wanted_for} needs {at_least} of {len(words)} words such as {words[0]!r} as single tokens, "
                          f"and the tokenizer of {model.spec} has {len(found)}")  # fmt: skip
@@ -194,12 +205,12 @@ def single_tokens(model: HookedModel, words: Sequence[str], *, at_least: int, wa
 
 
 def stack_prompts(model: HookedModel, texts: Sequence[str]) -> Tensor:
-    """Token ids of texts, each after the beginning-of-text token, shape [text, pos].
+    """Token ids of texts, each after what stands first in the model's prompts, shape [text, pos].
 
     Raises:
         InputError: the texts come to different lengths under this tokenizer.
     """
-    rows = [model.bos + model.encode(text) for text in texts]
+    rows = [model.bos + model.lexicon.continuation(text) for text in texts]
     if len({len(row) for row in rows}) > 1:
         raise InputError(f"the tokenizer of {model.spec} gives the prompts of one task different lengths "
                          f"({len(min(rows, key=len))} to {len(max(rows, key=len))} tokens)")  # fmt: skip
@@ -209,13 +220,40 @@ def stack_prompts(model: HookedModel, texts: Sequence[str]) -> Tensor:
 def _as_ids(values: ArrayLike, name: str) -> Tensor:
     try:
         ids = torch.as_tensor(values)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        if not isinstance(values, list | tuple) or isinstance(values[0], str):
+            raise InputError(f"{name} cannot be {described(values)}; give token ids") from error
         raise InputError(f"{name} is not a rectangular array of token ids: prompts need equal lengths") from error
     if not ids.numel():
         raise InputError(f"{name} is empty; give at least one pair")
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise InputError(f"{name} holds {ids.dtype}, not integer token ids")
     return ids.detach().to("cpu", torch.int64)
+
+
+def _as_places(positions: Mapping[str, Any] | None, n_pairs: int, length: int) -> dict[str, Tensor]:
+    """Indices by name, one a pair, counted from the start."""
+    if positions is None:
+        return {}
+    places: dict[str, Tensor] = {}
+    for name, values in positions.items():
+        try:
+            index = torch.as_tensor(values).detach().to("cpu")
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise InputError(f"position {name!r} is not a list of whole numbers; give one index a pair") from error
+        if index.shape != (n_pairs,):
+            what = "a single number" if not index.ndim else f"indices of shape {list(index.shape)}"
+            raise InputError(f"position {name!r} has {what} for {n_pairs} pairs; give one index for each pair")
+        if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+            raise InputError(f"position {name!r} holds {index.dtype}; give whole numbers, counted from 0")
+        index = index.to(torch.int64)
+        beyond = ((index < -length) | (index >= length)).nonzero()
+        if len(beyond):
+            row = int(beyond[0])
+            raise InputError(f"position {name!r} of pair {row} is {int(index[row])}, beyond the prompt's {length} "
+                             f"tokens; give 0 to {length - 1}, or -1 to {-length} counted from the end")  # fmt: skip
+        places[name] = torch.where(index < 0, index + length, index)
+    return places
 
 
 def _stable_number(text: str) -> int:

@@ -25,13 +25,14 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
         others = np.flatnonzero(successor != successor[walks[row, -1]])
         replaced[row, -1] = rng.choice(others)
     token = torch.tensor([ids[word] for word in language.CONTENT])
+    tokens = stack_prompts(model, _texts(walks))
     return PromptPairs(
-        clean=stack_prompts(model, _texts(walks)),
+        clean=tokens,
         corrupt=stack_prompts(model, _texts(replaced)),
         answer=token[torch.from_numpy(successor[walks[:, -1]])],
         foil=token[torch.from_numpy(successor[replaced[:, -1]])],
         templates=("background",) * n,
-        positions={"last": torch.full((n,), len(model.bos) + WORDS - 1)},
+        positions={"last": torch.full((n,), tokens.shape[1] - 1)},
     )
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from interp_emerge.core.agreement import Reach
 from interp_emerge.core.axes import Logits, Patterns, Residual, Tokens, WriterOutputs
-from interp_emerge.core.decoder import only_running
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 
@@ -97,14 +97,18 @@ def bytes_per_prompt(model: HookedModel, length: int) -> int:
 
 def _record_chunk(model: HookedModel, tokens: Tensor, patterns: bool) -> dict[str, Tensor]:
     kept: dict[str, Tensor] = {}
-    with only_running(model.hf):
+    reach = Reach()
+    with model.running():
         stream = kept[EMBED] = model.decoder.embed(tokens)
         for layer, block in enumerate(model.decoder.blocks):
             q, k, v = block.project(block.attention_norm(stream))
             if patterns:
                 kept[pattern_name(layer)] = block.attention.pattern(q, k)
-            kept[z_name(layer)] = block.attention.mix(q, k, v)
-            attended = stream + block.attention_writes(kept[z_name(layer)])
-            kept[mlp_name(layer)] = block.mlp_writes(stream if block.parallel else attended)
-            stream = attended + kept[mlp_name(layer)]
+            z = kept[z_name(layer)] = block.attention.mix(q, k, v)
+            attended = stream + block.attention_writes(z)
+            written = kept[mlp_name(layer)] = block.mlp_writes(stream if block.parallel else attended)
+            stream = attended + written
+            for kind, values in (("q", q), ("k", k), ("head", z), ("mlp", written), ("resid_pre", stream)):
+                reach.see(kind, values)
+        model.require_agreement(tokens, stream[:, -1], reach)
     return kept

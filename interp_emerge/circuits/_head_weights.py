@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp_emerge.core.decoder import Block, Norm, output_by_input
+from interp_emerge.core.decoder import Block, Norm
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +30,7 @@ class HeadWeights:
     def of(cls, block: Block) -> "HeadWeights":
         """The weights of a block's heads."""
         q, k, v = (read_through(block.attention_norm, side.weight().detach()) for side in (block.q, block.k, block.v))
-        out = output_by_input(block.attention_out).detach().T.unflatten(0, (block.q.n_heads, -1))
+        out = block.attention_out.weight().detach().T.unflatten(0, (block.q.n_heads, -1))
         o = block.attention_post_norm.linear(_wide(out), torch.ones((), device=out.device)).mT
         return cls(q=q, k=k, v=v, o=o)
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from interp_emerge.caching.recording import Recording, record, streams, writer_outputs
-from interp_emerge.core.decoder import only_running
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 
@@ -27,7 +26,7 @@ PROMPTS = 32
 
 
 def repeated_segments(model: HookedModel, n: int = PROMPTS, *, seed: int = 0) -> Tensor:
-    """Prompts of a random segment said twice after the beginning-of-text token, shape [prompt, pos].
+    """Prompts of a random segment said twice after what is first in the model's prompts, shape [prompt, pos].
 
     Raises:
         InputError: the vocabulary has too few ordinary tokens.
@@ -65,7 +64,7 @@ def _copying(model: HookedModel, recording: Recording, tokens: Tensor, second: T
     """Rise of the induced token's logit over the vocabulary's mean by each head's direct path, shape [prompt, head]."""
     final, aimed = streams(model, recording)[-1][:, second], tokens[:, second + 1].to(model.device)
     gradients = []
-    with only_running(model.hf), torch.enable_grad():
+    with model.running(), torch.enable_grad():
         for stream, target in zip(final, aimed, strict=True):  # one prompt at a time: vocabularies are large
             normed = model.decoder.final_norm(stream).detach().requires_grad_()
             logits = model.decoder.unembed(normed, None)

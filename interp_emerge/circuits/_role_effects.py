@@ -18,7 +18,6 @@ from torch import Tensor
 from interp_emerge.abilities._metrics import MetricFunction, bind_metric
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
-from interp_emerge.core.decoder import only_running
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching._scoring import score
@@ -68,7 +67,7 @@ def s_inhibition(
 
 def function_vector(model: HookedModel, pairs: PromptPairs, *, record: Recorder = record) -> np.ndarray:
     """Rise of the answer's probability for each head, shape [pair, head], heads layer by layer."""
-    with only_running(model.hf):
+    with model.running():
         last = Options(positions=(str(pairs.length - 1),))
         bound = bind_metric(answer_probability, model, pairs)
         task = PatchingTask(model=model, pairs=pairs, metric=bound, options=last, record=record)

@@ -21,7 +21,6 @@ from torch import Tensor
 from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, record, streams, z_name
 from interp_emerge.circuits._head_weights import HeadWeights
 from interp_emerge.circuits._role_attention import SEGMENT, repeated_segments
-from interp_emerge.core.decoder import only_running
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 
@@ -68,7 +67,7 @@ def _logit_directions(
 ) -> Float[Tensor, "prompt query source d_model"]:
     """Gradient, at the stream after all blocks, of each token's logit above the vocabulary's mean."""
     decoder, found = model.decoder, []
-    with only_running(model.hf), torch.enable_grad():
+    with model.running(), torch.enable_grad():
         normed = decoder.final_norm(final).detach().requires_grad_()
         mean = torch.autograd.grad(decoder.unembed(normed, None).float().mean(2).sum(), normed)[0]
         for token in tokens.T:

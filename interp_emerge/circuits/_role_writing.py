@@ -1,7 +1,7 @@
 """Roles that are read off what a head writes if it attends to one token alone.
 
 `written_for` puts what a token is after the first block through each head's values and outputs: the token stands alone
-after the beginning-of-text token. Heads of the first layer are given the embedding, which is all that they ever read.
+after what is first in the model's prompts. Heads of the first layer are given the embedding, all that they ever read.
 
 * `name_mover` and `negative_name_mover` (Wang et al., 2022, https://arxiv.org/abs/2211.00593: copy score): share of
   tokens for which the token is among the 5 highest logits of what the head writes, and of minus that. In [0, 1].
@@ -25,7 +25,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from interp_emerge.circuits._head_weights import HeadWeights, read_through
-from interp_emerge.core.decoder import only_running
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
@@ -59,7 +58,7 @@ def random_tokens(model: HookedModel, *, seed: int) -> Int[Tensor, " token"]:
 
 def built_in_orders(model: HookedModel) -> list[list[int]]:
     """Token ids of those of `ORDERS` that have at least 4 neighbours as single tokens; none without a tokenizer."""
-    runs = [_longest_run([_single_token(model, word) for word in words]) for words in ORDERS.values()]
+    runs = [_longest_run([model.lexicon.single_token(word) for word in words]) for words in ORDERS.values()]
     return [run for run in runs if len(run) >= LEAST_ITEMS]
 
 
@@ -73,7 +72,7 @@ def written_for(model: HookedModel, tokens: Int[Tensor, " token"]) -> Float[Tens
     prompts = torch.cat([torch.tensor(model.bos, dtype=tokens.dtype).expand(len(tokens), -1), tokens[:, None]], 1)
     model.require_tokens(prompts)
     blocks, written = model.decoder.blocks, []
-    with only_running(model.hf):
+    with model.running():
         stream = model.decoder.embed(prompts)
         for layer, block in enumerate(blocks):
             v = block.project_one(block.v, block.attention_norm(stream[:, -1:]))
@@ -166,15 +165,6 @@ def require_weights_of_tokens(model: HookedModel) -> None:
         if side.weight.shape[1] != width:
             raise InputError(f"embeddings of {model.spec} are {side.weight.shape[1]} wide and its stream {width}, so "
                              "its tokens have no eigenvalues of copying")  # fmt: skip
-
-
-def _single_token(model: HookedModel, word: str) -> int | None:
-    """The id of a word that is one token inside a sentence."""
-    try:
-        ids = model.encode(f" {word}")
-    except InputError:
-        return None
-    return ids[0] if len(ids) == 1 else None
 
 
 def _longest_run(ids: Sequence[int | None]) -> list[int]:

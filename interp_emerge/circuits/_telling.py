@@ -84,7 +84,8 @@ def _missed(circuit: Circuit) -> list[str]:
     value, tried = selection.get("faithfulness"), selection.get("tried")
     said = f"The target of {selection['target']:g} was not reached on the discovery pairs"
     if value is None:
-        return [f"{said}: faithfulness is undefined there."]
+        why = selection.get("undefined")
+        return [f"{said}: faithfulness is undefined there{f', since the gap {why}' if why else ''}."]
     # Where nothing reaches the target the last size tried is the circuit, with what was compared with the target.
     low = f", and {tried[-1][1]:.2f} at the lower end of its interval" if selection.get("sure") and tried else ""
     return [f"{said}: {value:.2f}{low}."]
@@ -97,7 +98,7 @@ def _kept(circuit: Circuit, found: Evaluation, without: Evaluation) -> list[str]
     keep, them = ("keeps", "it") if len(circuit) == 1 else ("keep", "them")
     if not found.defined:
         return [
-            f"Faithfulness of {size} is undefined: the gap of {found.gap.value:.3g} is within noise ({how}). Its "
+            f"Faithfulness of {size} is undefined: the gap of {found.gap.value:.3g} {found.why_undefined} ({how}). Its "
             f"divergence from the whole model is {found.divergence.value:.3g} nats."
         ]
     return [

@@ -26,6 +26,7 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits.evaluation import Ablation, evaluate_many
 from interp_emerge.circuits.labels import SIGNIFICANT, p_values_beyond_rounding, without_rows
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import mean_intervals
 from interp_emerge.core.memory import items_that_fit
@@ -34,6 +35,7 @@ from interp_emerge.core.significance import false_discovery
 from interp_emerge.patching.base import Recorder
 
 
+@checked
 def backup_heads(
     model: HookedModel,
     ablated: Sequence[str],

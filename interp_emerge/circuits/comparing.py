@@ -20,6 +20,7 @@ from interp_emerge.abilities._metrics import METRIC_NAMES
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.circuits.evaluation import evaluate_many
 from interp_emerge.circuits.overlap import overlap, sizes_beside
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.model import HookedModel
@@ -51,6 +52,7 @@ class Comparison:
         return {"sentences": self.sentences, **tables}
 
 
+@checked
 def compare(
     a: Circuit,
     b: Circuit,
@@ -139,6 +141,7 @@ def _condition(circuit: Circuit, ability: str | None) -> _Condition:
     )
 
 
+@checked
 def transfer(
     circuits: Mapping[str, Circuit],
     model: HookedModel,
@@ -151,7 +154,7 @@ def transfer(
     """Circuits found anywhere, run in one model, which may also be one in memory: one row a circuit.
 
     Columns `circuit`, `model`, `ability`, `metric`, `ablation`, `faithfulness` with its 95% interval `ci_low`,
-    `ci_high`, and `accuracy`.
+    `ci_high`, `accuracy`, and `note`, the reason where faithfulness is undefined.
 
     Raises:
         InputError: a circuit belongs to a graph of another shape.
@@ -172,6 +175,7 @@ def transfer(
             "ci_low": [evaluation.ci[0] for evaluation in found],
             "ci_high": [evaluation.ci[1] for evaluation in found],
             "accuracy": [evaluation.accuracy.value for evaluation in found],
+            "note": [f"the gap {why}" if (why := evaluation.why_undefined) else "" for evaluation in found],
         }
     )
 
@@ -186,7 +190,9 @@ def model_of(circuit: Circuit, *, family: str | None = None, device: str = "") -
     spec = circuit.origin.get("model")
     if not isinstance(spec, dict) or not {"family", "size", "step", "seed"} <= {*spec}:
         raise InputError("the circuit does not say in which model it was found")
-    model = load_family(family or spec["family"]).load(spec["size"], spec["step"], spec["seed"], device=device)
+    first: Any = spec.get("prepended")  # as it was written, empty for nothing; None in older files
+    place: dict[str, Any] = {"device": device, "prepend_bos": first}
+    model = load_family(family or spec["family"]).load(spec["size"], spec["step"], spec["seed"], **place)
     if spec.get("revision") not in (None, "", model.spec.revision):
         raise InputError(
             f"{model.spec} has other weights ({model.spec.revision}) than those it was found in ({spec['revision']})"
@@ -198,7 +204,7 @@ def _told(found: pd.DataFrame) -> list[str]:
     said = []
     for row in found.to_dict("records"):
         kept = f"keeps {row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the gap"
-        undefined = "has no defined faithfulness: the gap is within noise"
+        undefined = f"has no defined faithfulness: {row['note']}"
         where = f"In {row['model']} on {row['ability'] or 'the pairs given'}"
         said.append(f"{where}, {row['circuit']} {undefined if pd.isna(row['faithfulness']) else kept}.")
     return said

@@ -30,6 +30,7 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits._circuit_runs import CircuitRuns, halves
 from interp_emerge.circuits.evaluation import Ablation, require_graph
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import Interval
@@ -98,6 +99,7 @@ class Completeness:
         )
 
 
+@checked
 def completeness(
     model: HookedModel,
     circuit: Circuit,

@@ -34,6 +34,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from interp_emerge.circuits._head_weights import HeadWeights
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.graph import Node
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
@@ -43,6 +44,7 @@ KINDS: tuple[Kind, ...] = ("q", "k", "v")
 COLUMNS = ["writer", "reader", "kind", "composition", "baseline"]
 
 
+@checked
 @torch.no_grad()
 def composition_scores(model: HookedModel, *, budget: int | None = None) -> pd.DataFrame:
     """One row for each head and each query, key or value of a later layer.

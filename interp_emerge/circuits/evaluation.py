@@ -19,17 +19,26 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from interp_emerge.abilities._metrics import KL, BoundMetric, MetricFunction, bind_metric
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.caching.recording import Recording, final_logits, record
+from interp_emerge.abilities._metrics import (
+    KL,
+    BoundMetric,
+    MetricFunction,
+    bind_metric,
+    clean_log_probs,
+)
+from interp_emerge.abilities.base import PromptPairs, require_pairs
+from interp_emerge.caching.recording import Recording, bytes_per_prompt, final_logits, record
 from interp_emerge.circuits.faithfulness import Evaluation, FaithfulnessCurve
-from interp_emerge.core.axes import KeptEdges, Logits, PerCircuit
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.axes import KeptEdges, PerCircuit
 from interp_emerge.core.circuit import Circuit
-from interp_emerge.core.decoder import only_running
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
+from interp_emerge.core.memory import BYTES_A_FLOAT, items_that_fit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching._circuit_run import circuit_values
 from interp_emerge.patching.ablation import ABLATIONS
@@ -41,8 +50,11 @@ Level = Literal["edges", "nodes"] | str
 LEVELS = ("edges", "nodes")
 GRID = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the graph's edges at which curves are taken."""
+DIVERGENCE_FLOATS = 6
+"""Numbers held for each token of the vocabulary while a divergence is read: two distributions and what joins them."""
 
 
+@checked
 def evaluate(
     model: HookedModel,
     circuit: Circuit,
@@ -78,6 +90,7 @@ def evaluate(
     return evaluation
 
 
+@checked
 def evaluate_many(
     model: HookedModel,
     kept: Sequence[np.ndarray],
@@ -94,6 +107,7 @@ def evaluate_many(
         InputError: a circuit of another shape.
         UnknownNameError: no metric or ablation has the name.
     """
+    require_pairs(model, pairs)
     if ablation not in ABLATIONS:
         raise UnknownNameError("ablation", ablation, ABLATIONS)
     graph, nothing = model.graph, np.zeros_like(model.graph.exists)
@@ -101,14 +115,11 @@ def evaluate_many(
         raise InputError(f"a circuit of {model.spec} needs edges of shape {nothing.shape}")
     if not len(kept):
         return []
-    for tokens in (pairs.clean, pairs.corrupt):
-        model.require_tokens(tokens)
     clean_run, corrupt_run = (record(model, tokens) for tokens in (pairs.clean, pairs.corrupt))
-    metrics = _metrics(model, metric, pairs, final_logits(model, clean_run))
+    metrics = _metrics(model, metric, pairs, clean_run, budget)
 
     def whole(run: Recording) -> np.ndarray:
-        logits = final_logits(model, run)
-        return np.stack([bound(logits).cpu().double().numpy() for bound in metrics])
+        return metrics_of_recording(model, run, metrics, budget=budget).numpy()
 
     clean = whole(clean_run)
     # Under resample ablation what pruning drops changes nothing: circuits equal without it share a run.
@@ -120,7 +131,7 @@ def evaluate_many(
     left = {name: edges for name, edges in distinct.items() if name not in values}
     if left:
         masks = torch.from_numpy(np.stack([*left.values()]))
-        with only_running(model.hf):
+        with model.running():
             found = circuit_values(model, masks, clean_run, corrupt_run, metrics, ablation=ablation, budget=budget)
         values |= dict(zip(left, torch.stack(found, 1).cpu().double().numpy(), strict=True))
     corrupt = values[nothing.tobytes()]
@@ -138,6 +149,7 @@ def evaluate_many(
     ]
 
 
+@checked
 def faithfulness_curve(
     model: HookedModel,
     scores: EdgeScores,
@@ -171,6 +183,7 @@ def require_graph(model: HookedModel, circuit: Circuit) -> None:
         raise InputError(f"the circuit was found in a graph of another shape than that of {model.spec}")
 
 
+@checked
 def random_circuits(graph: Graph, n_edges: int, count: int, *, seed: int = 0) -> list[np.ndarray]:
     """`count` random sets of `n_edges` edges, each shape [writer, reader]: the null of every claim about a circuit."""
     rng = np.random.default_rng(seed)
@@ -193,15 +206,39 @@ def circuit_metrics(
 ) -> PerCircuit:
     """The metric of every circuit on every pair, edges outside the circuit ablated."""
     clean, corrupt = (record(model, tokens) for tokens in (pairs.clean, pairs.corrupt))
-    with only_running(model.hf):
+    with model.running():
         (values,) = circuit_values(model, kept, clean, corrupt, [metric], ablation=ablation, budget=budget)
     return values
 
 
+def metrics_of_recording(
+    model: HookedModel, run: Recording, metrics: Sequence[BoundMetric], *, budget: int | None = None
+) -> Float[Tensor, "metric pair"]:
+    """Metrics of a recorded run as it was, pairs in chunks that fit the budget."""
+    n, length = metrics[0].pairs.clean.shape
+    each = bytes_per_prompt(model, length) + DIVERGENCE_FLOATS * BYTES_A_FLOAT * model.d_vocab
+    chunk = items_that_fit(each, n, device=model.device, budget=budget)
+    parts = []
+    for rows in (slice(start, start + chunk) for start in range(0, n, chunk)):
+        logits = final_logits(model, run[rows])
+        parts.append(torch.stack([metric[rows](logits).cpu().double() for metric in metrics]))
+    return torch.cat(parts, 1)
+
+
 def _metrics(
-    model: HookedModel, metric: str | MetricFunction, pairs: PromptPairs, clean: Logits
+    model: HookedModel, metric: str | MetricFunction, pairs: PromptPairs, clean: Recording, budget: int | None
 ) -> tuple[BoundMetric, ...]:
     """The metric, and beside it minus the divergence from the clean run and the accuracy."""
-    divergence = BoundMetric(name=KL, function=None, pairs=pairs, clean_log_probs=log_softmax(clean.float(), -1))
+
+    @torch.no_grad()
+    def make(rows: slice) -> Tensor:
+        n = rows.stop - rows.start
+        chunk = items_that_fit(bytes_per_prompt(model, pairs.length), n, device=model.device, budget=budget)
+        starts = range(rows.start, rows.stop, chunk)
+        parts = [final_logits(model, clean[start : min(start + chunk, rows.stop)]) for start in starts]
+        return log_softmax(torch.cat(parts).float(), -1)
+
+    reference = clean_log_probs(make, len(pairs), model, budget=budget)
+    divergence = BoundMetric(name=KL, function=None, pairs=pairs, clean_log_probs=reference)
     first = divergence if metric == KL else bind_metric(metric, model, pairs)
     return first, divergence, bind_metric("accuracy", model, pairs)

@@ -41,6 +41,7 @@ from interp_emerge.circuits.hypotheses import hypothesis_tests
 from interp_emerge.circuits.labels import attention_at, label_heads
 from interp_emerge.circuits.minimality import minimality
 from interp_emerge.circuits.stability import Stability
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.model import HookedModel
@@ -93,6 +94,7 @@ class Examination:
         return {"circuit": json.loads(self.circuit.to_json()), "sentences": self.sentences, **tables}
 
 
+@checked
 def examine(
     model: HookedModel,
     circuit: Circuit,

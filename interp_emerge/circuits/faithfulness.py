@@ -2,7 +2,8 @@
 
 * **Faithfulness** is (m(C) − m(∅)) / (m(M) − m(∅)): m(M) is the whole model's metric, m(∅) that with all edges ablated.
   `faithfulness` is the ratio of the means over pairs, `mean_of_ratios` the mean of the pairs' own ratios, which a pair
-  with a small gap can rule. Where the mean gap is not above zero with 97.5% confidence, both are undefined: NaN.
+  with a small gap can rule. Where the mean gap is not above zero with 97.5% confidence, both are undefined: NaN, and
+  `why_undefined` says whether the gap is within noise or negative.
 * `recovery` m(C) − m(∅), in the metric's unit, and `divergence`, the Kullback–Leibler divergence of the circuit's
   next-token distribution from the whole model's, in nats, are defined there too.
 * **CPR** and **CMD** are the areas under f and under |1 − f| over the share of edges (Mueller et al., 2025,
@@ -21,6 +22,26 @@ import pandas as pd
 from interp_emerge.core.intervals import Interval, mean_interval, percentile_interval, ratio_interval, resample_rows
 
 UNDEFINED = Interval(np.nan, np.nan, np.nan)
+WITHIN_NOISE, NEGATIVE = "is within noise", "is negative"
+EXCHANGED = ": the whole model scores below the run with every edge ablated, so clean and corrupt may be exchanged"
+
+
+def not_above_zero(values: np.ndarray) -> str:
+    """What keeps a mean over pairs from being above zero, as a predicate: `is negative`; empty where it is above."""
+    if len(values) < 2:
+        return "is that of a single pair, which does not show how large the noise is"
+    if not np.isfinite(values).all():
+        return "is not finite"
+    found = mean_interval(values)
+    if found.low > 0:
+        return ""
+    return NEGATIVE if found.high < 0 else WITHIN_NOISE
+
+
+def why_undefined(gap: np.ndarray) -> str:
+    """Why nothing can be a fraction of a gap, shape [pair], as a predicate of the gap; empty where it is above zero."""
+    found = not_above_zero(gap)
+    return f"{NEGATIVE}{EXCHANGED}" if found == NEGATIVE else found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +70,12 @@ class Evaluation:
     @property
     def defined(self) -> bool:
         """Whether the gap is above zero beyond resampling noise, which a single pair cannot show."""
-        return len(self.metric) > 1 and self.gap.low > 0
+        return not self.why_undefined
+
+    @property
+    def why_undefined(self) -> str:
+        """Why faithfulness is undefined, as a predicate of the gap; empty where it is defined."""
+        return why_undefined(self.clean - self.corrupt)
 
     @property
     def interval(self) -> Interval:
@@ -95,7 +121,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         if not self.defined:
-            return f"Evaluation(faithfulness undefined: clean-corrupt gap {self.gap.value:.3g} is within noise)"
+            return f"Evaluation(faithfulness undefined: clean-corrupt gap {self.gap.value:.3g} {self.why_undefined})"
         return f"Evaluation(faithfulness {self.faithfulness:.3f} [{self.ci[0]:.3f}, {self.ci[1]:.3f}])"
 
     def __getitem__(self, rows: np.ndarray) -> "Evaluation":

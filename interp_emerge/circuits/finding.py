@@ -19,6 +19,7 @@ from interp_emerge.caching.recording import record
 from interp_emerge.circuits.evaluation import Ablation
 from interp_emerge.circuits.selection import SELECTIONS, Select, grow, smallest_faithful
 from interp_emerge.circuits.stability import Stability, stability, stability_of
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
@@ -41,6 +42,7 @@ class Found:
     scores: NodeScores | EdgeScores
 
 
+@checked
 def find_circuit(
     model: HookedModel,
     pairs: PromptPairs,
@@ -152,6 +154,7 @@ def selected_again(scores: EdgeScores, circuit: Circuit, *, resamples: int = 100
     return stability(scores, circuit, **how)
 
 
+@checked
 def search_stability(
     model: HookedModel, pairs: PromptPairs, circuit: Circuit, *, resamples: int = 20, seed: int = 0, **how: Any
 ) -> Stability:

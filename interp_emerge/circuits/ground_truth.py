@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.circuits.evaluation import evaluate
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
@@ -63,6 +64,7 @@ class _Pair:
     positions: dict[str, int]
 
 
+@checked
 def ground_truth(name: str, n: int = 48, *, seed: int = 0) -> GroundTruth:
     """A construction of the family `handset` with `n` pairs, its corruptions in turn.
 
@@ -93,6 +95,7 @@ def ground_truth(name: str, n: int = 48, *, seed: int = 0) -> GroundTruth:
     return GroundTruth(name=name, model=model, pairs=pairs, circuit=circuit, silent=silent)
 
 
+@checked
 def auroc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "edges") -> float:
     """Probability that a true edge, or node, has a larger magnitude of score than another one; ties count half.
 
@@ -111,6 +114,7 @@ def auroc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "ed
     return float(mannwhitneyu(values[true], values[~true]).statistic / (true.sum() * (~true).sum()))
 
 
+@checked
 def roc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "edges") -> pd.DataFrame:
     """The curve whose area `auroc` is: one row a threshold, from the strictest on.
 
@@ -135,6 +139,7 @@ def roc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "edge
     )
 
 
+@checked
 def recovery_table(
     names: Sequence[str] = tuple(CONSTRUCTIONS), methods: Sequence[str] = (), *, n: int = 48, seed: int = 0
 ) -> pd.DataFrame:

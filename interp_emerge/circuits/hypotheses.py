@@ -49,6 +49,7 @@ from interp_emerge.circuits._circuit_runs import CircuitRuns
 from interp_emerge.circuits._outcomes import ROUNDING, Outcome, beside_each_other, binomial, noted, ranked, verdict
 from interp_emerge.circuits.evaluation import Ablation, random_circuits, require_graph
 from interp_emerge.circuits.random_paths import random_connected_circuits, random_paths_leaving
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
@@ -103,6 +104,7 @@ class HypothesisTests:
         return frame[[*columns, "beaten", "ci_low", "ci_high", "p_value_quantile", "note"]]
 
 
+@checked
 def hypothesis_tests(
     model: HookedModel,
     circuit: Circuit,
@@ -186,6 +188,7 @@ def hypothesis_tests(
     return HypothesisTests(outcomes=beside_each_other(outcomes, alpha), edges=edges, alpha=alpha)
 
 
+@checked
 def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1) -> Outcome:
     """Whether circuit and model, shape [pair] each, do better than each other about equally often."""
     from scipy.stats import binom
@@ -208,6 +211,7 @@ def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1)
     )
 
 
+@checked
 def independence(
     without: np.ndarray,
     model: np.ndarray,
@@ -249,12 +253,14 @@ def _dependence(without: np.ndarray, model: np.ndarray, n_permutations: int, see
     return found / (n - 1) ** 2, p_value
 
 
+@checked
 def sufficiency(circuit: np.ndarray, drawn: np.ndarray, model: np.ndarray, *, quantile: float = 0.9) -> Outcome:
     """Whether the circuit, shape [pair], is closer to the model than random circuits, shape [draw, pair]."""
     found, *others = _distance(np.vstack([circuit, drawn]), model)
     return ranked("sufficiency", float(found), np.array(others), quantile, sign=-1, drawn="random circuits")
 
 
+@checked
 def partial_necessity(without: np.ndarray, drawn: np.ndarray, model: np.ndarray, *, quantile: float = 0.9) -> Outcome:
     """Whether knocking out the circuit, shape [pair], hurts more than knocking out random ones, shape [draw, pair]."""
     lost = (model - drawn).mean(-1)
@@ -343,7 +349,8 @@ def _undefined(runs: CircuitRuns, n_edges: int) -> str:
         return "fewer than 2 pairs"
     if not n_edges:
         return "the circuit is empty"
-    return "" if runs.whole.defined else f"the gap of {runs.whole.gap.value:.3g} is within noise"
+    why = runs.whole.why_undefined
+    return f"the gap of {runs.whole.gap.value:.3g} {why}" if why else ""
 
 
 def _nothing(graph: Graph, kept: np.ndarray, reason: str, alpha: float) -> HypothesisTests:

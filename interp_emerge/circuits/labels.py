@@ -23,13 +23,15 @@ import torch
 from torch import Tensor
 
 from interp_emerge.abilities._metrics import MetricFunction
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.base import PromptPairs, require_pairs
 from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, record
-from interp_emerge.circuits.evaluation import Ablation, evaluate_many
+from interp_emerge.circuits.evaluation import Ablation, evaluate_many, require_graph
+from interp_emerge.circuits.faithfulness import not_above_zero
 from interp_emerge.circuits.roles import ALL_ROLES, role_table
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.core.intervals import mean_interval, mean_intervals
+from interp_emerge.core.intervals import mean_intervals
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.significance import false_discovery, sign_flip_p_values
@@ -44,6 +46,7 @@ EFFECT_COLUMNS = ["node", "effect", "effect_low", "effect_high", "p_value", "q_v
 ATTENTION_COLUMNS = ["node", "layer", "index", "position", "attention", "ci_low", "ci_high"]
 
 
+@checked
 def label_heads(
     model: HookedModel,
     circuit: Circuit,
@@ -145,18 +148,16 @@ def effects_of_heads(
     Raises:
         InputError: the circuit belongs to a graph of another shape, or an unknown ablation.
     """
-    if circuit.graph != model.graph:
-        raise InputError(f"the circuit was found in a graph of another shape than that of {model.spec}")
+    require_graph(model, circuit)
     without = [without_rows(circuit.kept, [circuit.graph.writer_names.index(head)]) for head in circuit.heads]
     whole, *parts = evaluate_many(
         model, [circuit.kept, *without], pairs, metric=metric, ablation=ablation, budget=budget, record=record
     )
     reason, n = "", len(circuit.heads)
     if not whole.defined:
-        reason = f"effect undefined: clean-corrupt gap {whole.gap.value:.3g} is within noise"
-    elif not mean_interval(whole.metric - whole.corrupt).low > 0:
-        kept = (whole.metric - whole.corrupt).mean()
-        reason = f"effect undefined: what the circuit keeps of the gap, {kept:.3g}, is within noise"
+        reason = f"effect undefined: clean-corrupt gap {whole.gap.value:.3g} {whole.why_undefined}"
+    elif why := not_above_zero(kept := whole.metric - whole.corrupt):
+        reason = f"effect undefined: what the circuit keeps of the gap, {kept.mean():.3g}, {why}"
     unknown = np.full(n, np.nan)
     mean = low = high = p_values = unknown
     if n and not reason:
@@ -190,6 +191,7 @@ def without_rows(kept: np.ndarray, writers: Sequence[int]) -> np.ndarray:
     return left
 
 
+@checked
 @torch.no_grad()
 def attention_at(
     model: HookedModel,
@@ -214,14 +216,13 @@ def attention_at(
     Raises:
         InputError: the pairs name no position, the circuit is of another graph, or a side that there is not.
     """
-    if circuit.graph != model.graph:
-        raise InputError(f"the circuit was found in a graph of another shape than that of {model.spec}")
+    require_graph(model, circuit)
+    require_pairs(model, pairs)
     if not pairs.positions:
         raise InputError("the pairs name no positions to attend to; give PromptPairs(positions={name: index a pair})")
     if prompts not in ("clean", "corrupt"):
         raise InputError(f"prompts={prompts!r}; give 'clean' or 'corrupt'")
     tokens = pairs.clean if prompts == "clean" else pairs.corrupt
-    model.require_tokens(tokens)
     places = torch.stack([*pairs.positions.values()], 1).to(model.device)
     heads = [node for node in model.graph.nodes(["head"]) if node.name in circuit.heads]
     at_once = items_that_fit(bytes_per_prompt(model, pairs.length), len(pairs), device=model.device, budget=budget)

@@ -36,6 +36,7 @@ from interp_emerge.circuits.completeness import (
     without,
 )
 from interp_emerge.circuits.evaluation import Ablation, require_graph
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.graph import LOGITS, Graph
 from interp_emerge.core.intervals import Interval
@@ -102,6 +103,7 @@ class Minimality:
         )
 
 
+@checked
 def minimality(
     model: HookedModel,
     circuit: Circuit,

@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Edge, Graph
@@ -145,6 +146,7 @@ class Overlap:
         return pd.DataFrame(rows, columns=list(columns))
 
 
+@checked
 def overlap(a: Circuit, b: Circuit, *, n_random: int = 1000, seed: int = 0) -> Overlap:
     """What two circuits of one graph share.
 

@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 
@@ -17,6 +18,7 @@ MOST_ATTEMPTS = 100
 """Circuits begun anew where single edges are too few."""
 
 
+@checked
 def random_connected_circuits(graph: Graph, n_edges: int, count: int, *, seed: int = 0) -> list[np.ndarray]:
     """`count` random circuits of exactly `n_edges` edges, none of which pruning drops, shape [writer, reader] each.
 

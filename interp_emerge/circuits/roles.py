@@ -38,6 +38,7 @@ from interp_emerge.circuits._role_writing import (
     require_weights_of_tokens,
     successor,
 )
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import mean_intervals
 from interp_emerge.core.model import HookedModel
@@ -137,6 +138,7 @@ class _Answer:
     reason: str = ""
 
 
+@checked
 def role_table(
     model: HookedModel,
     *,

@@ -40,6 +40,7 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits._circuit_runs import CircuitRuns
 from interp_emerge.circuits.evaluation import Ablation
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
@@ -56,6 +57,7 @@ MOST_ROUNDS = 50
 """Rounds of the local search; the most that were needed on the bundled family are two."""
 
 
+@checked
 def grow(scores: EdgeScores, n_edges: int, *, by: By = "magnitude") -> Circuit:
     """The circuit of `n_edges` edges added greedily from the logits, less those on no path from the embedding.
 
@@ -72,6 +74,7 @@ def grow(scores: EdgeScores, n_edges: int, *, by: By = "magnitude") -> Circuit:
     return Circuit(graph=graph, kept=kept, scores=scores.scores * kept, origin=scores.origin)
 
 
+@checked
 def smallest_faithful(
     model: HookedModel,
     scores: EdgeScores,
@@ -95,7 +98,8 @@ def smallest_faithful(
     Where no size on the grid reaches it, the largest is returned as it is; with all edges allowed that happens for
     targets above 1 only, since the whole graph is wholly faithful. Where faithfulness is undefined on these pairs, no
     edge is claimed: the circuit is empty. `origin["selection"]` says all this: `reached`, the `faithfulness` on these
-    pairs (None if undefined), `minimal` (no single edge can be dropped), and every size `tried` with the value that was
+    pairs (None if undefined, where `undefined` says what is wrong with the gap), `minimal` (no single edge can be
+    dropped), and every size `tried` with the value that was
     compared with the target.
 
     Args:
@@ -139,7 +143,7 @@ def smallest_faithful(
             found = _drop_edges(trial, found, max_rounds)
     else:
         found = _Found(np.zeros_like(graph.exists), runs.whole.corrupt)
-    selection = {
+    selection: dict[str, Any] = {
         "target": target,
         "sure": sure,
         "select": select,
@@ -152,6 +156,8 @@ def smallest_faithful(
         "prompts": pairs.fingerprint,
         "tried": [[size, _rounded(value)] for size, value in sorted(found.tried.items())],
     }
+    if why := runs.whole.why_undefined:
+        selection["undefined"] = why
     origin: dict[str, Any] = {**scores.origin, "ablation": ablation, "selection": selection}
     return Circuit(graph=graph, kept=found.kept, scores=scores.scores * found.kept, origin=origin)
 

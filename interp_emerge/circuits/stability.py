@@ -33,6 +33,7 @@ from tqdm.auto import tqdm
 
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.circuits.overlap import SetOverlap, node_overlap, require_one_graph, weighted_jaccard
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
@@ -98,6 +99,7 @@ class Stability:
         )
 
 
+@checked
 def stability(
     scores: EdgeScores,
     of: int | Circuit | None = None,

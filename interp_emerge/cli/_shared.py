@@ -37,7 +37,7 @@ def help_of(field: str) -> str:
     described = StudySettings.model_fields[field]
     default = described.default
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-    return f"{described.description}{f' [{shown}]' if shown else ''}"
+    return f"{described.description}{f' [{shown}]' if shown and default is not None else ''}"
 
 
 Size = Annotated[str, typer.Argument(help="name of a size")]
@@ -55,6 +55,7 @@ Steps = Annotated[int, typer.Option(help=help_of("steps_of_integration"))]
 Budget = Annotated[int | None, typer.Option(min=1, help="MiB of memory to work in")]
 Device = Annotated[str, typer.Option(help=help_of("device"))]
 Dtype = Annotated[str, typer.Option(help=help_of("dtype"))]
+FirstToken = Annotated[str | None, typer.Option("--prepend-bos", help=help_of("prepend_bos"))]
 
 
 def show(frame: "pd.DataFrame", as_json: bool) -> None:
@@ -66,6 +67,13 @@ def show(frame: "pd.DataFrame", as_json: bool) -> None:
 def listed(text: str | None) -> tuple[str, ...] | None:
     """Words that were given with commas between."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def first_token(text: str | None) -> bool | int | str | None:
+    """What stands first in prompts: true, false, the id of a token, or its text."""
+    if text is None or text.lower() not in ("true", "yes", "false", "no", ""):
+        return int(text) if text is not None and text.isdecimal() else text
+    return text.lower() in ("true", "yes")
 
 
 def numbers(option: str, text: Any) -> tuple[int, ...]:

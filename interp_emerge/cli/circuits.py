@@ -15,6 +15,7 @@ from interp_emerge.cli._shared import (
     Device,
     Dtype,
     FamilyName,
+    FirstToken,
     MethodName,
     Metric,
     Seed,
@@ -22,6 +23,7 @@ from interp_emerge.cli._shared import (
     Step,
     Steps,
     app,
+    first_token,
     listed,
     step_of,
 )
@@ -30,6 +32,7 @@ from interp_emerge.core.files import require_writable, write_atomically
 
 if TYPE_CHECKING:
     from interp_emerge.core.circuit import Circuit
+    from interp_emerge.core.model import ModelSpec
 
 log = logging.getLogger(__name__)
 DISCOVERY, EVALUATION = 1000, 2000
@@ -73,6 +76,7 @@ def circuit(
     budget: Budget = None,
     device: Device = "",
     dtype: Dtype = "",
+    prepend_bos: FirstToken = None,
     out: Annotated[Path | None, typer.Option(help="file for the circuit: .json, or .graphml")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be computed, and stop")] = False,
     as_json: AsJson = False,
@@ -98,14 +102,15 @@ def circuit(
     require_parts(chosen)
     asked = abilities.load_ability(ability)
     loaded = None if given is None else Circuit.load(given)
-    model = families.load_family(family).load(size, step_of(step), seed, device=device, dtype=dtype)
+    place: dict[str, Any] = {"device": device, "dtype": dtype, "prepend_bos": first_token(prepend_bos)}
+    model = families.load_family(family).load(size, step_of(step), seed, **place)
     discovery, evaluation = (asked.sample(model, n, split + draw) for split in (DISCOVERY, EVALUATION))
     how: dict[str, Any] = {"metric": metric, "ablation": ablation, "budget": None if budget is None else budget << 20}
     if dry_run:
         known = {"circuit": loaded, "repeat": repeat, "parts": chosen, "n_random": n_random}
         _print(expected(model, discovery, method=method, steps=steps, **known, **how), as_json)
         return
-    _warn_of_other_origin(loaded, ability=ability, metric=metric, revision=model.spec.revision)
+    _warn_of_other_origin(loaded, ability=ability, metric=metric, spec=model.spec)
     scores = repeated = None
     if loaded is None:
         order = {"select": select, "by": by, "local_search": local_search, "sure": sure}
@@ -163,18 +168,22 @@ def compare(
         write_atomically(out, json.dumps(compared.to_dict(), indent=1, ensure_ascii=False).encode())
 
 
-def _warn_of_other_origin(circuit: "Circuit | None", *, ability: str, metric: str, revision: str) -> None:
+def _warn_of_other_origin(circuit: "Circuit | None", *, ability: str, metric: str, spec: "ModelSpec") -> None:
     """Say on standard error where a circuit file was found in other circumstances than it is tested in."""
     if circuit is None:
         return
-    spec = circuit.origin.get("model")
-    said = {"ability": circuit.origin.get("ability"), "metric": circuit.origin.get("metric")}
-    said["weights"] = spec.get("revision") if isinstance(spec, dict) else None
-    asked = {"ability": ability, "metric": metric, "weights": revision}
+    own = circuit.origin.get("model")
+    said = {"ability": circuit.origin.get("ability") or None, "metric": circuit.origin.get("metric") or None}
+    if isinstance(own, dict):
+        said |= {"weights": own.get("revision") or None, "first token": own.get("prepended")}
+    asked = {"ability": ability, "metric": metric, "weights": spec.revision, "first token": spec.prepended}
     for what, value in said.items():
-        if value and value != asked[what]:
+        if value is not None and value != asked[what]:
             log.warning(
-                "the circuit was found with other %s (%s) than it is tested with (%s)", what, value, asked[what]
+                "the circuit was found with other %s (%s) than it is tested with (%s)",
+                what,
+                value or "none",
+                asked[what] or "none",
             )
 
 

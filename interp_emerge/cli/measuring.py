@@ -1,5 +1,6 @@
 """`measure` and `score`: one model, one stage."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from interp_emerge.cli._shared import (
     Device,
     Dtype,
     FamilyName,
+    FirstToken,
     MethodName,
     Metric,
     Seed,
@@ -20,29 +22,47 @@ from interp_emerge.cli._shared import (
     Step,
     Steps,
     app,
+    first_token,
     listed,
     names_of,
     show,
     step_of,
 )
-from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.errors import InputError, UnknownNameError
+
+log = logging.getLogger(__name__)
 
 
 @app.command()
 def measure(
     family: FamilyName,
     size: Size,
-    ability: Annotated[list[str], typer.Argument(help="abilities", autocompletion=names_of(abilities.shelf))],
+    ability: Annotated[
+        list[str] | None, typer.Argument(help="abilities", autocompletion=names_of(abilities.shelf))
+    ] = None,
     step: Step = "last",
     seed: Seed = 0,
     n: Annotated[int, typer.Option(help="number of prompts")] = 128,
+    prepend_bos: FirstToken = None,
+    first_tokens: Annotated[
+        bool, typer.Option("--first-tokens", help="print the loss behind each token that could stand first instead")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure abilities of one model: accuracy, log-probability and logit difference with intervals."""
+    from interp_emerge.emergence.first_tokens import first_token_losses, warning_of_first_token
     from interp_emerge.emergence.measuring import measure, summarise
 
-    chosen = [abilities.load_ability(name) for name in ability]
-    model = families.load_family(family).load(size, step_of(step), seed)
+    if bool(ability) == first_tokens:
+        raise InputError("measure needs abilities to measure, or --first-tokens without any; `list abilities` has them")
+    chosen = [abilities.load_ability(name) for name in ability or ()]
+    loaded = families.load_family(family)
+    model = loaded.load(size, step_of(step), seed, prepend_bos=first_token(prepend_bos))
+    if first_tokens:
+        show(first_token_losses(model, loaded.held_out_text()), as_json)
+        return
+    if warning := warning_of_first_token(model, loaded.held_out_text()):
+        log.warning(warning)
     show(summarise(measure(model, chosen, n=n)), as_json)
 
 
@@ -72,6 +92,7 @@ def score(
     budget: Budget = None,
     device: Device = "",
     dtype: Dtype = "",
+    prepend_bos: FirstToken = None,
     out: Annotated[Path | None, typer.Option(help="file to write instead: .csv or .parquet")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print passes, bytes and seconds expected")] = False,
     as_json: AsJson = False,
@@ -87,7 +108,8 @@ def score(
     if method not in patching.shelf.names():
         raise UnknownNameError(patching.shelf.kind, method, patching.shelf.names())
     chosen = abilities.load_ability(ability)
-    model = families.load_family(family).load(size, step_of(step), seed, device=device, dtype=dtype)
+    place: dict[str, Any] = {"device": device, "dtype": dtype, "prepend_bos": first_token(prepend_bos)}
+    model = families.load_family(family).load(size, step_of(step), seed, **place)
     given: dict[str, Any] = {
         "method": method,
         "metric": metric,

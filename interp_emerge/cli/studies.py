@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from interp_emerge import abilities, families, patching
-from interp_emerge.cli._shared import AsJson, app, choices_of, help_of, listed, names_of, numbers, show
+from interp_emerge.cli._shared import (
+    AsJson,
+    FirstToken,
+    app,
+    choices_of,
+    first_token,
+    help_of,
+    listed,
+    names_of,
+    numbers,
+    show,
+)
 
 Family = Annotated[str | None, typer.Option(help=help_of("family"), autocompletion=names_of(families.shelf))]
 Ability = Annotated[str | None, typer.Option(help=help_of("ability"), autocompletion=names_of(abilities.shelf))]
@@ -35,6 +46,7 @@ def run(
     target: Annotated[float | None, typer.Option(help=help_of("target"))] = None,
     device: Annotated[str | None, typer.Option(help=help_of("device"))] = None,
     dtype: Annotated[str | None, typer.Option(help=help_of("dtype"))] = None,
+    prepend_bos: FirstToken = None,
     threads: Annotated[int | None, typer.Option(help=help_of("threads"))] = None,
     workers: Annotated[int, typer.Option(help="processes of this machine to spread the work over")] = 1,
     scheduler: Annotated[
@@ -64,6 +76,7 @@ def run(
         "device": device,
         "threads": threads,
         "dtype": dtype,
+        "prepend_bos": first_token(prepend_bos),
         "beside": listed(beside),
         "sizes": listed(sizes),
         "steps": steps if steps in (None, "spaced", "last") else numbers("steps", steps),

@@ -10,6 +10,7 @@ from torch import Tensor
 Tokens = Int[Tensor, "pair pos"]
 TokenIds = Int[Tensor, " pair"]
 Logits = Float[Tensor, "pair d_vocab"]
+LogitsByPosition = Float[Tensor, "pair pos d_vocab"]
 PerPair = Float[Tensor, " pair"]
 Residual = Float[Tensor, "pair pos d_model"]
 WriterOutputs = Float[Tensor, "pair pos writer d_model"]

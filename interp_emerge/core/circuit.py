@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.files import canonical_json, require_writable, write_atomically
 from interp_emerge.core.graph import LOGITS, Edge, Graph
@@ -40,6 +41,7 @@ class Circuit:
                              f"not {self.kept.shape} and {self.scores.shape}")  # fmt: skip
 
     @classmethod
+    @checked
     def from_edges(cls, model: "HookedModel", edges: Iterable[tuple[str, str] | Edge], **origin: Any) -> "Circuit":
         """A circuit from pairs of writer and reader names.
 
@@ -51,6 +53,7 @@ class Circuit:
         return cls(graph=model.graph, kept=kept, scores=np.zeros(kept.shape), origin=origin)
 
     @classmethod
+    @checked
     def from_nodes(cls, model: "HookedModel", nodes: Iterable[str], **origin: Any) -> "Circuit":
         """Every edge between these writers, and from them to the logits, less what lies on no path to the logits.
 

@@ -36,7 +36,8 @@ class OriginFields(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: dict[str, Any] | None = Field(
-        None, description="family, size, step, seed, location, revision (hash of the weights), dtype, weights"
+        None,
+        description="family, size, step, seed, location, revision (hash of the weights), dtype, weights, prepended",
     )
     method: str | None = Field(None, description="patching method that gave the scores")
     metric: str | None = Field(None, description="metric that the scores are in")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention, softmax
 
 from interp_emerge.core.axes import HeadVectors, KeyValueVectors, Residual, Tokens
+
+Prove = Callable[[Tensor, Tensor], None]
+"""From prompts and the streams behind the last block at their last position to an error, unless the model agrees."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,31 +73,59 @@ class Norm:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Projection:
-    """The part of a linear module that makes the queries, keys or values; several may share one fused module."""
+class LinearMap:
+    """A module that maps x to x Wᵀ + b, with the W and b that it really applies.
+
+    `measured` holds them where the module computes more than its own weight says: an adapter, a quantised or pruned
+    layer, a hook. `families` measures them and proves on every module that they give its output.
+    """
 
     module: nn.Module
-    shape: tuple[int, ...]
-    """How the module's outputs unfold: heads × d_head, with a third axis where queries, keys and values are fused."""
-    axis: int = 0
-    part: int | None = None
-    """Where the part lies on that axis; None where nothing is fused."""
+    measured: tuple[Tensor, Tensor | None] | None = None
+    factor: float = 1.0
+    """What the model multiplies the module's output with before it enters the stream."""
 
-    @property
+    def __call__(self, x: Tensor) -> Tensor:
+        made = self.module(x)
+        return made if self.factor == 1 else made * self.factor
+
+    def weight(self) -> Float[Tensor, "output input"]:
+        """W: the module's own parameter, or a view of it, where it says all."""
+        weight = output_by_input(self.module) if self.measured is None else self.measured[0]
+        return weight if self.factor == 1 else weight * self.factor
+
+    def bias(self) -> Float[Tensor, " output"] | None:
+        """b, None where there is none."""
+        bias = getattr(self.module, "bias", None) if self.measured is None else self.measured[1]
+        return bias if bias is None or self.factor == 1 else bias * self.factor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Projection:
+    """The part of a linear map that makes the queries, keys or values; several may share one fused map."""
+
+    linear: LinearMap
+    shape: tuple[int, ...]
+    """How the map's outputs unfold: heads × d_head, with more axes where queries, keys and values are fused."""
+    place: tuple[int | slice, ...] = ()
+    """Where this projection's heads lie in what is unfolded; axes that are left before the last one count heads."""
+
+    @cached_property
     def n_heads(self) -> int:
-        return self.shape[1] if self.part is not None and self.axis == 0 else self.shape[0]
+        return len(self.heads_of(torch.empty(prod(self.shape)), 0))
 
     def heads_of(self, values: Tensor, dim: int = -1) -> Tensor:
-        """The module's output, unfolded along `dim` into this projection's heads and their features."""
+        """The map's output, unfolded along `dim` into this projection's heads and their features."""
         dim %= values.ndim
-        unfolded = values.unflatten(dim, self.shape)
-        return unfolded if self.part is None else unfolded.select(dim + self.axis, self.part)
+        unfolded = values.unflatten(dim, self.shape)[(slice(None),) * dim + self.place]
+        left = unfolded.ndim - values.ndim
+        return unfolded if left == 1 else unfolded.flatten(dim, dim + left - 1)
 
     def weight(self) -> Float[Tensor, "head d_head d_model"]:
-        return self.heads_of(output_by_input(self.module), 0)
+        return self.heads_of(self.linear.weight(), 0)
 
     def bias(self) -> Float[Tensor, "head d_head"] | None:
-        bias = getattr(self.module, "bias", None)
+        bias = self.linear.bias()
         return None if bias is None else self.heads_of(bias, 0)
 
 
@@ -106,11 +139,13 @@ class Attention:
     joins_heads: bool = False
     """Whether these norms run over all heads at once, so that one head's query or key changes every head's."""
     rotary: Callable[[int], tuple[Tensor, Tensor]] | None = None
-    """Cosines and sines of the first positions, shape [pos, feature] each."""
+    """Cosines and sines at the positions of a prompt of some length, shape [pos, feature] each."""
+    neighbours: bool = False
+    """Whether rotation turns each feature with the next one, and not with that half of the features further on."""
     slopes: Float[Tensor, " head"] | None = None
     """What each head's score loses for each position that a key lies further back (Press et al., 2022)."""
-    window: int | None = None
-    """How many of the latest positions a query sees; None: all."""
+    unseen: Callable[[int], Tensor | None] | None = None
+    """Which keys each query of a prompt of some length does not see, bool, shape [query, key]; None: the later ones."""
     softcap: float | None = None
     clip: float | None = None
 
@@ -154,9 +189,14 @@ class Attention:
             return x
         cos, sin = (turn[length - x.shape[2] :] for turn in self.rotary(length))
         turned, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
-        first, second = turned.chunk(2, -1)
-        turned = (turned * cos + torch.cat([-second, first], -1) * sin).to(x.dtype)
+        turned = (turned * cos + self._quarter_turn(turned) * sin).to(x.dtype)
         return torch.cat([turned, rest], -1) if rest.shape[-1] else turned
+
+    def _quarter_turn(self, x: Tensor) -> Tensor:
+        if self.neighbours:
+            return torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2)
+        first, second = x.chunk(2, -1)
+        return torch.cat([-second, first], -1)
 
     def _clipped(self, x: Tensor) -> Tensor:
         return x if self.clip is None else x.clamp(-self.clip, self.clip)
@@ -164,7 +204,8 @@ class Attention:
     def _bias(self, n_queries: int, length: int, device: torch.device) -> Tensor:
         keys = torch.arange(length, device=device)
         back = keys[length - n_queries :, None] - keys
-        unseen = back < 0 if self.window is None else (back < 0) | (back >= self.window)
+        unseen = None if self.unseen is None else self.unseen(length)
+        unseen = back < 0 if unseen is None else unseen[length - n_queries :].to(device)
         bias = torch.zeros(back.shape, device=device).masked_fill(unseen, -torch.inf)
         return bias if self.slopes is None else bias - self.slopes.to(device)[:, None, None] * back
 
@@ -178,7 +219,7 @@ class Block:
     k: Projection
     v: Projection
     attention: Attention
-    attention_out: nn.Module
+    attention_out: LinearMap
     attention_post_norm: Norm
     mlp_norm: Norm
     mlp: Callable[[Tensor], Tensor]
@@ -191,10 +232,16 @@ class Block:
         """Whether the block is parallel, its heads are joined by a norm, and rescaled together by one: see `Graph`."""
         return self.parallel, self.attention.joins_heads, self.attention_post_norm.module is not None
 
+    def run(self, stream: Residual) -> Residual:
+        """The stream behind the block, from that before it."""
+        z = self.attention.mix(*self.project(self.attention_norm(stream)))
+        attended = stream + self.attention_writes(z)
+        return attended + self.mlp_writes(stream if self.parallel else attended)
+
     def project(self, normed: Tensor) -> tuple[HeadVectors, KeyValueVectors, KeyValueVectors]:
         """Queries, keys and values from the attention norm's output, shape [row, pos, head, d_head] each."""
-        made = {module: module(normed) for module in dict.fromkeys((self.q.module, self.k.module, self.v.module))}
-        q, k, v = (side.heads_of(made[side.module]) for side in (self.q, self.k, self.v))
+        made = {linear: linear(normed) for linear in dict.fromkeys((self.q.linear, self.k.linear, self.v.linear))}
+        q, k, v = (side.heads_of(made[side.linear]) for side in (self.q, self.k, self.v))
         return q, k, v
 
     def project_one(self, side: Projection, normed: Float[Tensor, "... d_model"]) -> Float[Tensor, "... head d_head"]:
@@ -206,7 +253,7 @@ class Block:
 
     def some_heads_write(self, z: Float[Tensor, "row pos some_head d_head"], heads: slice) -> Residual:
         """The sum of some heads' terms, before any norm behind attention, from their part of z."""
-        weight = output_by_input(self.attention_out).unflatten(1, (self.q.n_heads, -1))[:, heads]
+        weight = self.attention_out.weight().unflatten(1, (self.q.n_heads, -1))[:, heads]
         return linear(z.flatten(2), weight.flatten(1))
 
     def attention_writes(self, z: HeadVectors) -> Residual:
@@ -215,7 +262,7 @@ class Block:
 
     def head_writes(self, z: HeadVectors) -> Float[Tensor, "row pos head d_model"]:
         """What each head adds to the stream. Behind a norm, all heads share the scale that they have together."""
-        weight = output_by_input(self.attention_out).unflatten(1, z.shape[2:])
+        weight = self.attention_out.weight().unflatten(1, z.shape[2:])
         terms = torch.einsum("rphk,dhk->rphd", z, weight)
         if self.attention_post_norm.module is None:
             return terms
@@ -236,6 +283,20 @@ class Decoder:
     final_norm: Norm
     unembed: Callable[[Tensor, Tensor | None], Tensor]
     """From the final norm's output to the logits of all tokens, or of some."""
+    prove: Prove
+    """Raises a `ModelError` unless the model's own logits after some prompts are those of the streams that are given,
+    shape [row, d_model], behind the last block at the last position."""
+    prove_gradients: Callable[[], None] = lambda: None
+    """Raises a `ModelError` unless the parts have gradients that say what a change would do."""
+    lengths: Callable[[], set[int]] = set
+    """Lengths of the prompts on which attention has been run."""
+
+    def run(self, tokens: Tokens) -> Residual:
+        """The residual stream after the last block, of whole prompts."""
+        stream = self.embed(tokens)
+        for block in self.blocks:
+            stream = block.run(stream)
+        return stream
 
     def logits(
         self, stream: Float[Tensor, "... d_model"], tokens: Int[Tensor, "... token"] | None = None
@@ -246,10 +307,17 @@ class Decoder:
 
 @contextmanager
 def only_running(module: nn.Module) -> Iterator[None]:
-    """While open, the module is in evaluation mode and no parameter asks for a gradient; then all is as before."""
+    """While open, the module is in evaluation mode, no parameter asks for a gradient, and outputs are named.
+
+    Then all is as before.
+    """
     asked = [parameter for parameter in module.parameters() if parameter.requires_grad]
     training = [part for part in module.modules() if part.training]
+    config: Any = getattr(module, "config", None)
+    as_tuples = getattr(config, "return_dict", True) is False
     try:
+        if as_tuples:
+            config.return_dict = True
         for parameter in asked:
             parameter.requires_grad_(False)
         for part in training:
@@ -260,6 +328,8 @@ def only_running(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
         for part in training:
             part.training = True
+        if as_tuples:
+            config.return_dict = False
 
 
 def output_by_input(module: nn.Module) -> Float[Tensor, "output input"]:

@@ -5,6 +5,7 @@ The command line prints the message of any `InterpEmergeError` on one line and e
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral, Real
 
 
 class InterpEmergeError(Exception):
@@ -28,3 +29,37 @@ class InputError(InterpEmergeError):
 
 class ModelError(InterpEmergeError):
     """A model that cannot be loaded or analysed as asked: missing files, bad weights, unsupported structure."""
+
+
+def described(value: object) -> str:
+    """What was given, short enough for a line: a text or number as it is, anything else by its type."""
+    if value is None or isinstance(value, str | Real):
+        text = repr(value)
+        return text if len(text) <= 40 else f"{text[:37]}..."
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return with_article(type(value).__name__)
+
+
+def with_article(name: str) -> str:
+    """A name behind a or an."""
+    return f"{'an' if name[:1].lower() in {*'aeiou'} else 'a'} {name}"
+
+
+def require_kind(value: object, kinds: type | tuple[type, ...], what: str, wanted: str) -> None:
+    """Raise an `InputError` unless a value is of one of some kinds; `what` names it, `wanted` says what to give."""
+    if not isinstance(value, kinds):
+        raise InputError(f"{what} cannot be {described(value)}; give {wanted}")
+
+
+def require_whole(value: object, what: str, *, least: int | None = None) -> None:
+    """Raise an `InputError` unless a value is a whole number, and at least so large."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputError(f"{what} cannot be {described(value)}; give a whole number")
+    if least is not None and int(value) < least:
+        raise InputError(f"{what} cannot be {int(value)}; give a whole number of at least {least}")
+
+
+def require_seed(seed: object) -> None:
+    """Raise an `InputError` unless a seed is a whole number from 0 on: without one, no result could be had again."""
+    require_whole(seed, "seed", least=0)

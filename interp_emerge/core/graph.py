@@ -28,7 +28,7 @@ WHOLE_LAYER = {
 }
 """Names of nodes of which a layer has one."""
 
-PARALLEL_MODEL_TYPES = {"gptj", "phi", "codegen", "cohere"}
+PARALLEL_MODEL_TYPES = {"gptj", "phi", "codegen", "cohere", "cohere2"}
 """Architectures whose attention and MLP always read the same residual stream."""
 PARALLEL_FLAGS = ("use_parallel_residual", "parallel_attn")
 """Fields by which other architectures say that they do."""
@@ -93,7 +93,7 @@ class Graph:
             raise InputError(f"{type(config).__name__} names no single number of layers and heads; pass a decoder's")
         parallel = getattr(config, "model_type", "") in PARALLEL_MODEL_TYPES
         parallel = parallel or any(getattr(config, flag, False) for flag in PARALLEL_FLAGS)
-        kv_heads = getattr(config, "num_key_value_heads", None) or heads
+        kv_heads = _key_value_heads(config) or heads
         kind = getattr(config, "model_type", "")
         joined, rescaled = kind in JOINING_MODEL_TYPES, kind in RESCALING_MODEL_TYPES
         return cls(
@@ -289,3 +289,12 @@ class Graph:
             if (pruned == kept).all():
                 return pruned
             kept = pruned
+
+
+def _key_value_heads(config: Any) -> int | None:
+    """How many key-value heads a layer has; None where there are as many as heads."""
+    if getattr(config, "new_decoder_architecture", False):  # Falcon
+        return config.num_kv_heads
+    if getattr(config, "multi_query", False):
+        return 1
+    return getattr(config, "num_key_value_heads", None)

@@ -5,16 +5,18 @@ and a run that is taken up again has to end with those of an undisturbed one.
 """
 
 import os
+from typing import Any
 
 import torch
 
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, require_whole
 
 CPU_BUDGET = 1 << 29
 """Bytes that one stage takes by default. At the shape of Pythia-160M, a quarter of it makes edge attribution a third
 slower, and twice as much no faster; smaller models do not tell them apart."""
 ACCELERATOR_BUDGET = 1 << 31
 """The same where small batches would leave most of a device idle."""
+BYTES_A_FLOAT = 4
 
 
 def items_that_fit(
@@ -30,8 +32,11 @@ def items_that_fit(
         what: the item, for the error.
 
     Raises:
-        InputError: a single item needs more than the budget that was given, or more than there is.
+        InputError: a single item needs more than the budget that was given, or more than there is, or the budget is
+            not a number of bytes.
     """
+    if budget is not None:
+        require_whole(budget, "budget (bytes)", least=1)
     given = budget if budget is not None else CPU_BUDGET if device.type == "cpu" else ACCELERATOR_BUDGET
     limit = budget if budget is not None else max(given, free_bytes(device))
     if bytes_each > limit:
@@ -39,6 +44,26 @@ def items_that_fit(
                          f"{'allowed' if budget is not None else 'free'}; raise the budget, or take shorter prompts or "
                          "a smaller model")  # fmt: skip
     return max(1, min(n, given // max(1, bytes_each)))
+
+
+def bytes_of_run(config: Any, length: int, n_positions: int, d_vocab: int) -> int:
+    """Estimate of the memory that one prompt needs while transformers runs a model on it, with some positions' logits.
+
+    Attention is supposed to hold its scores: with the mask, after the softmax, and in the model's dtype.
+    """
+    config = config.get_text_config()
+    width = int(getattr(config, "hidden_size", 0) or 0)
+    heads = int(getattr(config, "num_attention_heads", 0) or 0)
+    d_head = int(getattr(config, "head_dim", 0) or width // max(1, heads))
+    inner = getattr(config, "moe_intermediate_size", None) or getattr(config, "intermediate_size", None) or 4 * width
+    at_once = getattr(config, "num_experts_per_tok", None) or 1
+    features = 12 * width + 8 * heads * d_head + 4 * _largest(inner) * _largest(at_once)
+    return BYTES_A_FLOAT * (length * features + 4 * heads * length**2 + 3 * n_positions * d_vocab)
+
+
+def _largest(value: Any) -> int:
+    """A number of a configuration that may give one for each layer."""
+    return int(max(value) if isinstance(value, list | tuple) else value)
 
 
 def free_bytes(device: torch.device) -> int:

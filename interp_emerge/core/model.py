@@ -1,22 +1,27 @@
-"""What an analysis needs of a model: where its parts lie, its tokens, its logits, and hooks that always come off.
+"""What an analysis needs of a model: where its parts lie, its tokens, its logits, and whether it is still the same.
 
 `families` fills its `Decoder` for each architecture; nothing else knows one architecture from another.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from interp_emerge.core.axes import Logits, Tokens
-from interp_emerge.core.decoder import Decoder
-from interp_emerge.core.errors import InputError, ModelError
-from interp_emerge.core.files import hash_bytes, hash_of
+from interp_emerge.core.agreement import Agreement, Reach
+from interp_emerge.core.axes import Logits, LogitsByPosition, Tokens
+from interp_emerge.core.decoder import Decoder, only_running
+from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
+from interp_emerge.core.memory import bytes_of_run, items_that_fit
+from interp_emerge.core.tokens import FirstTokens, Lexicon
+from interp_emerge.core.weights import State, content_of, require_finite, require_weights_at_hand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,10 @@ class ModelSpec:
     """Hash of the weights: of the file's content on disk, of the commit on the hub."""
     dtype: str = "float32"
     weights: str = "raw"
-    """How the weights were processed after loading; `raw` means not at all."""
+    """How the weights were processed after loading; `raw` means not at all, `changed in memory` that they are those
+    that `revision` hashes and no longer those of the checkpoint."""
+    prepended: str | None = field(default=None, compare=False)
+    """The token in front of every prompt, as the vocabulary has it; empty for none, None until the model is loaded."""
 
     def __str__(self) -> str:
         return f"{self.family}/{self.size}/step{self.step}/seed{self.seed}"
@@ -56,8 +64,7 @@ class ModelSpec:
         return asdict(self)
 
 
-Hook = tuple[nn.Module, str, Callable]
-"""A module, `"input"` or `"output"`, and a function from that tensor to its replacement, or to None to keep it."""
+CHANGED = "changed in memory"
 
 
 class HookedModel:
@@ -74,37 +81,146 @@ class HookedModel:
         spec: ModelSpec,
         find_decoder: Callable[[nn.Module], Decoder],
         build_bridge: Callable[["HookedModel"], Any],
+        prepend_bos: FirstTokens = None,
     ) -> None:
-        self.hf, self.tokenizer, self.spec = hf, tokenizer, spec
+        self.hf, self.tokenizer = hf, tokenizer
+        self._spec, self._depth = spec, 0
         self._find_decoder, self._build_bridge = find_decoder, build_bridge
+        self._state, self._content = State.of(hf), content_of(hf)
+        self.lexicon = Lexicon(tokenizer, hf.config, self.d_vocab, str(spec))
+        self.begin_with(prepend_bos)
 
     def __repr__(self) -> str:
-        return f"HookedModel({self.spec}, {self.n_parameters:,} non-embedding parameters)"
+        first = f"prompts begin with {self.spec.prepended}" if self._bos else "nothing in front of prompts"
+        return f"HookedModel({self.spec}, {self.n_parameters:,} non-embedding parameters, {first})"
 
-    @cached_property
+    @property
+    def spec(self) -> ModelSpec:
+        """Which weights these are; of weights that were changed in memory, a hash of what they are now."""
+        self._notice_changes()
+        return self._spec
+
+    @property
     def decoder(self) -> Decoder:
         """The model in parts that can be run by themselves.
 
         Raises:
             ModelError: the architecture cannot be split exactly into heads, MLPs and edges.
         """
-        return self._find_decoder(self.hf)
+        self._notice_changes()
+        return self._decoder
 
     @cached_property
+    def _decoder(self) -> Decoder:
+        with self._prepared():
+            return self._find_decoder(self.hf)
+
+    @cached_property
+    def _agreement(self) -> Agreement:
+        decoder = self._decoder
+        return Agreement(decoder.prove, n_parameters=self.n_parameters, lengths=decoder.lengths())
+
+    @property
     def bridge(self) -> Any:
         """The same weights as a `transformer_lens` TransformerBridge, built when first asked for."""
-        return self._build_bridge(self)
+        self._notice_changes()
+        return self._bridge
 
     @cached_property
+    def _bridge(self) -> Any:
+        return self._build_bridge(self)
+
+    @property
     def graph(self) -> Graph:
         """Writers, readers and edges of this model: as many as its configuration says, joined as its modules are.
 
         Raises:
             ModelError: the architecture cannot be split exactly into heads, MLPs and edges.
         """
-        parallel, joined, rescaled = self.decoder.blocks[0].form
+        self._notice_changes()
+        return self._graph
+
+    @cached_property
+    def _graph(self) -> Graph:
+        parallel, joined, rescaled = self._decoder.blocks[0].form
         counted = Graph.from_config(self.hf.config)
         return replace(counted, parallel=parallel, joined=joined, rescaled=rescaled)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While open, the model runs as analyses need it: in evaluation mode, in its own precision, with gradients of
+        activations alone. Changes of its weights are noticed at the start; at the end, the parts have been compared
+        with the model on every length that was run.
+
+        Raises:
+            ModelError: weights that changed are not finite or not in memory, or the parts differ from the model.
+        """
+        if not self._depth:
+            self._notice_changes(every_weight=True)
+        self._depth += 1
+        try:
+            with self._prepared():
+                yield
+                if self._depth == 1:
+                    self._compare_lengths()
+        finally:
+            self._depth -= 1
+
+    def require_agreement(self, tokens: Tokens, last: Tensor, reach: Reach) -> None:
+        """Compare the decoder with the model on those of the prompts that go beyond what has been compared before.
+
+        Raises:
+            ModelError: the model's own logits are different.
+        """
+        self._agreement.require(tokens, last, reach)
+
+    def _compare_lengths(self) -> None:
+        """Compare decoder and model on the lengths that were run and on which no prompt has been compared."""
+        if "_decoder" not in self.__dict__:
+            return
+        decoder = self._decoder
+        for length in sorted(decoder.lengths() - self._agreement.lengths):
+            tokens = torch.arange(1, length + 1, device=self.device)[None] % self.d_vocab
+            with torch.no_grad():
+                decoder.prove(tokens, decoder.run(tokens)[:, -1])
+            self._agreement.lengths.add(length)
+
+    @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        with ExitStack() as open_until_done:
+            if torch.is_inference_mode_enabled():
+                # What leaves inference mode also turns gradients on.
+                open_until_done.enter_context(torch.inference_mode(False))
+                open_until_done.enter_context(torch.no_grad())
+            if torch.is_autocast_enabled(self.device.type):
+                open_until_done.enter_context(torch.autocast(self.device.type, enabled=False))
+            open_until_done.enter_context(only_running(self.hf))
+            yield
+
+    def _notice_changes(self, *, every_weight: bool = False) -> None:
+        """Forget what depended on weights, hooks or modules that have changed since, and name the new ones.
+
+        Raises:
+            ModelError: the new weights are not finite or not in memory.
+        """
+        if self._depth:
+            return
+        state = State.of(self.hf)
+        if state == self._state and not every_weight:
+            return
+        if state != self._state:
+            require_weights_at_hand(self.hf, self._spec)
+        content = content_of(self.hf)
+        if (state, content) == (self._state, self._content):
+            return
+        if content != self._content or state.attached != self._state.attached:
+            require_finite(self.hf, self._spec)
+            dtype = str(self.dtype).removeprefix("torch.")
+            changes = {"revision": hash_weights(self.hf), "dtype": dtype, "location": "", "weights": CHANGED}
+            self._spec = replace(self._spec, **changes)
+        for made in ("_decoder", "_agreement", "_graph", "_bridge", "n_parameters"):
+            self.__dict__.pop(made, None)
+        self._state, self._content = state, content
 
     @property
     def device(self) -> torch.device:
@@ -121,35 +237,35 @@ class HookedModel:
 
     @property
     def d_vocab(self) -> int:
-        return int(self.hf.get_output_embeddings().weight.shape[0])
+        """How many tokens the model has logits for."""
+        return vocabulary_size(self.hf)
 
-    @cached_property
+    @property
     def bos(self) -> list[int]:
-        """The beginning-of-text token that every prompt starts with, as a list that is empty where there is none."""
-        token = getattr(self.tokenizer if self.tokenizer is not None else self.hf.config, "bos_token_id", None)
-        return [int(token)] if isinstance(token, int) and token < self.d_vocab else []
+        """The ids that every prompt starts with, mostly a beginning-of-text token; empty where nothing is put first."""
+        return [*self._bos]
 
-    @cached_property
+    def begin_with(self, prepend_bos: FirstTokens) -> None:
+        """Let every prompt that is made for this model begin with other tokens: see `ie.hook`.
+
+        Raises:
+            InputError: the choice is not one token of this model.
+        """
+        self._bos = self.lexicon.first(prepend_bos)
+        self._spec = replace(self._spec, prepended=self.lexicon.recorded(self._bos))
+
+    @property
     def ordinary_ids(self) -> list[int]:
-        """Token ids that are no special token."""
-        if self.tokenizer is None:
-            fields = ("bos_token_id", "eos_token_id", "pad_token_id")
-            special = {getattr(self.hf.config, field, None) for field in fields}
-            return [token for token in range(self.d_vocab) if token not in special]
-        special = {*self.tokenizer.all_special_ids, *getattr(self.tokenizer, "added_tokens_decoder", {})}
-        return [token for token in range(min(len(self.tokenizer), self.d_vocab)) if token not in special]
+        """Token ids that are no special token, ascending."""
+        return self.lexicon.ordinary_ids
 
-    @cached_property
+    @property
     def vocabulary(self) -> str:
         """Hash of all that prompts depend on: equal for models that are given the same prompts.
 
-        Empty where the tokenizer cannot be told from another.
+        Empty where the tokenizer cannot be distinguished from another.
         """
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        if self.tokenizer is not None and backend is None:
-            return ""
-        content = "" if backend is None else hash_bytes(backend.to_str().encode())
-        return hash_of([content, self.bos, hash_of(self.ordinary_ids)])
+        return self.lexicon.vocabulary(self._bos)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens.
@@ -157,24 +273,37 @@ class HookedModel:
         Raises:
             InputError: the model has no tokenizer, or the tokenizer has no token for a part of the text.
         """
-        if self.tokenizer is None:
-            raise InputError("this model has no tokenizer: pass token ids instead of text")
-        ids = self.tokenizer.encode(text, add_special_tokens=False)
-        unknown = self.tokenizer.unk_token_id
-        if unknown is not None and unknown in ids and self.tokenizer.unk_token not in text:
-            raise InputError(f"the tokenizer of {self.spec} has no token for a part of {text!r}")
-        return ids
+        return self.lexicon.encode(text)
 
     def words(self, ids: Sequence[int]) -> list[str]:
-        """Each token as text; bare numbers where there is no tokenizer."""
-        if self.tokenizer is None:
-            return [str(int(token)) for token in ids]
-        return [self.tokenizer.decode([int(token)]) for token in ids]
+        """A name for each token, different for different ones; bare numbers where there is no tokenizer."""
+        return self.lexicon.words(ids)
 
-    def logits(self, tokens: Tokens) -> Logits:
-        """Logits after the last token of each row."""
-        output = self.hf(input_ids=tokens.to(self.device), logits_to_keep=1, use_cache=False)
-        return output.logits[:, -1]
+    def logits(self, tokens: Tokens, *, budget: int | None = None) -> Logits:
+        """Logits after the last token of each row, in evaluation mode; rows are run in chunks that fit the budget."""
+        return torch.cat([logits[:, -1] for _, logits in self.logits_in_chunks(tokens, budget=budget)])
+
+    def logits_in_chunks(
+        self, tokens: Tokens, *, last: int | None = 1, budget: int | None = None
+    ) -> Iterator[tuple[slice, LogitsByPosition]]:
+        """Rows that fit the budget together, and their logits after each of the last tokens, in evaluation mode.
+
+        Args:
+            tokens: prompts.
+            last: positions to give logits of, counted from the end; None gives all.
+            budget: bytes that a chunk may need; by default a constant for the kind of device.
+
+        Raises:
+            InputError: a single prompt needs more than the budget that was given, or more than there is.
+        """
+        each = bytes_of_run(self.hf.config, tokens.shape[1], last or tokens.shape[1], self.d_vocab)
+        n = items_that_fit(each, len(tokens), device=self.device, budget=budget)
+        for start in range(0, len(tokens), n):
+            rows = slice(start, start + n)
+            # Open for the run alone: whoever takes the logits may stop in between.
+            with self.running():
+                logits = run_whole(self.hf, tokens[rows].to(self.device), keep=last or 0)
+            yield rows, logits
 
     def require_tokens(self, tokens: Tensor) -> None:
         """Raise an `InputError` unless every id is in the vocabulary and the prompt fits the context."""
@@ -186,24 +315,8 @@ class HookedModel:
             raise InputError(f"prompts of {tokens.shape[1]} tokens do not fit the {context} positions of {self.spec}")
 
     def require_unpadded(self, tokens: Tensor) -> None:
-        """Raise an `InputError` if a prompt holds padding.
-
-        Where padding and the beginning or end of a text are one token, it counts as padding at the last place, and at
-        the first two places together.
-        """
-        source: Any = self.tokenizer if self.tokenizer is not None else self.hf.config
-        pad = getattr(source, "pad_token_id", None)
-        if not isinstance(pad, int):
-            return
-        padded = tokens == pad
-        if pad in (getattr(source, "bos_token_id", None), getattr(source, "eos_token_id", None)):
-            several = tokens.shape[1] > 1
-            rows = padded[:, :2].all(1) & several | padded[:, -1] & several
-        else:
-            rows = padded.any(1)
-        if rows.any():
-            raise InputError(f"prompt {int(rows.nonzero()[0])} holds the padding token {pad}; give prompts of equal "
-                             "length without padding, in groups by length if need be")  # fmt: skip
+        """Raise an `InputError` if a prompt holds padding: see `Lexicon.require_unpadded`."""
+        self.lexicon.require_unpadded(tokens, self._bos)
 
 
 def count_parameters(hf: Any) -> int:
@@ -215,45 +328,41 @@ def count_parameters(hf: Any) -> int:
     return sum(parameter.numel() for parameter in hf.parameters() if id(parameter) not in outside)
 
 
-def require_finite(hf: nn.Module, name: object) -> None:
-    """Raise a `ModelError` that names the first parameter holding a value that is not finite."""
-    for parameter_name, parameter in hf.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise ModelError(f"{name}: weights are not finite ({parameter_name}); the checkpoint is damaged")
+def vocabulary_size(hf: Any) -> int:
+    """How many tokens a Hugging Face model has logits for."""
+    head = hf.get_output_embeddings()
+    weight = getattr(head, "weight", None)
+    if isinstance(weight, Tensor):
+        return int(weight.shape[0])
+    return int(getattr(head, "out_features", None) or hf.config.get_text_config().vocab_size)
+
+
+def run_whole(hf: Any, tokens: Tensor, *, keep: int = 0) -> Tensor:
+    """A Hugging Face model's own logits after each token, or after the last `keep`, shape [row, pos, d_vocab]."""
+    more = {"logits_to_keep": keep} if keep and "logits_to_keep" in signature(hf.forward).parameters else {}
+    with _named_outputs(hf):
+        logits = hf(input_ids=tokens, use_cache=False, return_dict=True, **more).logits
+    return logits[:, -keep:] if keep else logits
 
 
 @contextmanager
-def hooked(hooks: Iterable[Hook]) -> Iterator[None]:
-    """While open, each hook sees, and may replace, the first tensor that goes into or comes out of its module."""
-    handles = []
+def _named_outputs(hf: Any) -> Iterator[None]:
+    """While open, every part of a model returns its outputs by name: transformers asks each part's configuration."""
+    configs = {id(part.config): part.config for part in hf.modules() if hasattr(part, "config")}
+    tuples = [config for config in configs.values() if getattr(config, "return_dict", True) is False]
     try:
-        for module, side, function in hooks:
-            if side == "input":
-                handles.append(module.register_forward_pre_hook(_replacing_input(function), with_kwargs=True))
-            else:
-                handles.append(module.register_forward_hook(_replacing_output(function)))
+        for config in tuples:
+            config.return_dict = True
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        for config in tuples:
+            config.return_dict = False
 
 
-def _replacing_input(function: Callable) -> Callable:
-    def before(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
-        value = args[0] if args else kwargs["hidden_states"]
-        replacement = function(value)
-        if replacement is None:
-            return None
-        return ((replacement, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": replacement})
-
-    return before
-
-
-def _replacing_output(function: Callable) -> Callable:
-    def after(_module: nn.Module, _args: tuple, output: Any) -> Any:
-        if isinstance(output, Tensor):
-            return function(output)
-        replacement = function(output[0])
-        return None if replacement is None else (replacement, *output[1:])
-
-    return after
+def hash_weights(hf: nn.Module) -> str:
+    """Hash of the names and bytes of all parameters."""
+    digest = sha256()
+    for name, parameter in hf.named_parameters():
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

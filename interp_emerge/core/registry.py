@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Generic, TypeVar
 
-from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.errors import UnknownNameError, require_kind
 
 Item = TypeVar("Item")
 Registered = TypeVar("Registered")
@@ -41,7 +41,9 @@ class Shelf(Generic[Item]):
 
         Raises:
             UnknownNameError: no file of the shelf carries the name.
+            InputError: a name is not text.
         """
+        require_kind(name, str, f"the name of the {self.kind}", f"one name as text, such as {self.names()[0]!r}")
         if name not in self._items:
             if name not in self.names():
                 raise UnknownNameError(self.kind, name, self.names())

@@ -12,12 +12,13 @@ import pandas as pd
 
 from interp_emerge.circuits._circuit_runs import CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE, CircuitRuns
 from interp_emerge.circuits.ablation import heads_to_ablate
+from interp_emerge.circuits.faithfulness import not_above_zero, why_undefined
 from interp_emerge.circuits.labels import ROUNDING
 from interp_emerge.circuits.random_paths import random_connected_circuits
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
-from interp_emerge.core.intervals import mean_interval
 
 Kind = Literal["model", "edges", "circuit", "role", "head", "mlp"]
 ACCURACY = "accuracy"
@@ -73,7 +74,7 @@ class PartRuns:
     @property
     def defined(self) -> bool:
         """Whether the gap is above zero beyond resampling noise."""
-        return mean_interval(self.gap).low > 0
+        return not why_undefined(self.gap)
 
     @property
     def drop(self) -> np.ndarray:
@@ -138,6 +139,7 @@ def runs_from_frame(frame: pd.DataFrame) -> list[PartRuns]:
     return found
 
 
+@checked
 def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = None) -> list[Part]:
     """What there is to ablate: every edge, the circuit's edges, its heads together, each role's heads, each node.
 
@@ -183,7 +185,7 @@ def measure_parts(
     everything = Part(kind="model", name="every edge", edges=graph.exists)
     values = _run_without(runs, [nothing, everything, *parts])
     gaps = np.subtract(values[_run(nothing)], values[_run(everything)])
-    known = any(mean_interval(gap).low > 0 for gap in gaps)
+    known = not all(map(not_above_zero, gaps))
     nulls = [_random_parts(graph, part, circuit, n_random if known else 0, seed) for part in parts]
     drawn = {_run(other): other for _, others in nulls for other in others}
     values |= _run_without(runs, [other for key, other in drawn.items() if key not in values])

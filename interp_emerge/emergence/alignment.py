@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from interp_emerge.circuits.roles import ALL_ROLES, ROLES, role_table
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
@@ -234,6 +235,7 @@ class Match:
         return np.where((writers >= 0) & (readers >= 0), number[writers, readers], -1)
 
 
+@checked
 def head_features(
     model: HookedModel,
     scores: EdgeScores | Circuit | None = None,
@@ -286,6 +288,7 @@ def features_from(graph: Graph, table: pd.DataFrame, scores: EdgeScores | Circui
     return HeadFeatures(graph=graph, roles=tuple(map(str, names)), strength=strength, mass=mass)
 
 
+@checked
 def match_heads(
     a: HeadFeatures,
     b: HeadFeatures,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.families.base import Family
 
@@ -70,6 +71,7 @@ def load_axis(name: str) -> Axis:
     return AXES[name]
 
 
+@checked
 def on_axis(models: pd.DataFrame, axis: str = "parameters", *, family: Family | None = None) -> pd.Series:
     """The place of each row's model on an axis, in the axis's unit, with the index of the table.
 
@@ -110,7 +112,7 @@ def _column(models: pd.DataFrame, column: str, axis: str) -> pd.Series:
 def _tokens(models: pd.DataFrame, axis: str, family: Family | None) -> pd.Series:
     if family is None:
         raise InputError(f"axis {axis!r} needs to know how many tokens a step has; give the family")
-    if family.tokens_per_step is None:
+    if not family.counts_tokens:
         raise InputError(f"family {family.name!r} does not say how many tokens a step has, so there is no axis "
                          f"{axis!r}; set its tokens_per_step, or take axis 'parameters' or 'loss'")  # fmt: skip
     keys = list(zip(*(_column(models, column, axis) for column in ("size", "step", "seed")), strict=True))

@@ -33,6 +33,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL, RESAMPLES, resample_rows
 from interp_emerge.emergence.onset import TAIL
@@ -98,6 +99,7 @@ class Coincidence:
     answer: str
 
 
+@checked
 def change_points(
     steps: Sequence[int],
     values: np.ndarray,
@@ -140,6 +142,7 @@ def change_points(
     )
 
 
+@checked
 def loss_changes(losses: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Change-points of the held-out loss of each training run.
 
@@ -187,6 +190,7 @@ def loss_changes(losses: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMP
     return pd.DataFrame(made, columns=pd.Index(_LOSS_CHANGES))
 
 
+@checked
 def fastest_change(
     steps: Sequence[int], values: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> FastestChange:
@@ -226,6 +230,7 @@ def fastest_change(
     )
 
 
+@checked
 def coincide(a: FastestChange, b: FastestChange, *, n_intervals: int) -> Coincidence:
     """Whether two curves on the same checkpoints change fastest between the same two.
 

@@ -21,6 +21,7 @@ from math import factorial
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL, RESAMPLES
@@ -54,6 +55,7 @@ class SizedCircuit:
             raise InputError(f"the heads described for {self.size} belong to a graph of another shape than its circuit")
 
 
+@checked
 def circuit_scaling(circuits: Sequence[SizedCircuit]) -> pd.DataFrame:
     """The measures of each circuit, one row each.
 
@@ -73,6 +75,7 @@ def circuit_scaling(circuits: Sequence[SizedCircuit]) -> pd.DataFrame:
     return frame.assign(unit=frame["quantity"].map(UNITS))
 
 
+@checked
 def scaling_trends(table: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
     """Whether each measure rises or falls with parameters, one row a measure and role.
 

@@ -43,7 +43,8 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits._circuit_runs import CircuitRuns
 from interp_emerge.circuits.evaluation import Ablation, require_graph
-from interp_emerge.circuits.faithfulness import UNDEFINED
+from interp_emerge.circuits.faithfulness import UNDEFINED, why_undefined
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL, RESAMPLES, Interval, mean_interval, ratio_interval, resample_rows
@@ -101,6 +102,7 @@ class Dependence:
     onsets: pd.DataFrame
 
 
+@checked
 def dependence_at(
     model: HookedModel,
     circuit: Circuit,
@@ -138,6 +140,7 @@ def dependence_at(
     return _frame(measure_parts(runs, parts, circuit, n_random=n_random, seed=seed))
 
 
+@checked
 def dependence(
     models: Iterable[tuple[int, HookedModel | Callable[[], HookedModel]]],
     circuit: Circuit,
@@ -211,8 +214,9 @@ def _row(runs: PartRuns) -> dict[str, object]:
     drop = share = UNDEFINED
     median = high = p_value = np.nan
     random = runs.random_drops.mean(1)
-    notes = [] if runs.defined else [f"undefined: the gap of {runs.gap.mean():.3g} is within noise"]
-    if runs.defined:
+    why = why_undefined(runs.gap)
+    notes = [f"undefined: the gap of {runs.gap.mean():.3g} {why}"] if why else []
+    if not why:
         drop, share = mean_interval(runs.drop), ratio_interval(runs.drop, runs.gap)
         if not len(random) and runs.part.kind != "model":
             few = "one MLP" if runs.part.kind == "mlp" else "too few other heads"

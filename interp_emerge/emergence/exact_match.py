@@ -29,6 +29,7 @@ import pandas as pd
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import RESAMPLES, percentile_interval
 from interp_emerge.core.model import HookedModel
@@ -129,6 +130,7 @@ class TokenLadder:
         return pd.DataFrame(rows)
 
 
+@checked
 def several_tokens_check(
     ladder: TokenLadder,
     *,
@@ -173,6 +175,7 @@ def several_tokens_check(
     return judge(f"{ladder.ability}, {length} tokens", one, other)
 
 
+@checked
 def sampled_rates(
     ladder: TokenLadder, length: int | None = None, *, passes: int = 20, most: int = 1_000_000, seed: int = 0
 ) -> pd.DataFrame:
@@ -206,6 +209,7 @@ def sampled_rates(
     return pd.DataFrame(rows)
 
 
+@checked
 def rate_law(rates: pd.DataFrame) -> PassLaw:
     """The law of `pass_law` through the rows of `sampled_rates`, those left out of which none or all passed.
 
@@ -219,6 +223,7 @@ def rate_law(rates: pd.DataFrame) -> PassLaw:
     )
 
 
+@checked
 def several_tokens_grid(
     family: Family,
     ask: Callable[[HookedModel], tuple[Tensor, Tensor]],

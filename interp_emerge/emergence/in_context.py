@@ -24,6 +24,7 @@ from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 from interp_emerge.circuits.roles import ROLES, repeated_segments, role_scores
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import Tokens
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import RESAMPLES
@@ -51,6 +52,7 @@ def score_positions(n_predicted: int) -> tuple[int, int]:
     return early, late
 
 
+@checked
 @torch.no_grad()
 def in_context_scores(
     model: HookedModel, tokens: Tokens, *, early: int | None = None, late: int | None = None
@@ -67,17 +69,23 @@ def in_context_scores(
         InputError: positions that are not in the context, or not in order.
     """
     model.require_tokens(tokens)
+    model.require_unpadded(tokens)
     n_predicted = tokens.shape[1] - 1
     usual = score_positions(n_predicted)
     early, late = usual[0] if early is None else early, usual[1] if late is None else late
     if not 1 <= early < late <= n_predicted:
         raise InputError(f"positions {early} and {late} are no early and late one of {n_predicted} predicted tokens")
     tokens = tokens.to(model.device)
-    logits = model.hf(input_ids=tokens, use_cache=False).logits.float()
-    late_loss, early_loss = (cross_entropy(logits[:, at - 1], tokens[:, at], reduction="none") for at in (late, early))
-    return (late_loss - early_loss).cpu().double().numpy()
+    parts = []
+    for rows, logits in model.logits_in_chunks(tokens, last=None):
+        late_loss, early_loss = (
+            cross_entropy(logits[:, at - 1].float(), tokens[rows, at], reduction="none") for at in (late, early)
+        )
+        parts.append((late_loss - early_loss).cpu().double())
+    return torch.cat(parts).numpy()
 
 
+@checked
 def in_context_over_training(
     family: Family,
     size: str,
@@ -136,6 +144,7 @@ def in_context_over_training(
     return pd.concat(parts, ignore_index=True)
 
 
+@checked
 def phase_changes(frame: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Where each quantity of a training run changes fastest, and whether the first one does so between the same steps.
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.axes import load_axis
 from interp_emerge.emergence.ladder import Ladder
@@ -11,6 +12,7 @@ from interp_emerge.emergence.sharpness import sharpness_table
 from interp_emerge.families.base import Family
 
 
+@checked
 def jump_table(
     measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
 ) -> pd.DataFrame:
@@ -40,6 +42,7 @@ def jump_table(
     return rows.merge(indices, on="metric", how="left", validate="one_to_one")
 
 
+@checked
 def ladder_table(
     measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
 ) -> pd.DataFrame:

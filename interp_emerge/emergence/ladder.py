@@ -23,8 +23,9 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities._metrics import METRICS
+from interp_emerge.abilities._metrics import metrics_of_clean
 from interp_emerge.abilities.base import Ability
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import RESAMPLES, percentile_interval
 from interp_emerge.core.model import HookedModel
@@ -69,6 +70,7 @@ RUNGS = {
 """Metrics in the order of the ladder, all read off the same logits."""
 
 
+@checked
 @torch.no_grad()
 def measure_ladder(
     model: HookedModel, ability: Ability | Sequence[Ability], *, n: int = 128, seed: int = 0
@@ -81,14 +83,13 @@ def measure_ladder(
     parts = []
     for one in [ability] if isinstance(ability, Ability) else ability:
         pairs = one.sample(model, n, seed)
-        logits = model.logits(pairs.clean).float()
-        for metric in RUNGS:
-            values = METRICS[metric](logits, pairs).cpu().double().numpy()
+        for metric, values in metrics_of_clean(model, pairs, RUNGS).items():
             about = {"ability": one.name, "metric": metric, "pair": np.arange(len(pairs))}
             parts.append(pd.DataFrame({**about, "value": values}))
     return pd.concat(parts, ignore_index=True)
 
 
+@checked
 def measure_grid(
     family: Family,
     abilities: Sequence[Ability],
@@ -159,6 +160,7 @@ class Ladder:
                 raise InputError(f"point {point!r} needs, for each seed, values of shape [pair, {len(self.metrics)}]")
 
     @classmethod
+    @checked
     def from_frame(
         cls, frame: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
     ) -> "Ladder":
@@ -250,6 +252,7 @@ class Ladder:
         return self.metrics.index(metric)
 
 
+@checked
 def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Spearman's correlation of each metric with scale, of its mean and prompt by prompt, down the ladder.
 

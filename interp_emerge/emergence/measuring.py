@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
 
-from interp_emerge.abilities._metrics import METRICS
+from interp_emerge.abilities._metrics import metrics_of_clean
 from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
@@ -20,6 +21,7 @@ Sampler = Callable[[Ability, HookedModel, int, int], PromptPairs]
 """Gives an ability's prompt pairs for a model, by number and seed."""
 
 
+@checked
 @torch.no_grad()
 def measure(
     model: HookedModel,
@@ -37,9 +39,7 @@ def measure(
     parts = []
     for ability in abilities:
         pairs = sample(ability, model, n, seed)
-        logits = model.logits(pairs.clean).float()
-        for metric in MEASURED:
-            values = METRICS[metric](logits, pairs).cpu().double().numpy()
+        for metric, values in metrics_of_clean(model, pairs, MEASURED).items():
             parts.append(
                 pd.DataFrame(
                     {"ability": ability.name, "metric": metric, "pair": np.arange(len(pairs)), "value": values}
@@ -48,6 +48,7 @@ def measure(
     return pd.concat(parts, ignore_index=True)
 
 
+@checked
 @torch.no_grad()
 def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
     """Mean next-token loss on passages cut to a common context, nats per token; NaN without a tokenizer that fits."""
@@ -58,9 +59,10 @@ def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
     total, count = 0.0, 0
     for length in sorted({len(row) for row in rows}):
         tokens = torch.tensor([row for row in rows if len(row) == length], device=model.device)
-        logits = model.hf(input_ids=tokens, use_cache=False).logits[:, :-1].float()
-        total += float(cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum"))
-        count += tokens[:, 1:].numel()
+        for some, logits in model.logits_in_chunks(tokens, last=None):
+            following = tokens[some, 1:]
+            total += float(cross_entropy(logits[:, :-1].float().flatten(0, 1), following.flatten(), reduction="sum"))
+            count += following.numel()
     return total / count if count else float("nan")
 
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.intervals import RESAMPLES, Interval, percentile_interval
 from interp_emerge.emergence.axes import Axis
 from interp_emerge.emergence.ladder import RUNGS, Ladder
@@ -142,6 +143,7 @@ class Mirage:
         return pd.DataFrame(rows)
 
 
+@checked
 def mirage_check(
     ladder: Ladder,
     *,
@@ -167,6 +169,7 @@ def mirage_check(
     return judge(ladder.ability, one, other)
 
 
+@checked
 def shape_of(ladder: Ladder, metric: str, *, seed: int = 0, resamples: int = RESAMPLES) -> MetricShape:
     """How one metric of a ladder rises: sharp, spread, flat, or undecided.
 

@@ -34,6 +34,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL, Interval
 
@@ -74,6 +75,7 @@ class Onset(Generic[Point]):
     verdict: str
 
 
+@checked
 def find_onset(values: Mapping[Point, Sequence[np.ndarray]], scale: Scale) -> Onset[Point]:
     """The onset of a quantity along an axis, which may have holes: points that were not measured are left out.
 
@@ -98,6 +100,7 @@ def find_onset(values: Mapping[Point, Sequence[np.ndarray]], scale: Scale) -> On
     return _found(points, means > scale.threshold, *tests[scale.threshold], near=tests[scale.near_chance][1])
 
 
+@checked
 def find_onset_of_intervals(values: Mapping[Point, Interval], scale: Scale) -> Onset[Point]:
     """The onset of a quantity that has a value with its 95% interval at each point, and no values of prompts.
 

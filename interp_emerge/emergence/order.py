@@ -29,6 +29,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL, RESAMPLES, resample_rows
 from interp_emerge.emergence.onset import TAIL, Scale, find_onset
@@ -105,6 +106,7 @@ class _Drawn:
     crossing: np.ndarray
 
 
+@checked
 def formation_order(
     frame: pd.DataFrame,
     scales: Mapping[str | Key, Scale],

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.base import PromptPairs, require_pairs
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL, Interval
 from interp_emerge.core.model import HookedModel
@@ -94,6 +95,7 @@ class PassLaw:
         return float(np.exp(-np.exp(self.intercept - self.exponent * np.log(size))))
 
 
+@checked
 def pass_until(sample: Sampler, *, passes: int = 20, most: int = 1_000_000, seed: int = 0) -> PassRate:
     """Sample until as many samples have passed as wanted, or until `most` samples are taken.
 
@@ -123,32 +125,38 @@ def pass_until(sample: Sampler, *, passes: int = 20, most: int = 1_000_000, seed
     return PassRate(passes=seen, samples=taken, reached=False)
 
 
+@checked
 @torch.no_grad()
 def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float = 1.0) -> Sampler:
     """Samples a clean prompt, then a token from the model's logits after it; the answer passes.
 
-    One forward pass serves all samples. Memory: pairs × vocabulary × 8 bytes.
+    One forward pass serves all samples.
 
     Raises:
         InputError: the temperature is not above 0.
     """
     if not temperature > 0:
         raise InputError(f"a temperature of {temperature:g} gives no distribution; give one above 0")
-    cumulative = (model.logits(pairs.clean).double() / temperature).softmax(-1).cumsum(-1).cpu().numpy()
-    # Rounding must not leave a gap below 1 that no token covers.
-    cumulative /= cumulative[:, -1:]
-    answer = pairs.answer.numpy()
+    require_pairs(model, pairs)
+    below, above = [], []
+    for rows, logits in model.logits_in_chunks(pairs.clean):
+        cumulative = (logits[:, -1].double() / temperature).softmax(-1).cumsum(-1).cpu()
+        # Rounding must not leave a gap below 1 that no token covers.
+        cumulative /= cumulative[:, -1:].clone()
+        ends = torch.nn.functional.pad(cumulative, (1, 0))
+        answer = pairs.answer[rows, None]
+        below.append(ends.gather(1, answer)[:, 0])
+        above.append(ends.gather(1, answer + 1)[:, 0])
+    low, high = torch.cat(below).numpy(), torch.cat(above).numpy()
 
     def sample(n: int, rng: np.random.Generator) -> np.ndarray:
-        chosen, points, passed = rng.integers(len(answer), size=n), rng.random(n), np.zeros(n, dtype=bool)
-        for prompt in np.unique(chosen):
-            at = chosen == prompt
-            passed[at] = np.searchsorted(cumulative[prompt], points[at], side="right") == answer[prompt]
-        return passed
+        chosen, points = rng.integers(len(low), size=n), rng.random(n)
+        return (low[chosen] <= points) & (points < high[chosen])
 
     return sample
 
 
+@checked
 def continuation_sampler(found: SeveralTokens, length: int | None = None) -> Sampler:
     """Samples a prompt, then `length` tokens at temperature 1, one after the other; the true continuation passes.
 
@@ -174,6 +182,7 @@ def continuation_sampler(found: SeveralTokens, length: int | None = None) -> Sam
     return sample
 
 
+@checked
 def pass_law(sizes: np.ndarray, rates: Sequence[PassRate]) -> PassLaw:
     """The line through log(−log rate) over log size, each point weighed by its standard error.
 

@@ -36,6 +36,7 @@ import torch
 from scipy.special import log_softmax
 from tqdm.auto import tqdm
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL
 from interp_emerge.core.model import HookedModel
@@ -65,6 +66,7 @@ PROMPTS_AT_ONCE = 4096
 RANDOM_SETS = 10
 
 
+@checked
 @torch.no_grad()
 def addition_logits(model: HookedModel, *, modulus: int) -> np.ndarray:
     """Logits of the numbers after every prompt `a b =`, shape [a, b, c]; ids 0 … p − 1 are numbers, p is `=`.
@@ -100,6 +102,7 @@ def frequency_shares(logits: np.ndarray) -> np.ndarray:
     return _shares(centred, float((centred**2).sum(-1).mean()))
 
 
+@checked
 def key_frequencies(logits: np.ndarray, *, n_shuffles: int = 100, seed: int = 0) -> tuple[int, ...]:
     """Frequencies whose share exceeds the null and an equal part of what all hold, ascending.
 
@@ -153,6 +156,7 @@ def gini(values: np.ndarray) -> float:
     return float((2 * np.arange(1, n + 1) - n - 1) @ ordered / (n * ordered.sum()))
 
 
+@checked
 def progress_measures(
     model: HookedModel,
     *,
@@ -207,6 +211,7 @@ def progress_measures(
     return pd.DataFrame({"measure": list(values), "value": list(values.values()), "unit": [UNITS[m] for m in values]})
 
 
+@checked
 def progress(
     family: Family,
     *,
@@ -256,6 +261,7 @@ def progress(
     return pd.concat(parts, ignore_index=True)[["size", "seed", "step", "measure", "value", "unit"]]
 
 
+@checked
 def progress_onsets(measured: pd.DataFrame, *, scale: Literal["log", "linear"] = "log") -> pd.DataFrame:
     """Between which checkpoints each measure of a training run is half-way to its last value, the earliest first.
 

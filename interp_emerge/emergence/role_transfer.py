@@ -41,6 +41,7 @@ from interp_emerge.caching.recording import record
 from interp_emerge.circuits._circuit_runs import CircuitRuns
 from interp_emerge.circuits.evaluation import Ablation
 from interp_emerge.circuits.random_paths import random_connected_circuits
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
@@ -74,6 +75,7 @@ TIE = 1e-4
 """Faithfulness this close is equal: one circuit in two batches differs by up to 7e-9 in the bundled family."""
 
 
+@checked
 def transfer_between(
     circuits: Mapping[str, Circuit],
     features: Mapping[str, HeadFeatures],
@@ -252,8 +254,8 @@ def _in_one_model(carried: list[_Carried], runs: CircuitRuns, n_random: int, see
 
 
 def _note(one: _Carried, runs: CircuitRuns) -> str:
-    if not runs.whole.defined:
-        return f"undefined: the clean-corrupt gap of {runs.whole.gap.value:.3g} is within noise"
+    if why := runs.whole.why_undefined:
+        return f"undefined: the clean-corrupt gap of {runs.whole.gap.value:.3g} {why}"
     if one.way == OWN and not one.n_edges:
         return "undefined: the model has no circuit of its own"
     if not runs.model.graph.prune(one.kept).any():

@@ -49,6 +49,7 @@ import pandas as pd
 
 from interp_emerge.circuits._telling import between
 from interp_emerge.circuits.stability import Select, stability
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.intervals import LEVEL, Interval, percentile_interval
@@ -160,6 +161,7 @@ class SameCircuit:
         return self.rows
 
 
+@checked
 def same_circuit(
     scores_a: EdgeScores,
     scores_b: EdgeScores,

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import LEVEL, Interval
 
@@ -49,6 +50,7 @@ class Modes:
     aicc_two: float
 
 
+@checked
 def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float | None = None) -> pd.DataFrame:
     """P(success | size) over seeds, and how their accuracies are spread.
 
@@ -102,6 +104,7 @@ def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float |
     return pd.DataFrame(made)
 
 
+@checked
 def success_interval(n_success: int, n: int) -> Interval:
     """Share of successes with its exact 95% interval.
 
@@ -116,6 +119,7 @@ def success_interval(n_success: int, n: int) -> Interval:
     return Interval(n_success / n, float(found.low), float(found.high))
 
 
+@checked
 def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = 1 - LEVEL) -> Modes:
     """Whether seeds are alike, spread around one mode, or fall into two groups.
 

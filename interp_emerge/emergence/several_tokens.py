@@ -26,12 +26,10 @@ from torch.nn.functional import log_softmax
 
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.induction import REPEATED, SEGMENT
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
-
-LOGITS_AT_ONCE = 1 << 25
-"""Logits held at a time: 128 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,6 +93,7 @@ class SeveralTokens:
         return pd.DataFrame(rows)
 
 
+@checked
 @torch.no_grad()
 def several_tokens(model: HookedModel, tokens: Tensor, continuation: Tensor) -> SeveralTokens:
     """How a model continues prompts by several tokens, each read given the true ones before it.
@@ -112,14 +111,13 @@ def several_tokens(model: HookedModel, tokens: Tensor, continuation: Tensor) -> 
                          f"{list(continuation.shape)} do not fit; give each prompt one, all as long")  # fmt: skip
     text = torch.cat([tokens.cpu(), continuation.cpu()], 1)
     model.require_tokens(text)
+    model.require_unpadded(tokens)
     length = continuation.shape[1]
     guesses, log_probs = [], []
-    for part in text.split(max(1, LOGITS_AT_ONCE // (length * model.d_vocab))):
-        read = part[:, :-1].to(model.device)
-        logits = model.hf(input_ids=read, logits_to_keep=length, use_cache=False).logits.float()
+    for rows, logits in model.logits_in_chunks(text[:, :-1], last=length):
         guesses.append(logits.argmax(-1).cpu())
-        truth = part[:, -length:].to(model.device)
-        log_probs.append(log_softmax(logits, -1).gather(-1, truth[:, :, None])[:, :, 0].cpu())
+        truth = text[rows, -length:].to(model.device)
+        log_probs.append(log_softmax(logits.float(), -1).gather(-1, truth[:, :, None])[:, :, 0].cpu())
     return SeveralTokens(
         guess=torch.cat(guesses).numpy(),
         truth=continuation.cpu().numpy(),
@@ -127,6 +125,7 @@ def several_tokens(model: HookedModel, tokens: Tensor, continuation: Tensor) -> 
     )
 
 
+@checked
 def induction_continuation(pairs: PromptPairs) -> Tensor:
     """What follows the clean prompts of the ability induction if the segment repeats to its end, shape [pair, 12].
 
@@ -141,6 +140,7 @@ def induction_continuation(pairs: PromptPairs) -> Tensor:
     return segment[:, REPEATED:]
 
 
+@checked
 def edit_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Fewest insertions, deletions and substitutions that turn each row of a into that of b, shape [row].
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import RESAMPLES, percentile_interval
 from interp_emerge.emergence.ladder import RUNGS, Ladder
@@ -34,6 +35,7 @@ class Sharpness:
     breakthroughness: float
 
 
+@checked
 def sharpness(scores: np.ndarray, *, floor: float = 0.0) -> Sharpness:
     """The sharpness of scores in ascending order of scale, shape [point].
 
@@ -57,6 +59,7 @@ def sharpness(scores: np.ndarray, *, floor: float = 0.0) -> Sharpness:
     return Sharpness(improvement=improvement, linearity=linearity, breakthroughness=breakthroughness)
 
 
+@checked
 def sharpness_table(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
     """The sharpness of every metric of a ladder, with 95% intervals over prompts and seeds.
 

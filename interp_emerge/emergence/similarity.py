@@ -34,6 +34,7 @@ import pandas as pd
 
 from interp_emerge.circuits.overlap import overlap, require_one_graph
 from interp_emerge.circuits.random_paths import random_connected_circuits
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import Interval, percentile_interval
@@ -67,6 +68,7 @@ COLUMNS = {
 }
 
 
+@checked
 def successive(
     circuits_by_step: Mapping[int, Circuit | None],
     *,
@@ -172,6 +174,7 @@ class MappedOverlap:
         return self.levels
 
 
+@checked
 def mapped_overlap(a: Circuit, b: Circuit, match: Match, *, n_random: int = 200, seed: int = 0) -> MappedOverlap:
     """What two circuits share once the heads of their models are matched.
 
@@ -215,6 +218,7 @@ def mapped_overlap(a: Circuit, b: Circuit, match: Match, *, n_random: int = 200,
     )
 
 
+@checked
 def edge_classes(circuit: Circuit, features: HeadFeatures) -> pd.DataFrame:
     """A circuit by classes of edges, the heaviest first.
 

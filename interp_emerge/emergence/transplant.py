@@ -32,6 +32,7 @@ from interp_emerge.circuits._circuit_runs import CircuitRuns
 from interp_emerge.circuits.comparing import transfer
 from interp_emerge.circuits.evaluation import Ablation
 from interp_emerge.circuits.random_paths import random_connected_circuits
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
@@ -55,6 +56,7 @@ COLUMNS = {
 NULL_QUANTILE = 0.95
 
 
+@checked
 def transfer_matrix(
     circuits: Mapping[str, Circuit],
     models: Iterable[tuple[str, HookedModel | Callable[[], HookedModel]]],
@@ -122,7 +124,8 @@ def _in_one_model(circuits: Mapping[str, Circuit], runs: CircuitRuns, n_random: 
     how = {"metric": str(runs.metric), "ablation": runs.ablation, "budget": runs.budget}
     found = transfer(fitting, runs.model, runs.pairs, **how).set_index("circuit")
     random = _random_faithfulness({len(circuit) for circuit in fitting.values()}, runs, n_random, seed)
-    undefined = "" if whole.defined else f"undefined: the clean-corrupt gap of {whole.gap.value:.3g} is within noise"
+    why = whole.why_undefined
+    undefined = f"undefined: the clean-corrupt gap of {whole.gap.value:.3g} {why}" if why else ""
     rows = []
     for label, circuit in circuits.items():
         row = {"circuit": label, "n_edges": len(circuit), "model_accuracy": whole.accuracy.value, "note": undefined}

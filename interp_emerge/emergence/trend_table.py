@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.axes import load_axis
 from interp_emerge.emergence.ladder import RUNGS, Ladder, scale_correlation
@@ -36,6 +37,7 @@ FEWEST_POINTS = 4
 CANNOT_BE_TOLD, UNDEFINED = "cannot be told", "undefined"
 
 
+@checked
 def trend_table(
     measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
 ) -> pd.DataFrame:
@@ -73,6 +75,7 @@ def trend_table(
     return pd.concat(parts, ignore_index=True)
 
 
+@checked
 def correlation_table(
     measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
 ) -> pd.DataFrame:

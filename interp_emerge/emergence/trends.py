@@ -30,6 +30,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 
 SPARE = 2
@@ -107,6 +108,7 @@ class Trends:
         return pd.DataFrame(rows)
 
 
+@checked
 def fit_trends(x: np.ndarray, y: np.ndarray, *, errors: np.ndarray | None = None) -> Trends:
     """Every form fitted to y over x.
 

@@ -4,6 +4,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import ModelError, UnknownNameError
 from interp_emerge.core.registry import Shelf
 
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
 shelf: "Shelf[Family]" = Shelf("family", __name__)
 
 
+@checked
 def load_family(name: str | PathLike[str]) -> "Family":
     """The family of that name, or the one made of the checkpoints below that directory.
 
     Raises:
         UnknownNameError: neither a known name nor a directory.
         ModelError: a file, or a directory without a model.
+        InputError: neither text nor a path.
     """
     text = str(name)
     if text in shelf.names():

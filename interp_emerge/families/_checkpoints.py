@@ -20,6 +20,8 @@ from interp_emerge.families._hooking import hook
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WEIGHTS = "model*.safetensors"
+ADAPTER = "adapter_config.json"
+"""What peft writes beside an adapter; where peft is installed, transformers puts it into the model without a word."""
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
 """Files that each make a tokenizer."""
 TOKENIZER_FILES = (*TOKENIZERS, "tokenizer_config.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")
@@ -144,6 +146,9 @@ def _read_tokenizer(directory: Path) -> Any:
 
 
 def _require_weights(directory: Path) -> None:
+    if (directory / ADAPTER).is_file():
+        raise ModelError(f"{directory} holds an adapter ({ADAPTER}), which is not part of the weights; merge it into "
+                         "its base model (merge_and_unload) and save that")  # fmt: skip
     if has_weights(directory):
         return
     pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in directory.glob(pattern))

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp_emerge.core.decoder import Block, Norm, output_by_input
+from interp_emerge.core.decoder import Block, Norm
 from interp_emerge.families._hooking import hook
 
 VOCABULARY, POSITIONS = 24, 40
@@ -178,7 +178,7 @@ class Handset:
         shared = head * block.k.n_heads // block.q.n_heads
         at = self._slow(len(query)) if self.rotary and content else torch.arange(len(query))
         carried = torch.arange(len(reads))
-        out = output_by_input(block.attention_out).unflatten(1, (block.q.n_heads, -1))[:, head]
+        out = block.attention_out.weight().unflatten(1, (block.q.n_heads, -1))[:, head]
         block.q.weight()[head].zero_()[at] = reading(query / block.attention.scale)
         block.k.weight()[shared].zero_()[at] = reading(key)
         block.v.weight()[shared].zero_()[carried] = reading(reads)

@@ -1,7 +1,6 @@
 """From a Hugging Face model in memory to a `HookedModel`, and from there to a TransformerBridge."""
 
 import copy
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,33 +11,48 @@ from typing import Any
 import torch
 from torch import nn
 
-from interp_emerge.core.errors import ModelError
-from interp_emerge.core.model import HookedModel, ModelSpec, require_finite
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.model import HookedModel, ModelSpec, hash_weights, vocabulary_size
+from interp_emerge.core.tokens import FirstTokens
+from interp_emerge.core.weights import require_finite, require_weights_at_hand
 from interp_emerge.families._anatomy import find_decoder
+from interp_emerge.families._causal import require_causal, unwrapped
+from interp_emerge.families._tokenizers import as_tokenizer, require_fitting_tokenizer
 
 
-def hook(hf_model: nn.Module, *, tokenizer: Any = None, spec: ModelSpec | None = None) -> HookedModel:
+@checked
+def hook(
+    hf_model: nn.Module, *, tokenizer: Any = None, prepend_bos: FirstTokens = None, spec: ModelSpec | None = None
+) -> HookedModel:
     """A `HookedModel` around a causal language model that is already in memory; the model is put into eval mode.
 
     Args:
         hf_model: any Hugging Face causal language model.
-        tokenizer: its tokenizer; without one, prompts are token ids.
+        tokenizer: its tokenizer, of transformers or of tokenizers, or the path of one; without, prompts are token ids.
+        prepend_bos: what stands first in every prompt that is made for the model: True for the tokenizer's
+            beginning-of-text token, False for nothing, a token as text such as `"<|endoftext|>"` or as its id. By
+            default what the tokenizer itself puts in front of a text, which may be nothing; without a tokenizer the
+            beginning-of-text token of the configuration. `first_token_losses` compares the choices.
         spec: what the model is, if known; by default it is named after its class and known by a hash of its weights.
 
     Raises:
-        ModelError: a weight is not finite, the model is no causal language model, or the tokenizer has more tokens.
+        ModelError: a weight is not finite or not in memory, the model is no causal language model, or the tokenizer has
+            other tokens.
+        InputError: the tokenizer is something else, or `prepend_bos` is not one of the model's tokens.
     """
-    config = getattr(hf_model, "config", None)
-    if config is None or getattr(hf_model, "get_output_embeddings", lambda: None)() is None:
-        raise ModelError(f"{type(hf_model).__name__} is no Hugging Face causal language model with output embeddings")
-    name = str(spec or type(hf_model).__name__)
-    require_finite(hf_model, name)
-    _require_fitting_tokenizer(hf_model, tokenizer, name)
-    hf_model.eval()
+    hf = unwrapped(hf_model)
+    name = str(spec or type(hf).__name__)
+    require_weights_at_hand(hf, name)
+    require_finite(hf, name)
+    tokenizer = as_tokenizer(tokenizer)
+    require_fitting_tokenizer(tokenizer, vocabulary_size(hf), name)
+    hf.eval()
+    require_causal(hf, name)
     if spec is None:
-        dtype = str(next(hf_model.parameters()).dtype).removeprefix("torch.")
-        spec = ModelSpec(family="memory", size=name, step=0, revision=_hash_weights(hf_model), dtype=dtype)
-    return HookedModel(hf_model, tokenizer=tokenizer, spec=spec, find_decoder=find_decoder, build_bridge=_build_bridge)
+        dtype = str(next(hf.parameters()).dtype).removeprefix("torch.")
+        spec = ModelSpec(family="memory", size=name, step=0, revision=hash_weights(hf), dtype=dtype)
+    parts: dict[str, Any] = {"find_decoder": find_decoder, "build_bridge": _build_bridge}
+    return HookedModel(hf, tokenizer=tokenizer, prepend_bos=prepend_bos, spec=spec, **parts)
 
 
 def untrained(model: HookedModel, seed: int) -> HookedModel:
@@ -47,7 +61,7 @@ def untrained(model: HookedModel, seed: int) -> HookedModel:
         torch.manual_seed(seed)
         fresh = type(model.hf)(copy.deepcopy(model.hf.config)).to(model.dtype)
     spec = replace(model.spec, family=f"{model.spec.family}, untrained", step=0, seed=seed, revision=f"draw {seed}")
-    return hook(fresh, tokenizer=model.tokenizer, spec=spec)
+    return hook(fresh, tokenizer=model.tokenizer, prepend_bos=model.bos, spec=spec)
 
 
 def _build_bridge(model: HookedModel) -> Any:
@@ -85,18 +99,3 @@ def _on_disk(tokenizer: Any) -> Iterator[Any]:
         tokenizer.save_pretrained(directory)
         tokenizer.init_kwargs["name_or_path"] = directory
         yield tokenizer
-
-
-def _require_fitting_tokenizer(hf: nn.Module, tokenizer: Any, name: str) -> None:
-    vocabulary = int(hf.get_output_embeddings().weight.shape[0])  # pyright: ignore[reportCallIssue]
-    if tokenizer is not None and len(tokenizer) > vocabulary:
-        raise ModelError(f"the tokenizer does not fit {name}: it has {len(tokenizer)} tokens, the model {vocabulary}; "
-                         "give the tokenizer that the model was trained with")  # fmt: skip
-
-
-def _hash_weights(hf: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, parameter in hf.named_parameters():
-        digest.update(name.encode())
-        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -1,29 +1,66 @@
-"""Proof that the parts of a model are read as the model reads them: both have to compute the same numbers."""
+"""Proof that the parts of a model are read as the model reads them: both have to compute the same numbers.
 
+1. `require_equal_logits` compares them on a short random prompt, when a model is first split.
+2. `require_agreement` compares them on prompts that are analysed: windows, scaled queries and rotations differ beyond
+   some length only, clamps and caps for some values only.
+3. `linear_map` measures what a linear module applies, and refuses one that applies something else.
+4. `require_linear_once_scaled` and `require_gradients` do the same for norms and for MLPs.
+
+In half precision the logits of a trained model move by a fifth of their spread through rounding alone, more than wrong
+readings move them. There each block is read and run a second time in float32, on what the model itself gives it.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
 
-from interp_emerge.core.decoder import Decoder, Norm, only_running
+from interp_emerge.core.decoder import Block, Decoder, LinearMap, Norm, only_running, output_by_input
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.graph import Graph
+from interp_emerge.core.model import run_whole
+from interp_emerge.families._handed import HandedParts, handed, random_prompts, watching
 
-TOLERANCE, HALF_PRECISION = 1e-3, 0.07
-"""Root of the mean squared difference of the logits, as a fraction of their spread, in full and in half precision. On
-random models of 3 to 24 layers, right readings of every architecture differ by up to 8e-7 and, in bfloat16, 0.034.
-Wrong ones: no linear biases by distance 0.13, no norm of queries 0.2, attention without its scale 0.2, no rotation
-0.3, no softcap 0.3, a window wider by one 0.35; only a scale off by a tenth, 0.023, would pass in half precision."""
+TOLERANCE = 1e-3
+"""Root of the mean squared difference of the logits, or of what a block adds, as a fraction of their spread. On random
+models of 3 to 24 layers, right readings of every architecture differ by up to 8e-7. Wrong ones: a scale off by a tenth
+0.023, no linear biases by distance 0.13, no norm of queries 0.2, attention without its scale 0.2, no rotation 0.3, no
+softcap 0.3, a window wider by one 0.35."""
+HALF_PRECISION = 0.07
+"""The same for the last norm and the unembedding in half precision, where right readings differ by up to 0.034."""
 NORM_TOLERANCE, NORM_HALF_PRECISION = 1e-4, 0.02
 """Largest difference of a norm's output, as a fraction of its size, over large inputs and over small ones, where the
 added constant counts. Right readings differ by up to 3e-7 and, in bfloat16, 0.008; a constant ten times too large or
 too small by 0.05, centring where there is none by 0.1."""
+LINEAR_TOLERANCE, LINEAR_HALF_PRECISION = 1e-4, 0.05
+"""Largest difference of a linear module's output, as a fraction of its spread. Right readings differ by up to 3e-6 and,
+in bfloat16, 0.01; layers that quantise what they are given by 0.01 to 0.03 in float32."""
+GRADIENT_TOLERANCE = 0.02
+"""Median difference between an MLP's slope along a random direction and its gradient, as a fraction of the slope."""
 FULL = (torch.float32, torch.float64)
+STREAM = ("hidden_states", "x", "hidden_state")
+"""Names under which blocks are given the stream."""
 COUNTS = ("the number of layers", "the number of heads", "the number of keys", "the number of values")
 FORMS = (
     "whether attention and MLP read the same stream",
     "whether one norm runs over all heads",
     "whether a norm follows attention",
 )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """A Hugging Face model and how its blocks are read."""
+
+    hf: Any
+    blocks: Sequence[nn.Module]
+    read: Callable[[int, nn.Module, HandedParts], Block]
+    """From a block's number and module, and what blocks are handed, to its parts."""
 
 
 def not_split(hf: Any, reason: str) -> ModelError:
@@ -48,27 +85,241 @@ def require_same_shape(hf: Any, decoder: Decoder) -> None:
 
 
 @torch.no_grad()
-def require_equal_logits(hf: Any, decoder: Decoder) -> None:
+def require_equal_logits(reading: Reading, decoder: Decoder) -> None:
     """Raise a `ModelError` unless the decoder computes the model's own logits on a short random prompt."""
-    generator = torch.Generator().manual_seed(0)
-    length = min(8, getattr(hf.config, "max_position_embeddings", None) or 8)
-    tokens = torch.randint(hf.get_output_embeddings().weight.shape[0], (2, length), generator=generator).to(hf.device)
+    hf = reading.hf
+    tokens = random_prompts(hf, 2, short_length(hf))
     with only_running(hf):
-        expected = hf(input_ids=tokens, use_cache=False).logits.double()
-        stream = decoder.embed(tokens)
-        for block in decoder.blocks:
-            q, k, v = block.project(block.attention_norm(stream))
-            attended = stream + block.attention_writes(block.attention.mix(q, k, v))
-            stream = attended + block.mlp_writes(stream if block.parallel else attended)
-        found = decoder.logits(stream).double()
+        if hf.dtype not in FULL:
+            _require_equal_blocks(reading, decoder, tokens)
+            return
+        expected, stream = run_whole(hf, tokens), decoder.run(tokens)
+        found = decoder.logits(stream)
         # Some metrics read a few logits: they have to be those of the whole vocabulary.
         few = torch.arange(min(4, expected.shape[-1]), device=tokens.device).expand(*tokens.shape, -1)
-        found[..., : few.shape[-1]] = decoder.logits(stream, few).double()
+        found[..., : few.shape[-1]] = decoder.logits(stream, few)
+    _require_near(hf, found, expected, TOLERANCE, "")
+
+
+@torch.no_grad()
+def require_agreement(reading: Reading, decoder: Decoder, tokens: Tensor, last: Tensor) -> None:
+    """Raise a `ModelError` unless the model's own logits after some prompts are those that the decoder gives.
+
+    Args:
+        reading: the model, and how its blocks are read.
+        decoder: its parts.
+        tokens: prompts, shape [row, pos].
+        last: the decoder's stream behind the last block at their last position, shape [row, d_model].
+    """
+    hf = reading.hf
+    with only_running(hf):
+        if hf.dtype in FULL:
+            expected = run_whole(hf, tokens, keep=1)[:, -1]
+            _require_near(hf, decoder.logits(last), expected, TOLERANCE, f"on prompts of {tokens.shape[1]} tokens ")
+        else:
+            _require_equal_blocks(reading, decoder, tokens)
+
+
+def _require_near(hf: Any, found: Tensor, expected: Tensor, tolerance: float, where: str) -> None:
+    found, expected = found.double(), expected.double()
     spread = expected.std(-1).clamp_min(torch.finfo(expected.dtype).tiny)
     difference = float(((found - expected).square().mean(-1).sqrt() / spread).max())
-    if not difference < (TOLERANCE if hf.dtype in FULL else HALF_PRECISION):
-        raise not_split(hf, "its parts, put together as this package reads them, give logits that are off by "
-                            f"{difference:.1g} of their spread")  # fmt: skip
+    if not torch.isfinite(expected).all():
+        raise ModelError(f"the model's own logits are not finite {where}in {str(hf.dtype).removeprefix('torch.')}; "
+                         "load it in another dtype")  # fmt: skip
+    if not difference < tolerance:
+        raise not_split(hf, f"{where}its parts, put together as this package reads them, give logits that are off by "
+                            f"{difference:.1g} of their spread{_suspects(hf)}")  # fmt: skip
+
+
+def _require_equal_blocks(reading: Reading, decoder: Decoder, tokens: Tensor) -> None:
+    """Raise a `ModelError` unless every block adds what it is read to add, in float32.
+
+    The blocks have to follow one another, too, and the last stream has to give the logits.
+    """
+    hf, end = reading.hf, None
+    where = f"on prompts of {tokens.shape[1]} tokens"
+    for layer, seen in enumerate(observed(hf, reading.blocks, tokens)):
+        if end is not None and not torch.equal(seen.given, end):
+            raise not_split(hf, f"{where} something between layers {layer - 1} and {layer} changes the residual "
+                                f"stream{_suspects(hf)}")  # fmt: skip
+        end = seen.made
+        with seen:
+            (difference,) = differences(seen, iter([reading.read(layer, seen.block, seen.handed)]))
+        if not difference < TOLERANCE:
+            raise not_split(hf, f"{where} layer {layer}, put together as this package reads it, adds what is off by "
+                                f"{difference:.1g} of what the model's own adds{_suspects(hf)}")  # fmt: skip
+    assert end is not None
+    _require_near(hf, decoder.logits(end[:, -1:]), run_whole(hf, tokens, keep=1), HALF_PRECISION, "")
+
+
+class Observed:
+    """One block of a model, what it was given and what it made of it. While open, the block computes in float32."""
+
+    def __init__(self, block: nn.Module, call: dict[str, Any], made: Tensor, n_layers: int) -> None:
+        name = next((name for name in STREAM if name in call), next(iter(call)))
+        self.block, self.given, self.made = block, call[name], made
+        self._rest = {key: value for key, value in call.items() if key != name}
+        self._n_layers, self._open = n_layers, ExitStack()
+        self.wide = block_dtype(block) not in FULL
+
+    @property
+    def handed(self) -> HandedParts:
+        """What the block was handed, in the precision in which it computes now."""
+        rest = {key: _widened(value) for key, value in self._rest.items()} if self.wide else self._rest
+        return _HandedOnce(rest, self.given.shape[1], self._n_layers)
+
+    def added(self) -> tuple[Tensor, Tensor]:
+        """The stream that the block was given, and what the block itself adds to it."""
+        if not self.wide:
+            return self.given, self.made - self.given
+        stream = self.given.float()
+        rest = {key: _widened(value) for key, value in self._rest.items()}
+        return stream, _first(self.block(stream, **rest)) - stream
+
+    def __enter__(self) -> "Observed":
+        if self.wide:
+            self._open.enter_context(_in_float32(self.block))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
+def observed(hf: Any, blocks: Sequence[nn.Module], tokens: Tensor | None = None) -> list[Observed]:
+    """Each block in a run of some prompts, by default of short random ones."""
+    made: dict[int, Tensor] = {}
+    tokens = random_prompts(hf, 2, short_length(hf)) if tokens is None else tokens
+    with torch.no_grad(), only_running(hf), ExitStack() as hooks:
+        for layer, block in enumerate(blocks):
+            hook = block.register_forward_hook(lambda _b, _a, out, layer=layer: made.__setitem__(layer, _first(out)))
+            hooks.callback(hook.remove)
+        calls = hooks.enter_context(watching(blocks))
+        run_whole(hf, tokens, keep=1)
+    return [Observed(block, calls[layer], made[layer], len(blocks)) for layer, block in enumerate(blocks)]
+
+
+@torch.no_grad()
+def differences(seen: Observed, ways: Iterator[Block], broken: tuple[type[Exception], ...] = ()) -> Iterator[float]:
+    """How far what each reading of a block adds is from what the block adds, as a share of that.
+
+    Infinite where the reading cannot be run.
+    """
+    stream, added = seen.added()
+    size = added.square().mean(-1).sqrt().clamp_min(1e-30)
+    for way in ways:
+        try:
+            found = way.run(stream) - stream
+            yield float(((found - added).square().mean(-1).sqrt() / size).max())
+        except broken:
+            yield math.inf
+
+
+def short_length(hf: Any) -> int:
+    """Tokens of the short prompts on which a model is read."""
+    return min(8, getattr(hf.config, "max_position_embeddings", None) or 8)
+
+
+def block_dtype(block: nn.Module) -> torch.dtype:
+    """The precision in which a block computes."""
+    floats = (one.dtype for one in block.parameters() if one.is_floating_point())
+    return next(floats, torch.float32)
+
+
+class _HandedOnce(HandedParts):
+    """What one block was handed, for every layer."""
+
+    def __init__(self, call: dict[str, Any], length: int, n_layers: int) -> None:
+        super().__init__(None, ())
+        self._found = (handed(call, length, {}),) * n_layers
+
+    def at(self, length: int) -> tuple:
+        return self._found
+
+
+@contextmanager
+def _in_float32(module: nn.Module) -> Iterator[None]:
+    """While open, the module computes in float32; then its own weights are back, untouched.
+
+    A copy would not do: methods that were replaced, as offloading and steering do, belong to the module that they
+    were made for.
+    """
+    tensors = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
+    own = [tensor.data for tensor in tensors]
+    try:
+        for tensor in tensors:
+            tensor.data = tensor.data.float()
+        yield
+    finally:
+        for tensor, data in zip(tensors, own, strict=True):
+            tensor.data = data
+
+
+def _first(output: Any) -> Tensor:
+    return output if isinstance(output, Tensor) else output[0]
+
+
+def _widened(value: Any) -> Any:
+    """A value with its half-precision tensors in float32, those in tuples too."""
+    if isinstance(value, Tensor):
+        return value.float() if value.is_floating_point() else value
+    return tuple(map(_widened, value)) if isinstance(value, tuple) else value
+
+
+def _suspects(hf: nn.Module) -> str:
+    """What the model carries that may make the difference, for the error."""
+    hooked = [name for name, module in hf.named_modules() if module._forward_hooks or module._forward_pre_hooks]
+    return f" (it carries forward hooks, on {hooked[0] or 'the model'}: remove them)" if hooked else ""
+
+
+@torch.no_grad()
+def linear_map(hf: Any, module: nn.Module, *, factor: float = 1.0) -> LinearMap:
+    """The module as x Wᵀ + b: its own weight where that says all, else W and b as measured on the unit vectors.
+
+    Raises:
+        ModelError: its outputs are something else.
+    """
+    with only_running(hf):
+        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        if isinstance(weight, nn.Parameter) and weight.ndim == 2 and weight.is_floating_point():
+            difference = _nonlinearity(module, output_by_input(module), bias)
+            if difference < _linear_tolerance(weight):
+                return LinearMap(module=module, factor=factor)
+        weight, bias = _measured(hf, module)
+        difference = _nonlinearity(module, weight, bias)
+    if not difference < _linear_tolerance(weight):
+        raise not_split(hf, f"{_name_of(hf, module)} ({type(module).__name__}) does not map x to x Wᵀ + b, its outputs "
+                            f"are off by {difference:.1g} of their spread; merge adapters, give quantised layers back "
+                            "their full weights, and remove hooks that depend on the prompt")  # fmt: skip
+    return LinearMap(module=module, measured=(weight, bias), factor=factor)
+
+
+def _measured(hf: Any, module: Any) -> tuple[Tensor, Tensor | None]:
+    """What a module makes of the unit vectors, and of zero, shapes [output, input] and [output]."""
+    n = int(getattr(module, "in_features", None) or getattr(module, "nx", None) or hf.config.hidden_size)
+    floats = (t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point())
+    like = next(floats, next(hf.parameters())).new_zeros(1, 1, n)
+    bias = module(like)[0, 0]
+    weight = (module(torch.eye(n, dtype=like.dtype, device=like.device)[None])[0] - bias).T.contiguous()
+    return weight, bias if bias.any() else None
+
+
+def _nonlinearity(module: nn.Module, weight: Tensor, bias: Tensor | None) -> float:
+    """Largest difference between a module's outputs and x Wᵀ + b, for large inputs and small ones, of their spread."""
+    sizes = torch.tensor([3.0, 0.1])[:, None, None]
+    x = torch.randn(2, 5, weight.shape[1], generator=torch.Generator().manual_seed(0)) * sizes
+    x = x.to(weight)
+    expected = module(x).float()
+    found = linear(x, weight, None if bias is None else bias.to(weight)).float()
+    return float(((found - expected).abs().amax((1, 2)) / expected.std((1, 2)).clamp_min(1e-30)).max())
+
+
+def _linear_tolerance(weight: Tensor) -> float:
+    return LINEAR_TOLERANCE if weight.dtype in FULL else LINEAR_HALF_PRECISION
+
+
+def _name_of(hf: nn.Module, module: nn.Module) -> str:
+    return next((name for name, part in hf.named_modules() if part is module), "a module")
 
 
 @torch.no_grad()
@@ -87,3 +338,34 @@ def require_linear_once_scaled(norm: Norm) -> None:
     if not difference < (NORM_TOLERANCE if x.dtype in FULL else NORM_HALF_PRECISION):
         raise ModelError(f"a {type(module).__name__} is no layer norm or root-mean-square norm as this package knows "
                          f"them: outputs differ by {difference:.1g}")  # fmt: skip
+
+
+def require_gradients(hf: Any, decoder: Decoder) -> None:
+    """Raise a `ModelError` unless every MLP has a gradient, and one that agrees with its slope.
+
+    What rounds its inputs to few values, as quantised layers do, has none that says what a change would do.
+    """
+    generator, width = torch.Generator().manual_seed(0), hf.config.hidden_size
+    x, direction, read = torch.randn(3, 1, 8, width, generator=generator).to(hf.device, hf.dtype)
+    step = 0.01
+    for layer, block in enumerate(decoder.blocks):
+        with torch.enable_grad(), only_running(hf):
+            start = x.clone().requires_grad_()
+            value = (block.mlp(start) * read).sum(-1)
+            (gradient,) = torch.autograd.grad(value.sum(), start) if value.requires_grad else (None,)
+        if gradient is None or not torch.isfinite(gradient).all():
+            difference = "it has none"
+        elif hf.dtype in FULL:
+            with torch.no_grad(), only_running(hf):
+                ends = [(block.mlp(x + sign * step * direction) * read).sum(-1) for sign in (1, -1)]
+            slope = (ends[0] - ends[1]) / (2 * step)
+            found = (gradient * direction).sum(-1)
+            off = float(((found - slope).abs() / slope.abs().clamp_min(1e-30)).median())
+            if off < GRADIENT_TOLERANCE or not float(slope.abs().max()):
+                continue
+            difference = f"it is off by {off:.1g} of the slope"
+        else:
+            continue
+        raise ModelError(f"the MLP of layer {layer} has no gradient that says what a change would do ({difference}), "
+                         "as is so for layers that quantise their inputs; take a method that runs the model, such as "
+                         "activation_patching or exact_edges, or give the layers back their full weights")  # fmt: skip

@@ -6,9 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.core.source import Source
+from interp_emerge.core.tokens import FirstTokens
 
 PASSAGE = """
 A river that leaves the hills carries sand with it. Where the ground turns flat the water slows down, and the sand sinks
@@ -32,6 +34,8 @@ class Family(ABC):
     summary: str
     source: Source
     tokens_per_step: int | None = None
+    prepend_bos: FirstTokens = None
+    """What the models were trained to see first in a text: see `hook`. None means what their tokenizer puts there."""
 
     @property
     @abstractmethod
@@ -74,6 +78,11 @@ class Family(ABC):
             raise UnknownNameError(f"seed of {self.name}/{size}", seed, self.seeds(size))
         return self._steps(size, seed)
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the tokens that were trained on are known for some checkpoint at least."""
+        return self.tokens_per_step is not None
+
     def tokens(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> int | None:
         """Tokens that a model has been trained on, repeated ones counted again; None where that is not known.
 
@@ -103,8 +112,16 @@ class Family(ABC):
             raise UnknownNameError(f"step of {self.name}/{size}", step, steps)
         return int(step)
 
+    @checked
     def load(
-        self, size: str, step: int | Literal["last"] = "last", seed: int = 0, *, device: str = "", dtype: str = ""
+        self,
+        size: str,
+        step: int | Literal["last"] = "last",
+        seed: int = 0,
+        *,
+        device: str = "",
+        dtype: str = "",
+        prepend_bos: FirstTokens = None,
     ) -> HookedModel:
         """The model with these names, in evaluation mode.
 
@@ -114,14 +131,19 @@ class Family(ABC):
             seed: seed of the training run.
             device: where to put it; empty means a GPU if there is one.
             dtype: `float32`, `bfloat16` or `float16`; empty means float32.
+            prepend_bos: what stands first in every prompt, as for `hook`; by default what the family's models were
+                trained with, where that is known.
 
         Raises:
             UnknownNameError: no such size, step or seed.
             ModelError: the checkpoint is damaged or of an architecture that transformers does not know.
-            InputError: an unknown dtype, or a device that is not there.
+            InputError: an unknown dtype, a device that is not there, or a first token that the model does not have.
         """
         spec = self.spec(size, step, seed)
-        return self._load(replace(spec, dtype=dtype or spec.dtype), device)
+        model = self._load(replace(spec, dtype=dtype or spec.dtype), device)
+        if (first := self.prepend_bos if prepend_bos is None else prepend_bos) is not None:
+            model.begin_with(first)
+        return model
 
     def spaced_steps(self, size: str, seed: int = 0, *, at_most: int = 12) -> list[int]:
         """Up to `at_most` checkpoints, spread evenly over the logarithm of the step, the first and last among them.

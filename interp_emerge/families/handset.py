@@ -35,6 +35,7 @@ class HandsetFamily(Family):
     summary = (
         "models with weights set by hand, whose circuit is known: induction, look-up, a chain through an MLP, a backup"
     )
+    prepend_bos = True
     source = Source("interp_emerge authors", 2026, "made when loaded, in families/_handset_constructions.py")
 
     @property

@@ -12,6 +12,7 @@ class PythiaFamily(HubFamily):
     """Pythia, every size of which was trained on batches of 1024 sequences of 2048 tokens."""
 
     tokens_per_step = 1024 * 2048
+    prepend_bos = True
 
 
 shelf.add(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures._rows import extent, hover, in_order, named
 from interp_emerge.figures._theme import DASHED, MUTED, WIDTH, finish, palette
@@ -22,6 +23,7 @@ LINE, HEIGHT, IN_A_ROW = 22, 260, 3
 """Height of a thing's line and of a curve's panel, pixels, and panels in a row."""
 
 
+@checked
 def interval_dots(
     frame: pd.DataFrame,
     *,
@@ -77,6 +79,7 @@ def interval_dots(
     return _panels(layers, rows, panel, width=wide, height=alt.Step(high_line, **{"for": "position"} if colour else {}))
 
 
+@checked
 def interval_lines(
     frame: pd.DataFrame,
     *,

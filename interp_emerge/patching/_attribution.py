@@ -19,11 +19,19 @@ import torch
 from torch import Tensor
 
 from interp_emerge.caching.recording import EMBED, mlp_name, z_name
-from interp_emerge.core.decoder import Block, output_by_input
+from interp_emerge.core.decoder import Block
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.memory import CPU_BUDGET, items_that_fit
-from interp_emerge.patching._gradients import Arrange, Parts, ReaderGradients, Site, differentiable_run, wide
+from interp_emerge.patching._gradients import (
+    Arrange,
+    Parts,
+    ReaderGradients,
+    Site,
+    differentiable_run,
+    run_of_prompts,
+    wide,
+)
 from interp_emerge.patching.base import Cost, EdgeScores, NodeScores, PatchingTask, require_ordinary_run
 
 CORRUPT, CLEAN = 0.0, 1.0
@@ -56,7 +64,7 @@ def _chunk_scores(task: PatchingTask, rows: slice, points: Sequence[float]) -> T
         gradients = ReaderGradients(decoder, task.metric[rows], arrange)
         for point in group:
             if point in tokens:
-                run = differentiable_run(decoder, decoder.embed(tokens[point]))
+                run = run_of_prompts(task.model, tokens[point], differentiable=True)
                 ends[point] = _written(run.parts)
             else:
                 start, stop = ends[CORRUPT]["resid_pre", 0], ends[CLEAN]["resid_pre", 0]
@@ -152,7 +160,7 @@ def head_change(block: Block, clean: Tensor, corrupt: Tensor) -> Tensor:
 
 def head_weights(block: Block) -> Tensor:
     """From such a difference to the stream, shape [head, d_head, d_model]."""
-    weight = wide(output_by_input(block.attention_out)).unflatten(1, (block.q.n_heads, -1)).permute(1, 2, 0)
+    weight = wide(block.attention_out.weight()).unflatten(1, (block.q.n_heads, -1)).permute(1, 2, 0)
     return block.attention_post_norm.linear(weight, weight.new_ones(1))
 
 

@@ -19,13 +19,17 @@ import torch
 from torch import Tensor
 
 from interp_emerge.abilities._metrics import BoundMetric
+from interp_emerge.core.agreement import Reach
 from interp_emerge.core.decoder import Block, Decoder, Norm, Projection
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
 
 Site = tuple[str, int]
 """A kind of part and its layer. `resid_pre` of the layer after the last is the stream that the logits read."""
 Parts = dict[Site, Tensor]
 PROJECTIONS = ("q", "k", "v")
+REACHED = ("q", "k", "head", "mlp", "resid_pre")
+"""Parts whose sizes decide whether prompts go beyond those on which the decoder has been compared with the model."""
 Arrange = Callable[[Tensor], Tensor]
 """From [pair, pos, ...] to [row, inner, ...]: what is kept apart, and the positions that are summed over within it."""
 
@@ -72,6 +76,22 @@ def run_from(decoder: Decoder, stream: Tensor, *, first: int = 0, midway: bool =
     return Run(decoder=decoder, parts=parts)
 
 
+def run_of_prompts(model: HookedModel, tokens: Tensor, *, differentiable: bool = False) -> Run:
+    """The run of some prompts, ready for `gradients_at` where asked.
+
+    Raises:
+        ModelError: the decoder does not give the model's own logits on them.
+    """
+    decoder = model.decoder
+    made = (differentiable_run if differentiable else run_from)(decoder, decoder.embed(tokens))
+    reach = Reach()
+    for (kind, _), values in made.parts.items():
+        if kind in REACHED:
+            reach.see(kind, values)
+    model.require_agreement(tokens, made.parts["resid_pre", len(decoder.blocks)][:, -1], reach)
+    return made
+
+
 def _at_end(values: Tensor, stream: Tensor) -> Tensor:
     """Values of the last positions, zero at those before."""
     missing = stream.shape[1] - values.shape[1]
@@ -79,7 +99,12 @@ def _at_end(values: Tensor, stream: Tensor) -> Tensor:
 
 
 def differentiable_run(decoder: Decoder, stream: Tensor, *, first: int = 0, midway: bool = False) -> Run:
-    """The same run, ready for `gradients_at`."""
+    """The same run, ready for `gradients_at`.
+
+    Raises:
+        ModelError: a part of the model has no gradient, or one that does not say what a change would do.
+    """
+    decoder.prove_gradients()
     with torch.enable_grad():
         return run_from(decoder, stream.detach().clone().requires_grad_(True), first=first, midway=midway)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
@@ -74,6 +75,7 @@ class NodeScores:
             }
         )
 
+    @checked
     def top(self, n: int, *, by: By = "magnitude") -> Circuit:
         """The circuit of every edge between the `n` strongest writers, less what lies on no path to the logits.
 
@@ -218,6 +220,7 @@ class EdgeScores:
         at = np.argwhere(self.graph.exists)
         return at[_rank(self.scores[self.graph.exists], by)]
 
+    @checked
     def top(self, n: int, *, by: By = "magnitude") -> Circuit:
         """The circuit of the `n` strongest edges, less those on no path from the embedding to the logits.
 
@@ -241,6 +244,7 @@ class EdgeScores:
             raise InputError(f"share({fraction:g}) is no fraction of the graph's edges; ask for more than 0, at most 1")
         return self.top(max(1, round(fraction * self.graph.n_edges)), by=by)
 
+    @checked
     def above(self, threshold: float, *, by: By = "score") -> Circuit:
         """The circuit of all edges whose score, or its magnitude, is at least the threshold, less dead ends.
 

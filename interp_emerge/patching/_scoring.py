@@ -1,8 +1,9 @@
 """Score the nodes or edges of a model with a method by name, or say beforehand what that would take."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
+from numbers import Integral
 from time import perf_counter
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from interp_emerge.abilities._metrics import MetricFunction, bind_metric
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
-from interp_emerge.core.decoder import only_running
-from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, Method, NodeScores, Options, PatchingTask, Recorder
@@ -38,6 +39,7 @@ class Estimate:
     Right within a factor of 2 or 3; an upper bound for exact methods with positions resolved."""
 
 
+@checked
 def score(
     model: HookedModel,
     pairs: PromptPairs,
@@ -72,11 +74,12 @@ def score(
     """
     chosen = shelf[method]
     given = options_of(chosen, options)
-    with only_running(model.hf):
+    with model.running():
         task = _task(model, pairs, metric, steps=steps, seed=seed, budget=budget, options=given, record=record)
         return chosen.run(task)
 
 
+@checked
 def estimate(
     model: HookedModel,
     pairs: PromptPairs,
@@ -94,13 +97,14 @@ def estimate(
     """
     chosen = shelf[method]
     given = options_of(chosen, options)
-    with only_running(model.hf):
+    with model.running():
         task = _task(model, pairs, metric, steps=steps, seed=0, budget=budget, options=given, record=record)
         cost = chosen.cost(task)
         taken = []
         for _ in range(2):
             start = perf_counter()
-            model.logits(pairs.clean)
+            for _chunk in model.logits_in_chunks(pairs.clean, budget=budget):
+                pass
             if model.device.type == "cuda":
                 torch.cuda.synchronize(model.device)
             taken.append(perf_counter() - start)
@@ -126,11 +130,13 @@ def options_of(method: Method, given: Mapping[str, Any]) -> Options:
         if name not in method.options:
             takes = ", ".join(method.options) or "none"
             raise InputError(f"{method.name} takes no option {name!r} (options that it takes: {takes})")
-        if name in CHOICES and value not in CHOICES[name]:
+        if name in CHOICES and (not isinstance(value, str) or value not in CHOICES[name]):
             raise UnknownNameError(name, value, CHOICES[name])
-        listed = name in ("sites", "receivers", "senders") or (name == "positions" and value != "all")
-        if listed:
-            chosen[name] = tuple(dict.fromkeys([str(value)] if isinstance(value, str | int) else map(str, value)))
+        all_of_them = name == "positions" and isinstance(value, str) and value == "all"
+        if name in ("sites", "receivers", "senders", "positions") and not all_of_them:
+            require_kind(value, (str, Integral, Iterable), name, "one name or a list of names")
+            alone = isinstance(value, str) or not isinstance(value, Iterable)
+            chosen[name] = tuple(dict.fromkeys(map(str, [value] if alone else value)))
             if not chosen[name]:
                 raise InputError(f"{name} is empty; name at least one, or leave it out")
         elif name == "threshold" and not (isinstance(value, int | float) and isfinite(value)):
@@ -140,18 +146,9 @@ def options_of(method: Method, given: Mapping[str, Any]) -> Options:
     return Options(**chosen)
 
 
-def _require_steps(steps: object) -> None:
-    if not isinstance(steps, int):
-        raise InputError(f"steps={steps!r} is no number; give that of the points of integration")
-
-
 def _task(model: HookedModel, pairs: PromptPairs, metric: str | MetricFunction, **more: Any) -> PatchingTask:
-    _require_steps(more["steps"])
-    for tokens in (pairs.clean, pairs.corrupt):
-        model.require_tokens(tokens)
-        model.require_unpadded(tokens)
     with torch.no_grad():
-        bound = bind_metric(metric, model, pairs)
+        bound = bind_metric(metric, model, pairs, budget=more["budget"])
     task = PatchingTask(model=model, pairs=pairs, metric=bound, **more)
     _ = task.places
     return task

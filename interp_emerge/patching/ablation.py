@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from interp_emerge.abilities._metrics import MetricFunction, bind_metric
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.base import PromptPairs, require_pairs
 from interp_emerge.caching.recording import EMBED, Recording, bytes_per_prompt, mlp_name, record, z_name
-from interp_emerge.core.decoder import only_running
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.graph import Node
 from interp_emerge.core.memory import items_that_fit
@@ -75,6 +75,7 @@ def stand_ins(corrupt: Recording, ablation: str) -> Recording:
     return Recording(activations=kept)
 
 
+@checked
 @torch.no_grad()
 def ablate(
     model: HookedModel,
@@ -99,7 +100,9 @@ def ablate(
 
     Raises:
         UnknownNameError: no node, metric or ablation has the name.
+        InputError: the pairs do not fit the model.
     """
+    require_pairs(model, pairs)
     by_name = {node.name: node for node in model.graph.writers}
     nodes = [nodes] if isinstance(nodes, str) else nodes
     for name in nodes:
@@ -110,8 +113,8 @@ def ablate(
     chosen = frozenset(by_name[name] for name in nodes)
     each = bytes_per_prompt(model, pairs.length)
     n = items_that_fit(each, len(pairs), device=model.device, budget=budget)
-    with only_running(model.hf):
-        bound = bind_metric(metric, model, pairs)
+    with model.running():
+        bound = bind_metric(metric, model, pairs, budget=budget)
         source = stand_ins(record(model, pairs.corrupt), ablation)
         chunks = [slice(start, start + n) for start in range(0, len(pairs), n)]
         values = [bound[rows](_logits_without(model, chosen, pairs.clean[rows], source[rows])) for rows in chunks]

@@ -30,7 +30,7 @@ from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching._attribution import at_places, bytes_per_run, node_cost, tally_nodes
-from interp_emerge.patching._gradients import Parts, Run, Site, differentiable_run, gradients_at, run_from, wide
+from interp_emerge.patching._gradients import Parts, Run, Site, gradients_at, run_of_prompts, wide
 from interp_emerge.patching.attribution_patching import effects, gradient_at_pattern
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
 
@@ -59,8 +59,8 @@ def cost(task: PatchingTask) -> Cost:
 @torch.no_grad()
 def _chunk_scores(task: PatchingTask, rows: slice) -> Parts:
     decoder, n_layers = task.model.decoder, task.graph.n_layers
-    clean = run_from(decoder, decoder.embed(task.pairs.clean[rows])).parts
-    corrupt = differentiable_run(decoder, decoder.embed(task.pairs.corrupt[rows]))
+    clean = run_of_prompts(task.model, task.pairs.clean[rows]).parts
+    corrupt = run_of_prompts(task.model, task.pairs.corrupt[rows], differentiable=True)
     nodes = list(dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(_sites(task))))
     changes = {node: _pattern_changes(task, rows, node, clean, corrupt.parts) for node in nodes if node[0] in "qk"}
 

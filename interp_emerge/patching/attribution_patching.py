@@ -26,7 +26,7 @@ from interp_emerge.patching._attribution import (
     node_cost,
     tally_nodes,
 )
-from interp_emerge.patching._gradients import Parts, Site, differentiable_run, gradients_at, run_from, wide
+from interp_emerge.patching._gradients import Parts, Site, gradients_at, run_of_prompts, wide
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
 
 WRITERS = ("embed", "head", "mlp")
@@ -45,8 +45,8 @@ def cost(task: PatchingTask) -> Cost:
 @torch.no_grad()
 def _chunk_effects(task: PatchingTask, rows: slice) -> Parts:
     decoder = task.model.decoder
-    clean = run_from(decoder, decoder.embed(task.pairs.clean[rows])).parts
-    corrupt = differentiable_run(decoder, decoder.embed(task.pairs.corrupt[rows]))
+    clean = run_of_prompts(task.model, task.pairs.clean[rows]).parts
+    corrupt = run_of_prompts(task.model, task.pairs.corrupt[rows], differentiable=True)
     nodes = dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(_sites(task)))
     places = {node: _gradient_site(*node) for node in nodes}
     gradients = gradients_at(corrupt, task.metric[rows], dict.fromkeys(places.values()))

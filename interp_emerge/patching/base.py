@@ -106,15 +106,21 @@ class PatchingTask:
         if wanted == "all":
             index = torch.arange(pairs.length)[:, None].expand(-1, len(pairs))
             return Places(names=tuple(str(position) for position in range(pairs.length)), index=index)
-        places = [self._place(name) for name in wanted]
-        return Places(names=tuple(wanted), index=torch.stack(places))
+        places = dict(self._place(name) for name in wanted)
+        return Places(names=tuple(places), index=torch.stack([*places.values()]))
 
-    def _place(self, name: str) -> Tensor:
+    def _place(self, name: str) -> tuple[str, Tensor]:
+        """What a position is called, counted from the start where it is a number, and its index in every pair."""
         pairs = self.pairs
         if name in pairs.positions:
-            return pairs.positions[name]
-        if name.isdecimal() and int(name) < pairs.length:
-            return torch.full((len(pairs),), int(name))
+            return name, pairs.positions[name]
+        if name.removeprefix("-").isdecimal():
+            position = int(name)
+            if not -pairs.length <= position < pairs.length:
+                raise InputError(f"position {position} is beyond the prompts' {pairs.length} tokens; give 0 to "
+                                 f"{pairs.length - 1}, or -1 to {-pairs.length} counted from the end")  # fmt: skip
+            position %= pairs.length
+            return str(position), torch.full((len(pairs),), position)
         raise UnknownNameError("position", name, ["all", *pairs.positions, f"0 to {pairs.length - 1}"])
 
     def bar(self, items: Sequence[T], what: str) -> Iterable[T]:

@@ -34,7 +34,7 @@ from interp_emerge.patching._attribution import (
     midpoints,
     tally_chunks,
 )
-from interp_emerge.patching._gradients import Parts, ReaderGradients, differentiable_run, run_from
+from interp_emerge.patching._gradients import Parts, ReaderGradients, differentiable_run, run_of_prompts
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
 
 
@@ -68,7 +68,7 @@ def cost(task: PatchingTask) -> Cost:
 def _chunk_scores(task: PatchingTask, rows: slice, points: list[float]) -> Tensor:
     decoder, arrange = task.model.decoder, arrangement(task, rows)
     clean, corrupt = (
-        run_from(decoder, decoder.embed(tokens[rows])).parts for tokens in (task.pairs.clean, task.pairs.corrupt)
+        run_of_prompts(task.model, tokens[rows]).parts for tokens in (task.pairs.clean, task.pairs.corrupt)
     )
     changes = edge_changes(task, clean, corrupt, arrange)
     sums = empty_sums(task, changes)

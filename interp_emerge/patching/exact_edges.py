@@ -27,7 +27,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp_emerge.caching.recording import Recording, writer_outputs
-from interp_emerge.core.decoder import output_by_input
 from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.source import Source
@@ -77,7 +76,7 @@ def cost(task: PatchingTask) -> Cost:
     first = int(differs.int().argmax()) if differs.any() else length
     starts = [first] if task.places is None else [at for at in task.places.index.amin(1).tolist() if at >= first]
     reading = sum(side.weight().numel() for side in (block.q, block.k, block.v)) * graph.n_layers
-    writing = output_by_input(block.attention_out).numel() * graph.n_layers
+    writing = block.attention_out.weight().numel() * graph.n_layers
     reading_share, mlp_share = (
         part / task.model.n_parameters for part in (reading, task.model.n_parameters - reading - writing)
     )

@@ -70,6 +70,9 @@ def about(provenance: Provenance) -> list[str]:
     parts = [joined(dict.fromkeys(str(model["family"]) for model in models))] if models else []
     counts = Counter({key: len({str(model[key]) for model in models}) for key in ("size", "step", "seed")})
     parts += [f"{count} {key}{'' if count == 1 else 's'}" for key, count in counts.items() if count]
+    first = {model.get("prepended") for model in models}
+    if len(first) == 1 and isinstance(text := first.pop(), str):
+        parts.append(f"prompts begin with {text}" if text else "nothing in front of prompts")
     if provenance.finished:
         parts.append(datetime.fromisoformat(provenance.finished).strftime("%d %B %Y").lstrip("0"))
     if provenance.started and provenance.finished:

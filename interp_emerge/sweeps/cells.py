@@ -19,6 +19,7 @@ import torch
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of, write_atomically
 from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.tokens import FirstTokens
 from interp_emerge.families.base import Family
 
 ONE_THREAD_BELOW = 10_000_000
@@ -104,8 +105,17 @@ class Cells:
 class Models:
     """Models of a family, of which only the one asked for last stays in memory."""
 
-    def __init__(self, family: Family, *, device: str = "", dtype: str = "", threads: int = 0) -> None:
+    def __init__(
+        self,
+        family: Family,
+        *,
+        device: str = "",
+        dtype: str = "",
+        threads: int = 0,
+        prepend_bos: FirstTokens = None,
+    ) -> None:
         self.family, self._device, self._dtype = family, device, dtype
+        self.prepend_bos = family.prepend_bos if prepend_bos is None else prepend_bos
         self._threads = threads or torch.get_num_threads()
         self._held: tuple[tuple[str, int, int], HookedModel] | None = None
 
@@ -117,10 +127,14 @@ class Models:
         key = (size, step, seed)
         if self._held is None or self._held[0] != key:
             self._held = None
-            self._held = key, self.family.load(size, step, seed, device=self._device, dtype=self._dtype)
+            self._held = key, self._load(size, step, seed)
             small = self._held[1].n_parameters < ONE_THREAD_BELOW
             torch.set_num_threads(1 if small else self._threads)
         return self._held[1]
+
+    def _load(self, size: str, step: int, seed: int) -> HookedModel:
+        how: dict[str, Any] = {"device": self._device, "dtype": self._dtype, "prepend_bos": self.prepend_bos}
+        return self.family.load(size, step, seed, **how)
 
 
 @cache

@@ -23,6 +23,7 @@ from interp_emerge.abilities import load_ability
 from interp_emerge.core.errors import InputError, InterpEmergeError, ModelError
 from interp_emerge.core.files import hash_bytes
 from interp_emerge.families import load_family
+from interp_emerge.sweeps._main_module import main_module_runs_once, require_new_processes_possible
 from interp_emerge.sweeps.cells import package_versions
 from interp_emerge.sweeps.grid import At
 from interp_emerge.sweeps.settings import StudySettings
@@ -47,7 +48,8 @@ def sweep(work: Work, *, workers: int = 1, scheduler: str = "") -> Iterator[Swee
         scheduler: address of a dask scheduler with workers of its own, such as `tcp://host:8786`.
 
     Raises:
-        InputError: both are given, no scheduler answers, or its workers do not see what this process sees.
+        InputError: both are given, workers cannot be started, no scheduler answers, or its workers do not see what
+            this process sees.
     """
     require_workers(workers)
     if scheduler and workers > 1:
@@ -150,7 +152,8 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
                                  "and `dask worker`, or take --workers") from error  # fmt: skip
             yield client
         return
-    with _quiet(), _local_cluster(workers) as cluster, Client(cluster) as client:
+    require_new_processes_possible()
+    with main_module_runs_once(), _quiet(), _local_cluster(workers) as cluster, Client(cluster) as client:
         client.run(_leave_interrupts_to_the_parent)
         yield client
 
@@ -172,7 +175,12 @@ def _local_cluster(workers: int) -> Any:
         "silence_logs": logging.CRITICAL,
         "env": {"TQDM_DISABLE": "1"},
     }
-    return LocalCluster(n_workers=workers, **options)
+    try:
+        return LocalCluster(n_workers=workers, **options)
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"{workers} workers cannot be started ({str(error).rstrip('.')}), most likely because each "
+                         'imports the script again; put the call under `if __name__ == "__main__":`, use the command '
+                         "`interp-emerge run`, or take workers=1") from error  # fmt: skip
 
 
 @contextmanager

@@ -76,10 +76,14 @@ class Grid:
 
     def _require_tokens(self, axis: str) -> None:
         """Raise unless the family counts tokens and, if they are the axis, its sizes differ in them."""
-        seen = {size: self.family.tokens(*self.last_of(size, seed)) for size, seed in self.runs}
-        if None in seen.values():
+        if not self.family.counts_tokens:
             raise InputError(f"axis {axis!r}: {self.family.name} does not say how many tokens a step has; take "
                              "parameters or loss")  # fmt: skip
+        if unknown := [at for at in self.models if self.family.tokens(*at) is None]:
+            size, step, seed = unknown[0]
+            raise InputError(f"axis {axis!r}: {self.family.name} does not say how many tokens {size}/step{step}/"
+                             f"seed{seed} was trained on; leave it out, or take parameters or loss")  # fmt: skip
+        seen = {size: self.family.tokens(*self.last_of(size, seed)) for size, seed in self.runs}
         if axis == "tokens" and len(seen) > len({*seen.values()}):
             raise InputError(f"axis 'tokens' does not tell the sizes of {self.family.name} apart, since some end after "
                              "as many tokens; take parameters, flops or loss")  # fmt: skip

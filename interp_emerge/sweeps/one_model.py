@@ -1,7 +1,7 @@
 """What a study computes of one model. A stage knows what to compute; `Cells` knows what is there already."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,12 +22,13 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.first_tokens import warning_of_first_token
 from interp_emerge.emergence.measuring import held_out_loss, measure
 from interp_emerge.patching._scoring import score
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.sweeps.attention import attention_of
 from interp_emerge.sweeps.cells import Cells, Models
-from interp_emerge.sweeps.grid import At
+from interp_emerge.sweeps.grid import At, Grid
 from interp_emerge.sweeps.prompts import Prompts
 from interp_emerge.sweeps.settings import StudySettings
 
@@ -68,16 +69,30 @@ class OneModel:
             n=n,
         )
 
-    def describe(self, at: At) -> tuple[int, float]:
-        """Non-embedding parameters, and loss on the family's held-out text in nats per token."""
+    def describe(self, at: At) -> dict[Hashable, Any]:
+        """Non-embedding parameters, loss on the family's held-out text, and what stands first in prompts.
+
+        `n_parameters`, `loss` (nats per token), `prepended`, and of a size's last model `warning`, a line on a first
+        token that would be better.
+        """
         text = self.models.family.held_out_text()
+        is_last = at in Grid(self.models.family, self.settings).last
+
+        def compute(model: HookedModel) -> pd.DataFrame:
+            first = {
+                "prepended": model.spec.prepended,
+                "warning": warning_of_first_token(model, text) if is_last else "",
+            }
+            return pd.DataFrame([{"n_parameters": model.n_parameters, "loss": held_out_loss(model, text), **first}])
+
         cell = self._cell(
             "describe",
             at,
-            lambda model: pd.DataFrame({"n_parameters": [model.n_parameters], "loss": [held_out_loss(model, text)]}),
+            compute,
             text=hash_of(text),
         )
-        return int(cell["n_parameters"][0]), float(cell["loss"][0])
+        (row,) = cell.to_dict("records")
+        return row
 
     def node_scores(self, at: At, ability: Ability) -> pd.DataFrame:
         """Exact effects of every writer, with their share of the clean-corrupt gap where that is above noise."""
@@ -152,6 +167,7 @@ class OneModel:
                 "accuracy_without": without.accuracy.value,
                 "random_median": np.median(random),
                 "random_p95": np.quantile(random, 0.95),
+                "why_undefined": found.why_undefined,
             }
             return pd.DataFrame([row])
 
@@ -289,7 +305,8 @@ class OneModel:
         return self.cells.get(stage, self._inputs(at, **more), lambda: compute(self.models.get(*at)))
 
     def _inputs(self, at: At, **more: Any) -> dict[str, Any]:
-        return {"model": self.models.spec(*at).to_dict(), "seed": self.settings.seed, **more}
+        model, first = self.models.spec(*at).to_dict(), self.models.prepend_bos
+        return {"model": model, "first": first, "seed": self.settings.seed, **more}
 
     def _scoring(self, ability: Ability) -> dict[str, Any]:
         return {"ability": ability.name, "pairs": self.settings.n_pairs, "metric": self.settings.metric}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
+from interp_emerge.circuits.faithfulness import WITHIN_NOISE
 from interp_emerge.core.schemas import SCHEMAS
 from interp_emerge.emergence.axes import FLOPS_PER_PARAMETER_AND_TOKEN
 from interp_emerge.emergence.changepoints import loss_changes
@@ -125,7 +126,9 @@ class Results:
             (judged,) = found.evaluation.join(found.stability).to_dict("records")
             edges = {"n_edges": len(circuit), "n_graph_edges": circuit.graph.n_edges}
             share = {"edge_share": len(circuit) / circuit.graph.n_edges, "n_random": self.n_random}
-            verdict = _judge(judged["faithfulness"], judged["ci_low"], judged["random_p95"], self.target)
+            # Cells of earlier versions do not say why.
+            why = judged.get("why_undefined") or WITHIN_NOISE
+            verdict = _judge(judged["faithfulness"], judged["ci_low"], judged["random_p95"], self.target, why)
             rows.append(
                 {
                     **self._model(at),
@@ -240,9 +243,9 @@ def _placed(one: Located) -> pd.DataFrame:
     return one.roles.assign(in_circuit=one.roles["node"].isin(heads))
 
 
-def _judge(faithfulness: float, low: float, random_p95: float, target: float) -> str:
+def _judge(faithfulness: float, low: float, random_p95: float, target: float, why_undefined: str) -> str:
     if np.isnan(faithfulness):
-        return "undefined: the clean-corrupt gap is within noise"
+        return f"undefined: the clean-corrupt gap {why_undefined}"
     if low <= random_p95:
         return "no better than random circuits"
     short = "" if faithfulness >= target else f", but below the target of {target:g}"

@@ -1,5 +1,6 @@
 """What a study asks: the fields of a study file, of `Study(...)` and of `interp-emerge run`."""
 
+from shlex import quote
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,6 +43,11 @@ class StudySettings(BaseModel):
         0, ge=0, description="CPU threads of models with ten million parameters or more; 0: all; may change last bits"
     )
     dtype: str = Field("float32", description="float32, bfloat16 or float16")
+    prepend_bos: bool | int | str | None = Field(
+        None,
+        description="what stands first in every prompt: true (the beginning-of-text token), false (nothing), a token "
+        "or its id; empty means what the models were trained with, where known, else what the tokenizer puts there",
+    )
 
     @property
     def command(self) -> str:
@@ -49,7 +55,7 @@ class StudySettings(BaseModel):
         words = ["interp-emerge", "run"]
         for name, value in self.model_dump(mode="json", exclude_defaults=True).items():
             text = ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
-            words += [f"--{name.replace('_', '-')}", text]
+            words += [f"--{name.replace('_', '-')}", quote(text)]
         return " ".join(words)
 
 

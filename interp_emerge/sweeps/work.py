@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
+from interp_emerge.circuits.faithfulness import WITHIN_NOISE
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.emergence.formation import Formation, heads_to_follow
 from interp_emerge.emergence.onset import Scale
@@ -39,6 +40,10 @@ class Measured:
     n_parameters: int
     loss: float
     abilities: dict[str, pd.DataFrame]
+    prepended: str | None = None
+    """What stands first in its prompts."""
+    warning: str = ""
+    """Of a first token that would be better, where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +92,8 @@ class Work:
 
     @cached_property
     def models(self) -> Models:
-        return Models(self.family, device=self.device, dtype=self.settings.dtype, threads=self.threads)
+        chosen = {"dtype": self.settings.dtype, "prepend_bos": self.settings.prepend_bos}
+        return Models(self.family, device=self.device, threads=self.threads, **chosen)
 
     @cached_property
     def stages(self) -> Stages:
@@ -95,9 +101,9 @@ class Work:
 
     def measure(self, at: At) -> Measured:
         """Every ability of one model."""
-        n_parameters, loss = self.stages.describe(at)
+        described = self.stages.describe(at)
         cells = {ability.name: self.stages.measure(at, ability) for ability in self.abilities}
-        return Measured(n_parameters=n_parameters, loss=loss, abilities=cells)
+        return Measured(**{str(name): value for name, value in described.items()}, abilities=cells)
 
     def locate(self, at: At) -> Located:
         """Node effects and roles of one model, and the circuit where the ability is there."""
@@ -111,7 +117,9 @@ class Work:
         edges = {method: stages.edge_scores(at, ability, method) for method in methods}
         circuit = stages.circuit(at, ability)
         if not len(circuit):
-            why = "no circuit: the clean-corrupt gap is within noise, or no edge reaches the logits"
+            gap = circuit.origin.get("selection", {}).get("undefined", WITHIN_NOISE)
+            other = ", or no edge reaches the logits" if gap == WITHIN_NOISE else ""
+            why = f"no circuit: the clean-corrupt gap {gap}{other}"
             return Located(nodes=nodes, roles=roles, edges=edges, why_not=why)
         found = Found(
             circuit=circuit,

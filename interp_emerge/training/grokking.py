@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.files import write_atomically
 from interp_emerge.training._modular import EQUALS, UNKNOWN, grow_adder, split_pairs
@@ -78,6 +79,7 @@ RECIPE = AdditionRecipe(
 )
 
 
+@checked
 def grown_recipe(directory: str | Path) -> AdditionRecipe:
     """The recipe that a directory's family was grown from; it says the modulus and the training pairs.
 

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._metrics import accuracy
+from interp_emerge.abilities._metrics import metrics_of_clean
 from interp_emerge.abilities.base import Ability, PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.intervals import mean_interval
@@ -132,8 +132,7 @@ def _measure(model: HookedModel, prompts: _Prompts) -> list[tuple[str, float, fl
     for ability in shelf:
         pairs = prompts.get(ability, model)
         if pairs is not None:
-            values = accuracy(model.logits(pairs.clean).float(), pairs).cpu().double().numpy()
-            interval = mean_interval(values)
+            interval = mean_interval(metrics_of_clean(model, pairs, ["accuracy"])["accuracy"])
             rows.append((ability.name, interval.value, interval.low, interval.high, len(pairs)))
     return rows
 

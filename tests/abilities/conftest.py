@@ -27,7 +27,7 @@ def speaker() -> HookedModel:
         bos_token_id=0,
         eos_token_id=0,
     )
-    return ie.hook(GPTNeoXForCausalLM(config).eval(), tokenizer=tokenizer)
+    return ie.hook(GPTNeoXForCausalLM(config).eval(), tokenizer=tokenizer, prepend_bos=True)
 
 
 @pytest.fixture(scope="session")

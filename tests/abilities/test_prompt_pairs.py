@@ -109,12 +109,66 @@ def test_a_split_with_an_empty_side_is_refused(pairs: ie.PromptPairs, share: flo
         ({"clean": [[1, 2], [4, 5]]}, "shapes [2, 2] and [2, 3]"),
         ({"clean": [], "corrupt": []}, "clean is empty"),
         ({"clean": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}, "not integer token ids"),
-        ({"answer": [7]}, "2 pairs need 2 answers and foils, not 1 and 2"),
+        ({"answer": [7]}, "2 pairs need 2 answers and foils, not arrays of shape [1] and [2]"),
         ({"foil": [8, 7]}, "pair 1 has the same token as answer and foil"),
         ({"templates": ["a"]}, "2 pairs need 2 template names"),
     ],
 )
 def test_what_makes_no_pairs_is_named(changed: dict, message: str) -> None:
+    given = {"clean": CLEAN, "corrupt": CORRUPT, "answer": [7, 7], "foil": [8, 8], **changed}
+    with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
+        ie.PromptPairs(**given)
+
+
+def placed(index: object, n: int = 3, length: int = 5) -> ie.PromptPairs:
+    prompts = np.arange(n * length).reshape(n, length)
+    return ie.PromptPairs(clean=prompts, corrupt=prompts, answer=[7] * n, foil=[8] * n, positions={"end": index})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "index", [[-1, -1, -1], [4, -1, 4], np.array([-1, 4, -1], dtype=np.int8), torch.tensor([-1, -1, 4])]
+)
+def test_positions_below_zero_count_from_the_end(index: object) -> None:
+    assert placed(index).positions["end"].tolist() == [4, 4, 4]
+    assert placed([-5, 0, -2])[[2, 0]].positions["end"].tolist() == [3, 0]
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ([4, 5, 4], "position 'end' of pair 1 is 5, beyond the prompt's 5 tokens; give 0 to 4, or -1 to -5 counted"),
+        ([4, 4, -6], "position 'end' of pair 2 is -6, beyond the prompt's 5 tokens"),
+        ([1, 2], "position 'end' has indices of shape [2] for 3 pairs; give one index for each pair"),
+        ([1, 2, 3, 4], "position 'end' has indices of shape [4] for 3 pairs"),
+        ([[1], [2], [3]], "position 'end' has indices of shape [3, 1] for 3 pairs"),
+        ([], "position 'end' has indices of shape [0] for 3 pairs"),
+        (3, "position 'end' has a single number for 3 pairs; give one index for each pair"),
+        ([1.0, 2.0, 3.0], "position 'end' holds torch.float32; give whole numbers, counted from 0"),
+        ([True, False, True], "position 'end' holds torch.bool; give whole numbers"),
+        (["a", "b", "c"], "position 'end' is not a list of whole numbers"),
+        (None, "position 'end' is not a list of whole numbers"),
+        ([1, [2], 3], "position 'end' is not a list of whole numbers"),
+    ],
+)
+def test_positions_that_do_not_fit_the_pairs_are_refused_when_these_are_made(index: object, message: str) -> None:
+    with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
+        placed(index)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"positions": [0, 1]}, "positions cannot be a list; give a dict from text to"),
+        ({"positions": {0: [1, 1]}}, "positions cannot be a dict; give a dict from text to"),
+        ({"templates": "ab"}, "templates cannot be 'ab'; give a list of names"),
+        ({"clean": None}, "clean cannot be None; give a tensor or a NumPy array or a list"),
+        ({"clean": "abc"}, "clean cannot be 'abc'; give token ids"),
+        ({"clean": ["abc", "abd"]}, "clean cannot be a list; give token ids"),
+        ({"clean": {"input_ids": CLEAN}}, "clean cannot be a dict; give a tensor or a NumPy array or a list"),
+        ({"answer": 7, "foil": 8}, "answer cannot be 7; give a tensor or a NumPy array or a list"),
+    ],
+)
+def test_what_is_of_another_kind_is_said(changed: dict, message: str) -> None:
     given = {"clean": CLEAN, "corrupt": CORRUPT, "answer": [7, 7], "foil": [8, 8], **changed}
     with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
         ie.PromptPairs(**given)

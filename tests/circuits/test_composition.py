@@ -6,7 +6,7 @@ from torch import Tensor
 import interp_emerge as ie
 from interp_emerge.circuits._head_weights import HeadWeights
 from interp_emerge.circuits.composition import composition_scores
-from interp_emerge.core.decoder import Block, Norm, output_by_input
+from interp_emerge.core.decoder import Block, Norm
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from tests.core.small_models import EVERY_ARCHITECTURE, HEADS, WIDTH, build, random_pairs, small_model
@@ -22,7 +22,7 @@ def matrices(block: Block) -> tuple[list[Tensor], list[Tensor]]:
     """Each head's W_QK and W_OV, d_model × d_model."""
     group = block.q.n_heads // block.k.n_heads
     read, written = folded(block.attention_norm), folded(block.attention_post_norm)
-    outputs = output_by_input(block.attention_out).chunk(block.q.n_heads, 1)
+    outputs = block.attention_out.weight().chunk(block.q.n_heads, 1)
     of_keys, of_values = [], []
     for head, out in enumerate(outputs):
         shared = head // group

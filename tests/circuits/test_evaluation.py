@@ -11,8 +11,7 @@ from interp_emerge.patching.ablation import ABLATIONS
 from tests.core.small_models import small_model, telling_pairs
 from tests.patching.scored import score_edges
 
-RNG = np.random.default_rng(0)
-CORRUPT, GAP = RNG.normal(0, 1, 50), RNG.uniform(1, 3, 50)
+CORRUPT, GAP = np.random.default_rng(0).normal(0, 1, 50), np.random.default_rng(1).uniform(1, 3, 50)
 NOISE = GAP - GAP.mean() + 0.1
 """A gap whose mean is above zero, by less than resampling moves it."""
 
@@ -41,8 +40,8 @@ def test_faithfulness_is_the_share_of_the_gap_that_is_kept_and_may_leave_zero_to
     assert evaluation.ci == pytest.approx((share, share))
 
 
-def test_the_interval_of_faithfulness_comes_from_resampling_pairs():
-    noisy = replace(keeping(0.5), metric=CORRUPT + 0.5 * GAP + RNG.normal(0, 0.5, 50))
+def test_the_interval_of_faithfulness_comes_from_resampling_pairs(rng: np.random.Generator):
+    noisy = replace(keeping(0.5), metric=CORRUPT + 0.5 * GAP + rng.normal(0, 0.5, 50))
     low, high = noisy.ci
     assert low < noisy.faithfulness < high
     assert high - low == pytest.approx(2 * 1.96 * 0.5 / 50**0.5 / 2, rel=0.3)
@@ -82,8 +81,8 @@ def test_templates_are_summarised_apart():
     assert by_hand.to_frame()["template"].tolist() == ["kept", "kept", "lost", "lost"]
 
 
-def test_the_intervals_of_the_two_areas_come_from_resampling_pairs():
-    kept = np.linspace(0.1, 0.9, len(GRID))[:, None] * GAP + RNG.normal(0, 0.5, (len(GRID), 50))
+def test_the_intervals_of_the_two_areas_come_from_resampling_pairs(rng: np.random.Generator):
+    kept = np.linspace(0.1, 0.9, len(GRID))[:, None] * GAP + rng.normal(0, 0.5, (len(GRID), 50))
     evaluations = tuple(invented(CORRUPT + row, CORRUPT + GAP, CORRUPT) for row in kept)
     curve = FaithfulnessCurve(shares=GRID, n_edges=(1,) * len(GRID), evaluations=evaluations)
     for interval in (curve.cpr_interval, curve.cmd_interval):
@@ -108,8 +107,8 @@ def test_shares_that_make_no_curve_are_refused(shares: tuple[float, ...], pairs:
         ie.faithfulness_curve(model, score_edges(model, pairs, "eap"), pairs, shares=shares)
 
 
-def test_the_two_areas_of_a_curve_that_never_exceeds_one_sum_to_the_width_of_the_grid():
-    shares = np.sort(RNG.random(len(GRID)))
+def test_the_two_areas_of_a_curve_that_never_exceeds_one_sum_to_the_width_of_the_grid(rng: np.random.Generator):
+    shares = np.sort(rng.random(len(GRID)))
     curve = FaithfulnessCurve(shares=GRID, n_edges=(1,) * len(GRID), evaluations=tuple(map(keeping, shares)))
     assert curve.cpr + curve.cmd == pytest.approx(0.999)
     assert curve.cpr == pytest.approx(np.trapezoid(shares, GRID))

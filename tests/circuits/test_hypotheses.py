@@ -23,7 +23,6 @@ from interp_emerge.circuits.random_paths import random_connected_circuits
 from interp_emerge.core.errors import InputError
 from tests.core.small_models import random_pairs, small_model, telling_pairs
 
-RNG = np.random.default_rng(0)
 COLUMNS = ["test", "null", "statistic", "p_value", "p_adjusted", "rejected", "verdict", "supports", "n", "beaten",
            "ci_low", "ci_high", "p_value_quantile", "note"]  # fmt: skip
 FEW: dict[str, Any] = {"n_random": 19, "n_inflated": 19, "n_permutations": 19}
@@ -46,8 +45,10 @@ def table(model: ie.HookedModel, circuit: ie.Circuit, pairs: ie.PromptPairs, **o
 
 
 @pytest.mark.parametrize("better", [0, 3, 5, 6, 10])
-def test_the_p_value_of_equivalence_is_the_binomial_chance_of_a_share_as_far_from_one_half(better: int):
-    model = RNG.normal(0, 1, 10)
+def test_the_p_value_of_equivalence_is_the_binomial_chance_of_a_share_as_far_from_one_half(
+    better: int, rng: np.random.Generator
+):
+    model = rng.normal(0, 1, 10)
     found = equivalence(model + np.where(np.arange(10) < better, 1, -1), model, epsilon=0.1)
     as_far = [k for k in range(11) if abs(k - 5) >= abs(better - 5)]
     assert found.statistic == better / 10
@@ -55,24 +56,26 @@ def test_the_p_value_of_equivalence_is_the_binomial_chance_of_a_share_as_far_fro
     assert found.note == ""
 
 
-def test_ties_count_half_and_are_told():
-    model = RNG.normal(0, 1, 12)
+def test_ties_count_half_and_are_told(rng: np.random.Generator):
+    model = rng.normal(0, 1, 12)
     found = equivalence(model + np.array([0] * 4 + [1e-9] * 4 + [1] * 3 + [-1]), model)
     assert found.statistic == (3 + 4) / 12
     assert found.note == "8 of 12 pairs tie"
     assert equivalence(model, model).p_value == 1
 
 
-def test_independence_is_found_where_there_is_none_and_rejected_where_the_link_is_no_correlation():
-    model = RNG.normal(0, 1, 60)
-    assert independence(RNG.normal(0, 1, 60), model).p_value > 0.05
+def test_independence_is_found_where_there_is_none_and_rejected_where_the_link_is_no_correlation(
+    rng: np.random.Generator,
+):
+    model = rng.normal(0, 1, 60)
+    assert independence(rng.normal(0, 1, 60), model).p_value > 0.05
     linked = independence(model**2, model, n_permutations=199)
     assert abs(np.corrcoef(model**2, model)[0, 1]) < 0.4
     assert linked.p_value == 1 / 200
 
 
-def test_the_criterion_is_that_of_gretton_by_hand():
-    first, second = RNG.normal(0, 1, 9), RNG.normal(0, 2, 9)
+def test_the_criterion_is_that_of_gretton_by_hand(rng: np.random.Generator):
+    first, second = rng.normal(0, 1, 9), rng.normal(0, 2, 9)
 
     def kernel(values: np.ndarray) -> np.ndarray:
         apart = np.abs(values[:, None] - values)
@@ -84,16 +87,16 @@ def test_the_criterion_is_that_of_gretton_by_hand():
     assert independence(5 * first + 1, second, n_permutations=1).statistic == pytest.approx(expected)
 
 
-def test_a_constant_is_independent_of_everything_and_repeated_values_are_taken():
-    model = RNG.normal(0, 1, 20)
+def test_a_constant_is_independent_of_everything_and_repeated_values_are_taken(rng: np.random.Generator):
+    model = rng.normal(0, 1, 20)
     assert independence(np.ones(20), model, n_permutations=99).p_value == 1
     mostly_alike = np.where(np.arange(20) < 16, 0.0, model)
     assert 0 < independence(mostly_alike, model, n_permutations=99).p_value <= 1
 
 
-def test_where_the_ablated_run_depends_on_the_model_independence_of_the_rest_is_undefined():
-    model = RNG.normal(0, 1, 60)
-    dependent, free = model + 0.1 * RNG.normal(0, 1, 60), np.random.default_rng(5).normal(0, 1, 60)
+def test_where_the_ablated_run_depends_on_the_model_independence_of_the_rest_is_undefined(rng: np.random.Generator):
+    model = rng.normal(0, 1, 60)
+    dependent, free = model + 0.1 * rng.normal(0, 1, 60), np.random.default_rng(5).normal(0, 1, 60)
     options: dict[str, Any] = {"n_permutations": 199}
     assert independence(dependent, model, ablated=free, **options) == independence(dependent, model, **options)
     undefined = independence(free, model, ablated=dependent, **options)
@@ -155,8 +158,8 @@ def test_ranks_among_random_circuits_by_hand():
     assert partial_necessity(np.full(4, 2.0), drawn, model).p_value == (1 + 3) / 5
 
 
-def test_a_circuit_no_better_than_its_like_ties_with_them_and_is_not_called_better():
-    drawn = np.repeat(RNG.normal(0, 1, (1, 6)), 9, axis=0)
+def test_a_circuit_no_better_than_its_like_ties_with_them_and_is_not_called_better(rng: np.random.Generator):
+    drawn = np.repeat(rng.normal(0, 1, (1, 6)), 9, axis=0)
     assert sufficiency(drawn[0] + 1e-9, drawn, np.zeros(6)).p_value == 1
     assert sufficiency(drawn[0], drawn, np.zeros(6)).beaten == 0
     assert sufficiency(drawn[0], drawn, np.zeros(6)).note == "9 of 9 random circuits tie"

@@ -9,7 +9,6 @@ import interp_emerge as ie
 from interp_emerge.circuits.ground_truth import GroundTruth, ground_truth
 from interp_emerge.circuits.labels import attention_at, effects_of_heads, label_heads
 from interp_emerge.circuits.roles import role_table
-from interp_emerge.core.decoder import output_by_input
 from interp_emerge.core.errors import InputError, UnknownNameError
 from tests.core.small_models import ARCHITECTURES, build, random_pairs, small_model, telling_pairs
 
@@ -67,7 +66,7 @@ def test_a_head_that_works_against_the_answer_is_labelled_with_the_roles_that_do
     before = effects_of_heads(model, whole, pairs).set_index("node")
     with torch.no_grad():
         # What the head writes, turned round: the other heads and the pairs stay as they are.
-        output_by_input(model.decoder.blocks[2].attention_out).chunk(4, 1)[1].neg_()
+        model.decoder.blocks[2].attention_out.weight().chunk(4, 1)[1].neg_()
     after = effects_of_heads(model, whole, pairs).set_index("node")
     assert before["effect"][harmful] > 0 > after["effect"][harmful]
     assert before["effect"][useful] > 0 and after["effect"][useful] > 0

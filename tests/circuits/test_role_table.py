@@ -24,7 +24,7 @@ from interp_emerge.circuits._role_writing import (
 )
 from interp_emerge.circuits.ground_truth import ground_truth
 from interp_emerge.circuits.roles import ALL_ROLES, ROLES, SEGMENT, repeated_segments, role_baselines, role_table
-from interp_emerge.core.decoder import Norm, output_by_input
+from interp_emerge.core.decoder import Norm
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from tests.core.small_models import (
@@ -117,7 +117,7 @@ def test_eigenvalues_are_those_of_the_map_from_tokens_to_tokens(architecture: st
     )
     found, group = copying_eigenvalues(model)[0], HEADS // model.graph.n_kv_heads
     for layer, block in enumerate(model.decoder.blocks):
-        outputs = output_by_input(block.attention_out).chunk(HEADS, 1)
+        outputs = block.attention_out.weight().chunk(HEADS, 1)
         for head, output in enumerate(outputs):
             value = folded(block.attention_post_norm) @ output @ block.v.weight()[head // group]
             through = (folded(model.decoder.final_norm) @ value @ folded(block.attention_norm)).double()
@@ -129,8 +129,7 @@ def test_eigenvalues_are_those_of_the_map_from_tokens_to_tokens(architecture: st
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
 def test_what_a_head_writes_for_a_token_is_its_output_where_the_token_stands_alone(architecture: str):
-    model, tokens = ie.hook(build(architecture, layers=2)), torch.tensor([3, 9, 17])
-    model.bos = []
+    model, tokens = ie.hook(build(architecture, layers=2), prepend_bos=False), torch.tensor([3, 9, 17])
     found = written_for(model, tokens)
     outputs = writer_outputs(model, record(model, tokens[:, None]))[:, 0]
     heads = outputs[:, [node.kind == "head" for node in model.graph.writers]]
@@ -162,7 +161,7 @@ def test_copy_suppression_is_how_far_each_term_of_a_heads_output_lowers_the_logi
             alone = torch.zeros_like(attention)
             alone[0, head, query, source] = attention[0, head, query, source]
             term = block.attention.weigh(alone, v)[:, query].flatten(1)
-            term = term @ output_by_input(block.attention_out).T
+            term = term @ block.attention_out.weight().T
             if block.attention_post_norm.module is not None:
                 term = block.attention_post_norm.linear(term, block.attention_post_norm.scale(joint[:, query]))
             up, down = (model.decoder.logits(final[None, query] + sign * step * term)[0] for sign in (1, -1))
@@ -177,7 +176,7 @@ def test_an_induction_head_raises_what_it_attends_to_and_turned_round_it_suppres
     (raising,) = copy_suppression(truth.model).mean(0)[[1]]
     assert raising < -5
     with torch.no_grad():
-        output_by_input(truth.model.decoder.blocks[1].attention_out).neg_()
+        truth.model.decoder.blocks[1].attention_out.weight().neg_()
     assert copy_suppression(truth.model).mean(0)[1] > 5
 
 

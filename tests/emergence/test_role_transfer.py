@@ -45,7 +45,7 @@ def with_heads_moved(model: HookedModel) -> HookedModel:
                 weight.copy_(weight.reshape(n, -1, *weight.shape[1:])[order].reshape(weight.shape))
             out = attention.dense.weight
             out.copy_(out.reshape(len(out), n, -1)[:, order].reshape(out.shape))
-    return ie.hook(hf, tokenizer=model.tokenizer)
+    return ie.hook(hf, tokenizer=model.tokenizer, prepend_bos=model.bos)
 
 
 @pytest.fixture(scope="module")

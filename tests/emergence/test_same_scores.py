@@ -15,31 +15,29 @@ from interp_emerge.emergence._same_scores import (
     same_scores,
 )
 
-RNG = np.random.default_rng(0)
-
 
 def noisy(mean: np.ndarray, noise: float, seed: int, n: int = 64) -> np.ndarray:
     return mean + noise * np.random.default_rng(seed).normal(size=(n, len(mean)))
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0])
-def test_shrunk_means_have_the_squares_of_the_means_less_what_noise_adds(scale: float):
-    variance = np.exp(RNG.normal(size=200)) * scale
-    mean = RNG.standard_t(3, 200) * 2 + np.sqrt(variance) * RNG.normal(size=200)
+def test_shrunk_means_have_the_squares_of_the_means_less_what_noise_adds(scale: float, rng: np.random.Generator):
+    variance = np.exp(rng.normal(size=200)) * scale
+    mean = rng.standard_t(3, 200) * 2 + np.sqrt(variance) * rng.normal(size=200)
     shrunk = _shrunk(mean, variance)
     assert (shrunk**2).sum() == pytest.approx((mean**2 - variance).sum())
     assert (np.abs(shrunk) <= np.abs(mean)).all() and (shrunk * mean >= 0).all() and (shrunk == 0).any()
 
 
-def test_means_without_noise_stay_and_means_of_noise_alone_vanish():
-    mean = RNG.normal(size=50)
+def test_means_without_noise_stay_and_means_of_noise_alone_vanish(rng: np.random.Generator):
+    mean = rng.normal(size=50)
     np.testing.assert_array_equal(_shrunk(mean, np.zeros(50)), mean)
     np.testing.assert_array_equal(_shrunk(mean, np.full(50, 10.0)), np.zeros(50))
 
 
-def test_equal_means_in_other_units_stay_what_they_are():
-    mean = RNG.standard_t(3, 60)
-    images = RNG.permutation(60)
+def test_equal_means_in_other_units_stay_what_they_are(rng: np.random.Generator):
+    mean = rng.standard_t(3, 60)
+    images = rng.permutation(60)
     theirs = np.empty(60)
     theirs[images] = 100 * mean
     found, spread = _pooled(Edges((5, 5), images), [np.tile(mean, (4, 1)), np.tile(theirs, (4, 1))])
@@ -84,8 +82,8 @@ def test_shares_are_moved_until_both_models_have_the_same():
     assert moved[0].sum() == pytest.approx(1)
 
 
-def test_what_differs_without_noise_never_comes_out_as_unlike_if_nothing_differs():
-    mean, other = RNG.standard_t(3, 60), RNG.standard_t(3, 60)
+def test_what_differs_without_noise_never_comes_out_as_unlike_if_nothing_differs(rng: np.random.Generator):
+    mean, other = rng.standard_t(3, 60), rng.standard_t(3, 60)
     space = Edges((10, 10), np.arange(60))
     found = same_scores(space, [noisy(mean, 0.0, 1), noisy(other, 0.0, 2)], 9, 0)
     assert found.p_value == pytest.approx(1 / 10) and found.indices == pytest.approx(1) and found.ratio == 1
@@ -95,7 +93,8 @@ def test_what_differs_without_noise_never_comes_out_as_unlike_if_nothing_differs
 
 @pytest.mark.slow
 def test_p_values_of_the_same_means_are_uniform_where_each_edge_has_a_noise_of_its_own():
-    mean, images, found = RNG.standard_t(3, 110), RNG.permutation(110), []
+    once, found = np.random.default_rng(0), []
+    mean, images = once.standard_t(3, 110), once.permutation(110)
     theirs = np.empty(110)
     theirs[images] = 5 * mean
     space = Edges((20, 20), images)
@@ -109,10 +108,10 @@ def test_p_values_of_the_same_means_are_uniform_where_each_edge_has_a_noise_of_i
     assert kstest(found, "uniform").pvalue > 0.01
 
 
-def test_the_same_order_keeps_the_magnitudes_of_each_model():
+def test_the_same_order_keeps_the_magnitudes_of_each_model(rng: np.random.Generator):
     a, b = np.array([4.0, -3.0, 1.0, 0.0]), np.array([0.3, -0.4, 0.1, 0.0])
     values = [np.tile(a, (4, 1)), np.tile(b, (4, 1))]
     null = _SameOrder(_SameMeans(Edges((2, 2), np.arange(4)), values), values)
-    orders = [np.argsort(-np.abs(mean)).tolist() for mean in null.means(RNG)]
+    orders = [np.argsort(-np.abs(mean)).tolist() for mean in null.means(rng)]
     assert orders[0] == orders[1]
     np.testing.assert_allclose(np.sort(np.abs(null.own[1])), [0, 0.1, 0.3, 0.4])

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InterpEmergeError, ModelError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families._directory import DirectoryFamily
 from interp_emerge.families.base import PASSAGE, Family
+from tests.core.computed_apart import assert_same_logits, differ
 from tests.families.tiny import save_checkpoint, save_model, some_tokens, tiny_tokenizer
 
 
@@ -55,13 +55,13 @@ def test_a_layout_is_understood(tmp_path: Path, layout: list[str], size: str, se
 
 def test_each_name_leads_to_its_own_weights(tmp_path: Path):
     for number, place in enumerate(["a/step0", "a/step1", "a/seed1/step1", "b/step1"]):
-        save_checkpoint(tmp_path / place, seed=number)
+        save_checkpoint(tmp_path / place, seed=number, num_hidden_layers=1 if place.startswith("b") else 2)
     family, tokens = ie.load_family(tmp_path), some_tokens()
     asked = [("a", 0, 0), ("a", 1, 0), ("a", 1, 1), ("b", 1, 0)]
     logits = [family.load(*names).logits(tokens) for names in asked]
     for number, place in enumerate(["a/step0", "a/step1", "a/seed1/step1", "b/step1"]):
-        assert torch.equal(logits[number], ie.load_family(tmp_path / place).load(Path(place).name).logits(tokens))
-    assert all(not torch.equal(logits[i], logits[j]) for i in range(4) for j in range(i))
+        assert_same_logits(logits[number], ie.load_family(tmp_path / place).load(Path(place).name).logits(tokens))
+    assert all(differ(logits[i], logits[j]) for i in range(4) for j in range(i))
 
 
 def test_sizes_ascend_by_parameters_whatever_their_names(tmp_path: Path):
@@ -195,9 +195,9 @@ def test_a_configuration_that_cannot_be_read_fails_at_once_and_is_named(tmp_path
 
 
 def test_two_checkpoints_of_one_name_are_refused_rather_than_one_of_them_chosen(tmp_path: Path):
-    for place in ("a", "a/step0"):
-        save_checkpoint(tmp_path / place)
-    assert refusal(tmp_path).endswith("/a/step0 are both step 0 of one model; name one of them stepN")
+    for number, place in enumerate(("a/step10", "a/step010")):
+        save_checkpoint(tmp_path / place, seed=number)
+    assert refusal(tmp_path).endswith("/a/step10 are both step 10 of one model; name one of them stepN")
 
 
 @pytest.mark.parametrize(

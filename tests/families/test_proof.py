@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,19 +10,29 @@ import torch
 from torch import nn
 
 import interp_emerge as ie
-from interp_emerge.core.decoder import Attention, Decoder, Norm
+from interp_emerge.core.decoder import Attention, Block, Decoder, Norm
 from interp_emerge.core.errors import ModelError
-from interp_emerge.families._proof import require_equal_logits, require_linear_once_scaled
+from interp_emerge.families._anatomy import layout_of, reading_of
+from interp_emerge.families._proof import Reading, require_equal_logits, require_linear_once_scaled
 from tests.core.small_models import EVERY_ARCHITECTURE, build
 
 HALF = (torch.bfloat16, torch.float16)
+
+
+def beyond(window: int, length: int) -> torch.Tensor:
+    """The keys that a query does not see: the later ones, and those that a window does not reach."""
+    back = torch.arange(length)[:, None] - torch.arange(length)
+    return (back < 0) | (back >= window)
+
+
 WRONG: dict[str, tuple[str, Callable[[Attention], dict[str, Any]]]] = {
     "a scale of one": ("opt", lambda a: {"scale": 1.0}),
     "the wrong scale of Gemma": ("gemma2", lambda a: {"scale": 8**-0.5}),
     "no rotation": ("phi", lambda a: {"rotary": None}),
-    "a window that is one wider": ("mistral", lambda a: {"window": a.window and a.window + 1}),
-    "a window that is one narrower": ("gpt_neo", lambda a: {"window": a.window and a.window - 1}),
-    "no window": ("gemma3", lambda a: {"window": None}),
+    "a window that is one wider": ("mistral", lambda a: {"unseen": partial(beyond, 4)}),
+    "a window that is one narrower": ("gpt_neo", lambda a: {"unseen": partial(beyond, 2)}),
+    "no window": ("gemma3", lambda a: {"unseen": None}),
+    "the wrong pairs of features turned": ("llama", lambda a: {"neighbours": True}),
     "no softcap": ("gemma2", lambda a: {"softcap": None}),
     "no linear biases": ("bloom", lambda a: {"slopes": None}),
     "no clipping": ("olmo", lambda a: {"clip": None}),
@@ -30,9 +41,11 @@ WRONG: dict[str, tuple[str, Callable[[Attention], dict[str, Any]]]] = {
 }
 
 
-def changed(decoder: Decoder, change: Callable[[Attention], dict[str, Any]]) -> Decoder:
-    blocks = [replace(block, attention=replace(block.attention, **change(block.attention))) for block in decoder.blocks]
-    return replace(decoder, blocks=tuple(blocks))
+def changed(model: ie.HookedModel, change: Callable[[Block], Block]) -> tuple[Reading, Decoder]:
+    """How a model would be read if every block were read with a mistake."""
+    right = reading_of(model.hf, layout_of(model.hf))
+    reading = replace(right, read=lambda *block: change(right.read(*block)))
+    return reading, replace(model.decoder, blocks=tuple(map(change, model.decoder.blocks)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *HALF], ids=str)
@@ -54,8 +67,10 @@ def test_a_deep_model_is_not_taken_for_a_wrong_reading(dtype: torch.dtype):
 def test_a_wrong_reading_of_attention_is_refused(mistake: str, dtype: torch.dtype):
     architecture, change = WRONG[mistake]
     model = ie.hook(build(architecture).to(dtype))
-    with pytest.raises(ModelError, match=r"is not split .* put together .* logits that are off by \S+ of their spread"):
-        require_equal_logits(model.hf, changed(model.decoder, change))
+    wrong = changed(model, lambda block: replace(block, attention=replace(block.attention, **change(block.attention))))
+    off = r"(logits that are off by \S+ of their spread|adds what is off by \S+ of what the model's own adds)"
+    with pytest.raises(ModelError, match=f"is not split .* put together .* {off}"):
+        require_equal_logits(*wrong)
 
 
 @pytest.mark.parametrize(
@@ -68,20 +83,16 @@ def test_a_wrong_reading_of_attention_is_refused(mistake: str, dtype: torch.dtyp
 )
 def test_a_wrong_reading_of_the_order_in_a_block_is_refused(architecture: str, changes: dict):
     model = ie.hook(build(architecture))
-    blocks = tuple(replace(block, **changes) for block in model.decoder.blocks)
     with pytest.raises(ModelError, match="off by"):
-        require_equal_logits(model.hf, replace(model.decoder, blocks=blocks))
+        require_equal_logits(*changed(model, lambda block: replace(block, **changes)))
 
 
 def test_heads_read_in_the_wrong_order_are_refused():
-    model = ie.hook(build("gpt_neox"))
-    block = model.decoder.blocks[0]
-    shape = (3, 4, 6)  # all queries first, as GPT-2 has them
-    sides = {side: replace(getattr(block, side), shape=shape, axis=0) for side in "qkv"}
+    def as_gpt2_has_them(block: Block) -> Block:
+        return replace(block, **{side: replace(getattr(block, side), shape=(3, 4, 6), axis=0) for side in "qkv"})
+
     with pytest.raises(ModelError, match="off by"):
-        require_equal_logits(
-            model.hf, replace(model.decoder, blocks=(replace(block, **sides), *model.decoder.blocks[1:]))
-        )
+        require_equal_logits(*changed(ie.hook(build("gpt_neox")), as_gpt2_has_them))
 
 
 def test_proving_a_model_leaves_its_flags_and_the_random_numbers_as_they_were():

@@ -14,7 +14,6 @@ from transformers import (
     GPTBigCodeConfig,
     GPTJConfig,
     GPTNeoXConfig,
-    GraniteConfig,
     LlamaConfig,
     Olmo2Config,
     OPTConfig,
@@ -45,10 +44,6 @@ FORM = r"its blocks have none of the known forms \(norms before and after .*OPT\
 WHOLE = {
     "opt": (lambda: OPTConfig(**SPECIAL, **SHAPE, ffn_dim=48, do_layer_norm_before=False), AFTER),
     "bloom": (lambda: BloomConfig(**SPECIAL, **SHAPE, apply_residual_connection_post_layernorm=True), AFTER),
-    "granite": (
-        lambda: GraniteConfig(**GATED, residual_multiplier=0.5),
-        "stream is given 0.5 times what a block makes",
-    ),
     "olmo2": (
         lambda: Olmo2Config(**GATED, attention_bias=True),
         "a norm after attention scales an output bias that belongs to no head",

@@ -15,6 +15,7 @@ import pytest
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.tables import SCHEMAS
 from interp_emerge.figures import save, shelf
+from tests.figures.drawn import spec_of
 from tests.figures.invented import tables
 
 TABLES = tables()
@@ -72,7 +73,7 @@ def test_an_empty_table_is_refused(figure):
 def test_the_table_is_left_as_it_was(figure):
     table = rows_for(figure)
     before = table.copy(deep=True)
-    figure(table).to_dict()
+    spec_of(figure(table))
     pd.testing.assert_frame_equal(table, before)
 
 
@@ -81,23 +82,23 @@ def test_the_callers_style_and_data_settings_are_left_as_they_were(figure):
         return (alt.theme.active, alt.data_transformers.active, alt.data_transformers.options, alt.renderers.active)
 
     before = state()
-    figure(rows_for(figure)).to_dict()
+    spec_of(figure(rows_for(figure)))
     assert state() == before
 
 
 def test_what_it_draws_does_not_depend_on_the_callers_data_settings(figure):
-    plain = figure(rows_for(figure)).to_dict()
+    plain = spec_of(figure(rows_for(figure)))
     with alt.data_transformers.enable("default", max_rows=1, consolidate_datasets=False):
-        assert figure(rows_for(figure)).to_dict() == plain
+        assert spec_of(figure(rows_for(figure))) == plain
 
 
 def test_the_same_table_gives_the_same_chart_byte_for_byte(figure):
-    first, second = (json.dumps(figure(rows_for(figure)).to_dict()) for _ in range(2))
+    first, second = (json.dumps(spec_of(figure(rows_for(figure)))) for _ in range(2))
     assert first == second
 
 
 def test_undefined_values_are_carried_as_null_and_hover_text_says_undefined(figure):
-    spec = json.dumps(figure(rows_for(figure)).to_dict(), allow_nan=False)
+    spec = json.dumps(spec_of(figure(rows_for(figure))), allow_nan=False)
     assert "'undefined'" in spec
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures.formation import formation
-from tests.figures.drawn import assert_same_rows, dataset, encodings, parts
+from tests.figures.drawn import assert_same_rows, dataset, encodings, parts, spec_of
 from tests.figures.invented import STEPS
 from tests.figures.invented import formation as invented
 
@@ -19,8 +19,7 @@ def test_lines_and_bands_are_the_tables_rows():
 
 
 def test_step_zero_shows_on_the_axis():
-    spec = formation(invented()).to_dict()
-    scales = [scale for scale in parts(spec, "scale") if scale.get("type") == "symlog"]
+    scales = [scale for scale in parts(spec_of(formation(invented())), "scale") if scale.get("type") == "symlog"]
     assert scales
     for scale in scales:
         assert scale["domain"] == [0, STEPS[-1]]

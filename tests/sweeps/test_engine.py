@@ -1,5 +1,6 @@
 """A sweep over processes: the same tables to the byte, errors on one line, and nothing left behind."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -141,3 +142,63 @@ def test_what_cannot_be_is_said_before_anything_is_computed(options: dict, messa
     with pytest.raises(InputError, match=message):
         ie.Study(out=str(tmp_path / "out"), **SETTINGS).run(**options)
     assert not (tmp_path / "out" / "cells").exists()
+
+
+PROGRAM = """
+import sys
+import interp_emerge as ie
+from interp_emerge.sweeps.engine import sweep
+
+def measured(out):
+    study = ie.Study(sizes=("3k",), steps="last", seeds=(0,), beside=(), n_measured=8, n_pairs=4, out=out)
+    study._claim()
+    with sweep(study._work(), workers=2) as each:
+        return [at for (at,), _ in each("measure", [(at,) for at in study.grid.models])]
+
+"""
+CALL = "print(measured('out'), flush=True)"
+
+
+@pytest.mark.parametrize(
+    ("way", "call"),
+    [("script", CALL), ("standard input", f"if __name__ == '__main__':\n    {CALL}")],
+    ids=["script without a guard", "standard input"],
+)
+def test_workers_start_from_any_program_and_leave_no_process(tmp_path: Path, way: str, call: str):
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM + call)
+    arguments = [sys.executable, str(path)] if way == "script" else [sys.executable, "-"]
+    done, left = ended(arguments, path.read_text(), tmp_path)
+    assert done == (0, "[('3k', 5000, 0)]\n", "")
+    assert not left
+
+
+def test_a_script_whose_guard_guards_nothing_is_refused_in_one_line_and_leaves_no_process(tmp_path: Path):
+    call = f"if __name__:\n    try:\n        {CALL}\n    except ie.InterpEmergeError as error:\n        print(error)"
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM + call)
+    (code, printed, errors), left = ended([sys.executable, str(path)], "", tmp_path)
+    assert (code, errors) == (0, "")
+    assert printed.startswith("2 workers cannot be started (Nanny failed to start), most likely because each imports")
+    assert 'put the call under `if __name__ == "__main__":`' in printed
+    assert printed.endswith("or take workers=1\n")
+    assert not left
+
+
+def ended(arguments: list[str], given: str, where: Path) -> tuple[tuple[int, str, str], list[psutil.Process]]:
+    """Exit status and output of a program, without bars of progress, and its processes that go on after it."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    run = subprocess.Popen(arguments, cwd=where, text=True, start_new_session=True, **pipes)
+    printed, errors = run.communicate(given, timeout=400)
+    errors = "".join(
+        line for line in errors.splitlines(keepends=True) if line.strip() and not line.startswith("measure:")
+    )
+    left = [one for one in psutil.process_iter() if one.pid != run.pid and _session_of(one.pid) == run.pid]
+    return (run.returncode, printed, errors), psutil.wait_procs(left, timeout=30)[1]
+
+
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return -1

@@ -11,6 +11,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.sweeps.prompts import Prompts
 from tests.core.small_models import build, small_model
+from tests.core.tokenizers import PythonWords
 
 
 def counted(ability: Ability) -> tuple[Ability, list[HookedModel]]:
@@ -46,15 +47,13 @@ def test_another_number_seed_ability_or_vocabulary_draws_anew():
 
 
 def test_a_tokenizer_that_cannot_be_told_from_others_shares_nothing():
-    class Odd:
-        bos_token_id, all_special_ids = 0, (0,)
-
-        def __len__(self) -> int:
-            return 20
+    class WithoutFiles(PythonWords):
+        def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+            raise NotImplementedError
 
     (ability, asked), prompts = counted(ie.load_ability("induction")), Prompts()
     for _ in range(2):
-        model = ie.hook(build("gpt2"), tokenizer=Odd())
+        model = ie.hook(build("gpt2"), tokenizer=WithoutFiles())
         assert model.vocabulary == ""
         prompts.sample(ability, model, 4, 0)
     assert len(asked) == 2

@@ -1,0 +1,275 @@
+"""What a model reads: which tokens there are, which stand first in a prompt, and text to and from token ids.
+
+A word is written as it is inside a sentence. Some tokenizers put a space in front of whatever they are given, so that
+" Mary" alone becomes two tokens where the Mary of a sentence is one. So the word is taken out of a sentence.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from hashlib import sha256
+from numbers import Integral
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import Tensor
+
+from interp_emerge.core.errors import InputError, described
+from interp_emerge.core.files import hash_bytes, hash_of
+from interp_emerge.core.token_names import WORD_START, token_names
+
+FirstTokens = bool | int | str | Sequence[int] | None
+"""What stands first: the tokenizer's beginning-of-text token, nothing (False), a token as text or id, several as ids,
+or what the tokenizer itself puts in front (None)."""
+SENTENCES = ("a", "the", ".", "x")
+"""Beginnings of a sentence that a text is taken to go on."""
+PROBES = ("x", "The", "a b")
+MOST_PROBES = 256
+"""Words of a vocabulary that are tried before it counts as one that says nothing."""
+SAMPLE = "The quick brown fox, naïve and 12 years old:\n\tBERLIN ist größer. 東京"
+
+
+class Lexicon:
+    """The tokens of one model. Without a tokenizer they are numbers, and its configuration says which are special."""
+
+    def __init__(self, tokenizer: Any, config: Any, n_tokens: int, model: str) -> None:
+        self.tokenizer, self._config, self._n_tokens, self._model = tokenizer, config, n_tokens, model
+
+    def first(self, choice: FirstTokens) -> list[int]:
+        """Ids that a choice puts at the front of every prompt, none where that list is empty.
+
+        Raises:
+            InputError: the choice is not one token of this model.
+        """
+        if choice is None:
+            return [*self._usual_first]
+        if choice is False or choice == "":
+            return []
+        if choice is True:
+            return [self._within(self._beginning_of_text())]
+        if isinstance(choice, str):
+            return [self._within(token) for token in self._from_text(choice)]
+        ids = [choice] if isinstance(choice, Integral) else choice
+        if not isinstance(ids, list | tuple) or not all(isinstance(token, Integral) for token in ids):
+            raise InputError(f"prepend_bos cannot be {described(choice)}; give True, False, a token as text, or its id")
+        return [self._within(int(token)) for token in ids]
+
+    def recorded(self, ids: Sequence[int]) -> str:
+        """Tokens as the vocabulary has them, for a record that `first` reads back; empty for none."""
+        if self.tokenizer is None:
+            return " ".join(map(str, ids))
+        return " ".join(self._strings.get(token, str(token)) for token in ids)
+
+    @cached_property
+    def ordinary_ids(self) -> list[int]:
+        """Token ids that are no special token, ascending."""
+        if self.tokenizer is None:
+            special = self.special("bos") | self.special("eos") | self.special("pad")
+            return [token for token in range(self._n_tokens) if token not in special]
+        special = {*self.tokenizer.all_special_ids, *getattr(self.tokenizer, "added_tokens_decoder", {})}
+        return sorted(token for token in self._strings if token not in special and 0 <= token < self._n_tokens)
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of the tokenizer: equal for those that give every text the same ids; empty where it cannot be known."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return _hash_of_python(self.tokenizer) if backend is None else hash_bytes(backend.to_str().encode())
+
+    def vocabulary(self, first: list[int]) -> str:
+        """Hash of all that prompts depend on; empty where the tokenizer cannot be distinguished from another."""
+        if self.tokenizer is not None and not self.content:
+            return ""
+        return hash_of(["" if self.tokenizer is None else self.content, first, hash_of(self.ordinary_ids)])
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text by itself, without special tokens.
+
+        Raises:
+            InputError: there is no tokenizer, or it has no token for a part of the text.
+        """
+        if self.tokenizer is None:
+            raise InputError("this model has no tokenizer: pass token ids instead of text")
+        if not isinstance(text, str):
+            raise InputError(f"text to encode cannot be {described(text)}; give one text at a time")
+        fast = bool(getattr(self.tokenizer, "is_fast", False))
+        nameless = f"the tokenizer of {self._model} has no token for a part of {text!r}"
+        try:
+            found = self.tokenizer(text, add_special_tokens=False, **({"return_offsets_mapping": True} if fast else {}))
+        except Exception as error:  # the Rust part of tokenizers raises bare Exceptions
+            raise InputError(nameless) from error
+        ids, unknown = [*found["input_ids"]], self.tokenizer.unk_token_id
+        if unknown is not None and unknown in ids and self.tokenizer.unk_token not in text:
+            raise InputError(nameless)
+        if fast and _drops_something(text, found["offset_mapping"]):
+            raise InputError(nameless)
+        return ids
+
+    def continuation(self, text: str) -> list[int]:
+        """Token ids of a text that goes on a sentence: a space in front of it is never a token that was put there.
+
+        Raises:
+            InputError: there is no tokenizer, or it has no token for a part of the text.
+        """
+        ids = self.encode(text)
+        if text.startswith(" "):
+            for sentence in SENTENCES:
+                before, whole = self._written(sentence), self._written(sentence + text)
+                if before and whole and len(whole) > len(before) and whole[: len(before)] == before:
+                    return whole[len(before) :]
+        return ids
+
+    def single_token(self, word: str) -> int | None:
+        """The id of a word that is one token inside a sentence; None where it is several, or none."""
+        try:
+            ids, twice = self.continuation(f" {word}"), self.continuation(f" {word} {word}")
+        except InputError:
+            return None
+        return ids[0] if len(ids) == 1 and twice == 2 * ids else None
+
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """A name for each token, different for different ones; bare numbers where there is no tokenizer."""
+        if self.tokenizer is None:
+            return [str(int(token)) for token in ids]
+        return [self._names.get(int(token), f"[{int(token)}]") for token in ids]
+
+    def special(self, kind: str) -> set[int]:
+        """Ids of the `bos`, `eos` or `pad` tokens, by the tokenizer and by the model's configuration."""
+        text = getattr(self._config, "get_text_config", lambda: None)()
+        return {
+            token
+            for source in (self.tokenizer, self._config, text)
+            for token in _listed(getattr(source, f"{kind}_token_id", None))
+        }
+
+    def require_unpadded(self, tokens: Tensor, first: list[int]) -> None:
+        """Raise an `InputError` if a prompt holds padding.
+
+        A token that pads and means nothing else is padding wherever it stands. Where it also begins or ends a text, it
+        is padding at the last place, at the first two places together, and in front of a beginning-of-text token. Alone
+        at the first place it begins the text if the model's prompts begin with it and all of these do.
+        """
+        begins = self.special("bos") | {*first[:1]}
+        for pad in sorted(self.special("pad")):
+            at, several = tokens == pad, tokens.shape[1] > 1
+            if pad not in begins | self.special("eos"):
+                rows = at.any(1)
+            elif several:
+                rows = at[:, :2].all(1) | at[:, -1]
+                for beginning in begins - {pad}:
+                    rows |= at[:, 0] & (tokens[:, 1] == beginning)
+            else:
+                rows = at[:, 0] & False
+            if rows.any():
+                row = int(rows.nonzero()[0])
+                raise InputError(f"prompt {row} holds the padding token {pad}; give prompts of equal length without "
+                                 "padding, in groups by length if need be")  # fmt: skip
+            alone = at[:, 0]
+            if alone.any() and (pad not in begins or not alone.all()):
+                row, why = int(alone.nonzero()[0]), "others do not" if not alone.all() else "this model's do not"
+                raise InputError(f"prompt {row} begins with the padding token {pad} and {why}; give prompts of equal "
+                                 "length without padding, or say prepend_bos if all are to begin with it")  # fmt: skip
+
+    @cached_property
+    def _strings(self) -> dict[int, str]:
+        return {int(token): text for text, token in self.tokenizer.get_vocab().items()}
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        return token_names(self.tokenizer)
+
+    @cached_property
+    def _usual_first(self) -> list[int]:
+        """What the tokenizer puts in front of a text; without one, the token that the configuration names."""
+        if self.tokenizer is None:
+            token = getattr(self._config, "bos_token_id", None)
+            return [int(token)] if isinstance(token, int) and 0 <= token < self._n_tokens else []
+        fronts: list[list[list[int]]] = []
+        for text in self._probes():
+            bare, whole = self._written(text), self._written(text, add_special_tokens=True)
+            if not bare or not whole or not {*bare}.isdisjoint(self.tokenizer.all_special_ids):
+                continue
+            places = range(len(whole) - len(bare) + 1)
+            fronts.append([whole[:at] for at in places if whole[at : at + len(bare)] == bare])
+            if len(fronts) == 2:
+                break
+        shared = [front for front in (fronts[0] if fronts else []) if all(front in others for others in fronts)]
+        if not shared:
+            raise InputError(f"the tokenizer of {self._model} does not show what it puts in front of a text; say it: "
+                             "prepend_bos=True, False, or a token")  # fmt: skip
+        return shared[0]
+
+    def _probes(self) -> Iterable[str]:
+        """Texts to see a tokenizer at work, words of its own after the usual ones."""
+        own = [self._strings[token] for token in self.ordinary_ids[:MOST_PROBES]]
+        return [*PROBES, *(text.strip(f"{WORD_START}Ġ#") for text in own)]
+
+    def _written(self, text: str, *, add_special_tokens: bool = False) -> list[int] | None:
+        """What the tokenizer makes of a text, unknown parts and all; None where it makes nothing of it."""
+        try:
+            return [*self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]]
+        except Exception:  # noqa: BLE001 (the Rust part of tokenizers raises bare Exceptions)
+            return None
+
+    def _beginning_of_text(self) -> int:
+        token = getattr(self.tokenizer if self.tokenizer is not None else self._config, "bos_token_id", None)
+        if isinstance(token, int):
+            return token
+        if self.tokenizer is None:
+            raise InputError(f"the configuration of {self._model} names no beginning-of-text token; give the id of "
+                             "one as prepend_bos, or prepend_bos=False")  # fmt: skip
+        end = self.tokenizer.eos_token
+        such = f", such as its end-of-text token prepend_bos={end!r}" if end else ""
+        raise InputError(f"the tokenizer of {self._model} has no beginning-of-text token; name a token{such}, or say "
+                         "prepend_bos=False")  # fmt: skip
+
+    def _from_text(self, text: str) -> list[int]:
+        """The token that a text names: by the vocabulary's own string, or by what is written as that token alone."""
+        if self.tokenizer is None:
+            if all(part.isdecimal() for part in text.split()):
+                return [int(part) for part in text.split()]
+            raise InputError(f"{self._model} has no tokenizer: give prepend_bos as the id of a token, not {text!r}")
+        known = self.tokenizer.get_vocab()
+        if text in known:
+            return [int(known[text])]
+        if text == self.recorded(self._usual_first):
+            return [*self._usual_first]
+        ids = self._written(text) or []
+        if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
+            return ids
+        special = ", ".join(map(repr, self.tokenizer.all_special_tokens[:5])) or "none"
+        raise InputError(f"prepend_bos = {text!r} is not one token of {self._model}; give one of its vocabulary (its "
+                         f"special tokens: {special}), an id, True or False")  # fmt: skip
+
+    def _within(self, token: int) -> int:
+        if not 0 <= token < self._n_tokens:
+            raise InputError(f"prepend_bos is the token {token}, but {self._model} has {self._n_tokens} tokens "
+                             f"(0 to {self._n_tokens - 1})")  # fmt: skip
+        return token
+
+
+def _listed(value: Any) -> list[int]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return [one for one in values if isinstance(one, int) and not isinstance(one, bool)]
+
+
+def _drops_something(text: str, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether a character that is neither a space nor a mark or control lies in no token."""
+    seen = {place for start, end in spans for place in range(start, end)}
+    return any(place not in seen and unicodedata.category(one)[0] not in "ZMC" for place, one in enumerate(text))
+
+
+def _hash_of_python(tokenizer: Any) -> str:
+    """Hash of a tokenizer that is written in Python: of its class, words, files, and what it makes of a sample."""
+    try:
+        with TemporaryDirectory() as directory:
+            tokenizer.save_pretrained(directory)
+            # The configuration names where the tokenizer came from; what it does shows in the sample.
+            kept = [path for path in sorted(Path(directory).rglob("*")) if path.name != "tokenizer_config.json"]
+            files = [[path.name, sha256(path.read_bytes()).hexdigest()] for path in kept if path.is_file()]
+        words = sorted((text, int(token)) for text, token in tokenizer.get_vocab().items())
+        sample = tokenizer(SAMPLE, add_special_tokens=True)["input_ids"]
+    except Exception:  # noqa: BLE001 (whatever code it brings may fail)
+        return ""
+    kind = type(tokenizer)
+    return hash_of([kind.__module__, kind.__qualname__, words, files, [int(token) for token in sample]])

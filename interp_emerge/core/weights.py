@@ -1,0 +1,111 @@
+"""Whether a model is still the one that was hooked: its modules, their weights, and what is attached to them.
+
+Models change while they are analysed: the next checkpoint is loaded into them, training goes on, an adapter is merged,
+a hook is set. `State.of` says cheaply whether anything may have changed, `content_of` whether any weight has.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interp_emerge.core.errors import ModelError
+
+COLUMNS = 61
+"""Weights are added up in so many columns, each with a factor of its own, so that exchanged rows change the sum too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a model consists of, in two numbers that are compared and never kept on disk."""
+
+    attached: int
+    """Of its modules, their classes, hooks and replaced methods, and numbers that their code reads."""
+    held: int
+    """Of the tensors that hold the weights, and how often each has been written to."""
+
+    @classmethod
+    def of(cls, hf: nn.Module) -> "State":
+        """The state of a model as it is now."""
+        attached: list[object] = [repr(vars(getattr(hf, "config", None) or hf).get("_attn_implementation_internal"))]
+        held: list[object] = []
+        for module in hf.modules():
+            attached += [id(module), type(module), *module._forward_hooks, *module._forward_pre_hooks]
+            for name, value in module.__dict__.items():
+                if type(value) is float or name == "forward":
+                    attached += [name, value if type(value) is float else id(value)]
+            held += [_mark(tensor) for tensor in module._parameters.values() if tensor is not None]
+            kept = module._non_persistent_buffers_set
+            held += [_mark(one) for name, one in module._buffers.items() if one is not None and name not in kept]
+        return cls(attached=hash(tuple(attached)), held=hash(tuple(held)))
+
+
+def _mark(tensor: Tensor) -> tuple[object, ...]:
+    try:
+        return id(tensor), tensor._version, tensor.data_ptr(), tensor.dtype
+    except RuntimeError:  # tensors of quantised layers may have no storage of their own
+        return (id(tensor),)
+
+
+@torch.no_grad()
+def content_of(hf: nn.Module) -> int:
+    """A number that any change of any weight changes, also one that goes past autograd, through `.data`."""
+    sums = [_sum_of_bits(tensor) for tensor in _weights(hf)]
+    return hash(tuple(torch.stack([one.cpu() for one in sums]).tolist())) if sums else 0
+
+
+def _weights(hf: nn.Module) -> Iterator[Tensor]:
+    return chain(hf.parameters(), (tensor for name, tensor in hf.state_dict().items() if _is_buffer(hf, name, tensor)))
+
+
+def _is_buffer(hf: nn.Module, name: str, tensor: object) -> bool:
+    *path, last = name.split(".")
+    try:
+        return isinstance(tensor, Tensor) and last in hf.get_submodule(".".join(path))._buffers
+    except AttributeError:
+        return False
+
+
+def _sum_of_bits(tensor: Tensor) -> Tensor:
+    """Sum of a tensor's bytes taken as whole numbers, modulo 2^64; those of different columns count differently."""
+    try:
+        flat = tensor.detach().reshape(-1)
+        size = flat.element_size()
+        wide = size < 8 and flat.numel() * size % 8 == 0 and flat.storage_offset() * size % 8 == 0
+        kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[size]
+        bits = flat.view(torch.int64 if wide else kind)
+    except (RuntimeError, KeyError, NotImplementedError):  # quantised and complex weights
+        bits = tensor.detach().dequantize().double().reshape(-1).view(torch.int64)
+    whole = len(bits) // COLUMNS * COLUMNS
+    columns = bits[:whole].view(-1, COLUMNS).sum(0, dtype=torch.int64)
+    factors = torch.arange(1, 2 * COLUMNS, 2, device=bits.device)
+    return (columns * factors).sum() + bits[whole:].sum(dtype=torch.int64) + len(bits)
+
+
+def require_weights_at_hand(hf: nn.Module, name: object) -> None:
+    """Raise a `ModelError` if weights are not in memory, or were made where autograd cannot use them."""
+    for parameter_name, parameter in hf.named_parameters():
+        if parameter.device.type == "meta":
+            raise ModelError(f"{name}: the weight {parameter_name} is not in memory (it lies on 'meta': offloaded, or "
+                             "never loaded); load the whole model onto one device, without offloading")  # fmt: skip
+        if parameter.is_inference():
+            raise ModelError(f"{name}: the weight {parameter_name} was made under torch.inference_mode, which rules "
+                             "out gradients; load the model outside of it")  # fmt: skip
+
+
+def require_finite(hf: nn.Module, name: object) -> None:
+    """Raise a `ModelError` that names the first parameter holding a value that is not finite."""
+    for parameter_name, parameter in hf.named_parameters():
+        if parameter.is_floating_point() and not torch.isfinite(parameter).all():
+            raise ModelError(f"{name}: weights are not finite ({parameter_name}); the checkpoint is damaged")
+
+
+def require_one_device(hf: Any) -> None:
+    """Raise a `ModelError` unless all weights lie on one device."""
+    devices = sorted({str(parameter.device) for parameter in hf.parameters()})
+    if len(devices) > 1:
+        raise ModelError(f"the weights lie on several devices ({', '.join(devices)}); analyses of heads and edges need "
+                         "them on one: load the model without device_map, or move it with .to(...)")  # fmt: skip

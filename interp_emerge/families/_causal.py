@@ -1,0 +1,70 @@
+"""From whatever holds a causal language model to the model itself; what is none is refused, by what it does."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from interp_emerge.core.decoder import only_running
+from interp_emerge.core.errors import ModelError
+from interp_emerge.core.model import run_whole
+from interp_emerge.families._handed import random_prompts
+
+WRAPPERS = ("_orig_mod", "module")
+"""Where compiled and distributed modules keep the model that they wrap."""
+CHANGE = 1e-3
+"""Largest change of earlier logits by a later token, as a fraction of their spread. In causal models of every
+architecture it is 0 to 2e-6, in half precision to 0.03; in encoders 0.05 and more."""
+HALF_PRECISION = 0.04
+LENGTH = 6
+
+
+def unwrapped(model: Any) -> Any:
+    """The Hugging Face model inside wrappers that compute the same: of compilation, distribution and adapters.
+
+    Raises:
+        ModelError: this is no Hugging Face causal language model, or the wrapper adds something to it.
+    """
+    inner = model
+    while not hasattr(inner, "get_output_embeddings") or hasattr(inner, "_orig_mod"):
+        found = next(
+            (getattr(inner, name) for name in WRAPPERS if isinstance(getattr(inner, name, None), nn.Module)), None
+        )
+        if found is None:
+            break
+        inner = found
+    if callable(getattr(inner, "get_base_model", None)):
+        if getattr(getattr(inner, "active_peft_config", None), "is_prompt_learning", False):
+            raise ModelError("this adapter puts learned prompts in front of every text, which the model by itself does "
+                             "not have; analyse the base model, or an adapter that changes weights")  # fmt: skip
+        inner = inner.get_base_model()
+    config = getattr(inner, "config", None)
+    if config is None or getattr(inner, "get_output_embeddings", lambda: None)() is None:
+        raise ModelError(f"{type(model).__name__} is no Hugging Face causal language model with output embeddings")
+    return inner
+
+
+@torch.no_grad()
+def require_causal(hf: Any, name: object) -> None:
+    """Raise a `ModelError` unless the model gives next-token logits that no later token changes."""
+    if getattr(hf.config, "is_encoder_decoder", False):
+        raise ModelError(f"{name} ({hf.config.model_type}) is an encoder with a decoder; this package analyses models "
+                         "that read one text from left to right, such as GPT-2 or Llama")  # fmt: skip
+    tokens = random_prompts(hf, 1, LENGTH).repeat(2, 1)
+    others = tokens[0][tokens[0] != tokens[0, -1]]
+    tokens[1, -1:] = others[:1]
+    try:
+        with only_running(hf):
+            logits = run_whole(hf, tokens).float()
+    except Exception as error:  # every architecture has errors of its own
+        said = " ".join(str(error).split())[:200]
+        raise ModelError(f"{name} ({hf.config.model_type}) does not run on token ids alone: {said}") from error
+    if logits.ndim != 3 or logits.shape[:2] != tokens.shape:
+        raise ModelError(f"{name} ({hf.config.model_type}) gives logits of shape {list(logits.shape)} for prompts of "
+                         f"shape {list(tokens.shape)}, and not next-token logits after each token")  # fmt: skip
+    change = (logits[1, :-1] - logits[0, :-1]).abs().max() / logits[0, :-1].std().clamp_min(1e-30)
+    limit = CHANGE if next(hf.parameters()).dtype in (torch.float32, torch.float64) else HALF_PRECISION
+    if not change < limit:
+        raise ModelError(f"{name} ({hf.config.model_type}) is not causal: its last token changes the logits before it, "
+                         f"by {float(change):.1g} of their spread; this package analyses models that read from left to "
+                         "right (some architectures do so with is_decoder=True in the configuration)")  # fmt: skip
