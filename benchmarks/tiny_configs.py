@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PretrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-VOCABULARY, WIDTH, HEADS, LAYERS, WINDOW, POSITIONS = 40, 32, 4, 3, 6, 64
+VOCABULARY, WIDTH, HEADS, LAYERS, WINDOW, POSITIONS = 40, 32, 4, 3, 12, 64
 ORDINARY = range(3, 33)
 """Token ids that stand for text; the others may be those of special tokens, images and sounds."""
 SIZES: tuple[tuple[str, int], ...] = (
@@ -22,8 +22,12 @@ SIZES: tuple[tuple[str, int], ...] = (
     (r".*token_(id|index)", VOCABULARY - 1),
     (r"max_(.*_)?(position_embeddings|positions|seq_len)|n_positions|n_ctx|context_length|model_max_length", POSITIONS),
     (r"sliding_window(_size)?|window_size|attention_(window|chunk)_size|(keep|attention)_window_size", WINDOW),
-    (r"local_attention(_window_len)?|original_max_position_embeddings|floor_scale|log_scaling_n_floor", WINDOW),
-    (r"(mamba_|index_)?(chunk|block)_size|max_inference_chunksize|index_topk(_blocks)?|rel_extent", 4),
+    (
+        r"local_attention(_window_len)?|original_max_position_embeddings|floor_scale|log_scaling_n_floor|rel_extent",
+        WINDOW,
+    ),
+    (r"index_topk(_blocks)?|index_local_blocks", WINDOW),
+    (r"(mamba_|index_)?(chunk|block)_size|max_inference_chunksize", 4),
     (r"(num_|n_)?((hidden|decoder|encoder)_)?layers?|num_blocks|depth", LAYERS),
     (r"num_layers_per_stack|num_residual_layers|n_layers_per_attn_res_block", 2),
     (r".*_cycles|topk_group|first_k_dense_replace|num_dense_layers|moe_layer_start_index|num_kv_shared_layers", 1),
@@ -109,13 +113,18 @@ ENCODERS = (
 )
 ROPE_KINDS: dict[str, dict[str, Any]] = {
     "linear": {"factor": 2.0},
-    "dynamic": {"factor": 2.0, "original_max_position_embeddings": 8},
-    "yarn": {"factor": 4.0, "original_max_position_embeddings": 8},
-    "llama3": {"factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8},
+    "dynamic": {"factor": 2.0, "original_max_position_embeddings": WINDOW},
+    "yarn": {"factor": 4.0, "original_max_position_embeddings": WINDOW},
+    "llama3": {
+        "factor": 4.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": WINDOW,
+    },
     "longrope": {
         "short_factor": [1.0] * 4,
         "long_factor": [1.0, 2.0, 3.0, 4.0],
-        "original_max_position_embeddings": 8,
+        "original_max_position_embeddings": WINDOW,
         "factor": 8.0,
     },
 }

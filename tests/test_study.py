@@ -1,12 +1,6 @@
-"""The whole chain, on the bundled family and on checkpoints made on the spot."""
+"""The whole chain on the bundled family: what the main job finds there."""
 
 import json
-import random
-import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +12,7 @@ from interp_emerge.core.tables import SCHEMAS, read_table
 from interp_emerge.emergence.answers import induction_edges
 from tests.report.browser import open_page
 
-SMALL = {"n_measured": 32, "n_pairs": 16, "n_random": 10, "n_ablations": 4, "steps_of_integration": 2}
-
-
+pytestmark = pytest.mark.slow
 NO_SEED = "no other seed to compare with"
 
 
@@ -198,68 +190,6 @@ def write_study(out: Path) -> Path:
     path = out.parent / "again.toml"
     path.write_text("\n".join(lines))
     return path
-
-
-def test_a_changed_setting_recomputes_only_what_it_decides(tmp_path: Path) -> None:
-    common: dict[str, Any] = dict(SMALL, sizes=("3k", "25k"), steps=(0, 5000), seeds=(0,), out=str(tmp_path / "out"))
-    ie.Study(**common).run()
-    before = set((tmp_path / "out" / "cells").rglob("*.*"))
-    ie.Study(**{**common, "n_random": 12}).run()
-    new = set((tmp_path / "out" / "cells").rglob("*.*")) - before
-
-    assert [path.parent.name for path in new] == ["evaluation"]
-
-
-@pytest.mark.slow
-def test_a_run_killed_ten_times_ends_with_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:
-    def command(out: Path) -> list[str]:
-        options = {"sizes": "7k,25k", "steps": "0,750,5000", "seeds": "0", "out": str(out)}
-        options |= {name.replace("_", "-"): str(value) for name, value in SMALL.items()}
-        flags = [word for name, value in options.items() for word in (f"--{name}", value)]
-        return [sys.executable, "-m", "interp_emerge", "run", *flags]
-
-    def n_cells(out: Path) -> int:
-        return sum(1 for _ in (out / "cells").rglob("*.*"))
-
-    subprocess.run(command(tmp_path / "undisturbed"), check=True, capture_output=True)
-    chance = random.Random(0)
-    share = n_cells(tmp_path / "undisturbed") // 10
-    for _ in range(10):
-        process = subprocess.Popen(command(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = n_cells(tmp_path / "killed") + chance.randint(1, share)
-        while n_cells(tmp_path / "killed") < until:
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(chance.uniform(0, 0.02))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run(command(tmp_path / "killed"), check=True, capture_output=True)
-
-    for path in sorted((tmp_path / "undisturbed" / "tables").iterdir()):
-        assert path.read_bytes() == (tmp_path / "killed" / "tables" / path.name).read_bytes(), path.name
-    assert not list((tmp_path / "killed").rglob("*.tmp"))
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"family": "minature"}, "did you mean 'miniature'"),
-        ({"ability": "inductoin"}, "did you mean 'induction'"),
-        ({"method": "eap_gi"}, "did you mean 'eap_ig'"),
-        ({"method": "activation_patching"}, "scores edges"),
-        ({"metric": "logit_dif"}, "did you mean 'logit_diff'"),
-        ({"sizes": ("26k",)}, "did you mean '25k'"),
-        ({"steps": (751,)}, "did you mean '750'"),
-        ({"seeds": (9,)}, "unknown seed"),
-        ({"n_pair": 3}, "did you mean 'n_pairs'"),
-        ({"n_pairs": 1}, "n_pairs = 1 is not valid"),
-        ({"beside": ("markof",)}, "did you mean 'markov'"),
-    ],
-)
-def test_a_setting_that_makes_no_sense_is_named(fields: dict, message: str, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
-        ie.Study(out=str(out), **fields).run()
-    assert not out.exists(), "nothing is half-written"
 
 
 def test_a_directory_of_another_study_is_left_alone(whole: Path, tmp_path: Path) -> None:

@@ -24,9 +24,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from interp_emerge import cli
 from interp_emerge.core.tables import SCHEMAS, read_table
 from tests.report.browser import open_page
 
+pytestmark = pytest.mark.slow
 VOCABULARY = 40
 OPTIONS = {"n-measured": 32, "n-pairs": 16, "n-random": 10, "n-ablations": 3, "steps-of-integration": 2}
 TRAINING_STEPS = 500
@@ -176,6 +178,11 @@ def shrink_vocabulary(root: Path) -> None:
     LlamaForCausalLM(small).save_pretrained(root / "small" / "step100")
 
 
+@pytest.fixture(scope="module")
+def untaught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_family(tmp_path_factory.mktemp("untaught") / "family", llama, taught=False)
+
+
 @pytest.mark.parametrize(
     ("damage", "words", "message"),
     [
@@ -188,14 +195,33 @@ def shrink_vocabulary(root: Path) -> None:
     ids=["weights", "no model", "tokenizer", "ability", "size"],
 )
 def test_what_cannot_be_run_is_one_line_and_exit_2(
-    damage: Callable[[Path], None], words: tuple[str, ...], message: str, tmp_path: Path
+    damage: Callable[[Path], None],
+    words: tuple[str, ...],
+    message: str,
+    untaught: Path,
+    tmp_path: Path,
+    capfd,
+    monkeypatch,
 ) -> None:
-    root = make_family(tmp_path / "family", llama, taught=False)
+    root = shutil.copytree(untaught, tmp_path / "family")
     damage(root)
-    done = interp_emerge("run", "--family", root, "--out", tmp_path / "out", *words)
+    monkeypatch.setattr(
+        sys, "argv", ["interp-emerge", "run", "--family", str(root), "--out", str(tmp_path / "out"), *words]
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    errors = capfd.readouterr().err
+
+    assert ended.value.code == 2
+    assert message in errors
+    assert errors.strip().splitlines()[-1].startswith("error: ")
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_process_that_cannot_run_its_study_ends_the_same_way(untaught: Path, tmp_path: Path) -> None:
+    done = interp_emerge("run", "--family", untaught, "--out", tmp_path / "out", "--sizes", "lareg")
 
     assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "out" / "report.html").exists()
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "did you mean 'large'" in done.stderr

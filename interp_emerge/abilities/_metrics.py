@@ -65,6 +65,11 @@ TABLE_SHARE = 4
 """Part of the budget, one in so many, that the log-probabilities of all pairs may take while a run takes the rest."""
 
 
+def bytes_of_reading(model: HookedModel) -> int:
+    """Memory that a metric needs to be read on one pair: of a divergence, two distributions and what joins them."""
+    return 6 * BYTES_A_FLOAT * model.d_vocab
+
+
 class CleanLogProbs:
     """Log-probabilities of every token after the clean prompts of some pairs: made for those that are asked for.
 

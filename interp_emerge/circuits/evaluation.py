@@ -28,6 +28,7 @@ from interp_emerge.abilities._metrics import (
     BoundMetric,
     MetricFunction,
     bind_metric,
+    bytes_of_reading,
     clean_log_probs,
 )
 from interp_emerge.abilities.base import PromptPairs, require_pairs
@@ -38,7 +39,7 @@ from interp_emerge.core.axes import KeptEdges, PerCircuit
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
-from interp_emerge.core.memory import BYTES_A_FLOAT, items_that_fit
+from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching._circuit_run import circuit_values
 from interp_emerge.patching.ablation import ABLATIONS
@@ -50,8 +51,6 @@ Level = Literal["edges", "nodes"] | str
 LEVELS = ("edges", "nodes")
 GRID = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the graph's edges at which curves are taken."""
-DIVERGENCE_FLOATS = 6
-"""Numbers held for each token of the vocabulary while a divergence is read: two distributions and what joins them."""
 
 
 @checked
@@ -216,7 +215,7 @@ def metrics_of_recording(
 ) -> Float[Tensor, "metric pair"]:
     """Metrics of a recorded run as it was, pairs in chunks that fit the budget."""
     n, length = metrics[0].pairs.clean.shape
-    each = bytes_per_prompt(model, length) + DIVERGENCE_FLOATS * BYTES_A_FLOAT * model.d_vocab
+    each = bytes_per_prompt(model, length) + bytes_of_reading(model)
     chunk = items_that_fit(each, n, device=model.device, budget=budget)
     parts = []
     for rows in (slice(start, start + chunk) for start in range(0, n, chunk)):

@@ -306,12 +306,12 @@ class Decoder:
 
 
 @contextmanager
-def only_running(module: nn.Module) -> Iterator[None]:
+def only_running(module: nn.Module, *, parameters: bool = True) -> Iterator[None]:
     """While open, the module is in evaluation mode, no parameter asks for a gradient, and outputs are named.
 
-    Then all is as before.
+    Then all is as before. `parameters=False` leaves the parameters alone: see `HookedModel.logits_in_chunks`.
     """
-    asked = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    asked = [parameter for parameter in module.parameters() if parameter.requires_grad] if parameters else []
     training = [part for part in module.modules() if part.training]
     config: Any = getattr(module, "config", None)
     as_tuples = getattr(config, "return_dict", True) is False

@@ -34,7 +34,7 @@ PARALLEL_FLAGS = ("use_parallel_residual", "parallel_attn")
 """Fields by which other architectures say that they do."""
 JOINING_MODEL_TYPES = {"olmo2", "olmo3", "olmoe", "flex_olmo"}
 """Architectures whose norm of queries, and of keys, runs over all heads of a layer at once."""
-RESCALING_MODEL_TYPES = {"gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3", "flex_olmo"}
+RESCALING_MODEL_TYPES = {"gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3", "flex_olmo", "glm4", "exaone4"}
 """Architectures with a norm after attention."""
 
 
@@ -295,6 +295,7 @@ def _key_value_heads(config: Any) -> int | None:
     """How many key-value heads a layer has; None where there are as many as heads."""
     if getattr(config, "new_decoder_architecture", False):  # Falcon
         return config.num_kv_heads
-    if getattr(config, "multi_query", False):
-        return 1
+    multi_query = getattr(config, "multi_query", None)
+    if multi_query is not None:  # Falcon and GPTBigCode, whose code reads no other count
+        return 1 if multi_query else None
     return getattr(config, "num_key_value_heads", None)

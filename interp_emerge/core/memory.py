@@ -17,6 +17,8 @@ slower, and twice as much no faster; smaller models do not tell them apart."""
 ACCELERATOR_BUDGET = 1 << 31
 """The same where small batches would leave most of a device idle."""
 BYTES_A_FLOAT = 4
+LEAST_HEAD = 16
+"""Width of a head where a configuration does not give one number of heads for all layers."""
 
 
 def items_that_fit(
@@ -52,17 +54,23 @@ def bytes_of_run(config: Any, length: int, n_positions: int, d_vocab: int) -> in
     Attention is supposed to hold its scores: with the mask, after the softmax, and in the model's dtype.
     """
     config = config.get_text_config()
-    width = int(getattr(config, "hidden_size", 0) or 0)
-    heads = int(getattr(config, "num_attention_heads", 0) or 0)
-    d_head = int(getattr(config, "head_dim", 0) or width // max(1, heads))
-    inner = getattr(config, "moe_intermediate_size", None) or getattr(config, "intermediate_size", None) or 4 * width
-    at_once = getattr(config, "num_experts_per_tok", None) or 1
-    features = 12 * width + 8 * heads * d_head + 4 * _largest(inner) * _largest(at_once)
+    width = _number(config, "hidden_size", 0)
+    heads = _number(config, "num_attention_heads", max(1, width // LEAST_HEAD))
+    d_head = _number(config, "head_dim", width // max(1, heads))
+    inner = _number(config, "moe_intermediate_size", 0) or _number(config, "intermediate_size", 4 * width)
+    inner *= _number(config, "num_experts_per_tok", 1)
+    features = 12 * width + 8 * heads * d_head + 4 * inner
     return BYTES_A_FLOAT * (length * features + 4 * heads * length**2 + 3 * n_positions * d_vocab)
 
 
-def _largest(value: Any) -> int:
-    """A number of a configuration that may give one for each layer."""
+def _number(config: Any, name: str, otherwise: int) -> int:
+    """A number of a configuration, the largest where it gives one for each layer."""
+    try:
+        value = getattr(config, name, None)
+    except RuntimeError:  # a field that transformers says differs between layers
+        value = None
+    if not value:
+        return otherwise
     return int(max(value) if isinstance(value, list | tuple) else value)
 
 

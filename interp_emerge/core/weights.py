@@ -38,8 +38,7 @@ class State:
                 if type(value) is float or name == "forward":
                     attached += [name, value if type(value) is float else id(value)]
             held += [_mark(tensor) for tensor in module._parameters.values() if tensor is not None]
-            kept = module._non_persistent_buffers_set
-            held += [_mark(one) for name, one in module._buffers.items() if one is not None and name not in kept]
+            held += [_mark(one) for one in _kept_buffers(module)]
         return cls(attached=hash(tuple(attached)), held=hash(tuple(held)))
 
 
@@ -58,15 +57,13 @@ def content_of(hf: nn.Module) -> int:
 
 
 def _weights(hf: nn.Module) -> Iterator[Tensor]:
-    return chain(hf.parameters(), (tensor for name, tensor in hf.state_dict().items() if _is_buffer(hf, name, tensor)))
+    return chain(hf.parameters(), *(_kept_buffers(module) for module in hf.modules()))
 
 
-def _is_buffer(hf: nn.Module, name: str, tensor: object) -> bool:
-    *path, last = name.split(".")
-    try:
-        return isinstance(tensor, Tensor) and last in hf.get_submodule(".".join(path))._buffers
-    except AttributeError:
-        return False
+def _kept_buffers(module: nn.Module) -> list[Tensor]:
+    """The buffers that are saved with a module; others are tables that its code makes and may make anew."""
+    passing = module._non_persistent_buffers_set
+    return [one for name, one in module._buffers.items() if one is not None and name not in passing]
 
 
 def _sum_of_bits(tensor: Tensor) -> Tensor:

@@ -138,16 +138,15 @@ def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float
     if not temperature > 0:
         raise InputError(f"a temperature of {temperature:g} gives no distribution; give one above 0")
     require_pairs(model, pairs)
-    below, above = [], []
+    ends = np.empty((len(pairs), 2))
     for rows, logits in model.logits_in_chunks(pairs.clean):
-        cumulative = (logits[:, -1].double() / temperature).softmax(-1).cumsum(-1).cpu()
-        # Rounding must not leave a gap below 1 that no token covers.
-        cumulative /= cumulative[:, -1:].clone()
-        ends = torch.nn.functional.pad(cumulative, (1, 0))
-        answer = pairs.answer[rows, None]
-        below.append(ends.gather(1, answer)[:, 0])
-        above.append(ends.gather(1, answer + 1)[:, 0])
-    low, high = torch.cat(below).numpy(), torch.cat(above).numpy()
+        # One prompt at a time: in double precision a vocabulary takes more room than the run.
+        for row, last in zip(range(len(pairs))[rows], logits[:, -1], strict=True):
+            cumulative = (last.double() / temperature).softmax(-1).cumsum(-1).cpu()
+            answer = int(pairs.answer[row])
+            # Rounding must not leave a gap below 1 that no token covers.
+            ends[row] = [float(cumulative[at] / cumulative[-1]) if at >= 0 else 0.0 for at in (answer - 1, answer)]
+    low, high = ends.T
 
     def sample(n: int, rng: np.random.Generator) -> np.ndarray:
         chosen, points = rng.integers(len(low), size=n), rng.random(n)

@@ -34,6 +34,7 @@ from interp_emerge.families._proof import (
     require_linear_once_scaled,
     require_same_shape,
 )
+from interp_emerge.families._reasons import known_reason
 
 BROKEN = (RuntimeError, TypeError, AttributeError, ValueError, IndexError, AssertionError)
 """What modules raise that are read in a way that they do not allow."""
@@ -73,8 +74,10 @@ def layout_of(hf: Any) -> Layout:
         ModelError: it is none of the known ones.
     """
     layout = next((layout for layout in LAYOUTS.values() if fits(hf, layout)), None)
+    if layout is None and (reason := known_reason(hf)):
+        raise not_split(hf, reason)
     if layout is None:
-        raise not_split(hf, f"its blocks have none of the known forms ({'; '.join(LAYOUTS)})")
+        raise not_split(hf, "its blocks have none of the known forms (docs/architectures.md lists what has)")
     return layout
 
 

@@ -25,6 +25,7 @@ from interp_emerge.core.errors import ModelError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import run_whole
 from interp_emerge.families._handed import HandedParts, handed, random_prompts, watching
+from interp_emerge.families._reasons import known_reason
 
 TOLERANCE = 1e-3
 """Root of the mean squared difference of the logits, or of what a block adds, as a fraction of their spread. On random
@@ -269,7 +270,10 @@ def _widened(value: Any) -> Any:
 def _suspects(hf: nn.Module) -> str:
     """What the model carries that may make the difference, for the error."""
     hooked = [name for name, module in hf.named_modules() if module._forward_hooks or module._forward_pre_hooks]
-    return f" (it carries forward hooks, on {hooked[0] or 'the model'}: remove them)" if hooked else ""
+    if hooked:
+        return f" (it carries forward hooks, on {hooked[0] or 'the model'}: remove them)"
+    reason = known_reason(hf)
+    return f" ({reason})" if reason else ""
 
 
 @torch.no_grad()

@@ -16,10 +16,12 @@ def as_tokenizer(given: Any) -> Any:
         InputError: something else, or a path that holds no tokenizer.
         ModelError: a tokenizer that cannot be read.
     """
+    if given is None:
+        return None
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-    if given is None or isinstance(given, PreTrainedTokenizerBase):
+    if isinstance(given, PreTrainedTokenizerBase):
         return given
     if isinstance(given, Tokenizer):
         return _wrapped(given)

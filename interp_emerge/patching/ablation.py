@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_emerge.abilities._metrics import MetricFunction, bind_metric
+from interp_emerge.abilities._metrics import MetricFunction, bind_metric, bytes_of_reading
 from interp_emerge.abilities.base import PromptPairs, require_pairs
 from interp_emerge.caching.recording import EMBED, Recording, bytes_per_prompt, mlp_name, record, z_name
 from interp_emerge.core.arguments import checked
@@ -111,7 +111,7 @@ def ablate(
     if ablation not in ABLATIONS:
         raise UnknownNameError("ablation", ablation, ABLATIONS)
     chosen = frozenset(by_name[name] for name in nodes)
-    each = bytes_per_prompt(model, pairs.length)
+    each = bytes_per_prompt(model, pairs.length) + bytes_of_reading(model)
     n = items_that_fit(each, len(pairs), device=model.device, budget=budget)
     with model.running():
         bound = bind_metric(metric, model, pairs, budget=budget)

@@ -24,9 +24,10 @@ from itertools import groupby
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp_emerge.caching.recording import Recording, writer_outputs
+from interp_emerge.core.decoder import Attention
 from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.source import Source
@@ -162,6 +163,37 @@ def _reached(graph: Graph, reader: Node) -> tuple[slice, slice]:
     return slice(first, first + count), slice(shared, shared + 1)
 
 
+def _of_heads(attention: Attention, queries: tuple[int, slice], keys: tuple[int, slice]) -> Attention:
+    """The attention of some heads: each side has a number of all heads, and which of them are wanted."""
+    slopes = attention.slopes
+    return replace(
+        attention,
+        slopes=None if slopes is None else slopes[queries[1]],
+        query_norm=_norm_of_heads(attention.query_norm, *queries),
+        key_norm=_norm_of_heads(attention.key_norm, *keys),
+    )
+
+
+def _norm_of_heads(norm: nn.Module | None, n_heads: int, heads: slice) -> nn.Module | None:
+    """A norm of queries or keys for some heads, as some norms have a gain for each head."""
+    gain = getattr(norm, "weight", None)
+    one_for_all = isinstance(gain, Tensor) and gain.ndim == 1
+    return norm if norm is None or one_for_all or heads == slice(None) else _SomeHeads(norm, n_heads, heads)
+
+
+class _SomeHeads(nn.Module):
+    """A norm that is given some heads of all."""
+
+    def __init__(self, norm: nn.Module, n_heads: int, heads: slice) -> None:
+        super().__init__()
+        self.norm, self.n_heads, self.heads = norm, n_heads, heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        everyone = x.new_zeros(*x.shape[:2], self.n_heads, x.shape[3])
+        everyone[:, :, self.heads] = x
+        return self.norm(everyone)[:, :, self.heads]
+
+
 class _Exchange:
     """One chunk of pairs: the run whose edges are exchanged, and how far each writer is from the other run."""
 
@@ -242,8 +274,7 @@ class _Exchange:
             sides["q"][:, :, at] = made[:, begin - start :]
         else:
             sides[reader.kind][:, start:, at] = made
-        slopes = block.attention.slopes
-        attention = replace(block.attention, slopes=None if slopes is None else slopes[heads])
+        attention = _of_heads(block.attention, (graph.n_heads, heads), (graph.n_kv_heads, shared))
         z = self.run.z(reader.layer)
         moved = attention.mix(sides["q"], sides["k"], sides["v"]) - z[:, begin:, heads][rows]
         return block.some_heads_write(moved, heads)

@@ -122,7 +122,7 @@ def test_what_makes_no_pairs_is_named(changed: dict, message: str) -> None:
 
 def placed(index: object, n: int = 3, length: int = 5) -> ie.PromptPairs:
     prompts = np.arange(n * length).reshape(n, length)
-    return ie.PromptPairs(clean=prompts, corrupt=prompts, answer=[7] * n, foil=[8] * n, positions={"end": index})  # pyright: ignore[reportArgumentType]
+    return ie.PromptPairs(clean=prompts, corrupt=prompts, answer=[7] * n, foil=[8] * n, positions={"end": index})
 
 
 @pytest.mark.parametrize(

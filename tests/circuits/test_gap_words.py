@@ -1,6 +1,7 @@
 """Why faithfulness is undefined, in true words, wherever it is said: noise, a negative gap, one pair, no number."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from interp_emerge.circuits.ground_truth import GroundTruth, ground_truth
 from interp_emerge.circuits.labels import effects_of_heads
 from interp_emerge.circuits.selection import smallest_faithful
 from interp_emerge.sweeps.results import _judge
+from tests.patching.scored import score_edges
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.normal(0, 1, 60)
@@ -68,7 +70,7 @@ def test_a_single_pair_is_said_to_be_one(truth: GroundTruth):
 def notes(truth: GroundTruth, pairs: ie.PromptPairs) -> dict[str, str]:
     """What each place says about a circuit on pairs without a usable gap."""
     model, circuit = truth.model, truth.circuit
-    scores = ie.score(model, truth.pairs, method="eap")
+    scores = score_edges(model, truth.pairs, method="eap")
     found = smallest_faithful(model, scores, pairs)
     in_matrix = ie.transfer_matrix({"a": circuit}, [("m", model)], lambda _: pairs, n_random=2)
     return {
@@ -90,11 +92,12 @@ def test_every_place_says_that_a_negative_gap_is_negative_and_none_calls_it_nois
 
 
 def test_every_place_still_calls_noise_noise(truth: GroundTruth):
-    mixed = ie.PromptPairs(**{
+    both: dict[str, Any] = {
         name: np.concatenate([np.asarray(getattr(truth.pairs, name)), np.asarray(getattr(other, name))])
         for other in [exchanged(truth.pairs)]
         for name in ("clean", "corrupt", "answer", "foil")
-    })  # fmt: skip
+    }
+    mixed = ie.PromptPairs(**both)
     assert ie.evaluate(truth.model, truth.circuit, mixed).why_undefined == "is within noise"
     for place, said in notes(truth, mixed).items():
         assert "is within noise" in said, place

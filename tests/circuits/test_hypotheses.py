@@ -303,6 +303,7 @@ def not_more_often_than(rate: float, p_values: np.ndarray) -> bool:
     return bool(binomtest(int((p_values <= rate).sum()), len(p_values), rate, alternative="greater").pvalue > 1e-3)
 
 
+@pytest.mark.calibration
 @pytest.mark.parametrize("share", [0.4, 0.5, 0.55, 0.6])
 def test_equivalence_rejects_what_is_equivalent_no_more_often_than_its_level(share: float):
     rng = np.random.default_rng(1)
@@ -315,6 +316,7 @@ def test_equivalence_rejects_what_is_equivalent_no_more_often_than_its_level(sha
     assert np.mean([equivalence(row, np.zeros(100)).p_value <= 0.05 for row in rng.random((50, 100)) - 0.2]) > 0.9
 
 
+@pytest.mark.calibration
 def test_independence_rejects_independent_draws_as_often_as_its_level_says():
     rng = np.random.default_rng(2)
     p_values = np.array(
@@ -327,6 +329,7 @@ def test_independence_rejects_independent_draws_as_often_as_its_level_says():
     assert kstest(p_values - rng.random(600) / 100, "uniform").pvalue > 1e-3
 
 
+@pytest.mark.calibration
 @pytest.mark.slow
 def test_random_circuits_are_called_sufficient_or_necessary_as_often_as_the_level_says():
     model, sets = small_model("gpt_neox", layers=2), 150
@@ -345,6 +348,7 @@ def test_random_circuits_are_called_sufficient_or_necessary_as_often_as_the_leve
         assert kstest(p_values - rng.random(sets) / 20, "uniform").pvalue > 1e-3
 
 
+@pytest.mark.calibration
 @pytest.mark.slow
 def test_edges_of_random_circuits_are_rarely_called_needed_and_all_of_them_never():
     """An edge of a random circuit is nearly, not exactly, such a draw as those that it is ranked among."""

@@ -14,13 +14,14 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 from interp_emerge.emergence.measuring import measure
 from tests.core.small_models import VOCABULARY, build, random_pairs
+from tests.patching.scored import score_edges
 
 PAD = 3
 MODEL = ie.hook(build("llama", pad_token_id=PAD))
 SOUND = replace(random_pairs(8), positions={"last": [6] * 8})
 SOUND = replace(SOUND, clean=SOUND.clean.masked_fill(SOUND.clean == PAD, 4), corrupt=SOUND.corrupt.masked_fill(
     SOUND.corrupt == PAD, 4))  # fmt: skip
-SCORES = ie.score(MODEL, SOUND, method="random")
+SCORES = score_edges(MODEL, SOUND, method="random")
 CIRCUIT = ie.Circuit.from_nodes(MODEL, ["a0.h1", "a1.h0", "m1"])
 Entry = Callable[[HookedModel, ie.PromptPairs], object]
 

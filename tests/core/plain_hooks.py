@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from tests.core.slow_model import NAMES, Names
+from tests.core.slow_model import PARALLEL, Names, key_value_heads, names_of
 
 Edge = tuple[str, str]
 Written = dict[str, Tensor]
@@ -29,13 +29,13 @@ FUSED = {
     "gpt2": ("c_attn", "parts"),
     "gpt_neox": ("query_key_value", "groups"),
     "bloom": ("query_key_value", "groups"),
+    "falcon": ("query_key_value", "groups"),
+    "mpt": ("Wqkv", "parts"),
 }
 """Where one module makes queries, keys and values: its name, and whether its outputs are all queries, all keys and all
 values (`parts`) or, for each key in turn, the queries that share it, the key and the value (`groups`)."""
 PARTS_OF_MLP = {"opt": ("fc1", "fc2")}
 """The first and the last module of an MLP that is no module of its own."""
-ONE_NORM = ("phi",)
-"""Types of model in which attention and MLP read one norm's output."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +58,17 @@ class PlainModel:
 
     def __init__(self, hf: Any) -> None:
         self.hf, self.kind = hf, hf.config.model_type
-        if self.kind not in LIKE_LLAMA and self.kind not in NAMES:
+        names = Names() if self.kind in LIKE_LLAMA else names_of(hf.config)
+        if names is None:
             raise KeyError(f"no names of modules for {self.kind!r}; add a row to NAMES or to LIKE_LLAMA")
-        self.names = Names() if self.kind in LIKE_LLAMA else NAMES[self.kind]
+        self.names = names
         base = hf.base_model.decoder if hasattr(hf.base_model, "decoder") else hf.base_model
         self.blocks = [*next(getattr(base, name) for name in ("layers", "h", "blocks") if hasattr(base, name))]
         self.final_norm = getattr(base, self.names.final_norm)
         self.n_heads = hf.config.num_attention_heads
-        self.n_kv_heads = getattr(hf.config, "num_key_value_heads", None) or self.n_heads
+        self.n_kv_heads = key_value_heads(hf.config)
         self.factor = getattr(hf.config, "residual_multiplier", 1.0)
-        self.parallel = self.kind in ONE_NORM or getattr(hf.config, "use_parallel_residual", False)
+        self.parallel = self.kind in PARALLEL or getattr(hf.config, "use_parallel_residual", False)
 
     def readers(self) -> list[str]:
         """Names of all readers, in the order in which they run."""
@@ -174,7 +175,7 @@ class PlainModel:
         hooks.enter_context(before(out, attend))
         if mlp_norm is not None and not self.parallel:
             hooks.enter_context(before(mlp_norm, read_by_mlp.append))
-        first, last = PARTS_OF_MLP.get(self.kind, ("mlp", "mlp"))
+        first, last = PARTS_OF_MLP.get(self.kind, (self.names.mlp,) * 2)
         hooks.enter_context(before(getattr(block, first), enter_mlp))
         hooks.enter_context(after(mlp_post_norm or getattr(block, last), leave_mlp))
 

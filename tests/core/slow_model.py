@@ -11,7 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
+from transformers.models.cohere.modeling_cohere import apply_rotary_pos_emb as apply_rotary_to_neighbours
+from transformers.models.gptj.modeling_gptj import apply_rotary_pos_emb as apply_rotary_of_gptj
+from transformers.models.gptj.modeling_gptj import create_sinusoidal_positions
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
 
 Written = dict[str, Tensor]
 Change = Callable[[str, Written], Tensor]
@@ -28,6 +32,7 @@ class Names:
     mlp_norm: str | None = "post_attention_layernorm"
     attention_post_norm: str | None = None
     mlp_post_norm: str | None = None
+    mlp: str = "mlp"
     final_norm: str = "norm"
 
 
@@ -48,18 +53,44 @@ NAMES = {
     "gemma3_text": Names(mlp_norm="pre_feedforward_layernorm", **BEHIND),
     "olmo2": Names(attention_norm=None, mlp_norm=None, **BEHIND),
     "phi": Names(out="dense", mlp_norm="input_layernorm", final_norm="final_layernorm"),
+    "gptj": Names(attention="attn", out="out_proj", **GPT | {"mlp_norm": "ln_1"}),
+    "falcon": Names(attention="self_attention", out="dense", mlp_norm="input_layernorm", final_norm="ln_f"),
+    "falcon, two norms": Names(
+        attention="self_attention", out="dense", attention_norm="ln_attn", mlp_norm="ln_mlp", final_norm="ln_f"
+    ),
+    "mpt": Names(
+        attention="attn", out="out_proj", attention_norm="norm_1", mlp_norm="norm_2", mlp="ffn", final_norm="norm_f"
+    ),
+    "cohere": Names(mlp_norm="input_layernorm"),
 }
+PARALLEL = ("phi", "gptj", "falcon", "cohere")
+"""Types of model whose attention and MLP read the same stream, as they are set up in these tests."""
+
+
+def names_of(config: Any) -> Names | None:
+    """Names of the modules of a configuration's model, if it is in the table."""
+    kind = config.model_type
+    two_norms = kind == "falcon" and config.new_decoder_architecture and config.num_ln_in_parallel_attn != 1
+    return NAMES.get(f"{kind}, two norms" if two_norms else kind)
+
+
+def key_value_heads(config: Any) -> int:
+    """How many heads of a layer have keys and values of their own."""
+    if config.model_type == "falcon":
+        return config.num_kv_heads if config.new_decoder_architecture or not config.multi_query else 1
+    return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
 
 
 class SlowModel:
     def __init__(self, hf: Any) -> None:
         self.hf, self.config, self.kind = hf, hf.config, hf.config.model_type
-        self.names = NAMES.get(self.kind, Names())
+        self.names = names_of(self.config) or Names()
         self.base = hf.base_model.decoder if self.kind == "opt" else hf.base_model
         self.heads = self.config.num_attention_heads
-        self.kv_heads = getattr(self.config, "num_key_value_heads", None) or self.heads
+        self.kv_heads = key_value_heads(self.config)
         self.d_head = getattr(self.config, "head_dim", None) or self.config.hidden_size // self.heads
-        self.parallel = self.kind == "phi" or getattr(self.config, "use_parallel_residual", False)
+        self.parallel = self.kind in PARALLEL or getattr(self.config, "use_parallel_residual", False)
+        self.factor = self.config.residual_multiplier if self.kind == "granite" else 1.0
 
     def run(self, tokens: Tensor, change: Change | None = None) -> tuple[Tensor, Written]:
         """Logits after the last token, and what every writer wrote."""
@@ -92,7 +123,7 @@ class SlowModel:
         for head in range(self.heads):
             pattern = self.pattern(layer, head, q[head], k[head // group])
             columns = slice(head * self.d_head, (head + 1) * self.d_head)
-            outputs.append(pattern @ v[head // group] @ weight[:, columns].T)
+            outputs.append(self.factor * (pattern @ v[head // group] @ weight[:, columns].T))
         return self.behind_norm(self.part(layer, self.names.attention_post_norm), outputs)
 
     def pattern(self, layer: int, head: int, q: Tensor, k: Tensor) -> Tensor:
@@ -106,12 +137,14 @@ class SlowModel:
         if self.kind == "bloom":
             ones = torch.ones(1, length, dtype=torch.int64)
             scores = scores + build_alibi_tensor(ones, self.heads, scores.dtype)[head]
+        if self.kind == "mpt":
+            scores = scores + build_mpt_alibi_tensor(self.heads, length)[head]
         query, key = torch.arange(length)[:, None], torch.arange(length)
         return scores.masked_fill((key > query) | (key <= query - self.window(layer)), -torch.inf).softmax(-1)
 
     def scale(self) -> float:
-        if self.kind == "gpt_neo":
-            return 1.0
+        if self.kind in ("gpt_neo", "granite"):
+            return 1.0 if self.kind == "gpt_neo" else self.config.attention_multiplier
         return getattr(self.config, "query_pre_attn_scalar", self.d_head) ** -0.5
 
     def window(self, layer: int) -> float:
@@ -134,8 +167,14 @@ class SlowModel:
         match self.kind:
             case "gpt2":
                 return attention.c_attn(normed).chunk(3, -1)[part][..., span]
-            case "gpt_neox" | "bloom":
-                return attention.query_key_value(normed).chunk(self.heads, -1)[head].chunk(3, -1)[part]
+            case "gpt_neox" | "bloom" | "falcon":
+                group = self.heads // self.kv_heads
+                shared, within = divmod(head, group) if side == "q" else (head, group + part - 1)
+                of_group = attention.query_key_value(normed).chunk(self.kv_heads, -1)[shared]
+                return of_group.chunk(group + 2, -1)[within]
+            case "mpt":
+                bound = self.config.attn_config.clip_qkv
+                return attention.Wqkv(normed).clamp(-bound, bound).chunk(3, -1)[part][..., span]
             case "olmo" if self.config.clip_qkv is not None:
                 projected = getattr(attention, f"{side}_proj")(normed)[..., span]
                 return projected.clamp(-self.config.clip_qkv, self.config.clip_qkv)
@@ -150,15 +189,23 @@ class SlowModel:
             return heads
         if self.kind == "olmo2":
             return [*norm(torch.cat(heads, -1)).split(self.d_head, -1)]
+        if self.kind == "cohere":  # a gain for each head
+            return [*norm(torch.stack(heads, -2)).unbind(-2)]
         return [norm(head) for head in heads]
 
     def rotate(self, layer: int, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        if self.kind in ("gpt2", "gpt_neo", "opt", "bloom"):
+        if self.kind in ("gpt2", "gpt_neo", "opt", "bloom", "mpt"):
             return q, k
+        if self.kind == "gptj":
+            turned, length = self.config.rotary_dim, q.shape[1]
+            sin, cos = create_sinusoidal_positions(length, turned).to(q.dtype)[None].chunk(2, -1)
+            first_q, first_k = (apply_rotary_of_gptj(x[:, :, None, :turned], sin, cos)[:, :, 0] for x in (q, k))
+            return torch.cat([first_q, q[..., turned:]], -1), torch.cat([first_k, k[..., turned:]], -1)
         more = [self.config.layer_types[layer]] if self.kind == "gemma3_text" else []
         cos, sin = self.base.rotary_emb(q, torch.arange(q.shape[1])[None], *more)
         turned = cos.shape[-1]
-        first_q, first_k = apply_rotary_pos_emb(q[:, None, :, :turned], k[:, None, :, :turned], cos, sin)
+        turn = apply_rotary_to_neighbours if self.kind == "cohere" else apply_rotary_pos_emb
+        first_q, first_k = turn(q[:, None, :, :turned], k[:, None, :, :turned], cos, sin)
         return torch.cat([first_q[:, 0], q[..., turned:]], -1), torch.cat([first_k[:, 0], k[..., turned:]], -1)
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -170,6 +217,12 @@ class SlowModel:
                 return base.embed_tokens(tokens) + base.embed_positions.weight[positions + 2]
             case "bloom":
                 return base.word_embeddings_layernorm(base.word_embeddings(tokens))
+            case "gptj" | "mpt":
+                return base.wte(tokens)
+            case "falcon":
+                return base.word_embeddings(tokens)
+            case "granite":
+                return base.embed_tokens(tokens) * self.config.embedding_multiplier
             case "gemma2" | "gemma3_text":
                 return nn.functional.embedding(tokens, base.embed_tokens.weight) * self.config.hidden_size**0.5
             case _:
@@ -177,11 +230,15 @@ class SlowModel:
 
     def unembed(self, residual: Tensor) -> Tensor:
         logits = self.hf.get_output_embeddings()(getattr(self.base, self.names.final_norm)(residual))
+        if self.kind == "cohere":
+            return logits * self.config.logit_scale
+        if self.kind == "granite":
+            return logits / self.config.logits_scaling
         cap = getattr(self.config, "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def block(self, layer: int) -> Any:
-        return (self.base.h if hasattr(self.base, "h") else self.base.layers)[layer]
+        return next(getattr(self.base, name) for name in ("h", "layers", "blocks") if hasattr(self.base, name))[layer]
 
     def part(self, layer: int, name: str | None) -> Any:
         return None if name is None else getattr(self.block(layer), name)
@@ -196,7 +253,7 @@ class SlowModel:
 
     def attention_bias(self, layer: int) -> Tensor | float:
         bias = getattr(self.attention(layer), self.names.out).bias
-        return 0.0 if bias is None else bias
+        return 0.0 if bias is None else self.factor * bias
 
     def behind_norm(self, norm: Any, terms: list[Tensor]) -> list[Tensor]:
         """Terms that a root-mean-square norm of their sum is made of."""
@@ -214,8 +271,8 @@ class SlowModel:
         match self.kind:
             case "opt":
                 made = block.fc2(block.activation_fn(block.fc1(normed)))
-            case "bloom":
-                made = block.mlp(normed, torch.zeros_like(normed))
+            case "bloom" | "mpt":
+                made = self.part(layer, self.names.mlp)(normed, torch.zeros_like(normed))
             case _:
-                made = block.mlp(normed)
+                made = block.mlp(normed) * self.factor
         return made if post_norm is None else post_norm(made)

@@ -30,6 +30,12 @@ NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 GROUPED = {"num_key_value_heads": 2}
 WINDOW = {"sliding_window": 3}
 SOFTCAPS = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
+MULTIPLIERS = {
+    "embedding_multiplier": 1.5,
+    "attention_multiplier": 0.3,
+    "residual_multiplier": 0.6,
+    "logits_scaling": 0.7,
+}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": WIDTH, "norm_topk_prob": True}
 
 
@@ -57,6 +63,12 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo": ("olmo", {"clip_qkv": 1.5}),
     "olmo2": ("olmo2", GROUPED),
     "phi": ("phi", partly_rotary(0.67) | {"qk_layernorm": True}),
+    "gptj": ("gptj", NO_DROPOUT | {"n_inner": 2 * WIDTH, "rotary_dim": 4}),
+    "falcon": ("falcon", {"multi_query": True, "bias": True}),
+    "falcon_grouped": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
+    "mpt": ("mpt", {"max_seq_len": 64, "attn_config": {"clip_qkv": 1.5}}),
+    "cohere": ("cohere", GROUPED | {"use_qk_norm": True, "logit_scale": 0.5}),
+    "granite": ("granite", GROUPED | MULTIPLIERS | {"attention_bias": True}),
     "qwen3_moe": ("qwen3_moe", GROUPED | EXPERTS | {"head_dim": 8}),
 }
 ARCHITECTURES = ("gpt_neox", "gpt2", "llama", "llama_grouped", "gemma2")
@@ -65,6 +77,8 @@ norms behind attention and MLP."""
 MORE_ARCHITECTURES = tuple(name for name in CONFIGURATIONS if name != "qwen3_moe")
 """All but the mixture of experts, which transformers runs in float32 and in half precision only."""
 EVERY_ARCHITECTURE = tuple(CONFIGURATIONS)
+PARALLEL_ARCHITECTURES = ("gpt_neox", "phi", "gptj", "falcon", "falcon_grouped", "cohere")
+"""Those whose attention and MLP read the same stream."""
 
 
 def build(architecture: str, *, layers: int = LAYERS, seed: int = 0, **changes: Any) -> Any:
@@ -81,7 +95,7 @@ def draw_parameters(hf: Any, seed: int) -> Any:
     with torch.no_grad():
         for parameter in hf.parameters():
             drawn = torch.randn(parameter.shape, generator=generator)
-            near = 1.0 if parameter.ndim == 1 and bool((parameter == 1).all()) else 0.0
+            near = 1.0 if bool((parameter == 1).all()) else 0.0
             parameter.copy_(near + 0.25 * drawn)
     return hf
 

@@ -9,15 +9,18 @@ import pandas as pd
 import pytest
 import torch
 
-import interp_emerge as ie
+import interp_emerge
 from interp_emerge.core.arguments import checked, fits, in_words
 from interp_emerge.core.axes import Tokens
 from interp_emerge.core.errors import InputError
 from tests.core.small_models import random_pairs, small_model
 
-MODEL, PAIRS = small_model("gpt_neox", layers=2), random_pairs(12)
+ie: Any = interp_emerge
+"""Without types, so that a type checker lets through what a user without one may write."""
+MODEL: Any = small_model("gpt_neox", layers=2)
+PAIRS: Any = random_pairs(12)
 FAMILY, INDUCTION = ie.load_family("miniature"), ie.load_ability("induction")
-SMALLEST = FAMILY.load("3k")
+SMALLEST: Any = FAMILY.load("3k")
 SCORES = ie.score(MODEL, PAIRS, method="random")
 CIRCUIT = SCORES.top(8)
 HOOKED = "give a model as ie.hook(model, tokenizer=tokenizer) or family.load(...) returns it"

@@ -1,6 +1,18 @@
 import numpy as np
 import pytest
-from transformers import FalconConfig, GPT2Config, GPTNeoXConfig, LlamaConfig, Olmo2Config, PhiConfig
+from transformers import (
+    CohereConfig,
+    FalconConfig,
+    Glm4Config,
+    GPT2Config,
+    GPTBigCodeConfig,
+    GPTJConfig,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MptConfig,
+    Olmo2Config,
+    PhiConfig,
+)
 
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Edge, Graph
@@ -50,12 +62,30 @@ def test_a_configuration_says_whether_blocks_are_parallel_and_how_many_keys_ther
     assert Graph.from_config(GPTNeoXConfig()).parallel
     assert not Graph.from_config(GPTNeoXConfig(use_parallel_residual=False)).parallel
     assert not Graph.from_config(LlamaConfig()).parallel
-    assert Graph.from_config(PhiConfig()).parallel
+    for config in (PhiConfig(), GPTJConfig(), CohereConfig()):
+        assert Graph.from_config(config).parallel
+    assert not Graph.from_config(MptConfig()).parallel
     assert Graph.from_config(FalconConfig(parallel_attn=True)).parallel
     assert not Graph.from_config(FalconConfig(parallel_attn=False)).parallel
     assert Graph.from_config(Olmo2Config()).joined and not Graph.from_config(LlamaConfig()).joined
     assert Graph.from_config(LlamaConfig(num_attention_heads=32, num_key_value_heads=8)).n_kv_heads == 8
     assert Graph.from_config(GPT2Config(n_head=6)).n_kv_heads == 6
+    assert Graph.from_config(Glm4Config()).rescaled and not Graph.from_config(LlamaConfig()).rescaled
+
+
+def test_keys_and_values_are_counted_as_the_code_of_falcon_and_gpt_bigcode_counts_them():
+    def count(config: FalconConfig | GPTBigCodeConfig) -> int:
+        return Graph.from_config(config).n_kv_heads
+
+    assert count(FalconConfig(num_attention_heads=8, multi_query=True, num_kv_heads=4)) == 1
+    assert count(FalconConfig(num_attention_heads=8, multi_query=False)) == 8
+    grouped = {"num_attention_heads": 8, "num_kv_heads": 4, "new_decoder_architecture": True}
+    assert count(FalconConfig(**grouped, multi_query=True)) == count(FalconConfig(**grouped, multi_query=False)) == 4
+    assert count(GPTBigCodeConfig(n_head=6, multi_query=True)) == 1
+    assert count(GPTBigCodeConfig(n_head=6, multi_query=False)) == 6
+    # A number of heads under the other name reaches the configuration too late for its own count of keys.
+    late = GPTBigCodeConfig(num_attention_heads=6, multi_query=False)
+    assert late.num_key_value_heads == 12 and count(late) == 6
 
 
 def test_a_configuration_without_one_number_of_layers_is_refused():

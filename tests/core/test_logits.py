@@ -17,7 +17,13 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.measuring import held_out_loss, measure
 from tests.core.small_models import build, random_pairs, small_model
 
-DROPOUT = {"attention_dropout": 0.5, "hidden_dropout": 0.5, "resid_pdrop": 0.5, "embd_pdrop": 0.5, "attn_pdrop": 0.5}
+DROPOUT: dict[str, Any] = {
+    "attention_dropout": 0.5,
+    "hidden_dropout": 0.5,
+    "resid_pdrop": 0.5,
+    "embd_pdrop": 0.5,
+    "attn_pdrop": 0.5,
+}
 ROUNDING = 1e-5
 """Batches of other sizes differ by 1e-6 at most on logits up to 10."""
 

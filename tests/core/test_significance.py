@@ -50,6 +50,7 @@ def test_more_pairs_have_nearly_the_p_value_of_all_choices_of_signs(n: int, shif
     assert np.median(ratio) == pytest.approx(1, abs=0.002)
 
 
+@pytest.mark.calibration
 @pytest.mark.parametrize("law", ["normal", "heavy tails"])
 @pytest.mark.parametrize("n", [11, 40])
 def test_without_an_effect_p_values_are_uniform(n: int, law: str):
@@ -172,6 +173,7 @@ def test_family_wise_rates_by_hand_leave_out_what_was_not_tested():
     assert np.isnan(holm(np.array([np.nan]))).all()
 
 
+@pytest.mark.calibration
 def test_among_many_tests_without_an_effect_one_is_rejected_no_more_often_than_the_rate():
     families = np.random.default_rng(0).random((4000, 20))
     rejecting = [bool((holm(family) <= 0.05).any()) for family in families]

@@ -80,6 +80,7 @@ def test_what_few_sizes_cannot_say_is_said():
     assert trend({3: [1.0], 5: [1.0], 7: [1.0]})["verdict"] == "undefined: the same at every size"
 
 
+@pytest.mark.calibration
 def test_many_sizes_are_permuted_at_random_and_keep_the_level():
     rng = np.random.default_rng(0)
     p_values = np.array([trend({n: [rng.normal()] for n in range(5)})["p_value"] for _ in range(100)])

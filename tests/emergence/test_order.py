@@ -139,6 +139,7 @@ def test_a_ratio_of_means_is_there_where_the_ratio_is() -> None:
     assert onset["crossing"] == pytest.approx(half_way, rel=0.02)
 
 
+@pytest.mark.calibration
 def test_what_comes_at_once_is_seldom_put_in_order() -> None:
     # Both cross between 250 and 500, and lie half a standard error from the threshold at 250.
     told = 0
@@ -164,6 +165,7 @@ def test_with_few_prompts_no_order_is_told(n: int) -> None:
 
 
 # Prompts that differ far more than checkpoints do are the worst of 30 cases: 7% with 6 prompts, 6% with 8.
+@pytest.mark.calibration
 def test_with_just_enough_prompts_equal_curves_are_seldom_put_in_order() -> None:
     told, steps = 0, [0, 10, 30, 100, 250, 500, 750, 1000, 1500, 2000, 3000, 5000]
     for seed in range(100):

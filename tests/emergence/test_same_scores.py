@@ -91,6 +91,7 @@ def test_what_differs_without_noise_never_comes_out_as_unlike_if_nothing_differs
     assert same.p_value == 1
 
 
+@pytest.mark.calibration
 @pytest.mark.slow
 def test_p_values_of_the_same_means_are_uniform_where_each_edge_has_a_noise_of_its_own():
     once, found = np.random.default_rng(0), []

@@ -57,6 +57,7 @@ def simulated(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     return rng.binomial(asked, rates[kind]), asked
 
 
+@pytest.mark.calibration
 @pytest.mark.parametrize(
     ("kind", "verdict"), [("alike", "alike"), ("spread", "spread around one mode"), ("groups", "two groups")]
 )

@@ -107,6 +107,7 @@ def connected(graph: Graph, n_edges: int, count: int, seed: int) -> list[Circuit
     return [Circuit(graph=graph, kept=kept, scores=rng.lognormal(size=kept.shape) * kept) for kept in drawn]
 
 
+@pytest.mark.calibration
 def test_p_values_of_mapped_circuits_are_uniform_for_random_connected_circuits():
     graph = Graph(n_layers=3, n_heads=3, n_kv_heads=3, parallel=False)
     match = unnamed(graph)

@@ -62,6 +62,7 @@ def test_the_true_circuit_keeps_all_and_beats_random_ones_of_its_size(
     assert (distractor["random_median"], distractor["random_p95"]) == (row["random_median"], row["random_p95"])
 
 
+@pytest.mark.calibration
 def test_p_values_of_random_connected_circuits_are_uniform():
     model = small_model("gpt2")
     pairs, p_values = telling_pairs(model, 8), []

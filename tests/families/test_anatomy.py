@@ -1,23 +1,94 @@
 """Every architecture is read as its configuration says, and what cannot be split is refused with the reason."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import interp_emerge as ie
+from interp_emerge.caching.recording import final_logits, record
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.graph import Graph
-from interp_emerge.families._anatomy import LAYOUTS, find_decoder
-from tests.core.small_models import CONFIGURATIONS, EVERY_ARCHITECTURE, SHAPE, build, small_model
+from interp_emerge.families._anatomy import find_decoder, layout_of
+from interp_emerge.families._layouts import LAYOUTS
+from tests.core.small_models import (
+    EVERY_ARCHITECTURE,
+    GROUPED,
+    NO_DROPOUT,
+    PARALLEL_ARCHITECTURES,
+    SHAPE,
+    VOCABULARY,
+    WIDTH,
+    build,
+    draw_parameters,
+    partly_rotary,
+    small_model,
+)
 from tests.families.tiny import WHOLE, some_tokens, tiny_model
+
+WIDE = GROUPED | {"head_dim": 8}
+WINDOW = GROUPED | {"sliding_window": 4}
+MBART = {
+    f"{side}_{name}": value
+    for side in ("encoder", "decoder")
+    for name, value in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 2 * WIDTH))
+}
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "codegen": ("codegen", NO_DROPOUT | {"n_inner": 2 * WIDTH, "rotary_dim": 4}),
+    "falcon, one norm": (
+        "falcon",
+        {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1},
+    ),
+    "falcon, one after the other": ("falcon", {"multi_query": False, "parallel_attn": False, "bias": True}),
+    "mpt, unclipped": ("mpt", {"max_seq_len": 64}),
+    "cohere, no norms of queries and keys": ("cohere", GROUPED),
+    "cohere, no shared keys": ("cohere", {"num_key_value_heads": 4, "use_qk_norm": True}),
+    "cohere2": ("cohere2", WINDOW),
+    "phi3": ("phi3", GROUPED),
+    "glm": ("glm", WIDE),
+    "glm4": ("glm4", WIDE),
+    "ernie4_5": ("ernie4_5", WIDE),
+    "persimmon": ("persimmon", partly_rotary(0.67)),
+    "gpt_bigcode": ("gpt_bigcode", NO_DROPOUT | {"n_inner": 2 * WIDTH, "multi_query": True}),
+    "gpt_bigcode, no shared keys": ("gpt_bigcode", NO_DROPOUT | {"n_inner": 2 * WIDTH, "multi_query": False}),
+    "apertus": ("apertus", GROUPED),
+    "vaultgemma": ("vaultgemma", WIDE | {"sliding_window": 4}),
+    "exaone4": ("exaone4", WINDOW | {"sliding_window_pattern": 2}),
+    "mbart": ("mbart", {"d_model": WIDTH, "dropout": 0.0, **MBART}),
+    "xglm": (
+        "xglm",
+        {"d_model": WIDTH, "ffn_dim": 2 * WIDTH, "num_layers": 2, "attention_heads": 4, "dropout": 0.0},
+    ),
+    "biogpt": ("biogpt", {"hidden_dropout_prob": 0.0}),
+}
+"""Architectures that have a layout, and of which no other test runs every analysis."""
+
+
+def some_model(name: str) -> Any:
+    kind, more = OTHERS[name]
+    config = AutoConfig.for_model(kind, **SHAPE | {"num_hidden_layers": 2} | more)
+    return draw_parameters(AutoModelForCausalLM.from_config(config), 0).eval()
 
 
 def test_every_layout_describes_an_architecture_that_is_tested():
-    described = "; ".join(LAYOUTS).lower().replace(" ", "").replace("-", "")
-    for name in ("gemma2", "gemma3", "olmo2", "llama", "mistral", "qwen", "olmo", "phi", "gptneox", "bloom", "opt"):
-        assert name in described
-        assert any(kind.replace("_", "").startswith(name) for kind, _ in CONFIGURATIONS.values())
+    models = [*map(build, EVERY_ARCHITECTURE), *map(some_model, OTHERS)]
+    assert {layout_of(hf) for hf in models} == {*LAYOUTS.values()}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [7, 25])
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_architecture_under_a_layout_is_split_and_gives_the_plain_models_logits(name: str, length: int):
+    hf = some_model(name)
+    model = ie.hook(hf)
+    tokens = torch.randint(1, VOCABULARY, (3, length), generator=torch.Generator().manual_seed(length))
+    expected = hf(input_ids=tokens).logits[:, -1]
+    assert Graph.from_config(hf.config) == model.graph
+    # Largest difference 1.2e-6.
+    difference = (final_logits(model, record(model, tokens)) - expected).abs().max()
+    assert difference < 1e-5 * expected.std()
 
 
 @pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
@@ -31,7 +102,7 @@ def test_the_graph_of_the_configuration_is_that_of_the_modules(architecture: str
         assert heads == [graph.n_heads, graph.n_kv_heads, graph.n_kv_heads]
         assert block.parallel is graph.parallel
         assert block.attention.joins_heads is graph.joined
-    assert graph.parallel is (architecture in ("gpt_neox", "phi"))
+    assert graph.parallel is (architecture in PARALLEL_ARCHITECTURES)
     assert graph.joined is (architecture == "olmo2")
 
 
@@ -65,7 +136,9 @@ def test_one_head_joins_nothing_though_its_norm_would_run_over_all():
 @pytest.mark.parametrize("architecture", WHOLE)
 def test_what_cannot_be_split_is_refused_with_the_reason_in_one_line(architecture: str):
     model = ie.hook(tiny_model(architecture))
-    message = f"'{architecture}' is not split into heads and edges: .*{WHOLE[architecture][1]}; abilities are measured "
+    message = (
+        f"'{architecture}' is not split into heads and edges: .*{WHOLE[architecture][1]}.*; abilities are measured "
+    )
     with pytest.raises(ModelError, match=message + r"all the same, and `\.bridge` is there where") as refusal:
         _ = model.decoder
     assert "\n" not in str(refusal.value)

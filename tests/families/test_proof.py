@@ -35,7 +35,13 @@ WRONG: dict[str, tuple[str, Callable[[Attention], dict[str, Any]]]] = {
     "the wrong pairs of features turned": ("llama", lambda a: {"neighbours": True}),
     "no softcap": ("gemma2", lambda a: {"softcap": None}),
     "no linear biases": ("bloom", lambda a: {"slopes": None}),
+    "no linear biases of MPT": ("mpt", lambda a: {"slopes": None}),
     "no clipping": ("olmo", lambda a: {"clip": None}),
+    "no clipping of MPT": ("mpt", lambda a: {"clip": None}),
+    "the usual scale instead of Granite's": ("granite", lambda a: {"scale": 6**-0.5}),
+    "features of GPT-J turned with those half of them further on": ("gptj", lambda a: {"neighbours": False}),
+    "features of Cohere turned with those half of them further on": ("cohere", lambda a: {"neighbours": False}),
+    "no norm of Cohere's keys": ("cohere", lambda a: {"key_norm": None}),
     "no norm of queries": ("qwen3", lambda a: {"query_norm": None}),
     "no norm over all heads": ("olmo2", lambda a: {"key_norm": None}),
 }
@@ -77,6 +83,7 @@ def test_a_wrong_reading_of_attention_is_refused(mistake: str, dtype: torch.dtyp
     ("architecture", "changes"),
     [
         ("gpt_neox", {"parallel": False}),
+        ("falcon_grouped", {"parallel": False}),
         ("llama", {"parallel": True}),
         ("gemma2", {"mlp_post_norm": Norm(module=None)}),
     ],
@@ -89,7 +96,8 @@ def test_a_wrong_reading_of_the_order_in_a_block_is_refused(architecture: str, c
 
 def test_heads_read_in_the_wrong_order_are_refused():
     def as_gpt2_has_them(block: Block) -> Block:
-        return replace(block, **{side: replace(getattr(block, side), shape=(3, 4, 6), axis=0) for side in "qkv"})
+        sides = {side: replace(getattr(block, side), shape=(3, 4, 6), place=(at,)) for at, side in enumerate("qkv")}
+        return replace(block, **sides)
 
     with pytest.raises(ModelError, match="off by"):
         require_equal_logits(*changed(ie.hook(build("gpt_neox")), as_gpt2_has_them))

@@ -7,15 +7,18 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM as AnyModel
 from transformers import (
+    BitNetConfig,
     BloomConfig,
+    DeepseekV3Config,
     FalconConfig,
     Gemma2Config,
     GPT2Config,
-    GPTBigCodeConfig,
-    GPTJConfig,
     GPTNeoXConfig,
+    GptOssConfig,
     LlamaConfig,
+    MambaConfig,
     Olmo2Config,
+    OpenAIGPTConfig,
     OPTConfig,
     PreTrainedTokenizerFast,
 )
@@ -40,7 +43,21 @@ MODELS = {
     "gemma2": lambda: Gemma2Config(**GATED, head_dim=16),
 }
 AFTER = "its residual stream goes through a norm in every block"
-FORM = r"its blocks have none of the known forms \(norms before and after .*OPT\)"
+FORM = r"its blocks have none of the known forms \(norms before and after .*OPT.*\)"
+PARTS = r"its parts, put together as this package reads them, give logits that are off by \S+ of their spread"
+LATENT: dict[str, Any] = {
+    "kv_lora_rank": 8,
+    "q_lora_rank": 8,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 4,
+    "v_head_dim": 8,
+    "moe_intermediate_size": 16,
+    "n_routed_experts": 8,
+    "n_group": 2,
+    "topk_group": 1,
+    "num_experts_per_tok": 2,
+    "first_k_dense_replace": 1,
+}
 WHOLE = {
     "opt": (lambda: OPTConfig(**SPECIAL, **SHAPE, ffn_dim=48, do_layer_norm_before=False), AFTER),
     "bloom": (lambda: BloomConfig(**SPECIAL, **SHAPE, apply_residual_connection_post_layernorm=True), AFTER),
@@ -48,12 +65,22 @@ WHOLE = {
         lambda: Olmo2Config(**GATED, attention_bias=True),
         "a norm after attention scales an output bias that belongs to no head",
     ),
-    "gptj": (lambda: GPTJConfig(**SPECIAL, **SHAPE, n_inner=48, rotary_dim=4), FORM),
-    "falcon": (lambda: FalconConfig(**SPECIAL, **SHAPE), FORM),
-    "gpt_bigcode": (
-        lambda: GPTBigCodeConfig(**SPECIAL, **SHAPE, n_inner=48),
-        "the number of keys is 1 by the configuration and 4 by the modules of layer 0",
+    "openai-gpt": (lambda: OpenAIGPTConfig(**SPECIAL, n_embd=32, n_layer=2, n_head=4, n_positions=64), FORM),
+    "mamba": (
+        lambda: MambaConfig(**SPECIAL, hidden_size=32, num_hidden_layers=2, state_size=4),
+        "some of its layers are not attention",
     ),
+    "deepseek_v3": (
+        lambda: DeepseekV3Config(**GATED | LATENT | {"num_key_value_heads": 4}),
+        "its queries, keys and values pass through a narrow space",
+    ),
+    "bitnet": (lambda: BitNetConfig(**GATED), PARTS + r" \(its heads' outputs pass through one norm"),
+    "gpt_oss": (
+        lambda: GptOssConfig(**GATED, head_dim=8, num_local_experts=4, num_experts_per_tok=2),
+        PARTS + r" \(each of its heads also attends to a learned sink",
+    ),
+    # Its linear biases are multiplied by the scale of the scores, which those of BLOOM are not.
+    "falcon": (lambda: FalconConfig(**SPECIAL, **SHAPE, alibi=True, multi_query=False, parallel_attn=False), PARTS),
 }
 """Architectures that cannot be split into heads and edges, each with the reason."""
 

@@ -25,11 +25,14 @@ LENS_READS: dict[str, dict[str, Any]] = {
     "mistral": {"num_key_value_heads": 4},
     "qwen2": {"num_key_value_heads": 4},
     "qwen3": {"num_key_value_heads": 4},
+    "falcon": {"multi_query": False, "parallel_attn": False},
+    "granite": {"num_key_value_heads": 4, "residual_multiplier": 1.0},
 }
 """Architectures whose edges TransformerLens 4.3 scores, and what has to be changed for it to do so.
 
-It refuses grouped queries, norms behind attention (Gemma 2 and 3, OLMo 2), Phi's norms of queries and keys, and
-`use_attn_result` in GPT-Neo and OPT; in BLOOM, and in Phi without such norms, it finds no `hook_mlp_in`.
+It refuses grouped queries, norms behind attention (Gemma 2 and 3, OLMo 2), outputs of attention that are scaled
+(Granite), Phi's norms of queries and keys, and `use_attn_result` in GPT-Neo, GPT-J and OPT; in BLOOM, Cohere and MPT,
+and in Phi without such norms, it finds no hooks at the inputs of queries or of the MLP.
 """
 
 

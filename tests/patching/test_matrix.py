@@ -80,6 +80,9 @@ WRONG: dict[str, dict[str, Any]] = {
     "gemma2": {"attn_logit_softcapping": 3.0},
     "gpt2": {"scale_attn_by_inverse_layer_idx": True},
     "olmo": {"clip_qkv": 2.0},
+    "mpt": {"attn_config": {"clip_qkv": 2.0}},
+    "granite": {"attention_multiplier": 0.4},
+    "cohere": rope("linear", factor=4.0),
     "llama": rope("linear", factor=1.5),
     "llama_llama3": rope("llama3", **LLAMA3, original_max_position_embeddings=LONG),
 }

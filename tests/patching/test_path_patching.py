@@ -25,7 +25,8 @@ def pairs() -> ie.PromptPairs:
 
 def receivers_in(model: HookedModel) -> dict[str, tuple[str, ...]]:
     """Receivers of every kind, alone and together, within a layer and across."""
-    kv = "kv1" if model.graph.n_kv_heads != model.graph.n_heads else "h1"
+    n_keys = model.graph.n_kv_heads
+    kv = f"kv{min(1, n_keys - 1)}" if n_keys != model.graph.n_heads else "h1"
     return {
         "logits": ("logits",),
         "a query": ("a2.h1.q",),

@@ -142,3 +142,34 @@ def test_an_architecture_that_is_not_split_is_refused_before_anything_runs():
     for method in ("eap", "activation_patching"):
         with pytest.raises(ModelError, match="'bloom' is not split into heads and edges"):
             ie.score(model, random_pairs(), method=method)
+
+
+@pytest.mark.parametrize("method", ["activation_patching", "ablation", "attribution_patching", "eap", "exact_edges"])
+def test_a_position_below_zero_is_the_one_counted_from_the_end(method: str):
+    model, pairs = small_model("llama_grouped"), random_pairs(length=7)
+    named = replace(pairs, positions={"early": [1] * 6, "late": [-2, 5, -2, 5, 5, -2]})
+    counted = ie.score(model, pairs, method=method, positions=["1", "5"])
+    assert np.abs(counted.scores).max() > 1e-3
+    for positions in (["1", "-2"], [1, -2], np.array([-6, 5])):
+        found = ie.score(model, pairs, method=method, positions=positions)
+        np.testing.assert_array_equal(found.scores, counted.scores)
+        assert found.positions == counted.positions == ("1", "5")
+    by_name = ie.score(model, named, method=method, positions=["early", "late"])
+    np.testing.assert_allclose(by_name.scores, counted.scores, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("positions", "message"),
+    [
+        ([7], "position 7 is beyond the prompts' 7 tokens; give 0 to 6, or -1 to -7 counted from the end"),
+        ("-8", "position -8 is beyond the prompts' 7 tokens"),
+        ([1.5], "unknown position '1.5'"),
+        (2.0, "positions cannot be 2.0; give one name or a list of names"),
+        ([True], "unknown position 'True'"),
+        ([], "positions is empty"),
+    ],
+)
+@pytest.mark.parametrize("method", ["activation_patching", "eap"])
+def test_a_position_that_is_not_in_the_prompts_is_refused(positions: object, message: str, method: str):
+    with pytest.raises((InputError, UnknownNameError), match=message):
+        score(method=method, positions=positions)

@@ -18,19 +18,9 @@ import interp_emerge as ie
 from interp_emerge import families
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.sweeps import engine
+from tests.studies import SETTINGS, MadeOnce, small_study
 
 pytestmark = pytest.mark.slow
-SETTINGS: dict[str, Any] = {
-    "sizes": ("3k", "7k"),
-    "steps": (0, 750, 5000),
-    "seeds": (0,),
-    "n_measured": 32,
-    "n_pairs": 12,
-    "n_random": 5,
-    "n_resamples": 10,
-    "n_ablations": 3,
-    "steps_of_integration": 2,
-}
 
 
 def files_of(out: Path) -> dict[str, bytes]:
@@ -41,13 +31,11 @@ def files_of(out: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def at_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp("engine") / "at_once"
-    ie.Study(out=str(out), **SETTINGS).run()
-    return files_of(out)
+def at_once(made_once: MadeOnce) -> dict[str, bytes]:
+    return files_of(made_once("small study", small_study))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     options: dict[str, Any] = {"threads_per_worker": 2, "dashboard_address": None, "silence_logs": 50}
     with LocalCluster(n_workers=1, **options) as cluster:
@@ -168,8 +156,9 @@ def test_workers_start_from_any_program_and_leave_no_process(tmp_path: Path, way
     path = tmp_path / "program.py"
     path.write_text(PROGRAM + call)
     arguments = [sys.executable, str(path)] if way == "script" else [sys.executable, "-"]
-    done, left = ended(arguments, path.read_text(), tmp_path)
-    assert done == (0, "[('3k', 5000, 0)]\n", "")
+    (code, printed, errors), left = ended(arguments, path.read_text(), tmp_path)
+    assert (code, printed) == (0, "[('3k', 5000, 0)]\n"), errors
+    assert "Traceback" not in errors and len(errors.splitlines()) < 5, errors
     assert not left
 
 

@@ -1,7 +1,7 @@
 """The plan of a study: what it says before is what is computed after."""
 
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,26 +10,13 @@ import interp_emerge as ie
 from interp_emerge.core.errors import InputError
 from interp_emerge.sweeps.cells import Cells
 from interp_emerge.sweeps.plan import COLUMNS, in_lines
-
-SETTINGS: dict[str, Any] = {
-    "sizes": ("3k", "7k"),
-    "steps": (0, 5000),
-    "seeds": (0,),
-    "beside": (),
-    "n_measured": 32,
-    "n_pairs": 12,
-    "n_random": 3,
-    "n_resamples": 5,
-    "n_ablations": 2,
-    "steps_of_integration": 1,
-}
+from tests.studies import SETTINGS, MadeOnce, small_study
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("plan") / "out"
-    ie.Study(out=str(out), **SETTINGS).run()
-    return out
+def finished(made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that was run, in a directory of its own."""
+    return shutil.copytree(made_once("small study", small_study), tmp_path_factory.mktemp("plan") / "out")
 
 
 def counts(plan: pd.DataFrame) -> dict[str, tuple[int, int, int, bool]]:
@@ -43,9 +30,9 @@ def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper
     plan = study.plan()
     assert [*plan] == [*COLUMNS]
     assert counts(plan) == {
-        "measure": (4, 0, 4, False),
+        "measure": (6, 0, 6, False),
         "locate": (2, 0, 2, False),
-        "follow": (4, 0, 4, True),
+        "follow": (6, 0, 6, True),
         "depend": (2, 0, 2, True),
         "compare": (1, 0, 1, True),
     }
@@ -55,9 +42,9 @@ def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper
 def test_after_the_run_nothing_is_left_and_it_says_how_many_models_have_a_circuit(finished: Path):
     plan = ie.Study(out=str(finished), **SETTINGS).plan()
     assert counts(plan) == {
-        "measure": (4, 4, 0, False),
+        "measure": (6, 6, 0, False),
         "locate": (2, 2, 0, False),
-        "follow": (2, 2, 0, False),
+        "follow": (3, 3, 0, False),
         "depend": (1, 1, 0, False),
         "compare": (0, 0, 0, False),
     }
@@ -65,10 +52,10 @@ def test_after_the_run_nothing_is_left_and_it_says_how_many_models_have_a_circui
 
 
 def test_a_changed_setting_is_said_to_recompute_what_it_does(finished: Path, monkeypatch):
-    study = ie.Study(out=str(finished), **{**SETTINGS, "n_ablations": 3})
+    study = ie.Study(out=str(finished), **{**SETTINGS, "n_ablations": 4})
     planned = counts(study.plan())
-    assert planned["measure"] == (4, 4, 0, False)
-    assert [planned[stage][2:] for stage in ("locate", "follow", "depend")] == [(1, False), (2, True), (1, True)]
+    assert planned["measure"] == (6, 6, 0, False)
+    assert [planned[stage][2:] for stage in ("locate", "follow", "depend")] == [(1, False), (3, True), (1, True)]
     computed: list[str] = []
     get = Cells.get
 
@@ -78,7 +65,7 @@ def test_a_changed_setting_is_said_to_recompute_what_it_does(finished: Path, mon
     monkeypatch.setattr(Cells, "get", noted)
     study.run()
     assert set(computed) == {"ablation", "runs_without", "dependence"}
-    assert computed.count("runs_without") == 2
+    assert computed.count("runs_without") == 3
 
 
 def test_several_workers_hold_as_many_models(finished: Path):
@@ -89,8 +76,8 @@ def test_several_workers_hold_as_many_models(finished: Path):
 
 def test_the_plan_in_lines_says_what_is_an_upper_bound(tmp_path: Path):
     lines = in_lines(ie.Study(out=str(tmp_path / "out"), **SETTINGS).plan()).splitlines()
-    assert lines[0] == "measure: 4 of 4 to compute, 0 on disk"
-    assert "follow: at most 4 of 4 to compute, 0 on disk" in lines
+    assert lines[0] == "measure: 6 of 6 to compute, 0 on disk"
+    assert "follow: at most 6 of 6 to compute, 0 on disk" in lines
     assert lines[-1] == "memory: one model and up to 1 GiB"
 
 

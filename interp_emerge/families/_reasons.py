@@ -1,0 +1,28 @@
+"""Why an architecture is not split into heads and edges, as far as the names of its modules tell."""
+
+import re
+from typing import Any
+
+NARROW = "its queries, keys and values pass through a narrow space with a norm in it (latent attention)"
+OTHER_LAYERS = "some of its layers are not attention (state spaces, convolutions or recurrences)"
+SINKS = "each of its heads also attends to a learned sink, which no token holds"
+NORM_OF_HEADS = "its heads' outputs pass through one norm before their projection"
+GATE = "its heads' outputs are multiplied by a gate that reads the stream"
+STREAM = "its blocks do more to the residual stream than add to it"
+NORM_OF_STREAM = "its residual stream goes through a norm in every block"
+REASONS = {
+    r"(kv_a_proj|q_a_proj|kv_b_proj|kv_down)": NARROW,
+    r"(mamba|mixer|ssm|conv1d|linear_attn|time_mix|short_conv|recurrent|xlstm|\.conv\b|rwkv)": OTHER_LAYERS,
+    r"\.sinks$": SINKS,
+    r"(attn_sub_norm|inner_attn_ln|sub_layernorm|subln)": NORM_OF_HEADS,
+    r"(attn|attention)\.(gate_proj|g_proj|gate)\b": GATE,
+    r"(altup|laurel|per_layer_input|hyper_connection|input_residual)": STREAM,
+    r"attention\.output\.LayerNorm": NORM_OF_STREAM,
+}
+"""Patterns of the names of modules and parameters, and what they mean; the first that is found counts."""
+
+
+def known_reason(hf: Any) -> str:
+    """The reason that the names of a model's modules give; empty where they give none."""
+    names = [name for name, _ in (*hf.named_modules(), *hf.named_parameters())]
+    return next((reason for pattern, reason in REASONS.items() if any(re.search(pattern, name) for name in names)), "")

@@ -1,0 +1,84 @@
+"""Studies that are run again: killed on the way, with a changed setting, with one that makes no sense."""
+
+import random
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import interp_emerge as ie
+from tests import studies
+
+SMALL: dict[str, Any] = {"n_measured": 32, "n_pairs": 16, "n_random": 10, "n_ablations": 4, "steps_of_integration": 2}
+
+
+@pytest.mark.slow
+def test_a_changed_setting_recomputes_only_what_it_decides(made_once: studies.MadeOnce, tmp_path: Path) -> None:
+    out = shutil.copytree(made_once("small study", studies.small_study), tmp_path / "out")
+    before = set((out / "cells").rglob("*.*"))
+    studies.run(out, **{**studies.SETTINGS, "n_random": 6})
+    new = set((out / "cells").rglob("*.*")) - before
+
+    assert [path.parent.name for path in new] == ["evaluation"]
+
+
+@pytest.mark.slow
+def test_a_run_killed_ten_times_ends_with_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:
+    settings: dict[str, Any] = dict(SMALL, sizes=("7k", "25k"), steps=(0, 750, 5000), seeds=(0,))
+    processes = studies.ready_processes()
+
+    def start(name: str) -> Any:
+        process = processes.Process(target=studies.run, args=(tmp_path / name,), kwargs=settings)
+        process.start()
+        return process
+
+    def ends_well(name: str) -> bool:
+        process = start(name)
+        process.join()
+        return process.exitcode == 0
+
+    def n_cells(out: Path) -> int:
+        return sum(1 for _ in (out / "cells").rglob("*.*"))
+
+    assert ends_well("undisturbed")
+    chance = random.Random(0)
+    share = n_cells(tmp_path / "undisturbed") // 10
+    for _ in range(10):
+        until = n_cells(tmp_path / "killed") + chance.randint(1, share)
+        process = start("killed")
+        while n_cells(tmp_path / "killed") < until:
+            assert process.is_alive(), "the run ended before it could be killed"
+            time.sleep(chance.uniform(0, 0.02))
+        process.kill()
+        process.join()
+    assert ends_well("killed")
+
+    for path in sorted((tmp_path / "undisturbed" / "tables").iterdir()):
+        assert path.read_bytes() == (tmp_path / "killed" / "tables" / path.name).read_bytes(), path.name
+    assert not list((tmp_path / "killed").rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"family": "minature"}, "did you mean 'miniature'"),
+        ({"ability": "inductoin"}, "did you mean 'induction'"),
+        ({"method": "eap_gi"}, "did you mean 'eap_ig'"),
+        ({"method": "activation_patching"}, "scores edges"),
+        ({"metric": "logit_dif"}, "did you mean 'logit_diff'"),
+        ({"sizes": ("26k",)}, "did you mean '25k'"),
+        ({"steps": (751,)}, "did you mean '750'"),
+        ({"seeds": (9,)}, "unknown seed"),
+        ({"n_pair": 3}, "did you mean 'n_pairs'"),
+        ({"n_pairs": 1}, "n_pairs = 1 is not valid"),
+        ({"beside": ("markof",)}, "did you mean 'markov'"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(fields: dict, message: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
+        ie.Study(out=str(out), **fields).run()
+    assert not out.exists(), "nothing is half-written"
