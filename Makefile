@@ -3,6 +3,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable)
 BIN := .venv/bin
+SEED := $(shell date +%s)
 READY := .venv/.ready
 
 .PHONY: help run test check bench train
@@ -14,11 +15,12 @@ help:  ## Show this list.
 run: $(READY)  ## The main job: from the bundled models to a report, whose path is printed last.
 	@$(BIN)/interp-emerge run
 
-test: $(READY)  ## All tests. Those that open the report are skipped where there is no Chromium.
+test: $(READY)  ## All tests, in a random order. Those that open the report are skipped where there is no Chromium.
 	@if [ -z "$(CHROMIUM)" ]; then \
 		echo "make test: no Chromium, so the tests that open the report in a browser are skipped. Install it" >&2; \
 		echo "(Debian: apt-get install chromium) or name one: make test CHROMIUM=/path/to/chrome" >&2; fi
-	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@echo "make test: in a random order; the same again is make test SEED=$(SEED)"
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --randomly-seed=$(SEED)
 
 check: $(READY)  ## Format, lint, types and import rules; changes nothing.
 	@$(BIN)/ruff format --check

@@ -81,8 +81,8 @@ def shares(hf: Any, pairs: ie.PromptPairs) -> tuple[float, float, float]:
 def table(models: dict[str, tuple[Any, ie.PromptPairs]]) -> list[str]:
     """The shares of some models as lines of a Markdown table."""
     lines = [
-        "What is checked while it runs, as a share of the rest of an `eap` run: weights against those that were hooked, "
-        "and the parts' logits against the model's own, on the lengths and the largest values at hand.",
+        "What is checked during a run, as a share of the rest of an `eap` run: weights against those that were hooked, "
+        "and the logits of the parts against the model's own, on the lengths and the largest values at hand.",
         "",
         "| model | pairs × tokens | `eap`, s | first run on these pairs | later runs | goal | met |",
         "|---|---|---|---|---|---|---|",

@@ -15,6 +15,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from interp_emerge.caching.recording import Recording, record
 from interp_emerge.core.axes import Tokens
@@ -23,6 +24,8 @@ from interp_emerge.core.memory import ACCELERATOR_BUDGET, CPU_BUDGET
 from interp_emerge.core.model import HookedModel
 
 FORMAT = 2
+ALIGNMENT = 64
+"""Bytes to whose multiples torch allots memory on a processor."""
 log = logging.getLogger(__name__)
 
 
@@ -60,7 +63,8 @@ class ActivationStore:
         if not (self._file(key).is_file() and (self.root / f"{key}.json").is_file()):
             return None
         try:
-            return self._hold(key, Recording(activations=load_file(self._file(key), device=str(model.device))))
+            stored = load_file(self._file(key), device=str(model.device))
+            return self._hold(key, Recording(activations={name: _aligned(tensor) for name, tensor in stored.items()}))
         except (SafetensorError, OSError) as error:
             log.warning("cache %s cannot be read (%s) and is recorded again", self._file(key), error)
             return None
@@ -97,6 +101,15 @@ def _keyed(model: HookedModel, tokens: Tokens, patterns: bool) -> tuple[str, dic
 def _contiguous(recording: Recording) -> Recording:
     """The same activations, laid out in memory as they are after reading them from disk."""
     return Recording(activations={name: tensor.contiguous() for name, tensor in recording.activations.items()})
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """The same values at an address such as torch gives, so that products with them have the bits of a first run.
+
+    A file's tensors are mapped where they lie, at any multiple of 8 bytes, and on some processors the last bits of a
+    product depend on that.
+    """
+    return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
 
 
 def _bytes_of(recording: Recording) -> int:

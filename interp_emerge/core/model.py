@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from interp_emerge.core.agreement import Agreement, Reach
 from interp_emerge.core.axes import Logits, LogitsByPosition, Tokens
 from interp_emerge.core.decoder import Decoder, only_running
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, require_kind
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import bytes_of_run, items_that_fit
 from interp_emerge.core.tokens import FirstTokens, Lexicon
@@ -280,7 +280,16 @@ class HookedModel:
         return self.lexicon.words(ids)
 
     def logits(self, tokens: Tokens, *, budget: int | None = None) -> Logits:
-        """Logits after the last token of each row, in evaluation mode; rows are run in chunks that fit the budget."""
+        """Logits after the last token of each row, in evaluation mode; rows are run in chunks that fit the budget.
+
+        Raises:
+            InputError: the tokens are not whole numbers of shape [row, pos] in the vocabulary.
+        """
+        require_kind(tokens, Tensor, "tokens", "a tensor of token ids, shape [row, pos]")
+        if tokens.ndim != 2 or not tokens.numel() or tokens.is_floating_point():
+            raise InputError(f"tokens of shape {list(tokens.shape)} and kind {tokens.dtype} are not prompts; give "
+                             "whole numbers of shape [row, pos]")  # fmt: skip
+        self.require_tokens(tokens)
         return torch.cat([logits[:, -1] for _, logits in self.logits_in_chunks(tokens, budget=budget)])
 
     def logits_in_chunks(

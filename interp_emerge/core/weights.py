@@ -17,6 +17,14 @@ from interp_emerge.core.errors import ModelError
 COLUMNS = 61
 """Weights are added up in so many columns, each with a factor of its own, so that exchanged rows change the sum too."""
 
+PLAIN = (bool, int, float, str, list, tuple, dict)
+"""Kinds of attributes of modules that are compared by their values."""
+PASSING = (
+    *("training", "gradient_checkpointing", "return_dict", "output_hidden_states", "output_attentions", "use_cache"),
+    "name_or_path",
+)
+"""Attributes and settings that decide no number of an analysis."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class State:
@@ -30,16 +38,33 @@ class State:
     @classmethod
     def of(cls, hf: nn.Module) -> "State":
         """The state of a model as it is now."""
-        attached: list[object] = [repr(vars(getattr(hf, "config", None) or hf).get("_attn_implementation_internal"))]
+        attached: list[object] = [*_settings(getattr(hf, "config", None))]
         held: list[object] = []
         for module in hf.modules():
-            attached += [id(module), type(module), *module._forward_hooks, *module._forward_pre_hooks]
+            attached += [id(module), type(module), id(type(module).forward)]
+            attached += [*module._forward_hooks, *module._forward_pre_hooks]
             for name, value in module.__dict__.items():
-                if type(value) is float or name == "forward":
-                    attached += [name, value if type(value) is float else id(value)]
+                if name == "forward":
+                    attached.append(id(value))
+                elif type(value) in PLAIN and not _passes(name, value):
+                    attached += [name, repr(value) if type(value) in (dict, list, tuple) else value]
             held += [_mark(tensor) for tensor in module._parameters.values() if tensor is not None]
             held += [_mark(one) for one in _kept_buffers(module)]
         return cls(attached=hash(tuple(attached)), held=hash(tuple(held)))
+
+
+def _passes(name: str, value: object) -> bool:
+    """Whether an attribute decides no number, is torch's own, or follows the length of the prompt."""
+    return name in PASSING or name.startswith("max_seq_len") or (type(value) is dict and name.startswith("_"))
+
+
+def _settings(config: Any) -> Iterator[str]:
+    """What a configuration holds, but for what decides no number."""
+    for name, value in vars(config).items() if config is not None else ():
+        if hasattr(value, "to_diff_dict"):  # the configuration of a part
+            yield from _settings(value)
+        elif name not in PASSING and (not name.startswith("_") or name.startswith("_attn")):
+            yield f"{name}={value!r}"
 
 
 def _mark(tensor: Tensor) -> tuple[object, ...]:
@@ -61,8 +86,9 @@ def _weights(hf: nn.Module) -> Iterator[Tensor]:
 
 
 def _kept_buffers(module: nn.Module) -> list[Tensor]:
-    """The buffers that are saved with a module; others are tables that its code makes and may make anew."""
-    passing = module._non_persistent_buffers_set
+    """A module's buffers, but for tables that its code makes anew with the length of the prompt."""
+    anew = any(kind in str(getattr(module, "rope_type", "")) for kind in ("dynamic", "longrope"))
+    passing = module._non_persistent_buffers_set if anew else ()
     return [one for name, one in module._buffers.items() if one is not None and name not in passing]
 
 

@@ -32,6 +32,7 @@ from interp_emerge.families._proof import (
     require_equal_logits,
     require_gradients,
     require_linear_once_scaled,
+    require_pointwise,
     require_same_shape,
 )
 from interp_emerge.families._reasons import known_reason
@@ -61,6 +62,7 @@ def find_decoder(hf: Any) -> Decoder:
             lengths=lambda: handed.lengths,
         )
         require_same_shape(hf, decoder)
+        require_pointwise(reading, decoder)
         require_equal_logits(reading, decoder)
     except BROKEN as error:
         raise not_split(hf, f"its parts do not run by themselves ({' '.join(str(error).split())})") from error

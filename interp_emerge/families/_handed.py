@@ -19,6 +19,8 @@ from interp_emerge.core.model import run_whole, vocabulary_size
 
 MASK = "attention_mask"
 ROTATION = "position_embeddings"
+UNSEEN = -1e4
+"""What is added to the score of a key that is not seen is the least number of the model's dtype, -65504 in float16."""
 LENGTHS = 32
 """Lengths that are kept at once."""
 
@@ -108,4 +110,4 @@ def _unseen(mask: Any, length: int) -> Tensor | None:
     if of_one_head.dtype == torch.bool:
         # Some masks mark what is seen, some what is not; every position sees itself.
         return of_one_head ^ of_one_head[0, 0]
-    return of_one_head <= torch.finfo(of_one_head.dtype).min / 2
+    return of_one_head <= UNSEEN

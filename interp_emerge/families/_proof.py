@@ -12,7 +12,7 @@ readings move them. There each block is read and run a second time in float32, o
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -342,6 +342,23 @@ def require_linear_once_scaled(norm: Norm) -> None:
     if not difference < (NORM_TOLERANCE if x.dtype in FULL else NORM_HALF_PRECISION):
         raise ModelError(f"a {type(module).__name__} is no layer norm or root-mean-square norm as this package knows "
                          f"them: outputs differ by {difference:.1g}")  # fmt: skip
+
+
+@torch.no_grad()
+def require_pointwise(reading: Reading, decoder: Decoder) -> None:
+    """Raise a `ModelError` unless every MLP treats each position by itself: exact methods run it on some positions."""
+    hf = reading.hf
+    x = torch.randn(2, 6, hf.config.hidden_size, generator=torch.Generator().manual_seed(0)).to(hf.device)
+    some = slice(2, 4)
+    for layer, (block, module) in enumerate(zip(decoder.blocks, reading.blocks, strict=True)):
+        with only_running(hf), _in_float32(module) if block_dtype(module) not in FULL else nullcontext():
+            dtype = torch.float32 if block_dtype(module) not in FULL else block_dtype(module)
+            whole, part = block.mlp(x.to(dtype))[:, some], block.mlp(x[:, some].to(dtype))
+        size = whole.square().mean(-1).sqrt().clamp_min(1e-30)
+        difference = float(((whole - part).square().mean(-1).sqrt() / size).max())
+        if not difference < TOLERANCE:
+            raise not_split(hf, f"the MLP of layer {layer} does not treat each position by itself, its outputs are "
+                                f"off by {difference:.1g} on a part of the prompt{_suspects(hf)}")  # fmt: skip
 
 
 def require_gradients(hf: Any, decoder: Decoder) -> None:

@@ -14,11 +14,12 @@ from interp_emerge.caching.recording import (
     z_name,
 )
 from interp_emerge.core.errors import InputError
+from tests.core.computed_apart import assert_same_logits, differ
 from tests.core.slow_model import SlowModel
-from tests.core.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
+from tests.core.small_models import EVERY_ARCHITECTURE, NO_BRIDGE, build, random_pairs, small_model
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", [name for name in EVERY_ARCHITECTURE if name not in NO_BRIDGE])
 def test_a_recording_holds_what_transformer_lens_records_under_the_same_names(architecture: str):
     # TransformerLens refuses Phi's norms of queries and keys, and records no patterns of OPT.
     model = small_model(architecture) if architecture != "phi" else ie.hook(build("phi", qk_layernorm=False))
@@ -40,7 +41,7 @@ def test_a_recording_holds_what_transformer_lens_records_under_the_same_names(ar
 def test_writers_and_biases_sum_to_the_final_residual_stream(architecture: str):
     model, tokens = small_model(architecture), random_pairs().clean
     recording = record(model, tokens)
-    biases = [getattr(block.attention_out, "bias", None) for block in model.decoder.blocks]
+    biases = [block.attention_out.bias() for block in model.decoder.blocks]
     total = writer_outputs(model, recording).sum(2) + sum(bias for bias in biases if bias is not None)
     torch.testing.assert_close(total, streams(model, recording)[-1], atol=3e-5, rtol=0)
     normed = model.hf(input_ids=tokens, output_hidden_states=True).hidden_states[-1]
@@ -93,7 +94,8 @@ def test_a_small_budget_records_prompt_by_prompt_with_the_same_result(architectu
     least = bytes_per_prompt(model, tokens.shape[1])
     whole, by_prompt = record(model, tokens).activations, record(model, tokens, budget=least).activations
     for name, values in whole.items():
-        torch.testing.assert_close(values, by_prompt[name], atol=1e-5, rtol=0)
+        # With the last bit of every product changed at random the largest difference is 1.5e-5.
+        torch.testing.assert_close(values, by_prompt[name], atol=5e-5, rtol=0)
 
 
 def test_a_budget_that_no_prompt_fits_is_refused():
@@ -130,7 +132,9 @@ def test_recording_runs_a_training_model_as_if_it_were_not_and_leaves_it_trainin
     model = ie.hook(build("opt", dropout=0.5))
     expected = final_logits(model, record(model, random_pairs().clean))
     model.hf.train()
-    assert torch.equal(final_logits(model, record(model, random_pairs().clean)), expected)
+    assert_same_logits(final_logits(model, record(model, random_pairs().clean)), expected)
+    with torch.no_grad():
+        assert differ(model.hf(random_pairs().clean).logits[:, -1], expected)
     assert all(part.training for part in model.hf.modules())
 
 

@@ -8,7 +8,7 @@ import torch
 
 import interp_emerge as ie
 from interp_emerge.caching import store as store_module
-from interp_emerge.caching.store import ActivationStore, manifest
+from interp_emerge.caching.store import ALIGNMENT, ActivationStore, manifest
 from tests.core.small_models import build, draw_parameters, random_pairs, small_model
 
 
@@ -21,6 +21,13 @@ def same_bits(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]
     return one.keys() == other.keys() and all(bool((one[name] == other[name]).all()) for name in one)
 
 
+def assert_same_run(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> None:
+    """Two recordings of one run: with the last bit of every product changed at random they differ by 2e-5 at most."""
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, atol=5e-5, rtol=0)
+
+
 @pytest.mark.parametrize("patterns", [False, True])
 def test_the_second_call_reads_the_same_bits_from_disk(patterns: bool, store: ActivationStore, monkeypatch):
     model, tokens = small_model("gpt2"), random_pairs().clean
@@ -29,6 +36,15 @@ def test_the_second_call_reads_the_same_bits_from_disk(patterns: bool, store: Ac
     second = ActivationStore(store.root).recording(model, tokens, patterns=patterns).activations
     assert same_bits(first, second)
     assert any("pattern" in name for name in second) == patterns
+
+
+@pytest.mark.parametrize("length", range(4, 9))
+def test_what_is_read_lies_in_memory_as_what_was_recorded_does(length: int, store: ActivationStore):
+    """The last bits of a product can depend on where its factors lie, so that a run that goes on would differ."""
+    model, tokens = small_model("gpt2"), random_pairs(length=length).clean
+    first = store.recording(model, tokens).activations
+    again = ActivationStore(store.root).recording(model, tokens).activations
+    assert {tensor.data_ptr() % ALIGNMENT for tensor in [*first.values(), *again.values()]} == {0}
 
 
 def test_a_cache_is_a_file_beside_a_manifest_that_says_what_is_in_it(store: ActivationStore):
@@ -71,10 +87,11 @@ def test_a_damaged_file_is_recorded_again_and_said_so(damage, store: ActivationS
     (path,) = store.root.glob("*.safetensors")
     path.write_bytes(damage(path.read_bytes()))
     with caplog.at_level(logging.WARNING):
-        assert same_bits(first, ActivationStore(store.root).recording(model, tokens).activations)
+        again = ActivationStore(store.root).recording(model, tokens).activations
+    assert_same_run(first, again)
     assert "cannot be read" in caplog.text
     caplog.clear()
-    assert same_bits(first, ActivationStore(store.root).recording(model, tokens).activations)
+    assert same_bits(again, ActivationStore(store.root).recording(model, tokens).activations)
     assert not caplog.text
 
 
@@ -108,8 +125,8 @@ def test_another_model_or_too_little_room_lets_go_of_it(store: ActivationStore, 
     assert store.passing(model, tokens) is not again
 
 
-def test_what_is_looked_at_in_passing_is_not_kept_on_disk_and_has_the_same_bits(store: ActivationStore):
+def test_what_is_looked_at_in_passing_is_not_kept_on_disk_and_is_the_same(store: ActivationStore):
     model, tokens = small_model("llama"), random_pairs().clean
     passing = store.passing(model, tokens).activations
     assert not store.root.exists()
-    assert same_bits(passing, ActivationStore(store.root).recording(model, tokens).activations)
+    assert_same_run(passing, ActivationStore(store.root).recording(model, tokens).activations)

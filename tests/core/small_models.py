@@ -77,6 +77,8 @@ norms behind attention and MLP."""
 MORE_ARCHITECTURES = tuple(name for name in CONFIGURATIONS if name != "qwen3_moe")
 """All but the mixture of experts, which transformers runs in float32 and in half precision only."""
 EVERY_ARCHITECTURE = tuple(CONFIGURATIONS)
+NO_BRIDGE = ("falcon_grouped",)
+"""Those whose fused projection TransformerLens does not take apart."""
 PARALLEL_ARCHITECTURES = ("gpt_neox", "phi", "gptj", "falcon", "falcon_grouped", "cohere")
 """Those whose attention and MLP read the same stream."""
 

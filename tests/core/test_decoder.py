@@ -115,7 +115,8 @@ def test_turning_a_query_or_key_round_changes_the_heads_that_the_graph_says_it_r
     # Scaled as well: a norm over all heads does not see a sign.
     at = min(1, sides[part].shape[2] - 1)
     sides[part] = sides[part].index_copy(2, torch.tensor([at]), -3 * sides[part][:, :, at : at + 1])
-    changed = (block.attention.pattern(*sides[:2]) != before).any(-1).any(-1).any(0)
+    # With the last bit of every product changed at random, heads that it does not reach move by 5e-7, others by 0.13.
+    changed = ((block.attention.pattern(*sides[:2]) - before).abs() > 1e-3).any(-1).any(-1).any(0)
     name = "a1.h1.q" if part == 0 else "a1.h1.k" if graph.n_kv_heads == graph.n_heads else f"a1.kv{at}.k"
     # A norm after attention comes later: patterns do not see it.
     reached = replace(graph, rescaled=False).reaches[graph.reader_names.index(name)].nonzero()[0]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from transformers import (
+    AutoConfig,
     CohereConfig,
     FalconConfig,
     Glm4Config,
@@ -84,7 +85,7 @@ def test_keys_and_values_are_counted_as_the_code_of_falcon_and_gpt_bigcode_count
     assert count(GPTBigCodeConfig(n_head=6, multi_query=True)) == 1
     assert count(GPTBigCodeConfig(n_head=6, multi_query=False)) == 6
     # A number of heads under the other name reaches the configuration too late for its own count of keys.
-    late = GPTBigCodeConfig(num_attention_heads=6, multi_query=False)
+    late = AutoConfig.for_model("gpt_bigcode", num_attention_heads=6, multi_query=False)
     assert late.num_key_value_heads == 12 and count(late) == 6
 
 

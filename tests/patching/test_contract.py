@@ -235,7 +235,8 @@ def test_dropout_of_a_model_that_is_training_does_not_reach_the_scores(method: M
     model = ie.hook(build("opt", layers=2, dropout=0.5, attention_dropout=0.5))
     expected = values(ie.score(model, pairs, method=method.name))
     model.hf.train()
-    np.testing.assert_array_equal(values(ie.score(model, pairs, method=method.name)), expected)
+    # Dropout of a half would move scores by about as much as they are.
+    np.testing.assert_allclose(values(ie.score(model, pairs, method=method.name)), expected, atol=1e-4)
 
 
 def test_a_hundred_calls_leave_nothing_in_memory(method: Method, pairs: ie.PromptPairs):

@@ -67,7 +67,7 @@ def open_page(path: Path, *, screenshot: Path | None = None, width: int = 1280) 
     with _page(width) as (page, requests, errors):
         begun = time.perf_counter()
         page.goto(path.resolve().as_uri(), wait_until="load")
-        page.wait_for_function("document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
+        wait_until_drawn(page)
         seconds = time.perf_counter() - begun
         if screenshot:
             page.wait_for_timeout(500)
@@ -105,9 +105,14 @@ def browse(path: Path, *, width: int = 1280) -> Iterator[Page]:
     """A report's page, open and drawn, for tests that point and click; nothing may complain until it is closed."""
     with _page(width) as (page, _, errors):
         page.goto(path.resolve().as_uri(), wait_until="load")
-        page.wait_for_function("document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
+        wait_until_drawn(page)
         yield page
         assert errors == []
+
+
+def wait_until_drawn(page: Page) -> None:
+    """Wait until what is visible of a report is drawn."""
+    page.wait_for_function("document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
 
 
 @contextmanager

@@ -6,14 +6,21 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.report.browser import browse
+from tests.report.browser import browse, wait_until_drawn
 
 
 @pytest.fixture(scope="module")
-def page(report: Path) -> Iterator[Page]:
-    """The report, open, for the tests that point and click."""
+def opened(report: Path) -> Iterator[Page]:
     with browse(report) as page:
         yield page
+
+
+@pytest.fixture
+def page(opened: Page) -> Page:
+    """The report as it opens, whatever a test before has pointed at and chosen."""
+    opened.reload(wait_until="load")
+    wait_until_drawn(opened)
+    return opened
 
 
 def test_the_axis_switches_to_loss(page: Page):
