@@ -186,7 +186,7 @@ def test_a_second_run_computes_nothing(whole: Path, monkeypatch: pytest.MonkeyPa
 def write_study(out: Path) -> Path:
     """A study file with the settings that a directory was run with."""
     settings = json.loads((out / "study.json").read_text())
-    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not None]
     path = out.parent / "again.toml"
     path.write_text("\n".join(lines))
     return path

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from interp_emerge.core.decoder import Block, Decoder, Norm
 from interp_emerge.core.errors import ModelError
+from interp_emerge.core.graph import Graph
 from interp_emerge.core.weights import require_one_device
 from interp_emerge.families._attention import arrangements, read_attention, uses, variants
 from interp_emerge.families._handed import HandedParts
@@ -89,6 +90,8 @@ def reading_of(hf: Any, layout: Layout) -> Reading:
     Where no way does, the first one counts, and the proof tells how far off it is.
     """
     blocks = [*find(hf, layout.blocks).children()]
+    if len(blocks) != (n_layers := Graph.from_config(hf.config).n_layers):
+        raise not_split(hf, f"the number of layers is {n_layers} by the configuration and {len(blocks)} by the modules")
     chosen = [0] * len(blocks)
 
     def read(index: int, block: nn.Module, handed: HandedParts) -> Block:

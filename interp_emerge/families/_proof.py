@@ -206,12 +206,12 @@ def differences(seen: Observed, ways: Iterator[Block], broken: tuple[type[Except
 
     Infinite where the reading cannot be run.
     """
-    stream, added = seen.added()
+    stream, added = (values.detach() for values in seen.added())
     size = added.square().mean(-1).sqrt().clamp_min(1e-30)
     for way in ways:
         try:
             found = way.run(stream) - stream
-            yield float(((found - added).square().mean(-1).sqrt() / size).max())
+            yield float(((found - added).detach().square().mean(-1).sqrt() / size).max())
         except broken:
             yield math.inf
 
@@ -353,7 +353,7 @@ def require_pointwise(reading: Reading, decoder: Decoder) -> None:
     for layer, (block, module) in enumerate(zip(decoder.blocks, reading.blocks, strict=True)):
         with only_running(hf), _in_float32(module) if block_dtype(module) not in FULL else nullcontext():
             dtype = torch.float32 if block_dtype(module) not in FULL else block_dtype(module)
-            whole, part = block.mlp(x.to(dtype))[:, some], block.mlp(x[:, some].to(dtype))
+            whole, part = block.mlp(x.to(dtype))[:, some], block.mlp(x[:, some].contiguous().to(dtype))
         size = whole.square().mean(-1).sqrt().clamp_min(1e-30)
         difference = float(((whole - part).square().mean(-1).sqrt() / size).max())
         if not difference < TOLERANCE:

@@ -109,7 +109,7 @@ def test_the_graph_of_the_configuration_is_that_of_the_modules(architecture: str
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_hidden_layers": 2}, "the number of layers is 2 by the configuration and 3 by the modules of layer 0"),
+        ({"num_hidden_layers": 2}, "the number of layers is 2 by the configuration and 3 by the modules"),
         ({"num_key_value_heads": 1}, "its parts do not run by themselves|the number of keys"),
     ],
 )

@@ -43,7 +43,7 @@ MODELS = {
     "gemma2": lambda: Gemma2Config(**GATED, head_dim=16),
 }
 AFTER = "its residual stream goes through a norm in every block"
-FORM = r"its blocks have none of the known forms \(norms before and after .*OPT.*\)"
+FORM = "its blocks have none of the known forms"
 PARTS = r"its parts, put together as this package reads them, give logits that are off by \S+ of their spread"
 LATENT: dict[str, Any] = GATED | {
     "num_key_value_heads": 4,
