@@ -200,18 +200,20 @@ def observed(hf: Any, blocks: Sequence[nn.Module], tokens: Tensor | None = None)
     return [Observed(block, calls[layer], made[layer], len(blocks)) for layer, block in enumerate(blocks)]
 
 
-@torch.no_grad()
 def differences(seen: Observed, ways: Iterator[Block], broken: tuple[type[Exception], ...] = ()) -> Iterator[float]:
     """How far what each reading of a block adds is from what the block adds, as a share of that.
 
     Infinite where the reading cannot be run.
     """
-    stream, added = (values.detach() for values in seen.added())
+    with torch.no_grad():
+        stream, added = (values.detach() for values in seen.added())
     size = added.square().mean(-1).sqrt().clamp_min(1e-30)
     for way in ways:
         try:
-            found = way.run(stream) - stream
-            yield float(((found - added).detach().square().mean(-1).sqrt() / size).max())
+            with torch.no_grad():
+                found = way.run(stream) - stream
+                off = float(((found - added).square().mean(-1).sqrt() / size).max())
+            yield off
         except broken:
             yield math.inf
 
