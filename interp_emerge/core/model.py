@@ -137,7 +137,6 @@ class HookedModel:
         Raises:
             ModelError: the architecture cannot be split exactly into heads, MLPs and edges.
         """
-        self._notice_changes()
         return self._graph
 
     @cached_property

@@ -11,11 +11,12 @@ from tests.core.small_models import ARCHITECTURES, HEADS, LAYERS, small_model, t
 
 def metric_without(model: HookedModel, pairs: ie.PromptPairs, gone: list[str], ablation: str) -> np.ndarray:
     """The metric of the whole graph less every edge that some nodes write, by the names of the edges."""
+    graph = model.graph
     edges = [
         (writer, reader)
-        for at, writer in enumerate(model.graph.writer_names)
-        for to, reader in enumerate(model.graph.reader_names)
-        if model.graph.exists[at, to] and writer not in gone
+        for at, writer in enumerate(graph.writer_names)
+        for to, reader in enumerate(graph.reader_names)
+        if graph.exists[at, to] and writer not in gone
     ]
     return ie.evaluate(model, ie.Circuit.from_edges(model, edges), pairs, ablation=ablation).metric
 
