@@ -75,7 +75,7 @@ def test_a_configuration_says_whether_blocks_are_parallel_and_how_many_keys_ther
 
 
 def test_keys_and_values_are_counted_as_the_code_of_falcon_and_gpt_bigcode_counts_them():
-    def count(config: FalconConfig | GPTBigCodeConfig) -> int:
+    def count(config: PreTrainedConfig) -> int:
         return Graph.from_config(config).n_kv_heads
 
     assert count(FalconConfig(num_attention_heads=8, multi_query=True, num_kv_heads=4)) == 1
