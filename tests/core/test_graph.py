@@ -13,6 +13,7 @@ from transformers import (
     MptConfig,
     Olmo2Config,
     PhiConfig,
+    PreTrainedConfig,
 )
 
 from interp_emerge.core.errors import InputError, UnknownNameError
