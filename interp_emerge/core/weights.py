@@ -17,11 +17,12 @@ from interp_emerge.core.errors import ModelError
 COLUMNS = 61
 """Weights are added up in so many columns, each with a factor of its own, so that exchanged rows change the sum too."""
 
-PLAIN = (bool, int, float, str, list, tuple, dict)
-"""Kinds of attributes of modules that are compared by their values."""
-PASSING = (
-    *("training", "gradient_checkpointing", "return_dict", "output_hidden_states", "output_attentions", "use_cache"),
-    "name_or_path",
+NESTED = frozenset({list, tuple, dict})
+PLAIN = frozenset({bool, int, float, str}) | NESTED
+"""Kinds of attributes of modules that are compared by their values; dicts with a leading underscore are torch's own."""
+PASSING = frozenset(
+    {"training", "gradient_checkpointing", "return_dict", "output_hidden_states", "output_attentions", "use_cache"}
+    | {"name_or_path"}
 )
 """Attributes and settings that decide no number of an analysis."""
 
@@ -40,22 +41,29 @@ class State:
         """The state of a model as it is now."""
         attached: list[object] = [*_settings(getattr(hf, "config", None))]
         held: list[object] = []
+        # Without calls inside: this runs at every measurement, on a few hundred attributes.
         for module in hf.modules():
             attached += [id(module), type(module), id(type(module).forward)]
             attached += [*module._forward_hooks, *module._forward_pre_hooks]
             for name, value in module.__dict__.items():
+                kind = type(value)
                 if name == "forward":
                     attached.append(id(value))
-                elif type(value) in PLAIN and not _passes(name, value):
-                    attached += [name, repr(value) if type(value) in (dict, list, tuple) else value]
-            held += [_mark(tensor) for tensor in module._parameters.values() if tensor is not None]
-            held += [_mark(one) for one in _kept_buffers(module)]
+                elif (
+                    kind in PLAIN
+                    and name not in PASSING
+                    and not name.startswith("max_seq_len")  # follows the length of the prompt
+                    and not (kind is dict and name.startswith("_"))
+                ):
+                    attached += [name, repr(value) if kind in NESTED else value]
+            for tensor in (*module._parameters.values(), *(_kept_buffers(module) if module._buffers else ())):
+                if tensor is None:
+                    continue
+                try:
+                    held += [id(tensor), tensor._version, tensor.data_ptr(), tensor.dtype]
+                except RuntimeError:  # tensors of quantised layers may have no storage of their own
+                    held.append(id(tensor))
         return cls(attached=hash(tuple(attached)), held=hash(tuple(held)))
-
-
-def _passes(name: str, value: object) -> bool:
-    """Whether an attribute decides no number, is torch's own, or follows the length of the prompt."""
-    return name in PASSING or name.startswith("max_seq_len") or (type(value) is dict and name.startswith("_"))
 
 
 def _settings(config: Any) -> Iterator[str]:
@@ -65,13 +73,6 @@ def _settings(config: Any) -> Iterator[str]:
             yield from _settings(value)
         elif name not in PASSING and (not name.startswith("_") or name.startswith("_attn")):
             yield f"{name}={value!r}"
-
-
-def _mark(tensor: Tensor) -> tuple[object, ...]:
-    try:
-        return id(tensor), tensor._version, tensor.data_ptr(), tensor.dtype
-    except RuntimeError:  # tensors of quantised layers may have no storage of their own
-        return (id(tensor),)
 
 
 @torch.no_grad()
