@@ -18,7 +18,7 @@ from interp_emerge.abilities import load_ability
 from interp_emerge.abilities._metrics import METRICS
 from interp_emerge.circuits.roles import repeated_segments
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
 from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically
 from interp_emerge.core.schemas import SCHEMAS
 from interp_emerge.core.tables import read_table, write_table
@@ -47,6 +47,9 @@ class Study:
     """
 
     def __init__(self, settings: StudySettings | None = None, **fields: Any) -> None:
+        if settings is not None:
+            require_kind(settings, StudySettings, "the settings of a study", "options by name, such as size='7k', or load "
+                         "a study file with ie.Study.load(path)")  # fmt: skip
         self.settings = settings or settings_from(fields, "these options")
         chosen = self.settings
         self.family = load_family(chosen.family)

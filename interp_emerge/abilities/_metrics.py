@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -192,10 +193,24 @@ def bind_metric(
 def require_metric(metric: object) -> None:
     """Raise an error unless this is the name of a metric, or a callable."""
     if callable(metric):
+        _require_two_arguments(metric)
         return
     require_kind(metric, str, "the metric", f"one name ({', '.join(METRIC_NAMES)}) or a function of logits and pairs")
     if metric not in METRIC_NAMES:
         raise UnknownNameError("metric", metric, METRIC_NAMES)
+
+
+def _require_two_arguments(metric: Callable[..., Any]) -> None:
+    try:
+        taken = signature(metric)
+    except (TypeError, ValueError):  # functions written in C may not say what they take
+        return
+    try:
+        taken.bind(None, None)
+    except TypeError as error:
+        name = getattr(metric, "__name__", "custom")
+        raise InputError(f"metric {name!r} takes {taken}; give a function of the logits, shape [pair, d_vocab], and "
+                         "the pairs") from error  # fmt: skip
 
 
 @torch.no_grad()

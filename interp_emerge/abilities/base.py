@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import TokenIds, Tokens
-from interp_emerge.core.errors import InputError, described, require_kind
+from interp_emerge.core.errors import InputError, counted, described, require_kind
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 
@@ -81,7 +81,7 @@ class PromptPairs:
 
     def __repr__(self) -> str:
         named = f", positions {', '.join(self.positions)}" if self.positions else ""
-        return f"PromptPairs({len(self)} pairs of {self.length} tokens{named})"
+        return f"PromptPairs({counted(len(self), 'pair')} of {self.length} tokens{named})"
 
     @property
     def length(self) -> int:
@@ -126,7 +126,7 @@ class PromptPairs:
                     owed -= len(rows)
         rest = sorted(set(range(len(self))) - set(first))
         if not first or not rest:
-            raise InputError(f"split({share:g}) leaves one side without any of {len(self)} pairs; give more pairs with "
+            raise InputError(f"split({share:g}) leaves one side without any of {counted(len(self), 'pair')}; give more pairs with "
                              "different prompts, or a share nearer to a half")  # fmt: skip
         return self[sorted(first)], self[rest]
 
@@ -194,8 +194,11 @@ def single_tokens(model: HookedModel, words: Sequence[str], *, at_least: int, wa
     """The words that the tokenizer writes as one token inside a sentence, with their ids.
 
     Raises:
-        InputError: fewer than `at_least` words qualify.
+        InputError: fewer than `at_least` words qualify, or the model has no tokenizer.
     """
+    if model.lexicon.tokenizer is None:
+        raise InputError(f"{wanted_for} is made of words, and {model.spec} has no tokenizer; give it one with "
+                         "ie.hook(model, tokenizer=tokenizer)")  # fmt: skip
     tokens = {word: model.lexicon.single_token(word) for word in words}
     found = {word: token for word, token in tokens.items() if token is not None}
     if len(found) < at_least:
@@ -221,8 +224,12 @@ def _as_ids(values: ArrayLike, name: str) -> Tensor:
     try:
         ids = torch.as_tensor(values)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        if not isinstance(values, list | tuple) or isinstance(values[0], str):
+        if not isinstance(values, list | tuple):
             raise InputError(f"{name} cannot be {described(values)}; give token ids") from error
+        if any(isinstance(value, str) for value in values):
+            raise InputError(f"{name} is a list of text; give token ids, as model.encode(text) returns them") from error
+        if all(isinstance(value, Tensor) and value.ndim == 1 for value in values):
+            return _as_ids([value.tolist() for value in values], name)
         raise InputError(f"{name} is not a rectangular array of token ids: prompts need equal lengths") from error
     if not ids.numel():
         raise InputError(f"{name} is empty; give at least one pair")

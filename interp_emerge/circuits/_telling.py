@@ -8,6 +8,7 @@ import pandas as pd
 from interp_emerge.circuits._outcomes import UNDEFINED
 from interp_emerge.circuits.faithfulness import Evaluation
 from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import counted
 
 Tables = Mapping[str, pd.DataFrame]
 FEW = 0.05
@@ -69,11 +70,6 @@ def small_tables(tables: Tables) -> dict[str, pd.DataFrame]:
     if "roles" in tables:
         shown["roles of heads"] = _heads(tables["roles"])
     return shown
-
-
-def counted(n: int, what: str) -> str:
-    """A number of things: `1 pair`, `2 pairs`."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _missed(circuit: Circuit) -> list[str]:

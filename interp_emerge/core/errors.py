@@ -46,6 +46,11 @@ def with_article(name: str) -> str:
     return f"{'an' if name[:1].lower() in {*'aeiou'} else 'a'} {name}"
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things: `1 pair`, `2 pairs`."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def require_kind(value: object, kinds: type | tuple[type, ...], what: str, wanted: str) -> None:
     """Raise an `InputError` unless a value is of one of some kinds; `what` names it, `wanted` says what to give."""
     if not isinstance(value, kinds):

@@ -123,6 +123,12 @@ class PatchingTask:
             return str(position), torch.full((len(pairs),), position)
         raise UnknownNameError("position", name, ["all", *pairs.positions, f"0 to {pairs.length - 1}"])
 
+    def _model(self) -> dict[str, Any]:
+        """The model's record; its first token is told only if it does stand first in these prompts."""
+        first = torch.tensor(self.model.bos, dtype=torch.int64)
+        begins = bool((self.pairs.clean[:, : len(first)] == first).all()) if len(first) <= self.pairs.length else False
+        return self.model.spec.to_dict() | ({} if begins else {"prepended": ""})
+
     def bar(self, items: Sequence[T], what: str) -> Iterable[T]:
         """The items, with a progress bar once they have taken two seconds."""
         return tqdm(items, desc=what, delay=2, leave=False)
@@ -133,7 +139,7 @@ class PatchingTask:
         return {
             **given,
             **({"ability": self.pairs.ability} if self.pairs.ability else {}),
-            "model": self.model.spec.to_dict(),
+            "model": self._model(),
             "method": method,
             "metric": self.metric.name,
             "corruption": "resample",

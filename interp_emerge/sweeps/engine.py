@@ -170,7 +170,8 @@ def _local_cluster(workers: int) -> Any:
     options: dict[str, Any] = {
         "threads_per_worker": 1,
         "processes": True,
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",  # a free port: dask opens one in any case, and warns where its own is taken
+        "scheduler_kwargs": {"dashboard": False},
         "memory_limit": 0,  # stages bound their memory themselves; a limit would kill workers that hold a large model
         "silence_logs": logging.CRITICAL,
         "env": {"TQDM_DISABLE": "1"},

@@ -90,7 +90,7 @@ def test_a_prompt_that_is_asked_more_than_once_stands_on_one_side(repeats: int) 
 @pytest.mark.parametrize(
     ("pairs", "share", "message"),
     [
-        (numbered_pairs(1), 0.5, "split(0.5) leaves one side without any of 1 pairs; give more pairs with different"),
+        (numbered_pairs(1), 0.5, "split(0.5) leaves one side without any of 1 pair; give more pairs with different"),
         (numbered_pairs(6, repeats=6), 0.5, "split(0.5) leaves one side without any of 6 pairs"),
         (numbered_pairs(6), 0.01, "split(0.01) leaves one side without any of 6 pairs"),
         (numbered_pairs(6), 1.0, "split(1) leaves nothing to judge on or to find; give a share between 0 and 1"),
@@ -110,6 +110,7 @@ def test_a_split_with_an_empty_side_is_refused(pairs: ie.PromptPairs, share: flo
         ({"clean": [], "corrupt": []}, "clean is empty"),
         ({"clean": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}, "not integer token ids"),
         ({"answer": [7]}, "2 pairs need 2 answers and foils, not arrays of shape [1] and [2]"),
+        ({"clean": ["a b c", "d e f"]}, "clean is a list of text; give token ids, as model.encode(text) returns them"),
         ({"foil": [8, 7]}, "pair 1 has the same token as answer and foil"),
         ({"templates": ["a"]}, "2 pairs need 2 template names"),
     ],
@@ -118,6 +119,11 @@ def test_what_makes_no_pairs_is_named(changed: dict, message: str) -> None:
     given = {"clean": CLEAN, "corrupt": CORRUPT, "answer": [7, 7], "foil": [8, 8], **changed}
     with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
         ie.PromptPairs(**given)
+
+
+def test_prompts_may_be_a_list_of_tensors() -> None:
+    pairs = ie.PromptPairs(clean=[*torch.tensor(CLEAN)], corrupt=[*torch.tensor(CORRUPT)], answer=[7, 7], foil=[8, 8])
+    assert (pairs.clean.tolist(), repr(pairs[0])) == ([[*row] for row in CLEAN], "PromptPairs(1 pair of 3 tokens)")
 
 
 def placed(index: object, n: int = 3, length: int = 5) -> ie.PromptPairs:

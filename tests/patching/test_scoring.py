@@ -80,6 +80,22 @@ def test_a_metric_has_to_return_one_finite_value_a_pair(method: str, metric, mes
         score(method=method, metric=metric)
 
 
+@pytest.mark.parametrize(
+    ("metric", "taken"), [(lambda: 1, r"\(\)"), (lambda x: x, r"\(x\)"), (lambda x, y, z: x, r"\(x, y, z\)")]
+)
+def test_a_metric_has_to_take_logits_and_pairs(metric, taken: str):
+    with pytest.raises(InputError, match=f"metric '<lambda>' takes {taken}; give a function of the logits"):
+        score(metric=metric)
+
+
+def test_a_first_token_is_recorded_where_prompts_begin_with_it():
+    model, pairs = ie.hook(build("gpt2"), prepend_bos=3), random_pairs()
+    begun = replace(pairs, clean=torch.cat([torch.full((6, 1), 3), pairs.clean], 1),
+                    corrupt=torch.cat([torch.full((6, 1), 3), pairs.corrupt], 1))  # fmt: skip
+    recorded = [ie.score(model, one, method="eap").origin["model"]["prepended"] for one in (begun, pairs)]
+    assert recorded == ["3", ""]
+
+
 def test_tokens_that_the_model_lacks_are_refused():
     clean = random_pairs().clean.clone()
     clean[2, 3] = VOCABULARY
