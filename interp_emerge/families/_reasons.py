@@ -10,6 +10,12 @@ NORM_OF_HEADS = "its heads' outputs pass through one norm before their projectio
 GATE = "its heads' outputs are multiplied by a gate that reads the stream"
 STREAM = "its blocks do more to the residual stream than add to it"
 NORM_OF_STREAM = "its residual stream goes through a norm in every block"
+EXPERTS = "which heads a token has is decided by a router (experts of attention)"
+IMAGES = "some of its layers attend to images, and do not run without"
+TWICE = "its layers run several times, or on parts of the text that it cuts itself"
+SCALED = "its queries are scaled by their position, behind their rotation"
+HASHED = "its tokens attend within buckets, which are drawn anew in each run"
+TRANSFORMED = "its logits are no linear function of its last residual stream: its head has layers and a norm of its own"
 REASONS = {
     r"(kv_a_proj|q_a_proj|kv_b_proj|kv_down)": NARROW,
     r"(mamba|mixer|ssm|conv1d|linear_attn|time_mix|short_conv|recurrent|xlstm|\.conv\b|rwkv)": OTHER_LAYERS,
@@ -18,11 +24,26 @@ REASONS = {
     r"(attn|attention)\.(gate_proj|g_proj|gate)\b": GATE,
     r"(altup|laurel|per_layer_input|hyper_connection|input_residual)": STREAM,
     r"attention\.output\.LayerNorm": NORM_OF_STREAM,
+    r"cross_attn_attn_gate": IMAGES,
+    r"(layers|h|blocks)\.\d+\.(self_attention|self_attn|attn)\.(experts|router)\b": EXPERTS,
+    r"(lm_head|predictions)\.(transform|dense|layer_norm|norm)\b": TRANSFORMED,
 }
 """Patterns of the names of modules and parameters, and what they mean; the first that is found counts."""
+KINDS = {
+    r"(bart|blenderbot-small|plbart|mvp|marian|trocr|prophetnet|xlm|xlnet|git|openai-gpt)": NORM_OF_STREAM,
+    r"(hrm_text|blt)": TWICE,
+    r"(minimax|xlstm|lfm2|zaya)": OTHER_LAYERS,
+    r"reformer": HASHED,
+    r"diffllama": NORM_OF_HEADS,
+    r"(ministral3|llama4(_text)?)": SCALED,
+}
+"""Types of models whose modules bear everyday names, and what they do."""
 
 
 def known_reason(hf: Any) -> str:
-    """The reason that the names of a model's modules give; empty where they give none."""
+    """The reason that the type of a model and the names of its modules give; empty where they give none."""
+    for kind, reason in KINDS.items():
+        if re.fullmatch(kind, hf.config.model_type):
+            return reason
     names = [name for name, _ in (*hf.named_modules(), *hf.named_parameters())]
     return next((reason for pattern, reason in REASONS.items() if any(re.search(pattern, name) for name in names)), "")
