@@ -139,7 +139,7 @@ def prepare() -> None:
     import transformer_lens.model_bridge  # noqa: F401
     import transformers.models.llama.modeling_llama  # noqa: F401
 
-    import interp_emerge.families._hooking  # noqa: F401
+    import interp_emerge.families.hooking  # noqa: F401
 
     torch.set_num_threads(1)
     logging.set_verbosity_error()

@@ -26,10 +26,10 @@ import interp_emerge as ie
 from benchmarks.run import README
 from interp_emerge.abilities.base import Ability
 from interp_emerge.caching.recording import record
-from interp_emerge.sweeps.cells import Cells, Models
-from interp_emerge.sweeps.engine import sweep
-from interp_emerge.sweeps.stages import Stages
-from interp_emerge.sweeps.work import Work
+from interp_emerge.study.cells import Cells, Models
+from interp_emerge.study.engine import sweep
+from interp_emerge.study.stages import Stages
+from interp_emerge.study.work import Work
 
 START, END = "<!-- sweep -->\n", "<!-- /sweep -->"
 HANDED_ON = ("circuit", "roles")

@@ -36,6 +36,6 @@ def small_study(out: Path) -> Path:
 def ready_processes() -> ForkServerContext:
     """Starts processes that have imported what a study needs, which otherwise takes each of them five seconds."""
     context = multiprocessing.get_context("forkserver")
-    modules = ("interp_emerge.study", "transformers.models.gpt_neox.modeling_gpt_neox", "tests.studies")
+    modules = ("interp_emerge.study.study", "transformers.models.gpt_neox.modeling_gpt_neox", "tests.studies")
     context.set_forkserver_preload([*modules])
     return context

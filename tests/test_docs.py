@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from interp_emerge.core.tables import as_markdown
 from interp_emerge.patching import shelf
+from interp_emerge.tables.io import as_markdown
 
 PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\w+)\n\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
@@ -33,4 +33,4 @@ def test_the_page_describes_no_method_that_is_not_there():
 
 def test_every_table_and_column_that_a_study_writes_is_on_the_page_of_tables():
     page = (Path(__file__).parents[1] / "docs" / "tables.md").read_text()
-    assert page.endswith(as_markdown()), "below its heading the page is interp_emerge.core.tables.as_markdown()"
+    assert page.endswith(as_markdown()), "below its heading the page is interp_emerge.tables.io.as_markdown()"

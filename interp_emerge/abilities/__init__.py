@@ -8,7 +8,7 @@ from interp_emerge.core.registry import Shelf
 if TYPE_CHECKING:
     from interp_emerge.abilities.base import Ability
 
-shelf: "Shelf[Ability]" = Shelf("ability", __name__)
+shelf: "Shelf[Ability]" = Shelf("ability", __name__, apart=("measuring", "metrics", "prompts"))
 
 
 @checked

@@ -126,8 +126,8 @@ class PromptPairs:
                     owed -= len(rows)
         rest = sorted(set(range(len(self))) - set(first))
         if not first or not rest:
-            raise InputError(f"split({share:g}) leaves one side without any of {counted(len(self), 'pair')}; give more pairs with "
-                             "different prompts, or a share nearer to a half")  # fmt: skip
+            raise InputError(f"split({share:g}) leaves one side without any of {counted(len(self), 'pair')}; give more "
+                             "pairs with different prompts, or a share nearer to a half")  # fmt: skip
         return self[sorted(first)], self[rest]
 
     def _alike_by_template(self) -> list[list[list[int]]]:

@@ -1,1 +1,1 @@
-"""Circuits as tested claims: selection, evaluation by ablating everything outside, roles of heads."""
+"""Circuits as tested claims: finding them, running them, testing them, and the roles of their heads."""

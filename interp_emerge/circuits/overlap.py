@@ -26,7 +26,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Edge, Graph
-from interp_emerge.core.intervals import LEVEL, Interval, percentile_interval
+from interp_emerge.stats.intervals import LEVEL, Interval, percentile_interval
 
 FEWEST_TO_RANK = 3
 """Edges below which a rank correlation says nothing."""

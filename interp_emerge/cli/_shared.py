@@ -7,7 +7,7 @@ import typer
 from interp_emerge import abilities, families, figures, patching
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.registry import Shelf
-from interp_emerge.sweeps.settings import StudySettings
+from interp_emerge.study.settings import StudySettings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -82,10 +82,10 @@ def circuit(
     as_json: AsJson = False,
 ) -> None:
     """Find the circuit of an ability in one model, and test it on prompts that it was not found on."""
-    from interp_emerge.circuits.examination import PARTS, examine, require_parts
-    from interp_emerge.circuits.finding import find_circuit, search_stability
-    from interp_emerge.circuits.planning import expected
+    from interp_emerge.circuits.finding.find import find_circuit, search_stability
+    from interp_emerge.circuits.testing.examination import PARTS, examine, require_parts
     from interp_emerge.core.circuit import Circuit
+    from interp_emerge.study.cost import expected
 
     sizes = {"target": target, "n_edges": edges, "share": share, "threshold": threshold, "n_nodes": nodes}
     if given is not None and (repeat or select != "top" or by or any(value is not None for value in sizes.values())):
@@ -147,8 +147,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Hold two circuits against each other: shared edges and nodes, against chance, and each in the other's model."""
-    from interp_emerge.circuits.comparing import compare
     from interp_emerge.core.circuit import Circuit
+    from interp_emerge.emergence.sameness.compare import compare
 
     loaded = [Circuit.load(path) for path in (first, second)]
     names = (str(first), str(second)) if first != second else ("first", "second")

@@ -50,8 +50,8 @@ def measure(
     as_json: AsJson = False,
 ) -> None:
     """Measure abilities of one model: accuracy, log-probability and logit difference with intervals."""
-    from interp_emerge.emergence.first_tokens import first_token_losses, warning_of_first_token
-    from interp_emerge.emergence.measuring import measure, summarise
+    from interp_emerge.abilities.measuring import measure, summarise
+    from interp_emerge.emergence.scale.first_tokens import first_token_losses, warning_of_first_token
 
     if bool(ability) == first_tokens:
         raise InputError("measure needs abilities to measure, or --first-tokens without any; `list abilities` has them")
@@ -100,8 +100,8 @@ def score(
     """Score every node or edge of one model, strongest first."""
     import pandas as pd
 
-    from interp_emerge.core.tables import require_table_name, save_table
-    from interp_emerge.patching._scoring import estimate, score
+    from interp_emerge.patching.scoring import estimate, score
+    from interp_emerge.tables.io import require_table_name, save_table
 
     if out is not None:
         require_table_name(out)

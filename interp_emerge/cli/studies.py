@@ -82,12 +82,12 @@ def run(
         "steps": steps if steps in (None, "spaced", "last") else numbers("steps", steps),
         "seeds": None if seeds is None else numbers("seeds", seeds),
     }
-    from interp_emerge.study import Study
+    from interp_emerge.study.study import Study
 
     options = {name: value for name, value in given.items() if value is not None}
     chosen = Study.load(study, **options) if study is not None else Study(**options)
     if dry_run:
-        from interp_emerge.sweeps.plan import in_lines
+        from interp_emerge.study.plan import in_lines
 
         planned = chosen.plan(workers=workers)
         if as_json:

@@ -1,1 +1,1 @@
-"""The vocabulary that every other folder speaks: models, graphs, tables, registries, errors."""
+"""The vocabulary that every other folder speaks: models, graphs, circuits, registries, errors."""

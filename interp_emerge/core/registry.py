@@ -1,4 +1,4 @@
-"""Shelves: folders in which every public file is one item that registers itself.
+"""Shelves: folders in which every public file is one item that registers itself, but for a few that it names.
 
 A shelf knows the names of its items from the file names alone, so listing them imports nothing.
 """
@@ -17,16 +17,17 @@ Registered = TypeVar("Registered")
 class Shelf(Generic[Item]):
     """The items of one folder, by name; a module is imported when its item is asked for."""
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, *, apart: tuple[str, ...] = ()) -> None:
+        """`apart` names the files that hold what items share; `base` is always one of them."""
         self.kind = kind
-        self._package = package
+        self._package, self._apart = package, {"base", *apart}
         self._items: dict[str, Item] = {}
 
     def names(self) -> list[str]:
         """Names of all items, in alphabetical order, without importing one."""
         path = import_module(self._package).__path__
-        files = (module.name for module in pkgutil.iter_modules(path))
-        return sorted(name for name in files if not name.startswith("_") and name != "base")
+        files = (module.name for module in pkgutil.iter_modules(path) if not module.ispkg)
+        return sorted(name for name in files if not name.startswith("_") and name not in self._apart)
 
     def add(self, item: Registered) -> Registered:
         """Register an item under its `name`, or under its `__name__` when it is a function; returns it unchanged."""

@@ -1,1 +1,1 @@
-"""How an ability and its circuit come to be: curves over scale and training, onsets, formation."""
+"""How an ability and its circuit emerge, along size (scale), along training (forming), between models (sameness)."""

@@ -11,7 +11,7 @@ from interp_emerge.core.registry import Shelf
 if TYPE_CHECKING:
     from interp_emerge.families.base import Family
 
-shelf: "Shelf[Family]" = Shelf("family", __name__)
+shelf: "Shelf[Family]" = Shelf("family", __name__, apart=("hooking",))
 
 
 @checked

@@ -40,8 +40,8 @@ def unwrapped(model: Any) -> Any:
         inner = inner.get_base_model()
     config = getattr(inner, "config", None)
     if config is None or getattr(inner, "get_output_embeddings", lambda: None)() is None:
-        raise ModelError(f"{type(model).__name__} is no Hugging Face causal language model with output embeddings; load "
-                         "one with transformers.AutoModelForCausalLM.from_pretrained(...)")  # fmt: skip
+        raise ModelError(f"{type(model).__name__} is no Hugging Face causal language model with output embeddings; "
+                         "load one with transformers.AutoModelForCausalLM.from_pretrained(...)")  # fmt: skip
     if isinstance(inner.get_output_embeddings(), nn.ModuleList):
         raise ModelError(f"{type(model).__name__} has several output embeddings, and not next-token logits of one text")
     return inner

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel, ModelSpec, count_parameters
-from interp_emerge.families._hooking import hook
+from interp_emerge.families.hooking import hook
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WEIGHTS = "model*.safetensors"

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from interp_emerge.core.decoder import Block, Norm
-from interp_emerge.families._hooking import hook
+from interp_emerge.families.hooking import hook
 
 VOCABULARY, POSITIONS = 24, 40
 BOS = 0

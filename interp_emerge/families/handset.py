@@ -21,8 +21,8 @@ from interp_emerge.families import shelf
 from interp_emerge.families._checkpoints import _quieten_transformers, load_checkpoint
 from interp_emerge.families._handset_constructions import CONSTRUCTIONS, Construction
 from interp_emerge.families._handset_weights import as_drawn
-from interp_emerge.families._hooking import hook
 from interp_emerge.families.base import Family
+from interp_emerge.families.hooking import hook
 
 DRAWN, SET = 0, 1
 """The steps of each construction."""

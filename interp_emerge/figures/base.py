@@ -14,7 +14,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.schemas import SCHEMAS
+from interp_emerge.tables.schemas import SCHEMAS
 
 Figure = Callable[..., ChartType]
 Panel = alt.LayerChart | alt.FacetChart

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_emerge.abilities._metrics import MetricFunction, bind_metric, bytes_of_reading
 from interp_emerge.abilities.base import PromptPairs, require_pairs
+from interp_emerge.abilities.metrics import MetricFunction, bind_metric, bytes_of_reading
 from interp_emerge.caching.recording import EMBED, Recording, bytes_per_prompt, mlp_name, record, z_name
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import UnknownNameError

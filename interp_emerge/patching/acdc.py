@@ -29,8 +29,8 @@ from interp_emerge.caching.recording import final_logits
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._circuit_run import RecordedRun, batch_sizes, run_circuits
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask, require_ordinary_run
+from interp_emerge.patching.engines.circuit_run import RecordedRun, batch_sizes, run_circuits
 
 THRESHOLD = 0.01
 """Fall of the metric below which an edge is taken out, where the task does not say."""

@@ -36,8 +36,8 @@ from interp_emerge.core.axes import HeadVectors
 from interp_emerge.core.graph import Node
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._resuming import Change, Readout, Room, Run, ends, resume
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask, require_ordinary_run
+from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, ends, resume
 
 SITES = ("embed", "head", "mlp")
 OF_HEADS = ("head", "q", "k", "v", "pattern")

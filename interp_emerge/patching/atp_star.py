@@ -29,10 +29,10 @@ from interp_emerge.core.decoder import Block
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import at_places, bytes_per_run, node_cost, tally_nodes
-from interp_emerge.patching._gradients import Parts, Run, Site, gradients_at, run_of_prompts, wide
 from interp_emerge.patching.attribution_patching import effects, gradient_at_pattern
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
+from interp_emerge.patching.engines.attribution import at_places, bytes_per_run, node_cost, tally_nodes
+from interp_emerge.patching.engines.gradients import Parts, Run, Site, gradients_at, run_of_prompts, wide
 
 SITES = ("q", "k", "v", "head", "mlp")
 SHARE_OF_PATTERN = 0.25

@@ -18,7 +18,8 @@ from torch import Tensor
 from interp_emerge.core.decoder import Block
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import (
+from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
+from interp_emerge.patching.engines.attribution import (
     at_places,
     bytes_per_run,
     head_change,
@@ -26,8 +27,7 @@ from interp_emerge.patching._attribution import (
     node_cost,
     tally_nodes,
 )
-from interp_emerge.patching._gradients import Parts, Site, gradients_at, run_of_prompts, wide
-from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
+from interp_emerge.patching.engines.gradients import Parts, Site, gradients_at, run_of_prompts, wide
 
 WRITERS = ("embed", "head", "mlp")
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities._metrics import BoundMetric
 from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.metrics import BoundMetric
 from interp_emerge.caching.recording import Recording, record
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
-from interp_emerge.patching._scores import EdgeScores, NodeScores
+from interp_emerge.patching.scores import EdgeScores, NodeScores
 
 Recorder = Callable[[HookedModel, Tensor], Recording]
 T = TypeVar("T")

@@ -8,8 +8,8 @@ Cost: two forward and two backward passes, the forward ones serving for the reco
 
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import CLEAN, CORRUPT, attribute_edges, edge_cost
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
+from interp_emerge.patching.engines.attribution import CLEAN, CORRUPT, attribute_edges, edge_cost
 
 
 def run(task: PatchingTask) -> EdgeScores:

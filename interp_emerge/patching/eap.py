@@ -9,8 +9,8 @@ price of an edge's values at each of them.
 
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import CORRUPT, attribute_edges, edge_cost
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
+from interp_emerge.patching.engines.attribution import CORRUPT, attribute_edges, edge_cost
 
 
 def run(task: PatchingTask) -> EdgeScores:

@@ -9,8 +9,8 @@ Cost: two forward passes, and one forward and backward pass a step.
 
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import attribute_edges, edge_cost, midpoints
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
+from interp_emerge.patching.engines.attribution import attribute_edges, edge_cost, midpoints
 
 
 def run(task: PatchingTask) -> EdgeScores:

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import (
+from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
+from interp_emerge.patching.engines.attribution import (
     add_edges,
     arrangement,
     bytes_held,
@@ -34,8 +35,7 @@ from interp_emerge.patching._attribution import (
     midpoints,
     tally_chunks,
 )
-from interp_emerge.patching._gradients import Parts, ReaderGradients, differentiable_run, run_of_prompts
-from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
+from interp_emerge.patching.engines.gradients import Parts, ReaderGradients, differentiable_run, run_of_prompts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

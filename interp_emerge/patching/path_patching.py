@@ -29,9 +29,9 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import LOGITS, Graph, Node
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching._resuming import Change, Readout, Room, Run, ends, resume, whole
 from interp_emerge.patching.activation_patching import node_scores
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
+from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, ends, resume, whole
 
 SHARE_OF_TERM = 3
 """A sender's row holds its term and two readings of the stream, where activation patching holds one stream."""

@@ -19,10 +19,10 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from interp_emerge.core.tables import SCHEMAS
 from interp_emerge.report.reading import Provenance, StudyRecord
 from interp_emerge.report.sections import Section
 from interp_emerge.report.text import html_table, joined, setting, size_of
+from interp_emerge.tables.io import SCHEMAS
 
 HERE = Path(__file__).parent
 ONSET_COLUMNS = ("ability", "quantity", "component", "axis", "at", "last_without", "first_with")

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.tables import SCHEMAS, read_table
+from interp_emerge.tables.io import SCHEMAS, read_table
 
 ROUNDING = 1e-3
 """How far outside [0, 1] a rounded attention value may lie."""

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence import verdicts
 from interp_emerge.figures import shelf
 from interp_emerge.figures.base import last_step
 from interp_emerge.report.reading import Attention, StudyRecord
+from interp_emerge.report.sentences import verdicts
 from interp_emerge.report.text import joined, number
 
 ATTENTION_COLOUR = "#0072B2"

@@ -13,12 +13,12 @@ import pandas as pd
 import torch
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._metrics import metrics_of_clean
 from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.abilities.metrics import metrics_of_clean
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.intervals import mean_interval
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families._directory import DirectoryFamily
+from interp_emerge.stats.intervals import mean_interval
 from interp_emerge.training.corpus import KINDS
 from interp_emerge.training.recipe import Recipe
 from interp_emerge.training.trainer import LOSSES, is_grown, read_losses, run_directory

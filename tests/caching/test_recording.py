@@ -14,9 +14,9 @@ from interp_emerge.caching.recording import (
     z_name,
 )
 from interp_emerge.core.errors import InputError
-from tests.core.computed_apart import assert_same_logits, differ
-from tests.core.slow_model import SlowModel
-from tests.core.small_models import EVERY_ARCHITECTURE, NO_BRIDGE, build, random_pairs, small_model
+from tests.models.computed_apart import assert_same_logits, differ
+from tests.models.slow_model import SlowModel
+from tests.models.small_models import EVERY_ARCHITECTURE, NO_BRIDGE, build, random_pairs, small_model
 
 
 @pytest.mark.parametrize("architecture", [name for name in EVERY_ARCHITECTURE if name not in NO_BRIDGE])

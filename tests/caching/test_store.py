@@ -9,7 +9,7 @@ import torch
 import interp_emerge as ie
 from interp_emerge.caching import store as store_module
 from interp_emerge.caching.store import ALIGNMENT, ActivationStore, manifest
-from tests.core.small_models import build, draw_parameters, random_pairs, small_model
+from tests.models.small_models import build, draw_parameters, random_pairs, small_model
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from interp_emerge.circuits.evaluation import random_circuits
 from interp_emerge.circuits.overlap import SetOverlap, overlap, sizes_beside
+from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph

@@ -13,7 +13,7 @@ import interp_emerge
 from interp_emerge.core.arguments import checked, fits, in_words
 from interp_emerge.core.axes import Tokens
 from interp_emerge.core.errors import InputError
-from tests.core.small_models import random_pairs, small_model
+from tests.models.small_models import random_pairs, small_model
 
 ie: Any = interp_emerge
 """Without types, so that a type checker lets through what a user without one may write."""

@@ -9,7 +9,7 @@ import interp_emerge as ie
 from interp_emerge.core.circuit_file import CircuitFile
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Edge
-from tests.core.small_models import small_model
+from tests.models.small_models import small_model
 
 PATH = [("embed", "a0.h1.k"), ("a0.h1", "a1.h0.q"), ("a1.h0", "logits")]
 

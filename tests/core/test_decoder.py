@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import interp_emerge as ie
 from interp_emerge.core.decoder import Block, Norm, only_running
 from interp_emerge.core.model import HookedModel
-from tests.core.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
+from tests.models.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
 
 TOKENS = random_pairs(3, length=9).clean
 

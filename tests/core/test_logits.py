@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 import interp_emerge as ie
-from interp_emerge.abilities._metrics import METRICS, bind_metric, metrics_of_clean
+from interp_emerge.abilities.measuring import held_out_loss, measure
+from interp_emerge.abilities.metrics import METRICS, bind_metric, metrics_of_clean
 from interp_emerge.core import memory
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.memory import bytes_of_run
 from interp_emerge.core.model import HookedModel
-from interp_emerge.emergence.measuring import held_out_loss, measure
-from tests.core.small_models import build, random_pairs, small_model
+from tests.models.small_models import build, random_pairs, small_model
 
 DROPOUT: dict[str, Any] = {
     "attention_dropout": 0.5,

@@ -5,8 +5,8 @@ import interp_emerge as ie
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.model import ModelSpec, count_parameters
 from interp_emerge.core.weights import require_finite
-from tests.core.slow_model import SlowModel
-from tests.core.small_models import EVERY_ARCHITECTURE, VOCABULARY, build, random_pairs, small_model
+from tests.models.slow_model import SlowModel
+from tests.models.small_models import EVERY_ARCHITECTURE, VOCABULARY, build, random_pairs, small_model
 
 
 @pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 import interp_emerge as ie
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.model import CHANGED, HookedModel
-from tests.core.small_models import build, random_pairs
+from tests.models.small_models import build, random_pairs
 
 ARCHITECTURES = ("llama_grouped", "gemma2", "olmo2", "gpt_neox", "gpt2")
 METHODS: dict[str, dict[str, Any]] = {

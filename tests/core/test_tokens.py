@@ -10,8 +10,8 @@ import interp_emerge as ie
 from interp_emerge.abilities.base import single_tokens, stack_prompts
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
-from tests.core.small_models import build
-from tests.core.tokenizers import (
+from tests.models.small_models import build
+from tests.models.tokenizers import (
     WORDS,
     PythonWords,
     added,

@@ -13,7 +13,8 @@ from interp_emerge.core.errors import ModelError
 from interp_emerge.core.graph import Graph
 from interp_emerge.families._anatomy import find_decoder, layout_of
 from interp_emerge.families._layouts import LAYOUTS
-from tests.core.small_models import (
+from tests.families.tiny import WHOLE, some_tokens, tiny_model
+from tests.models.small_models import (
     EVERY_ARCHITECTURE,
     GROUPED,
     NO_DROPOUT,
@@ -26,7 +27,6 @@ from tests.core.small_models import (
     partly_rotary,
     small_model,
 )
-from tests.families.tiny import WHOLE, some_tokens, tiny_model
 
 WIDE = GROUPED | {"head_dim": 8}
 WINDOW = GROUPED | {"sliding_window": 4}

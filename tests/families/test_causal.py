@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 import interp_emerge as ie
 from interp_emerge.core.errors import ModelError
-from tests.core.small_models import SHAPE, build, random_pairs
+from tests.models.small_models import SHAPE, build, random_pairs
 
 LAYERS = {"num_hidden_layers": 2}
 SEQUENCES = {"d_model": 24, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4}

@@ -10,10 +10,10 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.families._checkpoint_names import read_names
-from interp_emerge.sweeps.grid import Grid
-from interp_emerge.sweeps.settings import StudySettings
-from tests.core.computed_apart import assert_same_logits
+from interp_emerge.study.grid import Grid
+from interp_emerge.study.settings import StudySettings
 from tests.families.tiny import save_checkpoint, some_tokens
+from tests.models.computed_apart import assert_same_logits
 
 
 def save(root: Path, *places: str, **changes: int) -> Path:

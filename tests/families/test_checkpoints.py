@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.model import HookedModel
-from tests.core.computed_apart import assert_same_logits
 from tests.families.tiny import save_checkpoint, save_model, some_tokens, tiny_model, tiny_tokenizer
+from tests.models.computed_apart import assert_same_logits
 
 NORM = "gpt_neox.final_layer_norm.weight"
 Tensors = dict[str, torch.Tensor]

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 import interp_emerge as ie
 from interp_emerge.families import shelf
 from interp_emerge.families.base import Family
-from tests.core.computed_apart import assert_same_logits, differ
+from tests.models.computed_apart import assert_same_logits, differ
 
 NAMES = shelf.names()
 

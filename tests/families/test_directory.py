@@ -12,8 +12,8 @@ from interp_emerge.core.errors import InterpEmergeError, ModelError, UnknownName
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families._directory import DirectoryFamily
 from interp_emerge.families.base import PASSAGE, Family
-from tests.core.computed_apart import assert_same_logits, differ
 from tests.families.tiny import save_checkpoint, save_model, some_tokens, tiny_tokenizer
+from tests.models.computed_apart import assert_same_logits, differ
 
 
 def load_any(directory: Path) -> HookedModel:

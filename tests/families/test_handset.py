@@ -9,7 +9,7 @@ import interp_emerge as ie
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.families._handset_weights import BOS, SHARPNESS, Handset, Stream, new_gpt2, new_llama
 from interp_emerge.families.handset import HandsetFamily
-from tests.core.computed_apart import assert_same_logits
+from tests.models.computed_apart import assert_same_logits
 
 FAMILY = HandsetFamily()
 PROMPT = torch.tensor([[BOS, 5, 9, 17, 3, 20, 9], [BOS, 1, 2, 3, 4, 5, 6]])

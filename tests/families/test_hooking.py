@@ -8,9 +8,9 @@ from torch import nn
 
 import interp_emerge as ie
 from interp_emerge.core.errors import ModelError
-from interp_emerge.families._hooking import untrained
-from tests.core.computed_apart import assert_same_logits, differ
+from interp_emerge.families.hooking import untrained
 from tests.families.tiny import some_tokens, tiny_model, tiny_tokenizer
+from tests.models.computed_apart import assert_same_logits, differ
 
 
 def storages(module: nn.Module) -> set[int]:

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import interp_emerge as ie
 from interp_emerge.caching.recording import final_logits, record
 from interp_emerge.core.errors import ModelError
-from tests.core.small_models import SHAPE, build, draw_parameters, random_pairs
+from tests.models.small_models import SHAPE, build, draw_parameters, random_pairs
 
 WINDOW, LONG = 6, 20
 STRAY: dict[str, tuple[str, dict[str, Any]]] = {

@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import orthogonal, spectral_norm, weight_no
 
 import interp_emerge as ie
 from interp_emerge.core.errors import ModelError
-from tests.core.small_models import build, random_pairs
+from tests.models.small_models import build, random_pairs
 
 METHODS: dict[str, dict[str, Any]] = {
     "activation_patching": {},

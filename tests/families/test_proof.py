@@ -14,7 +14,7 @@ from interp_emerge.core.decoder import Attention, Block, Decoder, Norm
 from interp_emerge.core.errors import ModelError
 from interp_emerge.families._anatomy import layout_of, reading_of
 from interp_emerge.families._proof import Reading, require_equal_logits, require_linear_once_scaled
-from tests.core.small_models import EVERY_ARCHITECTURE, build
+from tests.models.small_models import EVERY_ARCHITECTURE, build
 
 HALF = (torch.bfloat16, torch.float16)
 

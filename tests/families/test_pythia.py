@@ -8,8 +8,8 @@ from huggingface_hub import constants
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InterpEmergeError, ModelError, UnknownNameError
-from tests.core.computed_apart import assert_same_logits
 from tests.families.tiny import cache_revision, some_tokens, tiny_model
+from tests.models.computed_apart import assert_same_logits
 
 REPOSITORY = "EleutherAI/pythia-14m"
 STEPS = [0, 1000, 143_000]

@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerFast
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, ModelError
-from interp_emerge.families._hooking import untrained
-from tests.core.tokenizers import PythonWords, adding, numbered, words, wrapped
+from interp_emerge.families.hooking import untrained
 from tests.families.tiny import save_checkpoint, tiny_model, tiny_tokenizer
+from tests.models.tokenizers import PythonWords, adding, numbered, words, wrapped
 
 TEXT, IDS = "w5 w6 w7", [5, 6, 7]
 

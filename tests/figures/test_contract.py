@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.tables import SCHEMAS
 from interp_emerge.figures import save, shelf
+from interp_emerge.tables.io import SCHEMAS
 from tests.figures.drawn import spec_of
 from tests.figures.invented import tables
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_emerge.abilities._metrics import bind_metric
 from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.model import HookedModel
-from tests.core.slow_model import SlowModel, Written
+from tests.models.slow_model import SlowModel, Written
 
 Edges = Sequence[tuple[str, str]]
 

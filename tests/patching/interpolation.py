@@ -13,7 +13,7 @@ import interp_emerge as ie
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.core.graph import Node
 from interp_emerge.core.model import HookedModel
-from tests.core.small_models import build
+from tests.models.small_models import build
 
 STEP = 1e-4
 SERIAL_ONLY = ("resid_mid",)

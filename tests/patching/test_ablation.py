@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 import interp_emerge as ie
-from interp_emerge.abilities._metrics import bind_metric
+from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import ABLATIONS, ablate
-from tests.core.small_models import ARCHITECTURES, random_pairs, small_model
+from tests.models.small_models import ARCHITECTURES, random_pairs, small_model
 from tests.patching.scored import score_nodes
 
 SEVERAL = ("embed", "a0.h1", "a0.h3", "a1.h2", "m1", "a2.h0")

@@ -3,11 +3,12 @@ import pytest
 import torch
 
 import interp_emerge as ie
-from interp_emerge.abilities._metrics import bind_metric
-from interp_emerge.circuits.evaluation import circuit_metrics, evaluate_many
+from interp_emerge.abilities.metrics import bind_metric
+from interp_emerge.circuits.running.evaluation import circuit_metrics, evaluate_many
 from interp_emerge.core.model import HookedModel
-from interp_emerge.patching import _circuit_run, acdc
-from tests.core.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
+from interp_emerge.patching import acdc
+from interp_emerge.patching.engines import circuit_run as _circuit_run
+from tests.models.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
 from tests.patching.scored import score_edges
 
 CLOSE = 2e-5

@@ -10,12 +10,12 @@ from torch import Tensor
 from transformer_lens.patching import get_act_patch_attn_head_out_all_pos, get_act_patch_resid_pre
 
 import interp_emerge as ie
-from interp_emerge.abilities._metrics import bind_metric
+from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.graph import Node
 from interp_emerge.core.model import HookedModel
-from tests.core.slow_model import SlowModel
-from tests.core.small_models import (
+from tests.models.slow_model import SlowModel
+from tests.models.small_models import (
     ARCHITECTURES,
     EVERY_ARCHITECTURE,
     MORE_ARCHITECTURES,
@@ -24,7 +24,7 @@ from tests.core.small_models import (
     build,
     small_model,
 )
-from tests.core.small_models import random_pairs as random_pairs_of
+from tests.models.small_models import random_pairs as random_pairs_of
 from tests.patching.exact import exact_nodes, rises
 from tests.patching.scored import score_nodes
 

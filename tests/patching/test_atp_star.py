@@ -3,11 +3,11 @@ import pytest
 import torch
 
 import interp_emerge as ie
-from interp_emerge.abilities._metrics import bind_metric
+from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.graph import Node
 from interp_emerge.core.model import HookedModel
-from tests.core.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
+from tests.models.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
 from tests.patching.interpolation import precise_model, run_with
 from tests.patching.scored import score_nodes
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from interp_emerge.abilities._metrics import bind_metric
+from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.caching.recording import EMBED, mlp_name, z_name
 from interp_emerge.core.errors import UnknownNameError
-from tests.core.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
+from tests.models.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
 from tests.patching.interpolation import precise_model, sites_of, slope_of_node
 from tests.patching.scored import score_edges, score_nodes
 

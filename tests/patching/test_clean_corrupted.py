@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from interp_emerge.abilities.base import PromptPairs
-from tests.core.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
+from tests.models.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
 from tests.patching.scored import score_edges
 
 

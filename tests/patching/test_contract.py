@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 import interp_emerge as ie
-from interp_emerge.abilities._metrics import bind_metric
+from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
-from interp_emerge.patching._scoring import estimate
 from interp_emerge.patching.base import EdgeScores, Method, NodeScores, PatchingTask
-from tests.core.small_models import EVERY_ARCHITECTURE, build, linear_model, random_pairs, small_model
+from interp_emerge.patching.scoring import estimate
+from tests.models.small_models import EVERY_ARCHITECTURE, build, linear_model, random_pairs, small_model
 from tests.patching.exact import exact_edges, exact_nodes
 
 RANDOM = "random"

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import interp_emerge as ie
-from interp_emerge.abilities._metrics import bind_metric
+from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import InputError
 from interp_emerge.patching import shelf
-from interp_emerge.patching._attribution import bytes_per_pair
 from interp_emerge.patching.base import PatchingTask
-from tests.core.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
+from interp_emerge.patching.engines.attribution import bytes_per_pair
+from tests.models.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
 from tests.patching.exact import slow_eap
 from tests.patching.interpolation import precise_model, slope_of_edge
 from tests.patching.lens_edges import lens_edge_scores, name_of

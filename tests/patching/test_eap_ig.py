@@ -3,13 +3,13 @@ import pytest
 import torch
 
 import interp_emerge as ie
-from interp_emerge.abilities._metrics import bind_metric
+from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
-from interp_emerge.patching import _attribution
-from interp_emerge.patching._attribution import attribute_edges
 from interp_emerge.patching.base import PatchingTask
-from tests.core.small_models import WIDTH, build, random_pairs, small_model
+from interp_emerge.patching.engines import attribution as _attribution
+from interp_emerge.patching.engines.attribution import attribute_edges
+from tests.models.small_models import WIDTH, build, random_pairs, small_model
 from tests.patching.interpolation import precisely
 from tests.patching.scored import score_edges
 

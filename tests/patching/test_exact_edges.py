@@ -8,7 +8,7 @@ import interp_emerge as ie
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
-from tests.core.small_models import EVERY_ARCHITECTURE, linear_model, random_pairs, small_model
+from tests.models.small_models import EVERY_ARCHITECTURE, linear_model, random_pairs, small_model
 from tests.patching.exact import exact_edges
 from tests.patching.scored import score_edges
 

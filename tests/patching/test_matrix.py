@@ -28,11 +28,11 @@ from interp_emerge.caching.recording import (
     writer_outputs,
     z_name,
 )
-from interp_emerge.circuits.random_paths import random_connected_circuits
+from interp_emerge.circuits.finding.random_paths import random_connected_circuits
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
-from tests.core.plain_hooks import Edge, PlainModel, eap_ig, exchanged
-from tests.core.small_models import CONFIGURATIONS, EXPERTS, VOCABULARY, build, random_pairs
+from tests.models.plain_hooks import Edge, PlainModel, eap_ig, exchanged
+from tests.models.small_models import CONFIGURATIONS, EXPERTS, VOCABULARY, build, random_pairs
 from tests.patching.scored import score_edges
 
 Values = dict[str, Tensor]

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 import interp_emerge as ie
-from interp_emerge.abilities._metrics import bind_metric
+from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
-from tests.core.slow_model import SlowModel, Written
-from tests.core.small_models import ARCHITECTURES, EVERY_ARCHITECTURE, random_pairs, small_model
+from tests.models.slow_model import SlowModel, Written
+from tests.models.small_models import ARCHITECTURES, EVERY_ARCHITECTURE, random_pairs, small_model
 from tests.patching.exact import exact_edges, rises
 from tests.patching.scored import score_nodes
 

@@ -6,9 +6,9 @@ import pytest
 
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
-from interp_emerge.core.intervals import mean_interval
-from interp_emerge.core.significance import false_discovery, sign_flip_p_values
 from interp_emerge.patching.base import EdgeScores, NodeScores
+from interp_emerge.stats.intervals import mean_interval
+from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=False)
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, ModelError, UnknownNameError
-from interp_emerge.patching._scoring import estimate
-from tests.core.small_models import VOCABULARY, build, random_pairs, small_model
+from interp_emerge.patching.scoring import estimate
+from tests.models.small_models import VOCABULARY, build, random_pairs, small_model
 
 
 def score(**options) -> None:

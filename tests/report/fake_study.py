@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interp_emerge.core.tables import write_table
+from interp_emerge.tables.io import write_table
 from tests.figures.invented import LAST, SIZES, seeds_of, tables
 
 EVIL = [

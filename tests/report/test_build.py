@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.tables import read_table, write_table
 from interp_emerge.report import build_report
+from interp_emerge.tables.io import read_table, write_table
 from tests.figures.invented import LAST, ability, tables
 from tests.report.fake_study import EVIL, QUESTION, provenance, write_attention, write_study
 

@@ -1,0 +1,79 @@
+"""What a model can do: every ability and the held-out loss, with the values of each prompt pair kept."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn.functional import cross_entropy
+
+from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.abilities.metrics import metrics_of_clean
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.stats.intervals import mean_interval
+
+MEASURED = ("accuracy", "log_prob", "logit_diff", "prob", "choice_prob", "brier")
+"""The ladder from a thresholded metric to continuous ones, all from the same logits."""
+PASSAGE_TOKENS = 48
+Sampler = Callable[[Ability, HookedModel, int, int], PromptPairs]
+"""Gives an ability's prompt pairs for a model, by number and seed."""
+
+
+@checked
+@torch.no_grad()
+def measure(
+    model: HookedModel,
+    abilities: Sequence[Ability],
+    *,
+    n: int = 128,
+    seed: int = 0,
+    sample: Sampler = Ability.sample,
+) -> pd.DataFrame:
+    """Metrics of each ability on each of `n` clean prompts, which `sample` draws.
+
+    Returns:
+        Columns `ability`, `metric`, `pair`, `value`.
+    """
+    parts = []
+    for ability in abilities:
+        pairs = sample(ability, model, n, seed)
+        for metric, values in metrics_of_clean(model, pairs, MEASURED).items():
+            parts.append(
+                pd.DataFrame(
+                    {"ability": ability.name, "metric": metric, "pair": np.arange(len(pairs)), "value": values}
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+@checked
+@torch.no_grad()
+def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
+    """Mean next-token loss on passages cut to a common context, nats per token; NaN without a tokenizer that fits."""
+    try:
+        rows = [(model.bos + model.encode(passage))[: PASSAGE_TOKENS + 1] for passage in passages]
+    except InputError:
+        return float("nan")
+    total, count = 0.0, 0
+    for length in sorted({len(row) for row in rows}):
+        tokens = torch.tensor([row for row in rows if len(row) == length], device=model.device)
+        for some, logits in model.logits_in_chunks(tokens, last=None):
+            following = tokens[some, 1:]
+            total += float(cross_entropy(logits[:, :-1].float().flatten(0, 1), following.flatten(), reduction="sum"))
+            count += following.numel()
+    return total / count if count else float("nan")
+
+
+def summarise(measured: pd.DataFrame) -> pd.DataFrame:
+    """Mean over pairs with its bootstrap interval for every ability and metric.
+
+    Returns:
+        Columns `ability`, `metric`, `value`, `ci_low`, `ci_high`, `n_pairs`.
+    """
+    rows = []
+    for (ability, metric), values in measured.groupby(["ability", "metric"], sort=False)["value"]:
+        interval = mean_interval(values.to_numpy())
+        rows.append((ability, metric, interval.value, interval.low, interval.high, len(values)))
+    return pd.DataFrame(rows, columns=["ability", "metric", "value", "ci_low", "ci_high", "n_pairs"])

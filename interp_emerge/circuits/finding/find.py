@@ -1,0 +1,190 @@
+"""Find a circuit on some prompts: score, then select.
+
+1. `patching.score` gives every node or edge its effect.
+2. One of these chooses: a number of edges or a share of the graph's (the strongest, or grown from the logits), a
+   threshold, a number of nodes, or by default the smallest circuit that reaches a target (`circuits.selection`).
+
+The circuit is a claim about other prompts: hold back pairs to put it to the test on (`PromptPairs.split`, or another
+seed of the ability), as `circuits.examination` does.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.metrics import MetricFunction
+from interp_emerge.caching.recording import record
+from interp_emerge.circuits.finding.selection import SELECTIONS, Select, grow, smallest_faithful
+from interp_emerge.circuits.finding.stability import Stability, stability, stability_of
+from interp_emerge.circuits.running.evaluation import Ablation
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.graph import Graph
+from interp_emerge.core.model import HookedModel
+from interp_emerge.patching import shelf
+from interp_emerge.patching.ablation import ABLATIONS
+from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
+from interp_emerge.patching.scores import By
+from interp_emerge.patching.scoring import score
+from interp_emerge.stats.intervals import resample_rows
+
+ORDERS = ("score", "magnitude")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """A circuit, and the scores that it was chosen by."""
+
+    circuit: Circuit
+    scores: NodeScores | EdgeScores
+
+
+@checked
+def find_circuit(
+    model: HookedModel,
+    pairs: PromptPairs,
+    *,
+    method: str = "eap_ig",
+    metric: str | MetricFunction = "logit_diff",
+    ablation: Ablation = "resample",
+    target: float | None = None,
+    n_edges: int | None = None,
+    share: float | None = None,
+    threshold: float | None = None,
+    n_nodes: int | None = None,
+    select: Select = "top",
+    by: By | None = None,
+    local_search: bool = True,
+    sure: bool = True,
+    steps: int = 5,
+    seed: int = 0,
+    budget: int | None = None,
+    record: Recorder = record,
+    **options: Any,
+) -> Found:
+    """The circuit that a method finds on these pairs.
+
+    Args:
+        model: where to look.
+        pairs: prompts to find it on; judge it on others.
+        method: name of a patching method.
+        metric: name of a metric, or a callable from logits and pairs to one value a pair.
+        ablation: what stands for edges outside while the smallest circuit is looked for.
+        target: fraction of the clean-corrupt gap to keep; 0.8 if nothing else says how large the circuit is to be.
+        n_edges: number of edges instead.
+        share: share of the graph's edges instead, above 0 and at most 1.
+        threshold: least score of an edge instead, in the metric's unit.
+        n_nodes: number of nodes instead, with all edges between them; for methods that score nodes.
+        select: the strongest edges (`top`), or grown from the logits (`grow`).
+        by: what makes an edge or node strong: `magnitude`, or `score`, which thresholds compare with by default.
+        local_search: whether to drop single edges from the smallest circuit.
+        sure: whether the lower end of the 95% interval has to reach the target.
+        steps: points of integration.
+        seed: for methods that draw at random.
+        budget: bytes to work in; by default a constant for the kind of device.
+        record: gets the activations of a run; by default runs the model.
+        options: further options of the method.
+
+    Raises:
+        InputError: two of target, n_edges, share, threshold and n_nodes, or one that does not fit the method.
+        UnknownNameError: no method, metric, ablation or selection has the name.
+    """
+    sizes = {
+        "a target": target,
+        "a number of edges": n_edges,
+        "a share": share,
+        "a threshold": threshold,
+        "a number of nodes": n_nodes,
+    }
+    given = [name for name, value in sizes.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} each say how large the circuit is; give one of them")
+    if select != "top" and (threshold is not None or n_nodes is not None):
+        raise InputError(f"{given[0]} leaves nothing to grow; give a target, a share or a number of edges")
+    by = by or ("score" if threshold is not None else "magnitude")
+    names = (("selection", select, SELECTIONS), ("order", by, ORDERS), ("ablation", ablation, ABLATIONS))
+    for name, value, known in names:
+        if value not in known:
+            raise UnknownNameError(name, value, known)
+    if (shelf[method].scores == "nodes") != (n_nodes is not None):
+        fitting = "say how many nodes to keep" if n_nodes is None else "leave the number of nodes out"
+        raise InputError(f"method {method!r} scores {shelf[method].scores}; {fitting}")
+    scores = score(
+        model, pairs, method=method, metric=metric, steps=steps, seed=seed, budget=budget, record=record, **options
+    )
+    chosen: dict[str, Any] = {"select": select, "by": by, "metric": scores.origin.get("metric")}
+    if isinstance(scores, NodeScores):
+        circuit = scores.top(n_nodes or 0, by=by).with_origin(selection=chosen | {"n_nodes": n_nodes})
+    elif threshold is not None:
+        circuit = scores.above(threshold, by=by).with_origin(selection=chosen | {"threshold": threshold})
+    elif share is not None or n_edges is not None:
+        count = edges_in(scores.graph, share) if share is not None else n_edges or 0
+        circuit = grow(scores, count, by=by) if select == "grow" else scores.top(count, by=by)
+        circuit = circuit.with_origin(selection=chosen | {"n_edges": count})
+    else:
+        circuit = smallest_faithful(
+            model,
+            scores,
+            pairs,
+            target=0.8 if target is None else target,
+            metric=metric,
+            ablation=ablation,
+            select=select,
+            by=by,
+            local_search=local_search,
+            sure=sure,
+            budget=budget,
+            record=record,
+        )
+    return Found(circuit=circuit, scores=scores)
+
+
+def selected_again(scores: EdgeScores, circuit: Circuit, *, resamples: int = 100, seed: int = 0) -> Stability:
+    """How stable a circuit is under the selection that its origin names: by threshold, grown, by score or magnitude."""
+    chosen = circuit.origin.get("selection") or {}
+    by, threshold, n = chosen.get("by", "magnitude"), chosen.get("threshold"), chosen.get("n_edges", len(circuit))
+    how: dict[str, Any] = {"resamples": resamples, "by": by, "seed": seed}
+    if threshold is not None:
+        return stability(scores, circuit, select=lambda sampled: sampled.above(threshold, by=by), **how)
+    if chosen.get("select") == "grow":
+        return stability(scores, circuit, select=lambda sampled: grow(sampled, max(1, n), by=by), **how)
+    return stability(scores, circuit, **how)
+
+
+@checked
+def search_stability(
+    model: HookedModel, pairs: PromptPairs, circuit: Circuit, *, resamples: int = 20, seed: int = 0, **how: Any
+) -> Stability:
+    """How alike the circuits are that the whole search finds on bootstrap samples of the pairs.
+
+    Scoring, selection and local search are done again on each sample, with the same seed. That is stricter than
+    `stability`, which keeps the size and the order of selection, and takes a search a sample.
+
+    Args:
+        model: where to look.
+        pairs: prompts that the circuit was found on.
+        circuit: what was found on all of them.
+        resamples: bootstrap samples.
+        seed: of the samples, and of the search.
+        how: arguments of `find_circuit`.
+
+    Raises:
+        InputError: fewer than two samples, or as `find_circuit` does.
+    """
+    rows = resample_rows(len(pairs), resamples=resamples, seed=seed)
+    bar = tqdm(rows, desc="searches", delay=2, leave=False)
+    return stability_of(circuit, [find_circuit(model, pairs[sample], seed=seed, **how).circuit for sample in bar])
+
+
+def edges_in(graph: Graph, share: float) -> int:
+    """How many edges make a share of the graph, at least one.
+
+    Raises:
+        InputError: the share is not above 0 and at most 1.
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"share={share:g} is no share of the graph's edges; give a number above 0 and at most 1")
+    return max(1, round(share * graph.n_edges))

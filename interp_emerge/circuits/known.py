@@ -1,0 +1,312 @@
+"""Models whose circuit is known by construction, pairs on which all of it counts, and how well a method finds it.
+
+1. `ground_truth` loads a model of the family `handset`, draws its pairs and names its circuit. A corruption reaches
+   some edges only: exchanging what stands before the answer changes the keys of an induction head, not its query. So
+   the pairs mix corruptions, named in `templates`, and each true edge carries the difference in some of them.
+2. `auroc` says how well scores tell true edges, or nodes, from the others: the probability that a true one outranks
+   another one, ties counting half (Mann and Whitney, 1947, https://doi.org/10.1214/aoms/1177730491; Hanley and McNeil,
+   1982, https://doi.org/10.1148/radiology.143.1.7063747). 1 is a perfect ranking, 0.5 what chance gives. Ranked is by
+   magnitude: a part that works against the answer belongs to the circuit too. A node's score from edges is the sum of
+   the magnitudes of the edges that it writes.
+3. `recovery` is the table of methods against constructions.
+
+Cost: that of the methods. The largest model has 100 edges and 1.8 million parameters.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.circuits.running.evaluation import evaluate
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.families._handset_constructions import CONSTRUCTIONS, NEW, OPERANDS, RESULT_BACK, SEEN
+from interp_emerge.families._handset_weights import BOS, VOCABULARY
+from interp_emerge.families.handset import HandsetFamily
+from interp_emerge.patching import shelf
+from interp_emerge.patching.base import EdgeScores, NodeScores
+from interp_emerge.patching.scoring import score
+
+SEGMENT = 12
+"""Different tokens between the first and the last one of a prompt."""
+RANDOM_DRAWS = 20
+"""Random rankings that the row of the method `random` is the mean of."""
+Level = Literal["edges", "nodes"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GroundTruth:
+    """A model, prompt pairs and the circuit that carries its ability on them.
+
+    `silent` are edges that do nothing until a part of the circuit is taken away: those of a backup head.
+    """
+
+    name: str
+    model: HookedModel
+    pairs: PromptPairs
+    circuit: Circuit
+    silent: Circuit
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    clean: list[int]
+    corrupt: list[int]
+    answer: int
+    foil: int
+    positions: dict[str, int]
+
+
+@checked
+def ground_truth(name: str, n: int = 48, *, seed: int = 0) -> GroundTruth:
+    """A construction of the family `handset` with `n` pairs, its corruptions in turn.
+
+    Raises:
+        UnknownNameError: no construction has the name.
+        InputError: fewer pairs than the construction has corruptions.
+    """
+    family = HandsetFamily()
+    construction = family.construction(name)
+    draw, corruptions = _PAIRS[name]
+    if n < len(corruptions):
+        raise InputError(f"{n} pairs leave out a corruption of {name!r}; give at least {len(corruptions)}")
+    rng = np.random.default_rng(seed)
+    templates = [corruptions[index % len(corruptions)] for index in range(n)]
+    drawn = [draw(template, rng) for template in templates]
+    pairs = PromptPairs(
+        clean=[pair.clean for pair in drawn],
+        corrupt=[pair.corrupt for pair in drawn],
+        answer=[pair.answer for pair in drawn],
+        foil=[pair.foil for pair in drawn],
+        templates=templates,
+        positions={place: [pair.positions[place] for pair in drawn] for place in drawn[0].positions},
+    )
+    model = family.load(name)
+    circuit, silent = (
+        Circuit.from_edges(model, edges, method="construction") for edges in (construction.edges, construction.silent)
+    )
+    return GroundTruth(name=name, model=model, pairs=pairs, circuit=circuit, silent=silent)
+
+
+@checked
+def auroc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "edges") -> float:
+    """Probability that a true edge, or node, has a larger magnitude of score than another one; ties count half.
+
+    Args:
+        scores: of edges, or of nodes; of the latter those count that write to the residual stream.
+        truth: the circuit by construction. Its nodes are the writers of its edges.
+        level: what is ranked; scores of nodes rank nodes only.
+
+    Raises:
+        InputError: another graph, positions, scores that are not finite, nodes where edges are asked for, or nothing
+            that is true or nothing that is not among what was scored.
+    """
+    from scipy.stats import mannwhitneyu
+
+    values, true = _labelled(scores, truth, level)
+    return float(mannwhitneyu(values[true], values[~true]).statistic / (true.sum() * (~true).sum()))
+
+
+@checked
+def roc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "edges") -> pd.DataFrame:
+    """The curve whose area `auroc` is: one row a threshold, from the strictest on.
+
+    Columns `threshold` (magnitude of score that is still kept), `false_positive_rate`, `true_positive_rate`.
+
+    Raises:
+        InputError: as `auroc` does.
+    """
+    values, true = _labelled(scores, truth, level)
+    thresholds = np.unique(values)[::-1]
+
+    def share_kept(of: np.ndarray) -> np.ndarray:
+        below = np.searchsorted(np.sort(of), thresholds)
+        return np.concatenate([[0.0], 1 - below / len(of)])
+
+    return pd.DataFrame(
+        {
+            "threshold": np.concatenate([[np.inf], thresholds]),
+            "false_positive_rate": share_kept(values[~true]),
+            "true_positive_rate": share_kept(values[true]),
+        }
+    )
+
+
+@checked
+def recovery_table(
+    names: Sequence[str] = tuple(CONSTRUCTIONS), methods: Sequence[str] = (), *, n: int = 48, seed: int = 0
+) -> pd.DataFrame:
+    """How well each method finds each circuit: one row a method and construction.
+
+    Columns `construction`, `method`, `node_auroc`, `edge_auroc`, and `faithfulness` on other pairs of the circuit of as
+    many edges as the true one has, the strongest by magnitude. The last two are empty for methods that score nodes.
+
+    Args:
+        names: constructions; by default all.
+        methods: patching methods; by default all on the shelf, with the options that they have by themselves.
+        n: pairs to score on, and as many others to judge on.
+        seed: of the pairs, and of methods that draw; the row of `random` is the mean of 20 draws.
+
+    Raises:
+        UnknownNameError: a construction or method that is not there.
+    """
+    methods = methods or shelf.names()
+    rows = []
+    for name in tqdm(names, desc="constructions", delay=2, leave=False):
+        found, judged = ground_truth(name, n, seed=seed), ground_truth(name, n, seed=seed + 1)
+        for method in methods:
+            draws = RANDOM_DRAWS if method == "random" else 1
+            drawn = [
+                _row(score(found.model, found.pairs, method=method, seed=seed + draw), judged) for draw in range(draws)
+            ]
+            rows.append({"construction": name, "method": method, **pd.DataFrame(drawn).mean()})
+    return pd.DataFrame(rows, columns=["construction", "method", "node_auroc", "edge_auroc", "faithfulness"])
+
+
+def _row(scores: EdgeScores | NodeScores, judged: GroundTruth) -> dict[str, float]:
+    by_node = auroc(scores, judged.circuit, level="nodes")
+    if isinstance(scores, NodeScores):
+        return {"node_auroc": by_node, "edge_auroc": np.nan, "faithfulness": np.nan}
+    strongest = scores.top(len(judged.circuit))
+    return {
+        "node_auroc": by_node,
+        "edge_auroc": auroc(scores, judged.circuit),
+        "faithfulness": evaluate(judged.model, strongest, judged.pairs).faithfulness,
+    }
+
+
+def _labelled(scores: EdgeScores | NodeScores, truth: Circuit, level: Level) -> tuple[np.ndarray, np.ndarray]:
+    """Magnitudes of scores, and whether what they are of is true, shape [edge or node] each."""
+    graph = truth.graph
+    if scores.graph != graph:
+        raise InputError("scores and true circuit belong to graphs of different shapes; score the circuit's own model")
+    if scores.positions is not None:
+        raise InputError("a true circuit has no positions: score again without positions")
+    if not np.isfinite(scores.scores).all():
+        raise InputError("scores that are not finite cannot be ranked; check the model's dtype and the metric")
+    writes = np.asarray(truth.kept.any(1))
+    if level == "edges":
+        if isinstance(scores, NodeScores):
+            raise InputError("scores of nodes rank no edges; ask for level='nodes'")
+        values, true = scores.scores[graph.exists], truth.kept[graph.exists]
+    elif isinstance(scores, EdgeScores):
+        values, true = np.abs(scores.scores).sum(1), writes
+    else:
+        place = {node: index for index, node in enumerate(graph.writers)}
+        scored = [index for index, node in enumerate(scores.nodes) if node in place]
+        values, true = scores.scores[scored], writes[[place[scores.nodes[index]] for index in scored]]
+    if not true.any() or true.all():
+        which = "none" if not true.any() else "all"
+        raise InputError(f"{which} of the {len(true)} {level} that were scored are true; a ranking needs both kinds")
+    return np.abs(values), true
+
+
+def _induction_pair(corruption: str, rng: np.random.Generator) -> _Pair:
+    """A segment of different tokens, then one of them again; what followed it is the answer.
+
+    `key`: it changes places with another one, so the same question points elsewhere. `query`: another one is asked
+    about. `value`: what followed is another token.
+    """
+    segment, (fresh, *_) = _words(rng, range(1, VOCABULARY))
+    asked = int(rng.integers(0, SEGMENT - 3))
+    other = int(rng.integers(asked + 2, SEGMENT - 1))
+    corrupt, last = segment.copy(), segment[asked]
+    if corruption == "key":
+        corrupt[asked], corrupt[other] = segment[other], segment[asked]
+    elif corruption == "query":
+        last = segment[other]
+    else:
+        corrupt[asked + 1] = fresh
+    foil = fresh if corruption == "value" else segment[other + 1]
+    return _repeating(segment, segment[asked], corrupt, last, foil, asked)
+
+
+def _backup_pair(corruption: str, rng: np.random.Generator) -> _Pair:
+    """As for induction, but the corrupt prompt has no answer, so that neither head fires there.
+
+    `key`: the earlier copy is another token. `query`: a token is asked about that has not stood before.
+    `key and value`: the earlier copy and what followed it are others. The foil is a token that neither prompt leads to.
+    """
+    segment, (fresh, second, *_) = _words(rng, range(1, VOCABULARY))
+    asked = int(rng.integers(0, SEGMENT - 3))
+    corrupt, last = segment.copy(), segment[asked]
+    if corruption == "query":
+        last = fresh
+    else:
+        corrupt[asked] = fresh
+    if corruption == "key and value":
+        corrupt[asked + 1] = second
+    return _repeating(segment, segment[asked], corrupt, last, segment[asked + 2], asked)
+
+
+def _repeating(segment: list[int], last: int, corrupt: list[int], corrupt_last: int, foil: int, asked: int) -> _Pair:
+    return _Pair(
+        clean=[BOS, *segment, last],
+        corrupt=[BOS, *corrupt, corrupt_last],
+        answer=segment[asked + 1],
+        foil=foil,
+        positions={"first occurrence": asked + 1, "after first occurrence": asked + 2, "last": SEGMENT + 1},
+    )
+
+
+def _duplicate_pair(corruption: str, rng: np.random.Generator) -> _Pair:
+    """A segment of different tokens, then one of them again or a new one.
+
+    `key`: the earlier copy is there in one prompt and not in the other. `query`: the last token differs. In half of the
+    pairs the clean prompt has the copy.
+    """
+    segment, (fresh, *_) = _words(rng, range(NEW + 1, VOCABULARY))
+    asked = int(rng.integers(SEGMENT))
+    without, last = segment.copy(), segment[asked]
+    if corruption.startswith("key"):
+        without[asked] = fresh
+    seen, new = [BOS, *segment, last], [BOS, *without, fresh if corruption.startswith("query") else last]
+    repeats = corruption.endswith("seen")
+    return _Pair(
+        clean=seen if repeats else new,
+        corrupt=new if repeats else seen,
+        answer=SEEN if repeats else NEW,
+        foil=NEW if repeats else SEEN,
+        positions={"earlier copy": asked + 1, "last": SEGMENT + 1},
+    )
+
+
+def _chain_pair(corruption: str, rng: np.random.Generator) -> _Pair:
+    """Words, two operands and words; the answer is the operands' sum. The corrupt prompt has one other operand."""
+    operands = rng.integers(OPERANDS, size=2)
+    others = operands.copy()
+    others[0 if corruption == "first operand" else 1] += rng.integers(1, OPERANDS)
+    before, after = SEGMENT - 1 - RESULT_BACK, RESULT_BACK
+    words = rng.integers(1 + OPERANDS, VOCABULARY, size=before + after).tolist()
+
+    def prompt(pair: np.ndarray) -> list[int]:
+        return [BOS, *words[:before], *(1 + pair % OPERANDS).tolist(), *words[before:]]
+
+    answer, foil = (1 + int(pair.sum() % OPERANDS) for pair in (operands, others))
+    positions = {"first operand": before + 1, "second operand": before + 2, "last": before + 2 + after}
+    return _Pair(clean=prompt(operands), corrupt=prompt(others), answer=answer, foil=foil, positions=positions)
+
+
+def _words(rng: np.random.Generator, among: range) -> tuple[list[int], list[int]]:
+    """A segment of different tokens, and the tokens that are not in it, in random order."""
+    order = rng.permutation(np.array(among)).tolist()
+    return order[:SEGMENT], order[SEGMENT:]
+
+
+_INDUCTION = (_induction_pair, ("key", "query", "value"))
+_PAIRS: dict[str, tuple[Callable[[str, np.random.Generator], _Pair], tuple[str, ...]]] = {
+    "induction": _INDUCTION,
+    "induction_distractors": _INDUCTION,
+    "induction_grouped": _INDUCTION,
+    "duplicate_token": (_duplicate_pair, ("key, seen", "query, seen", "key, new", "query, new")),
+    "chain": (_chain_pair, ("first operand", "second operand")),
+    "backup": (_backup_pair, ("key", "query", "key and value")),
+}
+"""How a pair of each construction is drawn, and its corruptions."""

@@ -1,0 +1,238 @@
+"""Which roles the heads of a circuit hold: a label needs the behaviour and the effect.
+
+1. `role_table` scores every head in every role against untrained models: the behaviour.
+2. `effects_of_heads` drops all edges that a head writes and runs what is left: the effect is m(C) − m(C∖head), mean
+   over pairs, with the sign-flip test and false-discovery rates over the circuit's heads (Benjamini and Hochberg,
+   1995).
+3. A label is given where the score clears its baseline, the effect is significant (q < 0.05) and has the role's sign:
+   positive for roles that carry the answer, negative for those that work against it.
+
+Where the clean-corrupt gap, or the part of it that the circuit keeps, is not above noise, effects and labels are
+undefined, and the behaviour is not measured either: the untrained models would take most of the time for no label.
+`role_table` measures it in any case. `attention_at` shows what the heads attend to on the ability's own prompts, which
+no role score looks at.
+
+Cost: one circuit run for each head of the circuit and one more, beside what the roles take.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from interp_emerge.abilities.base import PromptPairs, require_pairs
+from interp_emerge.abilities.metrics import MetricFunction
+from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, record
+from interp_emerge.circuits.roles.table import ALL_ROLES, role_table
+from interp_emerge.circuits.running.evaluation import Ablation, evaluate_many, require_graph
+from interp_emerge.circuits.running.faithfulness import not_above_zero
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.memory import items_that_fit
+from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.base import Recorder
+from interp_emerge.stats.intervals import mean_intervals
+from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
+
+SIGNIFICANT = 0.05
+"""False-discovery rate below which an effect counts."""
+ROUNDING = 1e-4
+"""Differences of a metric below this fraction of its largest magnitude are no effects. Heads that do nothing in models
+made by hand come to 6e-5 in float32, those that do something to 1 and more."""
+EFFECT_COLUMNS = ["node", "effect", "effect_low", "effect_high", "p_value", "q_value", "effect_note"]
+ATTENTION_COLUMNS = ["node", "layer", "index", "position", "attention", "ci_low", "ci_high"]
+
+
+@checked
+def label_heads(
+    model: HookedModel,
+    circuit: Circuit,
+    pairs: PromptPairs,
+    *,
+    roles: Iterable[str] = tuple(ALL_ROLES),
+    metric: str | MetricFunction = "logit_diff",
+    ablation: Ablation = "resample",
+    tokens: Sequence[int] | Tensor | None = None,
+    orders: Sequence[Sequence[int]] | None = None,
+    name_movers: Sequence[str] | None = None,
+    table: pd.DataFrame | None = None,
+    seed: int = 0,
+    budget: int | None = None,
+    record: Recorder = record,
+) -> pd.DataFrame:
+    """One row for each head of the circuit and each role.
+
+    Columns of `role_table`, then `effect` in the metric's unit with `effect_low`, `effect_high`, `p_value` and
+    `q_value`; `agrees`, whether the effect is significant and has the role's sign; `label`, whether the score clears
+    its baseline too. Both are missing where undefined; `note` says why. Where no effect is defined and no table given,
+    the columns of `role_table` are missing as well.
+
+    Args:
+        model: what the circuit is a part of.
+        circuit: whose heads to label.
+        pairs: what effects are measured on, and the roles that need pairs: others than the circuit was found on.
+        roles: names of roles.
+        metric: of the effects.
+        ablation: what stands for dropped edges.
+        tokens: see `role_table`.
+        orders: see `role_table`.
+        name_movers: see `role_table`.
+        table: what `role_table` gave for this model; measured here if left out.
+        seed: see `role_table`.
+        budget: bytes that a batch of circuits may need; by default a constant for the kind of device.
+        record: gets the activations of a run; by default runs the model.
+
+    Raises:
+        UnknownNameError: no role, head, metric or ablation has the name.
+        InputError: the circuit belongs to a graph of another shape, or the table lacks a role or head.
+    """
+    effects = effects_of_heads(model, circuit, pairs, metric=metric, ablation=ablation, budget=budget, record=record)
+    wanted = [roles] if isinstance(roles, str) else [*roles]
+    for role in wanted:
+        if role not in ALL_ROLES:
+            raise UnknownNameError("role", role, ALL_ROLES)
+    if table is None and effects["effect"].isna().all():
+        table = _unmeasured(model, circuit, wanted)
+    elif table is None:
+        table = role_table(
+            model,
+            roles=wanted,
+            pairs=pairs,
+            tokens=tokens,
+            orders=orders,
+            name_movers=name_movers,
+            metric=metric,
+            seed=seed,
+        )
+    rows = table[table["node"].isin(circuit.heads) & table["role"].isin(wanted)].reset_index(drop=True)
+    if len(rows) != len(circuit.heads) * len({*wanted}):
+        raise InputError(f"the table holds {len(rows)} rows for {len(circuit.heads)} heads and {len({*wanted})} roles; "
+                         "give what role_table made of this model with these roles")  # fmt: skip
+    rows = rows.merge(effects, on="node", how="left", validate="many_to_one")
+    sign = np.array([ALL_ROLES[str(role)].expected_sign for role in rows["role"]])
+    agrees = pd.array((rows["q_value"] < SIGNIFICANT) & (np.sign(rows["effect"]) == sign), dtype="boolean")
+    agrees[rows["effect"].isna().to_numpy()] = pd.NA
+    notes = ["; ".join(filter(None, both)) for both in zip(rows["note"], rows["effect_note"], strict=True)]
+    rows = rows.assign(agrees=agrees, label=rows["clears_baseline"] & agrees, note=notes)
+    return rows.drop(columns="effect_note")
+
+
+def _unmeasured(model: HookedModel, circuit: Circuit, roles: Iterable[str]) -> pd.DataFrame:
+    """The table of roles of the circuit's heads with no score in it."""
+    heads = [node for node in model.graph.nodes(["head"]) if node.name in circuit.heads]
+    rows = [(head.name, head.layer, head.index, role) for role in dict.fromkeys(roles) for head in heads]
+    table = pd.DataFrame(rows, columns=pd.Index(["node", "layer", "index", "role"]))
+    scores = dict.fromkeys(("score", "ci_low", "ci_high", "baseline"), np.nan)
+    unknown = pd.array([pd.NA] * len(rows), dtype="boolean")
+    return table.assign(**scores, clears_baseline=unknown, note="role not measured, since it can earn no label")
+
+
+def effects_of_heads(
+    model: HookedModel,
+    circuit: Circuit,
+    pairs: PromptPairs,
+    *,
+    metric: str | MetricFunction = "logit_diff",
+    ablation: Ablation = "resample",
+    budget: int | None = None,
+    record: Recorder = record,
+) -> pd.DataFrame:
+    """What the circuit's metric loses without each of its heads, one row a head.
+
+    Columns `node`, `effect` (m(C) − m(C∖head), mean over pairs), `effect_low`, `effect_high`, `p_value`, `q_value` and
+    `effect_note`, the reason where the effect is undefined.
+
+    Raises:
+        InputError: the circuit belongs to a graph of another shape, or an unknown ablation.
+    """
+    require_graph(model, circuit)
+    without = [without_rows(circuit.kept, [circuit.graph.writer_names.index(head)]) for head in circuit.heads]
+    whole, *parts = evaluate_many(
+        model, [circuit.kept, *without], pairs, metric=metric, ablation=ablation, budget=budget, record=record
+    )
+    reason, n = "", len(circuit.heads)
+    if not whole.defined:
+        reason = f"effect undefined: clean-corrupt gap {whole.gap.value:.3g} {whole.why_undefined}"
+    elif why := not_above_zero(kept := whole.metric - whole.corrupt):
+        reason = f"effect undefined: what the circuit keeps of the gap, {kept.mean():.3g}, {why}"
+    unknown = np.full(n, np.nan)
+    mean = low = high = p_values = unknown
+    if n and not reason:
+        losses = np.stack([whole.metric - part.metric for part in parts], 1)
+        mean, low, high = mean_intervals(losses)
+        p_values = p_values_beyond_rounding(losses, scale=np.abs(whole.metric).max())
+    columns = (
+        np.array(circuit.heads, dtype=object),
+        mean,
+        low,
+        high,
+        p_values,
+        false_discovery(p_values),
+        [reason] * n,
+    )
+    return pd.DataFrame(dict(zip(EFFECT_COLUMNS, columns, strict=True)))
+
+
+def p_values_beyond_rounding(values: np.ndarray, *, scale: float) -> np.ndarray:
+    """Sign-flip p-values of the columns of differences of a metric, those within rounding of its `scale` as zero.
+
+    Rounding has a sign of its own: the same on every pair, it would be called significant.
+    """
+    return sign_flip_p_values(np.where(np.abs(values) > ROUNDING * scale, values, 0))
+
+
+def without_rows(kept: np.ndarray, writers: Sequence[int]) -> np.ndarray:
+    """The edges less all that some writers write, shape [writer, reader]."""
+    left = kept.copy()
+    left[list(writers)] = False
+    return left
+
+
+@checked
+@torch.no_grad()
+def attention_at(
+    model: HookedModel,
+    pairs: PromptPairs,
+    circuit: Circuit,
+    *,
+    prompts: str = "clean",
+    budget: int | None = None,
+) -> pd.DataFrame:
+    """Attention of the circuit's heads from the last position to each named position of the pairs.
+
+    One row a head and position: `node`, `layer`, `index`, `position`, `attention` (fraction, mean over pairs),
+    `ci_low`, `ci_high`.
+
+    Args:
+        model: what to run.
+        pairs: prompts with names for positions.
+        circuit: whose heads to look at.
+        prompts: which side of the pairs to run, `clean` or `corrupt`.
+        budget: bytes that a chunk of prompts may need; by default a constant for the kind of device.
+
+    Raises:
+        InputError: the pairs name no position, the circuit is of another graph, or a side that there is not.
+    """
+    require_graph(model, circuit)
+    require_pairs(model, pairs)
+    if not pairs.positions:
+        raise InputError("the pairs name no positions to attend to; give PromptPairs(positions={name: index a pair})")
+    if prompts not in ("clean", "corrupt"):
+        raise InputError(f"prompts={prompts!r}; give 'clean' or 'corrupt'")
+    tokens = pairs.clean if prompts == "clean" else pairs.corrupt
+    places = torch.stack([*pairs.positions.values()], 1).to(model.device)
+    heads = [node for node in model.graph.nodes(["head"]) if node.name in circuit.heads]
+    at_once = items_that_fit(bytes_per_prompt(model, pairs.length), len(pairs), device=model.device, budget=budget)
+    parts = []
+    for rows, at in zip(tokens.split(at_once), places.split(at_once), strict=True):
+        recording = record(model, rows, patterns=True)
+        last = [recording.activations[pattern_name(head.layer)][:, head.index, -1] for head in heads]
+        parts.append(torch.stack([row.gather(1, at) for row in last], 1) if heads else at.new_zeros(len(at), 0))
+    attention = torch.cat(parts).flatten(1).cpu().double().numpy()
+    mean, low, high = mean_intervals(attention)
+    rows = [(head.name, head.layer, head.index, place) for head in heads for place in pairs.positions]
+    frame = pd.DataFrame(rows, columns=pd.Index(ATTENTION_COLUMNS[:4]))
+    return frame.assign(attention=mean, ci_low=low, ci_high=high)

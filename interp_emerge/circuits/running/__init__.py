@@ -1,0 +1,1 @@
+"""A circuit run with everything else ablated, and how much of the ability it keeps."""

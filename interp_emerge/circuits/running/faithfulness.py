@@ -1,0 +1,240 @@
+"""What running a circuit showed: its metric beside the whole model's, pair by pair, and what follows from that.
+
+* **Faithfulness** is (m(C) − m(∅)) / (m(M) − m(∅)): m(M) is the whole model's metric, m(∅) that with all edges ablated.
+  `faithfulness` is the ratio of the means over pairs, `mean_of_ratios` the mean of the pairs' own ratios, which a pair
+  with a small gap can rule. Where the mean gap is not above zero with 97.5% confidence, both are undefined: NaN, and
+  `why_undefined` says whether the gap is within noise or negative.
+* `recovery` m(C) − m(∅), in the metric's unit, and `divergence`, the Kullback–Leibler divergence of the circuit's
+  next-token distribution from the whole model's, in nats, are defined there too.
+* **CPR** and **CMD** are the areas under f and under |1 − f| over the share of edges (Mueller et al., 2025,
+  https://arxiv.org/abs/2504.13151).
+
+Intervals are bootstrapped over pairs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.stats.intervals import Interval, mean_interval, percentile_interval, ratio_interval, resample_rows
+
+UNDEFINED = Interval(np.nan, np.nan, np.nan)
+WITHIN_NOISE, NEGATIVE = "is within noise", "is negative"
+EXCHANGED = ": the whole model scores below the run with every edge ablated, so clean and corrupt may be exchanged"
+
+
+def not_above_zero(values: np.ndarray) -> str:
+    """What keeps a mean over pairs from being above zero, as a predicate: `is negative`; empty where it is above."""
+    if len(values) < 2:
+        return "is that of a single pair, which does not show how large the noise is"
+    if not np.isfinite(values).all():
+        return "is not finite"
+    found = mean_interval(values)
+    if found.low > 0:
+        return ""
+    return NEGATIVE if found.high < 0 else WITHIN_NOISE
+
+
+def why_undefined(gap: np.ndarray) -> str:
+    """Why nothing can be a fraction of a gap, shape [pair], as a predicate of the gap; empty where it is above zero."""
+    found = not_above_zero(gap)
+    return f"{NEGATIVE}{EXCHANGED}" if found == NEGATIVE else found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """A circuit's run beside the whole model's and that with every edge ablated, one value a pair each, shape [pair].
+
+    Under resample ablation the run with every edge ablated is the corrupt one. `templates` names the wording of each
+    pair and is empty where the pairs have none.
+    """
+
+    metric: np.ndarray
+    clean: np.ndarray
+    corrupt: np.ndarray
+    kl: np.ndarray
+    """Divergence of the circuit's next-token distribution from the whole model's on the clean prompt, nats."""
+    right: np.ndarray
+    """1 where the circuit gives the answer the highest logit of all tokens, else 0."""
+    ablation: str
+    templates: tuple[str, ...] = ()
+
+    @property
+    def gap(self) -> Interval:
+        """Mean of what there is to keep: the whole model's metric less that with every edge ablated."""
+        return mean_interval(self.clean - self.corrupt)
+
+    @property
+    def defined(self) -> bool:
+        """Whether the gap is above zero beyond resampling noise, which a single pair cannot show."""
+        return not self.why_undefined
+
+    @property
+    def why_undefined(self) -> str:
+        """Why faithfulness is undefined, as a predicate of the gap; empty where it is defined."""
+        return why_undefined(self.clean - self.corrupt)
+
+    @property
+    def interval(self) -> Interval:
+        """Faithfulness, the ratio of means, with its 95% interval; NaN where it is undefined."""
+        return ratio_interval(self.metric - self.corrupt, self.clean - self.corrupt) if self.defined else UNDEFINED
+
+    @property
+    def faithfulness(self) -> float:
+        """Fraction of the gap that the circuit keeps; it may leave [0, 1]."""
+        return self.interval.value
+
+    @property
+    def ci(self) -> tuple[float, float]:
+        """Ends of the 95% interval of the faithfulness."""
+        return self.interval.low, self.interval.high
+
+    @property
+    def per_pair(self) -> np.ndarray:
+        """Each pair's own ratio, shape [pair]; NaN where the pair has no gap."""
+        gap = self.clean - self.corrupt
+        return np.divide(self.metric - self.corrupt, gap, out=np.full(len(gap), np.nan), where=gap != 0)
+
+    @property
+    def mean_of_ratios(self) -> Interval:
+        """Mean over pairs of their own ratios; NaN where faithfulness is undefined or a pair has no gap."""
+        ratios = self.per_pair
+        return mean_interval(ratios) if self.defined and np.isfinite(ratios).all() else UNDEFINED
+
+    @property
+    def recovery(self) -> Interval:
+        """Mean rise of the metric over the run with every edge ablated, in the metric's unit."""
+        return mean_interval(self.metric - self.corrupt)
+
+    @property
+    def divergence(self) -> Interval:
+        """Mean Kullback–Leibler divergence from the whole model, nats."""
+        return mean_interval(self.kl)
+
+    @property
+    def accuracy(self) -> Interval:
+        """Share of pairs that the circuit answers right."""
+        return mean_interval(self.right)
+
+    def __repr__(self) -> str:
+        if not self.defined:
+            return f"Evaluation(faithfulness undefined: clean-corrupt gap {self.gap.value:.3g} {self.why_undefined})"
+        return f"Evaluation(faithfulness {self.faithfulness:.3f} [{self.ci[0]:.3f}, {self.ci[1]:.3f}])"
+
+    def __getitem__(self, rows: np.ndarray) -> "Evaluation":
+        """The evaluation on some of the pairs, given by a bool array or by their indices."""
+        chosen = np.arange(len(self.metric))[rows]
+        return Evaluation(
+            metric=self.metric[chosen],
+            clean=self.clean[chosen],
+            corrupt=self.corrupt[chosen],
+            kl=self.kl[chosen],
+            right=self.right[chosen],
+            ablation=self.ablation,
+            templates=tuple(self.templates[row] for row in chosen) if self.templates else (),
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a pair: `pair`, `template`, `metric`, `clean`, `corrupt`, `faithfulness`, `kl`, `right`."""
+        return pd.DataFrame(
+            {
+                "pair": np.arange(len(self.metric)),
+                "template": self.templates or "",
+                "metric": self.metric,
+                "clean": self.clean,
+                "corrupt": self.corrupt,
+                "faithfulness": self.per_pair,
+                "kl": self.kl,
+                "right": self.right,
+            }
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """One row a quantity: `quantity`, `value`, `ci_low`, `ci_high`, `unit`."""
+        fraction = "fraction of the gap"
+        rows = [
+            ("faithfulness", self.interval, fraction),
+            ("mean_of_ratios", self.mean_of_ratios, fraction),
+            ("recovery", self.recovery, "the metric's"),
+            ("gap", self.gap, "the metric's"),
+            ("kl", self.divergence, "nats"),
+            ("accuracy", self.accuracy, "fraction of pairs"),
+        ]
+        return pd.DataFrame(
+            [(name, interval.value, interval.low, interval.high, unit) for name, interval, unit in rows],
+            columns=["quantity", "value", "ci_low", "ci_high", "unit"],
+        )
+
+    def by_template(self) -> pd.DataFrame:
+        """The summary of each template's pairs: `template`, `n_pairs`, and the columns of `summary`."""
+        names = np.array(self.templates or [""] * len(self.metric))
+        parts = []
+        for name in dict.fromkeys(names.tolist()):
+            rows = names == name
+            summary = self[rows].summary()
+            summary.insert(0, "n_pairs", int(rows.sum()))
+            summary.insert(0, "template", name)
+            parts.append(summary)
+        return pd.concat(parts, ignore_index=True)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FaithfulnessCurve:
+    """Faithfulness of the best edges at growing shares of the graph.
+
+    Areas are taken over the shares asked for, as on MIB's grid. In a small graph several of them come to one number of
+    edges.
+    """
+
+    shares: tuple[float, ...]
+    n_edges: tuple[int, ...]
+    """Edges asked for at each share; those on no path to the logits carry nothing and are not run."""
+    evaluations: tuple[Evaluation, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a size: `share`, `n_edges`, `faithfulness` with its interval, `kl`, `accuracy`."""
+        intervals = [evaluation.interval for evaluation in self.evaluations]
+        return pd.DataFrame(
+            {
+                "share": self.shares,
+                "n_edges": self.n_edges,
+                "faithfulness": [interval.value for interval in intervals],
+                "ci_low": [interval.low for interval in intervals],
+                "ci_high": [interval.high for interval in intervals],
+                "kl": [evaluation.divergence.value for evaluation in self.evaluations],
+                "accuracy": [evaluation.accuracy.value for evaluation in self.evaluations],
+            }
+        )
+
+    @property
+    def cpr(self) -> float:
+        """Area under faithfulness over the share of edges, from the first share on."""
+        return self.cpr_interval.value
+
+    @property
+    def cmd(self) -> float:
+        """Area between faithfulness and 1 over the share of edges, from the first share on."""
+        return self.cmd_interval.value
+
+    @cached_property
+    def cpr_interval(self) -> Interval:
+        """CPR with its 95% interval; NaN where faithfulness is undefined."""
+        return self._area(lambda faithfulness: faithfulness)
+
+    @cached_property
+    def cmd_interval(self) -> Interval:
+        """CMD with its 95% interval; NaN where faithfulness is undefined."""
+        return self._area(lambda faithfulness: np.abs(1 - faithfulness))
+
+    def _area(self, of: Callable[[np.ndarray], np.ndarray]) -> Interval:
+        if len(self.shares) < 2 or not all(evaluation.defined for evaluation in self.evaluations):
+            return UNDEFINED
+        kept = np.stack([evaluation.metric - evaluation.corrupt for evaluation in self.evaluations])
+        gaps = np.stack([evaluation.clean - evaluation.corrupt for evaluation in self.evaluations])
+        rows = resample_rows(kept.shape[1])
+        resampled = kept[:, rows].mean(2) / gaps[:, rows].mean(2)
+        value = np.trapezoid(of(kept.mean(1) / gaps.mean(1)), self.shares)
+        return percentile_interval(float(value), np.trapezoid(of(resampled), self.shares, axis=0))

@@ -1,0 +1,366 @@
+"""A circuit as a claim that can be rejected: five tests, each with its null hypothesis.
+
+Source: Shi et al., 2024, Hypothesis Testing the Circuit Hypothesis in LLMs, https://arxiv.org/abs/2410.13032. Below, M
+is the whole model, C the circuit, M∖C the model without the circuit's edges and m the metric of a pair. The distance of
+two runs is the root of the mean over pairs of the squared difference of m, in the metric's unit.
+
+1. `equivalence`: |P(m(C) > m(M)) − 1/2| ≤ ε. Statistic: the share of pairs on which the circuit does better. p is the
+   binomial chance of a share as far from 1/2, both ways, where P = 1/2 + ε, the worst case. A tie counts half: the
+   share then varies less than the binomial, so p errs upward. Rejecting speaks against the circuit.
+2. `independence`: m(M∖C) and m(M) are independent over pairs. Statistic: the Hilbert-Schmidt independence criterion
+   (Gretton et al., 2007, https://papers.nips.cc/paper/3201-a-kernel-statistical-test-of-independence) with Gaussian
+   kernels, each as wide as its median distance. p: permutations of the pairs. Rejecting speaks against the circuit:
+   what is left of the model still knows about the task. The run with every edge ablated, m(∅), may know about it too,
+   such as one on corrupt prompts that share most tokens with the clean ones; the test would then reject even the whole
+   model as a circuit. So m(∅) and m(M) are tested first, on the same permutations, and where they are dependent
+   (p ≤ α, not adjusted) independence is undefined. A dependence too weak to be found still counts against the circuit.
+3. `sufficiency`: C is a random circuit of its size. Statistic: its distance from M, small where C is faithful. p: its
+   rank among random circuits. Rejecting supports the circuit.
+4. `partial_necessity`: C is a random circuit of its size. Statistic: mean m(M) − m(M∖C), large where the knock-out
+   hurts; Shi et al. take the distance, which counts a rise as harm. p: its rank. Rejecting supports the circuit.
+5. `minimality`: some edge of C does no more than a random edge of C with a random path added, one that leaves C.
+   Effect of an edge: the distance of the circuit with it from that without it. p of an edge: the rank of its effect,
+   not exact, since the edge was not drawn as the others were (measured in analyses/test_calibration); of the circuit:
+   its largest, as every edge must pass. Rejecting supports the circuit.
+
+A rank gives p = (1 + random ones that do as well) / (1 + random ones), exact where the circuit is itself such a draw; a
+tie counts as doing as well, and is told. Shi et al. ask instead whether the circuit beats more than a share q of all
+random circuits: `p_value_quantile` is the binomial p-value of that, and rejecting it supports the circuit. For
+minimality they turn the null: each edge beats more than a share q of random ones, and rejecting it (Holm over edges)
+speaks against the circuit.
+
+Not rejecting proves nothing: with few pairs equivalence and independence are seldom rejected. Where no outcome on so
+few pairs or draws could have been rejected beside the other tests, the note says so.
+
+Cost: 2 + 2 · `n_random` + (edges) + 2 · `n_inflated` circuit runs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil, exp, lgamma, nan
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.metrics import MetricFunction
+from interp_emerge.caching.recording import record
+from interp_emerge.circuits.finding.random_paths import random_connected_circuits, random_paths_leaving
+from interp_emerge.circuits.running.evaluation import Ablation, random_circuits, require_graph
+from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.circuits.testing.outcomes import (
+    ROUNDING,
+    Outcome,
+    beside_each_other,
+    binomial,
+    noted,
+    ranked,
+    verdict,
+)
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.graph import Graph
+from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.base import Recorder
+from interp_emerge.stats.significance import holm
+
+NULLS = {
+    "equivalence": "circuit and model do better than each other about equally often",
+    "independence": "the model without the circuit is independent of the model",
+    "sufficiency": "the circuit is no closer to the model than random circuits of its size",
+    "partial_necessity": "the circuit's knock-out hurts no more than that of random circuits of its size",
+    "minimality": "some edge of the circuit does no more than an edge added at random",
+}
+SPEAKING_AGAINST = ("equivalence", "independence")
+"""Tests whose rejection speaks against the circuit."""
+MOST_INFLATED = 1000
+"""Most random edges that minimality draws unless asked for more."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HypothesisTests:
+    """Outcomes of the five tests, and the edges' part in minimality."""
+
+    outcomes: tuple[Outcome, ...]
+    edges: pd.DataFrame
+    """One row an edge of the circuit: `writer`, `reader`, `effect`, `p_value`, `p_adjusted` (Holm over edges),
+    `p_value_quantile`."""
+    alpha: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a test.
+
+        Columns `test`, `null`, `statistic`, `p_value`, `p_adjusted` (Holm over the tests that are defined), `rejected`
+        (`p_adjusted` at most alpha), `verdict` (`speaks against`, `no evidence against`, `supports`, `cannot tell` or
+        `undefined`), `supports` (true where a rejection supports the circuit, false where one speaks against it, NA
+        where nothing is rejected), `n` (pairs or random draws), `beaten` with `ci_low`, `ci_high`, `p_value_quantile`
+        and `note`. Undefined: NaN, and NA for `rejected`.
+        """
+        frame = pd.DataFrame([vars(outcome) for outcome in self.outcomes])
+        frame["null"] = frame["test"].map(NULLS)
+        frame["p_adjusted"] = holm(frame["p_value"].to_numpy(dtype=float))
+        rejected = (frame["p_adjusted"] <= self.alpha).astype("boolean").mask(frame["p_value"].isna())
+        against = frame["test"].isin(SPEAKING_AGAINST)
+        frame["rejected"] = rejected
+        frame["verdict"] = [
+            verdict(float(p_value), alpha=self.alpha, against=bool(side))
+            for p_value, side in zip(frame["p_adjusted"], against, strict=True)
+        ]
+        frame["supports"] = (~against).astype("boolean").mask(~rejected.fillna(False))
+        columns = ["test", "null", "statistic", "p_value", "p_adjusted", "rejected", "verdict", "supports", "n"]
+        return frame[[*columns, "beaten", "ci_low", "ci_high", "p_value_quantile", "note"]]
+
+
+@checked
+def hypothesis_tests(
+    model: HookedModel,
+    circuit: Circuit,
+    pairs: PromptPairs,
+    *,
+    metric: str | MetricFunction = "logit_diff",
+    ablation: Ablation = "resample",
+    n_random: int = 100,
+    n_inflated: int | None = None,
+    n_permutations: int = 1000,
+    epsilon: float = 0.1,
+    quantile: float = 0.9,
+    alpha: float = 0.05,
+    connected: bool = True,
+    seed: int = 0,
+    budget: int | None = None,
+    record: Recorder = record,
+) -> HypothesisTests:
+    """Five tests of the claim that the circuit is what the model does on the pairs.
+
+    Args:
+        model: the model that the circuit is claimed for.
+        circuit: edges of the model's graph, chosen on other pairs than these.
+        pairs: independent prompt pairs.
+        metric: name of a metric, or a callable from logits and pairs to one value a pair.
+        ablation: what stands for the edges outside: `resample`, `mean`, `mean_by_position` or `zero`.
+        n_random: random circuits to rank the circuit among.
+        n_inflated: random edges to rank the circuit's edges among; by default enough for the adjusted p-values of an
+            edge and of the circuit to reach alpha, from `n_random` to 1000.
+        n_permutations: permutations of the pairs for independence.
+        epsilon: how far from 1/2 counts as equivalent.
+        quantile: the share q of random circuits to beat.
+        alpha: rate of false rejections among the five tests together.
+        connected: whether random circuits consist of paths from the embedding to the logits; single edges drawn at
+            random seldom join the two, and are beaten easily.
+        seed: for random circuits, paths, edges and permutations.
+        budget: bytes that a batch of circuits may need.
+        record: gets the activations of a run; by default runs the model.
+
+    Raises:
+        InputError: the circuit belongs to a graph of another shape, or an option is out of its range.
+    """
+    require_graph(model, circuit)
+    for name, value, most in [("epsilon", epsilon, 0.5), ("quantile", quantile, 1.0), ("alpha", alpha, 1.0)]:
+        if not 0 < value < most:
+            raise InputError(f"{name}={value} is out of range; give a number between 0 and {most:g}")
+    counts = {
+        "n_random": n_random,
+        "n_permutations": n_permutations,
+        "n_inflated": 1 if n_inflated is None else n_inflated,
+    }
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name}={count} is no number of random draws; give at least 1")
+    graph = model.graph
+    # Under resample ablation dead ends do nothing, and would make the random circuits larger than what they stand for.
+    kept = graph.prune(circuit.kept) if ablation == "resample" else circuit.kept & graph.exists
+    n_edges = int(kept.sum())
+    runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
+    reason = _undefined(runs, n_edges)
+    if reason:
+        return _nothing(graph, kept, reason, alpha)
+    n_inflated = n_inflated or min(max(n_random, ceil(max(n_edges, len(NULLS)) / alpha)), max(n_random, MOST_INFLATED))
+    draw = random_connected_circuits if connected else random_circuits
+    drawn = draw(graph, n_edges, n_random, seed=seed)
+    inside = runs.metric_of([kept, *drawn], 1 + n_random)
+    without = runs.metric_of((graph.exists & ~edges for edges in [kept, *drawn]), 1 + n_random)
+    whole = runs.whole.clean
+    minimal, edges = _minimality(
+        runs, kept, inside[0], n_inflated=n_inflated, quantile=quantile, alpha=alpha, seed=seed
+    )
+    outcomes = (
+        equivalence(inside[0], whole, epsilon=epsilon),
+        independence(
+            without[0], whole, ablated=runs.whole.corrupt, n_permutations=n_permutations, alpha=alpha, seed=seed
+        ),
+        sufficiency(inside[0], inside[1:], whole, quantile=quantile),
+        partial_necessity(without[0], without[1:], whole, quantile=quantile),
+        minimal,
+    )
+    return HypothesisTests(outcomes=beside_each_other(outcomes, alpha), edges=edges, alpha=alpha)
+
+
+@checked
+def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1) -> Outcome:
+    """Whether circuit and model, shape [pair] each, do better than each other about equally often."""
+    from scipy.stats import binom
+
+    n, difference = len(model), circuit - model
+    tied = np.abs(difference) <= ROUNDING * max(np.abs(circuit).max(), np.abs(model).max())
+    better = float(((difference > 0) & ~tied).sum() + tied.sum() / 2)
+    off = abs(better - n / 2)
+    law = binom(n, 0.5 + epsilon)
+    # Counts k with |k - n/2| at least as large, lower and upper; at the centre that is every count.
+    p_value = 1.0 if off == 0 else float(law.cdf(np.floor(n / 2 - off)) + law.sf(np.ceil(n / 2 + off) - 1))
+    return Outcome(
+        test="equivalence",
+        statistic=better / n,
+        p_value=min(p_value, 1.0),
+        n=n,
+        drawn=f"{n} pairs",
+        least_p_value=(0.5 + epsilon) ** n + (0.5 - epsilon) ** n,
+        note=f"{int(tied.sum())} of {n} pairs tie" if tied.any() else "",
+    )
+
+
+@checked
+def independence(
+    without: np.ndarray,
+    model: np.ndarray,
+    *,
+    ablated: np.ndarray | None = None,
+    n_permutations: int = 1000,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> Outcome:
+    """Whether the model without the circuit is independent of the model over pairs, shape [pair] each.
+
+    Undefined where `ablated`, the run with every edge ablated, depends on the model as well: p at most alpha.
+    """
+    n = len(model)
+    if ablated is not None and (p_value := _dependence(ablated, model, n_permutations, seed)[1]) <= alpha:
+        note = f"the run with every edge ablated depends on the whole model's too, p = {p_value:.2g}"
+        return Outcome(test="independence", n=n, note=note)
+    statistic, p_value = _dependence(without, model, n_permutations, seed)
+    # All permutations of few pairs are few.
+    least = max(1 / (1 + n_permutations), exp(-lgamma(n + 1)))
+    return Outcome(
+        test="independence",
+        statistic=statistic,
+        p_value=p_value,
+        n=n,
+        drawn=f"{n_permutations} permutations of {n} pairs",
+        least_p_value=least,
+    )
+
+
+def _dependence(without: np.ndarray, model: np.ndarray, n_permutations: int, seed: int) -> tuple[float, float]:
+    """The Hilbert-Schmidt independence criterion with its p-value."""
+    n, rng = len(model), np.random.default_rng(seed)
+    first, second = _centred_kernel(without), _centred_kernel(model)
+    found = float((first * second).sum())
+    orders = (rng.permutation(n) for _ in range(n_permutations))
+    permuted = np.array([(first * second[np.ix_(order, order)]).sum() for order in orders])
+    p_value = (1 + int((permuted >= found - 1e-12 * abs(found)).sum())) / (1 + n_permutations)
+    return found / (n - 1) ** 2, p_value
+
+
+@checked
+def sufficiency(circuit: np.ndarray, drawn: np.ndarray, model: np.ndarray, *, quantile: float = 0.9) -> Outcome:
+    """Whether the circuit, shape [pair], is closer to the model than random circuits, shape [draw, pair]."""
+    found, *others = _distance(np.vstack([circuit, drawn]), model)
+    return ranked("sufficiency", float(found), np.array(others), quantile, sign=-1, drawn="random circuits")
+
+
+@checked
+def partial_necessity(without: np.ndarray, drawn: np.ndarray, model: np.ndarray, *, quantile: float = 0.9) -> Outcome:
+    """Whether knocking out the circuit, shape [pair], hurts more than knocking out random ones, shape [draw, pair]."""
+    lost = (model - drawn).mean(-1)
+    found = float((model - without).mean())
+    return ranked("partial_necessity", found, lost, quantile, sign=1, drawn="random circuits")
+
+
+def _minimality(
+    runs: CircuitRuns,
+    kept: np.ndarray,
+    circuit: np.ndarray,
+    *,
+    n_inflated: int,
+    quantile: float,
+    alpha: float,
+    seed: int,
+) -> tuple[Outcome, pd.DataFrame]:
+    """The outcome for the circuit, and the table of its edges."""
+    graph, at = runs.model.graph, np.argwhere(kept)
+    if not (graph.exists & ~kept).any():
+        note = "the circuit is the whole graph: no edge can be added to compare with"
+        return Outcome(test="minimality", n=0, note=note), _edge_table(graph, kept)
+    knocked = runs.metric_of((_less(kept, edge) for edge in at), len(at))
+    effects = _distance(knocked, circuit)
+    inflated = runs.metric_of(_inflated(graph, kept, n_inflated, seed), 2 * n_inflated)
+    null = _distance(inflated[0::2], inflated[1::2])
+    ranks = [ranked("minimality", float(effect), null, quantile, sign=1, drawn="random edges") for effect in effects]
+    edges = _edge_table(graph, kept)
+    edges["effect"], edges["p_value"] = effects, [rank.p_value for rank in ranks]
+    edges["p_adjusted"] = holm(edges["p_value"].to_numpy())
+    edges["p_value_quantile"] = [binomial(rank.beaten, len(null), quantile, "less") for rank in ranks]
+    weakest = int(effects.argmin())
+    within = float(holm(edges["p_value_quantile"].to_numpy()).min())
+    least = min(1.0, len(at) / (1 + n_inflated))
+    few = f"no adjusted p-value of {len(at)} edges among {n_inflated} random ones is below {least:.2g}"
+    whole = replace(ranks[weakest], p_value_quantile=within)
+    return noted(whole, few) if least > alpha else whole, edges
+
+
+def _inflated(graph: Graph, kept: np.ndarray, n: int, seed: int) -> Iterator[np.ndarray]:
+    """The circuit with a random path added, then the same without a random one of the edges added, `n` times."""
+    rng = np.random.default_rng([seed, 1])
+    for path in random_paths_leaving(graph, kept, n, rng):
+        new = [edge for edge in path if not kept[edge]]
+        larger = kept.copy()
+        larger[tuple(np.transpose(new))] = True
+        yield larger
+        yield _less(larger, new[int(rng.integers(len(new)))])
+
+
+def _less(kept: np.ndarray, edge: np.ndarray | tuple[int, int]) -> np.ndarray:
+    """A circuit without one edge."""
+    left = kept.copy()
+    left[tuple(edge)] = False
+    return left
+
+
+def _edge_table(graph: Graph, kept: np.ndarray) -> pd.DataFrame:
+    at = np.argwhere(kept)
+    names = {
+        "writer": [graph.writer_names[writer] for writer, _ in at],
+        "reader": [graph.reader_names[reader] for _, reader in at],
+    }
+    return pd.DataFrame(names | dict.fromkeys(("effect", "p_value", "p_adjusted", "p_value_quantile"), nan))
+
+
+def _distance(runs: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Root mean squared difference over pairs, shape [run], of runs of shape [run, pair]."""
+    return np.sqrt(((runs - other) ** 2).mean(-1))
+
+
+def _centred_kernel(values: np.ndarray) -> np.ndarray:
+    """Gaussian kernel of the values, as wide as their median distance, less the means of its rows and columns."""
+    from scipy.spatial.distance import pdist, squareform
+
+    apart = pdist(values[:, None])
+    # More than half of the pairs may share a value, and their median distance is then zero.
+    width = np.median(apart) or (np.mean(apart[apart > 0]) if apart.any() else 1.0)
+    kernel = np.exp(-(squareform(apart) ** 2) / (2 * width**2))
+    return kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
+
+
+def _undefined(runs: CircuitRuns, n_edges: int) -> str:
+    """Why no test of this circuit on these pairs means anything; empty where they do."""
+    if len(runs.pairs) < 2:
+        return "fewer than 2 pairs"
+    if not n_edges:
+        return "the circuit is empty"
+    why = runs.whole.why_undefined
+    return f"the gap of {runs.whole.gap.value:.3g} {why}" if why else ""
+
+
+def _nothing(graph: Graph, kept: np.ndarray, reason: str, alpha: float) -> HypothesisTests:
+    outcomes = tuple(Outcome(test=test, n=0, note=reason) for test in NULLS)
+    return HypothesisTests(outcomes=outcomes, edges=_edge_table(graph, kept), alpha=alpha)

@@ -1,0 +1,195 @@
+"""Whether a circuit needs each of its nodes: the largest difference that a node makes while others are knocked out.
+
+Source: Wang et al., 2022, section 4 of Interpretability in the Wild, https://arxiv.org/abs/2211.00593.
+
+The effect of node v is the largest |F(C∖(K∪{v})) − F(C∖K)| over sets K of other nodes of the circuit: the empty set,
+the given groups, and random sets. F is the share of the gap (m(·) − m(∅)) / (m(M) − m(∅)); Wang et al. take the metric
+itself. A node can matter in no single knock-out and still matter once its backups are gone, hence the sets.
+
+1. `_effects` runs the circuit without each set, and without each set and v.
+2. The set with the largest effect is chosen on one half of the pairs, and the effect measured on the other.
+3. The null: random nodes from outside the circuit are added to it, one at a time, with all edges that join them to the
+   circuit's nodes, the embedding and the logits (`_joined`), and go through 1 and 2 in the same way. The p-value of a
+   node is the share of these whose effect is as large, the node itself counted: (1 + #) / (1 + N).
+
+A node in the circuit with an effect like those outside has no better claim to its place than they have.
+
+Cost: (1 + sets) · (1 + nodes + random nodes) circuit runs on each half of the pairs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.metrics import MetricFunction
+from interp_emerge.caching.recording import record
+from interp_emerge.circuits.running.evaluation import Ablation, require_graph
+from interp_emerge.circuits.running.runs import CircuitRuns, halves
+from interp_emerge.circuits.testing.completeness import (
+    Nodes,
+    node_groups,
+    nodes_of,
+    random_sets,
+    require_at_least,
+    without,
+)
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.graph import LOGITS, Graph
+from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.base import Recorder
+from interp_emerge.stats.intervals import Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeEffect:
+    """The difference that a node makes without the set `without`, as a fraction of the gap.
+
+    `interval` is turned so that its value is positive; one that reaches below zero cannot be told from no effect.
+    """
+
+    node: str
+    without: tuple[str, ...]
+    interval: Interval
+
+    @property
+    def effect(self) -> float:
+        return self.interval.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minimality:
+    """Effects of the circuit's nodes, and of random nodes added to it; all NaN where the gap is within noise."""
+
+    inside: tuple[NodeEffect, ...]
+    outside: tuple[NodeEffect, ...]
+
+    @property
+    def defined(self) -> bool:
+        """Whether the gap was above noise, so that effects are numbers."""
+        return not any(np.isnan(found.effect) for found in self.inside)
+
+    def p_value(self, effect: float) -> float:
+        """How rarely a random node outside the circuit has an effect as large; NaN where there is none outside."""
+        if np.isnan(effect) or not self.outside:
+            return float("nan")
+        return (1 + sum(found.effect >= effect for found in self.outside)) / (1 + len(self.outside))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a node, those of the circuit first.
+
+        Columns `node`, `place` (`circuit`, or `outside` for the random ones), `effect` with its 95% interval `ci_low`,
+        `ci_high`, `without` (the set that shows it, blanks between the names), `null_median` and `null_max` (of the
+        random nodes' effects) and `p_value`, NaN outside the circuit.
+        """
+        rows = [*self.inside, *self.outside]
+        null = [found.effect for found in self.outside] or [np.nan]
+        beyond = [np.nan] * len(self.outside)
+        return pd.DataFrame(
+            {
+                "node": [found.node for found in rows],
+                "place": ["circuit"] * len(self.inside) + ["outside"] * len(self.outside),
+                "effect": [found.effect for found in rows],
+                "ci_low": [found.interval.low for found in rows],
+                "ci_high": [found.interval.high for found in rows],
+                "without": [" ".join(found.without) for found in rows],
+                "null_median": np.median(null),
+                "null_max": np.max(null),
+                "p_value": [self.p_value(found.effect) for found in self.inside] + beyond,
+            }
+        )
+
+
+@checked
+def minimality(
+    model: HookedModel,
+    circuit: Circuit,
+    pairs: PromptPairs,
+    *,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    n_random: int = 10,
+    n_outside: int = 20,
+    metric: str | MetricFunction = "logit_diff",
+    ablation: Ablation = "resample",
+    seed: int = 0,
+    budget: int | None = None,
+    record: Recorder = record,
+) -> Minimality:
+    """The largest difference that each node of a circuit makes, beside that of random nodes added to it.
+
+    Args:
+        model: the model that the circuit is claimed for.
+        circuit: edges of the model's graph.
+        pairs: prompt pairs; half of them, drawn by the seed, choose the set that shows a node's effect.
+        groups: names of nodes of the circuit by the name of their group; each is one of the sets.
+        n_random: number of random sets.
+        n_outside: most random nodes outside the circuit to compare with.
+        metric: name of a metric, or a callable from logits and pairs to one value a pair.
+        ablation: what stands for the edges outside: `resample`, `mean`, `mean_by_position` or `zero`.
+        seed: for the random sets, the random nodes and the halves of the pairs.
+        budget: bytes that a batch of circuits may need.
+        record: gets the activations of a run; by default runs the model.
+
+    Raises:
+        UnknownNameError: no node has the name.
+        InputError: a group names a node outside the circuit, a count is negative, or there are fewer than four pairs.
+    """
+    require_graph(model, circuit)
+    require_at_least(0, n_random=n_random, n_outside=n_outside)
+    everything = CircuitRuns(
+        model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record
+    )  # fmt: skip
+    rng = np.random.default_rng(seed)
+    choosing, measuring = halves(everything, rng)
+    nodes = nodes_of(circuit.kept)
+    drawn = [*node_groups(circuit, groups or {}).values(), *random_sets(nodes, n_random, rng)]
+    sets = [*dict.fromkeys([frozenset(), *drawn])]
+    others = [index for index in range(1, len(model.graph.writers)) if index not in nodes] if nodes else []
+    chosen = rng.permutation(others)[:n_outside]
+    with_node = dict.fromkeys(nodes, circuit.kept)
+    with_node |= {int(node): _joined(model.graph, circuit.kept, int(node)) for node in np.sort(chosen)}
+
+    shown = np.abs(_effects(choosing, with_node, sets).mean(2)).argmax(1)
+    measured = _effects(measuring, with_node, sets)
+    found = [
+        _node_effect(measuring, node, sets[best] - {node}, values[best])
+        for node, best, values in zip(with_node, shown, measured, strict=True)
+    ]
+    return Minimality(inside=tuple(found[: len(nodes)]), outside=tuple(found[len(nodes) :]))
+
+
+def _effects(runs: CircuitRuns, with_node: Mapping[int, np.ndarray], sets: Sequence[Nodes]) -> np.ndarray:
+    """Metric with each node less that without it, while each set is knocked out, shape [node, set, pair].
+
+    `with_node` holds the circuit with the node, which is the circuit itself where the node is a part of it.
+    """
+    whole = [(edges, knocked - {node}) for node, edges in with_node.items() for knocked in sets]
+    less = [(edges, knocked | {node}) for node, edges in with_node.items() for knocked in sets]
+    circuits = (without(edges, knocked) for edges, knocked in [*whole, *less])
+    values = runs.metric_of(circuits, 2 * len(whole))
+    shape = (len(with_node), len(sets), len(runs.pairs))
+    return (values[: len(whole)] - values[len(whole) :]).reshape(shape)
+
+
+def _joined(graph: Graph, kept: np.ndarray, node: int) -> np.ndarray:
+    """A circuit with one more node: every edge between it and the circuit's nodes, the embedding and the logits."""
+    writers, readers = np.any(kept, axis=1), np.any(kept, axis=0)
+    writers[0] = True
+    readers[graph.reader_names.index(LOGITS)] = True
+    joined = kept.copy()
+    joined[node] |= readers & graph.exists[node]
+    joined |= writers[:, None] & graph.owner[:, node][None] & graph.exists
+    return joined
+
+
+def _node_effect(runs: CircuitRuns, node: int, knocked: Nodes, difference: np.ndarray) -> NodeEffect:
+    names = runs.model.graph.writer_names
+    sign = -1.0 if difference.mean() < 0 else 1.0
+    return NodeEffect(
+        node=names[node],
+        without=tuple(names[other] for other in sorted(knocked)),
+        interval=runs.share_interval(sign * difference),
+    )

@@ -1,0 +1,319 @@
+"""When an ability comes to depend on its circuit: the final circuit and its parts ablated at every checkpoint.
+
+A head can look the part before anything hangs on it. Dependence is causal: what the metric loses when a part of the
+final circuit is ablated in the whole model, beside what it loses without random nodes or edges. Knocking out the parts
+of a circuit is after Wang et al. (2022, https://arxiv.org/abs/2211.00593), random connected circuits as a null after
+Shi et al. (2024, https://arxiv.org/abs/2410.13032), circuits over training after Tigges et al. (2024,
+https://arxiv.org/abs/2407.10827).
+
+1. `parts_of` lists what is ablated: every edge of the model (all that there is to lose, the gap), the circuit's edges,
+   its heads together, each role's heads, each head and each MLP. A node is ablated by dropping every edge it writes.
+2. The null are different choices of as many heads of the same layers: from outside the circuit where that gives 19
+   choices, which p = 0.05 takes; else any but the part's own; else any, so that a choice may hold some of the part's,
+   which makes the null harder to beat. Where none gives as many, they are from outside as far as there are any. For
+   edges the null are random connected circuits of as many, which may share edges with the circuit.
+3. `dependence_at` runs them all on the same pairs. The drop is m(M) − m(M∖part), mean over pairs, in the metric's unit;
+   positive where the ability depends on the part. Its share is drop / (m(M) − m(∅)), a fraction that may leave [0, 1].
+   The p-value is that of the rank, (1 + #{random ≥ part}) / (1 + random), not adjusted for the number of parts.
+4. `dependence` does so at every checkpoint, and says from which on a part is needed, by two criteria. `above random`:
+   the drop exceeds zero and the null's 95th percentile (zero alone for every edge, which has no null). `half of last`:
+   it exceeds half of the last checkpoint's. The onset is the first checkpoint from which on that holds at every later
+   one, so a passing coincidence is none. Its interval is the central 95% over resamples of the pairs, the same pairs at
+   all checkpoints.
+
+Where the gap is not above zero with 97.5% confidence there is nothing to depend on: drops are undefined, and the
+checkpoint counts as one without. A layer with few other heads has a coarse null: three others allow p = 0.25 at best,
+so exceeding fewer than 19 random choices is reported with its step, but called `too few random choices`. `above random`
+finds effects of any size that the pairs can tell, so it comes earlier the more pairs there are; `half of last` does
+not, but grows with the ability itself, beside whose own row, that of every edge, it is to be read. A drop of nothing
+does not prove a part idle: others may stand in for it.
+
+Cost: one circuit run for each different part and choice, at most (1 + `n_random`) for each part, at each checkpoint.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.metrics import MetricFunction
+from interp_emerge.caching.recording import record
+from interp_emerge.circuits.running.evaluation import Ablation, require_graph
+from interp_emerge.circuits.running.faithfulness import UNDEFINED, why_undefined
+from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.forming.parts import FEWEST_CHOICES, Part, PartRuns, measure_parts, parts_of
+from interp_emerge.patching.base import Recorder
+from interp_emerge.stats.intervals import LEVEL, RESAMPLES, Interval, mean_interval, ratio_interval, resample_rows
+
+__all__ = ["COLUMNS", "CRITERIA", "ONSET_COLUMNS", "Dependence", "Part", "dependence", "dependence_at", "parts_of"]
+
+NULL_QUANTILE = 0.95
+CRITERIA = ("above random", "half of last")
+COLUMNS = {
+    "kind": "model (every edge), edges (the circuit's), circuit (its heads together), role, head, or mlp",
+    "component": "name of the part",
+    "nodes": "ablated nodes, space between; empty where edges are ablated",
+    "n_edges": "number of ablated edges",
+    "metric": "what is measured; accuracy as a fraction of pairs",
+    "whole": "mean over pairs of the whole model, in the metric's unit",
+    "value": "mean over pairs with the part ablated, with `value_low` and `value_high`",
+    "value_low": "lower end of the 95% interval, bootstrap over pairs",
+    "value_high": "upper end",
+    "drop": "whole less value, with `drop_low` and `drop_high`; empty if undefined",
+    "drop_low": "lower end of the 95% interval",
+    "drop_high": "upper end",
+    "share": "drop as a fraction of the gap, with `share_low` and `share_high`; empty if undefined",
+    "share_low": "lower end of the 95% interval",
+    "share_high": "upper end",
+    "null": "what random choices are made of: heads outside the circuit, other heads, any heads, or connected circuits",
+    "n_random": "number of different random choices",
+    "random_median": "median drop of the random choices",
+    "random_p95": "their 95th percentile, rounded up to one of them: what a drop has to exceed",
+    "p_value": "share of random choices with a drop at least as large, the part itself counted; empty if undefined",
+    "note": "why something is undefined",
+}
+"""Columns of `dependence_at`. Over checkpoints `step` stands before them."""
+ONSET_COLUMNS = {
+    "kind": COLUMNS["kind"],
+    "component": COLUMNS["component"],
+    "metric": COLUMNS["metric"],
+    "criterion": "above random, or half of last",
+    "n_random": "random choices that the last checkpoint was compared with: n of them allow p = 1 / (1 + n) at best",
+    "last_without": "last checkpoint before the onset; empty if there is no onset or it is the first checkpoint",
+    "first_with": "the onset: first checkpoint from which on the criterion holds; empty if there is none",
+    "ci_low": "lower end of its 95% interval, bootstrap over pairs; empty if not reached",
+    "ci_high": "upper end; empty if not reached",
+    "verdict": "depends, from the start, not reached, lost again, undecided, undefined, or too few random choices",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dependence:
+    """What every checkpoint loses without each part (`COLUMNS`), and from when on it does (`ONSET_COLUMNS`)."""
+
+    table: pd.DataFrame
+    onsets: pd.DataFrame
+
+
+@checked
+def dependence_at(
+    model: HookedModel,
+    circuit: Circuit,
+    pairs: PromptPairs,
+    *,
+    parts: Sequence[Part] | None = None,
+    metric: str | MetricFunction = "logit_diff",
+    ablation: Ablation = "resample",
+    n_random: int = 20,
+    seed: int = 0,
+    budget: int | None = None,
+    record: Recorder = record,
+) -> pd.DataFrame:
+    """What one model loses without each part of a circuit: a row a part and metric, with `COLUMNS`.
+
+    Args:
+        model: what to run; the circuit may come from another checkpoint.
+        circuit: whose parts to ablate.
+        pairs: prompts that the circuit was not found on.
+        parts: what to ablate; by default `parts_of(circuit)`.
+        metric: name of a metric, or a callable from logits and pairs to one value a pair; accuracy stands beside it.
+        ablation: what ablated edges carry.
+        n_random: random choices to compare each part with, at most.
+        seed: of the random choices.
+        budget: bytes that a batch of circuits may need; by default a constant for the kind of device.
+        record: gets the activations of a run; by default runs the model.
+
+    Raises:
+        InputError: the circuit is empty or of a graph of another shape, or `n_random` is below 1.
+        UnknownNameError: a head, metric or ablation that is not there.
+    """
+    require_graph(model, circuit)
+    parts = parts_of(circuit) if parts is None else parts
+    runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
+    return _frame(measure_parts(runs, parts, circuit, n_random=n_random, seed=seed))
+
+
+@checked
+def dependence(
+    models: Iterable[tuple[int, HookedModel | Callable[[], HookedModel]]],
+    circuit: Circuit,
+    pairs: PromptPairs,
+    *,
+    parts: Sequence[Part] | None = None,
+    metric: str | MetricFunction = "logit_diff",
+    ablation: Ablation = "resample",
+    n_random: int = 20,
+    seed: int = 0,
+    budget: int | None = None,
+    record: Recorder = record,
+) -> Dependence:
+    """What the checkpoints of one training run lose without each part of a circuit, and from when on.
+
+    Args:
+        models: training steps with their models, or with functions that load them, which are held one at a time; in
+            any order, with any steps left out.
+        circuit: whose parts to ablate: that of the last checkpoint.
+        pairs: see `dependence_at`.
+        parts: see `dependence_at`.
+        metric: see `dependence_at`.
+        ablation: see `dependence_at`.
+        n_random: see `dependence_at`.
+        seed: of the random choices, which are the same at all checkpoints, and of the bootstrap.
+        budget: see `dependence_at`.
+        record: see `dependence_at`.
+
+    Raises:
+        InputError: no checkpoint, one step twice, or as `dependence_at` does.
+        UnknownNameError: a head, metric or ablation that is not there.
+    """
+    parts = parts_of(circuit) if parts is None else parts
+    options = {"metric": metric, "ablation": ablation, "budget": budget, "record": record}
+    measured: dict[int, list[PartRuns]] = {}
+    for step, load in tqdm(models, desc="checkpoints", delay=2, leave=False):
+        if step in measured:
+            raise InputError(f"step {step} is given twice; give each checkpoint of one training run once")
+        model = load if isinstance(load, HookedModel) else load()
+        require_graph(model, circuit)
+        runs = CircuitRuns(model=model, pairs=pairs, **options)
+        measured[step] = measure_parts(runs, parts, circuit, n_random=n_random, seed=seed)
+        del model, runs
+    if not measured:
+        raise InputError("no checkpoint was given; give at least one as (step, model)")
+    return dependence_from(measured, seed=seed)
+
+
+def dependence_from(measured: Mapping[int, Sequence[PartRuns]], *, seed: int = 0) -> Dependence:
+    """What the checkpoints of one run lose, from the runs of the same parts on the same pairs at each step.
+
+    Args:
+        measured: by training step, what `measure_parts` returned.
+        seed: of the bootstrap.
+    """
+    steps = sorted(measured)
+    frames = []
+    for step in steps:
+        frames.append(_frame(measured[step]))
+        frames[-1].insert(0, "step", step)
+    over_steps = zip(*(measured[step] for step in steps), strict=True)
+    onsets = [row for runs in over_steps for row in _onsets(steps, runs, seed)]
+    return Dependence(table=pd.concat(frames, ignore_index=True), onsets=_onset_frame(onsets))
+
+
+def _frame(measured: Iterable[PartRuns]) -> pd.DataFrame:
+    return pd.DataFrame([_row(runs) for runs in measured], columns=pd.Index([*COLUMNS]))
+
+
+def _row(runs: PartRuns) -> dict[str, object]:
+    drop = share = UNDEFINED
+    median = high = p_value = np.nan
+    random = runs.random_drops.mean(1)
+    why = why_undefined(runs.gap)
+    notes = [f"undefined: the gap of {runs.gap.mean():.3g} {why}"] if why else []
+    if not why:
+        drop, share = mean_interval(runs.drop), ratio_interval(runs.drop, runs.gap)
+        if not len(random) and runs.part.kind != "model":
+            few = "one MLP" if runs.part.kind == "mlp" else "too few other heads"
+            notes.append(f"no null: a layer has {few}")
+        if len(random):
+            median, high = np.median(random), _null_quantile(random).item()
+            p_value = (1 + (random >= drop.value).sum()) / (1 + len(random))
+    return {
+        "kind": runs.part.kind,
+        "component": runs.part.name,
+        "nodes": " ".join(runs.part.nodes),
+        "n_edges": runs.n_edges,
+        "metric": runs.metric,
+        "whole": runs.whole.mean(),
+        **_ends("value", mean_interval(runs.without)),
+        **_ends("drop", drop),
+        **_ends("share", share),
+        "null": runs.null,
+        "n_random": len(random),
+        "random_median": median,
+        "random_p95": high,
+        "p_value": p_value,
+        "note": "; ".join(notes),
+    }
+
+
+def _ends(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _null_quantile(drops: np.ndarray) -> np.ndarray:
+    """What a part's drop has to exceed: the quantile of drops of shape [choice, ...]."""
+    return np.asarray(np.quantile(drops, NULL_QUANTILE, axis=0, method="higher"))
+
+
+def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list[dict[str, object]]:
+    """A part's onsets by each criterion, from its runs in one metric at every step."""
+    part, n_pairs = over_steps[0].part, len(over_steps[0].whole)
+    weights = _weights(n_pairs, seed)
+    defined = np.array([runs.defined for runs in over_steps])
+    drops = np.stack([weights @ runs.drop for runs in over_steps], 1)
+    lasts = mean_interval(over_steps[-1].drop).low > 0
+    common = {"kind": part.kind, "component": part.name, "metric": over_steps[0].metric}
+    n_random = len(over_steps[-1].without_random)
+    found = []
+    for criterion in CRITERIA:
+        known = bool(defined[-1])
+        if criterion == "half of last":
+            present = (drops > drops[:, -1:] / 2) & lasts
+        elif part.kind == "model":
+            present = drops > 0
+        elif n_random:
+            # Where there is no gap nothing was compared, and nothing is present.
+            means = [runs.random_drops @ weights.T for runs in over_steps]
+            nulls = [_null_quantile(mean) if len(mean) else np.full(len(drops), np.inf) for mean in means]
+            present = (drops > np.stack(nulls, 1)) & (drops > 0)
+        else:
+            known, present = False, np.zeros_like(drops, dtype=bool)
+        onset = _onset(steps, present & defined) if known else {"verdict": "undefined"}
+        coarse = criterion == "above random" and 0 < n_random < FEWEST_CHOICES
+        if coarse and onset["verdict"] in ("depends", "from the start"):
+            onset["verdict"] = "too few random choices"
+        found.append({**common, "criterion": criterion, "n_random": n_random, **onset})
+    return found
+
+
+def _weights(n_pairs: int, seed: int) -> np.ndarray:
+    """What each pair counts in a mean: row 0 over the pairs as they are, the others over resamples of them."""
+    weights = np.zeros((RESAMPLES, n_pairs))
+    np.add.at(weights, (np.arange(RESAMPLES)[:, None], resample_rows(n_pairs, seed=seed)), 1 / n_pairs)
+    return np.concatenate([np.full((1, n_pairs), 1 / n_pairs), weights])
+
+
+def _onset(steps: list[int], present: np.ndarray) -> dict[str, object]:
+    """The first step from which on something is present; row 0 counts, the other rows are its resamples."""
+    n = len(steps)
+    stays = np.logical_and.accumulate(present[:, ::-1], axis=1)[:, ::-1]
+    first = np.where(stays.any(1), stays.argmax(1), n)
+    at, resampled = int(first[0]), first[1:]
+    ends = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf").astype(int)
+    low, high = (steps[end] if end < n else None for end in ends)
+    if at == n:
+        verdict = "lost again" if present[0].any() else "not reached"
+    elif (resampled < n).mean() < (1 + LEVEL) / 2:
+        verdict = "undecided"
+    else:
+        verdict = "depends" if at else "from the start"
+    return {
+        "last_without": steps[at - 1] if 0 < at < n else None,
+        "first_with": steps[at] if at < n else None,
+        "ci_low": low,
+        "ci_high": high,
+        "verdict": verdict,
+    }
+
+
+def _onset_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=pd.Index([*ONSET_COLUMNS]))
+    at = ["last_without", "first_with", "ci_low", "ci_high"]
+    return frame.astype(dict.fromkeys(at, "Int64"))

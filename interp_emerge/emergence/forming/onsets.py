@@ -1,0 +1,268 @@
+"""Onsets of abilities over sizes and steps, and of the parts of circuits over steps, as rows of tables.
+
+Everything that the cells of a formation hold has an onset by the rule of `find_onset`, on the same checkpoints:
+
+* A **role** of a head counts from the baseline of untrained heads to its last score.
+* An **effect** of a node or an edge counts from zero to its last value. Zero is what a part without influence has; the
+  first checkpoint's effect is a noisy measurement of it. What lowers the metric at the last step is there below half.
+* The **faithfulness** of the circuit counts from zero to its last value. It is a ratio of means and has an interval at
+  each checkpoint (`find_onset_of_intervals`). Where there is no gap to keep a share of, it counts as absent.
+
+All three are half-way measures: of a part whose last value is within noise of where it counts from (2.5%, one-sided)
+they are undefined. The last value is that of the same prompts, and counts as fixed.
+
+`lag_table` holds each part against the ability, `order_table` the leading ones against each other (`order`). Tests of
+many parts are not corrected for being many.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.abilities.base import Ability
+from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.forming.order import LAG_COLUMNS, FormationOrder, Key, formation_order, log_step
+from interp_emerge.emergence.scale.onset import Onset, Scale, find_onset, find_onset_of_intervals, surely_above
+from interp_emerge.stats.intervals import Interval
+
+Measured = Mapping[tuple[str, int, int, str], np.ndarray]
+"""Accuracy of each prompt, by size, step, seed and ability."""
+Formation = Mapping[int, pd.DataFrame]
+"""By step, a table such as `formation_at` returns."""
+MODEL, CIRCUIT = ("accuracy", "model"), ("faithfulness", "circuit")
+LEADING = 3
+"""Parts of each quantity that are put in order: as many as heads are followed in a role."""
+WITHIN_NOISE = "undefined: its last value is within noise"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """A quantity of one component, its sign such that it grows: values of prompts by step, and what they mean."""
+
+    key: Key
+    values: dict[int, np.ndarray]
+    scale: Scale
+    sign: float
+    prompt_set: str
+
+    @property
+    def known(self) -> bool:
+        """Whether its last value tells the way that it has come."""
+        return surely_above(self.values[max(self.values)], self.scale.chance)
+
+    def rows(self) -> pd.DataFrame:
+        steps, values = zip(*self.values.items(), strict=True)
+        about = {"quantity": self.key[0], "component": self.key[1], "prompt_set": self.prompt_set}
+        prompts = np.concatenate([np.arange(len(of)) for of in values])
+        columns = {"step": np.repeat(steps, [len(of) for of in values]), "prompt": prompts}
+        return pd.DataFrame({**about, **columns, "value": np.concatenate(values)})
+
+
+def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -> list[dict[str, object]]:
+    """Where an ability appears over sizes, and over the steps of each size's first seed.
+
+    Over sizes each run counts at its own last step, as in `success_by_size`: what is compared are runs as long as each
+    was trained, and one that ended early counts as it ended. Seeds count together there. Over steps only the first
+    does: circuits are found in it, and what forms first can only be told within one run. Sizes that were not measured
+    are holes.
+
+    Raises:
+        InputError: the ability was measured at none of the sizes.
+    """
+    scale = Scale(ability.chance, ability.ceiling)
+    runs: dict[str, dict[int, dict[int, np.ndarray]]] = {}
+    for (size, step, seed, name), values in measured.items():
+        if name == ability.name:
+            runs.setdefault(size, {}).setdefault(seed, {})[step] = values
+    there = [size for size in sizes if size in runs]
+    if not there:
+        raise InputError(f"ability {ability.name!r} was measured at none of the sizes {', '.join(sizes)}; measure it")
+    over_sizes = {size: [steps[max(steps)] for steps in runs[size].values()] for size in there}
+    common = {"ability": ability.name, "quantity": MODEL[0], "component": MODEL[1]}
+    rows = [{**common, "axis": "size", "at": "", **_columns(find_onset(over_sizes, scale), scale.threshold)}]
+    for size in there:
+        steps = runs[size][min(runs[size])]
+        if len(steps) > 1:
+            onset = find_onset({step: [steps[step]] for step in sorted(steps)}, scale)
+            rows.append({**common, "axis": "step", "at": size, **_over_steps(onset, scale.threshold)})
+    return rows
+
+
+def component_onsets(formation: Formation, roles: pd.DataFrame, ability: str, size: str) -> list[dict[str, object]]:
+    """Where each part of a circuit, and the circuit itself, comes half-way to what it is at the last step.
+
+    Args:
+        formation: what the parts do, by step.
+        roles: baseline of each role of each head, columns `role`, `node`, `baseline`.
+        ability: name of the ability.
+        size: name of the size.
+
+    Returns:
+        A row a quantity and component: `ability`, `quantity`, `component`, `axis` (step), `at` (the size), `threshold`
+        (in the quantity's unit, NaN if undefined), `last_without`, `first_with`, `ci_low`, `ci_high` (steps as text,
+        empty where there is none), `verdict`.
+    """
+    rows = []
+    for part in _parts(formation, roles):
+        found = {"threshold": np.nan, **_ends(None), "verdict": WITHIN_NOISE}
+        if part.known:
+            onset = find_onset({step: [values] for step, values in part.values.items()}, part.scale)
+            found = _over_steps(onset, part.sign * part.scale.threshold)
+        rows.append((part.key, found))
+    if intervals := _intervals(formation):
+        onset, scale = _faithful_from(intervals)
+        circuit = {"threshold": np.nan, **_ends(None), "verdict": WITHIN_NOISE}
+        rows.append((CIRCUIT, circuit if onset is None else _over_steps(onset, scale.threshold)))
+    about = {"ability": ability, "axis": "step", "at": size}
+    return [{**about, "quantity": key[0], "component": key[1], **found} for key, found in rows]
+
+
+def order_table(
+    formation: Formation, roles: pd.DataFrame, accuracy: Mapping[int, np.ndarray], ability: Ability
+) -> pd.DataFrame:
+    """Which of the ability and the leading parts of its circuit come first, two by two: `FormationOrder.pairs`.
+
+    Of each role, of effects of nodes and of edges, the `LEADING` largest at the last step lead.
+    """
+    leading = [part for parts in _by_quantity(_parts(formation, roles)) for part in parts[:LEADING]]
+    return _order(leading, accuracy, ability, compare=None).pairs
+
+
+def lag_table(
+    formation: Formation, roles: pd.DataFrame, accuracy: Mapping[int, np.ndarray], ability: Ability
+) -> pd.DataFrame:
+    """By how much each part of a circuit, and the circuit itself, leads the ability or lags behind it.
+
+    The bounds are those of `FormationOrder.lags`. The faithfulness has no values of prompts to draw: its bounds are the
+    ends of its onset's interval less those of the ability's, and there is no interpolated crossing. It may lead by
+    keeping much of what little gap there is.
+
+    Args:
+        formation: what the parts do, by step.
+        roles: as in `component_onsets`.
+        accuracy: of each prompt, by step.
+        ability: the ability.
+
+    Returns:
+        The columns of `FormationOrder.lags`; below zero a part leads. `verdict` is leads, lags, unresolved (as where
+        both fall between the same checkpoints), or undefined where the last value is within noise.
+    """
+    parts = _parts(formation, roles)
+    found = _order([part for part in parts if part.known], accuracy, ability, compare=()).lags
+    rows = found.set_index(["quantity", "component"]).to_dict("index")
+    undefined: dict[str, object] = {"verdict": "undefined", "answer": WITHIN_NOISE}
+    lags = [(part.key, {str(name): of for name, of in rows.get(part.key, undefined).items()}) for part in parts]
+    if intervals := _intervals(formation):
+        onset, _ = _faithful_from(intervals)
+        scale = Scale(ability.chance, ability.ceiling)
+        reference = find_onset({step: [accuracy[step]] for step in sorted(accuracy)}, scale)
+        steps = sorted({*intervals, *accuracy})
+        lags.append((CIRCUIT, undefined if onset is None else _lag_of_intervals(onset, reference, steps)))
+    made = [{"quantity": key[0], "component": key[1], **lag} for key, lag in lags]
+    return pd.DataFrame(made, columns=pd.Index(LAG_COLUMNS))
+
+
+def _parts(formation: Formation, roles: pd.DataFrame) -> list[_Part]:
+    """Everything in the cells that has values of prompts, in their order; a step without values is a hole."""
+    baselines = roles.drop_duplicates(["role", "node"]).set_index(["role", "node"])["baseline"].to_dict()
+    by_key: dict[Key, dict[int, np.ndarray]] = {}
+    for step in sorted(formation):
+        cell = formation[step]
+        for key, rows in cell[cell["quantity"] != CIRCUIT[0]].groupby(["quantity", "component"], sort=False):
+            values = rows["value"].to_numpy(dtype=float)
+            if not np.isnan(values).all():
+                by_key.setdefault((str(key[0]), str(key[1])), {})[step] = values
+    parts = []
+    for key, values in by_key.items():
+        baseline, end = baselines.get(key, 0.0), values[max(values)].mean()
+        sign = -1.0 if end < 0 and key not in baselines else 1.0
+        parts.append(
+            _Part(
+                key=key,
+                values={step: sign * of for step, of in values.items()},
+                scale=Scale(baseline, sign * end),
+                sign=sign,
+                prompt_set="repeated segments" if key in baselines else "evaluation pairs",
+            )
+        )
+    return parts
+
+
+def _by_quantity(parts: Sequence[_Part]) -> list[list[_Part]]:
+    """Parts whose last value tells something, by quantity in their order, the largest at the last step first."""
+    quantities: dict[str, list[_Part]] = {}
+    for part in parts:
+        if part.known:
+            quantities.setdefault(part.key[0], []).append(part)
+    return [sorted(of, key=lambda part: -part.scale.ceiling) for of in quantities.values()]
+
+
+def _order(
+    parts: Sequence[_Part], accuracy: Mapping[int, np.ndarray], ability: Ability, compare: Sequence[Key] | None
+) -> FormationOrder:
+    scale = Scale(ability.chance, ability.ceiling)
+    model = _Part(key=MODEL, values=dict(sorted(accuracy.items())), scale=scale, sign=1.0, prompt_set="pairs")
+    frame = pd.concat([part.rows() for part in (model, *parts)], ignore_index=True)
+    scales: dict[str | Key, Scale] = {part.key: part.scale for part in (model, *parts)}
+    return formation_order(frame, scales, against=MODEL, compare=compare)
+
+
+def _intervals(formation: Formation) -> dict[int, Interval]:
+    """The faithfulness of the circuit by step; none if it was not measured."""
+    found = {}
+    for step in sorted(formation):
+        rows = formation[step][formation[step]["quantity"] == CIRCUIT[0]]
+        for value, low, high in rows[["value", "ci_low", "ci_high"]].itertuples(index=False):
+            found[step] = Interval(float(value), float(low), float(high))
+    return found
+
+
+def _faithful_from(intervals: Mapping[int, Interval]) -> tuple[Onset[int] | None, Scale]:
+    """Where the faithfulness comes half-way to its last value, None if that is undefined or within noise of zero."""
+    last = intervals[max(intervals)]
+    scale = Scale(0.0, last.value)
+    return (find_onset_of_intervals(intervals, scale) if last.low > 0 else None), scale
+
+
+def _lag_of_intervals(onset: Onset[int], reference: Onset[int], steps: Sequence[int]) -> dict[str, object]:
+    """Bounds of an onset less a reference's, from the interval of either."""
+    (without, having), (without_reference, having_reference) = (_outer(one, steps) for one in (onset, reference))
+    bounds = {}
+    for name, of in (("steps", lambda step: step), ("log", log_step)):
+        bounds[f"{name}_low"] = float(of(without) - of(having_reference))
+        bounds[f"{name}_high"] = float(of(having) - of(without_reference))
+    first, second = " ".join(CIRCUIT), " ".join(MODEL)
+    if having <= without_reference:
+        return {**bounds, "verdict": "leads", "answer": f"{first} before {second}"}
+    if having_reference <= without:
+        return {**bounds, "verdict": "lags", "answer": f"{second} before {first}"}
+    low, high = min(without, without_reference), max(having, having_reference)
+    since = "the first step measured" if low == -np.inf else f"step {low:g}"
+    answer = (
+        f"cannot be told: both intervals fall between {since} and {'the end' if high == np.inf else f'step {high:g}'}"
+    )
+    return {**bounds, "verdict": "unresolved", "answer": answer}
+
+
+def _outer(onset: Onset[int], steps: Sequence[int]) -> tuple[float, float]:
+    """The last step surely without and the first surely with, infinite where there is none."""
+    earlier = [step for step in steps if onset.ci_low is None or step < onset.ci_low]
+    return float(max(earlier, default=-np.inf)), np.inf if onset.ci_high is None else float(onset.ci_high)
+
+
+def _over_steps(onset: Onset, threshold: float) -> dict[str, object]:
+    """Every model starts untrained, so what comes with training is called learned, and emergent only over sizes."""
+    columns = _columns(onset, threshold)
+    return {**columns, "verdict": "learned" if onset.verdict in ("emergent", "gradual") else onset.verdict}
+
+
+def _columns(onset: Onset, threshold: float) -> dict[str, object]:
+    return {"threshold": threshold, **_ends(onset), "verdict": onset.verdict}
+
+
+def _ends(onset: Onset | None) -> dict[str, str]:
+    """The four steps of an onset as text, empty where there is none."""
+    ends = ("last_without", "first_with", "ci_low", "ci_high")
+    return {end: "" if (at := getattr(onset, end, None)) is None else str(at) for end in ends}

@@ -1,0 +1,373 @@
+"""Progress measures of modular addition: what a model has learned before its test loss shows it.
+
+Source: Nanda, Chan, Lieberum, Smith and Steinhardt, 2023, https://arxiv.org/abs/2301.05217. A model that adds modulo p
+by waves has logits Σ_k α_k cos(w_k (a + b − c)) with w_k = 2πk/p and a few key frequencies k of 1 … (p − 1)/2. With
+L[a, b, c] the logits of number c after the prompt `a b =`, less their mean over c, which no loss sees:
+
+1. `sum_waves`: F[k, c] = (1/p²) Σ_ab L[a, b, c] exp(−i w_k (a + b)), the discrete Fourier transform over s = a + b mod
+   p of the mean of L over the p pairs of one sum. F[0, c] is the constant.
+2. `frequency_shares`: share_k = 2 Σ_c |F[k, c]|² / Σ_c (mean over a, b of (L − F[0])²), the fraction of the logits'
+   variance over pairs that lies in cos(w_k (a + b)) and sin(w_k (a + b)).
+3. `key_frequencies`: those whose share exceeds both an equal part of what all frequencies hold, and the null. The null
+   gives the p² vectors of logits to pairs at random, `n_shuffles` times; the largest share over frequencies has to be
+   beaten in 95% of the draws. A model that has learned its training pairs by heart beats this null at every frequency
+   alike, since a table of some sums holds all waves: hence the equal part.
+4. *Restricted loss*: cross-entropy of F[0] plus the waves of the key frequencies alone. *Excluded loss*: that of L
+   less these waves, on training pairs. `restricted_loss` is over all pairs, as in the source, `restricted_test_loss`
+   over test pairs, to be compared with `test_loss`. Their null are `RANDOM_SETS` sets of as many other frequencies:
+   `restricted_random` on test pairs and `excluded_random` on training pairs, means over the sets.
+5. Gini coefficients (Hurley and Rickard, 2009, https://doi.org/10.1109/TIT.2009.2027527) over frequencies: 0 where all
+   hold the same, 1 − 2/(p − 1) where one holds all; of the shares, and of the norms of the Fourier components of the
+   number tokens' embeddings.
+
+As in the source the waves are fitted to the whole table, test pairs included: a restricted loss is a look at the model
+and not a predictor. The output c is not restricted to waves, the source's trigonometric identities inside the model
+(neurons, attention) are not checked, and its bias correction is the constant F[0].
+
+Cost: one forward pass over p² prompts a checkpoint, and 8 p³ bytes for a copy of the logits.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import log_softmax
+from tqdm.auto import tqdm
+
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.families.base import Family
+from interp_emerge.stats.intervals import LEVEL
+
+UNITS = {
+    "train_loss": "nats per pair",
+    "test_loss": "nats per pair",
+    "restricted_loss": "nats per pair",
+    "restricted_test_loss": "nats per pair",
+    "restricted_random": "nats per pair",
+    "excluded_loss": "nats per pair",
+    "excluded_random": "nats per pair",
+    "n_key": "frequencies",
+    "key_share": "fraction of the variance of the logits",
+    "sum_share": "fraction of the variance of the logits",
+    "gini_logits": "Gini coefficient",
+    "gini_embedding": "Gini coefficient",
+    "weight_norm": "Euclidean norm of all weights",
+}
+"""Every measure with its unit. `n_key` counts the checkpoint's own key frequencies; `key_share` is the part of the
+frequencies that the losses are restricted to, `sum_share` that of all frequencies."""
+RISING = ("excluded_loss", "excluded_random", "key_share", "sum_share", "gini_logits", "gini_embedding")
+LEAST_CHANGE = 2.0
+"""Factor by which a measure has to fall or rise to its last value for the way there to have a half."""
+PROMPTS_AT_ONCE = 4096
+RANDOM_SETS = 10
+
+
+@checked
+@torch.no_grad()
+def addition_logits(model: HookedModel, *, modulus: int) -> np.ndarray:
+    """Logits of the numbers after every prompt `a b =`, shape [a, b, c]; ids 0 … p − 1 are numbers, p is `=`.
+
+    Raises:
+        InputError: the modulus is even or below 5, or the model has too few tokens or positions.
+    """
+    _require_modulus(modulus)
+    a, b = np.divmod(np.arange(modulus**2), modulus)
+    prompts = torch.from_numpy(np.stack([a, b, np.full(modulus**2, modulus)], axis=1))
+    model.require_tokens(prompts)
+    parts = [model.logits(rows)[:, :modulus].double().cpu() for rows in prompts.split(PROMPTS_AT_ONCE)]
+    return torch.cat(parts).numpy().reshape(modulus, modulus, modulus)
+
+
+def sum_waves(logits: np.ndarray) -> np.ndarray:
+    """Fourier components F of logits over the sum of the inputs, complex, shape [frequency, c], constant first."""
+    modulus = len(logits)
+    number = np.arange(modulus)
+    order = (number[:, None] - number) % modulus  # the b that gives sum s with a, at [s, a]
+    by_sum = logits[number[None, :], order].mean(1)
+    by_sum = by_sum - by_sum.mean(-1, keepdims=True)
+    return np.fft.rfft(by_sum, axis=0) / modulus
+
+
+def frequency_shares(logits: np.ndarray) -> np.ndarray:
+    """Fraction of the variance of logits, shape [a, b, c], in the waves of each frequency 1 … (p − 1)/2 of the sum.
+
+    Raises:
+        InputError: logits of another shape, not finite, or alike for all pairs.
+    """
+    centred = _centred(logits)
+    return _shares(centred, float((centred**2).sum(-1).mean()))
+
+
+@checked
+def key_frequencies(logits: np.ndarray, *, n_shuffles: int = 100, seed: int = 0) -> tuple[int, ...]:
+    """Frequencies whose share exceeds the null and an equal part of what all hold, ascending.
+
+    Args:
+        logits: shape [a, b, c].
+        n_shuffles: random orders of the pairs that the null is made of.
+        seed: of these orders.
+
+    Raises:
+        InputError: logits of another shape, not finite, or alike for all pairs; or fewer than 20 shuffles.
+    """
+    if n_shuffles < 20:
+        raise InputError(f"{n_shuffles} shuffles have no 95th percentile; ask for at least 20")
+    centred = _centred(logits)
+    variance, modulus = float((centred**2).sum(-1).mean()), len(logits)
+    shares, rng = _shares(centred, variance), np.random.default_rng(seed)
+    rows = centred.reshape(modulus**2, modulus)
+    largest = [_shares(rng.permutation(rows).reshape(centred.shape), variance).max() for _ in range(n_shuffles)]
+    threshold = max(float(np.quantile(largest, LEVEL)), float(shares.mean()))
+    return tuple(int(index) + 1 for index in np.flatnonzero(shares > threshold))
+
+
+def restricted_logits(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:
+    """The constant and the waves of the given frequencies of the sum alone, shape [a, b, c]."""
+    return _waves(logits, (0, *_checked(frequencies, len(logits))))
+
+
+def excluded_logits(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:
+    """Logits less the waves of the given frequencies of the sum, shape [a, b, c]."""
+    return logits - _waves(logits, _checked(frequencies, len(logits)))
+
+
+def other_frequencies(frequencies: Sequence[int], modulus: int, n: int, *, seed: int = 0) -> list[tuple[int, ...]]:
+    """`n` random sets of as many frequencies, none of them among the given; empty where too few are left."""
+    rng, others = np.random.default_rng(seed), np.setdiff1d(np.arange(1, (modulus + 1) // 2), frequencies)
+    if not 0 < len(frequencies) <= len(others):
+        return []
+    return [tuple(np.sort(rng.choice(others, len(frequencies), replace=False)).tolist()) for _ in range(n)]
+
+
+def addition_losses(logits: np.ndarray) -> np.ndarray:
+    """Cross-entropy of the right sum after each pair, nats, shape [a, b]."""
+    number = np.arange(len(logits))
+    total = (number[:, None] + number) % len(logits)
+    return -np.take_along_axis(log_softmax(logits, axis=-1), total[..., None], axis=-1)[..., 0]
+
+
+def gini(values: np.ndarray) -> float:
+    """Gini coefficient of values of zero or more: 0 if all are equal, 1 − 1/n if one of n holds all."""
+    ordered, n = np.sort(values), len(values)
+    return float((2 * np.arange(1, n + 1) - n - 1) @ ordered / (n * ordered.sum()))
+
+
+@checked
+def progress_measures(
+    model: HookedModel,
+    *,
+    modulus: int,
+    frequencies: Sequence[int] | None = None,
+    train_pairs: np.ndarray | None = None,
+    n_shuffles: int = 100,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Progress measures of one checkpoint.
+
+    Args:
+        model: takes prompts of the ids a, b and p.
+        modulus: p, odd.
+        frequencies: the key frequencies; by default those of this model.
+        train_pairs: which pairs were trained on, bool, shape [a, b]; without it the losses of either side are NaN.
+        n_shuffles: of the null of the key frequencies.
+        seed: of the nulls.
+
+    Returns:
+        One row a measure: columns `measure`, `value`, `unit` (see `UNITS`).
+
+    Raises:
+        InputError: the modulus, the frequencies or the pairs do not fit, or the model gives all pairs the same logits.
+    """
+    logits = addition_logits(model, modulus=modulus)
+    trained = _checked_pairs(train_pairs, modulus)
+    own = key_frequencies(logits, n_shuffles=n_shuffles, seed=seed)
+    chosen = own if frequencies is None else _checked(frequencies, modulus)
+    shares = frequency_shares(logits)
+    full, restricted = addition_losses(logits), addition_losses(restricted_logits(logits, chosen))
+    others = other_frequencies(chosen, modulus, RANDOM_SETS, seed=seed)
+    tested = None if trained is None else ~trained
+    embedding = model.hf.get_input_embeddings().weight.detach().double().cpu().numpy()[:modulus]
+    values = {
+        "train_loss": _mean(full, trained),
+        "test_loss": _mean(full, tested),
+        "restricted_loss": float(restricted.mean()),
+        "restricted_test_loss": _mean(restricted, tested),
+        "restricted_random": _mean_over(
+            others, lambda of: _mean(addition_losses(restricted_logits(logits, of)), tested)
+        ),
+        "excluded_loss": _mean(addition_losses(excluded_logits(logits, chosen)), trained),
+        "excluded_random": _mean_over(others, lambda of: _mean(addition_losses(excluded_logits(logits, of)), trained)),
+        "n_key": float(len(own)),
+        "key_share": float(shares[np.array(chosen, dtype=int) - 1].sum()),
+        "sum_share": float(shares.sum()),
+        "gini_logits": gini(shares),
+        "gini_embedding": gini(np.linalg.norm(np.fft.rfft(embedding, axis=0)[1:], axis=1)),
+        "weight_norm": float(sum(p.detach().double().square().sum() for p in model.hf.parameters()) ** 0.5),
+    }
+    return pd.DataFrame({"measure": list(values), "value": list(values.values()), "unit": [UNITS[m] for m in values]})
+
+
+@checked
+def progress(
+    family: Family,
+    *,
+    modulus: int,
+    train_pairs: np.ndarray | None = None,
+    sizes: Sequence[str] | None = None,
+    frequencies: Sequence[int] | None = None,
+    n_shuffles: int = 100,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Progress measures of every checkpoint of a family; what is not on the grid is left out.
+
+    Args:
+        family: models that take prompts of the ids a, b and p.
+        modulus: p, odd.
+        train_pairs: which pairs were trained on, bool, shape [a, b]; without it the losses of either side are NaN.
+        sizes: which sizes; by default all.
+        frequencies: the key frequencies of all checkpoints; by default, for each training run, those of its last one.
+        n_shuffles: of the null of the key frequencies.
+        seed: of the nulls.
+
+    Returns:
+        One row a checkpoint and measure: columns `size`, `seed` (of the training run), `step`, `measure`, `value`,
+        `unit`.
+
+    Raises:
+        UnknownNameError: the family has no such size.
+        InputError: as for `progress_measures`.
+    """
+    runs = [(size, run) for size in (family.sizes if sizes is None else sizes) for run in family.seeds(size)]
+    cells = [(size, run, step) for size, run in runs for step in family.steps(size, run)]
+    chosen, parts = {}, []
+    for size, run, step in tqdm(cells, desc="checkpoints", delay=2, leave=False):
+        if (size, run) not in chosen:
+            last = addition_logits(family.load(size, "last", run), modulus=modulus)
+            own = frequencies is None
+            chosen[size, run] = key_frequencies(last, n_shuffles=n_shuffles, seed=seed) if own else frequencies
+        measured = progress_measures(
+            family.load(size, step, run),
+            modulus=modulus,
+            frequencies=chosen[size, run],
+            train_pairs=train_pairs,
+            n_shuffles=n_shuffles,
+            seed=seed,
+        )
+        parts.append(measured.assign(size=size, seed=run, step=step))
+    return pd.concat(parts, ignore_index=True)[["size", "seed", "step", "measure", "value", "unit"]]
+
+
+@checked
+def progress_onsets(measured: pd.DataFrame, *, scale: Literal["log", "linear"] = "log") -> pd.DataFrame:
+    """Between which checkpoints each measure of a training run is half-way to its last value, the earliest first.
+
+    A measure of `RISING` counts from its lowest value, and half-way is the mean of that and the last value; any other
+    counts from its first value, and half-way is their geometric mean, or with a linear scale their mean. The onset is
+    the first checkpoint beyond it, even if a passing jump of the training loss is what brings it there.
+
+    All pairs are measured, so nothing is sampled: the resolution is that of the checkpoints, and what varies is the
+    training run. Of two measures whose intervals overlap it cannot be told which came first. The order may depend on
+    the scale: a loss that falls early from 4 to 1 and late from 1 to 0.001 is half-way early on the linear one, late on
+    the other.
+
+    Args:
+        measured: a table of `progress`.
+        scale: where half-way lies of what falls.
+
+    Returns:
+        One row a run and measure: columns `size`, `seed`, `measure`, `start`, `end`, `half_way` (in the measure's
+        unit), `last_without`, `first_with` (training steps; NaN if never), and `verdict`: falls, rises, not reached
+        (the value changes by less than a factor of two) or undefined (a value is not finite; or it falls to zero, to
+        which there is no half-way on the logarithmic scale).
+    """
+    rows = []
+    for (size, seed, measure), run in measured.groupby(["size", "seed", "measure"], sort=False):
+        ordered = run.sort_values("step")
+        steps, values = ordered["step"].to_numpy(), ordered["value"].to_numpy()
+        rows.append({"size": size, "seed": seed, "measure": measure, **_onset(steps, values, measure in RISING, scale)})
+    return pd.DataFrame(rows).sort_values(["size", "seed", "first_with"], kind="stable", ignore_index=True)
+
+
+def _onset(steps: np.ndarray, values: np.ndarray, rises: bool, scale: str) -> dict[str, object]:
+    nowhere = {"last_without": np.nan, "first_with": np.nan}
+    if not np.isfinite(values).all():
+        return {"start": np.nan, "end": np.nan, "half_way": np.nan, **nowhere, "verdict": "undefined"}
+    sign = 1.0 if rises else -1.0
+    begin = int(values.argmin()) if rises else 0
+    start, end = float(values[begin]), float(values[-1])
+    half = (start + end) / 2
+    if scale == "log" and not rises:
+        half = (start * end) ** 0.5 if end > 0 else np.nan
+    ends = {"start": start, "end": end, "half_way": half}
+    if start == end or ((end < LEAST_CHANGE * start) if rises else (start < LEAST_CHANGE * end)):
+        return {**ends, "last_without": float(steps[-1]), "first_with": np.nan, "verdict": "not reached"}
+    if np.isnan(half):
+        return {**ends, **nowhere, "verdict": "undefined"}
+    first = begin + int((sign * values[begin:] > sign * half).argmax())
+    between = {"last_without": float(steps[first - 1]), "first_with": float(steps[first])}
+    return {**ends, **between, "verdict": "rises" if rises else "falls"}
+
+
+def _waves(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:
+    """The part of the logits in the waves of some frequencies of the sum, 0 being the constant, shape [a, b, c]."""
+    modulus, number = len(logits), np.arange(len(logits))
+    components = sum_waves(logits)
+    kept = np.zeros_like(components)
+    kept[list(frequencies)] = components[list(frequencies)]
+    by_sum = np.fft.irfft(kept * modulus, n=modulus, axis=0)
+    return by_sum[(number[:, None] + number) % modulus]
+
+
+def _shares(centred: np.ndarray, variance: float) -> np.ndarray:
+    return 2 * (np.abs(sum_waves(centred)[1:]) ** 2).sum(1) / variance
+
+
+def _centred(logits: np.ndarray) -> np.ndarray:
+    """Logits less their mean over outputs, which no loss sees, and less what is the same for all pairs."""
+    if logits.ndim != 3 or len(set(logits.shape)) > 1:
+        raise InputError(f"logits of addition have shape [p, p, p] for inputs a, b and output c, not {logits.shape}")
+    _require_modulus(len(logits))
+    centred = logits - logits.mean(-1, keepdims=True)
+    centred = centred - centred.mean((0, 1))
+    scale = float(np.abs(logits).max())
+    if not np.isfinite(scale):
+        raise InputError("the logits are not finite; the checkpoint is damaged or training has diverged")
+    if np.abs(centred).max() <= 1e-12 * scale:
+        raise InputError("the model gives every pair the same logits: there are no waves in them to measure")
+    return centred
+
+
+def _checked(frequencies: Sequence[int], modulus: int) -> tuple[int, ...]:
+    highest = (modulus - 1) // 2
+    for frequency in frequencies:
+        if not 1 <= frequency <= highest:
+            raise InputError(f"frequency {frequency} is none of 1 to {highest}, which modulus {modulus} has")
+    return tuple(sorted({int(frequency) for frequency in frequencies}))
+
+
+def _checked_pairs(train_pairs: np.ndarray | None, modulus: int) -> np.ndarray | None:
+    if train_pairs is None:
+        return None
+    if train_pairs.shape != (modulus, modulus) or train_pairs.dtype != bool:
+        raise InputError(f"train_pairs is {train_pairs.dtype} of shape {list(train_pairs.shape)}; give bool of shape "
+                         f"[{modulus}, {modulus}], True where a pair was trained on")  # fmt: skip
+    if train_pairs.all() or not train_pairs.any():
+        raise InputError("train_pairs leaves no pair to train or none to test on; leave it out for one loss over all")
+    return train_pairs
+
+
+def _require_modulus(modulus: int) -> None:
+    if modulus < 5 or modulus % 2 == 0:
+        raise InputError(f"addition modulo {modulus} has no waves to tell apart; give an odd number from 5 on")
+
+
+def _mean_over(sets: Sequence[Sequence[int]], measure: Callable[[Sequence[int]], float]) -> float:
+    return float(np.mean([measure(of) for of in sets])) if sets else np.nan
+
+
+def _mean(losses: np.ndarray, rows: np.ndarray | None) -> float:
+    return np.nan if rows is None else float(losses[rows].mean())

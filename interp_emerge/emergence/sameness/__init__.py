@@ -1,0 +1,1 @@
+"""Between models: which heads correspond, and whether two circuits are the same."""

@@ -1,0 +1,1 @@
+"""The test of whether two models share a circuit."""

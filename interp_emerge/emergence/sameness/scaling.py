@@ -1,0 +1,180 @@
+"""How circuits change with the size of the model: how large they are, how many heads of each role, and how deep.
+
+1. `circuit_scaling` lists the measures of each circuit in one tidy table: its edges, nodes and heads as they are and as
+   fractions of its graph's, and the number, share and depth of the heads of each role in it. Graphs do not grow with
+   parameters alone (Pythia 410M has eight times the edges of 1B), so a number of edges says nothing without the share.
+2. `scaling_trends` takes the mean over seeds of each size, and Spearman's rank correlation with parameters over sizes.
+   Tigges et al. (2024, https://arxiv.org/abs/2407.10827) report r ≈ 0.72 for the size of circuits.
+3. The p-value, two-sided, is exact: the share of all orders of the sizes with as strong a correlation, for up to eight
+   sizes; of random orders beyond. Seeds of one size are no independent models of other sizes, so sizes are what is
+   permuted and resampled. The interval is that of a bootstrap over sizes, and over the seeds of each.
+
+What few sizes can say at all is in the table: `least_p` is the p-value of a perfect order, 1/3 for three sizes and 1/12
+for four. Fewer than three sizes, or a measure that is the same in all, have no correlation: undefined. No model is run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from math import factorial
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.sameness.matching import NO_ROLE, HeadFeatures
+from interp_emerge.stats.intervals import LEVEL, RESAMPLES
+
+FEWEST_SIZES, MOST_EXACT = 3, 8
+SIGNIFICANT = 0.05
+UNITS = {
+    "n_edges": "edges",
+    "edge_share": "fraction of the graph's edges",
+    "n_nodes": "heads and MLPs",
+    "node_share": "fraction of the graph's heads and MLPs",
+    "n_heads": "heads of the circuit",
+    "head_share": "fraction of the model's heads",
+    "depth": "fraction of all layers, mean over the role's heads in the circuit",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SizedCircuit:
+    """A circuit, the size and seed of its model, and what the model's heads do, where that is known."""
+
+    size: str
+    seed: int
+    n_parameters: int
+    circuit: Circuit
+    features: HeadFeatures | None = None
+
+    def __post_init__(self) -> None:
+        if self.features is not None and self.features.graph != self.circuit.graph:
+            raise InputError(f"the heads described for {self.size} belong to a graph of another shape than its circuit")
+
+
+@checked
+def circuit_scaling(circuits: Sequence[SizedCircuit]) -> pd.DataFrame:
+    """The measures of each circuit, one row each.
+
+    Columns `size`, `seed`, `n_parameters` (non-embedding), `quantity` (a key of `UNITS`), `role` (`all`, or the role
+    whose heads are counted), `value` and `unit`. The depth of a role without a head in the circuit is empty.
+
+    Raises:
+        InputError: no circuit.
+    """
+    if not circuits:
+        raise InputError("no circuits to compare; give one for each size and seed")
+    rows = []
+    for one in circuits:
+        about = {"size": one.size, "seed": one.seed, "n_parameters": one.n_parameters}
+        rows += [{**about, **measure} for measure in _measures(one)]
+    frame = pd.DataFrame(rows)
+    return frame.assign(unit=frame["quantity"].map(UNITS))
+
+
+@checked
+def scaling_trends(table: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
+    """Whether each measure rises or falls with parameters, one row a measure and role.
+
+    Columns `quantity`, `role`, `n_sizes` (with a value), `rho` (Spearman's), `ci_low`, `ci_high`, `p_value`, `least_p`
+    (of a perfect order of so many sizes) and `verdict`: rises, falls, no trend seen, cannot be told, or undefined.
+
+    Args:
+        table: from `circuit_scaling`, or any table of these columns.
+        resamples: of the interval, and random orders of more than eight sizes.
+        seed: of both.
+    """
+    rows = []
+    for (quantity, role), part in table.groupby(["quantity", "role"], sort=False):
+        by_size = part.dropna(subset="value").groupby("n_parameters")["value"]
+        groups = [values.to_numpy(float) for _, values in by_size]
+        rows.append({"quantity": quantity, "role": role, **_trend(groups, resamples, np.random.default_rng(seed))})
+    return pd.DataFrame(rows)
+
+
+def _measures(one: SizedCircuit) -> list[dict[str, object]]:
+    circuit, graph = one.circuit, one.circuit.graph
+    n_nodes = sum(not name.startswith("embed") for name in circuit.nodes)
+    n_heads = graph.n_layers * graph.n_heads
+    values: list[tuple[str, str, float]] = [
+        ("n_edges", "all", len(circuit)),
+        ("edge_share", "all", len(circuit) / graph.n_edges),
+        ("n_nodes", "all", n_nodes),
+        ("node_share", "all", n_nodes / (len(graph.writers) - 1)),
+        ("n_heads", "all", len(circuit.heads)),
+        ("head_share", "all", len(circuit.heads) / n_heads),
+    ]
+    if one.features is not None:
+        heads, labels = np.array(one.features.heads), np.array(one.features.labels)
+        inside = np.isin(heads, circuit.heads)
+        for role in (*one.features.roles, NO_ROLE):
+            here = inside & (labels == role)
+            depth = float(one.features.depth[here].mean()) if here.any() else np.nan
+            found = ("n_heads", here.sum()), ("head_share", here.sum() / n_heads), ("depth", depth)
+            values += [(quantity, role, float(value)) for quantity, value in found]
+    return [{"quantity": quantity, "role": role, "value": value} for quantity, role, value in values]
+
+
+def _trend(
+    groups: list[np.ndarray], resamples: int, rng: np.random.Generator
+) -> dict[str, object]:  # fmt: skip
+    n = len(groups)
+    means = np.array([values.mean() for values in groups])
+    empty = {"n_sizes": n, "rho": np.nan, "ci_low": np.nan, "ci_high": np.nan, "p_value": np.nan, "least_p": np.nan}
+    if n < FEWEST_SIZES:
+        return {**empty, "verdict": f"undefined: {n} sizes, and at least {FEWEST_SIZES} are needed"}
+    if np.ptp(means) == 0:
+        return {**empty, "verdict": "undefined: the same at every size"}
+    scale = np.arange(n, dtype=float)
+    orders = (
+        np.array(list(permutations(range(n))))
+        if n <= MOST_EXACT
+        else np.array([np.arange(n), *(rng.permutation(n) for _ in range(resamples))])
+    )
+    drawn = _correlations(scale[None], _ranks(means)[orders])
+    rho = float(drawn[0])
+    p_value = float((np.abs(drawn) >= abs(rho) - 1e-12).mean())
+    low, high = _interval(groups, resamples, rng)
+    least = 2 / factorial(n) if n <= MOST_EXACT else 1 / len(orders)
+    found = {"n_sizes": n, "rho": rho, "ci_low": low, "ci_high": high, "p_value": p_value, "least_p": least}
+    return {**found, "verdict": _verdict(rho, p_value, least, n)}
+
+
+def _interval(groups: list[np.ndarray], resamples: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Central 95% over samples of sizes, and of the seeds of each; samples without an order are left out."""
+    n = len(groups)
+    sizes = np.sort(rng.integers(n, size=(resamples, n)), axis=1)
+    # A size that is drawn twice brings the same seeds twice: its means are one model's, not two.
+    of_size = np.stack([values[rng.integers(len(values), size=(resamples, len(values)))].mean(1) for values in groups])
+    means = np.take_along_axis(of_size.T, sizes, 1)
+    distinct = 1 + (np.diff(sizes, axis=1) > 0).sum(1)
+    usable = (distinct >= FEWEST_SIZES) & (np.ptp(means, axis=1) > 0)
+    if not usable.any():
+        return np.nan, np.nan
+    drawn = _correlations(_ranks(sizes[usable]), _ranks(means[usable]))
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _verdict(rho: float, p_value: float, least: float, n: int) -> str:
+    if p_value <= SIGNIFICANT:
+        return "rises" if rho > 0 else "falls"
+    if least > SIGNIFICANT:
+        return f"cannot be told: {n} sizes in perfect order have p = {least:.2g}"
+    return "no trend seen"
+
+
+def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of each row of x with that of y, shape [row]."""
+    x, y = (side - side.mean(1, keepdims=True) for side in (x, y))
+    return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks along the last axis, ties sharing their mean."""
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values, axis=-1))

@@ -1,0 +1,294 @@
+"""Whether the circuit of one size or seed would do in another: carried over by matched heads, or by roles, and run.
+
+Graphs of two sizes have no edges in common, and seeds of one size give the roles to other heads. So a circuit found at
+A is put in terms of the model at B before it is run there, every other edge ablated, in two ways.
+
+1. `matched heads`: each edge goes to the edge between the partners of its ends, heads by `alignment.match_heads`, MLPs
+   by relative depth. An edge without a partner is left behind.
+2. `roles`: every edge of B whose class, such as `previous_token → induction K`, is that of an edge of A's circuit. That
+   asks for no partner of each head and for no score of B, only for the roles of its heads, and it takes all edges of a
+   class since without scores none is better than another. Having no role is none: edges of such heads stay behind.
+3. `_in_one_model` runs these, and B's `own` circuit, for faithfulness (m(C) − m(∅)) / (m(M) − m(∅)), a fraction that
+   may leave [0, 1], with its bootstrap interval over pairs (`circuits.faithfulness`).
+
+Two nulls stand beside each. *Random*: connected circuits of as many edges, for what any circuit of that size keeps.
+*Renamed*: the same circuit with B's heads exchanged at random within their layers, which is a random match with the
+same layers and leaves the shape as it is: for what the choice of heads adds. A p-value is that of the rank, (1 + #{null
+≥ circuit}) / (1 + null), not adjusted for the number of cells. It says nothing of size: 0.01 of a gap can be more than
+all random circuits keep. Renamings are drawn with replacement and include the circuit itself: with two heads in each of
+two layers that is one in four, and no p-value can be small.
+
+Transfer of circuits as a test of sameness: Tigges et al., 2024, https://arxiv.org/abs/2407.10827, between checkpoints
+of one model. That a carried circuit does well says that these edges would do in B, not that B relies on them; that it
+does badly can be the match's fault, so that the score mass left behind and that on heads whose partner could be another
+one stand beside it. Matched heads see B's own scores, by what its heads read and write; roles do not. Where B has no
+clean-corrupt gap beyond noise, faithfulness is undefined.
+
+Cost: in each model, for every circuit and way a circuit run and `n_random` renamed ones, and `n_random` random ones for
+every different size; a match for every two models.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.caching.recording import record
+from interp_emerge.circuits.finding.random_paths import random_connected_circuits
+from interp_emerge.circuits.running.evaluation import Ablation
+from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.graph import Graph, Node
+from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.sameness.matching import NO_ROLE, HeadFeatures, Match, match_heads
+from interp_emerge.emergence.sameness.similarity import class_codes
+
+COLUMNS = {
+    "from": "label of the model whose circuit it is",
+    "to": "label of the model that it is run in",
+    "way": "how it came there: own, matched heads, or roles",
+    "n_edges": "edges that it has there",
+    "share": "these as a fraction of the edges of that model's graph",
+    "faithfulness": "fraction of the model's clean-corrupt gap that it keeps; empty if undefined",
+    "ci_low": "lower end of its 95% interval, bootstrap over pairs",
+    "ci_high": "upper end",
+    "random_median": "median faithfulness of random connected circuits of as many edges in the same model",
+    "random_p95": "their 95th percentile, rounded up to one of them",
+    "p_value": "share of these circuits at least as faithful, the circuit itself counted; empty if undefined",
+    "renamed_median": "median faithfulness of the circuit with heads exchanged at random within their layers",
+    "renamed_p95": "their 95th percentile, rounded up to one of them",
+    "renamed_p_value": "share of these at least as faithful, the circuit itself counted; empty if undefined",
+    "unmatched": "share of the circuit's score mass, where it comes from, on edges that were left behind",
+    "ambiguous": "share on edges of heads whose partner is not identifiable; empty where no partner is asked for",
+    "note": "why something is undefined, or nothing is kept",
+}
+"""Columns of `transfer_between`."""
+OWN, MATCHED, ROLES = "own", "matched heads", "roles"
+NULL_QUANTILE = 0.95
+TIE = 1e-4
+"""Faithfulness this close is equal: one circuit in two batches differs by up to 7e-9 in the bundled family."""
+
+
+@checked
+def transfer_between(
+    circuits: Mapping[str, Circuit],
+    features: Mapping[str, HeadFeatures],
+    models: Iterable[tuple[str, HookedModel | Callable[[], HookedModel]]],
+    pairs_of: Callable[[HookedModel], PromptPairs],
+    *,
+    match: Callable[[HeadFeatures, HeadFeatures], Match] = match_heads,
+    metric: str = "logit_diff",
+    ablation: Ablation = "resample",
+    n_random: int = 20,
+    seed: int = 0,
+    budget: int | None = None,
+) -> pd.DataFrame:
+    """Every circuit carried into every model, a row each way and one for the model's own, with `COLUMNS`.
+
+    Args:
+        circuits: by label of the model that each was found in. A model may have none, or an empty one: it is a place to
+            carry others to all the same.
+        features: what the heads of each model do, by its label.
+        models: by label, in any order, or functions that load them, which are held one at a time.
+        pairs_of: prompts for a model, on which no circuit was found; `lambda model: ability.sample(model, 64, 2000)`.
+        match: finds the partners of heads; `match_heads` with other weights, for instance.
+        metric: name of a metric.
+        ablation: what edges outside the circuit carry.
+        n_random: random circuits of each size, and renamings of each circuit, to compare with.
+        seed: of both.
+        budget: bytes that a batch of circuits may need; by default a constant for the kind of device.
+
+    Raises:
+        InputError: no circuit, no model, a label twice or without features, features of another graph, `n_random` below
+            1, or two models without a role in common.
+        UnknownNameError: no metric or ablation has the name.
+    """
+    circuits = {label: circuit for label, circuit in circuits.items() if len(circuit)}
+    if not circuits:
+        raise InputError("no circuit with an edge was given; give at least one with the label of its model")
+    if n_random < 1:
+        raise InputError(f"n_random={n_random}: give at least one random circuit to compare with")
+    for label, circuit in circuits.items():
+        _require_features(label, circuit.graph, features, "its circuit")
+    parts: dict[str, pd.DataFrame] = {}
+    for label, load in tqdm(models, desc="models", delay=2, leave=False):
+        if label in parts:
+            raise InputError(f"two models are labelled {label!r}; give each a label of its own")
+        model = load if isinstance(load, HookedModel) else load()
+        _require_features(label, model.graph, features, str(model.spec))
+        carried = [*_all_carried(label, model.graph, circuits, features, match)]
+        pairs = pairs_of(model)
+        runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
+        parts[label] = _in_one_model(carried, runs, n_random, seed).assign(to=label)
+        del runs, model
+    if not parts:
+        raise InputError("no model was given; give at least one as (label, model)")
+    return pd.concat(parts.values(), ignore_index=True)[[*COLUMNS]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Carried:
+    """A circuit in terms of another model: its edges there, and what of its score mass did not come along."""
+
+    source: str
+    way: str
+    kept: np.ndarray
+    unmatched: float = 0.0
+    ambiguous: float = 0.0
+
+    @property
+    def n_edges(self) -> int:
+        return int(self.kept.sum())
+
+
+def _require_features(label: str, graph: Graph, features: Mapping[str, HeadFeatures], what: str) -> None:
+    if label not in features:
+        raise InputError(f"no features were given for {label!r}; give head_features of that model")
+    if features[label].graph != graph:
+        raise InputError(f"the features given for {label!r} belong to a graph of another shape than {what}")
+
+
+def _all_carried(
+    label: str,
+    graph: Graph,
+    circuits: Mapping[str, Circuit],
+    features: Mapping[str, HeadFeatures],
+    match: Callable[[HeadFeatures, HeadFeatures], Match],
+) -> Iterator[_Carried]:
+    """The model's own circuit, empty where it has none, and every circuit each way."""
+    own = circuits[label].kept if label in circuits else np.zeros_like(graph.exists)
+    yield _Carried(source=label, way=OWN, kept=own)
+    for source, circuit in circuits.items():
+        found = match(features[source], features[label])
+        yield _by_match(source, circuit, found)
+        yield _by_roles(source, circuit, found)
+
+
+def _by_match(source: str, circuit: Circuit, match: Match) -> _Carried:
+    """Edges between the partners of the ends of the circuit's edges."""
+    mine, theirs = circuit.graph, match.b.graph
+    images = match.edges[circuit.kept[mine.exists]]
+    unsure = mine.is_one_of([head for head, _ in match.ambiguous])
+    touched = (unsure[:, None] | (mine.owner @ unsure)[None])[mine.exists]
+    return _Carried(
+        source=source,
+        way=MATCHED,
+        kept=_edges(theirs, images[images >= 0]),
+        unmatched=_share_of_mass(circuit, match.edges < 0),
+        ambiguous=_share_of_mass(circuit, touched),
+    )
+
+
+def _by_roles(source: str, circuit: Circuit, match: Match) -> _Carried:
+    """All edges of the classes of the circuit's edges, but for those of heads without a role."""
+    codes, theirs = class_codes(match)
+    nameless = np.array([name == NO_ROLE for name in match.a.writer_classes])[:, None] | np.array(
+        [name.startswith(NO_ROLE) for name in match.a.reader_classes]
+    )
+    named = ~nameless[circuit.graph.exists]
+    wanted = codes[circuit.kept[circuit.graph.exists] & named]
+    return _Carried(
+        source=source,
+        way=ROLES,
+        kept=_edges(match.b.graph, np.flatnonzero(np.isin(theirs, wanted))),
+        unmatched=_share_of_mass(circuit, ~(named & np.isin(codes, theirs))),
+        ambiguous=np.nan,
+    )
+
+
+def _edges(graph: Graph, numbers: np.ndarray) -> np.ndarray:
+    """Edges by their numbers as `np.nonzero(graph.exists)` lists them, shape [writer, reader]."""
+    kept = np.zeros_like(graph.exists)
+    kept[tuple(side[numbers] for side in np.nonzero(graph.exists))] = True
+    return kept
+
+
+def _share_of_mass(circuit: Circuit, where: np.ndarray) -> float:
+    """Share of the circuit's score mass on some edges, given for each edge; of its number of edges without scores."""
+    kept = circuit.kept[circuit.graph.exists]
+    mass = kept * np.abs(circuit.scores[circuit.graph.exists])
+    mass = mass if mass.any() else kept.astype(float)
+    return float(mass[where].sum() / mass.sum())
+
+
+def _in_one_model(carried: list[_Carried], runs: CircuitRuns, n_random: int, seed: int) -> pd.DataFrame:
+    """A row for each carried circuit, in their order, without the column `to`."""
+    graph = runs.model.graph
+    rows = [
+        {
+            "from": one.source,
+            "way": one.way,
+            "n_edges": one.n_edges,
+            "share": one.n_edges / graph.n_edges,
+            "unmatched": one.unmatched,
+            "ambiguous": one.ambiguous,
+            "note": _note(one, runs),
+        }
+        for one in carried
+    ]
+    if runs.whole.defined:
+        sizes = sorted({one.n_edges for one in carried})
+        asked = chain(
+            (one.kept for one in carried),
+            (kept for one in carried for kept in _renamed(one.kept, graph, n_random, seed)),
+            (kept for size in sizes for kept in random_connected_circuits(graph, size, n_random, seed=seed)),
+        )
+        n = len(carried)
+        recovered = runs.metric_of(asked, n + (n + len(sizes)) * n_random) - runs.whole.corrupt
+        nulls = (recovered[n:].mean(1) / runs.gap.mean()).reshape(-1, n_random)
+        random = dict(zip(sizes, nulls[n:], strict=True))
+        for row, one, kept, renamed in zip(rows, carried, recovered, nulls, strict=False):
+            if one.way == OWN and not one.n_edges:
+                continue
+            interval = runs.share_interval(kept)
+            row |= {"faithfulness": interval.value, "ci_low": interval.low, "ci_high": interval.high}
+            row |= _beside(interval.value, random[one.n_edges], "random", "p_value")
+            row |= _beside(interval.value, renamed, "renamed", "renamed_p_value")
+    return pd.DataFrame(rows, columns=pd.Index([*COLUMNS]))
+
+
+def _note(one: _Carried, runs: CircuitRuns) -> str:
+    if why := runs.whole.why_undefined:
+        return f"undefined: the clean-corrupt gap of {runs.whole.gap.value:.3g} {why}"
+    if one.way == OWN and not one.n_edges:
+        return "undefined: the model has no circuit of its own"
+    if not runs.model.graph.prune(one.kept).any():
+        return "nothing is kept: no path from the embedding to the logits came along"
+    return ""
+
+
+def _beside(value: float, null: np.ndarray, name: str, p_name: str) -> dict[str, float]:
+    """Where a value stands among those of a null."""
+    return {
+        f"{name}_median": float(np.median(null)),
+        f"{name}_p95": float(np.quantile(null, NULL_QUANTILE, method="higher")),
+        p_name: float((1 + (null >= value - TIE).sum()) / (1 + len(null))),
+    }
+
+
+def _renamed(kept: np.ndarray, graph: Graph, count: int, seed: int) -> Iterator[np.ndarray]:
+    """The circuit with the heads of each layer exchanged at random; those that share a key and value go on doing so.
+
+    The exchanges depend on the graph and the seed alone, so that equal circuits have equal nulls.
+    """
+    rng, group = np.random.default_rng(seed), graph.n_heads // graph.n_kv_heads
+    for _ in range(count):
+        shared = [rng.permutation(graph.n_kv_heads) for _ in range(graph.n_layers)]
+        heads = [np.concatenate([at * group + rng.permutation(group) for at in order]) for order in shared]
+        orders = {"head": heads, "q": heads, "k": shared, "v": shared}
+        yield kept[np.ix_(*(_exchanged(nodes, orders) for nodes in (graph.writers, graph.readers)))]
+
+
+def _exchanged(nodes: tuple[Node, ...], orders: Mapping[str, list[np.ndarray]]) -> np.ndarray:
+    """For each node the index of the one that takes its place."""
+    at = {node: index for index, node in enumerate(nodes)}
+    return np.array([
+        at[replace(node, index=int(orders[node.kind][node.layer][node.index]))] if node.kind in orders else at[node]
+        for node in nodes
+    ])  # fmt: skip

@@ -1,0 +1,1 @@
+"""Along model size: metrics and their jumps, mirage checks, forms of curves, onsets, seeds, rare successes."""

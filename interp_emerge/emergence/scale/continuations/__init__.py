@@ -1,0 +1,1 @@
+"""Answers of several tokens, scored token by token and as a whole."""

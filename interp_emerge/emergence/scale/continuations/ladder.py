@@ -1,0 +1,301 @@
+"""Whether an answer of several tokens jumps because the model does, or because all of its tokens have to be right.
+
+Exact match over L tokens is about p^L where each is right with probability p, so it leaves 0 late and steeply however
+smoothly p rises (Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
+
+1. `several_tokens_grid` runs the prompts on many models of a family and puts these on an axis of scale; models that
+   differ in their seed alone make one point.
+2. `TokenLadder.to_frame` holds, at each point, exact match beside what independent tokens would give. Powers and
+   products are taken of each training run by itself and then averaged: of runs that differ, the power of the mean is
+   not the mean of the powers.
+3. `several_tokens_check` asks by the rule of `mirage.judge` whether the jump of exact match is also one of a token's
+   log-probability (mean over positions, nats), or of a token's accuracy. The latter is linear in p but has a threshold
+   at each token, so the log-probability is the default.
+
+4. `sampled_rates` finds rates far below one in all prompts, where exact match is 0 and says no more.
+
+Intervals are over prompts and seeds: prompts are drawn once for all points, seeds for each point, as in
+`Ladder.resample`. All tokens are read given the true ones before them.
+
+Cost: one forward pass a prompt, and resamples × prompts × 8 bytes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from interp_emerge.abilities.measuring import held_out_loss
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.scale.axes import Axis, load_axis, on_axis
+from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens, edit_distances, several_tokens
+from interp_emerge.emergence.scale.mirage import Curve, Mirage, judge
+from interp_emerge.emergence.scale.pass_until import PassLaw, PassRate, continuation_sampler, pass_law, pass_until
+from interp_emerge.families.base import Family
+from interp_emerge.stats.intervals import RESAMPLES, percentile_interval
+
+MEASURES = ("exact_match", "token_accuracy", "power", "product", "excess", "edit_distance", "log_prob")
+CONTINUOUS = ("log_prob", "token_accuracy")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TokenLadder:
+    """Answers of several tokens over an axis of scale, the points ascending; `runs` has one entry a point and seed.
+
+    `chance` is the accuracy of a guess at one token.
+
+    Raises:
+        InputError: no points, places that do not ascend, answers of unlike lengths, or a chance not between 0 and 1.
+    """
+
+    ability: str
+    axis: Axis
+    points: tuple[str, ...]
+    places: np.ndarray
+    runs: tuple[tuple[SeveralTokens, ...], ...]
+    chance: float
+
+    def __post_init__(self) -> None:
+        if not len(self.points) == len(self.places) == len(self.runs) > 0 or not all(self.runs):
+            raise InputError(f"a ladder of {len(self.points)} points needs as many places and runs, and at least one")
+        if (np.diff(self.axis.coordinate(self.places)) <= 0).any():
+            raise InputError(f"the points of a ladder have to ascend in scale, unlike {self.places.tolist()}")
+        if len(lengths := {run.truth.shape[1] for seeds in self.runs for run in seeds}) > 1:
+            listed = " and ".join(map(str, sorted(lengths)))
+            raise InputError(f"answers of {listed} tokens cannot be compared; cut them to one length")
+        if not 0 < self.chance < 1:
+            raise InputError(f"a guess at one token is right with a chance between 0 and 1, not {self.chance:g}")
+
+    @property
+    def length(self) -> int:
+        """Tokens of the answers."""
+        return self.runs[0][0].truth.shape[1]
+
+    @property
+    def n_pairs(self) -> int:
+        """Prompts of the model that has the fewest."""
+        return min(len(run.truth) for seeds in self.runs for run in seeds)
+
+    def measure(
+        self, length: int | None = None, *, seed: int = 0, resamples: int = RESAMPLES
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`MEASURES` of the first `length` tokens, shape [point, measure], and those of bootstrap samples before them.
+
+        Raises:
+            InputError: the answers are shorter, or no token is asked for.
+        """
+        length = self.length if length is None else length
+        if not 1 <= length <= self.length:
+            raise InputError(f"the answers have {self.length} tokens; ask for 1 to {self.length} of them, not {length}")
+        rng = np.random.default_rng(seed)
+        counts = {len(run.truth) for seeds in self.runs for run in seeds}
+        shared = _weights(rng, counts.pop(), resamples) if len(counts) == 1 else None
+        means, drawn = [], []
+        for seeds in self.runs:
+            of_runs = _weights(rng, len(seeds), resamples)
+            values = [_columns(run, length) for run in seeds]
+            means.append(np.mean([_measures(one.mean(0), length) for one in values], axis=0))
+            samples = [
+                _measures((_weights(rng, len(one), resamples) if shared is None else shared) @ one, length)
+                for one in values
+            ]
+            drawn.append(np.einsum("rs,srm->rm", of_runs, np.stack(samples)))
+        return np.stack(means), np.stack(drawn, 1)
+
+    def to_frame(self, length: int | None = None, *, seed: int = 0) -> pd.DataFrame:
+        """One row a point, for the first `length` tokens, or all.
+
+        Columns `ability`, `point`, `place` (in the axis's unit), `length` (tokens), `n_seeds`, `n_pairs`, and each of
+        `MEASURES` with `_low` and `_high`, 95% over prompts and seeds: `exact_match`, `token_accuracy` (mean over
+        positions), `power` (token_accuracy to the power of the length), `product` (of the positions' accuracies),
+        `excess` (exact_match less product: above 0 where prompts differ in how hard they are), `edit_distance`
+        (tokens), `log_prob` (of the true token, nats per token).
+        """
+        means, drawn = self.measure(length, seed=seed)
+        rows = []
+        for row, (point, seeds) in enumerate(zip(self.points, self.runs, strict=True)):
+            found: dict[str, object] = {"ability": self.ability, "point": point, "place": self.places[row]}
+            found |= {"length": length or self.length, "n_seeds": len(seeds)}
+            found |= {"n_pairs": min(len(run.truth) for run in seeds)}
+            for column, name in enumerate(MEASURES):
+                interval = percentile_interval(float(means[row, column]), drawn[:, row, column])
+                found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+            rows.append(found)
+        return pd.DataFrame(rows)
+
+
+@checked
+def several_tokens_check(
+    ladder: TokenLadder,
+    *,
+    length: int | None = None,
+    continuous: str = "log_prob",
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Mirage:
+    """Whether exact match jumps, and whether a token's score does where exact match does, or whether it cannot be told.
+
+    Args:
+        ladder: the answers over an axis of scale.
+        length: tokens that all have to be right; all of the answer if left out.
+        continuous: `log_prob` or `token_accuracy`, what exact match is held against.
+        seed: of the bootstrap.
+        resamples: number of bootstrap samples.
+
+    Raises:
+        UnknownNameError: another metric.
+        InputError: the answers are shorter than the length.
+    """
+    if continuous not in CONTINUOUS:
+        raise UnknownNameError("continuous metric of several tokens", continuous, CONTINUOUS)
+    means, drawn = ladder.measure(length, seed=seed, resamples=resamples)
+    length = length or ladder.length
+    chance = {"exact_match": ladder.chance**length, "log_prob": float(np.log(ladder.chance))}
+    one, other = (
+        Curve(
+            metric=name,
+            kind="thresholded" if name == "exact_match" else "continuous",
+            axis=ladder.axis,
+            points=ladder.points,
+            places=ladder.places,
+            means=means[:, MEASURES.index(name)],
+            drawn=drawn[:, :, MEASURES.index(name)],
+            n_pairs=ladder.n_pairs,
+            chance=chance.get(name, ladder.chance),
+            ceiling=0.0 if name == "log_prob" else 1.0,
+        )
+        for name in ("exact_match", continuous)
+    )
+    return judge(f"{ladder.ability}, {length} tokens", one, other)
+
+
+@checked
+def sampled_rates(
+    ladder: TokenLadder, length: int | None = None, *, passes: int = 20, most: int = 1_000_000, seed: int = 0
+) -> pd.DataFrame:
+    """How likely each training run is to sample the first `length` tokens, however rarely: `pass_until` on each.
+
+    Args:
+        ladder: the answers over an axis of scale.
+        length: tokens that all have to be right; all of the answer if left out.
+        passes: passes wanted of each run.
+        most: samples allowed to each run.
+        seed: of the samples; every run draws its own.
+
+    Returns:
+        Columns `point`, `place` (in the axis's unit), `run` (order within the point), `length` (tokens), `greedy`
+        (prompts whose likeliest tokens are all right), `n_pairs`, `exact` (the rate without sampling,
+        `SeveralTokens.pass_rate`), `passes`, `samples`, `reached`, `rate`, `rate_low`, `rate_high`.
+
+    Raises:
+        InputError: the answers are shorter than the length, or `passes` cannot be reached.
+    """
+    length = ladder.length if length is None else length
+    rows: list[dict[str, object]] = []
+    for point, place, seeds in zip(ladder.points, ladder.places, ladder.runs, strict=True):
+        for order, run in enumerate(seeds):
+            sampler = continuation_sampler(run, length)
+            found = pass_until(sampler, passes=passes, most=most, seed=seed + len(rows))
+            about = {"point": point, "place": place, "run": order, "length": length, "n_pairs": len(run.truth)}
+            known = {"greedy": int(run.exact[:, length - 1].sum()), "exact": run.pass_rate(length)}
+            ends = {"rate": found.rate, "rate_low": found.interval.low, "rate_high": found.interval.high}
+            rows.append({**about, **known, **vars(found), **ends})
+    return pd.DataFrame(rows)
+
+
+@checked
+def rate_law(rates: pd.DataFrame) -> PassLaw:
+    """The law of `pass_law` through the rows of `sampled_rates`, those left out of which none or all passed.
+
+    Raises:
+        InputError: fewer than 3 rates are left.
+    """
+    kept = rates[(rates["rate"] > 0) & (rates["rate"] < 1)]
+    found = kept[["passes", "samples", "reached"]].to_dict("records")
+    return pass_law(
+        kept["place"].to_numpy(), [PassRate(**{str(name): one for name, one in row.items()}) for row in found]
+    )
+
+
+@checked
+def several_tokens_grid(
+    family: Family,
+    ask: Callable[[HookedModel], tuple[Tensor, Tensor]],
+    *,
+    ability: str,
+    chance: float,
+    models: Iterable[tuple[str, int | Literal["last"], int]] | None = None,
+    axis: str = "parameters",
+) -> TokenLadder:
+    """Answers of several tokens by many models of a family, loaded one at a time.
+
+    Args:
+        family: where the models come from.
+        ask: gives the prompts for a model and what truly follows each, token ids of shape [pair, pos].
+        ability: what it is that they answer, in words.
+        chance: accuracy of a guess at one token.
+        models: size, step and seed of each; every size and seed at its last step if left out.
+        axis: axis of scale, one of `emergence.axes`.
+
+    Raises:
+        UnknownNameError: no such axis.
+        InputError: models that differ in more than their seed share a place on the axis, or one has none.
+    """
+    if models is None:
+        models = [(size, "last", one) for size in family.sizes for one in family.seeds(size)]
+    text, rows, runs = family.held_out_text(), [], []
+    for size, step, run in tqdm(list(models), desc="models", delay=2, leave=False):
+        model = family.load(size, step, run)
+        loss = held_out_loss(model, text) if axis == "loss" else np.nan
+        rows.append(
+            {"size": size, "step": model.spec.step, "seed": run, "n_parameters": model.n_parameters, "loss": loss}
+        )
+        runs.append(several_tokens(model, *ask(model)))
+    table = pd.DataFrame(rows)
+    table["place"] = on_axis(table, axis, family=family)
+    of_steps = table.groupby("size")["step"].nunique().max() > 1
+    table["point"] = "step " + table["step"].astype(str) if of_steps else table["size"]
+    if of_steps and table["size"].nunique() > 1:
+        table["point"] = table["size"] + ", " + table["point"]
+    if (table.groupby("point")["place"].nunique() > 1).any():  # a loss tells seeds apart
+        table["point"] += ", seed " + table["seed"].astype(str)
+    grouped = [(float(place), table[table["place"] == place]) for place in np.unique(table["place"])]
+    if load_axis(axis).descending:
+        grouped.reverse()
+    for place, here in grouped:
+        if len(shared := here["point"].unique()) > 1 or here["size"].nunique() > 1:
+            raise InputError(f"{' and '.join(shared)} share the place {place:g} on axis {axis!r}; keep one step of "
+                             "each size, or the steps of one size")  # fmt: skip
+    return TokenLadder(
+        ability=ability,
+        axis=load_axis(axis),
+        points=tuple(here["point"].iloc[0] for _, here in grouped),
+        places=np.array([place for place, _ in grouped], dtype=np.float64),
+        runs=tuple(tuple(runs[row] for row in here.index) for _, here in grouped),
+        chance=chance,
+    )
+
+
+def _columns(run: SeveralTokens, length: int) -> np.ndarray:
+    """Of each prompt: whether each token is right, whether all are, the edit distance, and the mean log-probability."""
+    right = run.right[:, :length].astype(np.float64)
+    edits = edit_distances(run.guess[:, :length], run.truth[:, :length])
+    return np.column_stack([right, right.min(1), edits, run.log_prob[:, :length].mean(1)])
+
+
+def _measures(means: np.ndarray, length: int) -> np.ndarray:
+    """`MEASURES` out of the means of `_columns`, shape [..., measure]."""
+    positions, (exact, edits, log_prob) = means[..., :length], np.moveaxis(means[..., length:], -1, 0)
+    accuracy, product = positions.mean(-1), positions.prod(-1)
+    return np.stack([exact, accuracy, accuracy**length, product, exact - product, edits, log_prob], -1)
+
+
+def _weights(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:
+    """How often each of `n` things is drawn, as a share of the draws, shape [resample, thing]."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n

@@ -1,0 +1,160 @@
+"""What becomes of a smooth improvement when an answer of several tokens has to be right as a whole.
+
+If each token is right with probability p, and tokens are right or wrong independently, all of L are right with
+probability p^L, which looks like a jump where p does not; the edit distance, about L · (1 − p), falls as smoothly as p
+rises (Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
+
+1. `several_tokens` runs prompts with their true continuation behind them, once, and takes the likeliest token at each
+   position given the *true* tokens before it. A model that writes by itself reads its own errors, so its exact match is
+   the same, its later tokens are not.
+2. `SeveralTokens.to_frame` holds exact match at every length up to L against what independent tokens would give: p^L
+   with p the mean over positions, and the product of the positions' own accuracies. Where exact match lies above the
+   product, prompts differ in how hard they are.
+3. `exact_match` does so on many models, and says whether the jump of exact match is the model's.
+4. `induction_continuation` is the rest of the repeated segment, 12 tokens, for the prompts of the ability induction.
+
+The edit distance (Levenshtein, 1966) is between the likeliest tokens and the true ones, in tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.induction import REPEATED, SEGMENT
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.stats.intervals import mean_interval
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeveralTokens:
+    """The likeliest token and the true one at each position of a continuation, shape [pair, pos].
+
+    `log_prob` is that of the true token given all true tokens before it, nats.
+    """
+
+    guess: np.ndarray
+    truth: np.ndarray
+    log_prob: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each guess is right, shape [pair, pos]."""
+        return self.guess == self.truth
+
+    @property
+    def exact(self) -> np.ndarray:
+        """1 where all tokens up to a position are right, else 0, shape [pair, pos]: exact match at each length."""
+        return np.logical_and.accumulate(self.right, axis=1).astype(np.float64)
+
+    @property
+    def edits(self) -> np.ndarray:
+        """Edit distance between the guessed and the true tokens of each pair, in tokens, shape [pair]."""
+        return edit_distances(self.guess, self.truth)
+
+    def pass_rate(self, length: int) -> float:
+        """Chance that the first `length` tokens, sampled at temperature 1, are all the true ones; mean over prompts."""
+        return float(np.exp(self.log_prob[:, :length].sum(1)).mean())
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a length, from 1 to that of the continuation, with 95% intervals over prompts.
+
+        Columns `length` (tokens), `token_accuracy` (mean over positions), `exact_match`, `exact_low`, `exact_high`,
+        `power` (token_accuracy to the power of the length), `product` (of the positions' accuracies), `edit_distance`
+        (tokens), `edit_low`, `edit_high`, `substitutions` (length · (1 − token_accuracy)), `log_prob` (nats per token).
+        """
+        rows, positions = [], self.right.mean(0)
+        for length in range(1, self.truth.shape[1] + 1):
+            p = float(positions[:length].mean())
+            exact = mean_interval(self.exact[:, length - 1])
+            edits = mean_interval(edit_distances(self.guess[:, :length], self.truth[:, :length]))
+            rows.append(
+                {
+                    "length": length,
+                    "token_accuracy": p,
+                    "exact_match": exact.value,
+                    "exact_low": exact.low,
+                    "exact_high": exact.high,
+                    "power": p**length,
+                    "product": float(positions[:length].prod()),
+                    "edit_distance": edits.value,
+                    "edit_low": edits.low,
+                    "edit_high": edits.high,
+                    "substitutions": length * (1 - p),
+                    "log_prob": float(self.log_prob[:, :length].mean()),
+                }
+            )
+        return pd.DataFrame(rows)
+
+
+@checked
+@torch.no_grad()
+def several_tokens(model: HookedModel, tokens: Tensor, continuation: Tensor) -> SeveralTokens:
+    """How a model continues prompts by several tokens, each read given the true ones before it.
+
+    Args:
+        model: the model.
+        tokens: prompts, token ids of shape [pair, pos].
+        continuation: what truly follows each, token ids of shape [pair, pos].
+
+    Raises:
+        InputError: the shapes do not fit, the continuation is empty, or the text does not fit the model.
+    """
+    if tokens.ndim != 2 or continuation.ndim != 2 or len(tokens) != len(continuation) or not continuation.numel():
+        raise InputError(f"prompts of shape {list(tokens.shape)} and continuations of shape "
+                         f"{list(continuation.shape)} do not fit; give each prompt one, all as long")  # fmt: skip
+    text = torch.cat([tokens.cpu(), continuation.cpu()], 1)
+    model.require_tokens(text)
+    model.require_unpadded(tokens)
+    length = continuation.shape[1]
+    guesses, log_probs = [], []
+    for rows, logits in model.logits_in_chunks(text[:, :-1], last=length):
+        guesses.append(logits.argmax(-1).cpu())
+        truth = text[rows, -length:].to(model.device)
+        log_probs.append(log_softmax(logits.float(), -1).gather(-1, truth[:, :, None])[:, :, 0].cpu())
+    return SeveralTokens(
+        guess=torch.cat(guesses).numpy(),
+        truth=continuation.cpu().numpy(),
+        log_prob=torch.cat(log_probs).double().numpy(),
+    )
+
+
+@checked
+def induction_continuation(pairs: PromptPairs) -> Tensor:
+    """What follows the clean prompts of the ability induction if the segment repeats to its end, shape [pair, 12].
+
+    Raises:
+        InputError: the prompts are not those of the ability.
+    """
+    offset = pairs.length - SEGMENT - REPEATED
+    segment, repeat = pairs.clean[:, offset : offset + SEGMENT], pairs.clean[:, offset + SEGMENT :]
+    if offset < 0 or not torch.equal(repeat, segment[:, :REPEATED]):
+        raise InputError(f"the clean prompts do not end in {SEGMENT} tokens and the first {REPEATED} of them again; "
+                         "sample them from the ability 'induction'")  # fmt: skip
+    return segment[:, REPEATED:]
+
+
+@checked
+def edit_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Fewest insertions, deletions and substitutions that turn each row of a into that of b, shape [row].
+
+    Raises:
+        InputError: the arrays have another number of rows, or are not of two dimensions.
+    """
+    if a.ndim != 2 or b.ndim != 2 or len(a) != len(b):
+        raise InputError(f"edit distances need two arrays [row, token] of as many rows, not {a.shape} and {b.shape}")
+    before = np.tile(np.arange(b.shape[1] + 1, dtype=np.float64), (len(a), 1))
+    for i in range(a.shape[1]):
+        now = np.empty_like(before)
+        now[:, 0] = i + 1
+        for j in range(b.shape[1]):
+            replaced = before[:, j] + (a[:, i] != b[:, j])
+            now[:, j + 1] = np.minimum(replaced, 1 + np.minimum(before[:, j + 1], now[:, j]))
+        before = now
+    return before[:, -1]

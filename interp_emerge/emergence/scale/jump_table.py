@@ -1,0 +1,59 @@
+"""Each ability under every metric over scale, and whether its jump is the model's or the metric's, as tables."""
+
+import pandas as pd
+
+from interp_emerge.abilities.base import Ability
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.scale.axes import load_axis
+from interp_emerge.emergence.scale.ladder import Ladder
+from interp_emerge.emergence.scale.mirage import UNDECIDED, mirage_check
+from interp_emerge.emergence.scale.sharpness import sharpness_table
+from interp_emerge.families.base import Family
+
+
+@checked
+def jump_table(
+    measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
+) -> pd.DataFrame:
+    """The verdict on an ability, a row for the thresholded metric and one for the continuous one.
+
+    Where models cannot be put in order on the axis there is one row, undecided, with the reason.
+
+    Args:
+        measured: every metric of every prompt at the last step of each run, columns `size`, `step`, `seed`,
+            `n_parameters`, `loss`, `ability`, `metric`, `pair`, `value`.
+        ability: the ability.
+        axis: axis of scale, one of `emergence.axes`.
+        family: knows the tokens of a step; needed for tokens and FLOPs.
+
+    Raises:
+        UnknownNameError: no such axis.
+    """
+    axis = load_axis(axis).name
+    try:
+        ladder = Ladder.from_frame(measured, ability, axis=axis, family=family)
+    except InputError as error:  # two sizes of as many parameters, or of as many tokens, have no order
+        row = {"ability": ability.name, "axis": axis, "verdict": UNDECIDED, "reason": str(error)}
+        return pd.DataFrame([row])
+    indices = sharpness_table(ladder)[["metric", "linearity", "breakthroughness"]]
+    found = mirage_check(ladder)
+    rows = found.to_frame().assign(reason=found.reason)
+    return rows.merge(indices, on="metric", how="left", validate="one_to_one")
+
+
+@checked
+def ladder_table(
+    measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
+) -> pd.DataFrame:
+    """Every metric of an ability at every point of the axis, over prompts and seeds: `Ladder.to_frame`, with `axis`.
+
+    Where models cannot be put in order on the axis there is no row; `jump_table` says why. Arguments and errors are
+    those of `jump_table`.
+    """
+    axis = load_axis(axis).name
+    try:
+        ladder = Ladder.from_frame(measured, ability, axis=axis, family=family)
+    except InputError:
+        return pd.DataFrame()
+    return ladder.to_frame().assign(axis=axis)

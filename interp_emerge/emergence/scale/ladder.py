@@ -1,0 +1,323 @@
+"""The ladder from logits to accuracy: continuous and thresholded metrics of the same runs, over an axis of scale.
+
+From the log-probability of the answer to its probability, to its probability among the choices, to whether it wins,
+each rung throws away some of what a model's logits say. The further down, the less a score tells of the scale of the
+model (Schaeffer et al., 2024, https://arxiv.org/abs/2406.04391); `scale_correlation` measures how much less.
+
+1. `measure_ladder` reads every metric of `RUNGS` off one run over the prompts; `measure_grid` does so on many models.
+2. `Ladder.from_frame` puts the models on an axis; models that differ in their seed alone make one point.
+3. `Ladder.resample` draws prompts and seeds with replacement. Every point is given the same prompts where all have the
+   same number: prompts are the same for every model of one tokenizer, and what they have in common cancels between
+   points. Seeds are drawn for each point by itself. A point with one seed has no spread over seeds, so its interval is
+   over prompts alone and too narrow for a claim on models of that size.
+
+Cost: one forward pass a prompt, and resamples × prompts × 8 bytes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.measuring import held_out_loss
+from interp_emerge.abilities.metrics import metrics_of_clean
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.scale.axes import Axis, load_axis, on_axis
+from interp_emerge.families.base import Family
+from interp_emerge.stats.intervals import RESAMPLES, percentile_interval
+
+MODEL = ["size", "step", "seed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """One metric of the ladder: its unit, and whether a threshold stands between it and the logits."""
+
+    name: str
+    unit: str
+    kind: Literal["continuous", "thresholded"]
+    summary: str
+
+    def chance(self, accuracy: float) -> float:
+        """The metric of a guess that spreads its belief evenly over as many answers as give it this accuracy."""
+        levels = {"log_prob": np.log(accuracy), "choice_prob": 0.5, "brier": -0.25, "logit_diff": 0.0}
+        return float(levels.get(self.name, accuracy))
+
+    def ceiling(self, accuracy: float) -> float:
+        """The highest value there can be; for accuracy that of a perfect model. The logit difference has none."""
+        levels = {"log_prob": 0.0, "brier": 0.0, "logit_diff": np.inf, "accuracy": accuracy}
+        return float(levels.get(self.name, 1.0))
+
+
+RUNGS = {
+    rung.name: rung
+    for rung in (
+        Rung(name="log_prob", unit="nats", kind="continuous", summary="log-probability of the answer"),
+        Rung(name="prob", unit="fraction", kind="continuous", summary="probability of the answer"),
+        Rung(name="logit_diff", unit="nats", kind="continuous", summary="logit of the answer less that of the foil"),
+        Rung(name="choice_prob", unit="fraction", kind="continuous", summary="probability of the answer of these two"),
+        Rung(name="brier", unit="squared fraction", kind="continuous", summary="minus (1 − choice_prob)²"),
+        Rung(name="accuracy", unit="fraction", kind="thresholded", summary="whether the answer has the highest logit"),
+    )
+}
+"""Metrics in the order of the ladder, all read off the same logits."""
+
+
+@checked
+@torch.no_grad()
+def measure_ladder(
+    model: HookedModel, ability: Ability | Sequence[Ability], *, n: int = 128, seed: int = 0
+) -> pd.DataFrame:
+    """Every rung of one ability or several on each of `n` clean prompts.
+
+    Returns:
+        Columns `ability`, `metric`, `pair`, `value` (in the unit of the rung).
+    """
+    parts = []
+    for one in [ability] if isinstance(ability, Ability) else ability:
+        pairs = one.sample(model, n, seed)
+        for metric, values in metrics_of_clean(model, pairs, RUNGS).items():
+            about = {"ability": one.name, "metric": metric, "pair": np.arange(len(pairs))}
+            parts.append(pd.DataFrame({**about, "value": values}))
+    return pd.concat(parts, ignore_index=True)
+
+
+@checked
+def measure_grid(
+    family: Family,
+    abilities: Sequence[Ability],
+    *,
+    models: Iterable[tuple[str, int | Literal["last"], int]] | None = None,
+    n: int = 128,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The ladder on many models of a family, loaded one at a time.
+
+    Args:
+        family: where the models come from.
+        abilities: what to measure.
+        models: size, step and seed of each; every size and seed at its last step if left out.
+        n: prompts of each ability.
+        seed: of the prompts.
+
+    Returns:
+        Columns `size`, `step`, `seed`, `n_parameters`, `loss` (held-out, nats per token), and the columns of
+        `measure_ladder`.
+    """
+    if models is None:
+        models = [(size, "last", one) for size in family.sizes for one in family.seeds(size)]
+    text, parts = family.held_out_text(), []
+    for size, step, run in tqdm(list(models), desc="models", delay=2, leave=False):
+        model = family.load(size, step, run)
+        about = {"size": size, "step": model.spec.step, "seed": run, "n_parameters": model.n_parameters}
+        measured = measure_ladder(model, abilities, n=n, seed=seed)
+        parts.append(pd.DataFrame({**about, "loss": held_out_loss(model, text)}, index=measured.index).join(measured))
+    return pd.concat(parts, ignore_index=True)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Ladder:
+    """One ability over an axis of scale, the points ascending in scale.
+
+    `values` holds, for each point and seed, the metrics of every prompt, shape [pair, metric]. `chance` and `ceiling`
+    are accuracies.
+
+    Raises:
+        InputError: no points, places that do not ascend, or values of other shapes.
+        UnknownNameError: a metric that is no rung.
+    """
+
+    ability: str
+    axis: Axis
+    points: tuple[str, ...]
+    places: np.ndarray
+    """Where the points lie, in the axis's unit, shape [point]."""
+    metrics: tuple[str, ...]
+    values: tuple[tuple[np.ndarray, ...], ...]
+    chance: float = 0.0
+    ceiling: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"Ladder({self.ability} over {self.axis.name}, {len(self.points)} points, {len(self.metrics)} metrics)"
+
+    def __post_init__(self) -> None:
+        if not len(self.points) == len(self.places) == len(self.values) > 0:
+            raise InputError(f"a ladder of {len(self.points)} points needs as many places and values, and at least one")
+        for metric in self.metrics:
+            if metric not in RUNGS:
+                raise UnknownNameError("metric of a ladder", metric, RUNGS)
+        if (np.diff(self.coordinate) <= 0).any():
+            raise InputError(f"the points of a ladder have to ascend in scale, unlike {self.places.tolist()}")
+        for point, seeds in zip(self.points, self.values, strict=True):
+            if not seeds or any(run.ndim != 2 or run.shape[1] != len(self.metrics) or not len(run) for run in seeds):
+                raise InputError(f"point {point!r} needs, for each seed, values of shape [pair, {len(self.metrics)}]")
+
+    @classmethod
+    @checked
+    def from_frame(
+        cls, frame: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
+    ) -> "Ladder":
+        """The ladder of an ability from a table as `measure_grid` returns it; models may be missing from the grid.
+
+        Raises:
+            InputError: the ability is not in the table, models that differ in more than their seed share a place, or a
+                model lacks some values.
+        """
+        rows = frame[frame["ability"] == ability.name]
+        if rows.empty:
+            raise InputError(f"the table has no rows of ability {ability.name!r}; measure it first")
+        models = rows.drop_duplicates(MODEL)
+        models = models.assign(place=on_axis(models, axis, family=family))
+        for place, here in models.groupby("place"):
+            if len(kinds := (here["size"] + "/step" + here["step"].astype(str)).unique()) > 1:
+                raise InputError(f"{kinds[0]} and {kinds[1]} share the place {place:g} on axis {axis!r}; take another "
+                                 "axis, or models that it tells apart")  # fmt: skip
+        metrics = [name for name in RUNGS if name in set(rows["metric"])]
+        runs = dict(iter(rows.groupby(MODEL, sort=False)))
+        placed: dict[float, list[tuple[str, int, int]]] = {}
+        for size, step, seed, place in models[[*MODEL, "place"]].itertuples(index=False):
+            placed.setdefault(place, []).append((size, step, seed))
+        order = sorted(placed, reverse=load_axis(axis).descending)
+        return cls(
+            ability=ability.name,
+            axis=load_axis(axis),
+            points=_labels([placed[place][0] for place in order]),
+            places=np.array(order, dtype=np.float64),
+            metrics=tuple(metrics),
+            values=tuple(tuple(_by_metric(runs[key], metrics, key) for key in placed[place]) for place in order),
+            chance=ability.chance,
+            ceiling=ability.ceiling,
+        )
+
+    @property
+    def coordinate(self) -> np.ndarray:
+        """The points' places as numbers that grow evenly with scale, shape [point]."""
+        return self.axis.coordinate(self.places)
+
+    @property
+    def n_pairs(self) -> int:
+        """Prompts of the model that has the fewest."""
+        return min(len(run) for seeds in self.values for run in seeds)
+
+    def means(self) -> np.ndarray:
+        """Mean over the prompts of each seed, then over seeds, shape [point, metric]."""
+        return np.stack([np.mean([run.mean(0) for run in seeds], axis=0) for seeds in self.values])
+
+    def resample(self, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+        """The means of bootstrap samples of prompts and seeds, shape [resample, point, metric]."""
+        rng = np.random.default_rng(seed)
+        counts = {len(run) for seeds in self.values for run in seeds}
+        shared = _weights(rng, counts.pop(), resamples) if len(counts) == 1 else None
+        drawn = []
+        for seeds in self.values:
+            of_runs = _weights(rng, len(seeds), resamples)
+            prompts = [(_weights(rng, len(run), resamples) if shared is None else shared) @ run for run in seeds]
+            drawn.append(np.einsum("rs,srm->rm", of_runs, np.stack(prompts)))
+        return np.stack(drawn, 1)
+
+    def to_frame(self, *, seed: int = 0) -> pd.DataFrame:
+        """One row a metric and point, with 95% intervals over prompts and seeds.
+
+        Columns `ability`, `metric`, `kind`, `point`, `place` (in the axis's unit), `value`, `ci_low`, `ci_high`,
+        `chance`, `ceiling`, `n_seeds`, `n_pairs`.
+        """
+        means, drawn = self.means(), self.resample(seed=seed)
+        rows = []
+        for column, metric in enumerate(self.metrics):
+            rung = RUNGS[metric]
+            levels = {"chance": rung.chance(self.chance), "ceiling": rung.ceiling(self.ceiling)}
+            for row, point in enumerate(self.points):
+                interval = percentile_interval(float(means[row, column]), drawn[:, row, column])
+                counts = {"n_seeds": len(self.values[row]), "n_pairs": min(map(len, self.values[row]))}
+                about = {"ability": self.ability, "metric": metric, "kind": rung.kind, "point": point}
+                found = {"value": interval.value, "ci_low": interval.low, "ci_high": interval.high}
+                rows.append({**about, "place": self.places[row], **found, **levels, **counts})
+        return pd.DataFrame(rows)
+
+    def column(self, metric: str) -> int:
+        """Which column of the values holds a metric.
+
+        Raises:
+            UnknownNameError: the ladder lacks the metric.
+        """
+        if metric not in self.metrics:
+            raise UnknownNameError("metric of the ladder", metric, self.metrics)
+        return self.metrics.index(metric)
+
+
+@checked
+def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Spearman's correlation of each metric with scale, of its mean and prompt by prompt, down the ladder.
+
+    The axis enters by rank, so compute and its logarithm are one. A prompt whose metric is the same in all models has
+    no correlation of its own and is left out, as is a metric whose mean never changes.
+
+    Returns:
+        Columns `metric`, `kind`, `correlation` (of the mean over prompts and seeds, point by point), `ci_low`,
+        `ci_high`, `per_prompt` (mean over prompts of each one's own correlation, model by model), `per_prompt_low`,
+        `per_prompt_high`, `n_prompts` (with a correlation), `n_points`; empty where undefined.
+    """
+    means, drawn = ladder.means(), ladder.resample(seed=seed, resamples=resamples)
+    rng, rows = np.random.default_rng(seed), []
+    models = np.repeat(ladder.coordinate, [len(seeds) for seeds in ladder.values])
+    runs = [run for seeds in ladder.values for run in seeds]
+    shared = len({len(run) for run in runs}) == 1
+    for column, metric in enumerate(ladder.metrics):
+        whole = _interval(_rank_correlation(ladder.coordinate, means[:, [column]]),
+                          _rank_correlation(ladder.coordinate, drawn[:, :, column].T))  # fmt: skip
+        each = _rank_correlation(models, np.stack([run[:, column] for run in runs])) if shared else np.empty(0)
+        each = each[np.isfinite(each)]
+        samples = _weights(rng, len(each), resamples) @ each if len(each) else np.empty(0)
+        own = _interval(each.mean(keepdims=True) if len(each) else np.array([np.nan]), samples)
+        rows.append((metric, RUNGS[metric].kind, *whole, *own, len(each), len(ladder.points)))
+    ends = ["correlation", "ci_low", "ci_high", "per_prompt", "per_prompt_low", "per_prompt_high"]
+    return pd.DataFrame(rows, columns=["metric", "kind", *ends, "n_prompts", "n_points"])
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of x, shape [point], with each column of y, shape [column]; NaN for one that is flat."""
+    from scipy.stats import rankdata
+
+    # Sums of the same values in two orders differ by rounding, which is no difference in rank.
+    a, b = rankdata(x), rankdata(y.round(12), axis=0)
+    a, b = a - a.mean(), b - b.mean(0)
+    below = np.sqrt((a**2).sum() * (b**2).sum(0))
+    return np.divide(a @ b, below, out=np.full(y.shape[1], np.nan), where=below > 0)
+
+
+def _interval(value: np.ndarray, resampled: np.ndarray) -> tuple[float, float, float]:
+    defined = resampled[np.isfinite(resampled)]
+    if not np.isfinite(value[0]) or not len(defined):
+        return np.nan, np.nan, np.nan
+    found = percentile_interval(float(value[0]), defined)
+    return found.value, found.low, found.high
+
+
+def _weights(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:
+    """How often each of `n` things is drawn, as a share of the draws, shape [resample, thing]."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
+
+
+def _by_metric(rows: pd.DataFrame, metrics: list[str], key: tuple[str, int, int]) -> np.ndarray:
+    if rows.duplicated(["pair", "metric"]).any():
+        raise InputError(f"{key[0]}/step{key[1]}/seed{key[2]} is in the table twice; keep one measurement of it")
+    wide = rows.pivot(index="pair", columns="metric", values="value").reindex(columns=metrics)
+    if not np.isfinite(values := wide.to_numpy()).all():
+        raise InputError(f"{key[0]}/step{key[1]}/seed{key[2]} lacks values of some prompts and metrics; measure it "
+                         "again or leave it out")  # fmt: skip
+    return values
+
+
+def _labels(models: list[tuple[str, int, int]]) -> tuple[str, ...]:
+    """What each point is called, after the first model of it: by as little as tells it from the others."""
+    for name in ("{0}", "step {1}", "{0}, step {1}", "{0}, seed {2}", "{0}, step {1}, seed {2}"):
+        if len(set(labels := [name.format(*model) for model in models])) == len(models):
+            break
+    return tuple(labels)

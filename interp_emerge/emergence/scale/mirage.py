@@ -1,0 +1,341 @@
+"""Whether an ability's jump is the model's or the metric's: a thresholded metric beside a continuous one.
+
+A metric with a threshold can make a smooth improvement look like a jump (Schaeffer et al., 2023,
+https://arxiv.org/abs/2304.15004). So both kinds are read off the same logits and asked the same question, each by
+itself: is the rise concentrated in one gap between neighbouring points?
+
+1. The *rise* is the most that a later point lies above an earlier one. A gap holds a *share* s of it, and covers a part
+   w of the axis. Its *concentration* is (s − w) / (1 − w): 0 for a curve that rises in proportion to scale, 1 for one
+   that rises in this gap alone. Points need not be evenly spaced.
+2. `shape_of` calls a metric *sharp* if the concentration of its steepest gap is above a half in 97.5% of the bootstrap
+   samples of prompts and seeds, and *spread* if it is below a half in as many, or if no gap holds more than a fifth of
+   the way from chance to the ceiling. It is *flat* if no gap holds that much and the rise is within noise.
+3. It is *undecided* if there are fewer than 5 points or 20 prompts; if the rise is within noise and a jump could hide
+   in it; if the samples disagree; or if the jump leads from or to the last point of the axis and stops short of chance
+   or the ceiling there, so that nobody knows whether the curve goes on.
+4. `judge` puts two shapes together: `smooth`, `sharp under thresholding only`, `sharp under both`, `sharp under
+   the continuous metric only`, or `undecided at this resolution`. It is undecided too where the thresholded metric
+   never leaves chance, since then there is no jump to judge. `mirage_check` judges two metrics of a ladder, and
+   `several_tokens.several_tokens_check` answers of several tokens.
+
+A sharp metric is sharp *at this resolution*: nothing was measured inside the gap, and every curve that takes less than
+the gap's width looks like a jump. Exact match over L tokens, p^L, is no step either: on a fine grid it is spread.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.core.arguments import checked
+from interp_emerge.emergence.scale.axes import Axis
+from interp_emerge.emergence.scale.ladder import RUNGS, Ladder
+from interp_emerge.stats.intervals import RESAMPLES, Interval, percentile_interval
+
+CONCENTRATED = 0.5
+"""Concentration from which on a rise counts as a jump."""
+SMALL = 0.2
+"""Share of the way from chance to the ceiling up to which a step counts as none, as in `onset.NEAR_CHANCE`."""
+SIGNAL = 4.0
+"""Standard errors that a rise has to measure. Of 12 points with equal means it is 3 or more in 6%, 4 in 0.2%."""
+FEWEST_POINTS, FEWEST_PROMPTS = 5, 20
+AT_BOUND = 0.1
+"""Share of the way from chance to the ceiling that counts as being there."""
+UNDECIDED = "undecided at this resolution"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """One metric over an axis of scale, with its bootstrap samples: what a shape is read off."""
+
+    metric: str
+    kind: str
+    axis: Axis
+    points: tuple[str, ...]
+    places: np.ndarray
+    """Where the points lie, in the axis's unit, shape [point]."""
+    means: np.ndarray
+    """The metric at each point, shape [point]."""
+    drawn: np.ndarray
+    """The same of bootstrap samples of prompts and seeds, shape [resample, point]."""
+    n_pairs: int
+    chance: float
+    ceiling: float
+
+    @property
+    def widths(self) -> np.ndarray:
+        """The part of the axis that each gap covers, shape [gap]."""
+        gaps = np.diff(self.axis.coordinate(self.places))
+        return gaps / gaps.sum() if len(gaps) else gaps
+
+    @property
+    def resolution(self) -> float:
+        """The least that the metric can change by: 1/N of N prompts where it has a threshold."""
+        return 1 / self.n_pairs if self.kind == "thresholded" else 0.0
+
+    @property
+    def way(self) -> float:
+        """From chance to the ceiling; NaN without a ceiling."""
+        return self.ceiling - self.chance if np.isfinite(self.ceiling) else np.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricShape:
+    """How one metric rises along an axis of scale, and whether that is a jump."""
+
+    metric: str
+    kind: str
+    shape: str
+    reason: str
+    """Why it is undecided; empty otherwise."""
+    rise: Interval
+    """In the metric's unit."""
+    signal: float
+    """The rise in standard errors."""
+    share: Interval
+    """Of the rise, in the steepest gap."""
+    concentration: Interval
+    largest: Interval
+    """The largest step between neighbours as a share of the way from chance to the ceiling; NaN without a ceiling."""
+    width: float
+    """Part of the axis that the steepest gap covers."""
+    before: str
+    after: str
+    """The points on both sides of the steepest gap."""
+    apart: str
+    """How far these are apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirage:
+    """The verdict on one ability, with the shapes that it rests on."""
+
+    ability: str
+    axis: str
+    verdict: str
+    reason: str
+    thresholded: MetricShape
+    continuous: MetricShape
+    sharper: float
+    """Share of bootstrap samples in which the thresholded metric's rise is the more concentrated."""
+
+    def __str__(self) -> str:
+        because = f" ({self.reason})" if self.reason else ""
+        return f"{self.ability}: {self.verdict}{because}. {_told(self.thresholded)}; {_told(self.continuous)}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each of the two metrics.
+
+        Columns `ability`, `axis`, `verdict`, `metric`, `kind`, `shape`, `reason`, `rise` (the metric's unit), `signal`
+        (standard errors), `share` (of the rise), `concentration`, `largest` (of the way from chance to the ceiling),
+        each of `rise`, `share`, `concentration` and `largest` with `_low` and `_high`, `width` (part of the axis),
+        `before`, `after`, `apart`.
+        """
+        rows = []
+        for shape in (self.thresholded, self.continuous):
+            row = {"ability": self.ability, "axis": self.axis, "verdict": self.verdict}
+            for name in ("metric", "kind", "shape", "reason", "signal", "width", "before", "after", "apart"):
+                row[name] = getattr(shape, name)
+            for name in ("rise", "share", "concentration", "largest"):
+                interval: Interval = getattr(shape, name)
+                row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+@checked
+def mirage_check(
+    ladder: Ladder,
+    *,
+    thresholded: str = "accuracy",
+    continuous: str = "log_prob",
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Mirage:
+    """Whether an ability jumps, under which metrics, or whether that cannot be told.
+
+    Args:
+        ladder: the ability over an axis of scale.
+        thresholded: the metric in which a jump was seen.
+        continuous: the metric of the same logits that it is held against.
+        seed: of the bootstrap.
+        resamples: number of bootstrap samples.
+
+    Raises:
+        UnknownNameError: the ladder lacks a metric.
+    """
+    drawn = ladder.resample(seed=seed, resamples=resamples)
+    one, other = (_curve(ladder, name, drawn) for name in (thresholded, continuous))
+    return judge(ladder.ability, one, other)
+
+
+@checked
+def shape_of(ladder: Ladder, metric: str, *, seed: int = 0, resamples: int = RESAMPLES) -> MetricShape:
+    """How one metric of a ladder rises: sharp, spread, flat, or undecided.
+
+    Raises:
+        UnknownNameError: the ladder lacks the metric.
+    """
+    return _shape(_curve(ladder, metric, ladder.resample(seed=seed, resamples=resamples)))
+
+
+def judge(ability: str, thresholded: Curve, continuous: Curve) -> Mirage:
+    """The verdict on two curves of one ability over the same points, with the same bootstrap samples.
+
+    Args:
+        ability: what they are curves of, in words.
+        thresholded: the metric in which a jump was seen.
+        continuous: the metric that it is held against.
+    """
+    one, other = _shape(thresholded), _shape(continuous)
+    verdict, reason = _verdict(one, other)
+    if hint := _at_chance(thresholded):
+        verdict, reason = UNDECIDED, hint
+    sharper = np.nan
+    if len(thresholded.points) > 1:
+        concentrated = [_steepest(curve.drawn, curve.widths)[2] for curve in (thresholded, continuous)]
+        sharper = float((concentrated[0] > concentrated[1]).mean())
+    return Mirage(
+        ability=ability,
+        axis=thresholded.axis.name,
+        verdict=verdict,
+        reason=reason,
+        thresholded=one,
+        continuous=other,
+        sharper=sharper,
+    )
+
+
+def _curve(ladder: Ladder, metric: str, drawn: np.ndarray) -> Curve:
+    """One metric of a ladder, out of its bootstrap samples of all metrics, shape [resample, point, metric]."""
+    column, rung = ladder.column(metric), RUNGS[metric]
+    return Curve(
+        metric=metric,
+        kind=rung.kind,
+        axis=ladder.axis,
+        points=ladder.points,
+        places=ladder.places,
+        means=ladder.means()[:, column],
+        drawn=drawn[:, :, column],
+        n_pairs=ladder.n_pairs,
+        chance=rung.chance(ladder.chance),
+        ceiling=rung.ceiling(ladder.ceiling),
+    )
+
+
+def _shape(curve: Curve) -> MetricShape:
+    means, drawn, width = curve.means, curve.drawn, curve.widths
+    about = {"metric": curve.metric, "kind": curve.kind}
+    if len(means) < 2:
+        undefined = Interval(np.nan, np.nan, np.nan)
+        return MetricShape(
+            **about, shape="undecided", reason="one point has no neighbour", rise=undefined, signal=np.nan,
+            share=undefined, concentration=undefined, largest=undefined, width=np.nan, before="", after="", apart="",
+        )  # fmt: skip
+    gap, share, concentration = _steepest(means[None], width)
+    _, drawn_share, drawn_concentration = _steepest(drawn, width)
+    at, low, high = int(gap[0]), *_foot_and_top(means)
+    found = MetricShape(
+        **about,
+        shape="",
+        reason="",
+        rise=percentile_interval(float(_rise(means[None])[0]), _rise(drawn)),
+        signal=_signal(means, drawn, low, high, curve.resolution),
+        share=percentile_interval(float(share[0]), drawn_share),
+        concentration=percentile_interval(float(concentration[0]), drawn_concentration),
+        largest=percentile_interval(float(np.diff(means).max() / curve.way), np.diff(drawn, axis=1).max(1) / curve.way),
+        width=float(width[at]),
+        before=curve.points[at],
+        after=curve.points[at + 1],
+        apart=curve.axis.between(curve.places[at], curve.places[at + 1]),
+    )
+    shape, reason = _decide(found, len(means), curve.n_pairs, _open_end(means, at, curve.chance, curve.ceiling))
+    return replace(found, shape=shape, reason=reason)
+
+
+def _decide(found: MetricShape, n_points: int, n_pairs: int, open_end: str) -> tuple[str, str]:
+    if n_points < FEWEST_POINTS:
+        return "undecided", f"{n_points} points are fewer than {FEWEST_POINTS}"
+    if n_pairs < FEWEST_PROMPTS:
+        return "undecided", f"{n_pairs} prompts are fewer than {FEWEST_PROMPTS}"
+    no_jump = found.largest.high < SMALL
+    if not found.signal >= SIGNAL:
+        return ("flat", "") if no_jump else ("undecided", f"the rise of {found.metric} is within noise")
+    if no_jump or found.concentration.high < CONCENTRATED:
+        return "spread", ""
+    if found.concentration.low <= CONCENTRATED:
+        within = f"{found.concentration.low:.2f} to {found.concentration.high:.2f}"
+        return "undecided", f"the concentration of {found.metric} is {within}, on both sides of {CONCENTRATED:g}"
+    return ("undecided", f"{found.metric} {open_end}") if open_end else ("sharp", "")
+
+
+def _verdict(thresholded: MetricShape, continuous: MetricShape) -> tuple[str, str]:
+    """What two shapes come to, and why it cannot be told if it cannot."""
+    reasons = [shape.reason for shape in (thresholded, continuous) if shape.reason]
+    if reasons:
+        return UNDECIDED, "; ".join(dict.fromkeys(reasons))
+    if thresholded.shape == continuous.shape == "flat":
+        return UNDECIDED, "neither metric rises beyond noise, so there is nothing to judge"
+    if thresholded.shape == "sharp":
+        return ("sharp under both" if continuous.shape == "sharp" else "sharp under thresholding only"), ""
+    return ("sharp under the continuous metric only" if continuous.shape == "sharp" else "smooth"), ""
+
+
+def _at_chance(curve: Curve) -> str:
+    """That a metric never leaves chance, in words; empty if it does, or may."""
+    highest = percentile_interval(float(curve.means.max()), curve.drawn.max(1))
+    if highest.high >= curve.chance + SMALL * (curve.ceiling - curve.chance):
+        return ""
+    return f"{curve.metric} never leaves chance: {highest.value:.2f} at most, and a guess scores {curve.chance:.2f}"
+
+
+def _rise(means: np.ndarray) -> np.ndarray:
+    """The most that a later point of each row lies above an earlier one, shape [row]."""
+    return (means - np.minimum.accumulate(means, axis=1)).max(1)
+
+
+def _foot_and_top(means: np.ndarray) -> tuple[int, int]:
+    """The points that the rise leads from and to."""
+    top = int((means - np.minimum.accumulate(means)).argmax())
+    return int(means[: top + 1].argmin()), top
+
+
+def _steepest(means: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gap of each row in which the rise is most concentrated, its share and its concentration, shape [row]."""
+    rise = _rise(means)
+    share = np.divide(
+        np.diff(means, axis=1), rise[:, None], out=np.zeros((len(means), len(width))), where=rise[:, None] > 0
+    )
+    # Of two points all of the rise lies in the one gap, whatever its form: no concentration.
+    concentration = np.divide(share - width, 1 - width, out=np.zeros_like(share), where=width < 1)
+    gap = concentration.argmax(1)
+    at = np.arange(len(means)), gap
+    return gap, share[at], concentration[at]
+
+
+def _signal(means: np.ndarray, drawn: np.ndarray, low: int, high: int, resolution: float) -> float:
+    """The rise in standard errors of the difference between its ends, which is no less than the resolution."""
+    error = max(float((drawn[:, high] - drawn[:, low]).std()), resolution)
+    rise = float(means[high] - means[low])
+    return rise / error if error > 0 else np.inf if rise > 0 else 0.0
+
+
+def _open_end(means: np.ndarray, gap: int, chance: float, ceiling: float) -> str:
+    """What is not known about a jump at an end of the axis; empty if more was measured, or nothing is to come."""
+    way = ceiling - chance
+    if gap == 0 and not means[0] <= chance + AT_BOUND * way:
+        return "jumps right after the first point, and what came before is not known"
+    if gap == len(means) - 2 and not means[-1] >= ceiling - AT_BOUND * way:
+        return "jumps right before the last point, and whether it goes on is not known"
+    return ""
+
+
+def _told(shape: MetricShape) -> str:
+    if not shape.before:
+        return f"{shape.metric}: no two points to compare"
+    share = f"{shape.share.value:.0%} [{shape.share.low:.0%}, {shape.share.high:.0%}]"
+    return (
+        f"{shape.metric} is {shape.shape}: it rises by {shape.rise.value:.2f} [{shape.rise.low:.2f}, "
+        f"{shape.rise.high:.2f}], {share} of it between {shape.before} and {shape.after} ({shape.apart} and "
+        f"{shape.width:.0%} of the axis, where nothing was measured)"
+    )

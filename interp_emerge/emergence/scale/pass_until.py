@@ -1,0 +1,221 @@
+"""Rates of success far below one over the number of prompts: sample until enough samples pass.
+
+Greedy accuracy on N prompts cannot tell a rate of 1e-4 from none. Sampling until r samples have passed can: if the r-th
+pass is sample number K, then r / K is the likeliest rate and (r − 1) / (K − 1) has no bias (Haldane, 1945,
+https://doi.org/10.1093/biomet/33.3.222). The method and its use are from Hu et al. (2023, PassUntil,
+https://arxiv.org/abs/2310.03262), who find log(−log rate) linear in the logarithm of the model's size: then −log rate
+falls as a power of size, and a task that no model passes greedily improves predictably all the same.
+
+The relative error is about 1 / √r whatever the rate, and the number of samples about r / rate, at most `most`. The
+interval is exact for sampling until r passes. If the samples run out first, it is that of Clopper and Pearson for a
+fixed number of samples; with no pass at all it begins at 0 and the rate is known to be below its upper end.
+
+`answer_sampler` samples answers of one token, `continuation_sampler` those of several. Both know the one right answer,
+so the exact rate is its mean probability (`SeveralTokens.pass_rate`) and needs no sampling: this is the check of the
+method. Where many answers pass, or a program has to judge them, a callable samples and there is no other way.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from interp_emerge.abilities.base import PromptPairs, require_pairs
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens
+from interp_emerge.stats.intervals import LEVEL, Interval
+
+Sampler = Callable[[int, np.random.Generator], np.ndarray]
+"""Takes how many samples are wanted and a source of randomness, gives whether each passes, shape [sample]."""
+FIRST_BATCH, LARGEST_BATCH = 64, 1 << 16
+SMALLEST_P = 1e-16
+"""Below which a p-value is not told in figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassRate:
+    """How many samples it took to see some pass. `reached` says whether as many passed as were wanted."""
+
+    passes: int
+    samples: int
+    reached: bool
+
+    @property
+    def rate(self) -> float:
+        """The likeliest rate, passes / samples."""
+        return self.passes / self.samples
+
+    @property
+    def unbiased(self) -> float:
+        """The rate without bias: (r − 1) / (K − 1) where r passes were reached; NaN for one pass."""
+        if not self.reached:
+            return self.rate
+        return (self.passes - 1) / (self.samples - 1) if self.passes > 1 else float("nan")
+
+    @property
+    def interval(self) -> Interval:
+        """The likeliest rate with its exact 95% interval."""
+        from scipy.stats import beta
+
+        tail, failures = (1 - LEVEL) / 2, self.samples - self.passes
+        low = float(beta.ppf(tail, self.passes, failures + 1)) if self.passes else 0.0
+        # The last sample of a run that stops at a pass is no evidence: it had to pass.
+        above = self.passes if self.reached else self.passes + 1
+        high = float(beta.ppf(1 - tail, above, failures)) if failures else 1.0
+        return Interval(self.rate, low, high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassLaw:
+    """log(−log rate) = intercept − exponent · log size, so that −log rate = exp(intercept) · size^(−exponent).
+
+    `error` is the standard error of the exponent, `chi_square` the squared distance from the line in standard errors,
+    with `p_value`, the chance of as large a distance if the law holds.
+    """
+
+    exponent: float
+    error: float
+    intercept: float
+    chi_square: float
+    p_value: float
+    n_points: int
+
+    def __str__(self) -> str:
+        told = "does not hold" if self.p_value < 1 - LEVEL else "is not rejected"
+        chance = f"p = {self.p_value:.2g}" if self.p_value >= SMALLEST_P else f"p < {SMALLEST_P:g}"
+        fit = f"chi-square {self.chi_square:.3g} on {self.n_points - 2} degrees of freedom, {chance}"
+        exponent = f"exponent {self.exponent:.2f}, standard error {self.error:.2f}"
+        return f"the law {told} over {self.n_points} points ({fit}; {exponent})"
+
+    def predict(self, size: float) -> float:
+        """The rate at a size."""
+        return float(np.exp(-np.exp(self.intercept - self.exponent * np.log(size))))
+
+
+@checked
+def pass_until(sample: Sampler, *, passes: int = 20, most: int = 1_000_000, seed: int = 0) -> PassRate:
+    """Sample until as many samples have passed as wanted, or until `most` samples are taken.
+
+    Args:
+        sample: draws samples and says which pass; it is asked for growing batches of up to 65,536.
+        passes: passes wanted, r.
+        most: samples allowed; rates far below r / most are not resolved.
+        seed: of the samples.
+
+    Raises:
+        InputError: fewer than one pass is wanted or fewer samples than passes allowed, or the sampler returns another
+            number of values than it was asked for.
+    """
+    if not 1 <= passes <= most:
+        raise InputError(f"{passes} passes out of at most {most} samples cannot be reached; want at least 1 pass, and "
+                         "allow as many samples")  # fmt: skip
+    rng, taken, seen, batch = np.random.default_rng(seed), 0, 0, FIRST_BATCH
+    while taken < most:
+        wanted = min(batch, most - taken)
+        found = np.asarray(sample(wanted, rng), dtype=bool)
+        if found.shape != (wanted,):
+            raise InputError(f"the sampler returned values of shape {found.shape}; {wanted} were asked for")
+        if seen + found.sum() >= passes:
+            last = int(np.flatnonzero(found)[passes - seen - 1])
+            return PassRate(passes=passes, samples=taken + last + 1, reached=True)
+        seen, taken, batch = seen + int(found.sum()), taken + wanted, min(2 * batch, LARGEST_BATCH)
+    return PassRate(passes=seen, samples=taken, reached=False)
+
+
+@checked
+@torch.no_grad()
+def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float = 1.0) -> Sampler:
+    """Samples a clean prompt, then a token from the model's logits after it; the answer passes.
+
+    One forward pass serves all samples.
+
+    Raises:
+        InputError: the temperature is not above 0.
+    """
+    if not temperature > 0:
+        raise InputError(f"a temperature of {temperature:g} gives no distribution; give one above 0")
+    require_pairs(model, pairs)
+    ends = np.empty((len(pairs), 2))
+    for rows, logits in model.logits_in_chunks(pairs.clean):
+        # One prompt at a time: in double precision a vocabulary takes more room than the run.
+        for row, last in zip(range(len(pairs))[rows], logits[:, -1], strict=True):
+            cumulative = (last.double() / temperature).softmax(-1).cumsum(-1).cpu()
+            answer = int(pairs.answer[row])
+            # Rounding must not leave a gap below 1 that no token covers.
+            ends[row] = [float(cumulative[at] / cumulative[-1]) if at >= 0 else 0.0 for at in (answer - 1, answer)]
+    low, high = ends.T
+
+    def sample(n: int, rng: np.random.Generator) -> np.ndarray:
+        chosen, points = rng.integers(len(low), size=n), rng.random(n)
+        return (low[chosen] <= points) & (points < high[chosen])
+
+    return sample
+
+
+@checked
+def continuation_sampler(found: SeveralTokens, length: int | None = None) -> Sampler:
+    """Samples a prompt, then `length` tokens at temperature 1, one after the other; the true continuation passes.
+
+    A token counts only as long as all before it are the true ones, so each is drawn given these: no run of the model is
+    needed beyond that of `several_tokens`.
+
+    Raises:
+        InputError: the continuations are shorter, or no token is asked for.
+    """
+    longest = found.truth.shape[1]
+    wanted = longest if length is None else length
+    if not 1 <= wanted <= longest:
+        raise InputError(f"the continuations have {longest} tokens; ask for 1 to {longest} of them, not {wanted}")
+    probabilities = np.exp(found.log_prob[:, :wanted])
+
+    def sample(n: int, rng: np.random.Generator) -> np.ndarray:
+        chosen, passed = rng.integers(len(probabilities), size=n), np.ones(n, dtype=bool)
+        for position in range(probabilities.shape[1]):
+            going = passed.nonzero()[0]
+            passed[going] = rng.random(len(going)) < probabilities[chosen[going], position]
+        return passed
+
+    return sample
+
+
+@checked
+def pass_law(sizes: np.ndarray, rates: Sequence[PassRate]) -> PassLaw:
+    """The line through log(−log rate) over log size, each point weighed by its standard error.
+
+    A rate's relative error is √((1 − rate) / passes), which log(−log rate) divides by −log rate.
+
+    Raises:
+        InputError: fewer than 3 points, another number of sizes, or a rate of 0 or 1, which has no place on the line.
+    """
+    from scipy.stats import chi2
+
+    sizes = np.asarray(sizes, dtype=np.float64)
+    if len(rates) < 3 or sizes.shape != (len(rates),) or (sizes <= 0).any():
+        raise InputError(f"a line through {len(rates)} rates at sizes of shape {sizes.shape} cannot be judged; give 3 "
+                         "rates or more and a size above 0 for each")  # fmt: skip
+    p = np.array([rate.rate for rate in rates])
+    if ((p <= 0) | (p >= 1)).any():
+        raise InputError(
+            f"a rate of {p[(p <= 0) | (p >= 1)][0]:g} has no log(−log rate); take more samples or leave it out"
+        )
+    y = np.log(-np.log(p))
+    errors = np.sqrt((1 - p) / np.array([rate.passes for rate in rates])) / -np.log(p)
+    x, weights = np.log(sizes), errors**-2.0
+    middle = np.average(x, weights=weights)
+    spread = (weights * (x - middle) ** 2).sum()
+    if not spread > 0:
+        raise InputError(f"all rates are at the size {sizes[0]:g}; a line needs two sizes or more")
+    slope = float((weights * (x - middle) * y).sum() / spread)
+    intercept = float(np.average(y, weights=weights) - slope * middle)
+    distance = float((weights * (y - intercept - slope * x) ** 2).sum())
+    return PassLaw(
+        exponent=-slope,
+        error=float(spread**-0.5),
+        intercept=intercept,
+        chi_square=distance,
+        p_value=float(chi2.sf(distance, len(p) - 2)),
+        n_points=len(p),
+    )

@@ -1,0 +1,216 @@
+"""Success over training seeds at one size: a distribution, and at the threshold not one that a mean describes.
+
+Where an ability is only just within reach, some runs have it and others do not: accuracy over seeds has two modes,
+and its mean is the accuracy of no model (Zhao et al., 2025, https://arxiv.org/abs/2502.17356).
+
+1. A seed *succeeds* if its accuracy is above half-way from chance to the ceiling. P(success | size) comes with the
+   exact interval of Clopper and Pearson (1934, https://doi.org/10.1093/biomet/26.4.404). It is about seeds: three of
+   three leave a range from 0.29 to 1.
+2. `p_alike` is the χ² test that all seeds have one accuracy. Seeds answer the same prompts, which makes them more alike
+   than the test supposes, so it rejects too seldom rather than too often.
+3. If it rejects, `find_modes` compares three explanations of the counts of right answers by AICc (Hurvich and Tsai,
+   1989, https://doi.org/10.1093/biomet/76.2.297), a seed being one observation: one accuracy; accuracies spread around
+   one mode (beta-binomial, both shapes at least 1); two accuracies (a mixture of two binomials). Two groups have to win
+   by 2. The last has three parameters, so fewer than 5 seeds cannot tell: the shape is undefined and the values are
+   listed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.abilities.base import Ability
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError
+from interp_emerge.stats.intervals import LEVEL, Interval
+
+FEWEST_SEEDS = 5
+MARGIN = 2.0
+"""AICc by which two groups have to beat what is simpler."""
+ROUNDS = 500
+EDGE = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes:
+    """How accuracies of seeds are spread: `one seed`, `alike`, `undefined`, `spread around one mode`, or `two groups`.
+
+    `low`, `high` and `share_high` describe the two groups, NaN where there are none; the AICc of an explanation is NaN
+    where there are too few seeds to compare.
+    """
+
+    verdict: str
+    p_alike: float
+    low: float
+    high: float
+    share_high: float
+    aicc_one: float
+    aicc_spread: float
+    aicc_two: float
+
+
+@checked
+def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float | None = None) -> pd.DataFrame:
+    """P(success | size) over seeds, and how their accuracies are spread.
+
+    Args:
+        frame: accuracy of every prompt, columns `size`, `step`, `seed`, `n_parameters`, `ability`, `metric`, `pair`,
+            `value`, as `measure_grid` returns it. Of each run the last step in the table counts.
+        ability: the ability.
+        threshold: accuracy above which a seed succeeds; half-way from chance to the ceiling if left out.
+
+    Returns:
+        One row a size, ascending: `size`, `n_parameters`, `n_seeds`, `n_success`, `p` (share of seeds that succeed),
+        `ci_low`, `ci_high`, `mean` (accuracy over seeds), `values` (accuracy of each seed, text), `p_alike`, `shape`
+        (the verdict of `Modes`), `low`, `high`, `share_high`.
+
+    Raises:
+        InputError: the table has no accuracy of the ability, or holds means over prompts.
+    """
+    if "pair" not in frame.columns:
+        raise InputError("seeds are told apart by their prompts: give a row for each prompt, with a column 'pair', as "
+                         "measure_grid returns it, not means over prompts")  # fmt: skip
+    rows = frame[(frame["ability"] == ability.name) & (frame["metric"] == "accuracy")]
+    if rows.empty:
+        raise InputError(f"the table has no accuracy of ability {ability.name!r}; measure it first")
+    level = (ability.chance + ability.ceiling) / 2 if threshold is None else threshold
+    rows = rows[rows["step"] == rows.groupby(["size", "seed"])["step"].transform("max")]
+    made = []
+    for (n_parameters, size), here in rows.groupby(["n_parameters", "size"]):
+        runs = here.groupby("seed")["value"]
+        accuracy = runs.mean().to_numpy()
+        succeeded = int((accuracy > level).sum())
+        chance = success_interval(succeeded, len(accuracy))
+        modes = find_modes(runs.sum().to_numpy(), runs.count().to_numpy())
+        made.append(
+            {
+                "size": size,
+                "n_parameters": n_parameters,
+                "n_seeds": len(accuracy),
+                "n_success": succeeded,
+                "p": chance.value,
+                "ci_low": chance.low,
+                "ci_high": chance.high,
+                "mean": accuracy.mean(),
+                "values": " ".join(f"{value:.2f}" for value in accuracy),
+                "p_alike": modes.p_alike,
+                "shape": modes.verdict,
+                "low": modes.low,
+                "high": modes.high,
+                "share_high": modes.share_high,
+            }
+        )
+    return pd.DataFrame(made)
+
+
+@checked
+def success_interval(n_success: int, n: int) -> Interval:
+    """Share of successes with its exact 95% interval.
+
+    Raises:
+        InputError: nothing was tried, or more succeeded than were tried.
+    """
+    from scipy.stats import binomtest
+
+    if not 0 <= n_success <= n or n < 1:
+        raise InputError(f"{n_success} successes out of {n} is no count; give a number from 0 to the number tried")
+    found = binomtest(n_success, n).proportion_ci(LEVEL, method="exact")
+    return Interval(n_success / n, float(found.low), float(found.high))
+
+
+@checked
+def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = 1 - LEVEL) -> Modes:
+    """Whether seeds are alike, spread around one mode, or fall into two groups.
+
+    Args:
+        right: right answers of each seed, shape [seed].
+        asked: prompts that each seed was asked, shape [seed].
+        level: of the test that seeds are alike.
+
+    Raises:
+        InputError: no seed, or counts that cannot be.
+    """
+    right, asked = np.asarray(right, dtype=np.float64), np.asarray(asked, dtype=np.float64)
+    if right.shape != asked.shape or right.ndim != 1 or not len(right) or ((right < 0) | (right > asked)).any():
+        raise InputError("modes need, for each seed, a number of right answers from 0 to the number of prompts")
+    undefined = dict.fromkeys(("low", "high", "share_high", "aicc_one", "aicc_spread", "aicc_two"), np.nan)
+    if len(right) == 1:
+        return Modes(verdict="one seed", p_alike=np.nan, **undefined)
+    p_alike = _p_alike(right, asked)
+    if len(right) < FEWEST_SEEDS:
+        seeds = f"undefined: {len(right)} seeds differ"
+        return Modes(verdict=seeds if p_alike < level else "alike", p_alike=p_alike, **undefined)
+    one = _aicc(_log_likelihood(right, asked, right.sum() / asked.sum()).sum(), 1, len(right))
+    spread = _aicc(_spread(right, asked), 2, len(right))
+    low, high, share, likelihood = _two(right, asked)
+    two = _aicc(likelihood, 3, len(right))
+    grouped = two + MARGIN < min(one, spread)
+    verdict = "two groups" if grouped else "spread around one mode"
+    groups = {"low": low, "high": high, "share_high": share} if p_alike < level and grouped else {}
+    found = undefined | groups | {"aicc_one": one, "aicc_spread": spread, "aicc_two": two}
+    return Modes(verdict=verdict if p_alike < level else "alike", p_alike=p_alike, **found)
+
+
+def _p_alike(right: np.ndarray, asked: np.ndarray) -> float:
+    from scipy.stats import chi2
+
+    rate = right.sum() / asked.sum()
+    if rate in (0, 1):
+        return 1.0
+    distance = ((right - asked * rate) ** 2 / (asked * rate * (1 - rate))).sum()
+    return float(chi2.sf(distance, len(right) - 1))
+
+
+def _aicc(log_likelihood: float, parameters: int, n: int) -> float:
+    return -2 * log_likelihood + 2 * parameters + 2 * parameters * (parameters + 1) / (n - parameters - 1)
+
+
+def _log_likelihood(right: np.ndarray, asked: np.ndarray, rate: float) -> np.ndarray:
+    """Binomial, each seed by itself, shape [seed]."""
+    from scipy.special import gammaln
+
+    ways = gammaln(asked + 1) - gammaln(right + 1) - gammaln(asked - right + 1)
+    rate = min(max(rate, EDGE), 1 - EDGE)
+    return ways + right * np.log(rate) + (asked - right) * np.log1p(-rate)
+
+
+def _spread(right: np.ndarray, asked: np.ndarray) -> float:
+    """Log-likelihood of the best beta-binomial with both shapes at least 1, so that it has one mode."""
+    from scipy.optimize import minimize
+    from scipy.stats import betabinom
+
+    def loss(logs: np.ndarray) -> float:
+        return -float(betabinom.logpmf(right, asked, *np.exp(logs)).sum())
+
+    starts = ([0.0, 0.0], [3.0, 1.0], [1.0, 3.0], [4.0, 4.0])
+    return -min(minimize(loss, start, method="L-BFGS-B", bounds=[(0, 12)] * 2).fun for start in starts)
+
+
+def _two(right: np.ndarray, asked: np.ndarray) -> tuple[float, float, float, float]:
+    """The lower and the higher accuracy of the best mixture of two binomials, the share of the higher, log-likelihood.
+
+    Expectation and maximisation (Dempster et al., 1977), from every split of the ordered seeds.
+    """
+    order, found = np.argsort(right / asked), []
+    for split in range(1, len(right)):
+        member = np.zeros(len(right))
+        member[order[split:]] = 1
+        found.append(_improved(right, asked, member))
+    return max(found, key=lambda groups: groups[3])
+
+
+def _improved(right: np.ndarray, asked: np.ndarray, member: np.ndarray) -> tuple[float, float, float, float]:
+    """The mixture that expectation and maximisation come to from each seed's membership of the higher group."""
+    groups = np.nan, np.nan, np.nan, -np.inf
+    for _ in range(ROUNDS):
+        share = min(max(float(member.mean()), EDGE), 1 - EDGE)
+        low, high = (float((w * right).sum() / max((w * asked).sum(), EDGE)) for w in (1 - member, member))
+        parts = np.stack([_log_likelihood(right, asked, rate) for rate in (low, high)])
+        parts += np.log([1 - share, share])[:, None]
+        whole = np.logaddexp(*parts)
+        groups = low, high, share, float(whole.sum())
+        before, member = member, np.exp(parts[1] - whole)
+        if np.abs(member - before).max() < 1e-8:
+            break
+    return groups

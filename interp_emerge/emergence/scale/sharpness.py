@@ -1,0 +1,110 @@
+"""How sharply a score rises with scale, in one number: linearity and breakthroughness.
+
+For scores y of models in ascending order of scale, with Δ the differences of neighbours (Srivastava et al., 2022,
+BIG-bench, https://arxiv.org/abs/2206.04615):
+
+* improvement I = sign(argmax y − argmin y) · (max y − min y), in the unit of the score;
+* linearity L = I / √mean(Δ²): n − 1 for n points on a line, √(n − 1) for a step;
+* breakthroughness B = I / √median(Δ²): n − 1 for a line, unbounded for a step among four points or more.
+
+The median difference of a step is 0, so its root has a *floor*: the least difference that could have been seen.
+`sharpness_table` takes the standard error of a difference of neighbours; B then says how many of these the score
+rises. Neighbours count alike however far they are apart: on a grid that is finer in one place than in another L and B
+are properties of the grid too, and `emergence.mirage` is the check that minds the distances.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.scale.ladder import RUNGS, Ladder
+from interp_emerge.stats.intervals import RESAMPLES, percentile_interval
+
+FEWEST_POINTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharpness:
+    """Improvement in the unit of the score, linearity and breakthroughness; NaN where they are undefined."""
+
+    improvement: float
+    linearity: float
+    breakthroughness: float
+
+
+@checked
+def sharpness(scores: np.ndarray, *, floor: float = 0.0) -> Sharpness:
+    """The sharpness of scores in ascending order of scale, shape [point].
+
+    All is NaN for fewer than 3 points; linearity and breakthroughness are NaN where no score differs from another.
+
+    Args:
+        scores: one score a point.
+        floor: the least that √median(Δ²) counts as, in the unit of the score. With 0 the breakthroughness of a step is
+            infinite.
+
+    Raises:
+        InputError: scores of another shape or not finite, or a floor below 0.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 1 or not np.isfinite(scores).all():
+        raise InputError(f"sharpness takes finite scores of shape [point], not {scores.shape} with "
+                         f"{int((~np.isfinite(scores)).sum())} that are not finite")  # fmt: skip
+    if not floor >= 0:
+        raise InputError(f"a floor of {floor:g} is below 0; give the least difference that could be seen")
+    improvement, linearity, breakthroughness = (float(found[0]) for found in _sharpness(scores[None], floor))
+    return Sharpness(improvement=improvement, linearity=linearity, breakthroughness=breakthroughness)
+
+
+@checked
+def sharpness_table(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """The sharpness of every metric of a ladder, with 95% intervals over prompts and seeds.
+
+    Returns:
+        Columns `metric`, `kind`, `improvement` (the metric's unit), `linearity`, `breakthroughness`, each with `_low`
+        and `_high`, `floor` (the metric's unit) and `n_points`.
+    """
+    means, drawn = ladder.means(), ladder.resample(seed=seed, resamples=resamples)
+    rows = []
+    for column, metric in enumerate(ladder.metrics):
+        least = 1 / ladder.n_pairs if RUNGS[metric].kind == "thresholded" else 0.0
+        floor = resolution(drawn[:, :, column], least=least)
+        whole, samples = (_sharpness(y, floor) for y in (means[None, :, column], drawn[:, :, column]))
+        row: dict[str, object] = {"metric": metric, "kind": RUNGS[metric].kind}
+        for name, value, resampled in zip(
+            ("improvement", "linearity", "breakthroughness"), whole, samples, strict=True
+        ):
+            defined = resampled[~np.isnan(resampled)]
+            ends = percentile_interval(float(value[0]), defined if len(defined) else np.array([np.nan]))
+            row |= {name: ends.value, f"{name}_low": ends.low, f"{name}_high": ends.high}
+        rows.append({**row, "floor": floor, "n_points": len(means)})
+    return pd.DataFrame(rows)
+
+
+def resolution(drawn: np.ndarray, *, least: float = 0.0) -> float:
+    """Root of the median squared standard error of the difference of neighbours.
+
+    Args:
+        drawn: means of bootstrap samples, shape [resample, point].
+        least: what it is at least; 1/N for a fraction of N prompts, whose standard error is 0 where all are alike.
+    """
+    if drawn.shape[1] < 2:
+        return least
+    return max(float(np.sqrt(np.median(np.diff(drawn, axis=1).var(0)))), least)
+
+
+def _sharpness(scores: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Improvement, linearity and breakthroughness of each row of scores, shape [row]."""
+    if scores.shape[1] < FEWEST_POINTS:
+        undefined = np.full(len(scores), np.nan)
+        return undefined, undefined, undefined
+    squares = np.diff(scores, axis=1) ** 2
+    improvement = np.sign(scores.argmax(1) - scores.argmin(1)) * (scores.max(1) - scores.min(1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        linearity = improvement / np.sqrt(squares.mean(1))
+        breakthroughness = improvement / np.maximum(np.sqrt(np.median(squares, axis=1)), floor)
+    flat = improvement == 0
+    return improvement, np.where(flat, np.nan, linearity), np.where(flat, np.nan, breakthroughness)

@@ -1,0 +1,119 @@
+"""Say what finding and testing a circuit would take, before it is done.
+
+The passes of scoring come from the method (`patching.estimate`). Tests are counted in circuit runs, at most: equal
+circuits share a run. A batch of runs, and one measurement of roles, are timed on these pairs. A circuit that is still
+to be found is supposed to have one percent of the graph's edges.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+
+from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.circuits.roles.table import BASELINE_HEADS, role_scores
+from interp_emerge.circuits.running.evaluation import GRID, evaluate_many, random_circuits
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.graph import Graph
+from interp_emerge.core.memory import in_words
+from interp_emerge.core.model import HookedModel
+from interp_emerge.families.hooking import untrained
+from interp_emerge.patching.engines.circuit_run import batch_sizes
+from interp_emerge.patching.scoring import estimate
+
+TIMED = 4
+"""Circuit runs in the batch that is timed."""
+ROLE_GROUPS = 5
+"""Measurements that the roles of one model take, each about as long as that of attention patterns."""
+SUPPOSED_SHARE = 0.01
+"""Share of the graph's edges that a circuit is supposed to have while none is known."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """What is to be computed: one row a stage, with `passes`, `bytes` and `seconds`."""
+
+    stages: pd.DataFrame
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sum, in words."""
+        most, seconds = int(self.stages["bytes"].max()), float(self.stages["seconds"].sum())
+        return [f"About {seconds:.0f} seconds and {in_words(most)} beside the weights, on this machine."]
+
+    @property
+    def shown(self) -> dict[str, pd.DataFrame]:
+        """The table, by its name."""
+        return {"stages": self.stages}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stages as plain values."""
+        return {"sentences": self.sentences, "stages": self.stages.to_dict("records")}
+
+
+def expected(
+    model: HookedModel,
+    pairs: PromptPairs,
+    *,
+    method: str = "eap_ig",
+    steps: int = 5,
+    parts: Sequence[str] = (),
+    n_random: int = 100,
+    circuit: Circuit | None = None,
+    repeat: int = 0,
+    metric: str = "logit_diff",
+    ablation: str = "resample",
+    budget: int | None = None,
+) -> Plan:
+    """What finding a circuit with the method, `repeat` times more, and examining it in these parts would take."""
+    graph = model.graph
+    n_edges = max(1, round(SUPPOSED_SHARE * graph.n_edges)) if circuit is None else len(circuit)
+    drawn = random_circuits(graph, max(1, n_edges), TIMED, seed=0)
+    start = perf_counter()
+    evaluate_many(model, [graph.exists & ~edges for edges in drawn], pairs, metric=metric, ablation=ablation)
+    each = (perf_counter() - start) / TIMED
+    searching = 20 + 3 * n_edges
+    runs = {} if circuit is not None else {"select": searching}
+    runs |= {"repeated searches": repeat * searching} if repeat else {}
+    runs |= {"evaluation": 2}
+    runs |= {part: count for part, count in runs_of_parts(graph, n_edges, n_random).items() if part in parts}
+    rows = []
+    if circuit is None:
+        scoring = estimate(model, pairs, method=method, metric=metric, steps=steps, budget=budget)
+        rows.append(("score", scoring.passes * (1 + repeat), scoring.bytes, scoring.seconds * (1 + repeat)))
+    for stage, count in runs.items():
+        *_, size = batch_sizes(model, pairs.length, n_pairs=len(pairs), n_circuits=count, budget=budget)
+        seconds = count * each
+        if stage == "roles":
+            count, seconds = count + (drawn_models := _untrained(graph)), seconds + drawn_models * _role_seconds(model)
+        rows.append((stage, count, size, seconds))
+    return Plan(stages=pd.DataFrame(rows, columns=["stage", "passes", "bytes", "seconds"]))
+
+
+def _untrained(graph: Graph) -> int:
+    """Untrained models that baselines of roles are taken on."""
+    return ceil(BASELINE_HEADS / (graph.n_layers * graph.n_heads))
+
+
+def _role_seconds(model: HookedModel) -> float:
+    """Time of the roles of one model, those that are asked with tokens, lists and pairs counted like attention's."""
+    start = perf_counter()
+    role_scores(untrained(model, 0))
+    return ROLE_GROUPS * (perf_counter() - start)
+
+
+def runs_of_parts(graph: Graph, n_edges: int, n_random: int) -> dict[str, int]:
+    """Circuit runs of each part of an examination, at most, for a circuit with so many edges."""
+    n_nodes = min(len(graph.writers), ceil(n_edges**0.5) + 1)
+    return {
+        "ablations": 8,
+        "curve": len(GRID),
+        "backup": 2 * graph.n_layers * graph.n_heads + 2,
+        "hypotheses": 2 * (1 + n_random) + n_edges + min(max(n_random, 20 * n_edges), max(n_random, 1000)),
+        "completeness": 2 * 21 + 2 * 8 * n_nodes,
+        "minimality": 2 * (n_nodes + 20) * 11 * 2,
+        "roles": n_nodes + 1,
+    }

@@ -1,0 +1,236 @@
+"""Run a study's work in this process, or spread it over others: on this machine, or on a cluster.
+
+Results are cells on disk, each whole or absent (`study.cells`), so nothing but names travels between processes: a
+worker is told which stage of which model to compute, computes what is missing, and keeps it where the others read. What
+a cell holds does not depend on who computed it. The processes, their scheduling and the cluster are dask.distributed's
+(Rocklin, 2015, https://doi.org/10.25080/Majora-7b98e3ed-013); every worker needs the same packages, the family, and the
+directory of the results.
+"""
+
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from interp_emerge.abilities import load_ability
+from interp_emerge.core.errors import InputError, InterpEmergeError, ModelError
+from interp_emerge.core.files import hash_bytes
+from interp_emerge.families import load_family
+from interp_emerge.study._main_module import main_module_runs_once, require_new_processes_possible
+from interp_emerge.study.cells import package_versions
+from interp_emerge.study.grid import At
+from interp_emerge.study.settings import StudySettings
+from interp_emerge.study.work import Key, Work
+
+Sweep = Callable[[str, Sequence[Key]], Iterator[tuple[Key, Any]]]
+"""Runs a method of `Work`, by name, with each key, and gives the keys with what was returned, in their order."""
+CLAIM = "study.json"
+"""File of a study's directory that says whose it is; workers that read another are not in the same directory."""
+SECONDS_TO_ANSWER = 15
+ONE_AT_A_TIME = Lock()
+"""A worker with several threads holds one model all the same."""
+
+
+@contextmanager
+def sweep(work: Work, *, workers: int = 1, scheduler: str = "") -> Iterator[Sweep]:
+    """While open, what it gives runs work: in this process, in new ones, or in those of a running scheduler.
+
+    Args:
+        work: what to do; its directory holds the study's claim already.
+        workers: processes of this machine; with 1 all is done in this process.
+        scheduler: address of a dask scheduler with workers of its own, such as `tcp://host:8786`.
+
+    Raises:
+        InputError: both are given, workers cannot be started, no scheduler answers, or its workers do not see what
+            this process sees.
+    """
+    require_workers(workers)
+    if scheduler and workers > 1:
+        raise InputError(f"workers={workers} are started on this machine, and the scheduler {scheduler} has its own; "
+                         "give one or the other")  # fmt: skip
+    if workers == 1 and not scheduler:
+        yield partial(_in_turn, work)
+        return
+    with _client(workers, scheduler) as client:
+        _require_same_view(client, work, scheduler)
+        yield partial(_spread, client, work)
+
+
+def require_workers(workers: int) -> None:
+    """Raise an `InputError` unless there is at least one."""
+    if workers < 1:
+        raise InputError(f"workers={workers}: give at least one")
+
+
+def _in_turn(work: Work, stage: str, keys: Sequence[Key]) -> Iterator[tuple[Key, Any]]:
+    for key in tqdm(keys, desc=stage, unit="model"):
+        yield key, getattr(work, stage)(*key)
+
+
+def _spread(client: Any, work: Work, stage: str, keys: Sequence[Key]) -> Iterator[tuple[Key, Any]]:
+    """Have workers compute what is missing, the largest models first, then read all of it."""
+    from distributed import as_completed
+
+    waiting = [*work.missing(stage, keys)]
+    told = _told(work)
+    futures = [
+        client.submit(carry_out, *told, stage, key, pure=False, retries=0, priority=place)
+        for place, key in enumerate(waiting)
+    ]
+    try:
+        for future in tqdm(as_completed(futures), total=len(futures), desc=stage, unit="model", disable=not futures):
+            _raise_if_failed(future, work.settings)
+    finally:
+        client.cancel(futures, force=True)
+    for key in keys:
+        yield key, getattr(work, stage)(*key)
+
+
+def carry_out(settings: str, directory: str, threads: int, stage: str, key: Key) -> tuple[str, str] | None:
+    """Compute one stage of one model in a worker; the kind and the text of the error, if it is one of ours."""
+    with ONE_AT_A_TIME:
+        try:
+            getattr(_work(settings, directory, threads), stage)(*key)
+        except InterpEmergeError as error:
+            return type(error).__name__, str(error)
+    return None
+
+
+@lru_cache(maxsize=1)
+def _work(settings: str, directory: str, threads: int) -> Work:
+    """The work of a study in a worker, which keeps the model that it was asked for last."""
+    chosen = StudySettings.model_validate_json(settings)
+    ability = load_ability(chosen.ability)
+    others = [load_ability(name) for name in chosen.beside]
+    return Work(
+        family=load_family(chosen.family),
+        settings=chosen,
+        directory=Path(directory),
+        ability=ability,
+        abilities=[ability, *others],
+        device=chosen.device or _own_device(),
+        threads=threads,
+    )
+
+
+def _told(work: Work) -> tuple[str, str, int]:
+    """What a worker is told of the work: names and numbers, and only abilities that are measured."""
+    beside = tuple(ability.name for ability in work.abilities if ability.name != work.ability.name)
+    family = work.settings.family
+    if Path(family).is_dir():
+        family = str(Path(family).resolve())
+    told = work.settings.model_copy(update={"beside": beside, "family": family})
+    return told.model_dump_json(), str(work.directory.resolve()), work.threads or torch.get_num_threads()
+
+
+def _own_device() -> str:
+    """Where several GPUs are, the one of this worker: they are dealt out in turn; else empty."""
+    from distributed import get_worker
+
+    name, n_devices = get_worker().name, torch.cuda.device_count()
+    return f"cuda:{int(name) % n_devices}" if n_devices > 1 and str(name).isdigit() else ""
+
+
+@contextmanager
+def _client(workers: int, scheduler: str) -> Iterator[Any]:
+    from distributed import Client
+
+    if scheduler:
+        with ExitStack() as open_until_done:
+            try:
+                client = open_until_done.enter_context(Client(scheduler, timeout=SECONDS_TO_ANSWER))
+                client.wait_for_workers(1, timeout=SECONDS_TO_ANSWER)
+            except (OSError, ValueError, TimeoutError) as error:
+                raise InputError(f"no scheduler with workers answers at {scheduler} ({error}); start `dask scheduler` "
+                                 "and `dask worker`, or take --workers") from error  # fmt: skip
+            yield client
+        return
+    require_new_processes_possible()
+    with main_module_runs_once(), _quiet(), _local_cluster(workers) as cluster, Client(cluster) as client:
+        client.run(_leave_interrupts_to_the_parent)
+        yield client
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """In a worker: Ctrl-C reaches every process of a shell, and the one that started the workers ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _local_cluster(workers: int) -> Any:
+    """New processes of one thread each, on this machine alone."""
+    from distributed import LocalCluster
+
+    options: dict[str, Any] = {
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": "127.0.0.1:0",  # a free port: dask opens one in any case, and warns where its own is taken
+        "scheduler_kwargs": {"dashboard": False},
+        "memory_limit": 0,  # stages bound their memory themselves; a limit would kill workers that hold a large model
+        "silence_logs": logging.CRITICAL,
+        "env": {"TQDM_DISABLE": "1"},
+    }
+    try:
+        return LocalCluster(n_workers=workers, **options)
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"{workers} workers cannot be started ({str(error).rstrip('.')}), most likely because each "
+                         'imports the script again; put the call under `if __name__ == "__main__":`, use the command '
+                         "`interp-emerge run`, or take workers=1") from error  # fmt: skip
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """While open, dask tells of nothing short of a crash; that workers start, stop and miss a heartbeat is no news."""
+    dask = logging.getLogger("distributed")
+    before = dask.level
+    dask.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        dask.setLevel(before)
+
+
+def _view(settings: str, directory: str, at: At) -> dict[str, Any]:
+    """What a process sees of a study: it has to be the same in all of them."""
+    claim = Path(directory) / CLAIM
+    try:
+        family = load_family(StudySettings.model_validate_json(settings).family)
+        checkpoint = family.spec(*at).to_dict()
+    except InterpEmergeError as error:
+        checkpoint = {"error": str(error)}
+    return {
+        "packages": package_versions(),
+        "family": checkpoint,
+        "directory": hash_bytes(claim.read_bytes()) if claim.is_file() else "",
+    }
+
+
+def _require_same_view(client: Any, work: Work, scheduler: str) -> None:
+    """Raise unless every worker has the packages, the family and the directory of this process."""
+    (settings, directory, _), at = _told(work), work.grid.models[0]
+    here = _view(settings, directory, at)
+    for address, there in client.run(_view, settings, directory, at).items():
+        for what, mine in here.items():
+            if there[what] != mine:
+                raise InputError(f"worker {address} of {scheduler or 'this machine'} does not see the {what} that this "
+                                 f"process sees: {there[what] or 'nothing'} instead of {mine}")  # fmt: skip
+
+
+def _raise_if_failed(future: Any, settings: StudySettings) -> None:
+    """Raise what a worker met: an error of ours as itself, any other with its traceback."""
+    from distributed import KilledWorker
+
+    try:
+        met = future.result()
+    except KilledWorker as error:
+        raise InputError(f"a worker died, most likely for want of memory, since each holds a model; take fewer than "
+                         f"now, or another dtype than {settings.dtype}") from error  # fmt: skip
+    if met is not None:
+        name, text = met
+        raise {"ModelError": ModelError}.get(name, InputError)(text)

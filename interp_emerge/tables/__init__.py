@@ -1,0 +1,1 @@
+"""What a table is (columns, units, meaning), reading and writing it."""

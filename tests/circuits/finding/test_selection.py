@@ -1,0 +1,235 @@
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import interp_emerge as ie
+from interp_emerge.circuits.finding.selection import grow, smallest_faithful
+from interp_emerge.circuits.running.evaluation import evaluate_many
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.graph import Graph
+from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.base import EdgeScores
+from tests.models.small_models import small_model, telling_pairs
+from tests.patching.scored import score_edges
+
+GRAPHS = {
+    "serial": Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=False),
+    "parallel": Graph(n_layers=3, n_heads=2, n_kv_heads=2, parallel=True),
+    "grouped": Graph(n_layers=2, n_heads=4, n_kv_heads=2, parallel=False),
+    "joined": Graph(n_layers=2, n_heads=4, n_kv_heads=2, parallel=False, joined=True, rescaled=True),
+}
+
+
+def drawn_scores(graph: Graph, seed: int = 0) -> EdgeScores:
+    scores = np.random.default_rng(seed).normal(size=graph.exists.shape) * graph.exists
+    return EdgeScores(graph=graph, scores=scores, standard_errors=0 * scores, origin={"method": "by hand"})
+
+
+def grown_by_looking_everywhere(scores: EdgeScores, n: int, by: str) -> np.ndarray:
+    """Greedy growth as one would say it: look at every edge before each step."""
+    graph, strength = scores.graph, np.abs(scores.scores) if by == "magnitude" else scores.scores
+    kept = np.zeros_like(graph.exists)
+    for _ in range(n):
+        components = {writer for writer in range(len(graph.writers)) if kept[writer].any()}
+        readers = [
+            reader
+            for reader in range(len(graph.readers))
+            if graph.readers[reader].kind == "logits" or components & {*np.flatnonzero(graph.reaches[reader])}
+        ]
+        open_edges = [
+            (writer, reader)
+            for writer in range(len(graph.writers))
+            for reader in readers
+            if graph.exists[writer, reader] and not kept[writer, reader]
+        ]
+        if not open_edges:
+            break
+        kept[max(open_edges, key=lambda edge: strength[edge])] = True
+    return graph.prune(kept)
+
+
+@pytest.mark.parametrize("by", ["score", "magnitude"])
+@pytest.mark.parametrize("shape", GRAPHS)
+def test_growth_adds_the_strongest_edge_into_what_is_in_already(shape: str, by: Any):
+    scores = drawn_scores(GRAPHS[shape])
+    for n in (1, 2, 5, 12, 30, scores.graph.n_edges):
+        grown = grow(scores, n, by=by)
+        assert (grown.kept == grown_by_looking_everywhere(scores, n, by)).all()
+        assert (grown.scores == scores.scores * grown.kept).all() and grown.origin == {"method": "by hand"}
+    assert (grow(scores, scores.graph.n_edges).kept == scores.graph.exists).all()
+
+
+def test_growth_passes_by_a_strong_edge_until_its_reader_is_in():
+    graph, scores = GRAPHS["serial"], np.zeros(GRAPHS["serial"].exists.shape)
+    for edge, score in {("embed", "a0.h0.v"): 9.0, ("a0.h0", "m1"): 5.0, ("m0", "logits"): 2.0,
+                        ("embed", "m0"): 1.0, ("m1", "logits"): 0.5}.items():  # fmt: skip
+        scores[graph.edge_matrix([edge])] = score
+    given = EdgeScores(graph=graph, scores=scores, standard_errors=0 * scores)
+    assert len(given.top(3)) == 0
+    assert {(edge.writer, edge.reader) for edge in grow(given, 2).edges} == {("m0", "logits"), ("embed", "m0")}
+    assert len(grow(given, 3)) == 2  # m1 → logits is in, and nothing that reaches it yet
+    assert len(grow(given, 5)) == 5
+
+
+def test_a_key_that_heads_share_is_open_once_one_of_them_is_in():
+    graph = GRAPHS["grouped"]
+    scores = graph.edge_matrix([("a1.h1", "logits"), ("embed", "a1.kv0.k"), ("embed", "a1.kv1.k")]).astype(float)
+    grown = grow(EdgeScores(graph=graph, scores=scores, standard_errors=0 * scores), 2)
+    assert {(edge.writer, edge.reader) for edge in grown.edges} == {("embed", "a1.kv0.k"), ("a1.h1", "logits")}
+
+
+@pytest.mark.parametrize("n", [0, 10_000])
+def test_a_number_of_edges_to_grow_that_cannot_be_is_refused(n: int):
+    with pytest.raises(InputError, match=rf"grow\({n}\): the graph has \d+ edges; ask for 1 to"):
+        grow(drawn_scores(GRAPHS["serial"]), n)
+
+
+@cache
+def scored(architecture: str = "llama", layers: int = 2) -> tuple[HookedModel, ie.PromptPairs, EdgeScores]:
+    model = small_model(architecture, layers=layers)
+    pairs = telling_pairs(model, 8)
+    return model, pairs, score_edges(model, pairs, "eap_ig")
+
+
+def reached(model: HookedModel, kept: np.ndarray, pairs: ie.PromptPairs, **options: Any) -> float:
+    return evaluate_many(model, [kept], pairs, **options)[0].faithfulness
+
+
+SHARES = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def test_among_given_shares_the_first_that_reaches_the_target_is_chosen():
+    model, pairs, scores = scored()
+    sizes = [round(share * model.graph.n_edges) for share in SHARES]
+    values = [reached(model, scores.top(size).kept, pairs) for size in sizes]
+    target = max(values[:-2]) - 0.01
+    expected = scores.top(sizes[next(i for i, value in enumerate(values) if value >= target)])
+    found = smallest_faithful(model, scores, pairs, target=target, shares=SHARES[::-1], local_search=False, sure=False)
+    assert found == expected
+    assert [size for size, _ in found.origin["selection"]["tried"]] == sizes
+
+
+@pytest.mark.parametrize("select", ["top", "grow"])
+@pytest.mark.parametrize("target", [0.3, 0.8, 0.95])
+def test_no_size_that_was_tried_below_the_chosen_one_reaches_the_target_and_none_is_left_untried_next_to_it(
+    select: Any, target: float
+):
+    model, pairs, scores = scored()
+    found = smallest_faithful(model, scores, pairs, target=target, select=select, local_search=False, sure=False)
+    tried = dict(found.origin["selection"]["tried"])
+    size = min(size for size, value in tried.items() if value >= target)
+    assert size == 1 or (tried[size - 1] < target)
+    assert found == (scores.top(size) if select == "top" else grow(scores, size))
+    assert reached(model, found.kept, pairs) >= target - 1e-6
+    assert len(tried) < 40 < model.graph.n_edges
+
+
+@pytest.mark.parametrize(("sure", "ablation"), [(True, "resample"), (False, "resample"), (False, "mean")])
+def test_after_the_local_search_the_target_is_reached_and_no_edge_can_be_spared(sure: bool, ablation: Any):
+    model, pairs, scores = scored(layers=3)
+    options: dict[str, Any] = {"target": 0.6, "sure": sure, "ablation": ablation}
+    whole = smallest_faithful(model, scores, pairs, **options, local_search=False)
+    found = smallest_faithful(model, scores, pairs, **options)
+    assert len(found) < len(whole) and not (found.kept & ~whole.kept).any()
+    assert (model.graph.prune(found.kept) == found.kept).all()
+
+    without = [found.kept.copy() for _ in found.edges]
+    for kept, edge in zip(without, np.argwhere(found.kept), strict=True):
+        kept[tuple(edge)] = False
+    here, *others = evaluate_many(
+        model, [found.kept, *(model.graph.prune(kept) for kept in without)], pairs, ablation=ablation
+    )
+    assert (here.ci[0] if sure else here.faithfulness) >= 0.6
+    assert max(other.ci[0] if sure else other.faithfulness for other in others) < 0.6
+    selection = found.origin["selection"]
+    assert selection["minimal"] and selection["reached"]
+    assert selection["faithfulness"] == pytest.approx(here.faithfulness, abs=1e-5)
+
+
+def test_rounds_may_be_limited_and_the_circuit_then_says_that_edges_may_be_spared():
+    model, pairs, scores = scored()
+    found = smallest_faithful(model, scores, pairs, target=0.6, max_rounds=1)
+    whole = smallest_faithful(model, scores, pairs, target=0.6, local_search=False)
+    assert len(found) < len(whole)
+    assert found.origin["selection"]["reached"] and not found.origin["selection"]["minimal"]
+
+
+def test_being_sure_takes_no_fewer_edges():
+    model, pairs, scores = scored()
+    sizes = [
+        len(smallest_faithful(model, scores, pairs, target=0.9, sure=sure, local_search=False))
+        for sure in (False, True)
+    ]
+    assert sizes[0] <= sizes[1]
+
+
+def test_where_no_size_reaches_the_target_the_largest_allowed_is_given():
+    model, pairs, scores = scored()
+    found = smallest_faithful(model, scores, pairs, target=100.0, largest=0.1)
+    assert found == scores.share(0.1)
+    assert not found.origin["selection"]["reached"]
+    assert (smallest_faithful(model, scores, pairs, target=100.0).kept == model.graph.exists).all()
+
+
+@pytest.mark.parametrize("target", [float("nan"), float("inf"), 0.0, -0.5])
+def test_a_target_that_is_no_finite_number_above_zero_is_refused(target: float):
+    model, pairs, scores = scored()
+    with pytest.raises(InputError, match=rf"^target={target:g} is no part of the gap to keep; give a finite number"):
+        smallest_faithful(model, scores, pairs, target=target)
+
+
+def test_a_negative_number_of_rounds_is_refused():
+    model, pairs, scores = scored()
+    with pytest.raises(InputError, match="max_rounds=-1 is no number of rounds; give at least 0"):
+        smallest_faithful(model, scores, pairs, max_rounds=-1)
+
+
+def test_the_whole_graph_reaches_any_target_up_to_one():
+    model, pairs, scores = scored()
+    assert smallest_faithful(model, scores, pairs, target=1.0, shares=[1.0]).origin["selection"]["reached"]
+
+
+def test_where_faithfulness_is_undefined_no_edge_is_claimed():
+    model, pairs, scores = scored()
+    turned = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.corrupt, answer=pairs.foil, foil=pairs.answer)
+    found = smallest_faithful(model, scores, turned)
+    assert len(found) == 0
+    assert found.origin["selection"]["faithfulness"] is None and not found.origin["selection"]["reached"]
+
+
+def test_the_circuit_carries_its_origin_and_scores_through_a_file(tmp_path: Any):
+    model, pairs, scores = scored("gpt_neox")
+    circuit = smallest_faithful(model, scores, pairs, target=0.5, ablation="zero")
+    assert circuit.origin["method"] == "eap_ig" and circuit.origin["ablation"] == "zero"
+    assert circuit.origin["selection"]["target"] == 0.5
+    assert (circuit.scores == scores.scores * circuit.kept).all()
+    circuit.save(tmp_path / "circuit.json")
+    loaded = ie.Circuit.load(tmp_path / "circuit.json")
+    assert loaded == circuit and loaded.origin == circuit.origin
+
+
+def test_batches_and_budget_change_nothing():
+    model, pairs, scores = scored()
+    options: dict[str, Any] = {"target": 0.4, "shares": SHARES, "sure": False}
+    found = smallest_faithful(model, scores, pairs, **options)
+    assert 0 < len(found) < 60
+    assert smallest_faithful(model, scores, pairs, **options, budget=3 << 20) == found
+    order = np.random.default_rng(0).permutation(len(pairs))
+    assert smallest_faithful(model, scores, pairs[order], **options) == found
+
+
+@pytest.mark.parametrize("given", [{"shares": [0.1, 1.5]}, {"largest": 0.0}, {"shares": [-0.5]}])
+def test_a_share_that_cannot_be_is_refused(given: dict[str, Any]):
+    model, pairs, scores = scored()
+    with pytest.raises(InputError, match=r"is no share of the graph's edges; give more than 0 and at most 1"):
+        smallest_faithful(model, scores, pairs, **given)
+    with pytest.raises(InputError, match=r"no share of the graph's edges to choose from"):
+        smallest_faithful(model, scores, pairs, shares=[])
+
+
+def test_scores_of_another_graph_are_refused():
+    model, pairs, _ = scored()
+    with pytest.raises(InputError, match="the scores were taken in a graph of another shape than that of memory/Llama"):
+        smallest_faithful(model, drawn_scores(GRAPHS["serial"]), pairs)

@@ -1,0 +1,339 @@
+"""Roles beyond the four that a study measures, and the table of all of them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import interp_emerge as ie
+from interp_emerge.caching.recording import pattern_name, record, streams, writer_outputs, z_name
+from interp_emerge.circuits.known import ground_truth
+from interp_emerge.circuits.roles._effects import function_vector, s_inhibition
+from interp_emerge.circuits.roles._suppression import copy_suppression
+from interp_emerge.circuits.roles._writing import (
+    ORDERS,
+    built_in_orders,
+    copy_scores,
+    copying_eigenvalues,
+    random_tokens,
+    successor,
+    written_for,
+)
+from interp_emerge.circuits.roles.table import ALL_ROLES, ROLES, SEGMENT, repeated_segments, role_baselines, role_table
+from interp_emerge.core.decoder import Norm
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.model import HookedModel
+from tests.models.small_models import (
+    ARCHITECTURES,
+    HEADS,
+    LAYERS,
+    MORE_ARCHITECTURES,
+    VOCABULARY,
+    build,
+    random_pairs,
+    small_model,
+    telling_pairs,
+)
+from tests.patching.scored import score_edges
+
+SAME = 1
+"""The head of the models by hand that writes the token that it is given; others write the next one, and minus it."""
+EVERY_THIRD = torch.arange(1, VOCABULARY, 3)
+
+
+def passing_on(layers: int) -> HookedModel:
+    """A model by hand: tokens are one-hot, and each of a layer's three heads passes on a permutation of them."""
+    shape: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "n_positions": 48,
+        "n_embd": 3 * VOCABULARY,
+        "n_layer": layers,
+        "n_head": 3,
+    }
+    hf: Any = GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=0, eos_token_id=0))
+    identity = torch.eye(VOCABULARY)
+    with torch.no_grad():
+        for parameter in (hf.transformer.wte.weight, hf.transformer.wpe.weight, *hf.transformer.h.parameters()):
+            parameter.zero_()
+        hf.transformer.wte.weight[:, :VOCABULARY] = identity
+        for block in hf.transformer.h:
+            block.ln_1 = nn.Identity()
+            for head, written in enumerate((identity.roll(1, 1), identity, -identity)):
+                features = slice(head * VOCABULARY, (head + 1) * VOCABULARY)
+                block.attn.c_attn.weight[:VOCABULARY, 2 * 3 * VOCABULARY :][:, features] = identity
+                block.attn.c_proj.weight[features, :VOCABULARY] = written
+    return ie.hook(hf)
+
+
+@pytest.fixture(scope="module")
+def writing() -> HookedModel:
+    return passing_on(1)
+
+
+def mean_of(scores: np.ndarray) -> list[float]:
+    return scores.mean(0).tolist()
+
+
+def test_a_head_that_passes_its_token_on_is_a_name_mover_and_one_that_writes_against_it_a_negative_one(
+    writing: HookedModel,
+):
+    scores = copy_scores(writing, EVERY_THIRD)
+    assert scores["name_mover"].shape == (len(EVERY_THIRD), 3)
+    assert mean_of(scores["name_mover"]) == [0, 1, 0]
+    assert mean_of(scores["negative_name_mover"]) == [0, 0, 1]
+
+
+def test_a_head_that_writes_the_next_token_is_a_successor_head_on_lists_in_that_order_only(writing: HookedModel):
+    assert mean_of(successor(writing, [[5, 6, 7, 8], [20, 21, 22]])) == [1, 0, 0]
+    assert successor(writing, [[5, 6, 7, 8], [20, 21, 22]]).shape == (5, 3)
+    assert mean_of(successor(writing, [[8, 7, 6, 5]])) == [0, 0, 0]
+
+
+def test_eigenvalues_of_copying_are_positive_for_a_copying_head_negative_for_its_opposite_and_mixed_for_a_permutation(
+    writing: HookedModel,
+):
+    forward, same, against = copying_eigenvalues(writing)[0]
+    assert (same, against) == pytest.approx((1, -1), abs=1e-5)
+    # The eigenvalues of a cyclic permutation are roots of unity and sum to zero, but for the one that centring moves.
+    assert forward == pytest.approx(0, abs=0.05)
+
+
+def folded(norm: Norm) -> Tensor:
+    """The norm as a matrix on column vectors, its scale left out."""
+    width = 24
+    return norm.linear(torch.eye(width), torch.ones(())).T
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
+def test_eigenvalues_are_those_of_the_map_from_tokens_to_tokens(architecture: str):
+    model = small_model(architecture)
+    embedding, unembedding = (
+        side.weight.double() for side in (model.hf.get_input_embeddings(), model.hf.get_output_embeddings())
+    )
+    found, group = copying_eigenvalues(model)[0], HEADS // model.graph.n_kv_heads
+    for layer, block in enumerate(model.decoder.blocks):
+        outputs = block.attention_out.weight().chunk(HEADS, 1)
+        for head, output in enumerate(outputs):
+            value = folded(block.attention_post_norm) @ output @ block.v.weight()[head // group]
+            through = (folded(model.decoder.final_norm) @ value @ folded(block.attention_norm)).double()
+            eigenvalues = torch.linalg.eigvals(unembedding @ through @ embedding.T)
+            expected = float(eigenvalues.real.sum() / eigenvalues.abs().sum())
+            assert found[layer * HEADS + head] == pytest.approx(expected, abs=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
+def test_what_a_head_writes_for_a_token_is_its_output_where_the_token_stands_alone(architecture: str):
+    model, tokens = ie.hook(build(architecture, layers=2), prepend_bos=False), torch.tensor([3, 9, 17])
+    found = written_for(model, tokens)
+    outputs = writer_outputs(model, record(model, tokens[:, None]))[:, 0]
+    heads = outputs[:, [node.kind == "head" for node in model.graph.writers]]
+    # Behind a norm after attention, the scale that all heads of a layer have together is left out.
+    factor = (heads * found).sum(2) / found.square().sum(2)
+    torch.testing.assert_close(found * factor[..., None], heads, atol=1e-4, rtol=1e-3)
+    if model.decoder.blocks[0].attention_post_norm.module is None:
+        torch.testing.assert_close(factor, torch.ones_like(factor), atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2", "olmo"])
+def test_copy_suppression_is_how_far_each_term_of_a_heads_output_lowers_the_logit_of_the_token_at_its_source(
+    architecture: str,
+):
+    model = small_model(architecture)
+    (tokens,), head, layer, step = repeated_segments(model, 1), 2, 1, 0.03
+    found = copy_suppression(model)
+    assert found.shape == (32, LAYERS * HEADS)
+    recording, block = record(model, tokens[None], patterns=True), model.decoder.blocks[layer]
+    before, final = streams(model, recording)[layer], streams(model, recording)[-1][0]
+    v = block.project_one(block.v, block.attention_norm(before))
+    attention = recording.activations[pattern_name(layer)]
+    joint = block.attention_out(recording.activations[z_name(layer)].flatten(2))
+    totals = []
+    for query in range(SEGMENT + 1, 2 * SEGMENT):
+        total = 0.0
+        for source in range(1, query):
+            alone = torch.zeros_like(attention)
+            alone[0, head, query, source] = attention[0, head, query, source]
+            term = block.attention.weigh(alone, v)[:, query].flatten(1)
+            term = term @ block.attention_out.weight().T
+            if block.attention_post_norm.module is not None:
+                term = block.attention_post_norm.linear(term, block.attention_post_norm.scale(joint[:, query]))
+            up, down = (model.decoder.logits(final[None, query] + sign * step * term)[0] for sign in (1, -1))
+            rise = (up - down) / (2 * step)
+            total -= float(rise[tokens[source]] - rise.mean())
+        totals.append(total)
+    assert found[0, layer * HEADS + head] == pytest.approx(np.mean(totals), rel=0.01, abs=2e-4)
+
+
+def test_an_induction_head_raises_what_it_attends_to_and_turned_round_it_suppresses_it():
+    truth = ground_truth("induction")
+    (raising,) = copy_suppression(truth.model).mean(0)[[1]]
+    assert raising < -5
+    with torch.no_grad():
+        truth.model.decoder.blocks[1].attention_out.weight().neg_()
+    assert copy_suppression(truth.model).mean(0)[1] > 5
+
+
+def test_s_inhibition_is_the_effect_of_a_head_on_the_name_movers_queries():
+    model = small_model("gpt_neox")
+    pairs = telling_pairs(model)
+    found = s_inhibition(model, pairs, ["a2.h3"])
+    assert found.shape == (len(pairs), LAYERS * HEADS)
+    assert np.isnan(found[:, 2 * HEADS :]).all() and np.isfinite(found[:, : 2 * HEADS]).all()
+    # In parallel blocks no MLP stands between layer 1 and the queries of layer 2, and one edge is the whole path.
+    edges = (
+        score_edges(model, pairs, "exact_edges", direction="denoising")
+        .to_frame()
+        .set_index(["writer", "reader"])["score"]
+    )
+    for head in range(HEADS):
+        assert found[:, HEADS + head].mean() == pytest.approx(edges[f"a1.h{head}", "a2.h3.q"], abs=1e-5)
+
+
+def test_name_movers_that_there_are_not_or_that_nothing_runs_before_are_refused():
+    model, pairs = small_model("gpt2"), random_pairs()
+    with pytest.raises(UnknownNameError, match=r"unknown head 'a2\.h9'"):
+        s_inhibition(model, pairs, ["a2.h9"])
+    with pytest.raises(InputError, match=r"no head runs before a0\.h1, so none writes into their queries"):
+        s_inhibition(model, pairs, ["a0.h1"])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_function_vector_is_the_mean_clean_output_put_into_the_corrupt_prompts_at_the_last_position(
+    architecture: str,
+):
+    model = small_model(architecture)
+    pairs = telling_pairs(model)
+    found, corrupt = function_vector(model, pairs), model.logits(pairs.corrupt).softmax(-1)
+    assert found.shape == (len(pairs), LAYERS * HEADS)
+    _, clean = model.bridge.run_with_cache(pairs.clean)
+    rows = torch.arange(len(pairs))
+    for layer, head in ((0, 1), (1, 3), (2, 0)):
+
+        def put(z: Tensor, hook: Any, head: int = head) -> Tensor:
+            z = z.clone()
+            z[:, -1, head] = clean[hook.name][:, -1, head].mean(0)
+            return z
+
+        patched = model.bridge.run_with_hooks(pairs.corrupt, fwd_hooks=[(z_name(layer), put)])[:, -1].softmax(-1)
+        expected = (patched - corrupt)[rows, pairs.answer]
+        np.testing.assert_allclose(found[:, layer * HEADS + head], expected, atol=1e-5)
+    assert np.abs(found).max() > 1e-3
+
+
+def test_the_lists_in_order_are_those_that_the_tokenizer_writes_as_single_tokens():
+    model = ie.load_family("miniature").load(size="7k")
+    (numbers,) = built_in_orders(model)
+    assert model.words(numbers) == [*ORDERS["number words"][:11]]
+    assert built_in_orders(small_model("gpt2")) == []
+
+
+def test_a_list_that_is_no_order_and_tokens_outside_the_vocabulary_are_refused(writing: HookedModel):
+    with pytest.raises(InputError, match=r"the ordered list \[3\] needs at least 2 tokens, each once"):
+        role_table(writing, roles=["successor"], orders=[[3]])
+    with pytest.raises(InputError, match=r"the ordered list \[3, 4, 3\] needs"):
+        role_table(writing, roles=["successor"], orders=[[3, 4, 3]])
+    with pytest.raises(InputError, match=r"token ids go from 0 to 99, but .* has 40 tokens"):
+        role_table(writing, roles=["name_mover"], tokens=[99])
+
+
+def test_tokens_to_copy_are_different_ordinary_ones():
+    drawn = random_tokens(small_model("gpt2"), seed=0).tolist()
+    assert sorted(drawn) == [*range(1, VOCABULARY)]
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    model = small_model("gpt2")
+    return role_table(model, pairs=telling_pairs(model), orders=[[5, 6, 7, 8]], name_movers=["a2.h1"])
+
+
+def test_the_table_has_every_head_in_every_role_with_interval_baseline_and_verdict(table: pd.DataFrame):
+    assert [*table["role"].unique()] == [*ALL_ROLES]
+    assert len(table) == len(ALL_ROLES) * LAYERS * HEADS
+    defined = table[table["score"].notna()]
+    assert ((defined["ci_low"] <= defined["score"]) & (defined["score"] <= defined["ci_high"])).all()
+    assert (defined["clears_baseline"] == (defined["ci_low"] > defined["baseline"])).all()
+    assert (defined["note"] == "").all()
+
+
+def test_heads_that_cannot_hold_a_role_are_undefined_with_the_reason_and_never_zero(table: pd.DataFrame):
+    undefined = table[table["score"].isna()]
+    assert {*undefined["role"]} == {"s_inhibition"} and {*undefined["layer"]} == {2}
+    assert undefined["clears_baseline"].isna().all()
+    assert (undefined["note"] == "undefined: the head runs before none of the name movers").all()
+
+
+def test_the_four_roles_of_a_study_have_the_scores_and_baselines_of_a_study(table: pd.DataFrame):
+    model = small_model("gpt2")
+    baselines = role_baselines(model)
+    assert [*baselines] == [*ROLES]
+    for role in ROLES:
+        assert table.loc[table["role"] == role, "baseline"].unique() == pytest.approx([baselines[role]])
+
+
+def test_roles_that_lack_what_they_are_asked_with_say_what_it_is():
+    table = role_table(small_model("gpt2"), roles=["function_vector", "s_inhibition", "successor"])
+    notes = table.groupby("role")["note"].unique()
+    assert [*notes["function_vector"]] == [*notes["s_inhibition"]] == ["undefined: needs prompt pairs"]
+    assert [*notes["successor"]] == [
+        "undefined: the tokenizer writes no ordered list as single tokens, and none was given"
+    ]
+    assert table[["score", "ci_low", "ci_high", "baseline"]].isna().all(axis=None)
+
+
+def test_where_no_head_moves_names_or_none_runs_before_s_inhibition_is_undefined():
+    model = small_model("gpt2", layers=1)
+    pairs = telling_pairs(model)
+    first = role_table(model, roles=["s_inhibition"], pairs=pairs, name_movers=["a0.h0"])
+    assert (first["note"] == "undefined: no head runs before the name movers a0.h0").all()
+    none = role_table(model, roles="s_inhibition", pairs=pairs, tokens=[1, 2, 3])
+    assert none["note"].str.startswith("undefined: no head clears the baseline of name movers").all()
+
+
+def test_the_name_movers_that_s_inhibition_aims_at_are_found_where_none_are_named():
+    model, pairs = passing_on(2), random_pairs()
+    table = role_table(model, roles=["name_mover", "s_inhibition"], pairs=pairs)
+    movers = table["node"][(table["role"] == "name_mover") & table["clears_baseline"]]
+    assert [*movers] == [f"a{layer}.h{SAME}" for layer in (0, 1)]
+    found = table[table["role"] == "s_inhibition"]
+    # Only those of the second layer have heads before them, and these attend evenly whatever their queries are.
+    np.testing.assert_allclose(found["score"][found["layer"] == 0], 0, atol=1e-6)
+    assert found["note"][found["layer"] == 1].str.contains("runs before none of the name movers").all()
+
+
+def test_a_vocabulary_too_small_for_repeated_segments_is_a_reason_and_no_error():
+    config = GPT2Config(vocab_size=10, n_positions=48, n_embd=8, n_layer=10, n_head=4, bos_token_id=0, eos_token_id=0)
+    table = role_table(ie.hook(GPT2LMHeadModel(config)), roles=["induction", "copy_suppression", "name_mover"])
+    notes = table.set_index("role")["note"]
+    for role in ("induction", "copy_suppression"):
+        assert notes[role].str.startswith("undefined: head roles need 16 different ordinary tokens").all()
+    assert (notes["name_mover"] == "").all()
+
+
+def test_a_single_pair_has_no_interval_and_clears_nothing():
+    model = small_model("gpt2")
+    table = role_table(model, roles=["function_vector"], pairs=telling_pairs(model)[:1])
+    assert table["score"].notna().all()
+    assert table[["ci_low", "clears_baseline"]].isna().all(axis=None)
+
+
+def test_an_unknown_role_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"unknown role 'inductoin'; did you mean 'induction'\?"):
+        role_table(small_model("gpt2"), roles=["inductoin"])
+
+
+def test_every_role_says_what_it_is_where_it_comes_from_and_which_sign_it_has():
+    for name, role in ALL_ROLES.items():
+        assert role.name == name and role.summary and role.unit
+        assert role.source.url.startswith("https://") and 2021 <= role.source.year <= 2023
+    against = {name for name, role in ALL_ROLES.items() if role.expected_sign < 0}
+    assert against == {"negative_name_mover", "copy_suppression"}
+    assert {*ROLES} < {*ALL_ROLES}

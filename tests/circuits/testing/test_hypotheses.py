@@ -1,0 +1,370 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import binom, binomtest, kstest
+
+import interp_emerge as ie
+from interp_emerge.circuits.finding.random_paths import random_connected_circuits
+from interp_emerge.circuits.running.evaluation import evaluate_many
+from interp_emerge.circuits.testing.hypotheses import (
+    NULLS,
+    HypothesisTests,
+    Outcome,
+    _inflated,
+    equivalence,
+    hypothesis_tests,
+    independence,
+    partial_necessity,
+    sufficiency,
+)
+from interp_emerge.core.errors import InputError
+from tests.models.small_models import random_pairs, small_model, telling_pairs
+
+COLUMNS = ["test", "null", "statistic", "p_value", "p_adjusted", "rejected", "verdict", "supports", "n", "beaten",
+           "ci_low", "ci_high", "p_value_quantile", "note"]  # fmt: skip
+FEW: dict[str, Any] = {"n_random": 19, "n_inflated": 19, "n_permutations": 19}
+
+
+def whole(model: ie.HookedModel) -> ie.Circuit:
+    return ie.Circuit(graph=model.graph, kept=model.graph.exists, scores=np.zeros(model.graph.exists.shape))
+
+
+def path_of(model: ie.HookedModel) -> ie.Circuit:
+    return ie.Circuit.from_edges(model, [("embed", "a0.h1.v"), ("a0.h1", "a1.h0.v"), ("a1.h0", "logits")])
+
+
+def notes(frame: pd.DataFrame) -> dict[str, str]:
+    return {str(test): str(note) for test, note in frame["note"].items()}
+
+
+def table(model: ie.HookedModel, circuit: ie.Circuit, pairs: ie.PromptPairs, **options) -> pd.DataFrame:
+    return hypothesis_tests(model, circuit, pairs, **options).to_frame().set_index("test")
+
+
+@pytest.mark.parametrize("better", [0, 3, 5, 6, 10])
+def test_the_p_value_of_equivalence_is_the_binomial_chance_of_a_share_as_far_from_one_half(
+    better: int, rng: np.random.Generator
+):
+    model = rng.normal(0, 1, 10)
+    found = equivalence(model + np.where(np.arange(10) < better, 1, -1), model, epsilon=0.1)
+    as_far = [k for k in range(11) if abs(k - 5) >= abs(better - 5)]
+    assert found.statistic == better / 10
+    assert found.p_value == pytest.approx(binom.pmf(as_far, 10, 0.6).sum())
+    assert found.note == ""
+
+
+def test_ties_count_half_and_are_told(rng: np.random.Generator):
+    model = rng.normal(0, 1, 12)
+    found = equivalence(model + np.array([0] * 4 + [1e-9] * 4 + [1] * 3 + [-1]), model)
+    assert found.statistic == (3 + 4) / 12
+    assert found.note == "8 of 12 pairs tie"
+    assert equivalence(model, model).p_value == 1
+
+
+def test_independence_is_found_where_there_is_none_and_rejected_where_the_link_is_no_correlation(
+    rng: np.random.Generator,
+):
+    model = rng.normal(0, 1, 60)
+    assert independence(rng.normal(0, 1, 60), model).p_value > 0.05
+    linked = independence(model**2, model, n_permutations=199)
+    assert abs(np.corrcoef(model**2, model)[0, 1]) < 0.4
+    assert linked.p_value == 1 / 200
+
+
+def test_the_criterion_is_that_of_gretton_by_hand(rng: np.random.Generator):
+    first, second = rng.normal(0, 1, 9), rng.normal(0, 2, 9)
+
+    def kernel(values: np.ndarray) -> np.ndarray:
+        apart = np.abs(values[:, None] - values)
+        return np.exp(-(apart**2) / (2 * np.median(apart[np.triu_indices(9, 1)]) ** 2))
+
+    centre = np.eye(9) - 1 / 9
+    expected = np.trace(kernel(first) @ centre @ kernel(second) @ centre) / 64
+    assert independence(first, second, n_permutations=1).statistic == pytest.approx(expected)
+    assert independence(5 * first + 1, second, n_permutations=1).statistic == pytest.approx(expected)
+
+
+def test_a_constant_is_independent_of_everything_and_repeated_values_are_taken(rng: np.random.Generator):
+    model = rng.normal(0, 1, 20)
+    assert independence(np.ones(20), model, n_permutations=99).p_value == 1
+    mostly_alike = np.where(np.arange(20) < 16, 0.0, model)
+    assert 0 < independence(mostly_alike, model, n_permutations=99).p_value <= 1
+
+
+def test_where_the_ablated_run_depends_on_the_model_independence_of_the_rest_is_undefined(rng: np.random.Generator):
+    model = rng.normal(0, 1, 60)
+    dependent, free = model + 0.1 * rng.normal(0, 1, 60), np.random.default_rng(5).normal(0, 1, 60)
+    options: dict[str, Any] = {"n_permutations": 199}
+    assert independence(dependent, model, ablated=free, **options) == independence(dependent, model, **options)
+    undefined = independence(free, model, ablated=dependent, **options)
+    assert np.isnan(undefined.p_value) and np.isnan(undefined.statistic)
+    assert undefined.note == "the run with every edge ablated depends on the whole model's too, p = 0.005"
+    # At a stricter level than so many permutations can reach the control finds nothing.
+    assert independence(free, model, ablated=dependent, alpha=0.004, **options).note == ""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_whole_model_as_a_circuit_is_never_spoken_against(seed: int):
+    """Nothing is left of the model then but the run with every edge ablated, which is what the control tests."""
+    rng = np.random.default_rng(seed)
+    model, ablated = rng.normal(0, 1, (2, 40)) + rng.normal(0, 0.7, 40)
+    found = independence(ablated, model, ablated=ablated, n_permutations=99, seed=seed)
+    assert not found.p_value <= 0.05
+    trained = ie.load_family("miniature").load("7k")
+    frame = table(trained, whole(trained), ie.load_ability("induction").sample(trained, 64, seed=seed), n_random=1)
+    assert frame.loc["independence", "verdict"] in ("undefined", "no evidence against")
+    assert not (frame["verdict"] == "speaks against").any()
+
+
+def test_a_test_that_could_not_have_rejected_anything_says_so_and_wants_more_draws():
+    model = small_model("gpt_neox")
+    pairs = telling_pairs(model, 30)
+    few = table(model, path_of(model), pairs, n_random=19, n_inflated=120)
+    note = "the least p-value of 19 random circuits, 0.05, cannot reach 0.05 after adjustment: ask for more"
+    assert notes(few)["sufficiency"].endswith(note) and notes(few)["partial_necessity"].endswith(note)
+    assert "cannot reach" not in notes(few)["minimality"]
+    enough = table(model, path_of(model), pairs, n_random=120, n_inflated=120)
+    assert not enough["note"].str.contains("cannot reach").any()
+    pairs_too = table(model, path_of(model), pairs[:4], n_random=19, n_permutations=9)
+    assert "least p-value of 4 pairs, 0.16," in notes(pairs_too)["equivalence"]
+    assert notes(pairs_too)["independence"].startswith("the least p-value of 9 permutations of 4 pairs, 0.1,")
+
+
+def test_by_default_enough_random_edges_are_drawn_to_support_the_smallest_circuit():
+    """Five tests share the level, so that 1 / (1 + draws) has to be a fifth of it."""
+    model = small_model("gpt_neox")
+    direct = ie.Circuit.from_edges(model, [("embed", "logits")])
+    frame = table(model, direct, telling_pairs(model, 30), n_random=2)
+    assert frame.loc["minimality", "n"] == 100
+    assert "cannot reach" not in notes(frame)["minimality"]
+
+
+def test_ranks_among_random_circuits_by_hand():
+    model = np.zeros(4)
+    drawn = np.repeat(np.array([[0.5], [1.0], [2.0], [3.0]]), 4, axis=1)
+    near = sufficiency(np.full(4, -0.7), drawn, model, quantile=0.5)
+    # One random circuit is closer, three are not.
+    assert (near.statistic, near.p_value, near.beaten, near.n) == (pytest.approx(0.7), 2 / 5, 3 / 4, 4)
+    assert near.p_value_quantile == pytest.approx(5 / 16)
+    interval = binomtest(3, 4).proportion_ci(0.95, method="exact")
+    assert (near.ci_low, near.ci_high) == (interval.low, interval.high)
+    # The same values are losses of -1/2 to -3, of which a loss of 0.7 beats all: knocking the random ones out helps.
+    hurting = partial_necessity(np.full(4, -0.7), drawn, model)
+    assert (hurting.statistic, hurting.p_value, hurting.beaten) == (pytest.approx(0.7), 1 / 5, 1)
+    # A loss of -2 is more than that of the last alone, and the same as that of the third.
+    assert partial_necessity(np.full(4, 2.0), drawn, model).p_value == (1 + 3) / 5
+
+
+def test_a_circuit_no_better_than_its_like_ties_with_them_and_is_not_called_better(rng: np.random.Generator):
+    drawn = np.repeat(rng.normal(0, 1, (1, 6)), 9, axis=0)
+    assert sufficiency(drawn[0] + 1e-9, drawn, np.zeros(6)).p_value == 1
+    assert sufficiency(drawn[0], drawn, np.zeros(6)).beaten == 0
+    assert sufficiency(drawn[0], drawn, np.zeros(6)).note == "9 of 9 random circuits tie"
+    assert sufficiency(0.5 * drawn[0], drawn, np.zeros(6)).note == ""
+
+
+def test_a_rejection_speaks_for_or_against_the_circuit_and_anything_else_for_nothing():
+    outcomes = [Outcome(test=test, p_value=p, n=9) for test in NULLS for p in (1e-6, 0.9)]
+    frame = HypothesisTests(outcomes=(*outcomes, Outcome(test="minimality", n=0)), edges=pd.DataFrame(), alpha=0.05)
+    for test, rows in frame.to_frame().groupby("test"):
+        against = test in ("equivalence", "independence")
+        said = ["speaks against", "no evidence against"] if against else ["supports", "cannot tell"]
+        assert rows["verdict"].tolist()[:2] == said
+        assert rows["supports"].iloc[0] == (not against) and rows["supports"].iloc[1:].isna().all()
+    undefined = frame.to_frame().iloc[-1]
+    assert undefined["verdict"] == "undefined" and undefined[["rejected", "supports"]].isna().all()
+
+
+def test_the_table_has_a_row_for_each_test_and_says_which_way_the_outcome_speaks():
+    model = small_model("gpt_neox")
+    frame = hypothesis_tests(model, path_of(model), telling_pairs(model, 12), **FEW).to_frame()
+    assert list(frame.columns) == COLUMNS
+    assert frame["test"].tolist() == list(NULLS)
+    assert frame["null"].tolist() == list(NULLS.values())
+    assert frame["n"].tolist() == [12, 12, 19, 19, 19]
+    defined = frame["verdict"] != "undefined"
+    assert (defined == frame["p_value"].notna()).all() and defined.sum() >= 4
+    assert (frame["p_adjusted"] >= frame["p_value"])[defined].all()
+    assert (frame["rejected"] == (frame["p_adjusted"] <= 0.05))[defined].all()
+    assert (frame["supports"].notna() == frame["rejected"].fillna(False)).all()
+
+
+def test_what_the_tests_compare_is_what_evaluation_gives():
+    model = small_model("gpt2")
+    pairs, circuit = telling_pairs(model, 8), path_of(model)
+    found = hypothesis_tests(model, circuit, pairs, **FEW, seed=4)
+    graph, drawn = model.graph, random_connected_circuits(model.graph, 3, 19, seed=4)
+    circuits = [circuit.kept, *drawn]
+    inside = evaluate_many(model, circuits, pairs)
+    outside = evaluate_many(model, [graph.exists & ~kept for kept in circuits], pairs)
+    clean = inside[0].clean
+    distance = [np.sqrt(np.mean((run.metric - clean) ** 2)) for run in inside]
+    lost = [np.mean(clean - run.metric) for run in outside]
+    frame = found.to_frame().set_index("test")
+    assert frame.loc["sufficiency", "statistic"] == pytest.approx(distance[0], rel=1e-4)
+    assert frame.loc["partial_necessity", "statistic"] == pytest.approx(lost[0], rel=1e-4)
+    closer = sum(value <= distance[0] * (1 + 1e-5) for value in distance[1:])
+    assert frame.loc["sufficiency", "p_value"] == (1 + closer) / 20
+    for edge, effect in zip(found.edges.itertuples(), found.edges["effect"], strict=True):
+        less = ie.Circuit.from_edges(model, [e for e in circuit.edges if (e.writer, e.reader) != edge[1:3]])
+        expected = np.sqrt(np.mean((inside[0].metric - ie.evaluate(model, less, pairs).metric) ** 2))
+        assert effect == pytest.approx(expected, abs=1e-5)
+    assert frame.loc["minimality", "statistic"] == found.edges["effect"].min()
+    assert frame.loc["minimality", "p_value"] == found.edges["p_value"].max()
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_dead_ends_count_for_nothing_and_the_seed_decides(connected: bool):
+    model = small_model("gpt_neox")
+    pairs, circuit = telling_pairs(model, 8), path_of(model)
+    more = ie.Circuit.from_edges(model, [*circuit.edges, ("embed", "m1"), ("m0", "m2")])
+    one, other = (table(model, claim, pairs, **FEW, connected=connected) for claim in (circuit, more))
+    pd.testing.assert_frame_equal(one, other)
+    assert not table(model, circuit, pairs, **FEW, connected=connected, seed=1).equals(one)
+
+
+@pytest.mark.parametrize("ablation", ["mean", "zero"])
+def test_other_ablations_are_taken(ablation):
+    model = small_model("gpt2")
+    frame = table(model, path_of(model), telling_pairs(model, 24), **FEW, ablation=ablation, metric="log_prob")
+    reasons = frame["note"].str.contains("within noise|every edge ablated depends")
+    assert (frame["p_value"].isna() == reasons).all()
+
+
+def test_what_is_undefined_is_no_number_and_says_why():
+    model = small_model("gpt_neox")
+    pairs, circuit = telling_pairs(model), path_of(model)
+    same = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.clean, answer=pairs.answer, foil=pairs.foil)
+    for claim, on, reason in [
+        (circuit, same, "the gap of 0 is within noise"),
+        (ie.Circuit.from_edges(model, []), pairs, "the circuit is empty"),
+        (ie.Circuit.from_edges(model, [("embed", "m0")]), pairs, "the circuit is empty"),
+        (circuit, pairs[:1], "fewer than 2 pairs"),
+    ]:
+        found = hypothesis_tests(model, claim, on, **FEW)
+        frame = found.to_frame()
+        assert (frame["note"] == reason).all()
+        assert frame[["statistic", "p_value", "p_adjusted", "beaten", "rejected", "supports"]].isna().all(axis=None)
+        assert found.edges["p_value"].isna().all()
+
+
+def test_the_whole_graph_has_no_minimality_to_test_but_the_rest():
+    model = small_model("gpt_neox", layers=1)
+    frame = table(model, whole(model), telling_pairs(model), **FEW)
+    assert frame.loc["minimality", "note"] == "the circuit is the whole graph: no edge can be added to compare with"
+    assert frame["p_value"].isna()["minimality"]
+    assert not frame["p_value"].isna()[["equivalence", "sufficiency", "partial_necessity"]].any()
+    assert frame.loc["sufficiency", "p_value"] == 1
+    assert notes(frame)["sufficiency"].startswith("19 of 19 random circuits tie; ")
+    assert notes(frame)["equivalence"].startswith("6 of 6 pairs tie; the least p-value of 6 pairs, 0.051, cannot reach")
+
+
+def test_a_circuit_that_lacks_a_single_edge_is_compared_with_just_that_edge():
+    model = small_model("gpt_neox")
+    graph = model.graph
+    nearly = whole(model) - ie.Circuit.from_edges(model, [("a0.h3", "a2.h3.k")])
+    found = hypothesis_tests(model, nearly, telling_pairs(model), n_random=1, n_inflated=5, n_permutations=1)
+    added = list(_inflated(graph, nearly.kept, 5, seed=0))
+    assert all((larger == graph.exists).all() for larger in added[0::2])
+    assert all((less == nearly.kept).all() for less in added[1::2])
+    assert found.outcomes[-1].n == 5 and found.outcomes[-1].p_value <= 1
+
+
+def test_too_few_random_edges_for_the_number_of_edges_are_told():
+    model = small_model("gpt_neox")
+    kept = random_connected_circuits(model.graph, 30, 1)[0]
+    circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
+    note = notes(table(model, circuit, telling_pairs(model), **FEW))["minimality"]
+    assert "no adjusted p-value of 30 edges among 19 random ones is below 1" in note.split("; ")
+
+
+def test_options_out_of_range_and_circuits_of_other_graphs_are_refused():
+    model = small_model("gpt_neox")
+    pairs = random_pairs()
+    for option, message in [
+        ({"epsilon": 0.5}, "epsilon=0.5 is out of range; give a number between 0 and 0.5"),
+        ({"quantile": 1.0}, "quantile=1.0 is out of range"),
+        ({"alpha": 0.0}, "alpha=0.0 is out of range"),
+        ({"n_random": 0}, "n_random=0 is no number of random draws; give at least 1"),
+        ({"n_inflated": 0}, "n_inflated=0 is no number of random draws"),
+        ({"n_permutations": -1}, "n_permutations=-1 is no number of random draws"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            hypothesis_tests(model, path_of(model), pairs, **option)
+    with pytest.raises(InputError, match="graph of another shape"):
+        hypothesis_tests(small_model("gpt_neox", layers=2), path_of(model), pairs)
+
+
+def not_more_often_than(rate: float, p_values: np.ndarray) -> bool:
+    """Whether so many p-values of at most the rate are likely (one in a thousand) to come from tests that keep it."""
+    return bool(binomtest(int((p_values <= rate).sum()), len(p_values), rate, alternative="greater").pvalue > 1e-3)
+
+
+@pytest.mark.calibration
+@pytest.mark.parametrize("share", [0.4, 0.5, 0.55, 0.6])
+def test_equivalence_rejects_what_is_equivalent_no_more_often_than_its_level(share: float):
+    rng = np.random.default_rng(1)
+    better = rng.random((2000, 100)) < share
+    p_values = np.array([equivalence(np.where(row, 1.0, -1.0), np.zeros(100)).p_value for row in better])
+    assert not_more_often_than(0.05, p_values)
+    if share in (0.4, 0.6):
+        # At the edge of the null the level is used, up to the steps of the binomial.
+        assert np.mean(p_values <= 0.05) > 0.02
+    assert np.mean([equivalence(row, np.zeros(100)).p_value <= 0.05 for row in rng.random((50, 100)) - 0.2]) > 0.9
+
+
+@pytest.mark.calibration
+def test_independence_rejects_independent_draws_as_often_as_its_level_says():
+    rng = np.random.default_rng(2)
+    p_values = np.array(
+        [
+            independence(rng.exponential(1, 30), rng.normal(0, 1, 30), n_permutations=99, seed=seed).p_value
+            for seed in range(600)
+        ]
+    )
+    assert not_more_often_than(0.05, p_values)
+    assert kstest(p_values - rng.random(600) / 100, "uniform").pvalue > 1e-3
+
+
+@pytest.mark.calibration
+@pytest.mark.slow
+def test_random_circuits_are_called_sufficient_or_necessary_as_often_as_the_level_says():
+    model, sets = small_model("gpt_neox", layers=2), 150
+    graph, rng = model.graph, np.random.default_rng(3)
+    circuits = random_connected_circuits(graph, 24, 20 * sets, seed=4)
+    kept, left = (
+        evaluate_many(model, of, telling_pairs(model, 8)) for of in (circuits, [graph.exists & ~k for k in circuits])
+    )
+    clean = kept[0].clean
+    inside, outside = (np.stack([run.metric for run in runs]).reshape(sets, 20, -1) for runs in (kept, left))
+    # The first of twenty circuits drawn alike is the claim, and the others are what it is ranked among.
+    enough = np.array([sufficiency(runs[0], runs[1:], clean).p_value for runs in inside])
+    needed = np.array([partial_necessity(runs[0], runs[1:], clean).p_value for runs in outside])
+    for p_values in (enough, needed):
+        assert not_more_often_than(0.05, p_values)
+        assert kstest(p_values - rng.random(sets) / 20, "uniform").pvalue > 1e-3
+
+
+@pytest.mark.calibration
+@pytest.mark.slow
+def test_edges_of_random_circuits_are_rarely_called_needed_and_all_of_them_never():
+    """An edge of a random circuit is nearly, not exactly, such a draw as those that it is ranked among."""
+    model, rng = small_model("gpt_neox", layers=2), np.random.default_rng(3)
+    pairs, of_an_edge, of_all = telling_pairs(model, 8), [], []
+    for seed, kept in enumerate(random_connected_circuits(model.graph, 24, 80, seed=1000)):
+        circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
+        found = hypothesis_tests(model, circuit, pairs, n_random=1, n_inflated=39, n_permutations=1, seed=seed)
+        of_an_edge.append(rng.choice(found.edges["p_value"]))
+        of_all.append(found.outcomes[-1].p_value)
+    assert not_more_often_than(0.05, np.array(of_an_edge))
+    assert min(of_all) > 0.05
+
+
+def test_the_model_is_left_as_it_was_found():
+    model = small_model("gpt2")
+    hypothesis_tests(model, path_of(model), telling_pairs(model, 8), **FEW)
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.hf.parameters())
+    assert torch.is_grad_enabled()

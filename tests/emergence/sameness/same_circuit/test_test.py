@@ -1,0 +1,300 @@
+"""Same circuit or not: calibration where nothing differs, power where something does, and what cannot be told."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.errors import InputError, InterpEmergeError
+from interp_emerge.core.graph import Graph
+from interp_emerge.emergence.sameness.matching import HeadFeatures, Match, match_heads
+from interp_emerge.emergence.sameness.same_circuit.test import (
+    CANNOT_TELL,
+    COLUMNS,
+    DIFFERS,
+    LITTLE,
+    NO_DIFFERENCE,
+    same_circuit,
+)
+from interp_emerge.patching.base import EdgeScores
+
+GRAPH = Graph(n_layers=2, n_heads=4, n_kv_heads=4, parallel=False)
+MEAN = np.random.default_rng(0).standard_t(3, GRAPH.n_edges)
+CHANGED = MEAN.copy()
+CHANGED[np.argsort(-np.abs(MEAN))[:8]] = 0
+SWAPPED, TOP = MEAN.copy(), np.argsort(-np.abs(MEAN))
+SWAPPED[TOP[:20:3]], SWAPPED[TOP[40:110:10]] = MEAN[TOP[40:110:10]], MEAN[TOP[:20:3]]
+EDGES = 20
+
+
+def scored(seed: int, *, noise: float = 3.0, mean: np.ndarray = MEAN, n: int = 64, **origin: Any) -> EdgeScores:
+    values = mean + noise * np.random.default_rng(seed).normal(size=(n, len(mean)))
+    return EdgeScores.from_pairs(GRAPH, values.astype(np.float32), origin=origin)
+
+
+@pytest.mark.calibration
+def test_p_values_of_the_permutation_test_are_uniform_where_nothing_differs():
+    p_values = [
+        same_circuit(scored(2 * i), scored(2 * i + 1), EDGES, test="permutation", resamples=49, groups=3).p_value
+        for i in range(25)
+    ]
+    assert kstest(p_values, "uniform").pvalue > 0.01
+
+
+def noisy(shape: str, rng: np.random.Generator, mean: np.ndarray = MEAN, n: int = 64) -> EdgeScores:
+    """Scores whose edges have a noise of their own, which `NOISES` describes."""
+    spread, scale, tail = NOISES[shape]
+    shape_of = {"normal": rng.normal, "heavy": lambda size: rng.standard_t(2.5, size=size) / 1.5}[tail]
+    deviations = scale * np.exp(spread * rng.normal(size=len(mean))) * shape_of(size=(n, len(mean)))
+    return EdgeScores.from_pairs(GRAPH, (mean + deviations).astype(np.float32))
+
+
+NOISES = {"even": (0.0, 2.0, "normal"), "small": (0.0, 0.5, "normal"), "large": (0.0, 6.0, "normal"),
+          "lognormal": (1.0, 2.0, "normal"), "heavy": (1.0, 2.0, "heavy")}  # fmt: skip
+"""Spread of the logarithm of noise over edges, its scale, and the tails of the deviations of pairs."""
+
+
+def p_values(a: str, b: str, count: int, *, n: Any = EDGES, mean: np.ndarray = MEAN, **options: Any) -> np.ndarray:
+    rngs = [np.random.default_rng(seed) for seed in range(count)]
+    pairs = ((noisy(a, rng), noisy(b, rng, mean)) for rng in rngs)
+    options = {"test": "halves", "resamples": 39, "groups": 3} | options
+    return np.array([same_circuit(x, y, n, seed=i, **options).p_value for i, (x, y) in enumerate(pairs)])
+
+
+def swapped_heads() -> tuple[Match, np.ndarray]:
+    """A match of a model with one whose heads stand in other places, and the mean scores of that one."""
+    roles = np.random.default_rng(3).random((8, 2))
+    a, b = (HeadFeatures(graph=GRAPH, roles=("previous_token", "induction"), strength=one)
+            for one in (roles, roles[[1, 0, 2, 3, 5, 4, 7, 6]]))  # fmt: skip
+    match, moved = match_heads(a, b), np.empty_like(MEAN)
+    moved[match.edges] = MEAN
+    return match, moved
+
+
+@pytest.mark.calibration
+@pytest.mark.parametrize(("a", "b"), [("lognormal", "lognormal"), ("small", "large")])
+def test_edges_that_are_unequally_noisy_make_no_difference(a: str, b: str):
+    # A correction by √(within a · within b) alone rejected 22 of 60 of the first kind. Of 300 of the second 15 are now.
+    assert (p_values(a, b, 20) <= 0.05).mean() <= 0.15
+
+
+@pytest.mark.calibration
+def test_the_same_order_of_edges_by_other_magnitudes_makes_no_difference():
+    # Taken for a difference of mean scores it was one in 49 of 60 cases.
+    assert (p_values("even", "even", 20, mean=np.sign(MEAN) * np.sqrt(np.abs(MEAN))) <= 0.05).mean() <= 0.1
+
+
+def test_where_noise_hides_the_circuit_of_one_model_nothing_is_said_to_differ():
+    found = same_circuit(scored(1, noise=0.5), scored(2, noise=5.0, mean=CHANGED), EDGES, resamples=50)
+    assert found["halves of b"]["index"] > found["random circuits"]["high"] and found.p_value <= 0.05
+    assert found.verdict == CANNOT_TELL
+    assert "cannot be told (halves of one model's prompts share less than 0.5 of their circuits)" in found.sentence
+
+
+def test_a_third_of_the_edges_changed_is_found_under_unequal_noise():
+    assert (p_values("lognormal", "lognormal", 10, mean=SWAPPED) <= 0.05).mean() >= 0.8
+
+
+@pytest.mark.calibration
+@pytest.mark.slow
+@pytest.mark.parametrize(("level", "n"), [("edges", EDGES), ("classes", EDGES), ("classes", (6, EDGES))])
+@pytest.mark.parametrize(("a", "b"), [("lognormal", "lognormal"), ("even", "even"), ("small", "large")])
+def test_p_values_of_halves_are_never_smaller_than_uniform_ones(a: str, b: str, level: Any, n: Any):
+    # A share of 60 p-values has a standard error of at most 0.06, and fails here if it is 0.2 larger than that of
+    # uniform ones. A wrong correction by √(within a · within b) had 0.37 below 0.05.
+    match, mean = swapped_heads()
+    found = p_values(a, b, 60, n=n, mean=mean, match=match, level=level, resamples=19)
+    assert kstest(found, "uniform", alternative="greater").pvalue > 0.01
+
+
+@pytest.mark.parametrize("test", ["permutation", "halves"])
+def test_circuits_that_lack_what_the_other_has_differ(test: Any):
+    found = same_circuit(scored(1), scored(2, mean=CHANGED), EDGES, test=test, resamples=99)
+    assert (found.verdict, found.test) == (DIFFERS, test) and found.p_value <= 0.05
+    assert found.corrected.high < 1 and found["across"]["index"] < found["halves of a"]["low"]
+    assert found.sentence.startswith("differs beyond resampling noise: Jaccard 0.")
+    assert "against 0." in found.sentence and "; random circuits 0.1" in found.sentence
+    assert found["across"]["index"] < found["same scores"]["low"] and "] if nothing differed (" in found.sentence
+
+
+def test_circuits_of_one_distribution_show_no_difference_where_noise_is_low():
+    found = same_circuit(scored(1, noise=0.5), scored(2, noise=0.5), EDGES, resamples=50)
+    assert (found.verdict, found.test) == (NO_DIFFERENCE, "halves")
+    assert found.corrected.value == pytest.approx(1, abs=0.05)
+    assert "no difference beyond resampling noise" in repr(found)
+
+
+def test_a_circuit_that_holds_all_of_a_smaller_one_differs_in_size_only():
+    found = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0), (10, 20), resamples=20)
+    assert found.verdict == NO_DIFFERENCE and found["across"]["index"] == pytest.approx(0.5)
+    assert found.sentence.startswith("no difference beyond resampling noise (besides size, 10 and 20 edges): Jaccard")
+
+
+def test_what_differs_by_little_is_said_to():
+    slightly = MEAN.copy()
+    slightly[np.argsort(-np.abs(MEAN))[0]] = 0
+    found = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0, mean=slightly), EDGES, resamples=50)
+    assert found.verdict == LITTLE and found.corrected.value == pytest.approx(0.95)
+    assert found.sentence.startswith("differs beyond resampling noise, but little: ")
+
+
+def test_noise_alone_cannot_be_told_apart():
+    zero = np.zeros_like(MEAN)
+    found = same_circuit(scored(1, mean=zero), scored(2, mean=zero), EDGES, resamples=50)
+    assert found.verdict == CANNOT_TELL
+    assert "no more alike than random ones" in found.sentence
+
+
+def test_scores_without_noise_are_the_same_or_not():
+    same = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0), EDGES, resamples=10)
+    assert (same.verdict, same.p_value, same.corrected.low) == (NO_DIFFERENCE, 1, 1)
+    other = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0, mean=CHANGED), EDGES, resamples=50)
+    assert (other.verdict, other.p_value) == (DIFFERS, 1 / 51)
+    assert other["whole samples"]["index"] == pytest.approx(12 / 28)
+    assert other["across"]["index"] == pytest.approx(12 / 28)
+
+
+def test_one_model_on_other_prompts_is_permuted_and_two_models_are_not():
+    a, b = scored(1, model={"size": "x"}, prompts="p"), scored(2, model={"size": "x"}, prompts="q")
+    assert same_circuit(a, b, EDGES, resamples=20).test == "permutation"
+    assert same_circuit(a, scored(2, model={"size": "y"}), EDGES, resamples=20).test == "halves"
+    assert same_circuit(a, a, EDGES, resamples=20).test == "halves"
+
+
+def test_halves_that_are_compared_share_no_prompt():
+    # Noise that belongs to the prompts is the same in both models, and must not make them look alike.
+    found = same_circuit(scored(1), scored(1), EDGES, resamples=50)
+    assert found["across"]["index"] == pytest.approx(found["halves of a"]["index"])
+    assert found["whole samples"]["index"] == 1
+    assert found["bootstrap of a"]["index"] > found["halves of a"]["index"]
+
+
+def test_other_seeds_and_sizes_of_circuits_are_in_the_table():
+    kept = np.zeros_like(GRAPH.exists)
+    kept[np.nonzero(GRAPH.exists)[0][:7], np.nonzero(GRAPH.exists)[1][:7]] = True
+    circuit = Circuit(graph=GRAPH, kept=kept, scores=np.zeros(kept.shape))
+    seeds = [(scored(5), None), (scored(6), None)]
+    found = same_circuit(scored(1), scored(2), (circuit, circuit), other_seeds=seeds, resamples=20)
+    assert [*found.to_frame().columns] == [*COLUMNS]
+    assert [*found.rows["comparison"]] == [
+        "across", "whole samples", "halves of a", "halves of b", "same scores", "bootstrap of a", "bootstrap of b",
+        "other seeds", "random circuits",
+    ]  # fmt: skip
+    assert found["other seeds"]["n"] == 2 and found["other seeds"]["p_value"] >= 1 / 3
+    assert "(n = 2, p = " in found.sentence
+    expected = same_circuit(scored(1), scored(2), (7, 7), resamples=20)
+    assert found["across"].equals(expected["across"])
+
+
+def test_other_seeds_are_compared_at_the_sizes_of_both_circuits():
+    # At the size of a's circuit in both, seeds had 0.89 where the models, of equal means, had 0.30.
+    a, b, *seeds = (scored(i, noise=0.5) for i in range(4))
+    found = same_circuit(a, b, (6, 20), other_seeds=[(one, None) for one in seeds], resamples=20)
+    assert found["across"]["index"] == pytest.approx(0.3, abs=0.02)
+    assert found["other seeds"]["index"] == pytest.approx(0.3, abs=0.02)
+
+
+def test_a_null_that_is_missing_is_said_to_be():
+    found = same_circuit(scored(1), scored(2), EDGES, resamples=20)
+    seeds = found["other seeds"]
+    assert (seeds["n"], seeds["note"]) == (0, "no other seed to compare with") and np.isnan(seeds["index"])
+    assert "; no other seed to compare with; random circuits" in found.sentence
+
+
+def test_an_index_beyond_chance_is_zero_for_random_circuits_and_one_for_equal_ones():
+    found = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0), EDGES, resamples=5)
+    assert found["across"]["beyond_chance"] == pytest.approx(1)
+    assert found["random circuits"]["beyond_chance"] == pytest.approx(0)
+
+
+def test_heads_that_another_match_would_fit_as_well_are_counted_with_what_that_would_change():
+    roles = np.random.default_rng(3).random((8, 2))
+    roles[5] = roles[4]
+    features = HeadFeatures(graph=GRAPH, roles=("previous_token", "induction"), strength=roles)
+    match = match_heads(features, features)
+    assert len(match.ambiguous) == 2
+    # b is a with the two copies in each other's places, so that only the match that swaps them is right.
+    swapped = match.without(match.ambiguous[0])
+    moved = np.empty_like(MEAN)
+    moved[swapped.edges] = MEAN
+    options: dict[str, Any] = {"match": match, "resamples": 20}
+    found = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0, mean=moved), EDGES, **options)
+    row = found["across"]
+    assert (row["n_ambiguous"], row["n_rivals"], row["unmatched_a"]) == (2, 1, 0)
+    assert row["ambiguous_a"] == pytest.approx(row["ambiguous_b"]) and row["ambiguous_a"] > 0.1
+    assert row["rival_low"] == row["index"] < 1 and row["rival_high"] == pytest.approx(1)
+    assert found.p_value <= 0.05 and found.verdict == CANNOT_TELL
+    assert "(another match of heads about as good shows no difference)" in found.sentence
+    said = f"{row['ambiguous_a']:.0%} of a circuit's score mass lies on heads whose partner is not identifiable: over "
+    assert f"; {said}one other match about as good the index is {row['index']:.2f} to 1.00" in found.sentence
+    assert same_circuit(scored(1), scored(2), EDGES, resamples=5)["across"][["n_ambiguous", "rival_low"]].isna().all()
+
+
+def test_two_models_are_compared_through_a_match_of_heads_and_by_classes_of_edges():
+    match, moved = swapped_heads()
+    assert ("a0.h0", "a0.h1") in match.pairs and (match.edges >= 0).all()
+    options: dict[str, Any] = {"resamples": 30}
+    named = same_circuit(scored(1, noise=0.5), scored(2, noise=0.5, mean=moved), EDGES, **options)
+    matched = same_circuit(scored(1, noise=0.5), scored(2, noise=0.5, mean=moved), EDGES, match=match, **options)
+    assert (named.verdict, matched.verdict) == (DIFFERS, NO_DIFFERENCE)
+    classes = same_circuit(
+        scored(1, noise=0.5), scored(2, noise=0.5, mean=moved), EDGES, match=match, level="classes", **options
+    )
+    assert classes.verdict == NO_DIFFERENCE and classes["across"]["index"] > matched["across"]["index"]
+    assert "weighted Jaccard of edge classes" in classes.sentence
+
+
+def of_induction(seed: int, *heads: float) -> tuple[EdgeScores, HeadFeatures]:
+    """A model in which induction heads share out what one of them would do, and read a previous-token head."""
+    graph = Graph(n_layers=2, n_heads=1 + len(heads), n_kv_heads=1 + len(heads), parallel=False)
+    roles = np.zeros((2 * graph.n_heads, 2))
+    roles[0, 0], roles[graph.n_heads :][: len(heads), 1] = 1, np.linspace(1, 0.8, len(heads))
+    strong = {("embed", "a0.h0.v"): 3.0}
+    for head, share in enumerate(heads):
+        strong |= {("a0.h0", f"a1.h{head}.k"): 3 * share, (f"a1.h{head}", "logits"): 2.4 * share}
+    writer, reader = np.nonzero(graph.exists)
+    names = [(graph.writer_names[w], graph.reader_names[r]) for w, r in zip(writer, reader, strict=True)]
+    mean = np.array([strong.get(name, 0.0) for name in names])
+    values = mean + 0.3 * np.random.default_rng(seed).normal(size=(64, len(mean)))
+    features = HeadFeatures(graph=graph, roles=("previous_token", "induction"), strength=roles)
+    return EdgeScores.from_pairs(graph, values.astype(np.float32)), features
+
+
+def test_a_head_without_a_partner_makes_no_difference_of_classes_that_have_the_same_shares():
+    (a, mine), (b, theirs) = of_induction(1, 1.0), of_induction(2, 0.6, 0.4)
+    match = match_heads(mine, theirs)
+    assert ("a1.h0", "a1.h0") in match.pairs and (match.edges >= 0).sum() < b.graph.n_edges
+    for n in ((3, 5), 5):
+        found = same_circuit(a, b, n, match=match, level="classes", resamples=50)
+        assert found.verdict == NO_DIFFERENCE and found.corrected.value == pytest.approx(1, abs=0.03)
+        # With the magnitudes of the second head on edges of other classes the null was 0.55.
+        assert found["same scores"]["index"] == pytest.approx(found["across"]["index"], abs=0.05)
+
+
+def test_the_same_scores_give_circuits_of_unequal_sizes_other_classes_and_no_difference():
+    match, moved = swapped_heads()
+    a, b = scored(1, noise=0.5), scored(2, noise=0.5, mean=moved)
+    found = same_circuit(a, b, (6, EDGES), match=match, level="classes", resamples=50)
+    assert found["across"]["index"] < found["halves of b"]["low"] and found.p_value > 0.05
+    assert found["same scores"]["index"] == pytest.approx(found["across"]["index"], abs=0.03)
+
+
+def test_what_cannot_be_compared_is_refused():
+    a = scored(1)
+    other = Graph(n_layers=3, n_heads=4, n_kv_heads=4, parallel=False)
+    b = EdgeScores.from_pairs(other, np.ones((64, other.n_edges), np.float32))
+    with pytest.raises(InputError, match="compared through a match of heads; give match=match_heads"):
+        same_circuit(a, b, EDGES)
+    with pytest.raises(InputError, match="19 pairs do not make 10 groups of two"):
+        same_circuit(scored(1, n=19), a, EDGES)
+    with pytest.raises(InputError, match="9999 edges make no circuit of a graph of"):
+        same_circuit(a, a, 9999)
+    with pytest.raises(InputError, match="1 splits say nothing about spread"):
+        same_circuit(a, a, EDGES, resamples=1)
+    with pytest.raises(InterpEmergeError, match="permutation"):
+        same_circuit(a, a, EDGES, test="permutations")
+    bare = EdgeScores(graph=GRAPH, scores=a.scores, standard_errors=a.standard_errors)
+    with pytest.raises(InputError, match="hold no values of single pairs"):
+        same_circuit(a, bare, EDGES)

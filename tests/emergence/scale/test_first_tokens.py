@@ -1,0 +1,134 @@
+"""The loss of a text behind each token that could stand first."""
+
+import json
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+import interp_emerge as ie
+from interp_emerge.core.errors import InputError
+from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.sameness.compare import model_of as model_of_circuit
+from interp_emerge.emergence.scale.first_tokens import warning_of_first_token
+from tests.models.small_models import build
+from tests.models.tokenizers import numbered, words, wrapped
+
+PASSAGES = ["t5 t6 t7 t8", "t9 t10 t11 t12 t13 t14", "t15 t16 t17 t18", "t20 t21"]
+SPECIAL = ("<s>", "</s>", "<unk>", "<|im_start|>", "<|endoftext|>")
+
+
+def model_of(architecture: str = "gpt_neox", prepend_bos: Any = None, **special: Any) -> HookedModel:
+    named = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"} | special
+    tokenizer = wrapped(words(numbered(*SPECIAL)), **named)
+    return ie.hook(build(architecture), tokenizer=tokenizer, prepend_bos=prepend_bos)
+
+
+@torch.no_grad()
+def plain_loss(model: HookedModel, first: list[int], passages: list[str]) -> tuple[float, int]:
+    """Loss of all tokens of the passages but the first of each, by plain transformers, one passage at a time."""
+    total, count = 0.0, 0
+    for passage in passages:
+        ids = model.tokenizer(passage, add_special_tokens=False).input_ids
+        logits = model.hf(input_ids=torch.tensor([first + ids])).logits[0].double()
+        for place in range(1, len(ids)):
+            total += float(cross_entropy(logits[len(first) + place - 1], torch.tensor(ids[place])))
+            count += 1
+    return total / count, count
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2"])
+@pytest.mark.parametrize("in_use", [False, "<s>", "t9"])
+def test_each_choice_has_the_loss_of_the_plain_model_on_the_same_tokens(architecture: str, in_use: Any):
+    model = model_of(architecture, in_use, additional_special_tokens=["<|im_start|>", "<|endoftext|>"])
+    table = ie.first_token_losses(model, PASSAGES)
+    expected = {"": [], "<s>": [0], "</s>": [1], "<|im_start|>": [3], "<|endoftext|>": [4]}
+    expected |= {"t9": [9]} if in_use == "t9" else {}
+    assert {*table["token"]} == {*expected}
+    assert table["loss"].is_monotonic_increasing
+    for row in table.to_dict("records"):
+        loss, count = plain_loss(model, expected[row["token"]], PASSAGES)
+        assert row["loss"] == pytest.approx(loss, abs=1e-5)
+        assert row["n_tokens"] == count == 12
+        assert row["above_best"] == pytest.approx(row["loss"] - table["loss"].min(), abs=1e-9)
+        assert row["ci_low"] <= row["above_best"] <= row["ci_high"]
+    assert table[table["in_use"]]["token"].tolist() == [in_use or ""]
+    ids = dict(zip(table["token"], table["id"], strict=True))
+    assert ids["<s>"] == 0 and ids[""] is pd.NA
+
+
+def test_the_choices_say_what_the_tokenizer_calls_them():
+    model = model_of(eos_token="<s>", pad_token="<|endoftext|>")
+    choices = ie.first_token_losses(model, PASSAGES).set_index("token")["choice"].to_dict()
+    assert choices == {"": "nothing", "<s>": "beginning of text, end of text", "<|endoftext|>": "special token"}
+
+
+def test_one_passage_is_read_by_sentences_and_a_single_sentence_has_no_interval():
+    model = ie.load_family("miniature").load("25k")
+    told = "When Mary and John met at the park, John gave the book to Mary. Anna follows Paul. Paul reaches Lisa."
+    several, one = ie.first_token_losses(model, told), ie.first_token_losses(model, "Anna follows Paul.")
+    assert several["ci_low"].notna().all() and several["n_tokens"].iloc[0] == 16 - 1 + 2 * 3
+    assert one["ci_low"].isna().all() and one["loss"].notna().all()
+
+
+def test_the_token_that_a_model_was_trained_behind_has_the_lowest_loss():
+    family = ie.load_family("miniature")
+    table = ie.first_token_losses(family.load("560k"), family.held_out_text())
+    assert table["token"].tolist() == ["<bos>", ""] and table["in_use"].tolist() == [True, False]
+    assert table["ci_low"].iloc[1] > 0
+
+
+def test_a_first_token_that_is_clearly_worse_is_warned_of_and_a_good_one_is_not():
+    family = ie.load_family("miniature")
+    text = family.held_out_text()
+    said = warning_of_first_token(family.load("560k", prepend_bos="Mary"), text)
+    assert said.startswith("miniature/560k/step5000/seed0 reads text worse behind Mary (")
+    assert ") than behind <bos> (" in said and said.endswith("; prepend_bos chooses what stands first")
+    assert "\n" not in said
+    assert warning_of_first_token(family.load("560k"), text) == ""
+    assert warning_of_first_token(family.load("560k", prepend_bos="Mary"), ["unheard of words"]) == ""
+    assert warning_of_first_token(ie.load_family("handset").load("induction"), text) == ""
+
+
+def test_what_cannot_be_read_is_refused():
+    with pytest.raises(InputError, match="has no tokenizer, so that no text can be read behind other first tokens"):
+        ie.first_token_losses(ie.hook(build("gpt2")), PASSAGES)
+    with pytest.raises(InputError, match="no passage of the text has two tokens"):
+        ie.first_token_losses(model_of(), ["t5", "t6"])
+    with pytest.raises(InputError, match="has no token for a part of"):
+        ie.first_token_losses(model_of())
+
+
+def test_passages_are_cut_to_what_the_model_can_take():
+    tokenizer = wrapped(words(numbered(*SPECIAL)), bos_token="<s>", unk_token="<unk>")
+    model = ie.hook(build("gpt_neox", max_position_embeddings=8), tokenizer=tokenizer)
+    table = ie.first_token_losses(model, ["t5 t6 t7 t8 t9 t10 t11 t12 t13", "t5 t6 t7"])
+    assert (table["n_tokens"] == 6 + 2).all()
+    assert np.isfinite(table["loss"]).all()
+
+
+def test_a_study_says_what_stands_first_and_warns_of_a_worse_choice(tmp_path, caplog: pytest.LogCaptureFixture):
+    few: dict[str, Any] = {"n_measured": 8, "n_pairs": 8, "n_random": 1, "n_resamples": 2, "n_ablations": 1}
+    where: dict[str, Any] = {"sizes": ("7k",), "steps": "last", "seeds": (0,), "beside": (), "target": 0.1}
+    study = ie.Study(out=str(tmp_path), ability="markov", prepend_bos="Mary", **few, **where)
+    assert study.settings.command.endswith("--prepend-bos Mary")
+    with caplog.at_level(logging.WARNING):
+        page = study.run().read_text()
+    assert len([line for line in caplog.messages if "reads text worse behind Mary" in line]) == 1
+    (spec,) = json.loads((tmp_path / "provenance.json").read_text())["models"]
+    assert spec["prepended"] == "Mary" and "prompts begin with Mary" in page
+    other = ie.Study(out=str(tmp_path), ability="markov", **few, **where)
+    assert (study.plan()["done"].sum(), other.plan()["done"].sum()) == (2, 0)
+
+
+@pytest.mark.parametrize("choice", [False, "Mary", None])
+def test_a_circuit_is_run_again_behind_what_it_was_found_behind(choice: Any):
+    model = ie.load_family("miniature").load("7k", prepend_bos=choice)
+    pairs = ie.load_ability("induction").sample(model, 4)
+    circuit = ie.score(model, pairs, method="eap").top(5)
+    again = model_of_circuit(circuit)
+    assert (again.bos, again.spec.prepended) == (model.bos, circuit.origin["model"]["prepended"])

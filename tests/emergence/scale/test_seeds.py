@@ -1,0 +1,85 @@
+"""Success over seeds: exact intervals, and seeds that are alike, spread out or in two groups."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import interp_emerge as ie
+from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.scale.seeds import find_modes, success_by_size, success_interval
+
+INDUCTION = ie.load_ability("induction")
+PROMPTS = 128
+
+
+def table(accuracies: dict[str, list[float]]) -> pd.DataFrame:
+    parts = []
+    for n_parameters, (size, runs) in enumerate(accuracies.items(), start=1):
+        for seed, accuracy in enumerate(runs):
+            right = np.arange(PROMPTS) < accuracy * PROMPTS
+            about = {"size": size, "n_parameters": n_parameters, "seed": seed, "step": 9, "ability": "induction"}
+            parts.append(pd.DataFrame({"pair": np.arange(PROMPTS), "value": right.astype(float)}).assign(**about))
+    return pd.concat(parts, ignore_index=True).assign(metric="accuracy")
+
+
+def test_the_threshold_size_is_a_distribution_and_not_a_mean() -> None:
+    frame = table({"small": [0.05], "middle": [0.9, 0.1, 0.9, 0.1, 0.9, 0.12], "large": [1.0, 1.0, 1.0]})
+    found = success_by_size(frame, INDUCTION).set_index("size")
+
+    assert found["n_success"].tolist() == [0, 3, 3]
+    assert found["p"].tolist() == [0, 0.5, 1]
+    assert found["shape"].tolist() == ["one seed", "two groups", "alike"]
+    assert found.loc["middle", "low"] == pytest.approx(0.11, abs=0.02)
+    assert found.loc["middle", "high"] == pytest.approx(0.9, abs=0.02)
+    assert found["values"].tolist()[1].startswith("0.91 0.10 0.91")
+
+
+def test_only_the_last_step_of_each_run_counts() -> None:
+    early = table({"small": [0.0, 0.0]}).assign(step=1)
+    found = success_by_size(pd.concat([early, table({"small": [1.0, 1.0]})]), INDUCTION)
+
+    assert found["p"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(3, 3, 0.025 ** (1 / 3), 1), (0, 1, 0, 0.975), (0, 10, 0, 1 - 0.025**0.1)],
+)
+def test_the_interval_is_that_of_clopper_and_pearson(successes: int, n: int, low: float, high: float) -> None:
+    found = success_interval(successes, n)
+
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def simulated(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    asked = np.full(n, PROMPTS)
+    rates = {"alike": np.full(n, 0.4), "spread": rng.beta(4, 5, n), "groups": np.where(np.arange(n) % 3, 0.1, 0.9)}
+    return rng.binomial(asked, rates[kind]), asked
+
+
+@pytest.mark.calibration
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [("alike", "alike"), ("spread", "spread around one mode"), ("groups", "two groups")]
+)
+def test_the_way_that_seeds_were_made_is_found(kind: str, verdict: str) -> None:
+    rng = np.random.default_rng(0)
+    found = [find_modes(*simulated(kind, 12, rng)).verdict for _ in range(20)]
+
+    assert found.count(verdict) >= 18
+
+
+def test_three_seeds_can_differ_but_not_say_how() -> None:
+    found = find_modes(np.array([105, 20, 13]), np.full(3, PROMPTS))
+
+    assert found.verdict == "undefined: 3 seeds differ"
+    assert found.p_alike < 1e-10
+    assert np.isnan([found.low, found.high, found.aicc_two]).all()
+
+
+def test_counts_that_cannot_be_are_refused() -> None:
+    with pytest.raises(InputError, match="a number of right answers from 0 to the number of prompts"):
+        find_modes(np.array([5]), np.array([4]))
+    with pytest.raises(InputError, match="4 successes out of 3 is no count"):
+        success_interval(4, 3)
+    with pytest.raises(InputError, match="no accuracy of ability 'markov'; measure it first"):
+        success_by_size(table({"small": [1.0]}), ie.load_ability("markov"))
