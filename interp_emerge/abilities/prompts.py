@@ -1,7 +1,11 @@
-"""Prompt pairs of a sweep, drawn once for all models that share a tokenizer."""
+"""Which prompts a circuit is found on and judged on, and prompt pairs that are drawn once for many models."""
 
 from interp_emerge.abilities.base import Ability, PromptPairs
 from interp_emerge.core.model import HookedModel
+
+DISCOVERY, EVALUATION = 1000, 2000
+"""Added to the seed of a study or a command: circuits are found on prompts of the first and judged on those of the
+second. Abilities are measured on prompts of the seed itself, so that no two of the three share prompts."""
 
 
 class Prompts:

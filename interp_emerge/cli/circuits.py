@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from interp_emerge.core.model import ModelSpec
 
 log = logging.getLogger(__name__)
-DISCOVERY, EVALUATION = 1000, 2000
-"""Seeds of the prompts, so that a circuit is found on some and judged on others."""
 
 
 @app.command()
@@ -82,6 +80,7 @@ def circuit(
     as_json: AsJson = False,
 ) -> None:
     """Find the circuit of an ability in one model, and test it on prompts that it was not found on."""
+    from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
     from interp_emerge.circuits.finding.find import find_circuit, search_stability
     from interp_emerge.circuits.testing.examination import PARTS, examine, require_parts
     from interp_emerge.core.circuit import Circuit

@@ -123,31 +123,54 @@ class PatchingTask:
             return str(position), torch.full((len(pairs),), position)
         raise UnknownNameError("position", name, ["all", *pairs.positions, f"0 to {pairs.length - 1}"])
 
-    def _model(self) -> dict[str, Any]:
-        """The model's record; its first token is told only if it does stand first in these prompts."""
-        first = torch.tensor(self.model.bos, dtype=torch.int64)
-        begins = bool((self.pairs.clean[:, : len(first)] == first).all()) if len(first) <= self.pairs.length else False
-        return self.model.spec.to_dict() | ({} if begins else {"prepended": ""})
-
     def bar(self, items: Sequence[T], what: str) -> Iterable[T]:
         """The items, with a progress bar once they have taken two seconds."""
         return tqdm(items, desc=what, delay=2, leave=False)
 
     def origin(self, method: str) -> dict[str, Any]:
-        """What a result has to say about where it comes from."""
-        given = {name: value for name, value in asdict(self.options).items() if value is not None}
-        return {
-            **given,
-            **({"ability": self.pairs.ability} if self.pairs.ability else {}),
-            "model": self._model(),
-            "method": method,
-            "metric": self.metric.name,
-            "corruption": "resample",
-            "n_pairs": len(self.pairs),
-            "prompts": self.pairs.fingerprint,
-            "steps": self.steps,
-            "seed": self.seed,
-        }
+        """What a result has to say about where it comes from: see `scores_origin`."""
+        return scores_origin(
+            self.model,
+            self.pairs,
+            method=method,
+            metric=self.metric.name,
+            steps=self.steps,
+            seed=self.seed,
+            options=self.options,
+        )
+
+
+def scores_origin(
+    model: HookedModel,
+    pairs: PromptPairs,
+    *,
+    method: str,
+    metric: str,
+    steps: int,
+    seed: int,
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """What scores say about where they come from, whether they were just computed or come from a file."""
+    given = {} if options is None else {name: value for name, value in asdict(options).items() if value is not None}
+    return {
+        **given,
+        **({"ability": pairs.ability} if pairs.ability else {}),
+        "model": _described(model, pairs),
+        "method": method,
+        "metric": metric,
+        "corruption": "resample",
+        "n_pairs": len(pairs),
+        "prompts": pairs.fingerprint,
+        "steps": steps,
+        "seed": seed,
+    }
+
+
+def _described(model: HookedModel, pairs: PromptPairs) -> dict[str, Any]:
+    """The model's record; it names a first token only if that does stand first in these prompts."""
+    first = torch.tensor(model.bos, dtype=torch.int64)
+    begins = bool((pairs.clean[:, : len(first)] == first).all()) if len(first) <= pairs.length else False
+    return model.spec.to_dict() | ({} if begins else {"prepended": ""})
 
 
 @dataclass(frozen=True, kw_only=True)

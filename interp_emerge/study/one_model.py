@@ -12,7 +12,7 @@ import pandas as pd
 
 from interp_emerge.abilities.base import Ability, PromptPairs
 from interp_emerge.abilities.measuring import held_out_loss, measure
-from interp_emerge.abilities.prompts import Prompts
+from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION, Prompts
 from interp_emerge.caching.store import ActivationStore
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
 from interp_emerge.circuits.finding.selection import smallest_faithful
@@ -24,16 +24,13 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.first_tokens import warning_of_first_token
-from interp_emerge.patching.base import EdgeScores
+from interp_emerge.patching.base import EdgeScores, scores_origin
 from interp_emerge.patching.scoring import score
 from interp_emerge.report.attention import attention_of
 from interp_emerge.stats.intervals import mean_interval
 from interp_emerge.study.cells import Cells, Models
 from interp_emerge.study.grid import At, Grid
 from interp_emerge.study.settings import StudySettings
-
-SPLITS = {"discovery": 1, "evaluation": 2}
-"""Circuits are found on some prompts and judged on others."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class OneModel:
 
         def compute(model: HookedModel) -> pd.DataFrame:
             frame = self._score(model, ability, "activation_patching").to_frame()
-            pairs = self.pairs(model, ability, "discovery")
+            pairs = self.pairs(model, ability, DISCOVERY)
             (empty,) = evaluate_many(
                 model,
                 [np.zeros_like(model.graph.exists)],
@@ -137,7 +134,7 @@ class OneModel:
         def compute() -> Circuit:
             model = self.models.get(*at)
             scores = self._edges(model, at, ability, settings.method)
-            pairs = self.pairs(model, ability, "discovery")
+            pairs = self.pairs(model, ability, DISCOVERY)
             return smallest_faithful(
                 model, scores, pairs, target=settings.target, metric=settings.metric, record=self.store.recording
             )
@@ -150,7 +147,7 @@ class OneModel:
 
         def compute(model: HookedModel) -> pd.DataFrame:
             drawn = random_connected_circuits(model.graph, len(circuit), settings.n_random, seed=settings.seed)
-            pairs = self.pairs(model, ability, "evaluation")
+            pairs = self.pairs(model, ability, EVALUATION)
             edges = [circuit.kept, circuit.complement().kept, *drawn]
             found, without, *others = evaluate_many(
                 model, edges, pairs, metric=settings.metric, record=self.store.recording
@@ -202,7 +199,7 @@ class OneModel:
         settings = self.settings
 
         def compute(model: HookedModel) -> pd.DataFrame:
-            pairs = self.pairs(model, ability, "evaluation")
+            pairs = self.pairs(model, ability, EVALUATION)
             heads = heads_to_ablate(circuit)
             conditions = [("none", 0, []), ("circuit heads", 0, heads)]
             draws = [
@@ -251,15 +248,15 @@ class OneModel:
         def compute() -> str:
             model = self.models.get(*at)
             title = f"{ability.name.replace('_', ' ')} at {at[0]}, step {at[1]}"
-            return json.dumps(attention_of(model, circuit, self.pairs(model, ability, "evaluation"), title=title))
+            return json.dumps(attention_of(model, circuit, self.pairs(model, ability, EVALUATION), title=title))
 
         return self.cells.get_text(
             "attention", self._inputs(at, **self._scoring(ability), circuit=circuit_name(circuit)), compute
         )
 
-    def pairs(self, model: HookedModel, ability: Ability, split: str) -> PromptPairs:
-        """Prompt pairs of a split; no two splits, nor the measured prompts, share a seed."""
-        return self.prompts.sample(ability, model, self.settings.n_pairs, 1000 * SPLITS[split] + self.settings.seed)
+    def pairs(self, model: HookedModel, ability: Ability, first_seed: int) -> PromptPairs:
+        """Prompt pairs to find circuits on, where `first_seed` is `DISCOVERY`, or to judge them on (`EVALUATION`)."""
+        return self.prompts.sample(ability, model, self.settings.n_pairs, first_seed + self.settings.seed)
 
     def _edges(self, model: HookedModel, at: At, ability: Ability, method: str) -> EdgeScores:
         """Scores of every edge, with the values of each pair where the method keeps them."""
@@ -277,23 +274,15 @@ class OneModel:
         cell = self.cells.get("edge_values", inputs, compute)
         scores, errors = np.zeros(model.graph.exists.shape), np.zeros(model.graph.exists.shape)
         scores[model.graph.exists], errors[model.graph.exists] = cell.pop("score"), cell.pop("standard_error")
-        pairs = self.pairs(model, ability, "discovery")
-        origin = {
-            "model": model.spec.to_dict(),
-            "ability": ability.name,
-            "method": method,
-            "metric": self.settings.metric,
-            "corruption": "resample",
-            "n_pairs": len(pairs),
-            "prompts": pairs.fingerprint,
-        }
+        how = {"method": method, "metric": self.settings.metric, "steps": steps, "seed": self.settings.seed}
+        origin = scores_origin(model, self.pairs(model, ability, DISCOVERY), **how)
         per_pair = np.ascontiguousarray(cell.to_numpy().T) if cell.shape[1] else None
         return EdgeScores(graph=model.graph, scores=scores, standard_errors=errors, per_pair=per_pair, origin=origin)
 
     def _score(self, model: HookedModel, ability: Ability, method: str):
         return score(
             model,
-            self.pairs(model, ability, "discovery"),
+            self.pairs(model, ability, DISCOVERY),
             method=method,
             metric=self.settings.metric,
             steps=self.settings.steps_of_integration,

@@ -7,6 +7,7 @@ from typing import Literal
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.prompts import EVALUATION
 from interp_emerge.circuits.running.runs import CircuitRuns
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.model import HookedModel
@@ -34,7 +35,7 @@ class Stages(OneModel):
                 model,
                 circuit,
                 follow,
-                self.pairs(model, ability, "evaluation"),
+                self.pairs(model, ability, EVALUATION),
                 metric=settings.metric,
                 method=settings.method,
                 steps=settings.steps_of_integration,
@@ -63,7 +64,7 @@ class Stages(OneModel):
         def compute(model: HookedModel) -> pd.DataFrame:
             runs = CircuitRuns(
                 model=model,
-                pairs=self.pairs(model, ability, "evaluation"),
+                pairs=self.pairs(model, ability, EVALUATION),
                 metric=settings.metric,
                 ablation="resample",
                 budget=None,

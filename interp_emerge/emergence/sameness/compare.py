@@ -18,6 +18,7 @@ import pandas as pd
 from interp_emerge.abilities import load_ability
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import METRIC_NAMES
+from interp_emerge.abilities.prompts import EVALUATION
 from interp_emerge.circuits.overlap import overlap, sizes_beside
 from interp_emerge.circuits.running.evaluation import evaluate_many
 from interp_emerge.core.arguments import checked
@@ -26,9 +27,6 @@ from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families import load_family
 from interp_emerge.patching.ablation import ABLATIONS
-
-EVALUATION_SEED = 2000
-"""Seed of the prompts on which both run; circuits of the command line and of studies are found on others."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,7 +98,7 @@ def compare(
         try:
             model = model_of(condition.circuit, family=family, device=device)
             asked = load_ability(_said(condition.circuit, "ability") if ability is None else ability)
-            pairs = asked.sample(model, n, EVALUATION_SEED + seed)
+            pairs = asked.sample(model, n, EVALUATION + seed)
         except InterpEmergeError as error:
             sentences.append(f"The circuits were not run in {condition.model}: {str(error).rstrip('.')}.")
             continue

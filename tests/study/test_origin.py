@@ -1,0 +1,23 @@
+"""Scores that come back from a study's directory say as much about themselves as fresh ones."""
+
+from pathlib import Path
+
+import numpy as np
+
+import interp_emerge as ie
+from interp_emerge.abilities.prompts import DISCOVERY
+from tests.studies import SETTINGS
+
+
+def test_scores_from_a_cell_say_where_they_come_from_as_fresh_ones_do(tmp_path: Path):
+    work = ie.Study(out=str(tmp_path / "out"), **{**SETTINGS, "seed": 3})._work()
+    at = work.grid.last[0]
+    model = work.models.get(*at)
+    computed, read = (work.stages._edges(model, at, work.ability, "eap_ig") for _ in range(2))
+    pairs = work.ability.sample(model, SETTINGS["n_pairs"], DISCOVERY + 3)
+    steps = SETTINGS["steps_of_integration"]
+    fresh = ie.score(model, pairs, method="eap_ig", metric="logit_diff", steps=steps, seed=3)
+    assert isinstance(fresh, ie.EdgeScores)
+    assert computed.origin == read.origin == fresh.origin
+    assert (read.origin["steps"], read.origin["seed"]) == (steps, 3)
+    np.testing.assert_array_equal(read.scores, fresh.scores)
