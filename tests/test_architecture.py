@@ -14,7 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "interp_emerge"
 TOP = [name for name in ("interp_emerge", "tests", "benchmarks", "analyses") if (ROOT / name).is_dir()]
 MOST_LINES = 400
-SHELVES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py") if "Shelf(" in path.read_text())
+STUBS = sorted(PACKAGE.rglob("__init__.pyi"))
+SHELVES = sorted(
+    ".".join(path.parent.relative_to(PACKAGE).parts)
+    for path in PACKAGE.rglob("*.py")
+    if re.search(r"^shelf\b.*= Shelf\(", path.read_text(), re.MULTILINE)
+)
 
 
 def python_files(*folders: str) -> list[Path]:
@@ -69,7 +74,7 @@ def test_the_readme_maps_the_package_as_it_is():
 @pytest.mark.parametrize("shelf", SHELVES)
 def test_every_item_of_a_shelf_is_tested(shelf: str):
     """By a contract test that runs over all names of the shelf, or else by a file of the item's own."""
-    tests = ROOT / "tests" / shelf
+    tests = ROOT / "tests" / shelf.replace(".", "/")
     contract = tests / "test_contract.py"
     if not (contract.exists() and "shelf.names()" in contract.read_text()):
         items = import_module(f"interp_emerge.{shelf}").shelf.names()
@@ -99,9 +104,8 @@ def test_nothing_in_the_package_imports_what_is_built_on_it():
 
 
 def test_analyses_use_the_public_names_only():
-    import interp_emerge
-
-    public = {"interp_emerge", *(f"interp_emerge.{name}" for name in interp_emerge.__all__)}
+    """The package, and rooms of it that list their names."""
+    rooms = {f"interp_emerge.{room}" for room in (".".join(path.parent.relative_to(PACKAGE).parts) for path in STUBS)}
     for path in python_files("analyses"):
-        ours = {name for name in imported_modules(path) if name.partition(".")[0] == "interp_emerge"}
-        assert ours <= public, path
+        ours = {name for name in imported_modules(path) if name.startswith("interp_emerge")} - {"interp_emerge"}
+        assert ours <= rooms, path

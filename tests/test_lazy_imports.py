@@ -1,11 +1,20 @@
 """Importing the package, and asking a command for help, is quick because nothing heavy is imported."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
 
 import interp_emerge
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "interp_emerge"
 
 HEAVY = {"torch", "transformers", "transformer_lens", "pandas", "numpy", "scipy", "altair", "jaxtyping", "networkx"}
 
@@ -37,24 +46,66 @@ def test_asking_for_help_imports_nothing_heavy():
     assert modules_after(code) & HEAVY == set()
 
 
-def test_every_public_name_is_there():
-    for name in interp_emerge.__all__:
-        assert getattr(interp_emerge, name) is not None
-    assert dir(interp_emerge) == sorted(interp_emerge.__all__)
+def rooms(room: Any = interp_emerge, path: str = "ie") -> Iterator[tuple[str, Any]]:
+    """The package and every room in it, by path."""
+    yield path, room
+    for name in dir(room):
+        inner = getattr(room, name)
+        if isinstance(inner, ModuleType):
+            yield from rooms(inner, f"{path}.{name}")
 
 
-def test_type_checkers_are_told_the_same_names_and_homes():
-    tree = ast.parse(Path(interp_emerge.__file__).read_text())
-    told = {
-        alias.name: node.module
-        for block in tree.body
-        if isinstance(block, ast.If)
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert told == {name: f"interp_emerge.{home}" for name, home in interp_emerge._HOMES.items()}
-    assert {*told, "__version__"} == set(interp_emerge.__all__)
+def test_a_few_names_stand_at_the_front_and_all_are_there():
+    assert len(dir(interp_emerge)) <= 35
+    paths = [path for path, _ in rooms()]
+    assert {"ie.emergence.scale", "ie.emergence.forming", "ie.emergence.sameness", "ie.circuits.testing"} <= {*paths}
+    for _, room in rooms():
+        assert all(getattr(room, name) is not None for name in dir(room))
+
+
+def test_a_name_that_a_file_shares_is_the_function():
+    code = "import interp_emerge.circuits.overlap, interp_emerge as ie; assert callable(ie.circuits.overlap)"
+    modules_after(code)
+
+
+def test_every_checked_function_is_reached_through_its_room():
+    """`checked` marks what users call."""
+    reached = {value for _, room in rooms() for value in (getattr(room, name) for name in dir(room)) if callable(value)}
+    named = {(value.__module__, value.__name__) for value in reached if hasattr(value, "__name__")}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        module = ".".join((PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts))
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and any(ast.unparse(one) == "checked" for one in node.decorator_list):
+                assert node.name.startswith("_") or (module, node.name) in named, f"{module}.{node.name}"
+
+
+NAME = re.compile(r"\bie((?:\.[A-Za-z_]\w*)+)")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for pattern in (
+            "*.md",
+            "docs/*.md",
+            "analyses/**/*.md",
+            "analyses/**/*.py",
+            "notebooks/*.ipynb",
+            "benchmarks/*.py",
+        )
+        for path in sorted(ROOT.glob(pattern))
+    ],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_every_name_that_the_documents_use_is_there(path: Path):
+    for found in NAME.finditer(path.read_text()):
+        thing: Any = interp_emerge
+        for name in found[1].strip(".").split("."):
+            if not isinstance(thing, ModuleType):
+                break
+            thing = getattr(thing, name)
 
 
 def test_a_misspelt_name_is_an_attribute_error():

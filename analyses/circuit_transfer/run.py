@@ -30,12 +30,14 @@ def main(family: str = BUNDLED[0], ability: str = BUNDLED[1], seeds_of: str = "1
         model = models.load(*place)
         found = ie.find_circuit(model, asked.sample(model, PAIRS, seed=1000), target=TARGET)
         assert isinstance(found.scores, ie.EdgeScores)
-        features[label] = ie.head_features(model, found.scores)
+        features[label] = ie.emergence.sameness.head_features(model, found.scores)
         if found.circuit.origin["selection"]["reached"]:
             circuits[label] = found.circuit
         print(f"{label}: {found.circuit if label in circuits else 'no circuit'}")
     loaded = [(label, partial(models.load, *place)) for label, place in places.items()]
-    table = ie.transfer_between(circuits, features, loaded, lambda model: asked.sample(model, PAIRS, seed=2000))
+    table = ie.emergence.sameness.transfer_between(
+        circuits, features, loaded, lambda model: asked.sample(model, PAIRS, seed=2000)
+    )
     shown(table)
     here = Path(__file__).parent if (family, ability) == BUNDLED else Path()
     figure(table).save(here / "figure.svg")

@@ -26,10 +26,12 @@ def main(name: str = "miniature", *asked: str, keep: bool) -> None:
     steps = [(largest, step, seed) for seed, taken in runs for step in taken if step]
     over_sizes = ie.measure_grid(family, abilities, n=PROMPTS)
     over_steps = ie.measure_grid(family, abilities, models=steps, n=PROMPTS)
-    sizes = [ie.Ladder.from_frame(over_sizes, ability) for ability in abilities]
-    training = [ie.Ladder.from_frame(over_steps, ability, axis=axis, family=family) for ability in abilities]
+    sizes = [ie.emergence.scale.Ladder.from_frame(over_sizes, ability) for ability in abilities]
+    training = [
+        ie.emergence.scale.Ladder.from_frame(over_steps, ability, axis=axis, family=family) for ability in abilities
+    ]
     axes = {"Over sizes, at the last step": sizes, f"Over training at {largest}, by {axis}": training}
-    found = {title: [ie.mirage_check(ladder) for ladder in ladders] for title, ladders in axes.items()}
+    found = {title: [ie.emergence.scale.mirage_check(ladder) for ladder in ladders] for title, ladders in axes.items()}
     parts = {title: markdown([verdict(one) for one in checks]) for title, checks in found.items()}
     parts["Form over sizes: AICc weights, and how well the best form fits"] = forms(over_sizes, abilities)
     parts["Correlation of a prompt's score with the size of the model, down the ladder"] = correlations(sizes)
@@ -42,7 +44,7 @@ def main(name: str = "miniature", *asked: str, keep: bool) -> None:
         page.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}")
         table = pd.concat([one.to_frame().assign(over=title) for title, checks in found.items() for one in checks])
         over = {"thing": "ability", "colour": "metric", "panel": "over", "value": "concentration", "mark": 0.5}
-        chart = ie.interval_dots(table, title="concentration of the rise in one gap", **over)
+        chart = ie.figures.interval_dots(table, title="concentration of the rise in one gap", **over)
         chart.save(HERE / "figure.svg")
 
 
@@ -54,7 +56,7 @@ def verdict(found) -> dict:
 
 def forms(frame: pd.DataFrame, abilities: list) -> str:
     rows = []
-    table = pd.concat([ie.trend_table(frame, ability) for ability in abilities])
+    table = pd.concat([ie.emergence.scale.trend_table(frame, ability) for ability in abilities])
     for (ability, metric), here in table.groupby(["ability", "metric"], sort=False):
         weights = {row["form"]: f"{row['weight']:.2f}" for row in here.to_dict("records")}
         best = here.sort_values("weight", na_position="first").iloc[-1]
@@ -66,7 +68,7 @@ def forms(frame: pd.DataFrame, abilities: list) -> str:
 def correlations(ladders: list) -> str:
     columns, rows = ["log_prob", "prob", "choice_prob", "brier", "accuracy"], []
     for ladder in ladders:
-        table = ie.scale_correlation(ladder).set_index("metric").loc[columns]
+        table = ie.emergence.scale.scale_correlation(ladder).set_index("metric").loc[columns]
         ends = table[["per_prompt", "per_prompt_low", "per_prompt_high"]].itertuples(name=None)
         rows.append({"ability": ladder.ability} | {metric: told(*interval) for metric, *interval in ends})
     return markdown(rows)
@@ -75,7 +77,7 @@ def correlations(ladders: list) -> str:
 def seeds(frame: pd.DataFrame, abilities: list) -> str:
     rows = []
     for ability in abilities:
-        table = ie.success_by_size(frame, ability)
+        table = ie.emergence.scale.success_by_size(frame, ability)
         for row in table[(table["n_success"] > 0) & (table["n_success"] < table["n_seeds"])].to_dict("records"):
             about = {"ability": ability.name, "size": row["size"], "accuracy by seed": row["values"]}
             chance = {"P(success)": told(row["p"], row["ci_low"], row["ci_high"]), "shape": row["shape"]}

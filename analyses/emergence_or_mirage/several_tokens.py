@@ -27,7 +27,10 @@ def main(name: str = "miniature", *, keep: bool) -> None:
     sizes, training = follow(family, None, "parameters"), follow(family, steps, axis)
     parts = {}
     for title, ladder in {"sizes": sizes, f"training at {largest}, by {axis}": training}.items():
-        checks = [ie.several_tokens_check(ladder, continuous=one) for one in ("log_prob", "token_accuracy")]
+        checks = [
+            ie.emergence.scale.continuations.several_tokens_check(ladder, continuous=one)
+            for one in ("log_prob", "token_accuracy")
+        ]
         parts[f"Over {title}"] = "\n".join(f"- {check}" for check in checks) + f"\n\n{measures(ladder)}"
     parts["Sampled until enough pass"] = sampled(sizes)
     text = "\n".join(f"### {title}\n\n{part}\n" for title, part in parts.items())
@@ -37,7 +40,9 @@ def main(name: str = "miniature", *, keep: bool) -> None:
         before, _, rest = page.read_text().partition(START)
         page.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}")
         titles = ("non-embedding parameters (log scale)", "fraction of tokens or of prompts")
-        ie.interval_lines(curves(sizes), x="place", colour="measure", titles=titles).save(HERE / "several_tokens.svg")
+        ie.figures.interval_lines(curves(sizes), x="place", colour="measure", titles=titles).save(
+            HERE / "several_tokens.svg"
+        )
 
 
 def follow(family, models, axis: str):
@@ -46,10 +51,10 @@ def follow(family, models, axis: str):
 
     def ask(model) -> tuple:
         pairs = ability.sample(model, PROMPTS)
-        return pairs.clean, ie.induction_continuation(pairs)
+        return pairs.clean, ie.emergence.scale.continuations.induction_continuation(pairs)
 
     about = {"ability": ability.name, "chance": ability.chance}
-    return ie.several_tokens_grid(family, ask, models=models, axis=axis, **about)
+    return ie.emergence.scale.continuations.several_tokens_grid(family, ask, models=models, axis=axis, **about)
 
 
 def measures(ladder) -> str:
@@ -69,7 +74,7 @@ def sampled(ladder) -> str:
     """Rates of runs that answer fewer than one prompt of all, then the law through the rates of all runs."""
     rows, laws = [], []
     for length in LENGTHS:
-        table = ie.sampled_rates(ladder, length, passes=PASSES, most=MOST)
+        table = ie.emergence.scale.continuations.sampled_rates(ladder, length, passes=PASSES, most=MOST)
         for row in table[table["exact"] < 1 / table["n_pairs"]].to_dict("records"):
             about = {"tokens": length, "run": f"{row['point']}, seed {row['run']}"}
             counts = {
@@ -77,7 +82,7 @@ def sampled(ladder) -> str:
                 "passed": f"{row['passes']} of {row['samples']}",
             }
             rows.append({**about, **counts, "rate": told(row, "rate", ".1e"), "exactly": f"{row['exact']:.1e}"})
-        laws.append(f"- {length} of the tokens: {ie.rate_law(table)}")
+        laws.append(f"- {length} of the tokens: {ie.emergence.scale.continuations.rate_law(table)}")
     return f"{markdown(rows)}\n\n" + "\n".join(laws)
 
 

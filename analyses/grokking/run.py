@@ -24,22 +24,22 @@ DRAWN = ("train_loss", "test_loss", "restricted_test_loss", "excluded_loss")
 def main(directory: str = "grown/grokking", *, keep: bool = False) -> None:
     """Print the course of every training run, the onset of every measure, and the order that the question is about."""
     try:
-        recipe = ie.grown_recipe(directory)
+        recipe = ie.training.grown_recipe(directory)
         family = ie.load_family(directory)
     except ie.InterpEmergeError as error:
         sys.exit(str(error))
-    measured = ie.progress(family, modulus=recipe.modulus, train_pairs=recipe.train_pairs)
+    measured = ie.emergence.forming.progress(family, modulus=recipe.modulus, train_pairs=recipe.train_pairs)
     parts = []
     runs = [(size, seed) for size in family.sizes for seed in family.seeds(size)]
     for size, seed in runs:
         run = measured[(measured["size"] == size) & (measured["seed"] == seed)]
-        last = ie.addition_logits(family.load(size, "last", seed), modulus=recipe.modulus)
-        named = ", ".join(map(str, ie.key_frequencies(last)))
+        last = ie.emergence.forming.addition_logits(family.load(size, "last", seed), modulus=recipe.modulus)
+        named = ", ".join(map(str, ie.emergence.forming.key_frequencies(last)))
         steps = family.spaced_steps(size, seed, at_most=14)
         course = run[run["step"].isin(steps)].pivot(index="step", columns="measure", values="value")[SHOWN]
         parts.append(f"Seed {seed}, key frequencies at the end {named}:\n\n{as_markdown(course.reset_index())}")
     for scale in ("linear", "log"):
-        onsets = ie.progress_onsets(measured, scale=scale)
+        onsets = ie.emergence.forming.progress_onsets(measured, scale=scale)
         parts.append(f"Half-way of each measure on a {scale} scale, between which steps:\n\n{intervals(onsets)}")
         parts.append(in_order(onsets))
     text = "\n\n".join(parts)
@@ -50,7 +50,7 @@ def main(directory: str = "grown/grokking", *, keep: bool = False) -> None:
         PAGE.write_text(f"{before}{START}\n{text}\n\n{END}{after}")
         losses = measured[measured["measure"].isin(DRAWN)].assign(run="seed " + measured["seed"].astype(str))
         about = {"colour": "measure", "panel": "run", "titles": ("training step", "loss, nats (log scale)")}
-        chart = ie.interval_lines(losses, x="step", scales=("symlog", "log"), **about)
+        chart = ie.figures.interval_lines(losses, x="step", scales=("symlog", "log"), **about)
         chart.save(PAGE.with_name("figure.svg"))
 
 

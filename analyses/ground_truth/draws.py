@@ -30,22 +30,22 @@ def main(*, keep: bool) -> None:
     print(table.round(3).to_string(index=False))
     if keep:
         about = {"value": "median", "ends": ("lowest", "highest"), "colour": "ranked", "panel": "construction"}
-        chart = ie.interval_dots(table, thing="method", title="AUROC (probability)", mark=0.5, **about)
+        chart = ie.figures.interval_dots(table, thing="method", title="AUROC (probability)", mark=0.5, **about)
         chart.save(Path(__file__).with_name("figure.svg"))
 
 
 def areas_of(name: str) -> list[dict]:
     """One row a method, draw and what is ranked; methods that score nodes rank no edges."""
     rows = []
-    drawn = [ie.ground_truth(name, seed=seed) for seed in range(DRAWS)]
+    drawn = [ie.circuits.ground_truth(name, seed=seed) for seed in range(DRAWS)]
     for method in tqdm(METHODS, desc=name, delay=2, leave=False):
         for seed in range(RANDOM_DRAWS if method == "random" else DRAWS):
             truth = drawn[seed % DRAWS]
             scores = ie.score(truth.model, truth.pairs, method=method, seed=seed)
             about = {"construction": name, "method": method}
             if isinstance(scores, ie.EdgeScores):
-                rows.append({**about, "ranked": "edges", "auroc": ie.auroc(scores, truth.circuit)})
-            rows.append({**about, "ranked": "nodes", "auroc": ie.auroc(scores, truth.circuit, level="nodes")})
+                rows.append({**about, "ranked": "edges", "auroc": ie.circuits.auroc(scores, truth.circuit)})
+            rows.append({**about, "ranked": "nodes", "auroc": ie.circuits.auroc(scores, truth.circuit, level="nodes")})
     return rows
 
 

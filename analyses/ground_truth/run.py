@@ -35,7 +35,7 @@ def main(*, keep: bool) -> None:
 
 def rankings() -> str:
     """One table a measure: a row a method, a column a construction."""
-    recovery = ie.recovery_table()
+    recovery = ie.circuits.recovery_table()
     parts = []
     for measure, title in TITLES.items():
         wide = recovery.pivot(index="method", columns="construction", values=measure)
@@ -46,7 +46,7 @@ def rankings() -> str:
 
 def single_scores() -> str:
     """Scores of true and silent edges, the largest of the others, those of single nodes, and of one edge by steps."""
-    known = {name: ie.ground_truth(name) for name in ie.load_family("handset").sizes}
+    known = {name: ie.circuits.ground_truth(name) for name in ie.load_family("handset").sizes}
     edges = {name: [score(truth, method).scores for method in EDGE_METHODS] for name, truth in known.items()}
     parts = []
     for name in ("backup", "induction"):
@@ -82,7 +82,9 @@ def places_of(truth) -> dict[str, tuple[int, int]]:
 def shares_kept(truth) -> list[tuple[str, float]]:
     """What edges with an exact effect keep, and circuit and model without the nodes that greedy completeness picks."""
     strongest = ie.evaluate(truth.model, score(truth, "exact_edges").top(4), truth.pairs).faithfulness
-    picked = ie.completeness(truth.model, truth.circuit, truth.pairs, strategies=["greedy"]).knock_outs[-1]
+    picked = ie.circuits.testing.completeness(
+        truth.model, truth.circuit, truth.pairs, strategies=["greedy"]
+    ).knock_outs[-1]
     without = f"without the greedy set {' '.join(picked.nodes)}"
     kept = (strongest, picked.f_circuit, picked.f_model)
     return [*zip(("four strongest of exact_edges", f"circuit {without}", f"model {without}"), kept, strict=True)]

@@ -29,7 +29,7 @@ def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -
         if not tested.evaluation.defined or not len(found.circuit):
             rows.append({"size": size, "verdict": "undefined: the clean-corrupt gap is within noise"})
             continue
-        again = ie.search_stability(model, discovery, found.circuit, resamples=RESAMPLES)
+        again = ie.circuits.finding.search_stability(model, discovery, found.circuit, resamples=RESAMPLES)
         values = measured(found, tested, again)
         rows.append({"size": size, **row(found, tested, values)})
         drawn.append(values.assign(size=size))
@@ -39,12 +39,12 @@ def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -
     if keep and drawn:
         about = {"thing": "size", "colour": "of", "panel": "quantity", "mark": TARGET}
         title = "share of the gap, or Jaccard index"
-        ie.interval_dots(pd.concat(drawn), title=title, **about).save(Path(__file__).with_name("figure.svg"))
+        ie.figures.interval_dots(pd.concat(drawn), title=title, **about).save(Path(__file__).with_name("figure.svg"))
 
 
 def measured(found, tested, again) -> pd.DataFrame:
     """Faithfulness and both stabilities with their intervals, each beside what it stands against: a row a value."""
-    fixed, unknown = ie.stability(found.scores, found.circuit), (np.nan, np.nan)
+    fixed, unknown = ie.circuits.finding.stability(found.scores, found.circuit), (np.nan, np.nan)
     kept, without = tested.evaluation, tested.without
     table = [
         ("faithfulness", MEASURED, kept.faithfulness, *kept.ci),

@@ -34,7 +34,7 @@ def main(*, keep: bool) -> None:
         page.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}")
         drawn = table.assign(of=table["test"] + ": " + table["null"])
         about: dict[str, Any] = {"thing": "of", "title": f"share of simulations that reject at {LEVEL}"}
-        ie.interval_dots(drawn, value="rejected", mark=LEVEL, **about).save(HERE / "figure.svg")
+        ie.figures.interval_dots(drawn, value="rejected", mark=LEVEL, **about).save(HERE / "figure.svg")
 
 
 def row(test: str, null: str, p_values: np.ndarray) -> dict:
@@ -57,21 +57,24 @@ def made_up(n_pairs: int = 64) -> dict:
     for share in (0.5, 0.6):
         signs = np.where(rng.random((2000, n_pairs)) < share, 1.0, -1.0)
         where = f"better on a pair with probability {share}"
-        found["equivalence", where] = [ie.equivalence(row, np.zeros(n_pairs)).p_value for row in signs]
+        found["equivalence", where] = [ie.circuits.testing.equivalence(row, np.zeros(n_pairs)).p_value for row in signs]
     draws = [(rng.exponential(1, n_pairs), rng.normal(0, 1, n_pairs)) for _ in range(12000)]
     options: dict[str, Any] = {"n_permutations": 99}
-    of = [ie.independence(*both, **options, seed=seed).p_value for seed, both in enumerate(draws)]
+    of = [ie.circuits.testing.independence(*both, **options, seed=seed).p_value for seed, both in enumerate(draws)]
     return found | {("independence", f"{n_pairs} independent pairs of values"): of}
 
 
 def of_random_circuits(model, pairs, n: int) -> dict:
     """Sufficiency and partial necessity of a random circuit among others drawn alike."""
     graph, found = model.graph, {}
-    for name, draw in (("connected", ie.random_connected_circuits), ("any", ie.random_circuits)):
+    for name, draw in (
+        ("connected", ie.circuits.finding.random_connected_circuits),
+        ("any", ie.circuits.running.random_circuits),
+    ):
         circuits = draw(graph, EDGES, n * DRAWS, seed=1)
         left = [graph.exists & ~kept for kept in circuits]
-        for test, of in ((ie.sufficiency, circuits), (ie.partial_necessity, left)):
-            runs = ie.evaluate_many(model, of, pairs)
+        for test, of in ((ie.circuits.testing.sufficiency, circuits), (ie.circuits.testing.partial_necessity, left)):
+            runs = ie.circuits.running.evaluate_many(model, of, pairs)
             values = np.stack([run.metric for run in runs]).reshape(n, DRAWS, -1)
             where = f"a random circuit among {DRAWS - 1} others ({name})"
             found[test.__name__.replace("_", " "), where] = [
@@ -83,10 +86,10 @@ def of_random_circuits(model, pairs, n: int) -> dict:
 def of_random_edges(model, pairs, n: int) -> dict:
     """Minimality of a random connected circuit: of one of its edges, and of all of them."""
     rng, of_an_edge, of_all = np.random.default_rng(2), [], []
-    for seed, kept in enumerate(ie.random_connected_circuits(model.graph, EDGES, n, seed=3)):
+    for seed, kept in enumerate(ie.circuits.finding.random_connected_circuits(model.graph, EDGES, n, seed=3)):
         circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
         options: dict[str, Any] = {"n_random": 1, "n_permutations": 1, "n_inflated": 59}
-        found = ie.hypothesis_tests(model, circuit, pairs, **options, seed=seed)
+        found = ie.circuits.testing.hypothesis_tests(model, circuit, pairs, **options, seed=seed)
         of_an_edge.append(rng.choice(found.edges["p_value"]))
         of_all.append(found.to_frame().set_index("test")["p_value"]["minimality"])
     where = "a random connected circuit"

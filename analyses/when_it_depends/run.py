@@ -40,7 +40,7 @@ def main(name: str = "miniature", ability_name: str = "induction", *, keep: bool
         tables = pd.concat(one.table.assign(run=f"{size}, seed {seed}") for (size, seed), one in known.items())
         drawn = tables.query("metric == 'logit_diff' and component in @DRAWN")
         about = {"colour": "component", "panel": "run", "titles": ("training step", "share of the gap lost")}
-        ie.interval_lines(drawn, x="step", value="share", **about).save(Path(__file__).with_name("figure.svg"))
+        ie.figures.interval_lines(drawn, x="step", value="share", **about).save(Path(__file__).with_name("figure.svg"))
 
 
 @cache
@@ -56,17 +56,23 @@ def depends(family, ability, size, seed):
     if not len(circuit):
         return None
     pairs = ability.sample(last, PAIRS, seed=2000)
-    labels = ie.label_heads(last, circuit, pairs, roles=ROLES).query("label == True")
-    parts = ie.parts_of(circuit, roles={role: [*labels[labels["role"] == role]["node"]] for role in ROLES})
+    labels = ie.circuits.roles.label_heads(last, circuit, pairs, roles=ROLES).query("label == True")
+    parts = ie.emergence.forming.parts_of(
+        circuit, roles={role: [*labels[labels["role"] == role]["node"]] for role in ROLES}
+    )
     models = [(step, lambda step=step: family.load(size, step, seed)) for step in steps]
-    return ie.dependence(models, circuit, pairs, parts=[part for part in parts if part.kind != "head"])
+    return ie.emergence.forming.dependence(
+        models, circuit, pairs, parts=[part for part in parts if part.kind != "head"]
+    )
 
 
 def transfers(family, ability, places) -> str:
     """Faithfulness of each place's circuit (rows) in each place's model (columns); * above random circuits."""
     circuits = {label: found for label, at in places.items() if len(found := circuit_of(family, ability, *at))}
     models = [(label, lambda place=place: family.load(*place)) for label, place in places.items()]
-    found = ie.transfer_matrix(circuits, models, lambda model: ability.sample(model, PAIRS, seed=2000))
+    found = ie.emergence.sameness.transfer_matrix(
+        circuits, models, lambda model: ability.sample(model, PAIRS, seed=2000)
+    )
     found["text"] = [told(row, "faithfulness", "ci", row["p_value"]) for row in found.to_dict("records")]
     wide = found.pivot(index=["circuit", "n_edges"], columns="model", values="text")
     wide = wide.reindex([*circuits], level="circuit")[[*places]]

@@ -1,22 +1,5 @@
 """What a model can do: prompt pairs, positions by name, metrics, chance levels and sources."""
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from interp_emerge.core.arguments import checked
-from interp_emerge.core.registry import Shelf
-
-if TYPE_CHECKING:
-    from interp_emerge.abilities.base import Ability
-
-shelf: "Shelf[Ability]" = Shelf("ability", __name__, apart=("measuring", "metrics", "prompts"))
-
-
-@checked
-def load_ability(name: str) -> "Ability":
-    """The ability of that name.
-
-    Raises:
-        UnknownNameError: no ability has the name; the message suggests the nearest.
-        InputError: the name is not text.
-    """
-    return shelf[name]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,8 +7,7 @@ corrupt prompt lets the other person act, so answer and foil change places.
 import numpy as np
 import torch
 
-from interp_emerge.abilities import _language as language
-from interp_emerge.abilities import shelf
+from interp_emerge.abilities import _language as language, shelf
 from interp_emerge.abilities.base import Ability, PromptPairs, single_tokens, stack_prompts
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source

@@ -7,8 +7,7 @@ calls it emergent is wrong. A model that was not trained on the miniature langua
 import numpy as np
 import torch
 
-from interp_emerge.abilities import _language as language
-from interp_emerge.abilities import shelf
+from interp_emerge.abilities import _language as language, shelf
 from interp_emerge.abilities.base import Ability, PromptPairs, single_tokens, stack_prompts
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source

@@ -1,1 +1,5 @@
 """Activations of a run: what to record, and where it is kept on disk."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from interp_emerge.core.agreement import Reach
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import Logits, Patterns, Residual, Tokens, WriterOutputs
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
@@ -70,6 +71,7 @@ def final_logits(model: HookedModel, recording: Recording) -> Logits:
     return model.decoder.logits(streams(model, recording)[-1][:, -1])
 
 
+@checked
 @torch.no_grad()
 def record(model: HookedModel, tokens: Tokens, *, patterns: bool = False, budget: int | None = None) -> Recording:
     """Run the model on each prompt and keep its activations.

@@ -1,1 +1,5 @@
 """Circuits as tested claims: finding them, running them, testing them, and the roles of their heads."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,19 +1,12 @@
 """Figures: one function each, from a study's tidy table to an altair chart; `save` writes a chart to a file."""
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-from interp_emerge.core.registry import Shelf
+from interp_emerge.figures._shelf import shelf
 
-if TYPE_CHECKING:
-    from interp_emerge.figures.base import Figure
+OTHERS = {"_export": ["save"], "_intervals": ["interval_dots", "interval_lines"]}
+"""Names beside the figures of a study, by their module."""
 
-shelf: "Shelf[Figure]" = Shelf("figure", __name__)
-
-
-def __getattr__(name: str) -> Any:
-    """`save`, found only when asked for: listing the figures must not import altair."""
-    if name == "save":
-        from interp_emerge.figures._export import save
-
-        return save
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={**OTHERS, **{name: [name] for name in shelf.names()}}
+)

@@ -1,10 +1,5 @@
 """What a node or an edge does to a metric: exact patching and its gradient approximations."""
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from interp_emerge.core.registry import Shelf
-
-if TYPE_CHECKING:
-    from interp_emerge.patching.base import Method
-
-shelf: "Shelf[Method]" = Shelf("method", __name__, apart=("scores", "scoring"))
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

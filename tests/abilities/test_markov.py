@@ -1,5 +1,4 @@
-from interp_emerge.abilities import _language as language
-from interp_emerge.abilities import shelf
+from interp_emerge.abilities import _language as language, shelf
 
 
 def likeliest_next(word: str) -> str:

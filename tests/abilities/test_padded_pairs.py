@@ -38,24 +38,26 @@ ENTRIES: dict[str, Entry] = {
     "find_circuit": ie.find_circuit,
     "smallest_faithful": lambda model, pairs: smallest_faithful(model, SCORES, pairs),
     "evaluate": lambda model, pairs: ie.evaluate(model, CIRCUIT, pairs),
-    "evaluate_many": lambda model, pairs: ie.evaluate_many(model, [CIRCUIT.kept], pairs),
+    "evaluate_many": lambda model, pairs: ie.circuits.running.evaluate_many(model, [CIRCUIT.kept], pairs),
     "faithfulness_curve": lambda model, pairs: ie.faithfulness_curve(model, SCORES, pairs),
     "examine": lambda model, pairs: ie.examine(model, CIRCUIT, pairs),
-    "hypothesis_tests": lambda model, pairs: ie.hypothesis_tests(model, CIRCUIT, pairs, n_random=2),
-    "minimality": lambda model, pairs: ie.minimality(model, CIRCUIT, pairs),
-    "completeness": lambda model, pairs: ie.completeness(model, CIRCUIT, pairs),
-    "backup_heads": lambda model, pairs: ie.backup_heads(model, CIRCUIT.heads, pairs),
-    "search_stability": lambda model, pairs: ie.search_stability(model, pairs, CIRCUIT, resamples=2),
-    "transfer": lambda model, pairs: ie.transfer({"a": CIRCUIT}, model, pairs),
-    "transfer_matrix": lambda model, pairs: ie.transfer_matrix({"a": CIRCUIT}, [("m", model)], lambda _: pairs),
-    "dependence_at": lambda model, pairs: ie.dependence_at(model, CIRCUIT, pairs),
+    "hypothesis_tests": lambda model, pairs: ie.circuits.testing.hypothesis_tests(model, CIRCUIT, pairs, n_random=2),
+    "minimality": lambda model, pairs: ie.circuits.testing.minimality(model, CIRCUIT, pairs),
+    "completeness": lambda model, pairs: ie.circuits.testing.completeness(model, CIRCUIT, pairs),
+    "backup_heads": lambda model, pairs: ie.circuits.testing.backup_heads(model, CIRCUIT.heads, pairs),
+    "search_stability": lambda model, pairs: ie.circuits.finding.search_stability(model, pairs, CIRCUIT, resamples=2),
+    "transfer": lambda model, pairs: ie.emergence.sameness.transfer({"a": CIRCUIT}, model, pairs),
+    "transfer_matrix": lambda model, pairs: ie.emergence.sameness.transfer_matrix(
+        {"a": CIRCUIT}, [("m", model)], lambda _: pairs
+    ),
+    "dependence_at": lambda model, pairs: ie.emergence.forming.dependence_at(model, CIRCUIT, pairs),
     "ablate": lambda model, pairs: ie.ablate(model, ["m0"], pairs),
     "effects_of_heads": lambda model, pairs: effects_of_heads(model, CIRCUIT, pairs),
-    "label_heads": lambda model, pairs: ie.label_heads(model, CIRCUIT, pairs),
-    "attention_at": lambda model, pairs: ie.attention_at(model, pairs, CIRCUIT),
+    "label_heads": lambda model, pairs: ie.circuits.roles.label_heads(model, CIRCUIT, pairs),
+    "attention_at": lambda model, pairs: ie.circuits.roles.attention_at(model, pairs, CIRCUIT),
     "role_table": lambda model, pairs: ie.role_table(model, roles=["function_vector"], pairs=pairs),
-    "answer_sampler": ie.answer_sampler,
-    "measure_ladder": lambda model, pairs: ie.measure_ladder(model, drawn(pairs), n=8),
+    "answer_sampler": ie.emergence.scale.answer_sampler,
+    "measure_ladder": lambda model, pairs: ie.emergence.scale.measure_ladder(model, drawn(pairs), n=8),
     "measure": lambda model, pairs: measure(model, [drawn(pairs)], n=8),
 }
 
@@ -90,6 +92,6 @@ def test_the_same_pairs_without_padding_are_taken(entry: str):
 def test_prompts_with_padding_are_refused_where_no_pairs_are_asked_for():
     tokens = padded("clean", 0).clean
     with pytest.raises(InputError, match=f"holds the padding token {PAD}"):
-        ie.several_tokens(MODEL, tokens, tokens[:, 1:3])
+        ie.emergence.scale.continuations.several_tokens(MODEL, tokens, tokens[:, 1:3])
     with pytest.raises(InputError, match=f"holds the padding token {PAD}"):
-        ie.in_context_scores(MODEL, tokens)
+        ie.emergence.forming.in_context_scores(MODEL, tokens)

@@ -97,27 +97,39 @@ def test_a_checked_function_is_called_as_before():
         (lambda: ie.score(MODEL, PAIRS, metric=["logit_diff"]), "metric cannot be a list; give text or a function"),
         (lambda: ie.score(MODEL, PAIRS, method=None), "method cannot be None; give text"),
         (lambda: ie.evaluate(MODEL, CIRCUIT, PAIRS, ablation=["zero"]), "ablation cannot be a list; give 'resample'"),
-        (lambda: ie.label_heads(MODEL, CIRCUIT, PAIRS, roles=3), "roles cannot be 3; give a list, each item text"),
+        (
+            lambda: ie.circuits.roles.label_heads(MODEL, CIRCUIT, PAIRS, roles=3),
+            "roles cannot be 3; give a list, each item text",
+        ),
         # Something else for a model.
         (lambda: ie.score(PAIRS, MODEL), f"model cannot be a PromptPairs; {HOOKED}"),
         (lambda: ie.score(MODEL.hf, PAIRS), f"model cannot be a GPTNeoXForCausalLM; {HOOKED}"),
-        (lambda: ie.measure_ladder({"7k": SMALLEST}, INDUCTION), f"model cannot be a dict; {HOOKED}"),
-        (lambda: ie.measure_ladder(FAMILY, INDUCTION), f"model cannot be a DirectoryFamily; {HOOKED}"),
-        (lambda: ie.answer_sampler("gpt2", PAIRS), f"model cannot be 'gpt2'; {HOOKED}"),
+        (lambda: ie.emergence.scale.measure_ladder({"7k": SMALLEST}, INDUCTION), f"model cannot be a dict; {HOOKED}"),
+        (lambda: ie.emergence.scale.measure_ladder(FAMILY, INDUCTION), f"model cannot be a DirectoryFamily; {HOOKED}"),
+        (lambda: ie.emergence.scale.answer_sampler("gpt2", PAIRS), f"model cannot be 'gpt2'; {HOOKED}"),
         (lambda: INDUCTION.sample(MODEL.hf), f"model cannot be a GPTNeoXForCausalLM; {HOOKED}"),
         (lambda: ie.hook("gpt2"), "hf_model cannot be 'gpt2'; give a causal language model"),
         (lambda: ie.measure_grid(SMALLEST, [INDUCTION]), "family cannot be a HookedModel; give a family as"),
         (lambda: ie.measure_grid(FAMILY, [INDUCTION], models={"a": MODEL}), "models cannot be a dict with 'a' in it"),
-        (lambda: ie.dependence([MODEL], CIRCUIT, PAIRS), "models cannot be a list with a HookedModel in it"),
+        (
+            lambda: ie.emergence.forming.dependence([MODEL], CIRCUIT, PAIRS),
+            "models cannot be a list with a HookedModel in it",
+        ),
         # Something else for pairs, abilities and circuits.
         (lambda: ie.score(MODEL, pd.DataFrame()), "pairs cannot be a DataFrame; give pairs as ie.PromptPairs(...)"),
         (lambda: ie.estimate(MODEL, None), "pairs cannot be None; give pairs as"),
-        (lambda: ie.measure_ladder(SMALLEST, "induction"), "ability cannot be 'induction'; give an ability as"),
+        (
+            lambda: ie.emergence.scale.measure_ladder(SMALLEST, "induction"),
+            "ability cannot be 'induction'; give an ability as",
+        ),
         (lambda: ie.measure_grid(FAMILY, ["markov"]), "abilities cannot be a list with 'markov' in it; give a list"),
         (lambda: ie.evaluate(MODEL, SCORES, PAIRS), "circuit cannot be an EdgeScores; give a circuit such as"),
         (lambda: ie.evaluate(MODEL, PAIRS, CIRCUIT), "circuit cannot be a PromptPairs; give a circuit such as"),
         (lambda: ie.faithfulness_curve(MODEL, CIRCUIT, PAIRS), "scores cannot be a Circuit; give scores of edges"),
-        (lambda: ie.transfer([CIRCUIT], MODEL, PAIRS), "circuits cannot be a list; give a dict from text to a circuit"),
+        (
+            lambda: ie.emergence.sameness.transfer([CIRCUIT], MODEL, PAIRS),
+            "circuits cannot be a list; give a dict from text to a circuit",
+        ),
         (lambda: ie.Circuit.from_edges(MODEL, "a0.h0"), "edges cannot be 'a0.h0'; give a list, each item (text, text)"),
         (lambda: ie.Circuit.from_edges(MODEL, ["m0", "m1"]), "edges cannot be a list with 'm0' in it; give a list"),
         (lambda: ie.Circuit.from_edges(MODEL.hf, [("embed", "m0")]), f"a GPTNeoXForCausalLM; {HOOKED}"),
@@ -125,14 +137,20 @@ def test_a_checked_function_is_called_as_before():
         (lambda: ie.score(MODEL, PAIRS, steps="five"), "steps cannot be 'five'; give a whole number"),
         (lambda: ie.score(MODEL, PAIRS, seed=None), "seed cannot be None; give a whole number"),
         (lambda: ie.score(MODEL, PAIRS, seed=1.5), "seed cannot be 1.5; give a whole number"),
-        (lambda: ie.hypothesis_tests(MODEL, CIRCUIT, PAIRS, seed=-1), "seed cannot be -1; give a whole number of at"),
+        (
+            lambda: ie.circuits.testing.hypothesis_tests(MODEL, CIRCUIT, PAIRS, seed=-1),
+            "seed cannot be -1; give a whole number of at",
+        ),
         (lambda: ie.evaluate(MODEL, CIRCUIT, PAIRS, budget="1GB"), "budget cannot be '1GB'; give a whole number"),
         (lambda: ie.score(MODEL, PAIRS, budget=0), "budget (bytes) cannot be 0; give a whole number of at least 1"),
         (lambda: INDUCTION.sample(SMALLEST, "ten"), "n cannot be 'ten'; give a whole number"),
         (lambda: SCORES.top(2.5), "n cannot be 2.5; give a whole number"),
         (lambda: ie.find_circuit(MODEL, PAIRS, target="most"), "target cannot be 'most'; give a number"),
         (lambda: PAIRS.split("half"), "share cannot be 'half'; give a number"),
-        (lambda: ie.in_context_scores(SMALLEST, [[1, 2]]), "tokens cannot be a list; give a tensor of shape"),
+        (
+            lambda: ie.emergence.forming.in_context_scores(SMALLEST, [[1, 2]]),
+            "tokens cannot be a list; give a tensor of shape",
+        ),
     ],
 )
 def test_an_argument_of_the_wrong_kind_is_one_line_of_what_was_given_and_what_is_wanted(
@@ -144,11 +162,17 @@ def test_an_argument_of_the_wrong_kind_is_one_line_of_what_was_given_and_what_is
     assert "\n" not in str(raised.value)
 
 
+ROOMS = (
+    *(ie, ie.circuits, ie.circuits.finding, ie.circuits.running, ie.circuits.testing, ie.circuits.roles, ie.patching),
+    *(ie.emergence.scale, ie.emergence.scale.continuations, ie.emergence.forming, ie.emergence.sameness),
+)
+
+
 def test_every_public_function_that_takes_a_model_or_pairs_is_checked():
     """Given nonsense for its first argument, none of them gets further than its door."""
     from inspect import isfunction, signature
 
-    functions = [getattr(ie, name) for name in ie.__all__ if isfunction(getattr(ie, name))]
+    functions = {value for room in ROOMS for name in dir(room) if isfunction(value := getattr(room, name))}
     takes = [one for one in functions if {"model", "pairs", "circuit", "family"} & {*signature(one).parameters}]
     assert len(takes) > 30
     for function in takes:

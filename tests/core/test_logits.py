@@ -72,15 +72,15 @@ def test_bundled_sizes_and_usual_numbers_of_prompts_run_at_once(architecture: st
 def readings(model: HookedModel) -> dict[str, np.ndarray]:
     """Everything that is read off a model's own logits."""
     pairs, text = random_pairs(12, length=9), torch.arange(3).repeat(2, 4)[:, :9]
-    found = ie.several_tokens(model, pairs.clean, pairs.corrupt)
+    found = ie.emergence.scale.continuations.several_tokens(model, pairs.clean, pairs.corrupt)
     return {
         "logits": model.logits(pairs.clean).numpy(),
         "kl": np.asarray(bind_metric("kl", model, pairs)(model.logits(pairs.corrupt))),
         "several_tokens": found.log_prob,
-        "in_context": ie.in_context_scores(model, text),
-        "addition": ie.addition_logits(model, modulus=5),
+        "in_context": ie.emergence.forming.in_context_scores(model, text),
+        "addition": ie.emergence.forming.addition_logits(model, modulus=5),
         "ladder": metrics_of_clean(model, pairs, METRICS)["log_prob"],
-        "passes": ie.answer_sampler(model, pairs)(200, np.random.default_rng(0)).astype(float),
+        "passes": ie.emergence.scale.answer_sampler(model, pairs)(200, np.random.default_rng(0)).astype(float),
     }
 
 

@@ -9,6 +9,7 @@ import torch
 from huggingface_hub import constants
 
 import interp_emerge as ie
+from interp_emerge.core.model import ModelSpec
 from interp_emerge.families import shelf
 from interp_emerge.families.base import Family
 from tests.models.computed_apart import assert_same_logits, differ
@@ -66,7 +67,7 @@ def test_a_models_name_can_be_read_back(family: Family):
     for size in family.sizes:
         for seed in family.seeds(size):
             spec = family.spec(size, "last", seed)
-            read = ie.ModelSpec.parse(str(spec))
+            read = ModelSpec.parse(str(spec))
             assert (read.family, read.size, read.step, read.seed) == (
                 family.name,
                 size,

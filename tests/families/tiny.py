@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM as AnyModel
 from transformers import (
+    AutoModelForCausalLM as AnyModel,
     BitNetConfig,
     BloomConfig,
     DeepseekV3Config,

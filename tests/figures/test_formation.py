@@ -4,8 +4,7 @@ import pytest
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures.formation import formation
 from tests.figures.drawn import assert_same_rows, dataset, encodings, parts, spec_of
-from tests.figures.invented import STEPS
-from tests.figures.invented import formation as invented
+from tests.figures.invented import STEPS, formation as invented
 
 VALUES = ["size", "step", "seed", "quantity", "component", "value", "ci_low", "ci_high"]
 

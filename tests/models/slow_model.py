@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 from transformers.models.cohere.modeling_cohere import apply_rotary_pos_emb as apply_rotary_to_neighbours
-from transformers.models.gptj.modeling_gptj import apply_rotary_pos_emb as apply_rotary_of_gptj
-from transformers.models.gptj.modeling_gptj import create_sinusoidal_positions
+from transformers.models.gptj.modeling_gptj import (
+    apply_rotary_pos_emb as apply_rotary_of_gptj,
+    create_sinusoidal_positions,
+)
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
 

@@ -22,9 +22,9 @@ from tests.models.small_models import (
     NO_BRIDGE,
     PARALLEL_ARCHITECTURES,
     build,
+    random_pairs as random_pairs_of,
     small_model,
 )
-from tests.models.small_models import random_pairs as random_pairs_of
 from tests.patching.exact import exact_nodes, rises
 from tests.patching.scored import score_nodes
 

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 import interp_emerge as ie
-from interp_emerge.abilities import _language as language
-from interp_emerge.abilities import shelf
+from interp_emerge.abilities import _language as language, shelf
 from interp_emerge.abilities.metrics import accuracy
 from interp_emerge.core.errors import InputError
 from interp_emerge.training.card import markdown_table, to_markdown, write_card

@@ -1,1 +1,5 @@
 """What heads do, compared with untrained models and with the effect of removing them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
 """Between models: which heads correspond, and whether two circuits are the same."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

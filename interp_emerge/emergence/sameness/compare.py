@@ -9,22 +9,20 @@ Graphs of two shapes have no common edges. Then sizes and depths stand beside ea
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from interp_emerge.abilities import load_ability
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import METRIC_NAMES
 from interp_emerge.abilities.prompts import EVALUATION
 from interp_emerge.circuits.overlap import overlap, sizes_beside
-from interp_emerge.circuits.running.evaluation import evaluate_many
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.sameness.transfer import transfer
 from interp_emerge.families import load_family
 from interp_emerge.patching.ablation import ABLATIONS
 
@@ -136,45 +134,6 @@ def _condition(circuit: Circuit, ability: str | None) -> _Condition:
         metric=_metric(circuit),
         ablation=_ablation(circuit),
         circuit=circuit,
-    )
-
-
-@checked
-def transfer(
-    circuits: Mapping[str, Circuit],
-    model: HookedModel,
-    pairs: PromptPairs,
-    *,
-    metric: str = "logit_diff",
-    ablation: str = "resample",
-    budget: int | None = None,
-) -> pd.DataFrame:
-    """Circuits found anywhere, run in one model, which may also be one in memory: one row a circuit.
-
-    Columns `circuit`, `model`, `ability`, `metric`, `ablation`, `faithfulness` with its 95% interval `ci_low`,
-    `ci_high`, `accuracy`, and `note`, the reason where faithfulness is undefined.
-
-    Raises:
-        InputError: a circuit belongs to a graph of another shape.
-    """
-    for name, circuit in circuits.items():
-        if circuit.graph != model.graph:
-            raise InputError(f"circuit {name} was found in a graph of another shape than that of {model.spec}")
-    kept = [circuit.kept for circuit in circuits.values()]
-    found = evaluate_many(model, kept, pairs, metric=metric, ablation=ablation, budget=budget)
-    return pd.DataFrame(
-        {
-            "circuit": [*circuits],
-            "model": str(model.spec),
-            "ability": pairs.ability,
-            "metric": metric,
-            "ablation": ablation,
-            "faithfulness": [evaluation.faithfulness for evaluation in found],
-            "ci_low": [evaluation.ci[0] for evaluation in found],
-            "ci_high": [evaluation.ci[1] for evaluation in found],
-            "accuracy": [evaluation.accuracy.value for evaluation in found],
-            "note": [f"the gap {why}" if (why := evaluation.why_undefined) else "" for evaluation in found],
-        }
     )
 
 

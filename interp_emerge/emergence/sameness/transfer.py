@@ -4,7 +4,7 @@ Two circuits that share few edges can do the same, and one that persists by its 
 different checkpoints, seeds of one size, or templates are compared by what they do (Tigges et al., 2024,
 https://arxiv.org/abs/2407.10827): the circuit found at A is run in the model at B, every other edge ablated.
 
-1. `circuits.comparing.transfer` runs every circuit in one model: faithfulness (m(C) − m(∅)) / (m(M) − m(∅)), a fraction
+1. `transfer` runs every circuit in one model: faithfulness (m(C) − m(∅)) / (m(M) − m(∅)), a fraction
    that may leave [0, 1], with its bootstrap interval over pairs, and accuracy.
 2. `_random_faithfulness` runs random connected circuits of each circuit's size in the same model: the null. It is drawn
    by the size alone, so equal circuits have equal nulls wherever they stand.
@@ -29,13 +29,12 @@ from tqdm.auto import tqdm
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
-from interp_emerge.circuits.running.evaluation import Ablation
+from interp_emerge.circuits.running.evaluation import Ablation, evaluate_many
 from interp_emerge.circuits.running.runs import CircuitRuns
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
-from interp_emerge.emergence.sameness.compare import transfer
 
 COLUMNS = {
     "circuit": "label of the circuit",
@@ -54,6 +53,45 @@ COLUMNS = {
 }
 """Columns of `transfer_matrix`."""
 NULL_QUANTILE = 0.95
+
+
+@checked
+def transfer(
+    circuits: Mapping[str, Circuit],
+    model: HookedModel,
+    pairs: PromptPairs,
+    *,
+    metric: str = "logit_diff",
+    ablation: str = "resample",
+    budget: int | None = None,
+) -> pd.DataFrame:
+    """Circuits found anywhere, run in one model, which may also be one in memory: one row a circuit.
+
+    Columns `circuit`, `model`, `ability`, `metric`, `ablation`, `faithfulness` with its 95% interval `ci_low`,
+    `ci_high`, `accuracy`, and `note`, the reason where faithfulness is undefined.
+
+    Raises:
+        InputError: a circuit belongs to a graph of another shape.
+    """
+    for name, circuit in circuits.items():
+        if circuit.graph != model.graph:
+            raise InputError(f"circuit {name} was found in a graph of another shape than that of {model.spec}")
+    kept = [circuit.kept for circuit in circuits.values()]
+    found = evaluate_many(model, kept, pairs, metric=metric, ablation=ablation, budget=budget)
+    return pd.DataFrame(
+        {
+            "circuit": [*circuits],
+            "model": str(model.spec),
+            "ability": pairs.ability,
+            "metric": metric,
+            "ablation": ablation,
+            "faithfulness": [evaluation.faithfulness for evaluation in found],
+            "ci_low": [evaluation.ci[0] for evaluation in found],
+            "ci_high": [evaluation.ci[1] for evaluation in found],
+            "accuracy": [evaluation.accuracy.value for evaluation in found],
+            "note": [f"the gap {why}" if (why := evaluation.why_undefined) else "" for evaluation in found],
+        }
+    )
 
 
 @checked

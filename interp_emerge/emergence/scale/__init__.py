@@ -1,1 +1,5 @@
 """Along model size: metrics and their jumps, mirage checks, forms of curves, onsets, seeds, rare successes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

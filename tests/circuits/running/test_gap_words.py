@@ -72,15 +72,17 @@ def notes(truth: GroundTruth, pairs: ie.PromptPairs) -> dict[str, str]:
     model, circuit = truth.model, truth.circuit
     scores = score_edges(model, truth.pairs, method="eap")
     found = smallest_faithful(model, scores, pairs)
-    in_matrix = ie.transfer_matrix({"a": circuit}, [("m", model)], lambda _: pairs, n_random=2)
+    in_matrix = ie.emergence.sameness.transfer_matrix({"a": circuit}, [("m", model)], lambda _: pairs, n_random=2)
     return {
         "examination": str(ie.examine(model, circuit, pairs, parts=["hypotheses"], n_random=2)),
-        "hypotheses": ie.hypothesis_tests(model, circuit, pairs, n_random=2).to_frame()["note"].iloc[0],
+        "hypotheses": ie.circuits.testing.hypothesis_tests(model, circuit, pairs, n_random=2)
+        .to_frame()["note"]
+        .iloc[0],
         "labels": effects_of_heads(model, circuit, pairs)["effect_note"].iloc[0],
-        "label_heads": ie.label_heads(model, circuit, pairs, roles=["induction"])["note"].iloc[0],
-        "transfer": ie.transfer({"a": circuit}, model, pairs)["note"].iloc[0],
+        "label_heads": ie.circuits.roles.label_heads(model, circuit, pairs, roles=["induction"])["note"].iloc[0],
+        "transfer": ie.emergence.sameness.transfer({"a": circuit}, model, pairs)["note"].iloc[0],
         "transfer_matrix": in_matrix["note"].iloc[0],
-        "dependence": ie.dependence_at(model, circuit, pairs)["note"].iloc[0],
+        "dependence": ie.emergence.forming.dependence_at(model, circuit, pairs)["note"].iloc[0],
         "selection": found.origin["selection"]["undefined"],
     }
 

@@ -27,7 +27,7 @@ from tests.models.small_models import small_model
 
 @pytest.fixture(scope="module")
 def distractors() -> GroundTruth:
-    return ie.ground_truth("induction_distractors", 12)
+    return ie.circuits.ground_truth("induction_distractors", 12)
 
 
 def at(frame: pd.DataFrame, component: str, metric: str = "logit_diff") -> pd.Series:
@@ -70,7 +70,7 @@ def test_a_part_is_held_against_all_heads_like_it_that_are_outside_the_circuit(d
 
 
 def test_where_a_layer_has_no_other_head_there_is_no_null():
-    truth = ie.ground_truth("induction", 12)
+    truth = ie.circuits.ground_truth("induction", 12)
     row = at(dependence_at(truth.model, truth.circuit, truth.pairs), "a1.h0")
     assert row["share"] == pytest.approx(1, rel=1e-5)
     assert np.isnan(row["p_value"])
@@ -78,7 +78,7 @@ def test_where_a_layer_has_no_other_head_there_is_no_null():
 
 
 def test_a_head_that_another_stands_in_for_costs_nothing():
-    truth = ie.ground_truth("backup", 12)
+    truth = ie.circuits.ground_truth("backup", 12)
     parts = [*heads("a1.h0", "a2.h0"), Part(kind="role", name="induction", nodes=("a1.h0", "a2.h0"))]
     found = dependence_at(truth.model, truth.circuit, truth.pairs, parts=parts)
     assert at(found, "a1.h0")["drop"] == 0
@@ -203,7 +203,7 @@ def test_where_too_few_heads_are_outside_the_circuit_any_others_of_the_layers_ar
 
 
 def test_an_mlp_is_a_part_with_nothing_like_it_to_compare_with():
-    known = ie.ground_truth("chain", 12)
+    known = ie.circuits.ground_truth("chain", 12)
     found = dependence_at(known.model, known.circuit, known.pairs)
     row = at(found, "m1")
     assert (row["kind"], row["n_random"], row["note"]) == ("mlp", 0, "no null: a layer has one MLP")

@@ -19,7 +19,7 @@ from interp_emerge.emergence.forming.formation import (
 
 @pytest.fixture(scope="module")
 def known() -> GroundTruth:
-    return ie.ground_truth("induction_distractors", 12)
+    return ie.circuits.ground_truth("induction_distractors", 12)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
-from interp_emerge.emergence.sameness.compare import compare, model_of, transfer
+from interp_emerge.emergence.sameness.compare import compare, model_of
+from interp_emerge.emergence.sameness.transfer import transfer
 from tests.models.small_models import small_model, telling_pairs
 
 

@@ -20,7 +20,7 @@ from tests.models.small_models import small_model, telling_pairs
 
 @pytest.fixture(scope="module")
 def truth() -> GroundTruth:
-    return ie.ground_truth("induction_distractors", 12)
+    return ie.circuits.ground_truth("induction_distractors", 12)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_in_a_model_without_a_gap_faithfulness_is_undefined(truth: GroundTruth):
 
 
 def test_a_graph_of_another_shape_leaves_a_hole(truth: GroundTruth):
-    larger = ie.ground_truth("backup", 12)
+    larger = ie.circuits.ground_truth("backup", 12)
     labelled = {"small": truth.circuit, "large": larger.circuit}
     of = {truth.model.graph: truth.pairs, larger.model.graph: larger.pairs}
     found = transfer_matrix(

@@ -74,7 +74,7 @@ def features(models: dict[str, HookedModel]) -> dict[str, HeadFeatures]:
 
 @pytest.fixture(scope="module")
 def truth() -> GroundTruth:
-    return ie.ground_truth("induction_distractors", 12)
+    return ie.circuits.ground_truth("induction_distractors", 12)
 
 
 def described(graph: Graph, *, induction: float = 0.9) -> HeadFeatures:

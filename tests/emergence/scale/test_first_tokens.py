@@ -45,7 +45,7 @@ def plain_loss(model: HookedModel, first: list[int], passages: list[str]) -> tup
 @pytest.mark.parametrize("in_use", [False, "<s>", "t9"])
 def test_each_choice_has_the_loss_of_the_plain_model_on_the_same_tokens(architecture: str, in_use: Any):
     model = model_of(architecture, in_use, additional_special_tokens=["<|im_start|>", "<|endoftext|>"])
-    table = ie.first_token_losses(model, PASSAGES)
+    table = ie.emergence.scale.first_token_losses(model, PASSAGES)
     expected = {"": [], "<s>": [0], "</s>": [1], "<|im_start|>": [3], "<|endoftext|>": [4]}
     expected |= {"t9": [9]} if in_use == "t9" else {}
     assert {*table["token"]} == {*expected}
@@ -63,21 +63,24 @@ def test_each_choice_has_the_loss_of_the_plain_model_on_the_same_tokens(architec
 
 def test_the_choices_say_what_the_tokenizer_calls_them():
     model = model_of(eos_token="<s>", pad_token="<|endoftext|>")
-    choices = ie.first_token_losses(model, PASSAGES).set_index("token")["choice"].to_dict()
+    choices = ie.emergence.scale.first_token_losses(model, PASSAGES).set_index("token")["choice"].to_dict()
     assert choices == {"": "nothing", "<s>": "beginning of text, end of text", "<|endoftext|>": "special token"}
 
 
 def test_one_passage_is_read_by_sentences_and_a_single_sentence_has_no_interval():
     model = ie.load_family("miniature").load("25k")
     told = "When Mary and John met at the park, John gave the book to Mary. Anna follows Paul. Paul reaches Lisa."
-    several, one = ie.first_token_losses(model, told), ie.first_token_losses(model, "Anna follows Paul.")
+    several, one = (
+        ie.emergence.scale.first_token_losses(model, told),
+        ie.emergence.scale.first_token_losses(model, "Anna follows Paul."),
+    )
     assert several["ci_low"].notna().all() and several["n_tokens"].iloc[0] == 16 - 1 + 2 * 3
     assert one["ci_low"].isna().all() and one["loss"].notna().all()
 
 
 def test_the_token_that_a_model_was_trained_behind_has_the_lowest_loss():
     family = ie.load_family("miniature")
-    table = ie.first_token_losses(family.load("560k"), family.held_out_text())
+    table = ie.emergence.scale.first_token_losses(family.load("560k"), family.held_out_text())
     assert table["token"].tolist() == ["<bos>", ""] and table["in_use"].tolist() == [True, False]
     assert table["ci_low"].iloc[1] > 0
 
@@ -96,17 +99,17 @@ def test_a_first_token_that_is_clearly_worse_is_warned_of_and_a_good_one_is_not(
 
 def test_what_cannot_be_read_is_refused():
     with pytest.raises(InputError, match="has no tokenizer, so that no text can be read behind other first tokens"):
-        ie.first_token_losses(ie.hook(build("gpt2")), PASSAGES)
+        ie.emergence.scale.first_token_losses(ie.hook(build("gpt2")), PASSAGES)
     with pytest.raises(InputError, match="no passage of the text has two tokens"):
-        ie.first_token_losses(model_of(), ["t5", "t6"])
+        ie.emergence.scale.first_token_losses(model_of(), ["t5", "t6"])
     with pytest.raises(InputError, match="has no token for a part of"):
-        ie.first_token_losses(model_of())
+        ie.emergence.scale.first_token_losses(model_of())
 
 
 def test_passages_are_cut_to_what_the_model_can_take():
     tokenizer = wrapped(words(numbered(*SPECIAL)), bos_token="<s>", unk_token="<unk>")
     model = ie.hook(build("gpt_neox", max_position_embeddings=8), tokenizer=tokenizer)
-    table = ie.first_token_losses(model, ["t5 t6 t7 t8 t9 t10 t11 t12 t13", "t5 t6 t7"])
+    table = ie.emergence.scale.first_token_losses(model, ["t5 t6 t7 t8 t9 t10 t11 t12 t13", "t5 t6 t7"])
     assert (table["n_tokens"] == 6 + 2).all()
     assert np.isfinite(table["loss"]).all()
 

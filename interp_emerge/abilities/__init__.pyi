@@ -1,0 +1,3 @@
+from ._shelf import load_ability as load_ability, shelf as shelf
+from .base import Ability as Ability, PromptPairs as PromptPairs
+from .measuring import held_out_loss as held_out_loss, measure as measure

@@ -1,0 +1,22 @@
+"""The abilities by name."""
+
+from typing import TYPE_CHECKING
+
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.registry import Shelf
+
+if TYPE_CHECKING:
+    from interp_emerge.abilities.base import Ability
+
+shelf: "Shelf[Ability]" = Shelf("ability", __package__ or "", apart=("measuring", "metrics", "prompts"))
+
+
+@checked
+def load_ability(name: str) -> "Ability":
+    """The ability of that name.
+
+    Raises:
+        UnknownNameError: no ability has the name; the message suggests the nearest.
+        InputError: the name is not text.
+    """
+    return shelf[name]

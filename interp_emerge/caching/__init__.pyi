@@ -1,0 +1,2 @@
+from .recording import Recording as Recording, record as record
+from .store import ActivationStore as ActivationStore

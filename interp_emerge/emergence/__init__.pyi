@@ -1,0 +1,1 @@
+from . import forming as forming, sameness as sameness, scale as scale

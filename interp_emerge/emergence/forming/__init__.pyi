@@ -1,0 +1,29 @@
+from .changepoints import (
+    ChangePoints as ChangePoints,
+    Coincidence as Coincidence,
+    FastestChange as FastestChange,
+    change_points as change_points,
+    coincide as coincide,
+    fastest_change as fastest_change,
+    loss_changes as loss_changes,
+)
+from .dependence import (
+    Dependence as Dependence,
+    Part as Part,
+    dependence as dependence,
+    dependence_at as dependence_at,
+    parts_of as parts_of,
+)
+from .in_context import (
+    in_context_over_training as in_context_over_training,
+    in_context_scores as in_context_scores,
+    phase_changes as phase_changes,
+)
+from .order import FormationOrder as FormationOrder, formation_order as formation_order
+from .waves import (
+    addition_logits as addition_logits,
+    key_frequencies as key_frequencies,
+    progress as progress,
+    progress_measures as progress_measures,
+    progress_onsets as progress_onsets,
+)

@@ -1,0 +1,35 @@
+from . import continuations as continuations
+from .axes import AXES as AXES, Axis as Axis, on_axis as on_axis
+from .first_tokens import first_token_losses as first_token_losses
+from .jump_table import jump_table as jump_table, ladder_table as ladder_table
+from .ladder import (
+    RUNGS as RUNGS,
+    Ladder as Ladder,
+    measure_grid as measure_grid,
+    measure_ladder as measure_ladder,
+    scale_correlation as scale_correlation,
+)
+from .mirage import Mirage as Mirage, mirage_check as mirage_check, shape_of as shape_of
+from .onset import (
+    Onset as Onset,
+    Scale as Scale,
+    find_onset as find_onset,
+    find_onset_of_intervals as find_onset_of_intervals,
+)
+from .pass_until import (
+    PassLaw as PassLaw,
+    PassRate as PassRate,
+    answer_sampler as answer_sampler,
+    continuation_sampler as continuation_sampler,
+    pass_law as pass_law,
+    pass_until as pass_until,
+)
+from .seeds import (
+    Modes as Modes,
+    find_modes as find_modes,
+    success_by_size as success_by_size,
+    success_interval as success_interval,
+)
+from .sharpness import Sharpness as Sharpness, sharpness as sharpness, sharpness_table as sharpness_table
+from .trend_table import correlation_table as correlation_table, trend_table as trend_table
+from .trends import Trend as Trend, Trends as Trends, fit_trends as fit_trends

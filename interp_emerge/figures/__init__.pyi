@@ -1,0 +1,6 @@
+from ._export import save as save
+from ._intervals import interval_dots as interval_dots, interval_lines as interval_lines
+from ._shelf import shelf as shelf
+from .base import Figure
+
+def __getattr__(name: str) -> Figure: ...
