@@ -41,7 +41,8 @@ def areas_of(name: str) -> list[dict]:
     for method in tqdm(METHODS, desc=name, delay=2, leave=False):
         for seed in range(RANDOM_DRAWS if method == "random" else DRAWS):
             truth = drawn[seed % DRAWS]
-            scores = ie.score(truth.model, truth.pairs, method=method, seed=seed)
+            drawing = {"seed": seed} if method == "random" else {}
+            scores = ie.score(truth.model, truth.pairs, method=method, **drawing)
             about = {"construction": name, "method": method}
             if isinstance(scores, ie.EdgeScores):
                 rows.append({**about, "ranked": "edges", "auroc": ie.circuits.auroc(scores, truth.circuit)})

@@ -163,9 +163,8 @@ def recovery_table(
         found, judged = ground_truth(name, n, seed=seed), ground_truth(name, n, seed=seed + 1)
         for method in methods:
             draws = RANDOM_DRAWS if method == "random" else 1
-            drawn = [
-                _row(score(found.model, found.pairs, method=method, seed=seed + draw), judged) for draw in range(draws)
-            ]
+            seeds = [shelf[method].pick(seed=seed + draw) for draw in range(draws)]
+            drawn = [_row(score(found.model, found.pairs, method=method, **own), judged) for own in seeds]
             rows.append({"construction": name, "method": method, **pd.DataFrame(drawn).mean()})
     return pd.DataFrame(rows, columns=["construction", "method", "node_auroc", "edge_auroc", "faithfulness"])
 

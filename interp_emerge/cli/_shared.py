@@ -51,7 +51,7 @@ MethodName = Annotated[
 ]
 METRICS = "logit_diff, prob_diff, log_prob, accuracy, brier or kl"
 Metric = Annotated[str, typer.Option(help=f"metric of scores and faithfulness: {METRICS}")]
-Steps = Annotated[int, typer.Option(help=help_of("steps_of_integration"))]
+Steps = Annotated[int | None, typer.Option(min=1, help="points of integration, for methods that integrate [5]")]
 Budget = Annotated[int | None, typer.Option(min=1, help="MiB of memory to work in")]
 Device = Annotated[str, typer.Option(help=help_of("device"))]
 Dtype = Annotated[str, typer.Option(help=help_of("dtype"))]

@@ -70,7 +70,7 @@ def circuit(
     repeat: Annotated[
         int, typer.Option(min=0, help="bootstrap samples to repeat the whole search on, for its stability; 0 for none")
     ] = 0,
-    steps: Steps = 5,
+    steps: Steps = None,
     budget: Budget = None,
     device: Device = "",
     dtype: Dtype = "",
@@ -105,19 +105,20 @@ def circuit(
     model = families.load_family(family).load(size, step_of(step), seed, **place)
     discovery, evaluation = (asked.sample(model, n, split + draw) for split in (DISCOVERY, EVALUATION))
     how: dict[str, Any] = {"metric": metric, "ablation": ablation, "budget": None if budget is None else budget << 20}
+    draws, integration = patching.shelf[method].pick(seed=draw), {} if steps is None else {"steps": steps}
     if dry_run:
         known = {"circuit": loaded, "repeat": repeat, "parts": chosen, "n_random": n_random}
-        _print(expected(model, discovery, method=method, steps=steps, **known, **how), as_json)
+        _print(expected(model, discovery, method=method, **draws, **integration, **known, **how), as_json)
         return
     _warn_of_other_origin(loaded, ability=ability, metric=metric, spec=model.spec)
     scores = repeated = None
     if loaded is None:
         order = {"select": select, "by": by, "local_search": local_search, "sure": sure}
-        search = {"method": method, "steps": steps, "seed": draw, **sizes, **order, **how}
-        found = find_circuit(model, discovery, **search)
+        search = {"method": method, **integration, **sizes, **order, **how}
+        found = find_circuit(model, discovery, **draws, **search)
         loaded, scores = found.circuit, found.scores
         if repeat:
-            repeated = search_stability(model, discovery, loaded, resamples=repeat, **search)
+            repeated = search_stability(model, discovery, loaded, resamples=repeat, seed=draw, **search)
     tested = examine(model, loaded, evaluation, scores=scores, parts=chosen, n_random=n_random, seed=draw, **how)
     if repeated is not None:
         tested = tested.with_search(repeated)

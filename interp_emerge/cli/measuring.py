@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from interp_emerge import abilities, families, patching
+from interp_emerge.cli._method_options import WithMethodOptions
 from interp_emerge.cli._shared import (
     AbilityName,
     AsJson,
@@ -20,10 +21,8 @@ from interp_emerge.cli._shared import (
     Seed,
     Size,
     Step,
-    Steps,
     app,
     first_token,
-    listed,
     names_of,
     show,
     step_of,
@@ -66,8 +65,9 @@ def measure(
     show(summarise(measure(model, chosen, n=n)), as_json)
 
 
-@app.command()
+@app.command(cls=WithMethodOptions)
 def score(
+    context: typer.Context,
     family: FamilyName,
     size: Size,
     ability: AbilityName,
@@ -76,19 +76,6 @@ def score(
     step: Step = "last",
     seed: Seed = 0,
     n: Annotated[int, typer.Option(help="number of prompt pairs")] = 64,
-    steps: Steps = 5,
-    sites: Annotated[str | None, typer.Option(help="kinds of nodes: head, mlp, q, pattern, …; commas between")] = None,
-    positions: Annotated[
-        str | None, typer.Option(help="'all', numbers, or the ability's names for places; commas between [together]")
-    ] = None,
-    direction: Annotated[str | None, typer.Option(help="denoising or noising")] = None,
-    receivers: Annotated[str | None, typer.Option(help="readers that paths end in; commas between")] = None,
-    senders: Annotated[str | None, typer.Option(help="writers to score; commas between [all]")] = None,
-    mlps: Annotated[str | None, typer.Option(help="MLPs between sender and receivers: frozen or live")] = None,
-    ablation: Annotated[str | None, typer.Option(help="resample, zero, mean or mean_by_position")] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="fall of the metric at which acdc keeps an edge [0.01]")
-    ] = None,
     budget: Budget = None,
     device: Device = "",
     dtype: Dtype = "",
@@ -100,7 +87,7 @@ def score(
     """Score every node or edge of one model, strongest first."""
     import pandas as pd
 
-    from interp_emerge.patching.scoring import estimate, score
+    from interp_emerge.patching.scoring import estimate, options_from_text, score
     from interp_emerge.tables.io import require_table_name, save_table
 
     if out is not None:
@@ -110,19 +97,12 @@ def score(
     chosen = abilities.load_ability(ability)
     place: dict[str, Any] = {"device": device, "dtype": dtype, "prepend_bos": first_token(prepend_bos)}
     model = families.load_family(family).load(size, step_of(step), seed, **place)
+    own = options_from_text(method, context.obj)
     given: dict[str, Any] = {
+        **own,
         "method": method,
         "metric": metric,
-        "steps": steps,
         "budget": None if budget is None else budget << 20,
-        "sites": listed(sites),
-        "positions": positions if positions == "all" else listed(positions),
-        "direction": direction,
-        "receivers": listed(receivers),
-        "senders": listed(senders),
-        "mlps": mlps,
-        "ablation": ablation,
-        "threshold": threshold,
     }
     pairs = chosen.sample(model, n)
     if dry_run:

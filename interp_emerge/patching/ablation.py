@@ -13,7 +13,8 @@ Cost: a node of layer l takes the share of a run that lies behind it; `ablate` o
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import torch
@@ -31,33 +32,41 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.activation_patching import node_scores, patched_rises, patching_cost
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask, Recorder
+from interp_emerge.patching.options import AtPositions, Sites
 
-SITES = ("head", "mlp")
 WRITERS = ("embed", "head", "mlp")
-ABLATIONS = ("zero", "mean", "mean_by_position", "resample")
+Ablation = Literal["zero", "mean", "mean_by_position", "resample"]
+ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 
 
-def run(task: PatchingTask) -> NodeScores:
-    task = replace(task, options=replace(task.options, ablation=task.options.ablation or "resample"))
+@dataclass(frozen=True, kw_only=True)
+class Options(AtPositions):
+    """Options of `ablation`."""
+
+    sites: Sites = ("head", "mlp")
+    ablation: Annotated[Ablation, "what stands for an ablated node"] = "resample"
+
+
+def run(task: PatchingTask[Options]) -> NodeScores:
     nodes = _nodes(task)
-    source = stand_ins(task.corrupt, str(task.options.ablation))
+    source = stand_ins(task.corrupt, task.options.ablation)
     scores = node_scores(task, nodes, -patched_rises(task, nodes, task.clean, source, "ablation"), "ablation")
     return replace(scores, origin=scores.origin | {"corruption": task.options.ablation})
 
 
-def cost(task: PatchingTask) -> Cost:
+def cost(task: PatchingTask[Options]) -> Cost:
     return patching_cost(task, _nodes(task))
 
 
-def _nodes(task: PatchingTask) -> tuple[Node, ...]:
-    sites = task.options.sites or SITES
+def _nodes(task: PatchingTask[Options]) -> tuple[Node, ...]:
+    sites = task.options.sites
     for site in sites:
         if site not in WRITERS:
             raise UnknownNameError("site of ablation", site, WRITERS)
     return task.graph.nodes(sites)
 
 
-def stand_ins(corrupt: Recording, ablation: str) -> Recording:
+def stand_ins(corrupt: Recording, ablation: Ablation) -> Recording:
     """What stands for each ablated node on each prompt, from the corrupt run."""
     over = {"mean": (0, 1), "mean_by_position": (0,)}
 
@@ -82,7 +91,7 @@ def ablate(
     nodes: Sequence[str],
     pairs: PromptPairs,
     *,
-    ablation: str = "resample",
+    ablation: Ablation = "resample",
     metric: str | MetricFunction = "logit_diff",
     budget: int | None = None,
     record: Recorder = record,
@@ -150,6 +159,6 @@ shelf.add(
         scores="nodes",
         run=run,
         cost=cost,
-        options=("sites", "positions", "ablation"),
+        options=Options,
     )
 )

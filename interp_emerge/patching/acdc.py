@@ -20,6 +20,7 @@ Cost: one run an edge from its reader's block on, and those thrown away. The res
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -31,15 +32,19 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask, require_ordinary_run
 from interp_emerge.patching.engines.circuit_run import RecordedRun, batch_sizes, run_circuits
+from interp_emerge.patching.options import NoOptions
 
-THRESHOLD = 0.01
-"""Fall of the metric below which an edge is taken out, where the task does not say."""
+
+@dataclass(frozen=True, kw_only=True)
+class Options(NoOptions):
+    """Options of `acdc`."""
+
+    threshold: Annotated[float, "fall of the metric, in its unit, from which on an edge is kept"] = 0.01
 
 
 @torch.no_grad()
-def run(task: PatchingTask) -> EdgeScores:
-    graph, options = task.graph, task.options
-    threshold = THRESHOLD if options.threshold is None else options.threshold
+def run(task: PatchingTask[Options]) -> EdgeScores:
+    graph, threshold = task.graph, task.options.threshold
     test = _Tests(task)
     search = _Search(graph=graph, threshold=threshold, value=test.whole())
     progress = iter(task.bar(range(graph.n_edges), "acdc"))
@@ -54,11 +59,10 @@ def run(task: PatchingTask) -> EdgeScores:
             next(progress)
     next(progress, None)
     require_ordinary_run(torch.from_numpy(search.falls), "acdc scores")
-    origin = task.origin("acdc") | {"threshold": threshold}
-    return EdgeScores.from_pairs(graph, search.falls[:, *np.nonzero(graph.exists)], origin=origin)
+    return EdgeScores.from_pairs(graph, search.falls[:, *np.nonzero(graph.exists)], origin=task.origin("acdc"))
 
 
-def cost(task: PatchingTask) -> Cost:
+def cost(task: PatchingTask[Options]) -> Cost:
     """Both recordings, and one run an edge from its reader's block on: lost bets add to it, dead ends do not run."""
     graph = task.graph
     layers = np.array([reader.layer for reader in graph.readers])
@@ -144,7 +148,7 @@ class _Tests:
         self.unfolded = lru_cache(maxsize=1)(self._unfold)
 
     @staticmethod
-    def sizes(task: PatchingTask) -> tuple[int, int, int]:
+    def sizes(task: PatchingTask[Options]) -> tuple[int, int, int]:
         """Pairs and rows at once, and the bytes that these need."""
         n_pairs, n_edges = len(task.pairs), task.graph.n_edges
         return batch_sizes(task.model, task.pairs.length, n_pairs=n_pairs, n_circuits=n_edges, budget=task.budget)
@@ -174,6 +178,6 @@ shelf.add(
         scores="edges",
         run=run,
         cost=cost,
-        options=("threshold",),
+        options=Options,
     )
 )

@@ -38,8 +38,8 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask, require_ordinary_run
 from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, ends, resume
+from interp_emerge.patching.options import AtPositions, Direction, Sites
 
-SITES = ("embed", "head", "mlp")
 OF_HEADS = ("head", "q", "k", "v", "pattern")
 BEFORE_BLOCK = {"embed": lambda _: 0, "resid_pre": lambda layer: layer, "resid_post": lambda layer: layer + 1}
 """Sites that are the stream before a block, and which block that is."""
@@ -50,15 +50,23 @@ Span = tuple[int, int]
 """The first changed position and the one after the last."""
 
 
-def run(task: PatchingTask) -> NodeScores:
-    reference, source, sign = ends(task)
-    nodes = task.graph.nodes(task.options.sites or SITES)
+@dataclass(frozen=True, kw_only=True)
+class Options(AtPositions):
+    """Options of `activation_patching`."""
+
+    sites: Sites = ("embed", "head", "mlp")
+    direction: Direction = "denoising"
+
+
+def run(task: PatchingTask[Options]) -> NodeScores:
+    reference, source, sign = ends(task, task.options.direction)
+    nodes = task.graph.nodes(task.options.sites)
     rises = patched_rises(task, nodes, reference, source, "activation patching")
     return node_scores(task, nodes, sign * rises, "activation_patching")
 
 
-def cost(task: PatchingTask) -> Cost:
-    return patching_cost(task, task.graph.nodes(task.options.sites or SITES))
+def cost(task: PatchingTask[Options]) -> Cost:
+    return patching_cost(task, task.graph.nodes(task.options.sites))
 
 
 def node_scores(task: PatchingTask, nodes: tuple[Node, ...], values: Tensor, method: str) -> NodeScores:
@@ -98,7 +106,7 @@ def patched_rises(
     return rises
 
 
-def _tokens_behind(task: PatchingTask) -> list[int]:
+def _tokens_behind(task: PatchingTask[Options]) -> list[int]:
     """How many positions of a prompt a patch can change, for each place; all where places are collapsed."""
     length = task.pairs.length
     return [length] if task.places is None else (length - task.places.index.min(1).values).tolist()
@@ -269,6 +277,6 @@ shelf.add(
         scores="nodes",
         run=run,
         cost=cost,
-        options=("sites", "positions", "direction"),
+        options=Options,
     )
 )

@@ -20,7 +20,7 @@ and 2 patterns a layer, or one for each head where these are joined, and for eac
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ from interp_emerge.patching.attribution_patching import effects, gradient_at_pat
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
 from interp_emerge.patching.engines.attribution import at_places, bytes_per_run, node_cost, tally_nodes
 from interp_emerge.patching.engines.gradients import Parts, Run, Site, gradients_at, run_of_prompts, wide
+from interp_emerge.patching.options import AtPositions, Sites
 
 SITES = ("q", "k", "v", "head", "mlp")
 SHARE_OF_PATTERN = 0.25
@@ -41,14 +42,21 @@ GRADIENT_OF = {"q": "head", "k": "head", "v": "v", "head": "attention", "mlp": "
 """Where the gradient is taken for the nodes of each kind: at z for queries and keys."""
 
 
-def run(task: PatchingTask) -> NodeScores:
-    for node in task.graph.nodes(_sites(task)):
+@dataclass(frozen=True, kw_only=True)
+class Options(AtPositions):
+    """Options of `atp_star`."""
+
+    sites: Sites = SITES
+
+
+def run(task: PatchingTask[Options]) -> NodeScores:
+    for node in task.graph.nodes(task.options.sites):
         if node.kind not in SITES:
             raise UnknownNameError("site", node.kind, SITES)
-    return tally_nodes(task, _sites(task), lambda rows: _chunk_scores(task, rows), _bytes_each(task), "atp_star")
+    return tally_nodes(task, task.options.sites, lambda rows: _chunk_scores(task, rows), _bytes_each(task), "atp_star")
 
 
-def cost(task: PatchingTask) -> Cost:
+def cost(task: PatchingTask[Options]) -> Cost:
     patterns = 1 if task.places is None else len(task.places.names)
     passes = (
         3 + task.graph.n_layers / 2 + SHARE_OF_PATTERN * patterns * (task.graph.n_heads if task.graph.joined else 1)
@@ -61,7 +69,7 @@ def _chunk_scores(task: PatchingTask, rows: slice) -> Parts:
     decoder, n_layers = task.model.decoder, task.graph.n_layers
     clean = run_of_prompts(task.model, task.pairs.clean[rows]).parts
     corrupt = run_of_prompts(task.model, task.pairs.corrupt[rows], differentiable=True)
-    nodes = list(dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(_sites(task))))
+    nodes = list(dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(task.options.sites)))
     changes = {node: _pattern_changes(task, rows, node, clean, corrupt.parts) for node in nodes if node[0] in "qk"}
 
     def estimate(node: Site, gradients: Parts) -> Tensor:
@@ -145,11 +153,7 @@ def _gather_key(task: PatchingTask, block: Block, products: Tensor) -> Tensor:
     return found[:, 0] if task.places is None else found
 
 
-def _sites(task: PatchingTask) -> tuple[str, ...]:
-    return task.options.sites or SITES
-
-
-def _bytes_each(task: PatchingTask) -> int:
+def _bytes_each(task: PatchingTask[Options]) -> int:
     """Both runs are kept whole, with two sets of gradients, and the changed patterns of every layer."""
     graph, length = task.graph, task.pairs.length
     places = 1 if task.places is None else len(task.places.names)
@@ -166,6 +170,6 @@ shelf.add(
         scores="nodes",
         run=run,
         cost=cost,
-        options=("sites", "positions"),
+        options=Options,
     )
 )

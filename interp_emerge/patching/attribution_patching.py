@@ -12,6 +12,8 @@ The score of a node is (its value in the clean run − in the corrupt run) · (g
 Cost: two forward passes and one backward. `positions` resolves scores by token position.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -28,17 +30,23 @@ from interp_emerge.patching.engines.attribution import (
     tally_nodes,
 )
 from interp_emerge.patching.engines.gradients import Parts, Site, gradients_at, run_of_prompts, wide
+from interp_emerge.patching.options import AtPositions, Sites
 
-WRITERS = ("embed", "head", "mlp")
+
+@dataclass(frozen=True, kw_only=True)
+class Options(AtPositions):
+    """Options of `attribution_patching`."""
+
+    sites: Sites = ("embed", "head", "mlp")
 
 
-def run(task: PatchingTask) -> NodeScores:
+def run(task: PatchingTask[Options]) -> NodeScores:
     return tally_nodes(
-        task, _sites(task), lambda rows: _chunk_effects(task, rows), _bytes_each(task), "attribution_patching"
+        task, task.options.sites, lambda rows: _chunk_effects(task, rows), _bytes_each(task), "attribution_patching"
     )
 
 
-def cost(task: PatchingTask) -> Cost:
+def cost(task: PatchingTask[Options]) -> Cost:
     return node_cost(task, 3.0, _bytes_each(task))
 
 
@@ -47,7 +55,7 @@ def _chunk_effects(task: PatchingTask, rows: slice) -> Parts:
     decoder = task.model.decoder
     clean = run_of_prompts(task.model, task.pairs.clean[rows]).parts
     corrupt = run_of_prompts(task.model, task.pairs.corrupt[rows], differentiable=True)
-    nodes = dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(_sites(task)))
+    nodes = dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(task.options.sites))
     places = {node: _gradient_site(*node) for node in nodes}
     gradients = gradients_at(corrupt, task.metric[rows], dict.fromkeys(places.values()))
     found: Parts = {}
@@ -96,13 +104,9 @@ def gradient_at_pattern(block: Block, parts: Parts, layer: int, at_z: Tensor) ->
     return wide(torch.autograd.grad(z, pattern, at_z)[0])
 
 
-def _sites(task: PatchingTask) -> tuple[str, ...]:
-    return task.options.sites or WRITERS
-
-
-def _bytes_each(task: PatchingTask) -> int:
+def _bytes_each(task: PatchingTask[Options]) -> int:
     """Both runs are kept whole, with the gradients that are asked for."""
-    vectors = task.graph.n_layers * (10 + 2 * len(_sites(task)))
+    vectors = task.graph.n_layers * (10 + 2 * len(task.options.sites))
     return bytes_per_run(task) + 4 * vectors * task.pairs.length * task.model.hf.config.hidden_size
 
 
@@ -114,6 +118,6 @@ shelf.add(
         scores="nodes",
         run=run,
         cost=cost,
-        options=("sites", "positions"),
+        options=Options,
     )
 )

@@ -3,10 +3,10 @@
 Sign: positive means that moving the node or edge from the corrupt run toward the clean one raises the metric.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,33 +19,11 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
+from interp_emerge.patching.options import AtPositions, Chosen, NoOptions, Option, declared
 from interp_emerge.patching.scores import EdgeScores, NodeScores
 
 Recorder = Callable[[HookedModel, Tensor], Recording]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What some methods may be told; None leaves it to the method."""
-
-    sites: tuple[str, ...] | None = None
-    """Kinds of nodes to score, such as `head`, `mlp`, `q`, `pattern` or `resid_pre`."""
-    positions: Literal["all"] | tuple[str, ...] | None = None
-    """Positions to resolve: `all`, or numbers, or names that the pairs give to places; by default they are patched
-    together."""
-    direction: Literal["denoising", "noising"] | None = None
-    """Whether clean values are put into the corrupt run, or corrupt ones into the clean run."""
-    receivers: tuple[str, ...] | None = None
-    """Readers that a path has to end in."""
-    senders: tuple[str, ...] | None = None
-    """Writers to score; by default all that a path to a receiver can start from."""
-    mlps: Literal["frozen", "live"] | None = None
-    """Whether MLPs between a sender and its receivers keep their values or are computed again."""
-    ablation: Literal["zero", "mean", "mean_by_position", "resample"] | None = None
-    """What stands for an ablated node."""
-    threshold: float | None = None
-    """How far the metric has to fall for an edge to be kept, in the metric's unit."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +48,7 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PatchingTask:
+class PatchingTask(Generic[Chosen]):
     """One model on one set of pairs, read by one metric.
 
     `record` gets the activations of a run: by default by running the model, in a study from the cache on disk.
@@ -79,10 +57,8 @@ class PatchingTask:
     model: HookedModel
     pairs: PromptPairs
     metric: BoundMetric
-    steps: int = 5
-    seed: int = 0
+    options: Chosen
     budget: int | None = None
-    options: Options = field(default_factory=Options)
     record: Recorder = record
 
     @property
@@ -100,7 +76,7 @@ class PatchingTask:
     @cached_property
     def places(self) -> Places | None:
         """Positions to resolve, each with its index in every pair; None where they are collapsed."""
-        wanted, pairs = self.options.positions, self.pairs
+        wanted, pairs = self.options.positions if isinstance(self.options, AtPositions) else None, self.pairs
         if wanted is None:
             return None
         if wanted == "all":
@@ -129,29 +105,14 @@ class PatchingTask:
 
     def origin(self, method: str) -> dict[str, Any]:
         """What a result has to say about where it comes from: see `scores_origin`."""
-        return scores_origin(
-            self.model,
-            self.pairs,
-            method=method,
-            metric=self.metric.name,
-            steps=self.steps,
-            seed=self.seed,
-            options=self.options,
-        )
+        return scores_origin(self.model, self.pairs, method=method, metric=self.metric.name, options=self.options)
 
 
 def scores_origin(
-    model: HookedModel,
-    pairs: PromptPairs,
-    *,
-    method: str,
-    metric: str,
-    steps: int,
-    seed: int,
-    options: Options | None = None,
+    model: HookedModel, pairs: PromptPairs, *, method: str, metric: str, options: NoOptions
 ) -> dict[str, Any]:
     """What scores say about where they come from, whether they were just computed or come from a file."""
-    given = {} if options is None else {name: value for name, value in asdict(options).items() if value is not None}
+    given = {name: value for name, value in asdict(options).items() if value is not None}
     return {
         **given,
         **({"ability": pairs.ability} if pairs.ability else {}),
@@ -161,8 +122,6 @@ def scores_origin(
         "corruption": "resample",
         "n_pairs": len(pairs),
         "prompts": pairs.fingerprint,
-        "steps": steps,
-        "seed": seed,
     }
 
 
@@ -181,10 +140,19 @@ class Method:
     summary: str
     source: Source
     scores: Literal["nodes", "edges"]
-    run: Callable[[PatchingTask], NodeScores | EdgeScores]
-    cost: Callable[[PatchingTask], Cost]
-    options: tuple[str, ...] = ()
-    """Which of the options it heeds; the others are refused."""
+    run: Callable[[PatchingTask[Any]], NodeScores | EdgeScores]
+    cost: Callable[[PatchingTask[Any]], Cost]
+    options: type[NoOptions] = NoOptions
+    """The dataclass that declares its options; all others are refused."""
+
+    @property
+    def declared(self) -> Mapping[str, Option]:
+        """Its options, by name."""
+        return declared(self.options)
+
+    def pick(self, **given: Any) -> dict[str, Any]:
+        """Those of some options that the method has: what to hand to `score` where the method may be any."""
+        return {name: value for name, value in given.items() if name in self.declared}
 
 
 def require_ordinary_run(values: Tensor, what: str) -> None:

@@ -7,18 +7,28 @@ in the spacing, half that of the trapezoid; the left sum of the method's first i
 Cost: two forward passes, and one forward and backward pass a step.
 """
 
+from dataclasses import dataclass
+
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
 from interp_emerge.patching.engines.attribution import attribute_edges, edge_cost, midpoints
+from interp_emerge.patching.options import AtPositions, Steps
 
 
-def run(task: PatchingTask) -> EdgeScores:
-    return attribute_edges(task, midpoints(task.steps, "eap_ig"), "eap_ig")
+@dataclass(frozen=True, kw_only=True)
+class Options(AtPositions):
+    """Options of `eap_ig`."""
+
+    steps: Steps = 5
 
 
-def cost(task: PatchingTask) -> Cost:
-    return edge_cost(task, midpoints(task.steps, "eap_ig"))
+def run(task: PatchingTask[Options]) -> EdgeScores:
+    return attribute_edges(task, midpoints(task.options.steps), "eap_ig")
+
+
+def cost(task: PatchingTask[Options]) -> Cost:
+    return edge_cost(task, midpoints(task.options.steps))
 
 
 shelf.add(
@@ -29,6 +39,6 @@ shelf.add(
         scores="edges",
         run=run,
         cost=cost,
-        options=("positions",),
+        options=Options,
     )
 )

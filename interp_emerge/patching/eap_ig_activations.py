@@ -36,6 +36,14 @@ from interp_emerge.patching.engines.attribution import (
     tally_chunks,
 )
 from interp_emerge.patching.engines.gradients import Parts, ReaderGradients, differentiable_run, run_of_prompts
+from interp_emerge.patching.options import AtPositions, Steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(AtPositions):
+    """Options of `eap_ig_activations`."""
+
+    steps: Steps = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,15 +58,15 @@ class _Stage:
     midway: bool = False
 
 
-def run(task: PatchingTask) -> EdgeScores:
-    points = midpoints(task.steps, "eap_ig_activations")
+def run(task: PatchingTask[Options]) -> EdgeScores:
+    points = midpoints(task.options.steps)
     return tally_chunks(
         task, lambda rows: _chunk_scores(task, rows, points), bytes_per_pair(task), "eap_ig_activations"
     )
 
 
-def cost(task: PatchingTask) -> Cost:
-    points = midpoints(task.steps, "eap_ig_activations")
+def cost(task: PatchingTask[Options]) -> Cost:
+    points = midpoints(task.options.steps)
     # A stage has half of the model behind it on average, and runs it forward and backward.
     passes = 2 + len(points) * (2 * task.graph.n_layers + 1) * (1 + contraction_passes(task) / 2)
     return Cost(passes=passes, bytes=bytes_held(task, bytes_per_pair(task)))
@@ -111,6 +119,6 @@ shelf.add(
         scores="edges",
         run=run,
         cost=cost,
-        options=("positions",),
+        options=Options,
     )
 )

@@ -34,6 +34,7 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask, require_ordinary_run
 from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, resume
+from interp_emerge.patching.options import AtPositions, Direction
 
 BATCH_TOKENS = 4096
 """Tokens that a batch may hold on a processor: all 2,421 edges of 5 layers of width 96 on 16 pairs take 3.1 s with this
@@ -41,10 +42,17 @@ many, 3.7 s with a quarter and 3.4 s with four times as many."""
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options(AtPositions):
+    """Options of `exact_edges`."""
+
+    direction: Direction = "noising"
+
+
 @torch.no_grad()
-def run(task: PatchingTask) -> EdgeScores:
+def run(task: PatchingTask[Options]) -> EdgeScores:
     graph, places, room = task.graph, task.places, _room(task)
-    noising = task.options.direction != "denoising"
+    noising = task.options.direction == "noising"
     own, other = (task.clean, task.corrupt) if noising else (task.corrupt, task.clean)
     n_places = 1 if places is None else len(places.names)
     log.info("exact_edges: %d edges at %d places of %d pairs, %.0f forward passes over all pairs at most",
@@ -66,11 +74,11 @@ def run(task: PatchingTask) -> EdgeScores:
         graph,
         effects[:, 0] if places is None else effects,
         positions=None if places is None else places.names,
-        origin=task.origin("exact_edges") | {"direction": "noising" if noising else "denoising"},
+        origin=task.origin("exact_edges"),
     )
 
 
-def cost(task: PatchingTask) -> Cost:
+def cost(task: PatchingTask[Options]) -> Cost:
     """Both recordings, and for each edge the share of blocks and positions that run again, by the weights in use."""
     graph, length, block = task.graph, task.pairs.length, task.model.decoder.blocks[0]
     differs = (task.pairs.clean != task.pairs.corrupt).any(0)
@@ -92,7 +100,7 @@ def cost(task: PatchingTask) -> Cost:
     return Cost(passes=passes, bytes=_room(task).bytes, seconds_per_pass=2)
 
 
-def _room(task: PatchingTask) -> Room:
+def _room(task: PatchingTask[Options]) -> Room:
     """What is taken at once: a pair needs its run and all writers' outputs, a token of a batch what a block makes."""
     graph, length, device = task.graph, task.pairs.length, task.model.device
     width, item = task.model.hf.config.hidden_size, max(4, task.model.dtype.itemsize)
@@ -302,6 +310,6 @@ shelf.add(
         scores="edges",
         run=run,
         cost=cost,
-        options=("direction", "positions"),
+        options=Options,
     )
 )

@@ -19,6 +19,7 @@ those behind the sender. Positions are not resolved.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -32,15 +33,29 @@ from interp_emerge.patching import shelf
 from interp_emerge.patching.activation_patching import node_scores
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
 from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, ends, resume, whole
+from interp_emerge.patching.options import Direction, Names, NoOptions
 
 SHARE_OF_TERM = 3
 """A sender's row holds its term and two readings of the stream, where activation patching holds one stream."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options(NoOptions):
+    """Options of `path_patching`."""
+
+    receivers: Annotated[Names, "readers that paths end in"] = (LOGITS,)
+    senders: Annotated[Names | None, "writers to score; without it all from which a path leads to a receiver"] = None
+    mlps: Annotated[
+        Literal["frozen", "live"],
+        "whether MLPs between a sender and its receivers keep their values (frozen) or are computed again (live)",
+    ] = "frozen"
+    direction: Direction = "denoising"
+
+
 @torch.no_grad()
-def run(task: PatchingTask) -> NodeScores:
+def run(task: PatchingTask[Options]) -> NodeScores:
     receivers, senders = _receivers(task), _senders(task)
-    reference, source, sign = ends(task)
+    reference, source, sign = ends(task, task.options.direction)
     room = Room.of(task)
     rises = torch.zeros(len(senders), 1, len(task.pairs))
     at_once = max(1, room.tokens // (SHARE_OF_TERM * room.pairs * task.pairs.length))
@@ -59,7 +74,7 @@ def run(task: PatchingTask) -> NodeScores:
     return node_scores(task, senders, sign * rises, "path_patching")
 
 
-def cost(task: PatchingTask) -> Cost:
+def cost(task: PatchingTask[Options]) -> Cost:
     n_layers = task.graph.n_layers
     first = min(node.layer for node in _receivers(task))
     behind = [(n_layers - first) / n_layers for _ in _senders(task)]
@@ -72,8 +87,8 @@ def cost(task: PatchingTask) -> Cost:
     return Cost(passes=2 + sum(behind), bytes=Room.of(task).bytes, seconds_per_pass=2)
 
 
-def _receivers(task: PatchingTask) -> tuple[Node, ...]:
-    graph, names = task.graph, task.options.receivers or (LOGITS,)
+def _receivers(task: PatchingTask[Options]) -> tuple[Node, ...]:
+    graph, names = task.graph, task.options.receivers
     known = dict(zip(graph.reader_names, graph.readers, strict=True))
     for name in names:
         if name not in known:
@@ -81,7 +96,7 @@ def _receivers(task: PatchingTask) -> tuple[Node, ...]:
     return tuple(known[name] for name in dict.fromkeys(names))
 
 
-def _senders(task: PatchingTask) -> tuple[Node, ...]:
+def _senders(task: PatchingTask[Options]) -> tuple[Node, ...]:
     """The senders that were asked for, in the graph's order; by default all writers before the last receiver."""
     graph = task.graph
     n_before = max(graph.n_writers_before(receiver) for receiver in _receivers(task))
@@ -90,7 +105,7 @@ def _senders(task: PatchingTask) -> tuple[Node, ...]:
         if name not in graph.writer_names:
             raise UnknownNameError("sender", name, graph.writer_names)
         if graph.writer_names.index(name) >= n_before:
-            raise InputError(f"no path leads from {name} to {', '.join(task.options.receivers or (LOGITS,))}: "
+            raise InputError(f"no path leads from {name} to {', '.join(task.options.receivers)}: "
                              "a receiver takes in only writers that ran before it")  # fmt: skip
     return tuple(node for node in graph.writers if node.name in names)
 
@@ -213,6 +228,6 @@ shelf.add(
         scores="nodes",
         run=run,
         cost=cost,
-        options=("receivers", "senders", "mlps", "direction"),
+        options=Options,
     )
 )

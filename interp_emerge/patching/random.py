@@ -3,15 +3,25 @@
 They are drawn once and not pair by pair, so they have no spread: intervals and p-values in their table are empty.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
+from interp_emerge.patching.options import NoOptions, Seed
 
 
-def run(task: PatchingTask) -> EdgeScores:
-    scores = np.random.default_rng(task.seed).standard_normal(task.graph.exists.shape) * task.graph.exists
+@dataclass(frozen=True, kw_only=True)
+class Options(NoOptions):
+    """Options of `random`."""
+
+    seed: Seed = 0
+
+
+def run(task: PatchingTask[Options]) -> EdgeScores:
+    scores = np.random.default_rng(task.options.seed).standard_normal(task.graph.exists.shape) * task.graph.exists
     return EdgeScores(
         graph=task.graph, scores=scores, standard_errors=np.zeros(scores.shape), origin=task.origin("random")
     )
@@ -25,5 +35,6 @@ shelf.add(
         scores="edges",
         run=run,
         cost=lambda task: Cost(passes=0, bytes=2 * 8 * task.graph.exists.size),
+        options=Options,
     )
 )

@@ -1,9 +1,7 @@
 """Score the nodes or edges of a model with a method by name, or say beforehand what that would take."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from math import isfinite
-from numbers import Integral
+from collections.abc import Mapping
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -13,16 +11,11 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction, bind_metric
 from interp_emerge.caching.recording import record
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
-from interp_emerge.patching.base import EdgeScores, Method, NodeScores, Options, PatchingTask, Recorder
-
-CHOICES = {
-    "direction": ("denoising", "noising"),
-    "mlps": ("frozen", "live"),
-    "ablation": ("zero", "mean", "mean_by_position", "resample"),
-}
+from interp_emerge.patching.base import EdgeScores, Method, NodeScores, PatchingTask, Recorder
+from interp_emerge.patching.options import NoOptions, Option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +39,6 @@ def score(
     *,
     method: str = "eap_ig",
     metric: str | MetricFunction = "logit_diff",
-    steps: int = 5,
-    seed: int = 0,
     budget: int | None = None,
     record: Recorder = record,
     **options: Any,
@@ -60,12 +51,10 @@ def score(
         method: name of a patching method.
         metric: name of a metric, or a callable from logits after the prompt, shape [pair, d_vocab], and the pairs to
             one value a pair.
-        steps: points of integration, for the methods that integrate.
-        seed: for the methods that draw at random.
         budget: bytes that the method may use; by default a constant for the kind of device.
         record: gets the activations of a run; by default runs the model.
-        options: what the method heeds of `sites`, `positions`, `direction`, `receivers`, `senders`, `mlps`, `ablation`
-            and `threshold`: see `Options`.
+        options: the method's own, such as `steps` of `eap_ig` or `positions` of many; None leaves one to the method.
+            Each method's file declares them, and `interp-emerge score --help` lists them all.
 
     Raises:
         UnknownNameError: no method, metric, option, site or position has the name.
@@ -75,7 +64,7 @@ def score(
     chosen = shelf[method]
     given = options_of(chosen, options)
     with model.running():
-        task = _task(model, pairs, metric, steps=steps, seed=seed, budget=budget, options=given, record=record)
+        task = _task(model, pairs, metric, budget=budget, options=given, record=record)
         return chosen.run(task)
 
 
@@ -86,7 +75,6 @@ def estimate(
     *,
     method: str = "eap_ig",
     metric: str | MetricFunction = "logit_diff",
-    steps: int = 5,
     budget: int | None = None,
     **options: Any,
 ) -> Estimate:
@@ -98,7 +86,7 @@ def estimate(
     chosen = shelf[method]
     given = options_of(chosen, options)
     with model.running():
-        task = _task(model, pairs, metric, steps=steps, seed=0, budget=budget, options=given, record=record)
+        task = _task(model, pairs, metric, budget=budget, options=given, record=record)
         cost = chosen.cost(task)
         taken = []
         for _ in range(2):
@@ -113,37 +101,40 @@ def estimate(
     )
 
 
-def options_of(method: Method, given: Mapping[str, Any]) -> Options:
-    """Options by name, checked against what the method heeds.
+def options_of(method: Method, given: Mapping[str, Any]) -> NoOptions:
+    """Options by name, checked against those that the method declares; None leaves one to the method.
 
     Raises:
-        UnknownNameError: there is no such option.
-        InputError: the method does not heed the option, or it has no such value.
+        UnknownNameError: no method has such an option, or the option takes a few words and this is not one of them.
+        InputError: the method lacks the option, or the option takes values of another kind.
     """
-    known = [field.name for field in fields(Options)]
+    own = method.declared
     chosen: dict[str, Any] = {}
     for name, value in given.items():
-        if name not in known:
-            raise UnknownNameError("option", name, ["steps", "seed", "budget", *known])
+        if name not in own and name not in (known := all_options()):
+            raise UnknownNameError("option", name, ["budget", *known])
         if value is None:
             continue
-        if name not in method.options:
-            takes = ", ".join(method.options) or "none"
-            raise InputError(f"{method.name} takes no option {name!r} (options that it takes: {takes})")
-        if name in CHOICES and (not isinstance(value, str) or value not in CHOICES[name]):
-            raise UnknownNameError(name, value, CHOICES[name])
-        all_of_them = name == "positions" and isinstance(value, str) and value == "all"
-        if name in ("sites", "receivers", "senders", "positions") and not all_of_them:
-            require_kind(value, (str, Integral, Iterable), name, "one name or a list of names")
-            alone = isinstance(value, str) or not isinstance(value, Iterable)
-            chosen[name] = tuple(dict.fromkeys(map(str, [value] if alone else value)))
-            if not chosen[name]:
-                raise InputError(f"{name} is empty; name at least one, or leave it out")
-        elif name == "threshold" and not (isinstance(value, int | float) and isfinite(value)):
-            raise InputError(f"threshold {value} is no number to compare with; give one in the metric's unit")
-        else:
-            chosen[name] = value
-    return Options(**chosen)
+        if name not in own:
+            raise InputError(f"{method.name} takes no option {name!r} (options that it takes: "
+                             f"{', '.join(own) or 'none'})")  # fmt: skip
+        chosen[name] = own[name].checked(value)
+    return method.options(**chosen)
+
+
+def options_from_text(method: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """Options as `score` takes them, from texts of the command line."""
+    own = shelf[method].declared
+    return {name: own[name].from_text(text) if name in own else text for name, text in given.items()}
+
+
+def all_options() -> dict[str, dict[str, Option]]:
+    """Every option of every method on the shelf: by its name, the option of each method that has it, by method."""
+    found: dict[str, dict[str, Option]] = {}
+    for method in shelf:
+        for name, option in method.declared.items():
+            found.setdefault(name, {})[method.name] = option
+    return found
 
 
 def _task(model: HookedModel, pairs: PromptPairs, metric: str | MetricFunction, **more: Any) -> PatchingTask:

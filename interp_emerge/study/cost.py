@@ -59,7 +59,6 @@ def expected(
     pairs: PromptPairs,
     *,
     method: str = "eap_ig",
-    steps: int = 5,
     parts: Sequence[str] = (),
     n_random: int = 100,
     circuit: Circuit | None = None,
@@ -67,6 +66,7 @@ def expected(
     metric: str = "logit_diff",
     ablation: str = "resample",
     budget: int | None = None,
+    **options: Any,
 ) -> Plan:
     """What finding a circuit with the method, `repeat` times more, and examining it in these parts would take."""
     graph = model.graph
@@ -82,7 +82,7 @@ def expected(
     runs |= {part: count for part, count in runs_of_parts(graph, n_edges, n_random).items() if part in parts}
     rows = []
     if circuit is None:
-        scoring = estimate(model, pairs, method=method, metric=metric, steps=steps, budget=budget)
+        scoring = estimate(model, pairs, method=method, metric=metric, budget=budget, **options)
         rows.append(("score", scoring.passes * (1 + repeat), scoring.bytes, scoring.seconds * (1 + repeat)))
     for stage, count in runs.items():
         *_, size = batch_sizes(model, pairs.length, n_pairs=len(pairs), n_circuits=count, budget=budget)

@@ -24,6 +24,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.first_tokens import warning_of_first_token
+from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, scores_origin
 from interp_emerge.patching.scoring import score
 from interp_emerge.report.attention import attention_of
@@ -110,14 +111,9 @@ class OneModel:
 
     def edge_scores(self, at: At, ability: Ability, method: str) -> pd.DataFrame:
         """Effects of every edge by one method: `writer`, `reader`, `score`, `standard_error`."""
-        steps = self.settings.steps_of_integration
-        return self._cell(
-            "edge_scores",
-            at,
-            lambda model: self._edges(model, at, ability, method).to_frame(),
-            **self._scoring(ability),
-            method=method,
-            steps=steps,
+        inputs = self._inputs(at, **self._scoring(ability), method=method) | self._own(method)
+        return self.cells.get(
+            "edge_scores", inputs, lambda: self._edges(self.models.get(*at), at, ability, method).to_frame()
         )
 
     def circuit(self, at: At, ability: Ability) -> Circuit:
@@ -269,15 +265,19 @@ class OneModel:
             pairs = {} if found.per_pair is None else {str(pair): row for pair, row in enumerate(found.per_pair)}
             return pd.DataFrame({**means, **pairs})
 
-        steps = self.settings.steps_of_integration
-        inputs = self._inputs(at, **self._scoring(ability), method=method, steps=steps)
+        inputs = self._inputs(at, **self._scoring(ability), method=method) | self._own(method)
         cell = self.cells.get("edge_values", inputs, compute)
         scores, errors = np.zeros(model.graph.exists.shape), np.zeros(model.graph.exists.shape)
         scores[model.graph.exists], errors[model.graph.exists] = cell.pop("score"), cell.pop("standard_error")
-        how = {"method": method, "metric": self.settings.metric, "steps": steps, "seed": self.settings.seed}
-        origin = scores_origin(model, self.pairs(model, ability, DISCOVERY), **how)
+        options = shelf[method].options(**self._own(method))
+        pairs = self.pairs(model, ability, DISCOVERY)
+        origin = scores_origin(model, pairs, method=method, metric=self.settings.metric, options=options)
         per_pair = np.ascontiguousarray(cell.to_numpy().T) if cell.shape[1] else None
         return EdgeScores(graph=model.graph, scores=scores, standard_errors=errors, per_pair=per_pair, origin=origin)
+
+    def _own(self, method: str) -> dict[str, Any]:
+        """Those of the study's settings that are options of a method."""
+        return shelf[method].pick(steps=self.settings.steps_of_integration, seed=self.settings.seed)
 
     def _score(self, model: HookedModel, ability: Ability, method: str):
         return score(
@@ -285,8 +285,7 @@ class OneModel:
             self.pairs(model, ability, DISCOVERY),
             method=method,
             metric=self.settings.metric,
-            steps=self.settings.steps_of_integration,
-            seed=self.settings.seed,
+            **self._own(method),
             record=self.store.recording,
         )
 

@@ -32,9 +32,9 @@ def known(name: str) -> GroundTruth:
 
 
 @cache
-def edge_scores(name: str, method: str, steps: int = 5) -> EdgeScores:
+def edge_scores(name: str, method: str, **options: int) -> EdgeScores:
     truth = known(name)
-    scores = ie.score(truth.model, truth.pairs, method=method, steps=steps)
+    scores = ie.score(truth.model, truth.pairs, method=method, **options)
     assert isinstance(scores, EdgeScores)
     return scores
 

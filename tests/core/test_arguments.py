@@ -135,8 +135,12 @@ def test_a_checked_function_is_called_as_before():
         (lambda: ie.Circuit.from_edges(MODEL.hf, [("embed", "m0")]), f"a GPTNeoXForCausalLM; {HOOKED}"),
         # Something else for a number.
         (lambda: ie.score(MODEL, PAIRS, steps="five"), "steps cannot be 'five'; give a whole number"),
-        (lambda: ie.score(MODEL, PAIRS, seed=None), "seed cannot be None; give a whole number"),
-        (lambda: ie.score(MODEL, PAIRS, seed=1.5), "seed cannot be 1.5; give a whole number"),
+        (lambda: ie.score(MODEL, PAIRS, method="random", seed=1.5), "seed cannot be 1.5; give a whole number"),
+        (lambda: ie.score(MODEL, PAIRS, method="random", seed=-1), "seed cannot be -1; give a whole number of at"),
+        (
+            lambda: ie.circuits.testing.hypothesis_tests(MODEL, CIRCUIT, PAIRS, seed=None),
+            "seed cannot be None; give a whole number",
+        ),
         (
             lambda: ie.circuits.testing.hypothesis_tests(MODEL, CIRCUIT, PAIRS, seed=-1),
             "seed cannot be -1; give a whole number of at",

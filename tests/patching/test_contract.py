@@ -3,7 +3,7 @@
 import gc
 import resource
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from torch import Tensor
 
 import interp_emerge as ie
 from interp_emerge.abilities.metrics import bind_metric
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, Method, NodeScores, PatchingTask
-from interp_emerge.patching.scoring import estimate
+from interp_emerge.patching.scoring import all_options, estimate
 from tests.models.small_models import EVERY_ARCHITECTURE, build, linear_model, random_pairs, small_model
 from tests.patching.exact import exact_edges, exact_nodes
 
@@ -30,6 +30,23 @@ NO_ESTIMATES = {RANDOM, "atp_star"}
 """Methods whose scores are no effects: that above, and one that adds up sizes."""
 DIRECT = "path_patching"
 """The one method that by default scores the way to the logits alone."""
+
+
+NOT_OPTIONS = {"model", "pairs", "method", "metric", "budget", "record", "corruption", "n_pairs", "prompts", "ability"}
+"""What all methods are given, and what every result records."""
+OTHER_VALUES: dict[str, Any] = {
+    "ablation": "mean",
+    "direction": "noising",
+    "mlps": "live",
+    "positions": ("1",),
+    "receivers": ("a1.h0.q",),
+    "seed": 7,
+    "senders": ("embed",),
+    "sites": ("head",),
+    "steps": 2,
+    "threshold": 0.5,
+}
+"""A value of each option that is not what every method has by itself."""
 
 
 @pytest.fixture(params=shelf.names())
@@ -140,7 +157,8 @@ def test_the_smallest_budget_that_is_accepted_gives_the_same_scores(
 
 def test_what_it_takes_is_known_beforehand(method: Method, pairs: ie.PromptPairs):
     model = small_model("gpt_neox")
-    task = PatchingTask(model=model, pairs=pairs, metric=bind_metric("logit_diff", model, pairs))
+    metric = bind_metric("logit_diff", model, pairs)
+    task = PatchingTask(model=model, pairs=pairs, metric=metric, options=method.options())
     cost = method.cost(task)
     assert cost.bytes > 0 and (cost.passes > 0 or method.name == RANDOM)
     found = estimate(model, pairs, method=method.name)
@@ -175,15 +193,58 @@ def test_on_a_linear_model_it_finds_the_exact_effects(method: Method, linear: tu
 
 def test_the_result_says_where_it_comes_from(method: Method, pairs: ie.PromptPairs):
     model = small_model("gpt2")
-    origin = ie.score(model, pairs, method=method.name, seed=3).origin
-    assert (origin["method"], origin["metric"], origin["seed"]) == (method.name, "logit_diff", 3)
-    assert (origin["n_pairs"], origin["prompts"], origin["model"]) == (6, pairs.fingerprint, model.spec.to_dict())
+    origin = ie.score(model, pairs, method=method.name).origin
+    assert (origin["method"], origin["metric"]) == (method.name, "logit_diff")
+    # These prompts do not begin with the model's first token.
+    recorded = model.spec.to_dict() | {"prepended": ""}
+    assert (origin["n_pairs"], origin["prompts"], origin["model"]) == (6, pairs.fingerprint, recorded)
+
+
+def test_its_options_are_declared_each_with_a_line_that_says_what_it_means(method: Method):
+    assert {*method.declared} == {field.name for field in fields(method.options)}
+    for name, option in method.declared.items():
+        assert option.about and "\n" not in option.about, f"{method.name} does not say what {name} means"
+        assert name not in NOT_OPTIONS, f"{name} is what every method is given"
+        if option.default is not None:
+            assert option.checked(option.default) == option.default
+            given = ",".join(option.default) if isinstance(option.default, tuple) else str(option.default)
+            assert option.checked(option.from_text(given)) == option.default
+
+
+def test_its_options_and_no_others_are_taken_and_recorded(method: Method, pairs: ie.PromptPairs):
+    model = small_model("gpt2", layers=2)
+    given: dict[str, Any] = {name: OTHER_VALUES[name] for name in method.declared}
+    origin = ie.score(model, pairs, method=method.name, **given).origin
+    assert {name: origin[name] for name in given} == given
+    left = ie.score(model, pairs, method=method.name).origin
+    for name, by_method in all_options().items():
+        if name in method.declared:
+            assert left.get(name) == method.declared[name].default
+        else:
+            assert name not in origin and name not in left
+            foreign: dict[str, Any] = {name: next(iter(by_method.values())).default or OTHER_VALUES[name]}
+            for call in (ie.score, estimate):
+                with pytest.raises(InputError, match=f"{method.name} takes no option '{name}'"):
+                    call(model, pairs, method=method.name, **foreign)
+
+
+def test_every_word_that_an_option_takes_is_taken_and_others_are_refused(method: Method, pairs: ie.PromptPairs):
+    model = small_model("gpt2", layers=2)
+    for name, option in method.declared.items():
+        for word in option.choices:
+            given: dict[str, Any] = {name: word}
+            ie.score(model, pairs, method=method.name, **given)
+        if option.choices and not option.is_list:
+            near = f"unknown {name} '{option.choices[0]}s'; did you mean '{option.choices[0]}'"
+            misspelt: dict[str, Any] = {name: f"{option.choices[0]}s"}
+            with pytest.raises(UnknownNameError, match=near):
+                ie.score(model, pairs, method=method.name, **misspelt)
 
 
 def test_positions_are_resolved_by_the_methods_that_take_them(method: Method, pairs: ie.PromptPairs):
     named = replace(pairs, positions={"second": torch.full((6,), 1)})
     model = small_model("gpt2", layers=2)
-    if "positions" not in method.options:
+    if "positions" not in method.declared:
         with pytest.raises(InputError, match="takes no option 'positions'"):
             ie.score(model, named, method=method.name, positions="all")
         return

@@ -10,6 +10,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import PatchingTask
 from interp_emerge.patching.engines.attribution import bytes_per_pair
+from interp_emerge.patching.options import AtPositions
 from tests.models.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
 from tests.patching.exact import slow_eap
 from tests.patching.interpolation import precise_model, slope_of_edge
@@ -132,4 +133,5 @@ def replace_positions(pairs: ie.PromptPairs, positions: dict[str, list[int]]) ->
 
 
 def task_of(model: Any, pairs: ie.PromptPairs, budget: int | None = None) -> PatchingTask:
-    return PatchingTask(model=model, pairs=pairs, metric=bind_metric("logit_diff", model, pairs), budget=budget)
+    metric = bind_metric("logit_diff", model, pairs)
+    return PatchingTask(model=model, pairs=pairs, metric=metric, options=AtPositions(), budget=budget)

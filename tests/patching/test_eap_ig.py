@@ -9,6 +9,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import PatchingTask
 from interp_emerge.patching.engines import attribution as _attribution
 from interp_emerge.patching.engines.attribution import attribute_edges
+from interp_emerge.patching.options import NoOptions
 from tests.models.small_models import WIDTH, build, random_pairs, small_model
 from tests.patching.interpolation import precisely
 from tests.patching.scored import score_edges
@@ -29,7 +30,8 @@ def gentle(architecture: str) -> HookedModel:
 def total_at(model: HookedModel, points: list[float]) -> float:
     """The sum of the embedding's edges, the gradient being averaged over these points."""
     pairs = random_pairs()
-    task = PatchingTask(model=model, pairs=pairs, metric=bind_metric("logit_diff", model, pairs))
+    metric = bind_metric("logit_diff", model, pairs)
+    task = PatchingTask(model=model, pairs=pairs, metric=metric, options=NoOptions())
     return float(attribute_edges(task, points, "").scores[0].sum())
 
 
@@ -89,5 +91,5 @@ def test_with_one_step_the_gradient_is_that_halfway():
 
 
 def test_no_steps_at_all_are_refused():
-    with pytest.raises(InputError, match="eap_ig needs at least 1 step, not 0"):
+    with pytest.raises(InputError, match="steps cannot be 0; give a whole number of at least 1"):
         ie.score(small_model("gpt2"), random_pairs(), method="eap_ig", steps=0)

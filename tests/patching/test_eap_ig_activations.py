@@ -77,5 +77,5 @@ def test_scores_by_position_sum_to_the_collapsed_ones():
 
 
 def test_no_steps_at_all_are_refused():
-    with pytest.raises(InputError, match="eap_ig_activations needs at least 1 step, not 0"):
+    with pytest.raises(InputError, match="steps cannot be 0; give a whole number of at least 1"):
         ie.score(small_model("gpt2"), random_pairs(), method="eap_ig_activations", steps=0)

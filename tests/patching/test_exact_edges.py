@@ -151,6 +151,6 @@ def test_it_says_how_many_runs_it_starts(pairs: ie.PromptPairs, caplog: pytest.L
 
 
 def test_it_heeds_direction_and_positions_only(pairs: ie.PromptPairs):
-    assert shelf["exact_edges"].options == ("direction", "positions")
+    assert {*shelf["exact_edges"].declared} == {"direction", "positions"}
     with pytest.raises(InputError, match="exact_edges takes no option 'sites'"):
         ie.score(small_model("gpt2"), pairs, method="exact_edges", sites=["head"])

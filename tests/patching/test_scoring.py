@@ -120,8 +120,10 @@ def test_an_unknown_position_is_answered_with_those_that_the_pairs_name():
 def test_an_option_that_a_method_does_not_take_is_refused_with_those_that_it_takes():
     with pytest.raises(InputError, match=r"eap takes no option 'direction' \(options that it takes: positions\)"):
         score(method="eap", direction="noising")
-    with pytest.raises(InputError, match=r"random takes no option 'sites' \(options that it takes: none\)"):
+    with pytest.raises(InputError, match=r"random takes no option 'sites' \(options that it takes: seed\)"):
         score(method="random", sites=["head"])
+    with pytest.raises(InputError, match=r"eap takes no option 'steps' \(options that it takes: positions\)"):
+        score(method="eap", steps=5)
 
 
 def test_an_option_that_is_none_is_left_to_the_method():

@@ -59,8 +59,6 @@ def find_circuit(
     by: By | None = None,
     local_search: bool = True,
     sure: bool = True,
-    steps: int = 5,
-    seed: int = 0,
     budget: int | None = None,
     record: Recorder = record,
     **options: Any,
@@ -82,11 +80,9 @@ def find_circuit(
         by: what makes an edge or node strong: `magnitude`, or `score`, which thresholds compare with by default.
         local_search: whether to drop single edges from the smallest circuit.
         sure: whether the lower end of the 95% interval has to reach the target.
-        steps: points of integration.
-        seed: for methods that draw at random.
         budget: bytes to work in; by default a constant for the kind of device.
         record: gets the activations of a run; by default runs the model.
-        options: further options of the method.
+        options: the method's own, such as `steps` of `eap_ig`.
 
     Raises:
         InputError: two of target, n_edges, share, threshold and n_nodes, or one that does not fit the method.
@@ -112,9 +108,7 @@ def find_circuit(
     if (shelf[method].scores == "nodes") != (n_nodes is not None):
         fitting = "say how many nodes to keep" if n_nodes is None else "leave the number of nodes out"
         raise InputError(f"method {method!r} scores {shelf[method].scores}; {fitting}")
-    scores = score(
-        model, pairs, method=method, metric=metric, steps=steps, seed=seed, budget=budget, record=record, **options
-    )
+    scores = score(model, pairs, method=method, metric=metric, budget=budget, record=record, **options)
     chosen: dict[str, Any] = {"select": select, "by": by, "metric": scores.origin.get("metric")}
     if isinstance(scores, NodeScores):
         circuit = scores.top(n_nodes or 0, by=by).with_origin(selection=chosen | {"n_nodes": n_nodes})
@@ -168,15 +162,16 @@ def search_stability(
         pairs: prompts that the circuit was found on.
         circuit: what was found on all of them.
         resamples: bootstrap samples.
-        seed: of the samples, and of the search.
+        seed: of the samples, and of a method that draws.
         how: arguments of `find_circuit`.
 
     Raises:
         InputError: fewer than two samples, or as `find_circuit` does.
     """
     rows = resample_rows(len(pairs), resamples=resamples, seed=seed)
+    how |= shelf[how.get("method", "eap_ig")].pick(seed=seed)
     bar = tqdm(rows, desc="searches", delay=2, leave=False)
-    return stability_of(circuit, [find_circuit(model, pairs[sample], seed=seed, **how).circuit for sample in bar])
+    return stability_of(circuit, [find_circuit(model, pairs[sample], **how).circuit for sample in bar])
 
 
 def edges_in(graph: Graph, share: float) -> int:

@@ -22,7 +22,8 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import stand_ins
 from interp_emerge.patching.activation_patching import patched_rises
-from interp_emerge.patching.base import NodeScores, Options, PatchingTask, Recorder
+from interp_emerge.patching.base import NodeScores, PatchingTask, Recorder
+from interp_emerge.patching.options import AtPositions
 from interp_emerge.patching.scoring import score
 
 
@@ -68,7 +69,7 @@ def s_inhibition(
 def function_vector(model: HookedModel, pairs: PromptPairs, *, record: Recorder = record) -> np.ndarray:
     """Rise of the answer's probability for each head, shape [pair, head], heads layer by layer."""
     with model.running():
-        last = Options(positions=(str(pairs.length - 1),))
+        last = AtPositions(positions=(str(pairs.length - 1),))
         bound = bind_metric(answer_probability, model, pairs)
         task = PatchingTask(model=model, pairs=pairs, metric=bound, options=last, record=record)
         source = stand_ins(task.clean, "mean_by_position")

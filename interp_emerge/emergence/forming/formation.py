@@ -13,6 +13,7 @@ from interp_emerge.circuits.running.evaluation import evaluate
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.sameness.similarity import successive
+from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
 from interp_emerge.patching.scoring import score
 from interp_emerge.stats.intervals import mean_interval
@@ -68,14 +69,14 @@ def formation_at(
     heads = [node.name for node in model.graph.writers if node.kind == "head"]
     roles = role_scores(model, seed=seed)
     parts = [_by_prompt(role, head, roles[role][:, heads.index(head)]) for role, head in follow]
-    options = {"metric": metric, "steps": steps, "seed": seed, "record": record}
-    nodes = score(model, pairs, method="activation_patching", **options)
+    nodes = score(model, pairs, method="activation_patching", metric=metric, record=record)
     assert isinstance(nodes, NodeScores)
     for node, effects in zip(nodes.nodes, nodes.per_pair.T, strict=True):
         name = model.graph.node_name(node)
         if name in circuit.nodes and node.kind in ("head", "mlp"):
             parts.append(_by_prompt("effect", name, effects))
-    edges = score(model, pairs, method=method, **options)
+    own = shelf[method].pick(steps=steps, seed=seed)
+    edges = score(model, pairs, method=method, metric=metric, record=record, **own)
     assert isinstance(edges, EdgeScores)
     if edges.per_pair is not None:
         chosen = circuit.kept[model.graph.exists]

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from interp_emerge.caching.recording import EMBED, mlp_name, z_name
 from interp_emerge.core.decoder import Block
-from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.memory import CPU_BUDGET, items_that_fit
 from interp_emerge.patching.base import Cost, EdgeScores, NodeScores, PatchingTask, require_ordinary_run
@@ -220,14 +219,8 @@ def node_cost(task: PatchingTask, passes: float, bytes_each: int) -> Cost:
     return Cost(passes=passes, bytes=bytes_each * min(chunks_of_pairs(task, bytes_each)[0].stop, len(task.pairs)))
 
 
-def midpoints(steps: int, method: str) -> list[float]:
-    """The middle of each of `steps` equal parts of the line from 0 to 1.
-
-    Raises:
-        InputError: there is no step.
-    """
-    if steps < 1:
-        raise InputError(f"{method} needs at least 1 step, not {steps}")
+def midpoints(steps: int) -> list[float]:
+    """The middle of each of `steps` equal parts of the line from 0 to 1."""
     return [(step + 0.5) / steps for step in range(steps)]
 
 

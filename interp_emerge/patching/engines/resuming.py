@@ -273,8 +273,8 @@ class Room:
         return cls(pairs=n_pairs, tokens=max(n_pairs * length, tokens), bytes=most)
 
 
-def ends(task: PatchingTask) -> tuple[Recording, Recording, int]:
+def ends(task: PatchingTask, direction: str) -> tuple[Recording, Recording, int]:
     """The run that is patched, the run that values are taken from, and the sign that turns a rise into a score."""
-    if task.options.direction == "noising":
+    if direction == "noising":
         return task.clean, task.corrupt, -1
     return task.corrupt, task.clean, 1

@@ -12,6 +12,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import PatchingTask
 from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, resume
+from interp_emerge.patching.options import NoOptions
 from tests.models.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
 
 
@@ -99,7 +100,7 @@ def test_a_function_of_ones_own_by_the_name_of_a_metric_reads_all_logits():
 
 def test_room_grows_with_the_budget_and_is_refused_where_not_one_pair_fits():
     model, pairs = small_model("gpt2"), random_pairs()
-    task = PatchingTask(model=model, pairs=pairs, metric=bind_metric("logit_diff", model, pairs))
+    task = PatchingTask(model=model, pairs=pairs, metric=bind_metric("logit_diff", model, pairs), options=NoOptions())
     small, large = (Room.of(replace(task, budget=budget)) for budget in (300_000, 3_000_000))
     assert small.pairs < large.pairs == 6
     assert small.tokens < large.tokens
