@@ -1,3 +1,4 @@
 from ._shelf import load_ability as load_ability, shelf as shelf
 from .base import Ability as Ability, PromptPairs as PromptPairs
 from .measuring import held_out_loss as held_out_loss, measure as measure
+from .metrics import METRICS as METRICS, Metric as Metric

@@ -12,9 +12,10 @@ from torch.nn.functional import log_softmax
 
 from interp_emerge.abilities.base import PromptPairs, require_pairs
 from interp_emerge.core.axes import Logits, PerPair
-from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
+from interp_emerge.core.errors import InputError, require_kind
 from interp_emerge.core.memory import BYTES_A_FLOAT, items_that_fit
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.registry import Registry
 
 MetricFunction = Callable[[Tensor, PromptPairs], Tensor]
 
@@ -56,12 +57,34 @@ def brier(logits: Logits, pairs: PromptPairs) -> PerPair:
     return -((1 - torch.sigmoid(answer - foil)) ** 2)
 
 
-METRICS: dict[str, MetricFunction] = {
-    metric.__name__: metric for metric in (logit_diff, prob_diff, log_prob, prob, choice_prob, accuracy, brier)
-}
-KL = "kl"
-"""Minus the divergence, in nats, of the run's next-token distribution from the whole model's on the clean prompt."""
-METRIC_NAMES = [*METRICS, KL]
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric by name: one line on what it is, and how it is read from the logits after the prompt."""
+
+    name: str
+    summary: str
+    function: MetricFunction | None
+    """None where the metric compares a run with the whole model's: see `KL`."""
+
+    def __call__(self, logits: Logits, pairs: PromptPairs) -> PerPair:
+        """One value a pair, of a metric that is read from the logits alone."""
+        assert self.function is not None
+        return self.function(logits, pairs)
+
+
+METRICS: Registry[Metric] = Registry("metric")
+for _function in (logit_diff, prob_diff, log_prob, prob, choice_prob, accuracy, brier):
+    METRICS.add(Metric(name=_function.__name__, summary=str(_function.__doc__), function=_function))
+KL = METRICS.add(
+    Metric(
+        name="kl",
+        summary="Minus the divergence, in nats, of the next-token distribution from the whole model's on the clean "
+        "prompt.",
+        function=None,
+    )
+)
+FROM_LOGITS = tuple(metric.name for metric in METRICS if metric.function is not None)
+"""Names of the metrics that are read from the logits of one run, without the whole model's."""
 TABLE_SHARE = 4
 """Part of the budget, one in so many, that the log-probabilities of all pairs may take while a run takes the rest."""
 
@@ -179,15 +202,15 @@ def bind_metric(
     require_pairs(model, pairs)
     if callable(metric):
         return BoundMetric(name=getattr(metric, "__name__", "custom"), function=metric, pairs=pairs)
-    if metric == KL:
+    if metric == KL.name:
 
         @torch.no_grad()
         def make(rows: slice) -> Tensor:
             return log_softmax(model.logits(pairs.clean[rows], budget=budget).float(), -1)
 
         reference = clean_log_probs(make, len(pairs), model, budget=budget)
-        return BoundMetric(name=KL, function=None, pairs=pairs, clean_log_probs=reference)
-    return BoundMetric(name=metric, function=METRICS[metric], pairs=pairs)
+        return BoundMetric(name=KL.name, function=None, pairs=pairs, clean_log_probs=reference)
+    return BoundMetric(name=metric, function=METRICS[metric].function, pairs=pairs)
 
 
 def require_metric(metric: object) -> None:
@@ -195,9 +218,10 @@ def require_metric(metric: object) -> None:
     if callable(metric):
         _require_two_arguments(metric)
         return
-    require_kind(metric, str, "the metric", f"one name ({', '.join(METRIC_NAMES)}) or a function of logits and pairs")
-    if metric not in METRIC_NAMES:
-        raise UnknownNameError("metric", metric, METRIC_NAMES)
+    require_kind(
+        metric, str, "the metric", f"one name ({', '.join(METRICS.names())}) or a function of logits and pairs"
+    )
+    _ = METRICS[str(metric)]
 
 
 def _require_two_arguments(metric: Callable[..., Any]) -> None:
@@ -217,7 +241,7 @@ def _require_two_arguments(metric: Callable[..., Any]) -> None:
 def metrics_of_clean(
     model: HookedModel, pairs: PromptPairs, metrics: Iterable[str], *, budget: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Some of `METRICS` after the clean prompts, one value a pair each, all read off one run; memory does not grow."""
+    """Some of `FROM_LOGITS` after the clean prompts, one value a pair each, all read off one run, in chunks."""
     values: dict[str, list[Tensor]] = {metric: [] for metric in metrics}
     for rows, logits in model.logits_in_chunks(pairs.clean, budget=budget):
         for metric, parts in values.items():

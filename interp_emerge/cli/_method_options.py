@@ -8,7 +8,8 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+
+from interp_emerge.cli._shared import Listing
 
 if TYPE_CHECKING:
     from interp_emerge.patching.options import Option
@@ -17,7 +18,7 @@ PREFIX = "method_option_"
 """Before the names of parameters, to keep them apart from the command's own."""
 
 
-class WithMethodOptions(TyperCommand):
+class WithMethodOptions(Listing):
     """A command that takes the options of every patching method; `ctx.obj` holds those that were given, by name."""
 
     context_class = typer.Context

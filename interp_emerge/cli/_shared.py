@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from typer.core import TyperCommand
 
 from interp_emerge import abilities, families, figures, patching
 from interp_emerge.core.errors import InputError
@@ -24,6 +25,31 @@ SHELVES: dict[str, Shelf] = {
 def names_of(shelf: Shelf):
     """What the shell offers for a name on the shelf."""
     return lambda incomplete: [name for name in shelf.names() if name.startswith(incomplete)]
+
+
+def lists() -> dict[str, list[str]]:
+    """What help texts name by a word in braces: the names that a registry holds, for which it has to be imported."""
+    from interp_emerge.abilities.metrics import METRICS
+    from interp_emerge.patching.ablation import ABLATIONS
+
+    return {"metrics": METRICS.names(), "ablations": [*ABLATIONS]}
+
+
+def names_in(what: str):
+    """What the shell offers for one of the names that a list holds."""
+    return lambda incomplete: [name for name in lists()[what] if name.startswith(incomplete)]
+
+
+class Listing(TyperCommand):
+    """A command whose help names what registries hold. They are imported when the command is run or explains itself."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The command's parameters, their help filled in."""
+        params = super().get_params(ctx)
+        for one in params:
+            if "{" in (getattr(one, "help", None) or ""):
+                one.help = one.help.format(**{what: ", ".join(names) for what, names in lists().items()})
+        return params
 
 
 def choices_of(field: str):
@@ -49,8 +75,12 @@ AbilityName = Annotated[str, typer.Argument(help="name of an ability", autocompl
 MethodName = Annotated[
     str, typer.Option(help="patching method; `list methods` shows them", autocompletion=names_of(patching.shelf))
 ]
-METRICS = "logit_diff, prob_diff, log_prob, accuracy, brier or kl"
-Metric = Annotated[str, typer.Option(help=f"metric of scores and faithfulness: {METRICS}")]
+Metric = Annotated[
+    str, typer.Option(help="metric of scores and faithfulness: {metrics}", autocompletion=names_in("metrics"))
+]
+Ablation = Annotated[
+    str, typer.Option(help="what stands for the edges outside: {ablations}", autocompletion=names_in("ablations"))
+]
 Steps = Annotated[int | None, typer.Option(min=1, help="points of integration, for methods that integrate [5]")]
 Budget = Annotated[int | None, typer.Option(min=1, help="MiB of memory to work in")]
 Device = Annotated[str, typer.Option(help=help_of("device"))]

@@ -10,12 +10,14 @@ import typer
 from interp_emerge import abilities, families, patching
 from interp_emerge.cli._shared import (
     AbilityName,
+    Ablation,
     AsJson,
     Budget,
     Device,
     Dtype,
     FamilyName,
     FirstToken,
+    Listing,
     MethodName,
     Metric,
     Seed,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@app.command()
+@app.command(cls=Listing)
 def circuit(
     family: FamilyName,
     size: Size,
@@ -47,7 +49,7 @@ def circuit(
     ] = None,
     method: MethodName = "eap_ig",
     metric: Metric = "logit_diff",
-    ablation: Annotated[str, typer.Option(help="resample, mean, mean_by_position or zero")] = "resample",
+    ablation: Ablation = "resample",
     target: Annotated[
         float | None, typer.Option(help="faithfulness that the smallest circuit has to keep [0.8]")
     ] = None,

@@ -1,29 +1,41 @@
 """`list`: what there is."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from interp_emerge.cli._shared import SHELVES, AsJson, app, show
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.registry import Registry
+
+LISTED = (*SHELVES, "metrics")
 
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str, typer.Argument(help=" | ".join(SHELVES), autocompletion=lambda: list(SHELVES))],
+    what: Annotated[str, typer.Argument(help=" | ".join(LISTED), autocompletion=lambda: list(LISTED))],
     as_json: AsJson = False,
 ) -> None:
     """Print what there is: name, one line, source."""
     import pandas as pd
 
-    if what not in SHELVES:
-        raise InputError(f"list shows {', '.join(SHELVES)}, not {what!r}")
+    if what not in LISTED:
+        raise InputError(f"list shows {', '.join(LISTED)}, not {what!r}")
     rows = [
         {
             "name": name,
             "summary": getattr(item, "summary", None) or str(item.__doc__).splitlines()[0],
             "source": str(getattr(item, "source", "")),
         }
-        for name, item in zip(SHELVES[what].names(), SHELVES[what], strict=True)
+        for name, item in zip(registry_of(what).names(), registry_of(what), strict=True)
     ]
     show(pd.DataFrame(rows), as_json)
+
+
+def registry_of(what: str) -> Registry[Any]:
+    """What is listed under a name."""
+    if what == "metrics":
+        from interp_emerge.abilities.metrics import METRICS
+
+        return METRICS
+    return SHELVES[what]

@@ -1,6 +1,7 @@
-"""Shelves: folders in which every public file is one item that registers itself, but for a few that it names.
+"""Registries of items by name, and shelves: folders in which every public file is one item that registers itself.
 
-A shelf knows the names of its items from the file names alone, so listing them imports nothing.
+A shelf knows the names of its items from the file names alone, so listing them imports nothing. Files that it names
+hold what the items share.
 """
 
 import pkgutil
@@ -14,14 +15,47 @@ Item = TypeVar("Item")
 Registered = TypeVar("Registered")
 
 
-class Shelf(Generic[Item]):
+class Registry(Generic[Item]):
+    """Items by name, in the order in which they were registered."""
+
+    def __init__(self, kind: str) -> None:
+        """`kind` is what an item is called in errors."""
+        self.kind = kind
+        self._items: dict[str, Item] = {}
+
+    def names(self) -> list[str]:
+        """Names of all items."""
+        return list(self._items)
+
+    def add(self, item: Registered) -> Registered:
+        """Register an item under its `name`, or under its `__name__` when it is a function; returns it unchanged."""
+        name = str(getattr(item, "name", None) or getattr(item, "__name__", ""))
+        self._items[name] = item  # pyright: ignore[reportArgumentType]
+        return item
+
+    def __getitem__(self, name: str) -> Item:
+        """The item of that name.
+
+        Raises:
+            UnknownNameError: no item carries the name.
+            InputError: a name is not text.
+        """
+        require_kind(name, str, f"the name of the {self.kind}", f"one name as text, such as {self.names()[0]!r}")
+        if name not in self.names():
+            raise UnknownNameError(self.kind, name, self.names())
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self[name] for name in self.names())
+
+
+class Shelf(Registry[Item]):
     """The items of one folder, by name; a module is imported when its item is asked for."""
 
     def __init__(self, kind: str, package: str, *, apart: tuple[str, ...] = ()) -> None:
         """`apart` names the files that hold what items share; `base` is always one of them."""
-        self.kind = kind
+        super().__init__(kind)
         self._package, self._apart = package, {"base", *apart}
-        self._items: dict[str, Item] = {}
 
     def names(self) -> list[str]:
         """Names of all items, in alphabetical order, without importing one."""
@@ -30,12 +64,11 @@ class Shelf(Generic[Item]):
         return sorted(name for name in files if not name.startswith("_") and name not in self._apart)
 
     def add(self, item: Registered) -> Registered:
-        """Register an item under its `name`, or under its `__name__` when it is a function; returns it unchanged."""
+        """Register an item, which has to stand in a file of its own name; returns it unchanged."""
         name = str(getattr(item, "name", None) or getattr(item, "__name__", ""))
         if name not in self.names():
             raise AssertionError(f"the {self.kind} {name!r} has to stand in a file of its own name")
-        self._items[name] = item  # pyright: ignore[reportArgumentType]
-        return item
+        return super().add(item)
 
     def __getitem__(self, name: str) -> Item:
         """The item of that name.
@@ -44,12 +77,6 @@ class Shelf(Generic[Item]):
             UnknownNameError: no file of the shelf carries the name.
             InputError: a name is not text.
         """
-        require_kind(name, str, f"the name of the {self.kind}", f"one name as text, such as {self.names()[0]!r}")
-        if name not in self._items:
-            if name not in self.names():
-                raise UnknownNameError(self.kind, name, self.names())
+        if isinstance(name, str) and name not in self._items and name in self.names():
             import_module(f"{self._package}.{name}")
-        return self._items[name]
-
-    def __iter__(self) -> Iterator[Item]:
-        return (self[name] for name in self.names())
+        return super().__getitem__(name)

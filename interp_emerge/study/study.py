@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from interp_emerge.abilities import load_ability
-from interp_emerge.abilities.metrics import METRICS
+from interp_emerge.abilities.metrics import FROM_LOGITS
 from interp_emerge.circuits.roles.table import repeated_segments
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
@@ -58,8 +58,8 @@ class Study:
         if methods[chosen.method].scores != "edges":
             edges = [method.name for method in methods if method.scores == "edges"]
             raise InputError(f"a study needs a method that scores edges ({', '.join(edges)}), not {chosen.method!r}")
-        if chosen.metric not in METRICS:
-            raise UnknownNameError("metric", chosen.metric, METRICS)
+        if chosen.metric not in FROM_LOGITS:
+            raise UnknownNameError("metric", chosen.metric, FROM_LOGITS)
         if chosen.metric == "accuracy":
             raise InputError("circuits need a metric with a gradient, such as logit_diff; accuracy is measured anyway")
         self.grid = Grid(self.family, chosen)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import interp_emerge as ie
 from interp_emerge.abilities.measuring import held_out_loss, measure
-from interp_emerge.abilities.metrics import METRICS, bind_metric, metrics_of_clean
+from interp_emerge.abilities.metrics import FROM_LOGITS, bind_metric, metrics_of_clean
 from interp_emerge.core import memory
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.memory import bytes_of_run
@@ -79,7 +79,7 @@ def readings(model: HookedModel) -> dict[str, np.ndarray]:
         "several_tokens": found.log_prob,
         "in_context": ie.emergence.forming.in_context_scores(model, text),
         "addition": ie.emergence.forming.addition_logits(model, modulus=5),
-        "ladder": metrics_of_clean(model, pairs, METRICS)["log_prob"],
+        "ladder": metrics_of_clean(model, pairs, FROM_LOGITS)["log_prob"],
         "passes": ie.emergence.scale.answer_sampler(model, pairs)(200, np.random.default_rng(0)).astype(float),
     }
 

@@ -238,6 +238,6 @@ def _metrics(
         return log_softmax(torch.cat(parts).float(), -1)
 
     reference = clean_log_probs(make, len(pairs), model, budget=budget)
-    divergence = BoundMetric(name=KL, function=None, pairs=pairs, clean_log_probs=reference)
-    first = divergence if metric == KL else bind_metric(metric, model, pairs)
+    divergence = BoundMetric(name=KL.name, function=None, pairs=pairs, clean_log_probs=reference)
+    first = divergence if metric == KL.name else bind_metric(metric, model, pairs)
     return first, divergence, bind_metric("accuracy", model, pairs)

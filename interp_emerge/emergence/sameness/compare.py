@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from interp_emerge.abilities import load_ability
-from interp_emerge.abilities.metrics import METRIC_NAMES
+from interp_emerge.abilities.metrics import METRICS
 from interp_emerge.abilities.prompts import EVALUATION
 from interp_emerge.circuits.overlap import overlap, sizes_beside
 from interp_emerge.core.arguments import checked
@@ -176,7 +176,7 @@ def _said(circuit: Circuit, what: str) -> str:
 
 def _metric(circuit: Circuit) -> str:
     metric = circuit.origin.get("metric")
-    return metric if metric in METRIC_NAMES else "logit_diff"
+    return metric if metric in METRICS.names() else "logit_diff"
 
 
 def _ablation(circuit: Circuit) -> str:
