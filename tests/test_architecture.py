@@ -61,6 +61,40 @@ def test_nothing_pickles():
     assert [path for path in files if calls.search(path.read_text())] == []
 
 
+WATCHED = {"core/weights.py", "core/decoder.py"}
+"""Files that notice a change of a configuration, or set a flag of it back, and read nothing of the architecture."""
+
+
+def test_only_families_and_training_read_a_configuration_of_transformers():
+    """What the others need of it is `HookedModel.shape`, which `families` fills."""
+    reads = re.compile(r"\.config\b|[\"']config[\"']\)|\b(hidden_size|model_type|[A-Z]+_MODEL_TYPES)\b")
+    files = {path.relative_to(PACKAGE).as_posix(): path for path in python_files("interp_emerge")}
+    reading = {name for name, path in files.items() if reads.search(code_of(path))}
+    assert {name for name in reading if name.split("/")[0] not in ("families", "training")} <= WATCHED
+    assert "families/_shape.py" in reading
+
+
+def test_what_an_mlp_reads_is_decided_in_one_place():
+    choice = re.compile(r"if \S*(self|block)\.parallel else")
+    files = {path.relative_to(PACKAGE).as_posix(): path for path in python_files("interp_emerge")}
+    assert {name for name, path in files.items() if choice.search(code_of(path))} == {"core/decoder.py"}
+
+
+def code_of(path: Path) -> str:
+    """The code of a file as one line a statement, without comments and texts that stand alone."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        for block in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
+            if isinstance(block, list):
+                block[:] = [one for one in block if not is_text(one)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a docstring or another text."""
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
 def test_the_readme_maps_the_package_as_it_is():
     block = re.search(r"```text\ninterp_emerge/\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block, "README.md has no file map"

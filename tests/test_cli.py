@@ -8,6 +8,7 @@ import pytest
 import interp_emerge as ie
 from interp_emerge import cli
 from interp_emerge.cli._shared import choices_of
+from interp_emerge.patching.ablation import ABLATIONS
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -25,6 +26,26 @@ def test_list_names_every_item_with_a_line(shelf: str, monkeypatch: pytest.Monke
 
     assert [row["name"] for row in rows] == cli.SHELVES[shelf].names()
     assert all(row["summary"] for row in rows)
+
+
+def test_list_names_the_metrics_that_help_texts_name(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "list", "metrics", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"logit_diff", "prob", "choice_prob", "kl"} <= {row["name"] for row in rows}
+    assert all(row["summary"] for row in rows)
+    for verb in ("score", "circuit"):
+        assert run(monkeypatch, verb, "--help") == 0
+        assert ", ".join(row["name"] for row in rows) in " ".join(capsys.readouterr().out.split())
+
+
+def test_circuit_names_every_ablation_in_its_help(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "circuit", "--help") == 0
+    assert ", ".join(ABLATIONS) in " ".join(capsys.readouterr().out.split())
+
+
+def test_circuit_refuses_steps_for_a_method_that_does_not_integrate(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "circuit", "miniature", "3k", "induction", "--method", "eap", "--steps", "4") == 2
+    assert "eap takes no option 'steps' (options that it takes: positions)" in capsys.readouterr().err
 
 
 def test_measure_prints_numbers_that_can_be_read_back(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

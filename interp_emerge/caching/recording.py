@@ -92,7 +92,7 @@ def record(model: HookedModel, tokens: Tokens, *, patterns: bool = False, budget
 
 def bytes_per_prompt(model: HookedModel, length: int) -> int:
     """Estimate of the memory that one prompt needs while it is recorded, patterns included."""
-    graph, width = model.graph, model.hf.config.hidden_size
+    graph, width = model.graph, model.d_model
     floats = length * width * (8 + 12 * graph.n_layers) + graph.n_layers * graph.n_heads * length**2 + model.d_vocab
     return 4 * floats
 
@@ -108,7 +108,7 @@ def _record_chunk(model: HookedModel, tokens: Tensor, patterns: bool) -> dict[st
                 kept[pattern_name(layer)] = block.attention.pattern(q, k)
             z = kept[z_name(layer)] = block.attention.mix(q, k, v)
             attended = stream + block.attention_writes(z)
-            written = kept[mlp_name(layer)] = block.mlp_writes(stream if block.parallel else attended)
+            written = kept[mlp_name(layer)] = block.mlp_writes(block.mlp_reads(stream, attended))
             stream = attended + written
             for kind, values in (("q", q), ("k", k), ("head", z), ("mlp", written), ("resid_pre", stream)):
                 reach.see(kind, values)

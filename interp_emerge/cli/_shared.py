@@ -45,7 +45,7 @@ class Listing(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The command's parameters, their help filled in."""
-        params = super().get_params(ctx)
+        params: list[Any] = [*super().get_params(ctx)]
         for one in params:
             if "{" in (getattr(one, "help", None) or ""):
                 one.help = one.help.format(**{what: ", ".join(names) for what, names in lists().items()})

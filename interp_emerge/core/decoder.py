@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention, softmax
 
 from interp_emerge.core.axes import HeadVectors, KeyValueVectors, Residual, Tokens
+from interp_emerge.core.graph import Graph
 
+Wired = TypeVar("Wired")
 Prove = Callable[[Tensor, Tensor], None]
 """From prompts and the streams behind the last block at their last position to an error, unless the model agrees."""
 
@@ -236,7 +238,18 @@ class Block:
         """The stream behind the block, from that before it."""
         z = self.attention.mix(*self.project(self.attention_norm(stream)))
         attended = stream + self.attention_writes(z)
-        return attended + self.mlp_writes(stream if self.parallel else attended)
+        return attended + self.mlp_writes(self.mlp_reads(stream, attended))
+
+    def mlp_reads(self, stream: Wired, attended: Wired) -> Wired:
+        """The one of two that the MLP reads: the stream before the block, or that with attention in it.
+
+        Anything that belongs to one of the two streams may stand for it, such as its name or its number.
+        """
+        return stream if self.parallel else attended
+
+    def mlp_behind(self, attended: Residual, recorded: Residual) -> Residual:
+        """What the MLP adds where only attention wrote something else: as recorded, if it does not read that."""
+        return recorded if self.parallel else self.mlp_writes(attended)
 
     def project(self, normed: Tensor) -> tuple[HeadVectors, KeyValueVectors, KeyValueVectors]:
         """Queries, keys and values from the attention norm's output, shape [row, pos, head, d_head] each."""
@@ -290,6 +303,20 @@ class Decoder:
     """Raises a `ModelError` unless the parts have gradients that say what a change would do."""
     lengths: Callable[[], set[int]] = set
     """Lengths of the prompts on which attention has been run."""
+
+    @property
+    def graph(self) -> Graph:
+        """Writers, readers and edges; all blocks have one form."""
+        first = self.blocks[0]
+        parallel, joined, rescaled = first.form
+        return Graph(
+            n_layers=len(self.blocks),
+            n_heads=first.q.n_heads,
+            n_kv_heads=first.k.n_heads,
+            parallel=parallel,
+            joined=joined,
+            rescaled=rescaled,
+        )
 
     def run(self, tokens: Tokens) -> Residual:
         """The residual stream after the last block, of whole prompts."""

@@ -9,7 +9,7 @@ sum. An attention output bias belongs to no writer: it is the same in every run 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -27,15 +27,6 @@ WHOLE_LAYER = {
     "resid_post": "r{}.post",
 }
 """Names of nodes of which a layer has one."""
-
-PARALLEL_MODEL_TYPES = {"gptj", "phi", "codegen", "cohere", "cohere2"}
-"""Architectures whose attention and MLP always read the same residual stream."""
-PARALLEL_FLAGS = ("use_parallel_residual", "parallel_attn")
-"""Fields by which other architectures say that they do."""
-JOINING_MODEL_TYPES = {"olmo2", "olmo3", "olmoe", "flex_olmo"}
-"""Architectures whose norm of queries, and of keys, runs over all heads of a layer at once."""
-RESCALING_MODEL_TYPES = {"gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3", "flex_olmo", "glm4", "exaone4"}
-"""Architectures with a norm after attention."""
 
 
 @dataclass(frozen=True, order=True)
@@ -80,30 +71,6 @@ class Graph:
     """Whether one head's query or key changes every head of its layer, through a norm that runs over all of them."""
     rescaled: bool = False
     """Whether one head's output changes what every head of its layer writes, through a norm after attention."""
-
-    @classmethod
-    def from_config(cls, config: Any) -> "Graph":
-        """The graph of a Hugging Face configuration, of whose norms only the type of model tells.
-
-        Raises:
-            InputError: the configuration does not say how many layers and heads there are.
-        """
-        layers, heads = getattr(config, "num_hidden_layers", None), getattr(config, "num_attention_heads", None)
-        if not isinstance(layers, int) or not isinstance(heads, int):
-            raise InputError(f"{type(config).__name__} names no single number of layers and heads; pass a decoder's")
-        parallel = getattr(config, "model_type", "") in PARALLEL_MODEL_TYPES
-        parallel = parallel or any(getattr(config, flag, False) for flag in PARALLEL_FLAGS)
-        kv_heads = _key_value_heads(config) or heads
-        kind = getattr(config, "model_type", "")
-        joined, rescaled = kind in JOINING_MODEL_TYPES, kind in RESCALING_MODEL_TYPES
-        return cls(
-            n_layers=layers,
-            n_heads=heads,
-            n_kv_heads=kv_heads,
-            parallel=parallel,
-            joined=joined,
-            rescaled=rescaled,
-        )
 
     @cached_property
     def writers(self) -> tuple[Node, ...]:
@@ -289,13 +256,3 @@ class Graph:
             if (pruned == kept).all():
                 return pruned
             kept = pruned
-
-
-def _key_value_heads(config: Any) -> int | None:
-    """How many key-value heads a layer has; None where there are as many as heads."""
-    if getattr(config, "new_decoder_architecture", False):  # Falcon
-        return config.num_kv_heads
-    multi_query = getattr(config, "multi_query", None)
-    if multi_query is not None:  # Falcon and GPTBigCode, whose code reads no other count
-        return 1 if multi_query else None
-    return getattr(config, "num_key_value_heads", None)

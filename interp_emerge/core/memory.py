@@ -5,11 +5,11 @@ and a run that is taken up again has to end with those of an undisturbed one.
 """
 
 import os
-from typing import Any
 
 import torch
 
 from interp_emerge.core.errors import InputError, require_whole
+from interp_emerge.core.shape import Shape
 
 CPU_BUDGET = 1 << 29
 """Bytes that one stage takes by default. At the shape of Pythia-160M, a quarter of it makes edge attribution a third
@@ -17,8 +17,6 @@ slower, and twice as much no faster; smaller models do not tell them apart."""
 ACCELERATOR_BUDGET = 1 << 31
 """The same where small batches would leave most of a device idle."""
 BYTES_A_FLOAT = 4
-LEAST_HEAD = 16
-"""Width of a head where a configuration does not give one number of heads for all layers."""
 
 
 def items_that_fit(
@@ -48,30 +46,13 @@ def items_that_fit(
     return max(1, min(n, given // max(1, bytes_each)))
 
 
-def bytes_of_run(config: Any, length: int, n_positions: int, d_vocab: int) -> int:
+def bytes_of_run(shape: Shape, length: int, n_positions: int) -> int:
     """Estimate of the memory that one prompt needs while transformers runs a model on it, with some positions' logits.
 
     Attention is supposed to hold its scores: with the mask, after the softmax, and in the model's dtype.
     """
-    config = config.get_text_config()
-    width = _number(config, "hidden_size", 0)
-    heads = _number(config, "num_attention_heads", max(1, width // LEAST_HEAD))
-    d_head = _number(config, "head_dim", width // max(1, heads))
-    inner = _number(config, "moe_intermediate_size", 0) or _number(config, "intermediate_size", 4 * width)
-    inner *= _number(config, "num_experts_per_tok", 1)
-    features = 12 * width + 8 * heads * d_head + 4 * inner
-    return BYTES_A_FLOAT * (length * features + 4 * heads * length**2 + 3 * n_positions * d_vocab)
-
-
-def _number(config: Any, name: str, otherwise: int) -> int:
-    """A number of a configuration, the largest where it gives one for each layer."""
-    try:
-        value = getattr(config, name, None)
-    except RuntimeError:  # a field that transformers says differs between layers
-        value = None
-    if not value:
-        return otherwise
-    return int(max(value) if isinstance(value, list | tuple) else value)
+    features = 12 * shape.d_model + 8 * shape.n_heads * shape.d_head + 4 * shape.d_inner
+    return BYTES_A_FLOAT * (length * features + 4 * shape.n_heads * length**2 + 3 * n_positions * shape.d_vocab)
 
 
 def free_bytes(device: torch.device) -> int:

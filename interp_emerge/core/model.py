@@ -20,6 +20,7 @@ from interp_emerge.core.decoder import Decoder, only_running
 from interp_emerge.core.errors import InputError, require_kind
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import bytes_of_run, items_that_fit
+from interp_emerge.core.shape import Shape
 from interp_emerge.core.tokens import FirstTokens, Lexicon
 from interp_emerge.core.weights import State, content_of, require_finite, require_weights_at_hand
 
@@ -81,13 +82,14 @@ class HookedModel:
         spec: ModelSpec,
         find_decoder: Callable[[nn.Module], Decoder],
         build_bridge: Callable[["HookedModel"], Any],
+        read_shape: Callable[[nn.Module], Shape],
         prepend_bos: FirstTokens = None,
     ) -> None:
         self.hf, self.tokenizer = hf, tokenizer
         self._spec, self._depth = spec, 0
-        self._find_decoder, self._build_bridge = find_decoder, build_bridge
+        self._find_decoder, self._build_bridge, self._read_shape = find_decoder, build_bridge, read_shape
         self._state, self._content = State.of(hf), content_of(hf)
-        self.lexicon = Lexicon(tokenizer, hf.config, self.d_vocab, str(spec))
+        self.lexicon = Lexicon(tokenizer, lambda: self.shape, str(spec))
         self.begin_with(prepend_bos)
 
     def __repr__(self) -> str:
@@ -132,7 +134,7 @@ class HookedModel:
 
     @property
     def graph(self) -> Graph:
-        """Writers, readers and edges of this model: as many as its configuration says, joined as its modules are.
+        """Writers, readers and edges of this model.
 
         Raises:
             ModelError: the architecture cannot be split exactly into heads, MLPs and edges.
@@ -141,9 +143,7 @@ class HookedModel:
 
     @cached_property
     def _graph(self) -> Graph:
-        parallel, joined, rescaled = self._decoder.blocks[0].form
-        counted = Graph.from_config(self.hf.config)
-        return replace(counted, parallel=parallel, joined=joined, rescaled=rescaled)
+        return self._decoder.graph
 
     @contextmanager
     def running(self, *, parameters: bool = True) -> Iterator[None]:
@@ -235,9 +235,24 @@ class HookedModel:
         return count_parameters(self.hf)
 
     @property
+    def shape(self) -> Shape:
+        """How wide and long the model is, and which of its tokens are special."""
+        return self._read_shape(self.hf)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return self.shape.d_model
+
+    @property
     def d_vocab(self) -> int:
         """How many tokens the model has logits for."""
-        return vocabulary_size(self.hf)
+        return self.shape.d_vocab
+
+    @property
+    def n_context(self) -> int | None:
+        """Positions that a prompt may have; None where nothing limits them."""
+        return self.shape.n_context
 
     @property
     def bos(self) -> list[int]:
@@ -304,7 +319,7 @@ class HookedModel:
         Raises:
             InputError: a single prompt needs more than the budget that was given, or more than there is.
         """
-        each = bytes_of_run(self.hf.config, tokens.shape[1], last or tokens.shape[1], self.d_vocab)
+        each = bytes_of_run(self.shape, tokens.shape[1], last or tokens.shape[1])
         n = items_that_fit(each, len(tokens), device=self.device, budget=budget)
         for start in range(0, len(tokens), n):
             rows = slice(start, start + n)
@@ -319,7 +334,7 @@ class HookedModel:
         if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.d_vocab):
             raise InputError(f"token ids go from {int(tokens.min())} to {int(tokens.max())}, but {self.spec} has "
                              f"{self.d_vocab} tokens (0 to {self.d_vocab - 1})")  # fmt: skip
-        context = getattr(self.hf.config, "max_position_embeddings", None)
+        context = self.n_context
         if context is not None and tokens.shape[1] > context:
             raise InputError(f"prompts of {tokens.shape[1]} tokens do not fit the {context} positions of {self.spec}")
 
@@ -335,15 +350,6 @@ def count_parameters(hf: Any) -> int:
         if isinstance(module, nn.Embedding):
             outside |= {id(parameter) for parameter in module.parameters()}
     return sum(parameter.numel() for parameter in hf.parameters() if id(parameter) not in outside)
-
-
-def vocabulary_size(hf: Any) -> int:
-    """How many tokens a Hugging Face model has logits for."""
-    head = hf.get_output_embeddings()
-    weight = getattr(head, "weight", None)
-    if isinstance(weight, Tensor):
-        return int(weight.shape[0])
-    return int(getattr(head, "out_features", None) or hf.config.get_text_config().vocab_size)
 
 
 def run_whole(hf: Any, tokens: Tensor, *, keep: int = 0) -> Tensor:

@@ -5,7 +5,7 @@ A word is written as it is inside a sentence. Some tokenizers put a space in fro
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from hashlib import sha256
 from numbers import Integral
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from interp_emerge.core.errors import InputError, described
 from interp_emerge.core.files import hash_bytes, hash_of
+from interp_emerge.core.shape import Shape
 from interp_emerge.core.token_names import WORD_START, token_names
 
 FirstTokens = bool | int | str | Sequence[int] | None
@@ -33,8 +34,10 @@ SAMPLE = "The quick brown fox, naïve and 12 years old:\n\tBERLIN ist größer. 
 class Lexicon:
     """The tokens of one model. Without a tokenizer they are numbers, and its configuration says which are special."""
 
-    def __init__(self, tokenizer: Any, config: Any, n_tokens: int, model: str) -> None:
-        self.tokenizer, self._config, self._n_tokens, self._model = tokenizer, config, n_tokens, model
+    def __init__(self, tokenizer: Any, shape: Callable[[], Shape], model: str) -> None:
+        """`shape` gives that of the model as it is now; `model` is its name in errors."""
+        self.tokenizer, self._shape, self._model = tokenizer, shape, model
+        self._n_tokens = shape().d_vocab
 
     def first(self, choice: FirstTokens) -> list[int]:
         """Ids that a choice puts at the front of every prompt, none where that list is empty.
@@ -135,12 +138,7 @@ class Lexicon:
 
     def special(self, kind: str) -> set[int]:
         """Ids of the `bos`, `eos` or `pad` tokens, by the tokenizer and by the model's configuration."""
-        text = getattr(self._config, "get_text_config", lambda: None)()
-        return {
-            token
-            for source in (self.tokenizer, self._config, text)
-            for token in _listed(getattr(source, f"{kind}_token_id", None))
-        }
+        return {*_listed(getattr(self.tokenizer, f"{kind}_token_id", None)), *self._shape().special[kind]}
 
     def require_unpadded(self, tokens: Tensor, first: list[int]) -> None:
         """Raise an `InputError` if a prompt holds padding.
@@ -182,8 +180,8 @@ class Lexicon:
     def _usual_first(self) -> list[int]:
         """What the tokenizer puts in front of a text; without one, the token that the configuration names."""
         if self.tokenizer is None:
-            token = getattr(self._config, "bos_token_id", None)
-            return [int(token)] if isinstance(token, int) and 0 <= token < self._n_tokens else []
+            token = self._shape().bos
+            return [token] if token is not None and 0 <= token < self._n_tokens else []
         fronts: list[list[list[int]]] = []
         for text in self._probes():
             bare, whole = self._written(text), self._written(text, add_special_tokens=True)
@@ -212,7 +210,7 @@ class Lexicon:
             return None
 
     def _beginning_of_text(self) -> int:
-        token = getattr(self.tokenizer if self.tokenizer is not None else self._config, "bos_token_id", None)
+        token = self._shape().bos if self.tokenizer is None else getattr(self.tokenizer, "bos_token_id", None)
         if isinstance(token, int):
             return token
         if self.tokenizer is None:

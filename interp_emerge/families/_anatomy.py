@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from interp_emerge.core.decoder import Block, Decoder, Norm
 from interp_emerge.core.errors import ModelError
-from interp_emerge.core.graph import Graph
 from interp_emerge.core.weights import require_one_device
 from interp_emerge.families._attention import arrangements, read_attention, uses, variants
 from interp_emerge.families._handed import HandedParts
@@ -37,6 +36,7 @@ from interp_emerge.families._proof import (
     require_same_shape,
 )
 from interp_emerge.families._reasons import known_reason
+from interp_emerge.families._shape import graph_of_config
 
 BROKEN = (RuntimeError, TypeError, AttributeError, ValueError, IndexError, AssertionError)
 """What modules raise that are read in a way that they do not allow."""
@@ -90,7 +90,7 @@ def reading_of(hf: Any, layout: Layout) -> Reading:
     Where no way does, the first one counts, and the proof tells how far off it is.
     """
     blocks = [*find(hf, layout.blocks).children()]
-    if len(blocks) != (n_layers := Graph.from_config(hf.config).n_layers):
+    if len(blocks) != (n_layers := graph_of_config(hf.config).n_layers):
         raise not_split(hf, f"the number of layers is {n_layers} by the configuration and {len(blocks)} by the modules")
     chosen = [0] * len(blocks)
 

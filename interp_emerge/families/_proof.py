@@ -22,10 +22,10 @@ from torch.nn.functional import linear
 
 from interp_emerge.core.decoder import Block, Decoder, LinearMap, Norm, only_running, output_by_input
 from interp_emerge.core.errors import ModelError
-from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import run_whole
 from interp_emerge.families._handed import HandedParts, handed, random_prompts, watching
 from interp_emerge.families._reasons import known_reason
+from interp_emerge.families._shape import graph_of_config
 
 TOLERANCE = 1e-3
 """Root of the mean squared difference of the logits, or of what a block adds, as a fraction of their spread. On random
@@ -72,7 +72,7 @@ def not_split(hf: Any, reason: str) -> ModelError:
 
 def require_same_shape(hf: Any, decoder: Decoder) -> None:
     """Raise a `ModelError` unless all blocks have one form, and as many heads as the configuration says."""
-    graph = Graph.from_config(hf.config)
+    graph = graph_of_config(hf.config)
     expected = (graph.n_layers, graph.n_heads, graph.n_kv_heads, graph.n_kv_heads)
     for layer, block in enumerate(decoder.blocks):
         found = (len(decoder.blocks), *(side.n_heads for side in (block.q, block.k, block.v)))

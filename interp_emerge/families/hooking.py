@@ -1,6 +1,7 @@
 """From a Hugging Face model in memory to a `HookedModel`, and from there to a TransformerBridge."""
 
 import copy
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,11 +13,12 @@ import torch
 from torch import nn
 
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.model import HookedModel, ModelSpec, hash_weights, vocabulary_size
+from interp_emerge.core.model import HookedModel, ModelSpec, hash_weights
 from interp_emerge.core.tokens import FirstTokens
 from interp_emerge.core.weights import require_finite, require_weights_at_hand
 from interp_emerge.families._anatomy import find_decoder
 from interp_emerge.families._causal import require_causal, unwrapped
+from interp_emerge.families._shape import shape_of, vocabulary_size
 from interp_emerge.families._tokenizers import as_tokenizer, require_fitting_tokenizer
 
 
@@ -51,7 +53,7 @@ def hook(
     if spec is None:
         dtype = str(next(hf.parameters()).dtype).removeprefix("torch.")
         spec = ModelSpec(family="memory", size=name, step=0, revision=hash_weights(hf), dtype=dtype)
-    parts: dict[str, Any] = {"find_decoder": find_decoder, "build_bridge": _build_bridge}
+    parts: dict[str, Any] = {"find_decoder": find_decoder, "build_bridge": _build_bridge, "read_shape": shape_of}
     return HookedModel(hf, tokenizer=tokenizer, prepend_bos=prepend_bos, spec=spec, **parts)
 
 
@@ -62,6 +64,13 @@ def untrained(model: HookedModel, seed: int) -> HookedModel:
         fresh = type(model.hf)(copy.deepcopy(model.hf.config)).to(model.dtype)
     spec = replace(model.spec, family=f"{model.spec.family}, untrained", step=0, seed=seed, revision=f"draw {seed}")
     return hook(fresh, tokenizer=model.tokenizer, prepend_bos=model.bos, spec=spec)
+
+
+def configuration_of(model: HookedModel) -> dict[str, Any]:
+    """All that an untrained model of the same configuration depends on, but for its seed and dtype, as plain values."""
+    config = json.loads(model.hf.config.to_json_string(use_diff=False))
+    config.pop("_name_or_path", None)
+    return config
 
 
 def _build_bridge(model: HookedModel) -> Any:

@@ -145,9 +145,7 @@ def _logits_without(model: HookedModel, ablated: frozenset[Node], tokens: Tensor
             z[:, :, heads] = taken(z_name(layer))[:, :, heads]
         attended = stream + block.attention_writes(z)
         kept = Node(layer, "mlp") not in ablated
-        stream = attended + (
-            block.mlp_writes(stream if block.parallel else attended) if kept else taken(mlp_name(layer))
-        )
+        stream = attended + (block.mlp_writes(block.mlp_reads(stream, attended)) if kept else taken(mlp_name(layer)))
     return model.decoder.logits(stream[:, -1])
 
 

@@ -192,7 +192,7 @@ class _Sweep:
             attended = patched
         else:
             attended = run.before[layer][rows, at] + patched
-        mlp = run.mlp(layer)[rows, at] if block.parallel else block.mlp_writes(attended)
+        mlp = block.mlp_behind(attended, run.mlp(layer)[rows, at])
         return Change(layer=layer + 1, rows=rows, start=span[0], stream=attended + mlp)
 
     def _patched(self, cell: Cell, span: Span, rows: Tensor) -> Tensor:

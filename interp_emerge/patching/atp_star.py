@@ -158,7 +158,7 @@ def _bytes_each(task: PatchingTask[Options]) -> int:
     graph, length = task.graph, task.pairs.length
     places = 1 if task.places is None else len(task.places.names)
     patterns = (graph.n_heads if graph.joined else 1) * (1 + places) + 3
-    vectors = graph.n_layers * 20 * length * task.model.hf.config.hidden_size
+    vectors = graph.n_layers * 20 * length * task.model.d_model
     return bytes_per_run(task) + 4 * (vectors + graph.n_layers * graph.n_heads * length**2 * patterns)
 
 

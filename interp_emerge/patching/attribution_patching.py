@@ -107,7 +107,7 @@ def gradient_at_pattern(block: Block, parts: Parts, layer: int, at_z: Tensor) ->
 def _bytes_each(task: PatchingTask[Options]) -> int:
     """Both runs are kept whole, with the gradients that are asked for."""
     vectors = task.graph.n_layers * (10 + 2 * len(task.options.sites))
-    return bytes_per_run(task) + 4 * vectors * task.pairs.length * task.model.hf.config.hidden_size
+    return bytes_per_run(task) + 4 * vectors * task.pairs.length * task.model.d_model
 
 
 shelf.add(

@@ -103,7 +103,7 @@ def cost(task: PatchingTask[Options]) -> Cost:
 def _room(task: PatchingTask[Options]) -> Room:
     """What is taken at once: a pair needs its run and all writers' outputs, a token of a batch what a block makes."""
     graph, length, device = task.graph, task.pairs.length, task.model.device
-    width, item = task.model.hf.config.hidden_size, max(4, task.model.dtype.itemsize)
+    width, item = task.model.d_model, max(4, task.model.dtype.itemsize)
     token = item * (24 * width + graph.n_heads * length)
     pair = item * length * width * (7 * graph.n_layers + 2 + 3 * len(graph.writers)) + 12 * task.model.d_vocab
     n = items_that_fit(
@@ -294,11 +294,11 @@ class _Exchange:
         else:
             wrote = block.attention_out(run.z(layer).flatten(2))[rows, begin:] + change
             attended = run.before[layer][rows, begin:] + block.attention_post_norm(wrote)
-        return attended + (run.mlp(layer)[rows, begin:] if block.parallel else block.mlp_writes(attended))
+        return attended + block.mlp_behind(attended, run.mlp(layer)[rows, begin:])
 
     def _after_mlp(self, layer: int, rows: Tensor, begin: int, change: Tensor) -> Tensor:
         run, block = self.run, self.run.model.decoder.blocks[layer]
-        reads = (run.before if block.parallel else run.attended)[layer][rows, begin:] + change
+        reads = block.mlp_reads(run.before, run.attended)[layer][rows, begin:] + change
         return run.attended[layer][rows, begin:] + block.mlp_writes(reads)
 
 

@@ -197,7 +197,7 @@ class _Paths:
             )
             z = block.attention.mix(sides[0][:, begin - start :], keys, values)
             attended = stream[:, begin - start :] + block.attention_writes(z)
-        read = stream[:, begin - start :] if block.parallel else attended
+        read = block.mlp_reads(stream[:, begin - start :], attended)
         for node in here:
             if node.kind == "mlp":
                 read = read + _arrived(term[:, begin - start :], ranks, self.graph.n_writers_before(node))
@@ -210,7 +210,7 @@ class _Paths:
         if mlp in self.receivers or not reached.any():
             return 0.0
         n = term.shape[1]
-        read = (self.run.before if block.parallel else self.run.attended)[layer]
+        read = block.mlp_reads(self.run.before, self.run.attended)[layer]
         changed = block.mlp_writes(read[rows, -n:] + _arrived(term, ranks, self.graph.n_writers_before(mlp)))
         return _arrived(changed - self.run.mlp(layer)[rows, -n:], ranks, self.graph.n_writers_before(mlp))
 

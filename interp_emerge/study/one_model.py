@@ -24,6 +24,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.first_tokens import warning_of_first_token
+from interp_emerge.families.hooking import configuration_of
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, scores_origin
 from interp_emerge.patching.scoring import score
@@ -231,9 +232,7 @@ class OneModel:
             found = role_baselines(model, seed=seed)
             return pd.DataFrame({"role": [*found], "baseline": [*found.values()]})
 
-        config = json.loads(model.hf.config.to_json_string(use_diff=False))
-        config.pop("_name_or_path", None)
-        about = {"config": config, "dtype": str(model.dtype), "seed": seed}
+        about = {"config": configuration_of(model), "dtype": str(model.dtype), "seed": seed}
         about["vocabulary"] = model.vocabulary or model.spec.to_dict()
         cell = self.cells.get("role_baselines", about, compute)
         return dict(zip(cell["role"], cell["baseline"], strict=True))

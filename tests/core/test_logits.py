@@ -15,6 +15,7 @@ from interp_emerge.core import memory
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.memory import bytes_of_run
 from interp_emerge.core.model import HookedModel
+from interp_emerge.families._shape import shape_of, shape_of_config
 from tests.models.small_models import build, random_pairs, small_model
 
 DROPOUT: dict[str, Any] = {
@@ -36,7 +37,7 @@ def plain(hf: Any, tokens: Tensor) -> Tensor:
 
 def a_few_at_once(hf: Any, length: int, n: int) -> int:
     """A budget in which so many prompts fit, with the logits of one position."""
-    return n * bytes_of_run(hf.config, length, 1, 40)
+    return n * bytes_of_run(shape_of(hf), length, 1)
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2", "bloom"])
@@ -66,7 +67,7 @@ def test_bundled_sizes_and_usual_numbers_of_prompts_run_at_once(architecture: st
     hf = build(architecture)
     wide = hf.config.to_dict() | {"hidden_size": 96, "num_attention_heads": 8, "intermediate_size": 384}
     config = type(hf.config)(**{name: value for name, value in wide.items() if name != "layer_types"})
-    assert 128 * bytes_of_run(config, 32, 32, 64) < memory.CPU_BUDGET / 4
+    assert 128 * bytes_of_run(shape_of_config(config, 64), 32, 32) < memory.CPU_BUDGET / 4
 
 
 def readings(model: HookedModel) -> dict[str, np.ndarray]:

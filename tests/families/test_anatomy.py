@@ -10,9 +10,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import interp_emerge as ie
 from interp_emerge.caching.recording import final_logits, record
 from interp_emerge.core.errors import ModelError
-from interp_emerge.core.graph import Graph
 from interp_emerge.families._anatomy import find_decoder, layout_of
 from interp_emerge.families._layouts import LAYOUTS
+from interp_emerge.families._shape import graph_of_config
 from tests.families.tiny import WHOLE, some_tokens, tiny_model
 from tests.models.small_models import (
     EVERY_ARCHITECTURE,
@@ -85,7 +85,7 @@ def test_an_architecture_under_a_layout_is_split_and_gives_the_plain_models_logi
     model = ie.hook(hf)
     tokens = torch.randint(1, VOCABULARY, (3, length), generator=torch.Generator().manual_seed(length))
     expected = hf(input_ids=tokens).logits[:, -1]
-    assert Graph.from_config(hf.config) == model.graph
+    assert graph_of_config(hf.config) == model.graph
     # Largest difference 1.2e-6.
     difference = (final_logits(model, record(model, tokens)) - expected).abs().max()
     assert difference < 1e-5 * expected.std()
@@ -94,7 +94,7 @@ def test_an_architecture_under_a_layout_is_split_and_gives_the_plain_models_logi
 @pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
 def test_the_graph_of_the_configuration_is_that_of_the_modules(architecture: str):
     model = small_model(architecture)
-    graph = Graph.from_config(model.hf.config)
+    graph = graph_of_config(model.hf.config)
     assert graph == model.graph
     assert len(model.decoder.blocks) == graph.n_layers == 3
     for block in model.decoder.blocks:

@@ -34,7 +34,7 @@ def copy_suppression(model: HookedModel, *, seed: int = 0) -> np.ndarray:
     """
     tokens = repeated_segments(model, seed=seed).to(model.device)
     outputs = [HeadWeights.of(block).o.float() for block in model.decoder.blocks]
-    n_queries, width = SEGMENT - 1, model.hf.config.hidden_size
+    n_queries, width = SEGMENT - 1, model.d_model
     each = bytes_per_prompt(model, tokens.shape[1]) + 12 * n_queries * (2 * SEGMENT * width + model.d_vocab)
     at_once = items_that_fit(each, len(tokens), device=model.device)
     return np.concatenate([_of_prompts(model, outputs, prompts) for prompts in tokens.split(at_once)])

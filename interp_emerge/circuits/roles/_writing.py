@@ -82,7 +82,7 @@ def written_for(model: HookedModel, tokens: Int[Tensor, " token"]) -> Float[Tens
             if layer == 0:
                 q, k, v = block.project(block.attention_norm(stream))
                 attended = stream + block.attention_writes(block.attention.mix(q, k, v))
-                stream = attended + block.mlp_writes(stream if block.parallel else attended)
+                stream = attended + block.mlp_writes(block.mlp_reads(stream, attended))
     return torch.cat(written, 1)
 
 
@@ -91,7 +91,7 @@ def copy_scores(model: HookedModel, tokens: Int[Tensor, " token"]) -> dict[str, 
     """`name_mover` and `negative_name_mover` of each token and head, 0 or 1, shape [token, head]."""
     signs = {"name_mover": 1, "negative_name_mover": -1}
     n_heads = model.graph.n_layers * model.graph.n_heads
-    at_once = items_that_fit(12 * n_heads * model.hf.config.hidden_size, len(tokens), device=model.device)
+    at_once = items_that_fit(12 * n_heads * model.d_model, len(tokens), device=model.device)
     found: dict[str, list[Tensor]] = {role: [] for role in signs}
     for some in tqdm(tokens.split(at_once), desc="copy scores", delay=2, leave=False):
         written = written_for(model, some)
@@ -130,7 +130,7 @@ def copying_eigenvalues(model: HookedModel) -> np.ndarray:
     require_weights_of_tokens(model)
     embedding = model.hf.get_input_embeddings().weight.detach()
     unembedding = model.hf.get_output_embeddings().weight.detach()
-    width = model.hf.config.hidden_size
+    width = model.d_model
     n = min(len(embedding), len(unembedding))
     meeting = torch.zeros(width, width, device=model.device)
     at_once = items_that_fit(16 * width, n, device=model.device)
@@ -160,7 +160,7 @@ def _among_the_first(
 
 def require_weights_of_tokens(model: HookedModel) -> None:
     """Raise an `InputError` unless tokens have weights of the stream's width on both sides of the model."""
-    width = model.hf.config.hidden_size
+    width = model.d_model
     for side in (model.hf.get_input_embeddings(), model.hf.get_output_embeddings()):
         if side.weight.shape[1] != width:
             raise InputError(f"embeddings of {model.spec} are {side.weight.shape[1]} wide and its stream {width}, so "

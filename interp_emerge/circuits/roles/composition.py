@@ -62,7 +62,7 @@ def composition_scores(model: HookedModel, *, budget: int | None = None) -> pd.D
         InputError: one writer needs more memory than the budget.
     """
     layers = [_Layer(HeadWeights.of(block)) for block in model.decoder.blocks]
-    graph, baseline = model.graph, model.hf.config.hidden_size**-0.5
+    graph, baseline = model.graph, model.d_model**-0.5
     writers = {node: index for index, node in enumerate(graph.writers)}
     readers = {node: index for index, node in enumerate(graph.readers)}
     rows: list[tuple[int, int, str, float]] = []

@@ -52,7 +52,7 @@ def first_token_losses(model: HookedModel, text: str | Sequence[str] | None = No
     if model.tokenizer is None:
         raise InputError(f"{model.spec} has no tokenizer, so that no text can be read behind other first tokens")
     choices = _choices(model)
-    context = getattr(model.hf.config, "max_position_embeddings", None) or PASSAGE_TOKENS + 1
+    context = model.n_context or PASSAGE_TOKENS + 1
     room = min(PASSAGE_TOKENS, context - max(map(len, choices)))
     rows = [ids for passage in _passages(text) if len(ids := model.encode(passage)[:room]) > 1]
     if not rows:

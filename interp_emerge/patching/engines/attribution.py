@@ -272,20 +272,20 @@ def bytes_held(task: PatchingTask, bytes_each: int) -> int:
 
 def contraction_passes(task: PatchingTask) -> float:
     """What one contraction of all edges takes, as a share of a forward pass."""
-    width = task.model.hf.config.hidden_size
+    width = task.model.d_model
     return 0.4 + task.graph.n_edges * width / max(1, task.model.n_parameters)
 
 
 def bytes_per_run(task: PatchingTask) -> int:
     """Estimate of the memory that one pair's differentiable run needs."""
-    graph, length, config = task.graph, task.pairs.length, task.model.hf.config
-    floats = graph.n_layers * (19 * length * config.hidden_size + 4 * graph.n_heads * length**2)
+    graph, length = task.graph, task.pairs.length
+    floats = graph.n_layers * (19 * length * task.model.d_model + 4 * graph.n_heads * length**2)
     return 4 * (floats + 3 * task.model.d_vocab)
 
 
 def bytes_per_pair(task: PatchingTask) -> int:
     """Estimate of the memory that one pair needs while its edges are scored."""
-    graph, width = task.graph, task.model.hf.config.hidden_size
+    graph, width = task.graph, task.model.d_model
     places = 1 if task.places is None else len(task.places.names)
     inner = task.pairs.length if task.places is None else places
     vectors = len(graph.writers) + graph.n_heads + 2 * graph.n_kv_heads + 4 * graph.n_layers

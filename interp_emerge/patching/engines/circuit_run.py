@@ -85,7 +85,7 @@ def batch_sizes(
     model: HookedModel, length: int, *, n_pairs: int, n_circuits: int, budget: int | None
 ) -> tuple[int, int, int]:
     """Pairs and circuits to take at once, and the bytes that these need."""
-    graph, width = model.graph, model.hf.config.hidden_size
+    graph, width = model.graph, model.d_model
     readers = graph.n_heads + 2 * graph.n_kv_heads
     per_pair = 2 * bytes_per_prompt(model, length) + 4 * length * width * (3 * len(graph.writers) + graph.n_layers)
     per_row = 4 * (length * width * (len(graph.writers) + 4 * readers + 10) + 3 * model.d_vocab)
@@ -176,7 +176,7 @@ def _run_block(writers: "_Writers", graph: Graph, block: Block, stream: Tensor, 
     z = block.attention.mix(q, k, v)
     writers.write(block.head_writes(z))
     attended = stream + block.attention_writes(z)
-    before_mlp = (stream, layer) if block.parallel else (attended, layer + 1)
+    before_mlp = block.mlp_reads((stream, layer), (attended, layer + 1))
     ((reads,), _) = writers.inputs_of(mlp, *before_mlp)
     made = block.mlp_writes(reads)
     writers.write(made.unsqueeze(2))

@@ -68,7 +68,7 @@ def run_from(decoder: Decoder, stream: Tensor, *, first: int = 0, midway: bool =
             parts |= {("q", layer): q, ("k", layer): k, ("v", layer): v, ("head", layer): _at_end(z, stream)}
             parts["attention", layer] = _at_end(block.attention_writes(parts["head", layer][:, heard]), stream)
             attended = parts["resid_mid", layer] = stream + parts["attention", layer]
-        read = stream if block.parallel else attended
+        read = block.mlp_reads(stream, attended)
         parts["mlp_in", layer] = read.view_as(read)
         parts["mlp", layer] = _at_end(block.mlp_writes(parts["mlp_in", layer][:, heard]), stream)
         stream = attended + parts["mlp", layer]

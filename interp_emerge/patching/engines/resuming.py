@@ -159,7 +159,7 @@ def _through_block(run: Run, layer: int, changes: Sequence[Change]) -> list[Chan
         mlp = [parts[3:] for parts in made]
     else:
         changed = [change.stream[:, begin - change.start :] for change, begin in zip(changes, begins, strict=True)]
-        mlp = in_one_call(lambda x: (block.mlp_writes(x),), changed if block.parallel else attended)
+        mlp = in_one_call(lambda x: (block.mlp_writes(x),), block.mlp_reads(changed, attended))
     carried = []
     for change, begin, stream, (writes,) in zip(changes, begins, attended, mlp, strict=True):
         if block.parallel:
@@ -257,9 +257,7 @@ class Room:
             InputError: the budget holds not one pair.
         """
         graph, length, device = task.graph, task.pairs.length, task.model.device
-        width = max(
-            task.model.hf.config.hidden_size, graph.n_heads * cast(int, task.model.decoder.blocks[0].q.shape[-1])
-        )
+        width = max(task.model.d_model, graph.n_heads * cast(int, task.model.decoder.blocks[0].q.shape[-1]))
         item = max(4, task.model.dtype.itemsize)
         token = item * (24 * width + graph.n_heads * length)
         # Of each run: stream before and after attention, MLP, z, queries, keys and values; and some logits.
