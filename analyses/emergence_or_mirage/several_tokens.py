@@ -6,11 +6,13 @@ python analyses/emergence_or_mirage/several_tokens.py --keep         # and write
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 import interp_emerge as ie
+from interp_emerge.emergence.scale import continuations
 
 HERE = Path(__file__).parent
 START, END = "<!-- measured on several tokens -->\n", "<!-- end of measured on several tokens -->"
@@ -27,10 +29,7 @@ def main(name: str = "miniature", *, keep: bool) -> None:
     sizes, training = follow(family, None, "parameters"), follow(family, steps, axis)
     parts = {}
     for title, ladder in {"sizes": sizes, f"training at {largest}, by {axis}": training}.items():
-        checks = [
-            ie.emergence.scale.continuations.several_tokens_check(ladder, continuous=one)
-            for one in ("log_prob", "token_accuracy")
-        ]
+        checks = [continuations.several_tokens_check(ladder, continuous=one) for one in ("log_prob", "token_accuracy")]
         parts[f"Over {title}"] = "\n".join(f"- {check}" for check in checks) + f"\n\n{measures(ladder)}"
     parts["Sampled until enough pass"] = sampled(sizes)
     text = "\n".join(f"### {title}\n\n{part}\n" for title, part in parts.items())
@@ -49,12 +48,10 @@ def follow(family, models, axis: str):
     """Answers of the models to the prompts of induction, continued to the end of the segment."""
     ability = ie.load_ability("induction")
 
-    def ask(model) -> tuple:
-        pairs = ability.sample(model, PROMPTS)
-        return pairs.clean, ie.emergence.scale.continuations.induction_continuation(pairs)
-
     about = {"ability": ability.name, "chance": ability.chance}
-    return ie.emergence.scale.continuations.several_tokens_grid(family, ask, models=models, axis=axis, **about)
+    return continuations.several_tokens_grid(
+        family, partial(ability.sample, n=PROMPTS), models=models, axis=axis, **about
+    )
 
 
 def measures(ladder) -> str:
@@ -74,7 +71,7 @@ def sampled(ladder) -> str:
     """Rates of runs that answer fewer than one prompt of all, then the law through the rates of all runs."""
     rows, laws = [], []
     for length in LENGTHS:
-        table = ie.emergence.scale.continuations.sampled_rates(ladder, length, passes=PASSES, most=MOST)
+        table = continuations.sampled_rates(ladder, length, passes=PASSES, most=MOST)
         for row in table[table["exact"] < 1 / table["n_pairs"]].to_dict("records"):
             about = {"tokens": length, "run": f"{row['point']}, seed {row['run']}"}
             counts = {
@@ -82,7 +79,7 @@ def sampled(ladder) -> str:
                 "passed": f"{row['passes']} of {row['samples']}",
             }
             rows.append({**about, **counts, "rate": told(row, "rate", ".1e"), "exactly": f"{row['exact']:.1e}"})
-        laws.append(f"- {length} of the tokens: {ie.emergence.scale.continuations.rate_law(table)}")
+        laws.append(f"- {length} of the tokens: {continuations.rate_law(table)}")
     return f"{markdown(rows)}\n\n" + "\n".join(laws)
 
 

@@ -62,7 +62,7 @@ def pairs_of_chains(
 ) -> PromptPairs:
     """Pairs whose answer ends a chain, and ends another one in the corrupt prompt: the two ends are exchanged there."""
     names = single_tokens(model, language.NAMES, at_least=3 * CHAINS, wanted_for=ability)
-    clean, corrupt, answer, foil = [], [], [], []
+    clean, corrupt, answer, foil, starts, middles = [], [], [], [], [], []
     for _ in range(n):
         chains = Chains.draw(rng, list(names))
         wording = choose_wording(rng)
@@ -71,6 +71,8 @@ def pairs_of_chains(
         corrupt.append(wording(chains.exchange_ends(asked, other), asked))
         answer.append(names[chains.ends[asked]])
         foil.append(names[chains.ends[other]])
+        starts.append(names[chains.starts[asked]])
+        middles.append(names[chains.middles[asked]])
     tokens = stack_prompts(model, clean)
     return PromptPairs(
         clean=tokens,
@@ -79,4 +81,5 @@ def pairs_of_chains(
         foil=foil,
         templates=("three chains",) * n,
         positions={"last": torch.full((n,), tokens.shape[1] - 1)},
+        variables={"start": starts, "middle": middles, "end": answer},
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import TokenIds, Tokens
@@ -21,23 +22,35 @@ ArrayLike = Tensor | np.ndarray | Sequence[Any]
 
 @dataclass(frozen=True, init=False, eq=False)
 class PromptPairs:
-    """Prompts with and without what the answer depends on; the answer is the token after the last one.
+    """Pairs of a clean and a corrupted prompt, with the correct next token after each.
 
-    Token ids may be given as nested lists, arrays or tensors. `answer` is right after the clean prompt, `foil` after
-    the corrupt one. `templates` names the wording of each pair and `positions` the places worth pointing at, one index
-    a pair; indices below zero count from the end, and are kept as they count from the start.
+    Token ids may be given as nested lists, arrays or tensors. `answer` is correct after the clean prompt, `foil` after
+    the corrupted one; where several tokens are correct give a list of them for each pair, of any lengths. `templates`
+    names the wording of each pair and `positions` the places worth pointing at, one index a pair; indices below zero
+    count from the end, and are kept as they count from the start. `variables` holds what a pair is about, one value a
+    pair by name: what a probe reads, such as whose turn it is. `continuation` holds the tokens that follow the clean
+    prompt where the answer has several, its first token the answer, shape [pair, pos].
+
+    Example:
+        >>> pairs = ie.PromptPairs(clean=[[5, 6]], corrupt=[[5, 7]], answer=[[8, 9]], foil=[[3]])
+        >>> pairs.answers
+        tensor([[8, 9]])
 
     Raises:
-        InputError: prompts of unequal length, no pairs, answer and foil alike, counts that do not agree, or an index
-            beyond the prompts.
+        InputError: prompts of unequal length, no pairs, a token that is both answer and foil, counts that do not agree,
+            or an index beyond the prompts.
     """
 
     clean: Tokens
     corrupt: Tokens
-    answer: TokenIds
-    foil: TokenIds
+    answer: TokenIds | Tokens
+    """Correct after the clean prompt: shape [pair], or [pair, answer] where some pair has several; -1 fills up."""
+    foil: TokenIds | Tokens
+    """Correct after the corrupted prompt, in the same form."""
     templates: tuple[str, ...]
     positions: Mapping[str, TokenIds]
+    variables: Mapping[str, Tensor]
+    continuation: Tokens | None
     ability: str
     """Name of the ability that the pairs were drawn for; empty for one's own."""
 
@@ -51,10 +64,13 @@ class PromptPairs:
         foil: ArrayLike,
         templates: Sequence[str] = (),
         positions: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | None = None,
+        continuation: ArrayLike | None = None,
         ability: str = "",
     ) -> None:
-        given = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
-        fields: dict[str, Any] = {name: _as_ids(values, name) for name, values in given.items()}
+        fields: dict[str, Any] = {"clean": _as_ids(clean, "clean"), "corrupt": _as_ids(corrupt, "corrupt")}
+        fields |= {"answer": _as_sets(answer, "answer"), "foil": _as_sets(foil, "foil")}
+        fields["continuation"] = None if continuation is None else _as_ids(continuation, "continuation")
         if isinstance(templates, str):
             raise InputError(f"templates cannot be {templates!r}; give a list of names, one for each pair")
         fields["templates"], fields["ability"] = tuple(templates), ability
@@ -62,19 +78,31 @@ class PromptPairs:
             object.__setattr__(self, name, value)
         self._check()
         object.__setattr__(self, "positions", _as_places(positions, *self.clean.shape))
+        object.__setattr__(self, "variables", _as_values(variables, len(self)))
 
     def _check(self) -> None:
         if self.clean.ndim != 2 or self.clean.shape != self.corrupt.shape or not self.clean.numel():
             raise InputError(f"clean and corrupt prompts have shapes {list(self.clean.shape)} and "
                              f"{list(self.corrupt.shape)}; give two equal [pair, position] arrays")  # fmt: skip
-        if self.answer.shape != (len(self),) or self.foil.shape != (len(self),):
+        if len(self.answer) != len(self) or len(self.foil) != len(self):
             given = " and ".join(f"{list(ids.shape)}" for ids in (self.answer, self.foil))
             raise InputError(f"{len(self)} pairs need {len(self)} answers and foils, not arrays of shape {given}")
-        same = (self.answer == self.foil).nonzero()
+        both = (self.answers[:, :, None] == self.foils[:, None]) & (self.answers[:, :, None] >= 0)
+        same = both.any((1, 2)).nonzero()
         if len(same):
             raise InputError(f"pair {int(same[0])} has the same token as answer and foil; they have to differ")
+        if self.continuation is not None:
+            self._check_continuation(self.continuation)
         if self.templates and len(self.templates) != len(self):
             raise InputError(f"{len(self)} pairs need {len(self)} template names, not {len(self.templates)}")
+
+    def _check_continuation(self, continuation: Tensor) -> None:
+        if continuation.ndim != 2 or len(continuation) != len(self):
+            raise InputError(f"continuations of shape {list(continuation.shape)} do not fit {len(self)} pairs; give "
+                             "each pair one, all as long")  # fmt: skip
+        other = (~(self.answers == continuation[:, :1]).any(1)).nonzero()
+        if len(other):
+            raise InputError(f"the continuation of pair {int(other[0])} begins with a token that is not its answer")
 
     def __len__(self) -> int:
         return self.clean.shape[0]
@@ -88,6 +116,16 @@ class PromptPairs:
         """Tokens in each prompt."""
         return self.clean.shape[1]
 
+    @property
+    def answers(self) -> Tokens:
+        """Every correct token after the clean prompt, shape [pair, answer]; -1 where a pair has fewer than another."""
+        return self.answer if self.answer.ndim == 2 else self.answer[:, None]
+
+    @property
+    def foils(self) -> Tokens:
+        """Every correct token after the corrupted prompt, in the same form."""
+        return self.foil if self.foil.ndim == 2 else self.foil[:, None]
+
     @checked
     def __getitem__(self, index: int | slice | Tensor | np.ndarray | list[int]) -> "PromptPairs":
         """Some of the pairs, in the order asked for."""
@@ -99,6 +137,8 @@ class PromptPairs:
             foil=self.foil[rows],
             templates=tuple(self.templates[row] for row in rows.tolist()) if self.templates else (),
             positions={name: place[rows] for name, place in self.positions.items()},
+            variables={name: values[rows] for name, values in self.variables.items()},
+            continuation=None if self.continuation is None else self.continuation[rows],
             ability=self.ability,
         )
 
@@ -187,7 +227,8 @@ def require_pairs(model: HookedModel, pairs: PromptPairs) -> None:
     for tokens in (pairs.clean, pairs.corrupt):
         model.require_tokens(tokens)
         model.require_unpadded(tokens)
-    model.require_tokens(torch.stack([pairs.answer, pairs.foil], 1))
+    for tokens in (pairs.answers, pairs.foils):
+        model.require_tokens(tokens[tokens >= 0][None])
 
 
 def single_tokens(model: HookedModel, words: Sequence[str], *, at_least: int, wanted_for: str) -> dict[str, int]:
@@ -236,6 +277,37 @@ def _as_ids(values: ArrayLike, name: str) -> Tensor:
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise InputError(f"{name} holds {ids.dtype}, not integer token ids")
     return ids.detach().to("cpu", torch.int64)
+
+
+def _as_sets(values: ArrayLike, name: str) -> Tensor:
+    """One token a pair, shape [pair], or several, shape [pair, token], filled up with -1."""
+    ragged = isinstance(values, list | tuple) and any(isinstance(one, list | tuple) for one in values)
+    rows = [_as_ids(one if isinstance(one, list | tuple) else [one], name) for one in values] if ragged else []
+    ids = pad_sequence(rows, batch_first=True, padding_value=-1) if rows else _as_ids(values, name)
+    if ids.ndim not in (1, 2):
+        raise InputError(f"{name} has shape {list(ids.shape)}; give one token a pair, or a list of tokens")
+    if ids.ndim == 2:
+        if ids.shape[1] == 1:
+            return ids[:, 0]
+        if bool((ids < 0).all(1).any()):
+            raise InputError(f"pair {int((ids < 0).all(1).nonzero()[0])} has no {name}; give each pair at least one")
+    return ids
+
+
+def _as_values(variables: Mapping[str, Any] | None, n_pairs: int) -> dict[str, Tensor]:
+    """Values by name, one a pair, whole numbers or real ones."""
+    found: dict[str, Tensor] = {}
+    for name, given in (variables or {}).items():
+        try:
+            values = torch.as_tensor(given).detach().to("cpu")
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise InputError(f"variable {name!r} is not a list of numbers; give one number a pair, such as the index "
+                             "of a category") from error  # fmt: skip
+        if values.shape != (n_pairs,) or values.is_complex():
+            raise InputError(f"variable {name!r} has shape {list(values.shape)} for {n_pairs} pairs; give one number a "
+                             "pair")  # fmt: skip
+        found[name] = values.float() if values.is_floating_point() else values.long()
+    return found
 
 
 def _as_places(positions: Mapping[str, Any] | None, n_pairs: int, length: int) -> dict[str, Tensor]:

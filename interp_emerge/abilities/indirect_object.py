@@ -22,7 +22,7 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
     names = single_tokens(model, language.NAMES, at_least=4, wanted_for="indirect_object")
     things = single_tokens(model, language.THINGS, at_least=2, wanted_for="indirect_object")
     places = single_tokens(model, language.PLACES, at_least=2, wanted_for="indirect_object")
-    clean, corrupt, answer, foil, templates = [], [], [], [], []
+    clean, corrupt, answer, foil, templates, first_receives = [], [], [], [], [], []
     for pair in range(n):
         first, second = (str(name) for name in rng.choice(list(names), size=2, replace=False))
         wording = list(WORDINGS)[pair % 2]
@@ -37,6 +37,7 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
         corrupt.append(WORDINGS[wording].format(subject=receiver, **fill))
         answer.append(names[receiver])
         foil.append(names[subject])
+        first_receives.append(int(receiver == first))
         templates.append(f"{wording}, {'ABA' if subject == first else 'ABB'}")
     tokens, corrupted = stack_prompts(model, clean), stack_prompts(model, corrupt)
     return PromptPairs(
@@ -49,6 +50,7 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
             "acting name": (tokens != corrupted).int().argmax(1),
             "last": torch.full((n,), tokens.shape[1] - 1),
         },
+        variables={"receiver": answer, "acting name": foil, "first name receives": first_receives},
     )
 
 

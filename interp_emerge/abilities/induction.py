@@ -43,6 +43,8 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
             "after first occurrence": torch.from_numpy(asked + 1 + offset),
             "last": torch.full((n,), offset + SEGMENT + REPEATED - 1),
         },
+        variables={"repeated token": torch.from_numpy(segments[rows, asked]), "next token": segments[rows, asked + 1]},
+        continuation=torch.from_numpy(segments[:, REPEATED:]),
     )
 
 

@@ -32,6 +32,7 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
         foil=token[torch.from_numpy(successor[replaced[:, -1]])],
         templates=("background",) * n,
         positions={"last": torch.full((n,), tokens.shape[1] - 1)},
+        variables={"state": walks[:, -1], "next state": successor[walks[:, -1]]},
     )
 
 

@@ -1,17 +1,18 @@
 """Metrics: from the logits after the prompt to one number a pair. Higher is always closer to the clean run's answer."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from interp_emerge.abilities.base import PromptPairs, require_pairs
-from interp_emerge.core.axes import Logits, PerPair
+from interp_emerge.core.axes import AtTokens, Logits, PerPair
 from interp_emerge.core.errors import InputError, require_kind
 from interp_emerge.core.memory import BYTES_A_FLOAT, items_that_fit
 from interp_emerge.core.model import HookedModel
@@ -21,40 +22,42 @@ MetricFunction = Callable[[Tensor, PromptPairs], Tensor]
 
 
 def logit_diff(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Logit of the answer less that of the foil, nats."""
-    return _at(logits, pairs.answer) - _at(logits, pairs.foil)
+    """Logit of the answer less that of the foil, nats.
+
+    Of several, the logarithm of the sum of their exponentials: the log-odds of an answer against a foil.
+    """
+    return _together(logits, pairs.answers) - _together(logits, pairs.foils)
 
 
 def prob_diff(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Probability of the answer less that of the foil."""
+    """Probability of the answers less that of the foils."""
     probabilities = logits.softmax(-1)
-    return _at(probabilities, pairs.answer) - _at(probabilities, pairs.foil)
+    return _sum(probabilities, pairs.answers) - _sum(probabilities, pairs.foils)
 
 
 def log_prob(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Log-probability of the answer, nats."""
-    return _at(log_softmax(logits, -1), pairs.answer)
+    """Log-probability that the token is an answer, nats."""
+    return _together(log_softmax(logits, -1), pairs.answers)
 
 
 def prob(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Probability of the answer among all tokens."""
-    return _at(logits.softmax(-1), pairs.answer)
+    """Probability of the answers among all tokens."""
+    return _sum(logits.softmax(-1), pairs.answers)
 
 
 def choice_prob(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Probability of the answer where only it and the foil can be chosen."""
-    return torch.sigmoid(_at(logits, pairs.answer) - _at(logits, pairs.foil))
+    """Probability of the answers where only they and the foils can be chosen."""
+    return torch.sigmoid(logit_diff(logits, pairs))
 
 
 def accuracy(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """1 where the answer has the highest logit of all tokens, else 0. It has no gradient."""
-    return (logits.argmax(-1) == pairs.answer.to(logits.device)).to(logits.dtype)
+    """1 where an answer has the highest logit of all tokens, else 0. It has no gradient."""
+    return (logits.argmax(-1, keepdim=True) == pairs.answers.to(logits.device)).any(-1).to(logits.dtype)
 
 
 def brier(logits: Logits, pairs: PromptPairs) -> PerPair:
     """Minus the squared error of the probability given to the answer against the foil (Brier, 1950)."""
-    answer, foil = _at(logits, pairs.answer), _at(logits, pairs.foil)
-    return -((1 - torch.sigmoid(answer - foil)) ** 2)
+    return -((1 - torch.sigmoid(logit_diff(logits, pairs))) ** 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ class Metric:
 
 METRICS: Registry[Metric] = Registry("metric")
 for _function in (logit_diff, prob_diff, log_prob, prob, choice_prob, accuracy, brier):
-    METRICS.add(Metric(name=_function.__name__, summary=str(_function.__doc__), function=_function))
+    METRICS.add(Metric(name=_function.__name__, summary=str(_function.__doc__).splitlines()[0], function=_function))
 KL = METRICS.add(
     Metric(
         name="kl",
@@ -178,10 +181,16 @@ class BoundMetric:
         """
         if self.function not in (logit_diff, choice_prob, brier):
             return None, self
-        two = torch.stack([self.pairs.answer, self.pairs.foil], 1)
-        first, second = torch.zeros_like(self.pairs.answer), torch.ones_like(self.pairs.foil)
-        pairs = PromptPairs(clean=self.pairs.clean, corrupt=self.pairs.corrupt, answer=first, foil=second)
-        return two, BoundMetric(name=self.name, function=self.function, pairs=pairs)
+        answers, foils = self.pairs.answers, self.pairs.foils
+        read = torch.cat([answers, foils], 1)
+        # Where a pair has fewer tokens than another, its first one is read again, and counts once.
+        first = torch.cat([answers[:, :1].expand_as(answers), foils[:, :1].expand_as(foils)], 1)
+        places = torch.where(read >= 0, torch.arange(read.shape[1]), -1)
+        n = answers.shape[1]
+        pairs = replace(
+            self.pairs, answer=places[:, :n], foil=places[:, n:], continuation=None, positions=None, variables=None
+        )
+        return torch.where(read >= 0, read, first), BoundMetric(name=self.name, function=self.function, pairs=pairs)
 
     def __getitem__(self, rows: slice) -> "BoundMetric":
         """The same metric on some of the pairs."""
@@ -249,5 +258,17 @@ def metrics_of_clean(
     return {metric: torch.cat(parts).numpy() for metric, parts in values.items()}
 
 
-def _at(values: Logits, ids: Any) -> PerPair:
-    return values.gather(-1, ids.to(values.device)[:, None])[:, 0]
+def _at(values: Logits, ids: Int[Tensor, "pair token"]) -> AtTokens:
+    """Values at some tokens of each pair, those that stand for none at -inf, shape [pair, token]."""
+    ids = ids.to(values.device)
+    return values.gather(-1, ids.clamp_min(0)).masked_fill(ids < 0, -torch.inf)
+
+
+def _together(values: Logits, ids: Int[Tensor, "pair token"]) -> PerPair:
+    """Logarithm of the sum of the exponentials at some tokens of each pair."""
+    return _at(values, ids)[:, 0] if ids.shape[1] == 1 else _at(values, ids).logsumexp(-1)
+
+
+def _sum(values: Logits, ids: Int[Tensor, "pair token"]) -> PerPair:
+    """Sum of values that are not negative at some tokens of each pair."""
+    return _at(values, ids).clamp_min(0).sum(-1)

@@ -32,6 +32,7 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
         foil=ids[torch.from_numpy((new_left + new_right) % MODULUS)],
         templates=tuple(np.where(changed == 0, "first number changed", "second number changed").tolist()),
         positions={"last": torch.full((n,), tokens.shape[1] - 1)},
+        variables={"left": left, "right": right, "sum": (left + right) % MODULUS},
     )
 
 

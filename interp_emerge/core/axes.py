@@ -10,6 +10,7 @@ from torch import Tensor
 Tokens = Int[Tensor, "pair pos"]
 TokenIds = Int[Tensor, " pair"]
 Logits = Float[Tensor, "pair d_vocab"]
+AtTokens = Float[Tensor, "pair token"]
 LogitsByPosition = Float[Tensor, "pair pos d_vocab"]
 PerPair = Float[Tensor, " pair"]
 Residual = Float[Tensor, "pair pos d_model"]

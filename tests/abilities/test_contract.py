@@ -79,6 +79,14 @@ def test_positions_are_named_and_inside_the_prompt(pairs: PromptPairs):
         assert ((places >= 0) & (places < pairs.length)).all()
 
 
+def test_what_pairs_are_about_is_named_and_varies(pairs: PromptPairs):
+    assert pairs.variables
+    for name, values in pairs.variables.items():
+        assert name.strip() == name != ""
+        assert values.shape == (PAIRS,)
+        assert len(values.unique()) > 1, name
+
+
 def test_every_pair_says_its_wording(pairs: PromptPairs):
     assert len(pairs.templates) == PAIRS
     assert all(pairs.templates)

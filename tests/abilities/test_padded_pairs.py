@@ -57,6 +57,9 @@ ENTRIES: dict[str, Entry] = {
     "attention_at": lambda model, pairs: ie.circuits.roles.attention_at(model, pairs, CIRCUIT),
     "role_table": lambda model, pairs: ie.role_table(model, roles=["function_vector"], pairs=pairs),
     "answer_sampler": ie.emergence.scale.answer_sampler,
+    "several_tokens": lambda model, pairs: ie.emergence.scale.continuations.several_tokens(
+        model, replace(pairs, continuation=pairs.answer[:, None])
+    ),
     "measure_ladder": lambda model, pairs: ie.emergence.scale.measure_ladder(model, drawn(pairs), n=8),
     "measure": lambda model, pairs: measure(model, [drawn(pairs)], n=8),
 }
@@ -91,7 +94,5 @@ def test_the_same_pairs_without_padding_are_taken(entry: str):
 
 def test_prompts_with_padding_are_refused_where_no_pairs_are_asked_for():
     tokens = padded("clean", 0).clean
-    with pytest.raises(InputError, match=f"holds the padding token {PAD}"):
-        ie.emergence.scale.continuations.several_tokens(MODEL, tokens, tokens[:, 1:3])
     with pytest.raises(InputError, match=f"holds the padding token {PAD}"):
         ie.emergence.forming.in_context_scores(MODEL, tokens)

@@ -169,7 +169,7 @@ def test_positions_that_do_not_fit_the_pairs_are_refused_when_these_are_made(ind
         ({"templates": "ab"}, "templates cannot be 'ab'; give a list of names"),
         ({"clean": None}, "clean cannot be None; give a tensor or a NumPy array or a list"),
         ({"clean": "abc"}, "clean cannot be 'abc'; give token ids"),
-        ({"clean": ["abc", "abd"]}, "clean cannot be a list; give token ids"),
+        ({"clean": ["abc", "abd"]}, "clean is a list of text; give token ids"),
         ({"clean": {"input_ids": CLEAN}}, "clean cannot be a dict; give a tensor or a NumPy array or a list"),
         ({"answer": 7, "foil": 8}, "answer cannot be 7; give a tensor or a NumPy array or a list"),
     ],

@@ -1,6 +1,7 @@
 """A model's own logits: in chunks that fit, in evaluation mode, whatever state the model is in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,8 @@ def test_bundled_sizes_and_usual_numbers_of_prompts_run_at_once(architecture: st
 def readings(model: HookedModel) -> dict[str, np.ndarray]:
     """Everything that is read off a model's own logits."""
     pairs, text = random_pairs(12, length=9), torch.arange(3).repeat(2, 4)[:, :9]
-    found = ie.emergence.scale.continuations.several_tokens(model, pairs.clean, pairs.corrupt)
+    followed = replace(pairs, continuation=torch.cat([pairs.answer[:, None], pairs.corrupt], 1))
+    found = ie.emergence.scale.continuations.several_tokens(model, followed)
     return {
         "logits": model.logits(pairs.clean).numpy(),
         "kl": np.asarray(bind_metric("kl", model, pairs)(model.logits(pairs.corrupt))),

@@ -77,6 +77,12 @@ norms behind attention and MLP."""
 MORE_ARCHITECTURES = tuple(name for name in CONFIGURATIONS if name != "qwen3_moe")
 """All but the mixture of experts, which transformers runs in float32 and in half precision only."""
 EVERY_ARCHITECTURE = tuple(CONFIGURATIONS)
+FORMS = ("gpt_neox", "gpt2", "bloom", "llama_grouped", "gemma2", "olmo2", "falcon", "cohere", "granite", "qwen3_moe")
+"""One architecture for each thing that an engine meets: parallel blocks with one norm or two, positions that are
+learned, added to scores, or rotated in halves or pairs, keys shared by some heads or all, norms before, behind and on both
+sides, caps, windows, multipliers, experts. `tests/patching/test_matrix.py` takes every architecture through each
+engine."""
+DENSE_FORMS = tuple(name for name in FORMS if name != "qwen3_moe")
 NO_BRIDGE = ("falcon_grouped",)
 """Those whose fused projection TransformerLens does not take apart."""
 PARALLEL_ARCHITECTURES = ("gpt_neox", "phi", "gptj", "falcon", "falcon_grouped", "cohere")

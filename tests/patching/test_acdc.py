@@ -8,7 +8,7 @@ from interp_emerge.circuits.running.evaluation import circuit_metrics, evaluate_
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import acdc
 from interp_emerge.patching.engines import circuit_run as _circuit_run
-from tests.models.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
+from tests.models.small_models import FORMS, random_pairs, small_model
 from tests.patching.scored import score_edges
 
 CLOSE = 2e-5
@@ -74,7 +74,7 @@ def test_chunks_of_pairs_are_decided_on_together(pairs: ie.PromptPairs):
     np.testing.assert_allclose(whole.scores, in_parts.scores, atol=CLOSE)
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_where_no_edge_may_go_the_falls_are_the_exact_effects_of_single_edges(architecture: str, pairs: ie.PromptPairs):
     model = small_model(architecture)
     exact = score_edges(model, pairs, "exact_edges").scores
@@ -83,7 +83,7 @@ def test_where_no_edge_may_go_the_falls_are_the_exact_effects_of_single_edges(ar
     np.testing.assert_allclose(found, exact, atol=CLOSE)
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_the_falls_of_the_edges_that_went_sum_to_what_the_circuit_lacks(architecture: str, pairs: ie.PromptPairs):
     model = small_model(architecture)
     scores = score_edges(model, pairs, "acdc", threshold=0.01)

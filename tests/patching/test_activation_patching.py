@@ -17,9 +17,8 @@ from interp_emerge.core.model import HookedModel
 from tests.models.slow_model import SlowModel
 from tests.models.small_models import (
     ARCHITECTURES,
-    EVERY_ARCHITECTURE,
-    MORE_ARCHITECTURES,
-    NO_BRIDGE,
+    DENSE_FORMS,
+    FORMS,
     PARALLEL_ARCHITECTURES,
     build,
     random_pairs as random_pairs_of,
@@ -113,7 +112,7 @@ def assert_equal_effects(found: np.ndarray, expected: np.ndarray) -> None:
     assert np.abs(found - expected).max() < LARGEST_ERROR * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("architecture", [name for name in MORE_ARCHITECTURES if name not in NO_BRIDGE])
+@pytest.mark.parametrize("architecture", DENSE_FORMS)
 def test_every_node_has_the_effect_of_patching_it_by_transformer_lens_hooks(architecture: str, pairs: ie.PromptPairs):
     model = model_with_bridge(architecture)
     for kind in HOOKS:
@@ -133,7 +132,7 @@ def test_a_node_patched_at_one_position_has_the_effect_of_a_hook_there(architect
         assert_equal_effects(scores.per_pair[:, place], expected)
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_every_writer_has_the_effect_that_a_slow_reading_of_the_model_gives(architecture: str, pairs: ie.PromptPairs):
     if architecture in ("gemma2", "gemma3", "olmo2"):
         pytest.skip("behind a norm a patched head rescales the others, whose terms the slow reading leaves alone")
@@ -141,7 +140,7 @@ def test_every_writer_has_the_effect_that_a_slow_reading_of_the_model_gives(arch
     assert_equal_effects(score_nodes(model, pairs, "activation_patching").per_pair, exact_nodes(model, pairs))
 
 
-@pytest.mark.parametrize("architecture", [name for name in EVERY_ARCHITECTURE if name not in PARALLEL_ARCHITECTURES])
+@pytest.mark.parametrize("architecture", [name for name in FORMS if name not in PARALLEL_ARCHITECTURES])
 def test_the_stream_within_a_block_is_patched_for_its_mlp_and_all_that_follows(
     architecture: str, pairs: ie.PromptPairs
 ):

@@ -7,7 +7,7 @@ from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.graph import Node
 from interp_emerge.core.model import HookedModel
-from tests.models.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
+from tests.models.small_models import FORMS, build, random_pairs, small_model
 from tests.patching.interpolation import precise_model, run_with
 from tests.patching.scored import score_nodes
 
@@ -40,7 +40,7 @@ def test_where_attention_is_saturated_it_finds_what_the_gradient_misses(side: st
     assert errors[3.0][1] < 0.35
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_in_the_last_layer_values_heads_and_mlps_score_as_under_attribution_patching(architecture: str):
     model, pairs = small_model(architecture), random_pairs()
     star, plain = (score_nodes(model, pairs, m, sites=SITES) for m in ("atp_star", "attribution_patching"))
@@ -51,7 +51,7 @@ def test_in_the_last_layer_values_heads_and_mlps_score_as_under_attribution_patc
     assert same_sign[:, linear].all()
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_a_size_is_at_least_that_of_the_estimate_times_the_share_of_layers_dropped_before_the_node(architecture: str):
     model, pairs = small_model(architecture), random_pairs()
     star, plain = (

@@ -5,12 +5,12 @@ import torch
 from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.caching.recording import EMBED, mlp_name, z_name
 from interp_emerge.core.errors import UnknownNameError
-from tests.models.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
+from tests.models.small_models import FORMS, random_pairs, small_model
 from tests.patching.interpolation import precise_model, sites_of, slope_of_node
 from tests.patching.scored import score_edges, score_nodes
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_a_node_scores_the_sum_of_its_edges(architecture: str):
     model, pairs = small_model(architecture), random_pairs()
     by_node = score_nodes(model, pairs, "attribution_patching")
@@ -36,7 +36,7 @@ def test_a_node_at_a_position_scores_the_slope_as_it_is_moved_there(architecture
     assert np.abs(found.scores[[1, 6], ::4] - slopes).max() < 1e-6 * np.abs(slopes).max()
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_scores_by_position_sum_to_the_collapsed_ones(architecture: str):
     model, pairs = small_model(architecture), random_pairs()
     collapsed, resolved = (

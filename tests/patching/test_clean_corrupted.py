@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from interp_emerge.abilities.base import PromptPairs
-from tests.models.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
+from tests.models.small_models import FORMS, random_pairs, small_model
 from tests.patching.scored import score_edges
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_it_is_the_mean_of_the_gradients_at_both_ends(architecture: str):
     model, pairs = small_model(architecture), random_pairs()
     at_corrupt = score_edges(model, pairs, "eap").scores

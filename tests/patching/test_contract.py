@@ -19,7 +19,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, Method, NodeScores, PatchingTask
 from interp_emerge.patching.scoring import all_options, estimate
-from tests.models.small_models import EVERY_ARCHITECTURE, build, linear_model, random_pairs, small_model
+from tests.models.small_models import FORMS, build, linear_model, random_pairs, small_model
 from tests.patching.exact import exact_edges, exact_nodes
 
 RANDOM = "random"
@@ -113,7 +113,7 @@ def test_it_carries_the_name_of_its_file_and_says_what_it_is(method: Method):
     assert method.source.authors and method.source.url.startswith("https://")
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_it_gives_every_node_or_edge_a_finite_score(architecture: str, method: Method, pairs: ie.PromptPairs):
     model = small_model(architecture, layers=2)
     scores = ie.score(model, pairs, method=method.name)
@@ -127,7 +127,7 @@ def test_it_gives_every_node_or_edge_a_finite_score(architecture: str, method: M
     assert np.abs(values(scores)).max() > 0.05
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_where_clean_and_corrupt_are_the_same_everything_scores_zero(
     architecture: str, method: Method, pairs: ie.PromptPairs
 ):

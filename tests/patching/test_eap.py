@@ -11,7 +11,7 @@ from interp_emerge.patching import shelf
 from interp_emerge.patching.base import PatchingTask
 from interp_emerge.patching.engines.attribution import bytes_per_pair
 from interp_emerge.patching.options import AtPositions
-from tests.models.small_models import EVERY_ARCHITECTURE, build, random_pairs, small_model
+from tests.models.small_models import FORMS, build, random_pairs, small_model
 from tests.patching.exact import slow_eap
 from tests.patching.interpolation import precise_model, slope_of_edge
 from tests.patching.lens_edges import lens_edge_scores, name_of
@@ -51,7 +51,7 @@ def test_edges_score_what_transformer_lens_gives_them_summed_over_positions(arch
     assert np.abs(scores - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_edges_score_what_autograd_gives_when_every_reader_has_an_input_of_its_own(architecture: str):
     model, pairs = small_model(architecture), random_pairs()
     scores, expected = score_edges(model, pairs, "eap").scores, slow_eap(model, pairs)

@@ -10,7 +10,7 @@ from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from tests.models.slow_model import SlowModel, Written
-from tests.models.small_models import ARCHITECTURES, EVERY_ARCHITECTURE, random_pairs, small_model
+from tests.models.small_models import ARCHITECTURES, FORMS, random_pairs, small_model
 from tests.patching.exact import exact_edges, rises
 from tests.patching.scored import score_nodes
 
@@ -43,7 +43,7 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
     assert np.abs(found - expected).max() < LARGEST_ERROR * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_a_score_is_the_rise_when_all_receivers_take_the_clean_term_of_the_sender(
     architecture: str, pairs: ie.PromptPairs
 ):

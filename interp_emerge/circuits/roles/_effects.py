@@ -13,7 +13,6 @@ Cost: two recorded runs, and for each head part of a forward pass.
 from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor
 
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction, bind_metric
@@ -70,13 +69,8 @@ def function_vector(model: HookedModel, pairs: PromptPairs, *, record: Recorder 
     """Rise of the answer's probability for each head, shape [pair, head], heads layer by layer."""
     with model.running():
         last = AtPositions(positions=(str(pairs.length - 1),))
-        bound = bind_metric(answer_probability, model, pairs)
+        bound = bind_metric("prob", model, pairs)
         task = PatchingTask(model=model, pairs=pairs, metric=bound, options=last, record=record)
         source = stand_ins(task.clean, "mean_by_position")
         rises = patched_rises(task, model.graph.nodes(["head"]), task.corrupt, source, "function vectors")
     return rises[:, 0].T.cpu().double().numpy()
-
-
-def answer_probability(logits: Tensor, pairs: PromptPairs) -> Tensor:
-    """Probability of the answer."""
-    return logits.softmax(-1).gather(-1, pairs.answer.to(logits.device)[:, None])[:, 0]

@@ -128,7 +128,7 @@ def pass_until(sample: Sampler, *, passes: int = 20, most: int = 1_000_000, seed
 @checked
 @torch.no_grad()
 def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float = 1.0) -> Sampler:
-    """Samples a clean prompt, then a token from the model's logits after it; the answer passes.
+    """Samples a clean prompt, then a token from the model's logits after it; an answer passes.
 
     One forward pass serves all samples.
 
@@ -138,19 +138,21 @@ def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float
     if not temperature > 0:
         raise InputError(f"a temperature of {temperature:g} gives no distribution; give one above 0")
     require_pairs(model, pairs)
-    ends = np.empty((len(pairs), 2))
+    answers = pairs.answers
+    low, high = np.zeros((2, *answers.shape))  # what stands for no answer has nothing between its ends
     for rows, logits in model.logits_in_chunks(pairs.clean):
         # One prompt at a time: in double precision a vocabulary takes more room than the run.
         for row, last in zip(range(len(pairs))[rows], logits[:, -1], strict=True):
             cumulative = (last.double() / temperature).softmax(-1).cumsum(-1).cpu()
-            answer = int(pairs.answer[row])
-            # Rounding must not leave a gap below 1 that no token covers.
-            ends[row] = [float(cumulative[at] / cumulative[-1]) if at >= 0 else 0.0 for at in (answer - 1, answer)]
-    low, high = ends.T
+            for place, answer in enumerate(answers[row].tolist()):
+                if answer >= 0:
+                    # Rounding must not leave a gap below 1 that no token covers.
+                    low[row, place] = float(cumulative[answer - 1] / cumulative[-1]) if answer else 0.0
+                    high[row, place] = float(cumulative[answer] / cumulative[-1])
 
     def sample(n: int, rng: np.random.Generator) -> np.ndarray:
-        chosen, points = rng.integers(len(low), size=n), rng.random(n)
-        return (low[chosen] <= points) & (points < high[chosen])
+        chosen, points = rng.integers(len(low), size=n), rng.random(n)[:, None]
+        return ((low[chosen] <= points) & (points < high[chosen])).any(1)
 
     return sample
 

@@ -9,7 +9,7 @@ from interp_emerge.circuits.roles.composition import composition_scores
 from interp_emerge.core.decoder import Block, Norm
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
-from tests.models.small_models import EVERY_ARCHITECTURE, HEADS, WIDTH, build, random_pairs, small_model
+from tests.models.small_models import FORMS, HEADS, WIDTH, build, random_pairs, small_model
 from tests.patching.scored import score_edges
 
 
@@ -38,7 +38,7 @@ def by_definition(reads: list[Tensor], writes: Tensor) -> float:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_scores_are_those_of_the_whole_matrices(architecture: str):
     model = small_model(architecture)
     found = composition_scores(model).set_index(["writer", "reader"])["composition"]

@@ -21,7 +21,7 @@ from interp_emerge.circuits.roles.table import (
 )
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
-from tests.models.small_models import ARCHITECTURES, MORE_ARCHITECTURES, build, linear_model, small_model
+from tests.models.small_models import ARCHITECTURES, DENSE_FORMS, build, linear_model, small_model
 
 SHIFTS = {"previous_token": 1, "duplicate_token": SEGMENT, "induction": SEGMENT - 1}
 LENGTH = 2 * SEGMENT + 1
@@ -79,7 +79,7 @@ def test_attention_scores_are_means_of_the_patterns_that_transformer_lens_record
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DENSE_FORMS)
 def test_copying_is_how_the_logits_of_the_induced_token_move_with_the_output_of_the_head(architecture: str):
     model = ie.hook(build(architecture))
     tokens, found = repeated_segments(model), role_scores(model)["copying"]

@@ -29,9 +29,9 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from tests.models.small_models import (
     ARCHITECTURES,
+    DENSE_FORMS,
     HEADS,
     LAYERS,
-    MORE_ARCHITECTURES,
     VOCABULARY,
     build,
     random_pairs,
@@ -109,7 +109,7 @@ def folded(norm: Norm) -> Tensor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DENSE_FORMS)
 def test_eigenvalues_are_those_of_the_map_from_tokens_to_tokens(architecture: str):
     model = small_model(architecture)
     embedding, unembedding = (
@@ -127,7 +127,7 @@ def test_eigenvalues_are_those_of_the_map_from_tokens_to_tokens(architecture: st
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DENSE_FORMS)
 def test_what_a_head_writes_for_a_token_is_its_output_where_the_token_stands_alone(architecture: str):
     model, tokens = ie.hook(build(architecture, layers=2), prepend_bos=False), torch.tensor([3, 9, 17])
     found = written_for(model, tokens)

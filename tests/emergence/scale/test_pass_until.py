@@ -86,9 +86,7 @@ def test_continuations_pass_as_often_as_the_product_of_their_tokens_says() -> No
 def test_a_model_that_writes_by_itself_passes_as_often() -> None:
     model = ie.load_family("miniature").load("7k")
     pairs = ie.load_ability("induction").sample(model, 16)
-    told = ie.emergence.scale.continuations.several_tokens(
-        model, pairs.clean, ie.emergence.scale.continuations.induction_continuation(pairs)
-    )
+    told = ie.emergence.scale.continuations.several_tokens(model, pairs)
     text = pairs.clean.repeat(40, 1)
     for position in range(2):
         with torch.no_grad():

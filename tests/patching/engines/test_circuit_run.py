@@ -15,7 +15,7 @@ from interp_emerge.core.graph import Node
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import ABLATIONS
 from tests.models.slow_model import SlowModel, Written
-from tests.models.small_models import EVERY_ARCHITECTURE, build, linear_model, random_pairs, small_model
+from tests.models.small_models import FORMS, build, linear_model, random_pairs, small_model
 from tests.patching.lens_edges import lens_edge_scores, name_of
 from tests.patching.scored import score_edges
 
@@ -43,7 +43,7 @@ def circuits_of_all_sizes(model: HookedModel, count: int = 2) -> list[np.ndarray
     return [circuit for size in sizes for circuit in random_circuits(model.graph, size, count, seed=size)]
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_the_full_circuit_is_the_clean_run_and_the_empty_one_the_corrupt_run(architecture: str, pairs: ie.PromptPairs):
     model = small_model(architecture)
     everything, nothing = metric_of(model, [model.graph.exists, np.zeros_like(model.graph.exists)], pairs)
@@ -54,7 +54,7 @@ def test_the_full_circuit_is_the_clean_run_and_the_empty_one_the_corrupt_run(arc
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_a_circuit_gives_what_a_slow_reading_of_the_model_gives(architecture: str, pairs: ie.PromptPairs):
     model = small_model(architecture)
     slow, metric = SlowModel(model.hf), bind_metric("logit_diff", model, pairs)
@@ -72,7 +72,7 @@ def test_a_circuit_gives_what_a_slow_reading_of_the_model_gives(architecture: st
 
 @torch.no_grad()
 @pytest.mark.parametrize("ablation", ["mean", "mean_by_position", "zero"])
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_with_means_or_nothing_on_ablated_edges_a_circuit_gives_what_a_slow_reading_gives(
     architecture: str, ablation: str, pairs: ie.PromptPairs
 ):
@@ -151,7 +151,7 @@ def test_in_a_linear_model_leaving_out_an_edge_costs_its_score(architecture: str
     np.testing.assert_allclose(lost, scores[edges[:, 0], edges[:, 1]], atol=3e-5)
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_pruning_a_circuit_changes_nothing(architecture: str, pairs: ie.PromptPairs):
     model = small_model(architecture)
     circuits = circuits_of_all_sizes(model)
@@ -166,7 +166,7 @@ def test_a_budget_that_holds_not_one_pair_is_refused(pairs: ie.PromptPairs):
         metric_of(model, [model.graph.exists], pairs, budget=1)
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_a_run_that_starts_at_a_later_block_gives_what_one_from_the_first_block_gives(
     architecture: str, pairs: ie.PromptPairs
 ):

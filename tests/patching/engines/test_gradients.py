@@ -5,7 +5,7 @@ from torch import Tensor
 from interp_emerge import hook
 from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.patching.engines.gradients import ReaderGradients, Run, differentiable_run, gradients_at, run_from
-from tests.models.small_models import EVERY_ARCHITECTURE, MORE_ARCHITECTURES, build, random_pairs, small_model
+from tests.models.small_models import DENSE_FORMS, FORMS, build, random_pairs, small_model
 from tests.patching.interpolation import precisely
 
 
@@ -13,7 +13,7 @@ def logits_of(run: Run) -> Tensor:
     return run.decoder.logits(run.parts["resid_pre", 3][:, -1])
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 @torch.no_grad()
 def test_a_run_taken_up_at_any_block_or_before_its_mlp_ends_in_the_models_own_logits(architecture: str):
     model, tokens = small_model(architecture), random_pairs().clean
@@ -27,7 +27,7 @@ def test_a_run_taken_up_at_any_block_or_before_its_mlp_ends_in_the_models_own_lo
             torch.testing.assert_close(logits_of(midway), expected)
 
 
-@pytest.mark.parametrize("architecture", MORE_ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DENSE_FORMS)
 def test_the_gradients_at_a_serial_or_parallel_blocks_readers_add_up_to_that_at_its_stream(architecture: str):
     model, pairs = hook(precisely(build(architecture))), random_pairs()
     metric = bind_metric("logit_diff", model, pairs)

@@ -13,7 +13,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import PatchingTask
 from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, resume
 from interp_emerge.patching.options import NoOptions
-from tests.models.small_models import EVERY_ARCHITECTURE, random_pairs, small_model
+from tests.models.small_models import FORMS, random_pairs, small_model
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def changed(run: Run, layer: int, rows: list[int], start: int, stop: int) -> tup
     return Change(layer=layer, rows=torch.tensor(rows), start=start, stream=stream[:, start:stop]), stream
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_changes_at_different_layers_and_positions_end_where_a_whole_run_ends(architecture: str):
     run = run_of(architecture)
     spans = [(0, [0, 1, 5], 0, 7), (0, [2], 3, 4), (1, [2, 2, 4], 2, 7), (2, [0], 5, 6), (2, [3, 1], 6, 7)]
@@ -62,7 +62,7 @@ def test_a_change_behind_the_last_block_is_read_at_the_last_position():
     torch.testing.assert_close(found[1], run.before[-1][[0, 2], -1])
 
 
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_a_run_unfolds_to_the_streams_that_it_had(architecture: str):
     run = run_of(architecture)
     logits = run.model.decoder.logits(run.before[-1][:, -1])
@@ -70,7 +70,7 @@ def test_a_run_unfolds_to_the_streams_that_it_had(architecture: str):
 
 
 @pytest.mark.parametrize("metric", ["logit_diff", "brier", "prob_diff", "log_prob", "kl", "accuracy"])
-@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+@pytest.mark.parametrize("architecture", FORMS)
 def test_rises_are_those_of_the_metric_on_all_logits(architecture: str, metric: str):
     run, pairs = run_of(architecture), random_pairs()
     bound = bind_metric(metric, run.model, pairs)

@@ -8,6 +8,5 @@ from .ladder import (
 from .tasks import (
     SeveralTokens as SeveralTokens,
     edit_distances as edit_distances,
-    induction_continuation as induction_continuation,
     several_tokens as several_tokens,
 )

@@ -26,9 +26,9 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 from tqdm.auto import tqdm
 
+from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.measuring import held_out_loss
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
@@ -226,7 +226,7 @@ def rate_law(rates: pd.DataFrame) -> PassLaw:
 @checked
 def several_tokens_grid(
     family: Family,
-    ask: Callable[[HookedModel], tuple[Tensor, Tensor]],
+    ask: Callable[[HookedModel], PromptPairs],
     *,
     ability: str,
     chance: float,
@@ -237,7 +237,7 @@ def several_tokens_grid(
 
     Args:
         family: where the models come from.
-        ask: gives the prompts for a model and what truly follows each, token ids of shape [pair, pos].
+        ask: gives the pairs for a model, each with its continuation.
         ability: what it is that they answer, in words.
         chance: accuracy of a guess at one token.
         models: size, step and seed of each; every size and seed at its last step if left out.
@@ -256,7 +256,7 @@ def several_tokens_grid(
         rows.append(
             {"size": size, "step": model.spec.step, "seed": run, "n_parameters": model.n_parameters, "loss": loss}
         )
-        runs.append(several_tokens(model, *ask(model)))
+        runs.append(several_tokens(model, ask(model)))
     table = pd.DataFrame(rows)
     table["place"] = on_axis(table, axis, family=family)
     of_steps = table.groupby("size")["step"].nunique().max() > 1

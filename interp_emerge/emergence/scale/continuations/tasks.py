@@ -11,7 +11,9 @@ rises (Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
    with p the mean over positions, and the product of the positions' own accuracies. Where exact match lies above the
    product, prompts differ in how hard they are.
 3. `exact_match` does so on many models, and says whether the jump of exact match is the model's.
-4. `induction_continuation` is the rest of the repeated segment, 12 tokens, for the prompts of the ability induction.
+
+Which tokens follow is a property of the pairs (`PromptPairs.continuation`); the ability `induction` continues to the
+end of the repeated segment, 12 tokens.
 
 The edit distance (Levenshtein, 1966) is between the likeliest tokens and the true ones, in tokens.
 """
@@ -21,11 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.abilities.induction import REPEATED, SEGMENT
+from interp_emerge.abilities.base import PromptPairs, require_pairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
@@ -95,24 +95,23 @@ class SeveralTokens:
 
 @checked
 @torch.no_grad()
-def several_tokens(model: HookedModel, tokens: Tensor, continuation: Tensor) -> SeveralTokens:
-    """How a model continues prompts by several tokens, each read given the true ones before it.
+def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
+    """How a model continues the clean prompts by several tokens, each read given the true ones before it.
 
     Args:
         model: the model.
-        tokens: prompts, token ids of shape [pair, pos].
-        continuation: what truly follows each, token ids of shape [pair, pos].
+        pairs: pairs that name the continuation of each clean prompt.
 
     Raises:
-        InputError: the shapes do not fit, the continuation is empty, or the text does not fit the model.
+        InputError: the pairs name no continuation, or the text does not fit the model.
     """
-    if tokens.ndim != 2 or continuation.ndim != 2 or len(tokens) != len(continuation) or not continuation.numel():
-        raise InputError(f"prompts of shape {list(tokens.shape)} and continuations of shape "
-                         f"{list(continuation.shape)} do not fit; give each prompt one, all as long")  # fmt: skip
-    text = torch.cat([tokens.cpu(), continuation.cpu()], 1)
+    continuation = pairs.continuation
+    if continuation is None:
+        raise InputError("the pairs name no continuation; give PromptPairs(continuation=...), the tokens that follow "
+                         "each clean prompt, or pairs of an ability that has one, such as induction")  # fmt: skip
+    require_pairs(model, pairs)
+    text, length = torch.cat([pairs.clean, continuation], 1), continuation.shape[1]
     model.require_tokens(text)
-    model.require_unpadded(tokens)
-    length = continuation.shape[1]
     guesses, log_probs = [], []
     for rows, logits in model.logits_in_chunks(text[:, :-1], last=length):
         guesses.append(logits.argmax(-1).cpu())
@@ -120,24 +119,9 @@ def several_tokens(model: HookedModel, tokens: Tensor, continuation: Tensor) -> 
         log_probs.append(log_softmax(logits.float(), -1).gather(-1, truth[:, :, None])[:, :, 0].cpu())
     return SeveralTokens(
         guess=torch.cat(guesses).numpy(),
-        truth=continuation.cpu().numpy(),
+        truth=continuation.numpy(),
         log_prob=torch.cat(log_probs).double().numpy(),
     )
-
-
-@checked
-def induction_continuation(pairs: PromptPairs) -> Tensor:
-    """What follows the clean prompts of the ability induction if the segment repeats to its end, shape [pair, 12].
-
-    Raises:
-        InputError: the prompts are not those of the ability.
-    """
-    offset = pairs.length - SEGMENT - REPEATED
-    segment, repeat = pairs.clean[:, offset : offset + SEGMENT], pairs.clean[:, offset + SEGMENT :]
-    if offset < 0 or not torch.equal(repeat, segment[:, :REPEATED]):
-        raise InputError(f"the clean prompts do not end in {SEGMENT} tokens and the first {REPEATED} of them again; "
-                         "sample them from the ability 'induction'")  # fmt: skip
-    return segment[:, REPEATED:]
 
 
 @checked

@@ -7,6 +7,7 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.axes import load_axis
 from interp_emerge.emergence.scale.continuations.ladder import (
     TokenLadder,
@@ -15,7 +16,7 @@ from interp_emerge.emergence.scale.continuations.ladder import (
     several_tokens_check,
     several_tokens_grid,
 )
-from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens, induction_continuation
+from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens
 from interp_emerge.emergence.scale.mirage import UNDECIDED
 
 SEEDS = range(3)
@@ -140,9 +141,8 @@ def test_the_law_leaves_out_rates_of_which_none_or_all_passed() -> None:
 def test_the_models_of_a_family_stand_on_the_axis_with_all_their_seeds() -> None:
     family, ability = ie.load_family("miniature"), ie.load_ability("induction")
 
-    def ask(model):
-        pairs = ability.sample(model, 32)
-        return pairs.clean, induction_continuation(pairs)
+    def ask(model: HookedModel) -> ie.PromptPairs:
+        return ability.sample(model, 32)
 
     models: list[tuple[str, int | Literal["last"], int]] = [
         (size, "last", seed) for size in ("14k", "3k") for seed in family.seeds(size)

@@ -11,7 +11,6 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.scale.continuations.tasks import (
     SeveralTokens,
     edit_distances,
-    induction_continuation,
     several_tokens,
 )
 
@@ -78,10 +77,11 @@ def test_a_shift_by_one_costs_two_edits_and_not_all_positions() -> None:
 def test_the_rest_of_the_segment_follows_the_prompts_of_induction() -> None:
     model = ie.load_family("miniature").load("14k")
     pairs = ie.load_ability("induction").sample(model, 64)
-    continuation = induction_continuation(pairs)
-    found = several_tokens(model, pairs.clean, continuation)
+    found = several_tokens(model, pairs)
+    continuation = pairs.continuation
 
-    assert continuation.shape == (64, 12)
+    assert continuation is not None and continuation.shape == (64, 12)
+    assert torch.equal(torch.cat([pairs.clean[:, -4:], continuation], 1), pairs.clean[:, -20:-4])
     assert torch.equal(continuation[:, 0], pairs.answer)
     with torch.no_grad():
         first = model.logits(pairs.clean)
@@ -93,16 +93,13 @@ def test_the_rest_of_the_segment_follows_the_prompts_of_induction() -> None:
 def test_a_model_without_the_ability_matches_nothing_and_is_still_some_way_off() -> None:
     model = ie.load_family("miniature").load("3k")
     pairs = ie.load_ability("induction").sample(model, 64)
-    last = several_tokens(model, pairs.clean, induction_continuation(pairs)).to_frame().iloc[-1]
+    last = several_tokens(model, pairs).to_frame().iloc[-1]
 
     assert last["exact_match"] == 0
     assert 6 < last["edit_distance"] <= 12
 
 
-def test_prompts_and_continuations_have_to_fit() -> None:
+def test_pairs_without_a_continuation_are_refused() -> None:
     model = ie.load_family("miniature").load("3k")
-    tokens = torch.zeros(2, 3, dtype=torch.int64)
-    with pytest.raises(InputError, match="do not fit; give each prompt one, all as long"):
-        several_tokens(model, tokens, tokens[:1])
-    with pytest.raises(InputError, match="do not end in 16 tokens and the first 4 of them again"):
-        induction_continuation(ie.load_ability("markov").sample(model, 4))
+    with pytest.raises(InputError, match=r"the pairs name no continuation; give PromptPairs\(continuation=...\)"):
+        several_tokens(model, ie.load_ability("markov").sample(model, 4))
