@@ -79,8 +79,8 @@ MORE_ARCHITECTURES = tuple(name for name in CONFIGURATIONS if name != "qwen3_moe
 EVERY_ARCHITECTURE = tuple(CONFIGURATIONS)
 FORMS = ("gpt_neox", "gpt2", "bloom", "llama_grouped", "gemma2", "olmo2", "falcon", "cohere", "granite", "qwen3_moe")
 """One architecture for each thing that an engine meets: parallel blocks with one norm or two, positions that are
-learned, added to scores, or rotated in halves or pairs, keys shared by some heads or all, norms before, behind and on both
-sides, caps, windows, multipliers, experts. `tests/patching/test_matrix.py` takes every architecture through each
+learned, added to scores, or rotated in halves or pairs, keys shared by some heads or all, norms before, behind and on
+both sides, caps, windows, multipliers, experts. `tests/patching/test_matrix.py` takes every architecture through each
 engine."""
 DENSE_FORMS = tuple(name for name in FORMS if name != "qwen3_moe")
 NO_BRIDGE = ("falcon_grouped",)

@@ -148,7 +148,7 @@ def test_the_smallest_budget_that_is_accepted_gives_the_same_scores(
 ):
     if method.name == RANDOM:
         return
-    model = small_model(architecture, layers=2)
+    model, pairs = small_model(architecture, layers=2), pairs[:3]
     budget, refusal = least_budget(model, pairs, method.name)
     assert "allowed; raise the budget" in refusal and "\n" not in refusal
     one, other = (ie.score(model, pairs, method=method.name, budget=b) for b in (None, budget))
@@ -300,7 +300,7 @@ def test_dropout_of_a_model_that_is_training_does_not_reach_the_scores(method: M
     np.testing.assert_allclose(values(ie.score(model, pairs, method=method.name)), expected, atol=1e-4)
 
 
-def test_a_hundred_calls_leave_nothing_in_memory(method: Method, pairs: ie.PromptPairs):
+def test_thirty_calls_leave_nothing_in_memory(method: Method, pairs: ie.PromptPairs):
     model = ie.hook(build("gpt2", layers=1))
 
     def held_after(calls: int) -> tuple[int, int]:
@@ -310,11 +310,11 @@ def test_a_hundred_calls_leave_nothing_in_memory(method: Method, pairs: ie.Promp
         return len(gc.get_objects()), int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
     held_after(10)
-    objects, resident = held_after(10)
-    objects_then, resident_then = held_after(100)
-    assert objects_then - objects < 100
+    objects, resident = held_after(5)
+    objects_then, resident_then = held_after(30)
+    assert objects_then - objects < 30
     # Largest growth found 0.4 MiB, where memory goes back in pages.
-    assert resident_then - resident < 4 << 20
+    assert resident_then - resident < 2 << 20
 
 
 @pytest.mark.parametrize(

@@ -307,7 +307,7 @@ def not_more_often_than(rate: float, p_values: np.ndarray) -> bool:
 @pytest.mark.parametrize("share", [0.4, 0.5, 0.55, 0.6])
 def test_equivalence_rejects_what_is_equivalent_no_more_often_than_its_level(share: float):
     rng = np.random.default_rng(1)
-    better = rng.random((2000, 100)) < share
+    better = rng.random((600, 100)) < share
     p_values = np.array([equivalence(np.where(row, 1.0, -1.0), np.zeros(100)).p_value for row in better])
     assert not_more_often_than(0.05, p_values)
     if share in (0.4, 0.6):
@@ -322,17 +322,17 @@ def test_independence_rejects_independent_draws_as_often_as_its_level_says():
     p_values = np.array(
         [
             independence(rng.exponential(1, 30), rng.normal(0, 1, 30), n_permutations=99, seed=seed).p_value
-            for seed in range(600)
+            for seed in range(300)
         ]
     )
     assert not_more_often_than(0.05, p_values)
-    assert kstest(p_values - rng.random(600) / 100, "uniform").pvalue > 1e-3
+    assert kstest(p_values - rng.random(300) / 100, "uniform").pvalue > 1e-3
 
 
 @pytest.mark.calibration
 @pytest.mark.slow
 def test_random_circuits_are_called_sufficient_or_necessary_as_often_as_the_level_says():
-    model, sets = small_model("gpt_neox", layers=2), 150
+    model, sets = small_model("gpt_neox", layers=2), 80
     graph, rng = model.graph, np.random.default_rng(3)
     circuits = random_connected_circuits(graph, 24, 20 * sets, seed=4)
     kept, left = (
@@ -354,7 +354,7 @@ def test_edges_of_random_circuits_are_rarely_called_needed_and_all_of_them_never
     """An edge of a random circuit is nearly, not exactly, such a draw as those that it is ranked among."""
     model, rng = small_model("gpt_neox", layers=2), np.random.default_rng(3)
     pairs, of_an_edge, of_all = telling_pairs(model, 8), [], []
-    for seed, kept in enumerate(random_connected_circuits(model.graph, 24, 80, seed=1000)):
+    for seed, kept in enumerate(random_connected_circuits(model.graph, 24, 40, seed=1000)):
         circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
         found = hypothesis_tests(model, circuit, pairs, n_random=1, n_inflated=39, n_permutations=1, seed=seed)
         of_an_edge.append(rng.choice(found.edges["p_value"]))

@@ -63,9 +63,9 @@ def simulated(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, 
 )
 def test_the_way_that_seeds_were_made_is_found(kind: str, verdict: str) -> None:
     rng = np.random.default_rng(0)
-    found = [find_modes(*simulated(kind, 12, rng)).verdict for _ in range(20)]
+    found = [find_modes(*simulated(kind, 12, rng)).verdict for _ in range(10)]
 
-    assert found.count(verdict) >= 18
+    assert found.count(verdict) >= 9
 
 
 def test_three_seeds_can_differ_but_not_say_how() -> None:
