@@ -112,7 +112,7 @@ def numbers(option: str, text: Any) -> tuple[int, ...]:
         return tuple(int(part) for part in str(text).split(","))
     except ValueError:
         raise InputError(
-            f"--{option} {text!r} is no list of numbers; write them with commas between: 0,100,500"
+            f"--{option} {text!r} is not a list of numbers; write them with commas between: 0,100,500"
         ) from None
 
 

@@ -216,14 +216,14 @@ class Circuit:
             text = Path(path).read_text()
             read = CircuitFile.model_validate_json(text)
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is no circuit file ({error}); write one with Circuit.save") from error
+            raise InputError(f"{path} is not a circuit file ({error}); write one with Circuit.save") from error
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             if place == "schema" and first["type"] == "literal_error":
                 raise InputError(f"{path} has schema {first['input']!r}; this version reads {SCHEMA!r}") from error
             said = f"{place}: {first['msg']}" if place else first["msg"]
-            raise InputError(f"{path} is no circuit file ({said}); write one with Circuit.save") from error
+            raise InputError(f"{path} is not a circuit file ({said}); write one with Circuit.save") from error
         graph = Graph(**read.graph.model_dump())
         try:
             kept = graph.edge_matrix((writer, reader) for writer, reader, _ in read.edges)

@@ -202,7 +202,7 @@ class Graph:
         kept = np.zeros((len(writers), len(readers)), dtype=bool)
         for edge in edges:
             if isinstance(edge, str) or not (isinstance(edge, Edge) or len(edge) == 2):
-                raise InputError(f"{edge!r} is no edge; write it as a pair of names, such as ('embed', 'logits')")
+                raise InputError(f"{edge!r} is not an edge; write it as a pair of names, such as ('embed', 'logits')")
             writer, reader = (edge.writer, edge.reader) if isinstance(edge, Edge) else edge
             if writer not in writers:
                 raise UnknownNameError("writer", writer, writers)

@@ -59,7 +59,7 @@ class ModelSpec:
             step, seed = parts[2].removeprefix("step"), parts[3].removeprefix("seed")
             if step.isdecimal() and seed.isdecimal():
                 return cls(family=parts[0], size=parts[1], step=int(step), seed=int(seed))
-        raise InputError(f"{text!r} is no model; write FAMILY/SIZE/stepN/seedN")
+        raise InputError(f"cannot read {text!r} as a model; expected FAMILY/SIZE/stepN/seedN")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

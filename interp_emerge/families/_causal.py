@@ -23,7 +23,7 @@ def unwrapped(model: Any) -> Any:
     """The Hugging Face model inside wrappers that compute the same: of compilation, distribution and adapters.
 
     Raises:
-        ModelError: this is no Hugging Face causal language model, or the wrapper adds something to it.
+        ModelError: this is not a Hugging Face causal language model, or the wrapper adds something to it.
     """
     inner = model
     while not hasattr(inner, "get_output_embeddings") or hasattr(inner, "_orig_mod"):
@@ -40,7 +40,7 @@ def unwrapped(model: Any) -> Any:
         inner = inner.get_base_model()
     config = getattr(inner, "config", None)
     if config is None or getattr(inner, "get_output_embeddings", lambda: None)() is None:
-        raise ModelError(f"{type(model).__name__} is no Hugging Face causal language model with output embeddings; "
+        raise ModelError(f"{type(model).__name__} is not a Hugging Face causal language model with output embeddings; "
                          "load one with transformers.AutoModelForCausalLM.from_pretrained(...)")  # fmt: skip
     if isinstance(inner.get_output_embeddings(), nn.ModuleList):
         raise ModelError(f"{type(model).__name__} has several output embeddings, and not next-token logits of one text")

@@ -342,8 +342,8 @@ def require_linear_once_scaled(norm: Norm) -> None:
     size = expected.abs().amax(-1, keepdim=True).clamp_min(1e-9)
     difference = float(((found + (0 if bias is None else bias) - expected).abs() / size).max())
     if not difference < (NORM_TOLERANCE if x.dtype in FULL else NORM_HALF_PRECISION):
-        raise ModelError(f"a {type(module).__name__} is no layer norm or root-mean-square norm as this package knows "
-                         f"them: outputs differ by {difference:.1g}")  # fmt: skip
+        raise ModelError(f"a {type(module).__name__} is not a layer norm or root-mean-square norm as this package "
+                         f"knows them: outputs differ by {difference:.1g}")  # fmt: skip
 
 
 @torch.no_grad()

@@ -241,7 +241,9 @@ class EdgeScores:
             InputError: the fraction is not above 0 and at most 1, or positions are resolved.
         """
         if not 0 < fraction <= 1:
-            raise InputError(f"share({fraction:g}) is no fraction of the graph's edges; ask for more than 0, at most 1")
+            raise InputError(
+                f"share({fraction:g}) is not a fraction of the graph's edges; ask for more than 0, at most 1"
+            )
         return self.top(max(1, round(fraction * self.graph.n_edges)), by=by)
 
     @checked

@@ -131,7 +131,7 @@ def read_attention(path: Path) -> Attention:
             raise InputError(f"{path}: the pattern of {head} is not {len(tokens)} × {len(tokens)}, a side per token")
         for value in (value for row in pattern for value in row):
             if not isinstance(value, int | float) or not -ROUNDING <= value <= 1 + ROUNDING:
-                raise InputError(f"{path}: {head} holds {value!r}, which is no fraction of attention in [0, 1]")
+                raise InputError(f"{path}: {head} holds {value!r}, which is not a fraction of attention in [0, 1]")
     return Attention(name=path.stem, title=str(record["title"]), tokens=tokens, heads=heads, patterns=patterns)
 
 
@@ -139,7 +139,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); run the study again") from error
+        raise InputError(f"{path} is not valid JSON ({error}); run the study again") from error
     if not isinstance(record, dict):
         raise InputError(
             f"{path} holds a {type(record).__name__}, not an object with named fields; run the study again"

@@ -86,7 +86,7 @@ class Study:
         try:
             written = tomllib.loads(Path(path).read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"{path} is no study file: {error}") from error
+            raise InputError(f"{path} is not a study file: {error}") from error
         return cls(settings_from({**written, **fields}, str(path)))
 
     def run(self, *, workers: int = 1, scheduler: str = "") -> Path:
@@ -259,7 +259,7 @@ class Study:
                 raise InputError(f"{self.out} belongs to a study of {theirs.get('ability')} in {theirs.get('family')}; "
                                  "choose another --out or remove it")  # fmt: skip
         elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise InputError(f"{self.out} exists and is no study's directory; choose another --out")
+            raise InputError(f"{self.out} exists and is not the directory of a study; choose another --out")
 
 
 def _now() -> datetime:

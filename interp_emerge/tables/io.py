@@ -43,7 +43,7 @@ def read_table(name: str, directory: Path) -> pd.DataFrame:
     except InputError as error:  # written when studies had fewer columns
         raise InputError(f"{path}: {error}; run the study again") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no table that can be read; run the study again") from error
+        raise InputError(f"{path} is not a readable table; run the study again") from error
 
 
 def as_markdown() -> str:

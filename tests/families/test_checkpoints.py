@@ -74,7 +74,7 @@ def test_float32_is_the_default_whatever_is_stored(tmp_path: Path):
 def test_an_unknown_dtype_or_device_is_refused(checkpoint: Path):
     with pytest.raises(InputError, match="dtype 'int8' is not one of float32, bfloat16, float16"):
         load(checkpoint, dtype="int8")
-    with pytest.raises(InputError, match="'gpu' is no device; give cpu or cuda"):
+    with pytest.raises(InputError, match="'gpu' is not a device; give cpu or cuda"):
         load(checkpoint, device="gpu")
 
 

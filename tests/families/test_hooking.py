@@ -96,7 +96,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(bad: float):
 
 @pytest.mark.parametrize("module", [nn.Linear(2, 2), tiny_model().gpt_neox], ids=["linear", "no output embeddings"])
 def test_what_is_no_causal_language_model_is_refused(module: nn.Module):
-    with pytest.raises(ModelError, match="is no Hugging Face causal language model with output embeddings"):
+    with pytest.raises(ModelError, match="is not a Hugging Face causal language model with output embeddings"):
         ie.hook(module)
 
 

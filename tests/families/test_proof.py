@@ -125,7 +125,7 @@ def test_a_norm_is_refused_with_another_constant_or_centring(kind: Any, dtype: t
     nn.init.normal_(module.weight, 1.0, 0.3)
     require_linear_once_scaled(norm_of(module.to(dtype)))
     for wrong in ({"eps": 1e-6}, {"eps": 1e-4}, {"centred": kind is nn.RMSNorm}):
-        with pytest.raises(ModelError, match=f"a {kind.__name__} is no layer norm or root-mean-square norm as this"):
+        with pytest.raises(ModelError, match=f"a {kind.__name__} is not a layer norm or root-mean-square norm as this"):
             require_linear_once_scaled(norm_of(module, **wrong))
 
 

@@ -88,7 +88,7 @@ def test_a_share_is_that_fraction_of_the_edges_of_the_graph_and_at_least_one(fra
 
 @pytest.mark.parametrize("fraction", [0.0, -0.1, 1.01, np.nan])
 def test_a_share_that_cannot_be_is_refused(fraction: float):
-    with pytest.raises(InputError, match=r"share\(.*\) is no fraction of the graph's edges; ask for more than 0"):
+    with pytest.raises(InputError, match=r"share\(.*\) is not a fraction of the graph's edges; ask for more than 0"):
         edge_scores(PATH).share(fraction)
 
 

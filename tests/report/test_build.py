@@ -181,8 +181,11 @@ def spoiled(study: Path, **change: object) -> Path:
     [
         ({"tokens": ["a", "b"]}, r"the pattern of a0.h1 is not 2 × 2, a side per token"),
         ({"heads": ["a0.h1"]}, r"names 1 heads and holds 4 patterns"),
-        ({"heads": ["x"], "patterns": [[[1, 0, 0], [2, 0, 0], [0, 0, 1]]]}, r"x holds 2, which is no fraction"),
-        ({"heads": ["x"], "patterns": [[[1, 0, 0], [None, 0, 0], [0, 0, 1]]]}, r"x holds None, which is no fraction"),
+        ({"heads": ["x"], "patterns": [[[1, 0, 0], [2, 0, 0], [0, 0, 1]]]}, r"x holds 2, which is not a fraction"),
+        (
+            {"heads": ["x"], "patterns": [[[1, 0, 0], [None, 0, 0], [0, 0, 1]]]},
+            r"x holds None, which is not a fraction",
+        ),
     ],
 )
 def test_patterns_that_would_draw_a_wrong_picture_are_refused(change, message, tmp_path: Path):

@@ -181,5 +181,5 @@ def edges_in(graph: Graph, share: float) -> int:
         InputError: the share is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
-        raise InputError(f"share={share:g} is no share of the graph's edges; give a number above 0 and at most 1")
+        raise InputError(f"share={share:g} is not a share of the graph's edges; give a number above 0 and at most 1")
     return max(1, round(share * graph.n_edges))

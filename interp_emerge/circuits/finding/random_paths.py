@@ -31,7 +31,7 @@ def random_connected_circuits(graph: Graph, n_edges: int, count: int, *, seed: i
         InputError: the graph has fewer edges, the count is negative, or no such circuit was found.
     """
     if count < 0:
-        raise InputError(f"count={count} is no number of random circuits; give at least 0")
+        raise InputError(f"count={count} is not a number of random circuits; give at least 0")
     if not 0 <= n_edges <= graph.n_edges:
         raise InputError(f"no random circuit has {n_edges} edges: the graph has {graph.n_edges}")
     rng = np.random.default_rng(seed)

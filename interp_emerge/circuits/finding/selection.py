@@ -130,9 +130,11 @@ def smallest_faithful(
     if select not in SELECTIONS:
         raise UnknownNameError("selection", select, SELECTIONS)
     if not 0 < target < np.inf:
-        raise InputError(f"target={target:g} is no part of the gap to keep; give a finite number above 0, such as 0.8")
+        raise InputError(
+            f"target={target:g} is not a part of the gap that can be kept; give a finite number above 0, such as 0.8"
+        )
     if max_rounds < 0:
-        raise InputError(f"max_rounds={max_rounds} is no number of rounds; give at least 0")
+        raise InputError(f"max_rounds={max_rounds} is not a number of rounds; give at least 0")
     sizes = _grid(graph, largest) if shares is None else _sizes(graph, shares)
     runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
     trial = _Trial(runs, target, sure)
@@ -259,7 +261,7 @@ def _sizes(graph: Graph, shares: Sequence[float]) -> list[int]:
         raise InputError("no share of the graph's edges to choose from; give some above 0 and at most 1")
     for share in shares:
         if not 0 < share <= 1:
-            raise InputError(f"{share:g} is no share of the graph's edges; give more than 0 and at most 1")
+            raise InputError(f"{share:g} is not a share of the graph's edges; give more than 0 and at most 1")
     return sorted({max(1, round(share * graph.n_edges)) for share in shares})
 
 

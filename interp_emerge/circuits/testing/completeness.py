@@ -199,8 +199,8 @@ def node_groups(circuit: Circuit, groups: Mapping[str, Sequence[str]]) -> dict[s
     for group, names in groups.items():
         found[group] = frozenset(map(int, np.flatnonzero(graph.is_one_of(names))))
         for node in sorted(found[group] - inside):
-            raise InputError(f"group {group!r} names {graph.writer_names[node]}, which is no node of the circuit that "
-                             "can be knocked out; leave it out of the group")  # fmt: skip
+            raise InputError(f"group {group!r} names {graph.writer_names[node]}, which is not a node of the circuit "
+                             "that can be knocked out; leave it out of the group")  # fmt: skip
     return found
 
 

@@ -166,7 +166,7 @@ def hypothesis_tests(
     }
     for name, count in counts.items():
         if count < 1:
-            raise InputError(f"{name}={count} is no number of random draws; give at least 1")
+            raise InputError(f"{name}={count} is not a number of random draws; give at least 1")
     graph = model.graph
     # Under resample ablation dead ends do nothing, and would make the random circuits larger than what they stand for.
     kept = graph.prune(circuit.kept) if ablation == "resample" else circuit.kept & graph.exists

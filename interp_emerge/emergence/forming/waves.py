@@ -345,7 +345,7 @@ def _checked(frequencies: Sequence[int], modulus: int) -> tuple[int, ...]:
     highest = (modulus - 1) // 2
     for frequency in frequencies:
         if not 1 <= frequency <= highest:
-            raise InputError(f"frequency {frequency} is none of 1 to {highest}, which modulus {modulus} has")
+            raise InputError(f"frequency {frequency} is not one of 1 to {highest}, which modulus {modulus} has")
     return tuple(sorted({int(frequency) for frequency in frequencies}))
 
 

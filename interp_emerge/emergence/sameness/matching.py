@@ -312,7 +312,7 @@ def match_heads(
     if min(weights) < 0 or not sum(weights) > 0:
         raise InputError(f"weights={weights} compare nothing; give three that are not negative, one above 0")
     if not 0 < most <= 1:
-        raise InputError(f"most={most:g} is no cost of a pair; give more than 0 and at most 1")
+        raise InputError(f"most={most:g} is not the cost of a pair; give more than 0 and at most 1")
     common = [role for role in a.roles if role in b.roles]
     if weights[0] and not common:
         raise InputError(f"no role in common to compare: {', '.join(a.roles) or 'none'} and "

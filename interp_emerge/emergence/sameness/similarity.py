@@ -93,7 +93,9 @@ def successive(
     if not circuits_by_step:
         raise InputError("no circuits to follow; give a circuit for each training step")
     if not 0 < smoothing <= 1:
-        raise InputError(f"smoothing={smoothing:g} is no weight; give more than 0 and at most 1, which does not smooth")
+        raise InputError(
+            f"smoothing={smoothing:g} is not a weight; give more than 0 and at most 1, which does not smooth"
+        )
     require_one_graph([circuit for circuit in circuits_by_step.values() if circuit is not None])
     rows, previous = [], None
     for step in sorted(circuits_by_step):

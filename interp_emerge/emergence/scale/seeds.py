@@ -114,7 +114,9 @@ def success_interval(n_success: int, n: int) -> Interval:
     from scipy.stats import binomtest
 
     if not 0 <= n_success <= n or n < 1:
-        raise InputError(f"{n_success} successes out of {n} is no count; give a number from 0 to the number tried")
+        raise InputError(
+            f"{n_success} successes out of {n} is not a possible count; give a number from 0 to the number tried"
+        )
     found = binomtest(n_success, n).proportion_ci(LEVEL, method="exact")
     return Interval(n_success / n, float(found.low), float(found.high))
 

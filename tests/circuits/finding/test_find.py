@@ -59,7 +59,7 @@ def test_a_circuit_says_what_it_was_chosen_by_and_is_chosen_again_in_the_same_wa
     ("options", "message"),
     [
         ({"n_edges": 3, "target": 0.8}, "a target and a number of edges each say how large the circuit is; give one"),
-        ({"share": 0.0}, "share=0 is no share of the graph's edges"),
+        ({"share": 0.0}, "share=0 is not a share of the graph's edges"),
         ({"share": 1.1}, "give a number above 0 and at most 1"),
         ({"n_nodes": 3}, "method 'eap' scores edges; leave the number of nodes out"),
         ({"threshold": 1.0, "select": "grow"}, "a threshold leaves nothing to grow"),

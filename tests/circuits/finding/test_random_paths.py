@@ -78,7 +78,7 @@ def test_a_path_through_the_only_edge_outside_is_found_at_once_and_the_whole_gra
 def test_a_negative_number_of_circuits_is_refused():
     graph = small_model("gpt2").graph
     assert random_connected_circuits(graph, 5, 0) == []
-    with pytest.raises(InputError, match="count=-1 is no number of random circuits; give at least 0"):
+    with pytest.raises(InputError, match="count=-1 is not a number of random circuits; give at least 0"):
         random_connected_circuits(graph, 5, -1)
 
 

@@ -176,13 +176,15 @@ def test_where_no_size_reaches_the_target_the_largest_allowed_is_given():
 @pytest.mark.parametrize("target", [float("nan"), float("inf"), 0.0, -0.5])
 def test_a_target_that_is_no_finite_number_above_zero_is_refused(target: float):
     model, pairs, scores = scored()
-    with pytest.raises(InputError, match=rf"^target={target:g} is no part of the gap to keep; give a finite number"):
+    with pytest.raises(
+        InputError, match=rf"^target={target:g} is not a part of the gap that can be kept; give a finite number"
+    ):
         smallest_faithful(model, scores, pairs, target=target)
 
 
 def test_a_negative_number_of_rounds_is_refused():
     model, pairs, scores = scored()
-    with pytest.raises(InputError, match="max_rounds=-1 is no number of rounds; give at least 0"):
+    with pytest.raises(InputError, match="max_rounds=-1 is not a number of rounds; give at least 0"):
         smallest_faithful(model, scores, pairs, max_rounds=-1)
 
 
@@ -223,7 +225,7 @@ def test_batches_and_budget_change_nothing():
 @pytest.mark.parametrize("given", [{"shares": [0.1, 1.5]}, {"largest": 0.0}, {"shares": [-0.5]}])
 def test_a_share_that_cannot_be_is_refused(given: dict[str, Any]):
     model, pairs, scores = scored()
-    with pytest.raises(InputError, match=r"is no share of the graph's edges; give more than 0 and at most 1"):
+    with pytest.raises(InputError, match=r"is not a share of the graph's edges; give more than 0 and at most 1"):
         smallest_faithful(model, scores, pairs, **given)
     with pytest.raises(InputError, match=r"no share of the graph's edges to choose from"):
         smallest_faithful(model, scores, pairs, shares=[])

@@ -137,7 +137,7 @@ def test_what_cannot_be_taken_is_refused():
         completeness(model, circuit, pairs, strategies=["role"])
     with pytest.raises(UnknownNameError, match=r"unknown node 'a9\.h0'"):
         completeness(model, circuit, pairs, groups={"movers": ["a9.h0"]})
-    with pytest.raises(InputError, match="group 'movers' names m2, which is no node of the circuit"):
+    with pytest.raises(InputError, match="group 'movers' names m2, which is not a node of the circuit"):
         completeness(model, circuit, pairs, groups={"movers": ["a0.h0", "m2"]})
     with pytest.raises(InputError, match="max_size=0 is too few; give at least 1"):
         completeness(model, circuit, pairs, max_size=0)

@@ -288,9 +288,9 @@ def test_options_out_of_range_and_circuits_of_other_graphs_are_refused():
         ({"epsilon": 0.5}, "epsilon=0.5 is out of range; give a number between 0 and 0.5"),
         ({"quantile": 1.0}, "quantile=1.0 is out of range"),
         ({"alpha": 0.0}, "alpha=0.0 is out of range"),
-        ({"n_random": 0}, "n_random=0 is no number of random draws; give at least 1"),
-        ({"n_inflated": 0}, "n_inflated=0 is no number of random draws"),
-        ({"n_permutations": -1}, "n_permutations=-1 is no number of random draws"),
+        ({"n_random": 0}, "n_random=0 is not a number of random draws; give at least 1"),
+        ({"n_inflated": 0}, "n_inflated=0 is not a number of random draws"),
+        ({"n_permutations": -1}, "n_permutations=-1 is not a number of random draws"),
     ]:
         with pytest.raises(InputError, match=message):
             hypothesis_tests(model, path_of(model), pairs, **option)

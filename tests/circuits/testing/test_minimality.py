@@ -100,7 +100,7 @@ def test_too_few_pairs_and_strange_groups_are_refused():
         minimality(model, circuit, telling_pairs(model), n_random=-1)
     with pytest.raises(InputError, match="n_outside=-1 is too few; give at least 0"):
         minimality(model, circuit, telling_pairs(model), n_outside=-1)
-    with pytest.raises(InputError, match="group 'early' names m0, which is no node of the circuit"):
+    with pytest.raises(InputError, match="group 'early' names m0, which is not a node of the circuit"):
         minimality(model, circuit, telling_pairs(model), groups={"early": ["m0"]})
 
 

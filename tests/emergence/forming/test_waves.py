@@ -249,7 +249,7 @@ def test_the_order_may_depend_on_the_scale() -> None:
     [
         ({"modulus": 22}, "addition modulo 22 has no waves to tell apart; give an odd number from 5 on"),
         ({"modulus": 101}, "token ids go from 0 to 101"),
-        ({"modulus": P, "frequencies": (12,)}, "frequency 12 is none of 1 to 11, which modulus 23 has"),
+        ({"modulus": P, "frequencies": (12,)}, "frequency 12 is not one of 1 to 11, which modulus 23 has"),
         ({"modulus": P, "train_pairs": np.ones((3, 3), dtype=bool)}, r"shape \[3, 3\]; give bool of shape \[23, 23\]"),
         ({"modulus": P, "train_pairs": np.ones((P, P), dtype=bool)}, "leaves no pair to train or none to test on"),
         ({"modulus": P, "n_shuffles": 5}, "5 shuffles have no 95th percentile; ask for at least 20"),

@@ -210,7 +210,7 @@ def test_what_cannot_be_matched_is_refused():
         match_heads(features, HeadFeatures(graph=GRAPH, roles=(), strength=np.zeros((12, 0))))
     with pytest.raises(InputError, match="compare nothing; give three that are not negative"):
         match_heads(features, features, weights=(0.0, 0.0, 0.0))
-    with pytest.raises(InputError, match="most=2 is no cost of a pair"):
+    with pytest.raises(InputError, match="most=2 is not the cost of a pair"):
         match_heads(features, features, most=2.0)
     with pytest.raises(InputError, match="features of this graph need strengths of shape"):
         HeadFeatures(graph=GRAPH, roles=ROLES, strength=np.zeros((3, 3)))

@@ -87,7 +87,7 @@ def test_mass_is_undefined_without_scores():
 def test_what_cannot_be_followed_is_refused():
     with pytest.raises(InputError, match="no circuits to follow; give a circuit for each training step"):
         successive({})
-    with pytest.raises(InputError, match="smoothing=0 is no weight; give more than 0 and at most 1"):
+    with pytest.raises(InputError, match="smoothing=0 is not a weight; give more than 0 and at most 1"):
         successive({0: circuit(EARLY)}, smoothing=0.0)
     larger = Graph(n_layers=3, n_heads=2, n_kv_heads=2, parallel=False)
     with pytest.raises(InputError, match="circuits of different graphs"):
