@@ -1,8 +1,8 @@
 """What a patching method returns: the effect of every node or edge, and how sure it is over prompt pairs.
 
 Positive means that moving the node or edge from the corrupt run toward the clean one raises the metric. Intervals are
-bootstrapped over pairs (`core.intervals`); p-values are those of the two-sided sign-flip test that the mean over pairs
-is zero, q-values the false-discovery rates over all rows of the table (`core.significance`).
+bootstrapped over pairs (`stats.intervals`); p-values are those of the two-sided sign-flip test that the mean over pairs
+is zero, q-values the false-discovery rates over all rows of the table (`stats.significance`).
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Say what finding and testing a circuit would take, before it is done.
 
-The passes of scoring come from the method (`patching.estimate`). Tests are counted in circuit runs, at most: equal
+The passes of scoring come from the method (`ie.estimate`). Tests are counted in circuit runs, at most: equal
 circuits share a run. A batch of runs, and one measurement of roles, are timed on these pairs. A circuit that is still
 to be found is supposed to have one percent of the graph's edges.
 """

@@ -2,7 +2,7 @@
 
 Power et al. (2022, https://arxiv.org/abs/2201.02177) found that small networks trained on a part of all equations learn
 them by heart first, and generalise long after: they grok. Nanda et al. (2023, https://arxiv.org/abs/2301.05217) took
-such a model apart (`emergence.progress`). This recipe follows them: one layer, four-fold MLP with ReLU after the
+such a model apart (`emergence.forming.waves`). This recipe follows them: one layer, four-fold MLP with ReLU after the
 attention, AdamW on all training pairs at once, strong weight decay, no dropout. It differs where an ordinary checkpoint
 does: GPT-NeoX with layer norms and rotary positions; and it is smaller, p = 59 instead of 113.
 

@@ -23,7 +23,7 @@ def test_a_specification_is_read_back_from_its_text():
     assert str(spec) == "olmo/2/1b/step512/seed3"
     assert ModelSpec.parse(str(spec)) == spec
     for wrong in ("pythia", "pythia/14m/last/seed0", "14m/step1/seed0", "pythia/14m/step1/seed-1"):
-        with pytest.raises(InputError, match="cannot read .* as a model; expected FAMILY/SIZE/stepN/seedN"):
+        with pytest.raises(InputError, match=r"cannot read .* as a model; expected FAMILY/SIZE/stepN/seedN"):
             ModelSpec.parse(wrong)
 
 

@@ -1,11 +1,12 @@
 """Find a circuit on some prompts: score, then select.
 
-1. `patching.score` gives every node or edge its effect.
+1. `ie.score` gives every node or edge its effect.
 2. One of these chooses: a number of edges or a share of the graph's (the strongest, or grown from the logits), a
-   threshold, a number of nodes, or by default the smallest circuit that reaches a target (`circuits.selection`).
+   threshold, a number of nodes, or by default the smallest circuit that reaches a target
+   (`circuits.finding.selection`).
 
 The circuit is a claim about other prompts: hold back pairs to put it to the test on (`PromptPairs.split`, or another
-seed of the ability), as `circuits.examination` does.
+seed of the ability), as `circuits.testing.examination` does.
 """
 
 from dataclasses import dataclass

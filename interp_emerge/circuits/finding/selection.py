@@ -3,8 +3,8 @@
 `grow` adds edges greedily from the logits backward (Hanna et al., 2024, https://arxiv.org/abs/2403.17806): unlike the
 strongest edges of the graph, each edge that it takes leads to the logits.
 
-`smallest_faithful` looks for the smallest circuit whose faithfulness (`circuits.faithfulness`) reaches a target, like
-the minimal circuits at 80% of Tigges et al. (2024, https://arxiv.org/abs/2407.10827).
+`smallest_faithful` looks for the smallest circuit whose faithfulness (`circuits.running.faithfulness`) reaches a
+target, like the minimal circuits at 80% of Tigges et al. (2024, https://arxiv.org/abs/2407.10827).
 
 1. Edges are put in order, by strength (`EdgeScores.ranked`) or by growth (`_grown`). A size n stands for the first n of
    them, pruned.

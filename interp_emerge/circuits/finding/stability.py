@@ -13,7 +13,7 @@
 
 A mean of 0.8 has been proposed as the bar for a stable circuit; indirect object identification in GPT-2 with EAP-IG
 reaches about 0.67. Only the selection is repeated, on scores that are there already: no model is run. `stability_of`
-takes circuits for which everything was done again (`circuits.finding.search_stability`).
+takes circuits for which everything was done again (`circuits.finding.find.search_stability`).
 
 Memory: the scores of some samples at a time, within the default budget, and one bit an edge and sample. At the 1.6
 million edges of Pythia-2.8B, 64 pairs and 100 samples take about half a minute.

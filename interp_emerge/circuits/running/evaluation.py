@@ -1,9 +1,9 @@
 """How much of an ability a circuit carries: run the model with every edge outside the circuit ablated.
 
 1. `evaluate_many` runs many circuits on the same pairs in batches. Edges outside a circuit carry what the ablation puts
-   there (`patching._circuit_run`): their writer's output in the corrupt run (`resample`), its mean over the corrupt
-   prompts and positions (`mean`), or at each position (`mean_by_position`), or nothing (`zero`).
-2. `evaluate` gives one circuit's `Evaluation` (`circuits.faithfulness`): faithfulness, divergence, accuracy.
+   there (`patching.engines.circuit_run`): their writer's output in the corrupt run (`resample`), its mean over the
+   corrupt prompts and positions (`mean`), or at each position (`mean_by_position`), or nothing (`zero`).
+2. `evaluate` gives one circuit's `Evaluation` (`circuits.running.faithfulness`): faithfulness, divergence, accuracy.
 3. `faithfulness_curve` evaluates the best edges at the sizes of MIB's grid (Mueller et al., 2025,
    https://arxiv.org/abs/2504.13151).
 

@@ -1,13 +1,13 @@
 """Put a circuit to the test: what speaks for the claim and against it, on prompts that it was not chosen on.
 
-1. `circuits.evaluation`: what the circuit keeps and what is left without it, by template, under every ablation, at the
-   level of edges and of nodes.
-2. `circuits.hypotheses`: five tests against the model and against random circuits of equal size.
-3. `circuits.completeness`, `circuits.minimality`: what the circuit lacks, and what it could do without.
-4. `circuits.labels`: roles of its heads, given where behaviour and effect agree, and what they attend to here.
-5. `circuits.backup`: heads that take over when its own are ablated; `circuits.composition`: what the weights alone say
-   of its edges between heads.
-6. `circuits.stability`: how far the prompts that it was found on decide which edges are in it.
+1. `circuits.running.evaluation`: what the circuit keeps and what is left without it, by template, under every ablation,
+   at the level of edges and of nodes.
+2. `circuits.testing.hypotheses`: five tests against the model and against random circuits of equal size.
+3. `circuits.testing.completeness`, `circuits.testing.minimality`: what the circuit lacks, and what it could do without.
+4. `circuits.roles.labels`: roles of its heads, given where behaviour and effect agree, and what they attend to here.
+5. `circuits.testing.backup`: heads that take over when its own are ablated; `circuits.roles.composition`: what the
+   weights alone say of its edges between heads.
+6. `circuits.finding.stability`: how far the prompts that it was found on decide which edges are in it.
 
 Cost: several hundred circuit runs, most of them for the tests against random circuits; `parts` leaves some out.
 """

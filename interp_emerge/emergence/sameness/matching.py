@@ -13,8 +13,8 @@ them. What a head does can be compared all the same.
    cost rises in the best match without it, over all other matches, exactly. A change from one match to another falls
    into chains and cycles of heads that take each other's partners, so that this is a shortest cycle (Floyd, 1962,
    https://doi.org/10.1145/367766.368168). Copies of one head have a margin of 0: not identifiable, and said so.
-4. `Match.edges` carries edges through the match, MLPs by depth, for `emergence.similarity.mapped_overlap` and
-   `emergence.same_circuit` to count what is shared.
+4. `Match.edges` carries edges through the match, MLPs by depth, for `emergence.sameness.similarity.mapped_overlap` and
+   `emergence.sameness.same_circuit` to count what is shared.
 
 Cost: no model is run except for role scores. `_margins` takes n³ steps for n matched heads, 11 seconds for 1440.
 """

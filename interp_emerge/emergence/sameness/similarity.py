@@ -13,16 +13,16 @@ and beside chance:
 A low index alone does not say that the circuit changed: circuits of other prompts, at one checkpoint, differ too. The
 null of random circuits of these sizes stands in the table, and the index beyond it, which does not depend on how large
 graph and circuits are; for that of resampled prompts, and for a p-value, compare the two checkpoints by
-`emergence.same_circuit`.
+`emergence.sameness.same_circuit`.
 
-Two models (`mapped_overlap`). Edges of a go through the match (`emergence.alignment`) to edges of b. An edge without an
-image counts as not shared, and the score mass of such edges is reported: of a low index it says whether the circuits or
-the matching make it low. Four levels, from the strictest on: edges; nodes (heads and MLPs); classes of edges, such as
-`previous_token → induction K`; roles of heads. The last two compare shares of the score mass by their weighted Jaccard
-index, so neither asks for a partner of each head. The null are random circuits of as many edges of each graph, made of
-whole paths (`circuits.random_paths`) as circuits are, that carry the same scores in random order, through the same
-match. `beyond_chance` is normalised by the sizes of graphs and circuits: (similarity − random) / (1 − random), 0 for
-what random circuits share on average and 1 for equal circuits, as in Cohen's kappa (1960,
+Two models (`mapped_overlap`). Edges of a go through the match (`emergence.sameness.matching`) to edges of b. An edge
+without an image counts as not shared, and the score mass of such edges is reported: of a low index it says whether the
+circuits or the matching make it low. Four levels, from the strictest on: edges; nodes (heads and MLPs); classes of
+edges, such as `previous_token → induction K`; roles of heads. The last two compare shares of the score mass by their
+weighted Jaccard index, so neither asks for a partner of each head. The null are random circuits of as many edges of
+each graph, made of whole paths (`circuits.finding.random_paths`) as circuits are, that carry the same scores in random
+order, through the same match. `beyond_chance` is normalised by the sizes of graphs and circuits: (similarity − random)
+/ (1 − random), 0 for what random circuits share on average and 1 for equal circuits, as in Cohen's kappa (1960,
 https://doi.org/10.1177/001316446002000104). No model is run.
 """
 

@@ -9,7 +9,7 @@ A is put in terms of the model at B before it is run there, every other edge abl
    asks for no partner of each head and for no score of B, only for the roles of its heads, and it takes all edges of a
    class since without scores none is better than another. Having no role is none: edges of such heads stay behind.
 3. `_in_one_model` runs these, and B's `own` circuit, for faithfulness (m(C) − m(∅)) / (m(M) − m(∅)), a fraction that
-   may leave [0, 1], with its bootstrap interval over pairs (`circuits.faithfulness`).
+   may leave [0, 1], with its bootstrap interval over pairs (`circuits.running.faithfulness`).
 
 Two nulls stand beside each. *Random*: connected circuits of as many edges, for what any circuit of that size keeps.
 *Renamed*: the same circuit with B's heads exchanged at random within their layers, which is a random match with the

@@ -24,7 +24,7 @@ def jump_table(
         measured: every metric of every prompt at the last step of each run, columns `size`, `step`, `seed`,
             `n_parameters`, `loss`, `ability`, `metric`, `pair`, `value`.
         ability: the ability.
-        axis: axis of scale, one of `emergence.axes`.
+        axis: axis of scale, one of `emergence.scale.axes`.
         family: knows the tokens of a step; needed for tokens and FLOPs.
 
     Raises:

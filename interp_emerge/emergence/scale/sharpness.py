@@ -10,7 +10,7 @@ BIG-bench, https://arxiv.org/abs/2206.04615):
 The median difference of a step is 0, so its root has a *floor*: the least difference that could have been seen.
 `sharpness_table` takes the standard error of a difference of neighbours; B then says how many of these the score
 rises. Neighbours count alike however far they are apart: on a grid that is finer in one place than in another L and B
-are properties of the grid too, and `emergence.mirage` is the check that minds the distances.
+are properties of the grid too, and `emergence.scale.mirage` is the check that minds the distances.
 """
 
 from dataclasses import dataclass

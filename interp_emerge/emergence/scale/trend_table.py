@@ -1,9 +1,9 @@
 """Which form each ability's scores take over scale, and how closely they follow it, as rows of two tables.
 
-1. `trend_table` fits the forms of `emergence.trends` to the mean of a metric at each point of the axis, weighted by
-   its standard error: the spread of its bootstrap samples of prompts and seeds, and no less than 1/N of N prompts for
-   the thresholded metric. The axis enters by its coordinate: places by their logarithm, losses as they are. Over loss
-   a "power law" is therefore an exponential of it.
+1. `trend_table` fits the forms of `emergence.scale.trends` to the mean of a metric at each point of the axis, weighted
+   by its standard error: the spread of its bootstrap samples of prompts and seeds, and no less than 1/N of N prompts
+   for the thresholded metric. The axis enters by its coordinate: places by their logarithm, losses as they are. Over
+   loss a "power law" is therefore an exponential of it.
 2. One form is the verdict if its AICc weight is 0.9 or more (Burnham and Anderson, 2002,
    https://doi.org/10.1007/b97636). It is the best of four; `p_value` says whether it is any good.
 3. `correlation_table` is the ladder of Schaeffer et al. (2024, https://arxiv.org/abs/2406.04391):
@@ -48,7 +48,7 @@ def trend_table(
     Args:
         measured: as in `jump_table`.
         ability: the ability.
-        axis: axis of scale, one of `emergence.axes`.
+        axis: axis of scale, one of `emergence.scale.axes`.
         family: knows the tokens of a step; needed for tokens and FLOPs.
 
     Returns:

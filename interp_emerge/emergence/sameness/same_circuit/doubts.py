@@ -1,6 +1,7 @@
 """How much of two circuits a match of heads leaves open: score mass without a partner, or with more than one candidate.
 
-The parts of `emergence.similarity` and `emergence.same_circuit` that say what a match of heads cannot tell.
+The parts of `emergence.sameness.similarity` and `emergence.sameness.same_circuit` that say what a match of heads cannot
+tell.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
 """Circuits of halves of the prompts of two models, how alike they are, and how sure that is.
 
-The parts of `emergence.same_circuit`, which says what they are for: a space in which circuits of both are compared, by
-edges (`Edges`) or by classes of edges (`Classes`), and the similarities of halves across the models and within each,
-with a jackknife over groups of pairs (`Splits`). Circuits come many at a time: rows of an array, one a sample.
+The parts of `emergence.sameness.same_circuit`, which says what they are for: a space in which circuits of both are
+compared, by edges (`Edges`) or by classes of edges (`Classes`), and the similarities of halves across the models and
+within each, with a jackknife over groups of pairs (`Splits`). Circuits come many at a time: rows of an array, one a
+sample.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Pairs of two models as they would be if both had the same mean scores and each its own noise: a null hypothesis.
 
-The parts of `emergence.same_circuit` that say how little alike circuits of two models come out when nothing differs but
-noise. A parametric correction does not tell: if each edge has a noise of its own in each model, loud edges get into one
-circuit and not into the other, whatever the similarities within each model are.
+The parts of `emergence.sameness.same_circuit` that say how little alike circuits of two models come out when nothing
+differs but noise. A parametric correction does not tell: if each edge has a noise of its own in each model, loud edges
+get into one circuit and not into the other, whatever the similarities within each model are.
 
 1. `_pooled` gives each pair of matched edges one mean: that of both models, each in units of the root of its squared
    signal, weighted by their precisions. An edge without an image is zero in the other model for sure, so zero here too;

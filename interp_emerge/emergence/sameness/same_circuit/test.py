@@ -30,12 +30,12 @@ samples are none: two of them have pairs in common, and with them their noise, w
    p-value is the share of deals with as low a Jaccard index (ties go by the weighted one), the observed one included.
    Between two models it would ask whether all scores have one distribution, which they never have.
 
-Beside that stand bootstrap samples of each model (`circuits.stability`); other seeds of a's size, whose circuits have
-as many edges as b's; and as many random edges, which need not be connected, as the strongest edges of a half need not.
-With a match of heads (`emergence.alignment`) edges of two models are compared through it; it is taken as given, so
-what it gets wrong counts as a difference. What it leaves open is said: the score mass of edges without an image, that
-on heads whose partner is not identifiable, and the least and largest index over matches that are about as good. Where
-one of these gives an index that is usual if nothing differs, a difference cannot be told.
+Beside that stand bootstrap samples of each model (`circuits.finding.stability`); other seeds of a's size, whose
+circuits have as many edges as b's; and as many random edges, which need not be connected, as the strongest edges of a
+half need not. With a match of heads (`emergence.sameness.matching`) edges of two models are compared through it; it is
+taken as given, so what it gets wrong counts as a difference. What it leaves open is said: the score mass of edges
+without an image, that on heads whose partner is not identifiable, and the least and largest index over matches that are
+about as good. Where one of these gives an index that is usual if nothing differs, a difference cannot be told.
 
 Cost: no model is run; 4 · splits · (1 + groups) + 80 · draws selections of edges, for classes 120 · draws.
 """

@@ -241,7 +241,7 @@ def several_tokens_grid(
         ability: what it is that they answer, in words.
         chance: accuracy of a guess at one token.
         models: size, step and seed of each; every size and seed at its last step if left out.
-        axis: axis of scale, one of `emergence.axes`.
+        axis: axis of scale, one of `emergence.scale.axes`.
 
     Raises:
         UnknownNameError: no such axis.
