@@ -26,7 +26,8 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Edge, Graph
-from interp_emerge.stats.intervals import LEVEL, Interval, percentile_interval
+from interp_emerge.stats.intervals import SURE, TAIL, Interval, percentile_interval
+from interp_emerge.stats.ranks import rank_p, spearman
 
 FEWEST_TO_RANK = 3
 """Edges below which a rank correlation says nothing."""
@@ -59,10 +60,10 @@ class SetOverlap:
         from scipy.stats import hypergeom
 
         if not self.n_a + self.n_b:
-            return Interval(np.nan, np.nan, np.nan)
+            return Interval.undefined()
         shared = self._likely_shared()
         chances, values = hypergeom.pmf(shared, self.n_possible, self.n_a, self.n_b), self._jaccard(shared)
-        low, high = values[np.searchsorted(np.cumsum(chances), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
+        low, high = values[np.searchsorted(np.cumsum(chances), [TAIL, SURE])]
         return Interval(float(chances @ values), float(low), float(high))
 
     @property
@@ -164,12 +165,12 @@ def overlap(a: Circuit, b: Circuit, *, n_random: int = 1000, seed: int = 0) -> O
         raise InputError(f"{n_random} random circuits make no null; give at least 1")
     weighted = weighted_jaccard(a, b)
     if np.isnan(weighted):
-        null, p_value = Interval(np.nan, np.nan, np.nan), np.nan
+        null, p_value = Interval.undefined(), np.nan
     else:
         weights_a, weights_b = (np.abs(circuit.scores[circuit.kept]) for circuit in (a, b))
         drawn = _weighted_of_random(weights_a, weights_b, a.graph.n_edges, n_random, np.random.default_rng(seed))
         null = percentile_interval(float(drawn.mean()), drawn)
-        p_value = float((1 + (drawn >= weighted * (1 - 1e-12)).sum()) / (1 + n_random))
+        p_value = rank_p(weighted, drawn)
     return Overlap(
         edges=SetOverlap.of(a.kept, b.kept, a.graph.n_edges),
         nodes=node_overlap(a, b),
@@ -262,9 +263,6 @@ def _weighted_of_random(
 
 def _rank_correlation(a: Circuit, b: Circuit, over: np.ndarray) -> float:
     """Spearman's correlation of scores over some edges; NaN for fewer than three, or where one side is constant."""
-    from scipy.stats import rankdata
-
-    sides = [(circuit.scores * circuit.kept)[over] for circuit in (a, b)]
-    if over.sum() < FEWEST_TO_RANK or any(np.ptp(side) == 0 for side in sides):
+    if over.sum() < FEWEST_TO_RANK:
         return np.nan
-    return float(np.corrcoef([rankdata(side) for side in sides])[0, 1])
+    return float(spearman(*((circuit.scores * circuit.kept)[over] for circuit in (a, b))))

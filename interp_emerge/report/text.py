@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-UNDEFINED = "undefined"
+from interp_emerge.stats.intervals import UNDEFINED
 
 
 @dataclass(frozen=True, kw_only=True)

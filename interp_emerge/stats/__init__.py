@@ -1,4 +1,4 @@
-"""Intervals, significance and multiple testing: NumPy and SciPy only."""
+"""Intervals, bootstrap samples, ranks, significance and multiple testing: NumPy and SciPy only."""
 
 import lazy_loader
 

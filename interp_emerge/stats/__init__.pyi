@@ -4,5 +4,8 @@ from .intervals import (
     mean_intervals as mean_intervals,
     percentile_interval as percentile_interval,
     ratio_interval as ratio_interval,
+    success_interval as success_interval,
 )
+from .ranks import rank_p as rank_p, rank_p_values as rank_p_values, spearman as spearman
+from .resampling import resample_rows as resample_rows, resample_weights as resample_weights
 from .significance import false_discovery as false_discovery, holm as holm, sign_flip_p_values as sign_flip_p_values

@@ -24,6 +24,8 @@ import numpy as np
 
 from interp_emerge.core.errors import InputError
 
+SIGNIFICANT = 0.05
+"""The largest p-value at which a null hypothesis is rejected."""
 MOST_COUNTED, MOST_SPLITS = 12, 4
 DOMINANT = 0.1
 """Share of the sum of squares from which on a magnitude is taken apart from the others."""

@@ -30,6 +30,7 @@ from interp_emerge.patching.base import EdgeScores, scores_origin
 from interp_emerge.patching.scoring import score
 from interp_emerge.report.attention import attention_of
 from interp_emerge.stats.intervals import mean_interval
+from interp_emerge.stats.ranks import NULL_QUANTILE
 from interp_emerge.study.cells import Cells, Models
 from interp_emerge.study.grid import At, Grid
 from interp_emerge.study.settings import StudySettings
@@ -160,7 +161,7 @@ class OneModel:
                 "accuracy": found.accuracy.value,
                 "accuracy_without": without.accuracy.value,
                 "random_median": np.median(random),
-                "random_p95": np.quantile(random, 0.95),
+                "random_p95": np.quantile(random, NULL_QUANTILE),
                 "why_undefined": found.why_undefined,
             }
             return pd.DataFrame([row])

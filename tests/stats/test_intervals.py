@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import binom
 
-from interp_emerge.stats.intervals import Interval, mean_interval, mean_intervals, ratio_interval
+from interp_emerge.stats.intervals import Interval, mean_interval, mean_intervals, ratio_interval, success_interval
 
 
 def test_the_interval_of_a_mean_covers_the_true_mean_about_as_often_as_it_says():
@@ -62,3 +63,31 @@ def test_a_ratio_that_some_resamples_cannot_form_has_no_interval_and_warns_of_no
     assert found.value == 0.5
     assert np.isnan([found.low, found.high]).all()
     assert not recwarn
+
+
+def test_an_interval_reads_as_a_value_with_its_ends_and_as_undefined_without_a_value():
+    interval = Interval(0.844, 0.79, 0.881)
+    assert str(interval) == f"{interval}" == "0.84 [0.79, 0.88]"
+    assert f"{interval:.0%}" == "84% [79%, 88%]"
+    assert str(Interval.undefined()) == f"{Interval.undefined():.0%}" == "undefined"
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [(("drop",), ["drop", "drop_low", "drop_high"]), (("value", "ci"), ["value", "ci_low", "ci_high"])],
+)
+def test_an_interval_comes_back_from_the_columns_that_it_was_written_to(names, columns):
+    interval = Interval(0.5, 0.25, 1.0)
+    row = interval.columns(*names)
+    assert [*row] == columns and [*row.values()] == [0.5, 0.25, 1.0]
+    assert Interval.of(row, *names) == interval
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 7), (3, 7), (7, 7)])
+def test_the_exact_interval_of_a_share_ends_where_one_tail_has_2_5_percent(successes, n):
+    found = success_interval(successes, n)
+    if successes:
+        assert binom.sf(successes - 1, n, found.low) == pytest.approx(0.025)
+    if successes < n:
+        assert binom.cdf(successes, n, found.high) == pytest.approx(0.025)
+    assert (found.low == 0) == (successes == 0) and (found.high == 1) == (successes == n)

@@ -30,7 +30,7 @@ from interp_emerge.patching.ablation import ABLATIONS
 from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
 from interp_emerge.patching.scores import By
 from interp_emerge.patching.scoring import score
-from interp_emerge.stats.intervals import resample_rows
+from interp_emerge.stats.resampling import resample_rows
 
 ORDERS = ("score", "magnitude")
 

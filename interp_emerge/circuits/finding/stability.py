@@ -40,7 +40,8 @@ from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.patching.scores import By
-from interp_emerge.stats.intervals import Interval, percentile_interval, resample_rows
+from interp_emerge.stats.intervals import Interval, percentile_interval
+from interp_emerge.stats.resampling import resample_weights
 
 Select = Callable[[EdgeScores], Circuit]
 ORDERS = ("score", "magnitude")
@@ -137,7 +138,7 @@ def stability(
             return _undefined(of, resamples)
     choose = _chooser(scores, of, by, select)
     circuit = of if isinstance(of, Circuit) else _circuit(scores, choose(scores))
-    graph, weights = scores.graph, _weights(len(values), resamples, seed)
+    graph, weights = scores.graph, resample_weights(len(values), resamples=resamples, seed=seed)
     packed = np.zeros((resamples, -(-graph.n_edges // 8)), dtype=np.uint8)
     nodes, counts = np.zeros((resamples, len(graph.writers)), dtype=bool), np.zeros(graph.n_edges)
     samples = _sampled(scores, values, weights, errors=select is not None)
@@ -254,14 +255,6 @@ def _values_of_pairs(scores: EdgeScores) -> np.ndarray:
     return scores.per_pair
 
 
-def _weights(n_pairs: int, resamples: int, seed: int) -> np.ndarray:
-    """How much each pair counts in each bootstrap sample, shape [sample, pair]; rows sum to one."""
-    weights = np.zeros((resamples, n_pairs))
-    rows = resample_rows(n_pairs, resamples=resamples, seed=seed)
-    np.add.at(weights, (np.arange(resamples)[:, None], rows), 1 / n_pairs)
-    return weights
-
-
 def _sampled(scores: EdgeScores, values: np.ndarray, weights: np.ndarray, *, errors: bool) -> Iterator[EdgeScores]:
     """The scores of each bootstrap sample, made for some samples at a time."""
     graph, n = scores.graph, len(values)
@@ -304,7 +297,7 @@ def _as_many(scores: EdgeScores, size: int, by: By) -> int:
 
 def _undefined(circuit: Circuit, resamples: int) -> Stability:
     """What can be said of an empty circuit's stability."""
-    unknown = Interval(np.nan, np.nan, np.nan)
+    unknown = Interval.undefined()
     return Stability(
         circuit=circuit,
         n_edges=np.zeros(resamples, dtype=np.int64),
@@ -388,4 +381,4 @@ def _mean(values: np.ndarray) -> float:
 def _over_pairs(values: np.ndarray) -> Interval:
     """Mean over pairs of samples with their central 95%; NaN where none is defined."""
     defined = values[~np.isnan(values)]
-    return percentile_interval(_mean(values), defined) if len(defined) else Interval(np.nan, np.nan, np.nan)
+    return percentile_interval(_mean(values), defined) if len(defined) else Interval.undefined()

@@ -35,9 +35,8 @@ from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import Recorder
 from interp_emerge.stats.intervals import mean_intervals
-from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
+from interp_emerge.stats.significance import SIGNIFICANT, false_discovery, sign_flip_p_values
 
-SIGNIFICANT = 0.05
 """False-discovery rate below which an effect counts."""
 ROUNDING = 1e-4
 """Differences of a metric below this fraction of its largest magnitude are no effects. Heads that do nothing in models

@@ -19,9 +19,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from interp_emerge.stats.intervals import Interval, mean_interval, percentile_interval, ratio_interval, resample_rows
+from interp_emerge.stats.intervals import Interval, mean_interval, percentile_interval, ratio_interval
+from interp_emerge.stats.resampling import resample_rows
 
-UNDEFINED = Interval(np.nan, np.nan, np.nan)
 WITHIN_NOISE, NEGATIVE = "is within noise", "is negative"
 EXCHANGED = ": the whole model scores below the run with every edge ablated, so clean and corrupt may be exchanged"
 
@@ -80,7 +80,9 @@ class Evaluation:
     @property
     def interval(self) -> Interval:
         """Faithfulness, the ratio of means, with its 95% interval; NaN where it is undefined."""
-        return ratio_interval(self.metric - self.corrupt, self.clean - self.corrupt) if self.defined else UNDEFINED
+        if not self.defined:
+            return Interval.undefined()
+        return ratio_interval(self.metric - self.corrupt, self.clean - self.corrupt)
 
     @property
     def faithfulness(self) -> float:
@@ -102,7 +104,7 @@ class Evaluation:
     def mean_of_ratios(self) -> Interval:
         """Mean over pairs of their own ratios; NaN where faithfulness is undefined or a pair has no gap."""
         ratios = self.per_pair
-        return mean_interval(ratios) if self.defined and np.isfinite(ratios).all() else UNDEFINED
+        return mean_interval(ratios) if self.defined and np.isfinite(ratios).all() else Interval.undefined()
 
     @property
     def recovery(self) -> Interval:
@@ -231,7 +233,7 @@ class FaithfulnessCurve:
 
     def _area(self, of: Callable[[np.ndarray], np.ndarray]) -> Interval:
         if len(self.shares) < 2 or not all(evaluation.defined for evaluation in self.evaluations):
-            return UNDEFINED
+            return Interval.undefined()
         kept = np.stack([evaluation.metric - evaluation.corrupt for evaluation in self.evaluations])
         gaps = np.stack([evaluation.clean - evaluation.corrupt for evaluation in self.evaluations])
         rows = resample_rows(kept.shape[1])

@@ -58,7 +58,7 @@ class CircuitRuns:
     def share_interval(self, difference: np.ndarray) -> Interval:
         """A difference of metrics, shape [pair], as a share of the gap; NaN where the gap is within noise."""
         if not self.whole.defined:
-            return Interval(np.nan, np.nan, np.nan)
+            return Interval.undefined()
         return ratio_interval(difference, self.gap)
 
 

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction
 from interp_emerge.caching.recording import record
-from interp_emerge.circuits.roles.labels import SIGNIFICANT, p_values_beyond_rounding, without_rows
+from interp_emerge.circuits.roles.labels import p_values_beyond_rounding, without_rows
 from interp_emerge.circuits.running.evaluation import Ablation, evaluate_many
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
@@ -32,7 +32,7 @@ from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import Recorder
 from interp_emerge.stats.intervals import mean_intervals
-from interp_emerge.stats.significance import false_discovery
+from interp_emerge.stats.significance import SIGNIFICANT, false_discovery
 
 
 @checked

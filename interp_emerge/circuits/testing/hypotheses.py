@@ -49,7 +49,6 @@ from interp_emerge.circuits.finding.random_paths import random_connected_circuit
 from interp_emerge.circuits.running.evaluation import Ablation, random_circuits, require_graph
 from interp_emerge.circuits.running.runs import CircuitRuns
 from interp_emerge.circuits.testing.outcomes import (
-    ROUNDING,
     Outcome,
     beside_each_other,
     binomial,
@@ -63,7 +62,8 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import Recorder
-from interp_emerge.stats.significance import holm
+from interp_emerge.stats.ranks import least_p, rank_p, tolerance
+from interp_emerge.stats.significance import SIGNIFICANT, holm
 
 NULLS = {
     "equivalence": "circuit and model do better than each other about equally often",
@@ -125,7 +125,7 @@ def hypothesis_tests(
     n_permutations: int = 1000,
     epsilon: float = 0.1,
     quantile: float = 0.9,
-    alpha: float = 0.05,
+    alpha: float = SIGNIFICANT,
     connected: bool = True,
     seed: int = 0,
     budget: int | None = None,
@@ -202,7 +202,7 @@ def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1)
     from scipy.stats import binom
 
     n, difference = len(model), circuit - model
-    tied = np.abs(difference) <= ROUNDING * max(np.abs(circuit).max(), np.abs(model).max())
+    tied = np.abs(difference) <= tolerance(np.concatenate([circuit, model]))
     better = float(((difference > 0) & ~tied).sum() + tied.sum() / 2)
     off = abs(better - n / 2)
     law = binom(n, 0.5 + epsilon)
@@ -226,7 +226,7 @@ def independence(
     *,
     ablated: np.ndarray | None = None,
     n_permutations: int = 1000,
-    alpha: float = 0.05,
+    alpha: float = SIGNIFICANT,
     seed: int = 0,
 ) -> Outcome:
     """Whether the model without the circuit is independent of the model over pairs, shape [pair] each.
@@ -239,7 +239,7 @@ def independence(
         return Outcome(test="independence", n=n, note=note)
     statistic, p_value = _dependence(without, model, n_permutations, seed)
     # All permutations of few pairs are few.
-    least = max(1 / (1 + n_permutations), exp(-lgamma(n + 1)))
+    least = max(least_p(n_permutations), exp(-lgamma(n + 1)))
     return Outcome(
         test="independence",
         statistic=statistic,
@@ -257,8 +257,7 @@ def _dependence(without: np.ndarray, model: np.ndarray, n_permutations: int, see
     found = float((first * second).sum())
     orders = (rng.permutation(n) for _ in range(n_permutations))
     permuted = np.array([(first * second[np.ix_(order, order)]).sum() for order in orders])
-    p_value = (1 + int((permuted >= found - 1e-12 * abs(found)).sum())) / (1 + n_permutations)
-    return found / (n - 1) ** 2, p_value
+    return found / (n - 1) ** 2, rank_p(found, permuted)
 
 
 @checked
@@ -302,7 +301,7 @@ def _minimality(
     edges["p_value_quantile"] = [binomial(rank.beaten, len(null), quantile, "less") for rank in ranks]
     weakest = int(effects.argmin())
     within = float(holm(edges["p_value_quantile"].to_numpy()).min())
-    least = min(1.0, len(at) / (1 + n_inflated))
+    least = min(1.0, least_p(n_inflated, n_tests=len(at)))
     few = f"no adjusted p-value of {len(at)} edges among {n_inflated} random ones is below {least:.2g}"
     whole = replace(ranks[weakest], p_value_quantile=within)
     return noted(whole, few) if least > alpha else whole, edges

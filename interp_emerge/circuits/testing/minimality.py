@@ -42,6 +42,7 @@ from interp_emerge.core.graph import LOGITS, Graph
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import Recorder
 from interp_emerge.stats.intervals import Interval
+from interp_emerge.stats.ranks import rank_p
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +75,7 @@ class Minimality:
 
     def p_value(self, effect: float) -> float:
         """How rarely a random node outside the circuit has an effect as large; NaN where there is none outside."""
-        if np.isnan(effect) or not self.outside:
-            return float("nan")
-        return (1 + sum(found.effect >= effect for found in self.outside)) / (1 + len(self.outside))
+        return rank_p(effect, np.array([found.effect for found in self.outside]))
 
     def to_frame(self) -> pd.DataFrame:
         """One row a node, those of the circuit first.

@@ -6,13 +6,12 @@ from math import nan
 
 import numpy as np
 
+from interp_emerge.stats.intervals import UNDEFINED, success_interval
+from interp_emerge.stats.ranks import beyond_and_tied, least_p, rank_p
 from interp_emerge.stats.significance import holm
 
 VERDICTS = {"against": ("speaks against", "no evidence against"), "for": ("supports", "cannot tell")}
 """What a test against or for a circuit says of it where the null is rejected, and where it is not."""
-UNDEFINED = "undefined"
-ROUNDING = 1e-5
-"""Metrics closer than this fraction of the largest are a tie: batches of circuits differ by 3e-6 on metrics up to 5."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +61,21 @@ def noted(outcome: Outcome, note: str) -> Outcome:
 
 def ranked(test: str, found: float, others: np.ndarray, quantile: float, *, sign: int, drawn: str) -> Outcome:
     """The rank of a value among random ones; `sign` is 1 where large values do well, -1 where small ones do."""
-    from scipy.stats import binomtest
-
-    n, tie = len(others), ROUNDING * max(abs(found), np.abs(others).max())
-    worse, tied = int((sign * others < sign * found - tie).sum()), int((np.abs(others - found) <= tie).sum())
-    interval = binomtest(worse, n).proportion_ci(0.95, method="exact")
+    side = "greater" if sign > 0 else "less"
+    beyond, tied = (int(draws.sum()) for draws in beyond_and_tied(np.array([found]), others, side=side))
+    n, worse = len(others), len(others) - beyond - tied
+    interval = success_interval(worse, n)
     return Outcome(
         test=test,
         statistic=found,
-        p_value=(1 + n - worse) / (1 + n),
+        p_value=rank_p(found, others, side=side),
         n=n,
         beaten=worse / n,
-        ci_low=float(interval.low),
-        ci_high=float(interval.high),
+        ci_low=interval.low,
+        ci_high=interval.high,
         p_value_quantile=binomial(worse / n, n, quantile, "greater"),
         drawn=f"{n} {drawn}",
-        least_p_value=1 / (1 + n),
+        least_p_value=least_p(n),
         note=f"{tied} of {n} {drawn} tie" if tied else "",
     )
 

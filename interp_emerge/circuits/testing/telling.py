@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from interp_emerge.circuits.running.faithfulness import Evaluation
-from interp_emerge.circuits.testing.outcomes import UNDEFINED
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import counted
+from interp_emerge.stats.intervals import UNDEFINED
+from interp_emerge.stats.ranks import least_p
+from interp_emerge.stats.significance import SIGNIFICANT
 
 Tables = Mapping[str, pd.DataFrame]
-FEW = 0.05
-"""Least p-value above which so few random nodes are said to be few."""
 SAID = {
     "speaks against": "speaks against the circuit",
     "no evidence against": "finds no evidence against the circuit",
@@ -144,7 +144,7 @@ def _minimal(rows: pd.DataFrame) -> list[str]:
     if not n_random:
         return [f"No node outside was added, to compare the circuit's {counted(len(inside), 'node')} with."]
     idle = inside[inside["effect"] <= inside["null_max"]]["node"].tolist()
-    n_beyond, least = len(inside) - len(idle), 1 / (1 + n_random)
+    n_beyond, least = len(inside) - len(idle), least_p(n_random)
     said = f"{n_beyond} of the circuit's {counted(len(inside), 'node')} {'does' if n_beyond == 1 else 'do'} more than "
     said += (
         f"any of {counted(n_random, 'random node')} added to it"
@@ -152,7 +152,7 @@ def _minimal(rows: pd.DataFrame) -> list[str]:
         else "the one node outside that was added to it"
     )
     said += f"; not so {' '.join(idle)}" if idle else ""
-    return [f"{said}; so few give no p-value below {least:.2g}." if least > FEW else f"{said}."]
+    return [f"{said}; so few give no p-value below {least:.2g}." if least > SIGNIFICANT else f"{said}."]
 
 
 def _stable(what: str, rows: pd.DataFrame) -> str:

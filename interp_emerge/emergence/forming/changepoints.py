@@ -35,13 +35,14 @@ import pandas as pd
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.onset import TAIL
-from interp_emerge.stats.intervals import LEVEL, RESAMPLES, resample_rows
+from interp_emerge.stats.intervals import SURE, TAIL
+from interp_emerge.stats.ranks import rank_p
+from interp_emerge.stats.resampling import RESAMPLES, resample_rows
+from interp_emerge.stats.significance import SIGNIFICANT
 
 MOST, SHORTEST = 3, 3
 _LOSS_CHANGES = ["size", "seed", "n_steps", "n_changes", "p_value", "before", "after", "ci_low", "ci_high"]
 _LOSS_CHANGES += ["slope_before", "slope_after", "jump", "verdict"]
-SURE = (1 + LEVEL) / 2
 BYTES_AT_ONCE = 1 << 26
 """Memory for the costs of all stretches of some resamples."""
 
@@ -345,8 +346,8 @@ def _number(
         _, rss = _best_of(x, curves, len(bic) - 1, shortest)
         simulated = _bic(rss, n, floor)
         falls = simulated[number] - simulated[number + 1 :].min(0)
-        p_values[number] = (1 + (falls >= fall).sum()) / (1 + resamples)
-        if fall <= 0 or p_values[number] > 1 - LEVEL:
+        p_values[number] = rank_p(fall, falls)
+        if fall <= 0 or p_values[number] > SIGNIFICANT:
             return number, p_values
     return len(bic) - 1, p_values
 

@@ -42,7 +42,7 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits.running.evaluation import Ablation, require_graph
-from interp_emerge.circuits.running.faithfulness import UNDEFINED, why_undefined
+from interp_emerge.circuits.running.faithfulness import why_undefined
 from interp_emerge.circuits.running.runs import CircuitRuns
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
@@ -50,11 +50,12 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.forming.parts import FEWEST_CHOICES, Part, PartRuns, measure_parts, parts_of
 from interp_emerge.patching.base import Recorder
-from interp_emerge.stats.intervals import LEVEL, RESAMPLES, Interval, mean_interval, ratio_interval, resample_rows
+from interp_emerge.stats.intervals import SURE, TAIL, Interval, mean_interval, ratio_interval
+from interp_emerge.stats.ranks import null_quantile, rank_p
+from interp_emerge.stats.resampling import resample_weights
 
 __all__ = ["COLUMNS", "CRITERIA", "ONSET_COLUMNS", "Dependence", "Part", "dependence", "dependence_at", "parts_of"]
 
-NULL_QUANTILE = 0.95
 CRITERIA = ("above random", "half of last")
 COLUMNS = {
     "kind": "model (every edge), edges (the circuit's), circuit (its heads together), role, head, or mlp",
@@ -211,7 +212,7 @@ def _frame(measured: Iterable[PartRuns]) -> pd.DataFrame:
 
 
 def _row(runs: PartRuns) -> dict[str, object]:
-    drop = share = UNDEFINED
+    drop = share = Interval.undefined()
     median = high = p_value = np.nan
     random = runs.random_drops.mean(1)
     why = why_undefined(runs.gap)
@@ -222,8 +223,8 @@ def _row(runs: PartRuns) -> dict[str, object]:
             few = "one MLP" if runs.part.kind == "mlp" else "too few other heads"
             notes.append(f"no null: a layer has {few}")
         if len(random):
-            median, high = np.median(random), _null_quantile(random).item()
-            p_value = (1 + (random >= drop.value).sum()) / (1 + len(random))
+            median, high = np.median(random), null_quantile(random).item()
+            p_value = rank_p(drop.value, random)
     return {
         "kind": runs.part.kind,
         "component": runs.part.name,
@@ -231,9 +232,9 @@ def _row(runs: PartRuns) -> dict[str, object]:
         "n_edges": runs.n_edges,
         "metric": runs.metric,
         "whole": runs.whole.mean(),
-        **_ends("value", mean_interval(runs.without)),
-        **_ends("drop", drop),
-        **_ends("share", share),
+        **mean_interval(runs.without).columns("value"),
+        **drop.columns("drop"),
+        **share.columns("share"),
         "null": runs.null,
         "n_random": len(random),
         "random_median": median,
@@ -243,19 +244,10 @@ def _row(runs: PartRuns) -> dict[str, object]:
     }
 
 
-def _ends(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def _null_quantile(drops: np.ndarray) -> np.ndarray:
-    """What a part's drop has to exceed: the quantile of drops of shape [choice, ...]."""
-    return np.asarray(np.quantile(drops, NULL_QUANTILE, axis=0, method="higher"))
-
-
 def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list[dict[str, object]]:
     """A part's onsets by each criterion, from its runs in one metric at every step."""
     part, n_pairs = over_steps[0].part, len(over_steps[0].whole)
-    weights = _weights(n_pairs, seed)
+    weights = resample_weights(n_pairs, seed=seed, whole=True)
     defined = np.array([runs.defined for runs in over_steps])
     drops = np.stack([weights @ runs.drop for runs in over_steps], 1)
     lasts = mean_interval(over_steps[-1].drop).low > 0
@@ -271,7 +263,7 @@ def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list
         elif n_random:
             # Where there is no gap nothing was compared, and nothing is present.
             means = [runs.random_drops @ weights.T for runs in over_steps]
-            nulls = [_null_quantile(mean) if len(mean) else np.full(len(drops), np.inf) for mean in means]
+            nulls = [null_quantile(mean) if len(mean) else np.full(len(drops), np.inf) for mean in means]
             present = (drops > np.stack(nulls, 1)) & (drops > 0)
         else:
             known, present = False, np.zeros_like(drops, dtype=bool)
@@ -283,24 +275,17 @@ def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list
     return found
 
 
-def _weights(n_pairs: int, seed: int) -> np.ndarray:
-    """What each pair counts in a mean: row 0 over the pairs as they are, the others over resamples of them."""
-    weights = np.zeros((RESAMPLES, n_pairs))
-    np.add.at(weights, (np.arange(RESAMPLES)[:, None], resample_rows(n_pairs, seed=seed)), 1 / n_pairs)
-    return np.concatenate([np.full((1, n_pairs), 1 / n_pairs), weights])
-
-
 def _onset(steps: list[int], present: np.ndarray) -> dict[str, object]:
     """The first step from which on something is present; row 0 counts, the other rows are its resamples."""
     n = len(steps)
     stays = np.logical_and.accumulate(present[:, ::-1], axis=1)[:, ::-1]
     first = np.where(stays.any(1), stays.argmax(1), n)
     at, resampled = int(first[0]), first[1:]
-    ends = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf").astype(int)
+    ends = np.quantile(resampled, [TAIL, SURE], method="inverted_cdf").astype(int)
     low, high = (steps[end] if end < n else None for end in ends)
     if at == n:
         verdict = "lost again" if present[0].any() else "not reached"
-    elif (resampled < n).mean() < (1 + LEVEL) / 2:
+    elif (resampled < n).mean() < SURE:
         verdict = "undecided"
     else:
         verdict = "depends" if at else "from the start"

@@ -32,7 +32,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.forming.changepoints import FastestChange, coincide, fastest_change
 from interp_emerge.emergence.forming.order import require_rows_of_prompts, values_by_step
 from interp_emerge.families.base import Family
-from interp_emerge.stats.intervals import RESAMPLES
+from interp_emerge.stats.resampling import RESAMPLES
 
 EARLY, LATE, OF = 50, 500, 512
 """The positions of Olsson et al., and the context that they are positions in."""

@@ -31,12 +31,12 @@ import pandas as pd
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.onset import TAIL, Scale, find_onset
-from interp_emerge.stats.intervals import LEVEL, RESAMPLES, resample_rows
+from interp_emerge.emergence.scale.onset import Scale, find_onset
+from interp_emerge.stats.intervals import SURE, TAIL
+from interp_emerge.stats.resampling import RESAMPLES, resample_weights
 
 Key = tuple[str, str]
 """Quantity and component."""
-SURE = (1 + LEVEL) / 2
 FEWEST_PROMPTS = 8
 _ONSETS = ["quantity", "component", "threshold", "last_without", "first_with", "ci_low", "ci_high"]
 _CROSSINGS = ["crossing", "crossing_low", "crossing_high"]
@@ -223,12 +223,9 @@ def _resampled(curves: list[_Curve], seed: int, resamples: int) -> dict[Key, _Dr
     drawn = {}
     for curve in curves:
         if curve.prompt_set not in weights:
-            n = len(curve.prompts)
-            drawing = np.full((resamples + 1, n), 1 / n)
-            drawing[1:] = 0
-            rows = resample_rows(n, resamples=resamples, seed=seed + len(weights))
-            np.add.at(drawing[1:], (np.arange(resamples)[:, None], rows), 1 / n)
-            weights[curve.prompt_set] = drawing
+            weights[curve.prompt_set] = resample_weights(
+                len(curve.prompts), resamples=resamples, seed=seed + len(weights), whole=True
+            )
         drawing = weights[curve.prompt_set]
         over = np.ones((1, len(curve.steps))) if curve.over is None else drawing @ curve.over
         drawn[curve.key] = _crossings(curve.steps, drawing @ curve.excess, over)

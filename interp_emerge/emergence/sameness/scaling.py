@@ -25,10 +25,12 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.sameness.matching import NO_ROLE, HeadFeatures
-from interp_emerge.stats.intervals import LEVEL, RESAMPLES
+from interp_emerge.stats.intervals import percentile_interval
+from interp_emerge.stats.ranks import rank_p, spearman
+from interp_emerge.stats.resampling import RESAMPLES
+from interp_emerge.stats.significance import SIGNIFICANT
 
 FEWEST_SIZES, MOST_EXACT = 3, 8
-SIGNIFICANT = 0.05
 UNITS = {
     "n_edges": "edges",
     "edge_share": "fraction of the graph's edges",
@@ -134,9 +136,9 @@ def _trend(
         if n <= MOST_EXACT
         else np.array([np.arange(n), *(rng.permutation(n) for _ in range(resamples))])
     )
-    drawn = _correlations(scale[None], _ranks(means)[orders])
-    rho = float(drawn[0])
-    p_value = float((np.abs(drawn) >= abs(rho) - 1e-12).mean())
+    # The order observed is the first.
+    rho, *others = spearman(scale, means[orders]).tolist()
+    p_value = rank_p(abs(rho), np.abs(others))
     low, high = _interval(groups, resamples, rng)
     least = 2 / factorial(n) if n <= MOST_EXACT else 1 / len(orders)
     found = {"n_sizes": n, "rho": rho, "ci_low": low, "ci_high": high, "p_value": p_value, "least_p": least}
@@ -154,9 +156,8 @@ def _interval(groups: list[np.ndarray], resamples: int, rng: np.random.Generator
     usable = (distinct >= FEWEST_SIZES) & (np.ptp(means, axis=1) > 0)
     if not usable.any():
         return np.nan, np.nan
-    drawn = _correlations(_ranks(sizes[usable]), _ranks(means[usable]))
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    drawn = percentile_interval(np.nan, spearman(sizes[usable], means[usable]))
+    return drawn.low, drawn.high
 
 
 def _verdict(rho: float, p_value: float, least: float, n: int) -> str:
@@ -165,16 +166,3 @@ def _verdict(rho: float, p_value: float, least: float, n: int) -> str:
     if least > SIGNIFICANT:
         return f"cannot be told: {n} sizes in perfect order have p = {least:.2g}"
     return "no trend seen"
-
-
-def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of each row of x with that of y, shape [row]."""
-    x, y = (side - side.mean(1, keepdims=True) for side in (x, y))
-    return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks along the last axis, ties sharing their mean."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values, axis=-1))

@@ -41,6 +41,7 @@ from interp_emerge.emergence.sameness.matching import HeadFeatures, Match
 from interp_emerge.emergence.sameness.same_circuit.doubts import MatchDoubts, match_doubts, rival_matches
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.stats.intervals import Interval, percentile_interval
+from interp_emerge.stats.ranks import rank_p, spearman
 
 SMOOTHING = 0.5
 COLUMNS = {
@@ -203,8 +204,8 @@ def mapped_overlap(a: Circuit, b: Circuit, match: Match, *, n_random: int = 200,
     rows = []
     for level, (name, similarity) in enumerate(zip(LEVELS, found, strict=True)):
         values = null[:, level][~np.isnan(null[:, level])]
-        random = percentile_interval(float(values.mean()), values) if len(values) else Interval(*[np.nan] * 3)
-        p_value = np.nan if np.isnan(similarity) else (1 + (values >= similarity - 1e-12).sum()) / (1 + len(values))
+        random = percentile_interval(float(values.mean()), values) if len(values) else Interval.undefined()
+        p_value = rank_p(similarity, values)
         ends = random.value, random.low, random.high, _beyond(similarity, random.value)
         rows.append((name, *counts.get(name, (pd.NA,) * 3), similarity, *ends, p_value))
     columns = ["level", "n_a", "n_b", "shared", "similarity", "random", "random_low", "random_high", "beyond_chance",
@@ -358,16 +359,11 @@ def _compared(
 
 
 def _rank_correlation(a: EdgeScores | None, b: EdgeScores | None) -> float:
-    from scipy.stats import rankdata
-
     if a is None or b is None:
         return np.nan
     if a.graph != b.graph:
         raise InputError("scores of two steps belong to graphs of different shapes; follow one model")
-    sides = [scores.scores[scores.graph.exists] for scores in (a, b)]
-    if any(np.ptp(side) == 0 for side in sides):
-        return np.nan
-    return float(np.corrcoef([rankdata(side) for side in sides])[0, 1])
+    return float(spearman(*(scores.scores[scores.graph.exists] for scores in (a, b))))
 
 
 def _smoothed(values: pd.Series, weight: float) -> pd.Series:

@@ -35,6 +35,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.stats.ranks import null_quantile, rank_p
 
 COLUMNS = {
     "circuit": "label of the circuit",
@@ -52,7 +53,6 @@ COLUMNS = {
     "note": "why something is undefined",
 }
 """Columns of `transfer_matrix`."""
-NULL_QUANTILE = 0.95
 
 
 @checked
@@ -174,8 +174,8 @@ def _in_one_model(circuits: Mapping[str, Circuit], runs: CircuitRuns, n_random: 
         if whole.defined:
             others = random[len(circuit)]
             row["random_median"] = np.median(others)
-            row["random_p95"] = np.quantile(others, NULL_QUANTILE, method="higher")
-            row["p_value"] = (1 + (others >= row["faithfulness"]).sum()) / (1 + n_random)
+            row["random_p95"] = null_quantile(others)
+            row["p_value"] = rank_p(row["faithfulness"], others)
         rows.append(row)
     return pd.DataFrame(rows, columns=pd.Index([*COLUMNS]))
 

@@ -48,6 +48,7 @@ from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.sameness.matching import NO_ROLE, HeadFeatures, Match, match_heads
 from interp_emerge.emergence.sameness.similarity import class_codes
+from interp_emerge.stats.ranks import null_quantile, rank_p
 
 COLUMNS = {
     "from": "label of the model whose circuit it is",
@@ -70,9 +71,6 @@ COLUMNS = {
 }
 """Columns of `transfer_between`."""
 OWN, MATCHED, ROLES = "own", "matched heads", "roles"
-NULL_QUANTILE = 0.95
-TIE = 1e-4
-"""Faithfulness this close is equal: one circuit in two batches differs by up to 7e-9 in the bundled family."""
 
 
 @checked
@@ -267,8 +265,8 @@ def _beside(value: float, null: np.ndarray, name: str, p_name: str) -> dict[str,
     """Where a value stands among those of a null."""
     return {
         f"{name}_median": float(np.median(null)),
-        f"{name}_p95": float(np.quantile(null, NULL_QUANTILE, method="higher")),
-        p_name: float((1 + (null >= value - TIE).sum()) / (1 + len(null))),
+        f"{name}_p95": float(null_quantile(null)),
+        p_name: rank_p(value, null),
     }
 
 

@@ -24,12 +24,7 @@ from .pass_until import (
     pass_law as pass_law,
     pass_until as pass_until,
 )
-from .seeds import (
-    Modes as Modes,
-    find_modes as find_modes,
-    success_by_size as success_by_size,
-    success_interval as success_interval,
-)
+from .seeds import Modes as Modes, find_modes as find_modes, success_by_size as success_by_size
 from .sharpness import Sharpness as Sharpness, sharpness as sharpness, sharpness_table as sharpness_table
 from .trend_table import correlation_table as correlation_table, trend_table as trend_table
 from .trends import Trend as Trend, Trends as Trends, fit_trends as fit_trends

@@ -31,7 +31,9 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.axes import Axis, load_axis, on_axis
 from interp_emerge.families.base import Family
-from interp_emerge.stats.intervals import RESAMPLES, percentile_interval
+from interp_emerge.stats.intervals import percentile_interval
+from interp_emerge.stats.ranks import spearman
+from interp_emerge.stats.resampling import RESAMPLES, draw_weights
 
 MODEL = ["size", "step", "seed"]
 
@@ -214,11 +216,13 @@ class Ladder:
         """The means of bootstrap samples of prompts and seeds, shape [resample, point, metric]."""
         rng = np.random.default_rng(seed)
         counts = {len(run) for seeds in self.values for run in seeds}
-        shared = _weights(rng, counts.pop(), resamples) if len(counts) == 1 else None
+        shared = draw_weights(rng, counts.pop(), resamples=resamples) if len(counts) == 1 else None
         drawn = []
         for seeds in self.values:
-            of_runs = _weights(rng, len(seeds), resamples)
-            prompts = [(_weights(rng, len(run), resamples) if shared is None else shared) @ run for run in seeds]
+            of_runs = draw_weights(rng, len(seeds), resamples=resamples)
+            prompts = [
+                (draw_weights(rng, len(run), resamples=resamples) if shared is None else shared) @ run for run in seeds
+            ]
             drawn.append(np.einsum("rs,srm->rm", of_runs, np.stack(prompts)))
         return np.stack(drawn, 1)
 
@@ -274,7 +278,7 @@ def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPL
                           _rank_correlation(ladder.coordinate, drawn[:, :, column].T))  # fmt: skip
         each = _rank_correlation(models, np.stack([run[:, column] for run in runs])) if shared else np.empty(0)
         each = each[np.isfinite(each)]
-        samples = _weights(rng, len(each), resamples) @ each if len(each) else np.empty(0)
+        samples = draw_weights(rng, len(each), resamples=resamples) @ each if len(each) else np.empty(0)
         own = _interval(each.mean(keepdims=True) if len(each) else np.array([np.nan]), samples)
         rows.append((metric, RUNGS[metric].kind, *whole, *own, len(each), len(ladder.points)))
     ends = ["correlation", "ci_low", "ci_high", "per_prompt", "per_prompt_low", "per_prompt_high"]
@@ -283,13 +287,8 @@ def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPL
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Spearman's correlation of x, shape [point], with each column of y, shape [column]; NaN for one that is flat."""
-    from scipy.stats import rankdata
-
     # Sums of the same values in two orders differ by rounding, which is no difference in rank.
-    a, b = rankdata(x), rankdata(y.round(12), axis=0)
-    a, b = a - a.mean(), b - b.mean(0)
-    below = np.sqrt((a**2).sum() * (b**2).sum(0))
-    return np.divide(a @ b, below, out=np.full(y.shape[1], np.nan), where=below > 0)
+    return spearman(x, y.round(12).T)
 
 
 def _interval(value: np.ndarray, resampled: np.ndarray) -> tuple[float, float, float]:
@@ -298,11 +297,6 @@ def _interval(value: np.ndarray, resampled: np.ndarray) -> tuple[float, float, f
         return np.nan, np.nan, np.nan
     found = percentile_interval(float(value[0]), defined)
     return found.value, found.low, found.high
-
-
-def _weights(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:
-    """How often each of `n` things is drawn, as a share of the draws, shape [resample, thing]."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
 
 
 def _by_metric(rows: pd.DataFrame, metrics: list[str], key: tuple[str, int, int]) -> np.ndarray:

@@ -30,7 +30,8 @@ import pandas as pd
 from interp_emerge.core.arguments import checked
 from interp_emerge.emergence.scale.axes import Axis
 from interp_emerge.emergence.scale.ladder import RUNGS, Ladder
-from interp_emerge.stats.intervals import RESAMPLES, Interval, percentile_interval
+from interp_emerge.stats.intervals import Interval, percentile_interval
+from interp_emerge.stats.resampling import RESAMPLES
 
 CONCENTRATED = 0.5
 """Concentration from which on a rise counts as a jump."""
@@ -227,7 +228,7 @@ def _shape(curve: Curve) -> MetricShape:
     means, drawn, width = curve.means, curve.drawn, curve.widths
     about = {"metric": curve.metric, "kind": curve.kind}
     if len(means) < 2:
-        undefined = Interval(np.nan, np.nan, np.nan)
+        undefined = Interval.undefined()
         return MetricShape(
             **about, shape="undecided", reason="one point has no neighbour", rise=undefined, signal=np.nan,
             share=undefined, concentration=undefined, largest=undefined, width=np.nan, before="", after="", apart="",

@@ -36,12 +36,11 @@ import numpy as np
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
-from interp_emerge.stats.intervals import LEVEL, Interval
+from interp_emerge.stats.intervals import TAIL, Interval
 
 Point = TypeVar("Point")
 NEAR_CHANCE = 0.2
 """Near chance: at most this fraction of the way from chance to the ceiling."""
-TAIL = (1 - LEVEL) / 2
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens
-from interp_emerge.stats.intervals import LEVEL, Interval
+from interp_emerge.stats.intervals import TAIL, Interval
+from interp_emerge.stats.significance import SIGNIFICANT
 
 Sampler = Callable[[int, np.random.Generator], np.ndarray]
 """Takes how many samples are wanted and a source of randomness, gives whether each passes, shape [sample]."""
@@ -60,11 +61,11 @@ class PassRate:
         """The likeliest rate with its exact 95% interval."""
         from scipy.stats import beta
 
-        tail, failures = (1 - LEVEL) / 2, self.samples - self.passes
-        low = float(beta.ppf(tail, self.passes, failures + 1)) if self.passes else 0.0
+        failures = self.samples - self.passes
+        low = float(beta.ppf(TAIL, self.passes, failures + 1)) if self.passes else 0.0
         # The last sample of a run that stops at a pass is no evidence: it had to pass.
         above = self.passes if self.reached else self.passes + 1
-        high = float(beta.ppf(1 - tail, above, failures)) if failures else 1.0
+        high = float(beta.ppf(1 - TAIL, above, failures)) if failures else 1.0
         return Interval(self.rate, low, high)
 
 
@@ -84,7 +85,7 @@ class PassLaw:
     n_points: int
 
     def __str__(self) -> str:
-        told = "does not hold" if self.p_value < 1 - LEVEL else "is not rejected"
+        told = "does not hold" if self.p_value < SIGNIFICANT else "is not rejected"
         chance = f"p = {self.p_value:.2g}" if self.p_value >= SMALLEST_P else f"p < {SMALLEST_P:g}"
         fit = f"chi-square {self.chi_square:.3g} on {self.n_points - 2} degrees of freedom, {chance}"
         exponent = f"exponent {self.exponent:.2f}, standard error {self.error:.2f}"

@@ -23,7 +23,8 @@ import pandas as pd
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
-from interp_emerge.stats.intervals import LEVEL, Interval
+from interp_emerge.stats.intervals import success_interval
+from interp_emerge.stats.significance import SIGNIFICANT
 
 FEWEST_SEEDS = 5
 MARGIN = 2.0
@@ -105,24 +106,7 @@ def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float |
 
 
 @checked
-def success_interval(n_success: int, n: int) -> Interval:
-    """Share of successes with its exact 95% interval.
-
-    Raises:
-        InputError: nothing was tried, or more succeeded than were tried.
-    """
-    from scipy.stats import binomtest
-
-    if not 0 <= n_success <= n or n < 1:
-        raise InputError(
-            f"{n_success} successes out of {n} is not a possible count; give a number from 0 to the number tried"
-        )
-    found = binomtest(n_success, n).proportion_ci(LEVEL, method="exact")
-    return Interval(n_success / n, float(found.low), float(found.high))
-
-
-@checked
-def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = 1 - LEVEL) -> Modes:
+def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICANT) -> Modes:
     """Whether seeds are alike, spread around one mode, or fall into two groups.
 
     Args:

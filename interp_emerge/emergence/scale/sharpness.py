@@ -21,7 +21,8 @@ import pandas as pd
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.scale.ladder import RUNGS, Ladder
-from interp_emerge.stats.intervals import RESAMPLES, percentile_interval
+from interp_emerge.stats.intervals import percentile_interval
+from interp_emerge.stats.resampling import RESAMPLES
 
 FEWEST_POINTS = 3
 

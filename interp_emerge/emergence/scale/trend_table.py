@@ -24,17 +24,17 @@ from interp_emerge.emergence.scale.axes import load_axis
 from interp_emerge.emergence.scale.ladder import RUNGS, Ladder, scale_correlation
 from interp_emerge.emergence.scale.trends import Trends, fit_trends
 from interp_emerge.families.base import Family
+from interp_emerge.stats.intervals import UNDEFINED
+from interp_emerge.stats.significance import SIGNIFICANT
 
 METRICS = ("accuracy", "log_prob")
 DECISIVE = 0.9
 """Weight from which on one form is called the best."""
-REJECTED = 0.05
-"""Chance of residuals as large below which a form does not fit."""
 EXACT = 1e-9
 """Standard error of a continuous metric that is the same for all prompts, in its unit."""
 FEWEST_POINTS = 4
 """Points below which a correlation is 1, or all but 1, whatever the scores."""
-CANNOT_BE_TOLD, UNDEFINED = "cannot be told", "undefined"
+CANNOT_BE_TOLD = "cannot be told"
 
 
 @checked
@@ -107,6 +107,6 @@ def _verdict(found: Trends, n_points: int) -> tuple[str, str]:
     if not best.weight >= DECISIVE:
         between = f"the weight of {best.form} is {best.weight:.2f}, that of {second.form} {second.weight:.2f}"
         return CANNOT_BE_TOLD, "; ".join([between, *notes])
-    if best.p_value < REJECTED:
+    if best.p_value < SIGNIFICANT:
         notes.insert(0, f"the best of {len(ranked)} forms, yet residuals exceed the errors, p = {best.p_value:.2g}")
     return best.form, "; ".join(notes)

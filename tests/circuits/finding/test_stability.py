@@ -14,7 +14,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.patching.base import EdgeScores
-from interp_emerge.stats.intervals import resample_rows
+from interp_emerge.stats.resampling import resample_rows
 from tests.models.small_models import small_model, telling_pairs
 from tests.patching.scored import score_edges
 

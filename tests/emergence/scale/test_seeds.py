@@ -6,7 +6,8 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.seeds import find_modes, success_by_size, success_interval
+from interp_emerge.emergence.scale.seeds import find_modes, success_by_size
+from interp_emerge.stats.intervals import success_interval
 
 INDUCTION = ie.load_ability("induction")
 PROMPTS = 128

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm.auto import tqdm
 
-from interp_emerge.stats.intervals import LEVEL, Interval
+from interp_emerge.stats.intervals import SURE, Interval
 
 Chosen = tuple[int, np.ndarray]
 """Which of two models, and for each sample its edges or shares, shape [sample, edge or class]."""
@@ -145,7 +145,7 @@ def _interval(ratio: np.ndarray) -> Interval:
     """Of the ratio of all pairs, which stands first, before those without each group."""
     from scipy.stats import t
 
-    half = t.ppf((1 + LEVEL) / 2, len(ratio) - 2) * _jackknife_error(ratio[1:])
+    half = t.ppf(SURE, len(ratio) - 2) * _jackknife_error(ratio[1:])
     return Interval(float(ratio[0]), float(ratio[0] - half), float(ratio[0] + half))
 
 

@@ -45,6 +45,8 @@ from interp_emerge.emergence.sameness.same_circuit.halves import (
     similarities,
 )
 from interp_emerge.stats.intervals import Interval
+from interp_emerge.stats.ranks import rank_p
+from interp_emerge.stats.significance import SIGNIFICANT
 
 SPLITS = 10
 """Splits into halves of each draw."""
@@ -55,8 +57,6 @@ SURE = 4
 """Standard errors beyond which an edge without an image counts as strong, rather than loud."""
 STEPS, GROUPS, MOST_SPREAD = 10, 10, 3.0
 """Of the search for the units of two models; groups of pairs that tell how sure these are; standard errors drawn."""
-SIGNIFICANT = 0.05
-"""The largest p-value at which a hypothesis is rejected."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,7 +118,7 @@ def _drawn(
     return SameScores(
         indices=found[:, 0],
         ratio=float(across / np.sqrt(a * b)) if a * b > 0 else np.nan,
-        p_value=float((1 + (found[:, 0] <= observed + TINY).sum()) / (1 + draws)),
+        p_value=rank_p(observed, found[:, 0], side="less"),
     )
 
 

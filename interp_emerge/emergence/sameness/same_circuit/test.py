@@ -62,10 +62,12 @@ from interp_emerge.emergence.sameness.same_circuit.halves import (
     of_halves,
     similarities,
 )
-from interp_emerge.emergence.sameness.same_circuit.null import SIGNIFICANT, SameScores, same_scores
+from interp_emerge.emergence.sameness.same_circuit.null import SameScores, same_scores
 from interp_emerge.emergence.sameness.similarity import class_codes
 from interp_emerge.patching.base import EdgeScores
-from interp_emerge.stats.intervals import LEVEL, Interval, percentile_interval
+from interp_emerge.stats.intervals import SURE, Interval, percentile_interval
+from interp_emerge.stats.ranks import rank_p
+from interp_emerge.stats.significance import SIGNIFICANT
 
 COLUMNS = {
     "comparison": "across, whole samples, halves or bootstrap of one of them, same scores (draws if nothing differed), "
@@ -237,14 +239,14 @@ def same_circuit(
             rows.append(_row(f"bootstrap of {name}", drawn.jaccard, n=len(drawn.n_edges)))
     if other_seeds:
         seeds = _seeds(scores_a, counts, other_seeds, level, resamples, groups, seed)
-        lower = (1 + (seeds <= found.across.mean()).sum()) / (1 + len(seeds))
+        lower = rank_p(found.across.mean(), seeds, side="less")
         spread = Interval(float(seeds.mean()), float(seeds.min()), float(seeds.max()))
         rows.append(_row("other seeds", spread, lower, "a rank as low if b were one more seed", n=len(seeds)))
     else:
-        none = _row("other seeds", Interval(np.nan, np.nan, np.nan), n=0)
+        none = _row("other seeds", Interval.undefined(), n=0)
         rows.append(none | {"note": "no other seed to compare with"})
     random = _random(space, values, seed)
-    higher = (1 + (random >= found.across.mean() - 1e-12).sum()) / (1 + len(random))
+    higher = rank_p(found.across.mean(), random)
     rows.append(_row("random circuits", random, higher, "as high an index for random circuits"))
     frame = pd.DataFrame([{"note": ""} | row for row in rows]).reindex(columns=[*COLUMNS])
     chance = float(random.mean())
@@ -306,16 +308,17 @@ def _permuted(space: Edges | Classes, values: list[np.ndarray], resamples: int, 
     pool, n = np.concatenate(values), len(values[0])
     rng = np.random.default_rng(seed)
 
-    def alike(order: np.ndarray) -> float:
+    def alike(order: np.ndarray) -> tuple[float, float]:
         means = [pool[part].mean(0) for part in (order[:n], order[n:])]
         x, y = (space.of(0, mean[None]) for mean in means)
         strengths = [np.abs(mean) * kept[0] for mean, (_, kept) in zip(means, (x, y), strict=True)]
         weighted = np.minimum(*strengths).sum() / max(np.maximum(*strengths).sum(), np.finfo(float).tiny)
-        return float(space.index(x, y)[0] + 1e-9 * weighted)
+        return float(space.index(x, y)[0]), float(weighted)
 
-    observed = alike(np.arange(len(pool)))
-    drawn = np.array([alike(rng.permutation(len(pool))) for _ in range(resamples)])
-    return float((1 + (drawn <= observed + 1e-15).sum()) / (1 + resamples))
+    index, weighted = alike(np.arange(len(pool)))
+    indices, weights = np.array([alike(rng.permutation(len(pool))) for _ in range(resamples)]).T
+    # Few indices are possible, and many deals tie: the weighted index decides between those.
+    return rank_p(index, indices, side="less", then=(weighted, weights))
 
 
 def _select(space: Edges | Classes, side: int) -> Select:
@@ -379,7 +382,7 @@ def _row(
 def _verdict(
     p_value: float, found: Splits, null: SameScores, corrected: Interval, random: np.ndarray, alike: float
 ) -> tuple[str, str]:
-    upper = float(np.quantile(random, (1 + LEVEL) / 2))
+    upper = float(np.quantile(random, SURE))
     if min(found.within[0].mean(), found.within[1].mean()) <= upper:
         return CANNOT_TELL, "halves of one model's prompts give circuits no more alike than random ones"
     if p_value <= SIGNIFICANT and found.stable < STABLE:

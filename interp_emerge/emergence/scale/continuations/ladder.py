@@ -38,7 +38,8 @@ from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens, edi
 from interp_emerge.emergence.scale.mirage import Curve, Mirage, judge
 from interp_emerge.emergence.scale.pass_until import PassLaw, PassRate, continuation_sampler, pass_law, pass_until
 from interp_emerge.families.base import Family
-from interp_emerge.stats.intervals import RESAMPLES, percentile_interval
+from interp_emerge.stats.intervals import percentile_interval
+from interp_emerge.stats.resampling import RESAMPLES, draw_weights
 
 MEASURES = ("exact_match", "token_accuracy", "power", "product", "excess", "edit_distance", "log_prob")
 CONTINUOUS = ("log_prob", "token_accuracy")
@@ -95,14 +96,16 @@ class TokenLadder:
             raise InputError(f"the answers have {self.length} tokens; ask for 1 to {self.length} of them, not {length}")
         rng = np.random.default_rng(seed)
         counts = {len(run.truth) for seeds in self.runs for run in seeds}
-        shared = _weights(rng, counts.pop(), resamples) if len(counts) == 1 else None
+        shared = draw_weights(rng, counts.pop(), resamples=resamples) if len(counts) == 1 else None
         means, drawn = [], []
         for seeds in self.runs:
-            of_runs = _weights(rng, len(seeds), resamples)
+            of_runs = draw_weights(rng, len(seeds), resamples=resamples)
             values = [_columns(run, length) for run in seeds]
             means.append(np.mean([_measures(one.mean(0), length) for one in values], axis=0))
             samples = [
-                _measures((_weights(rng, len(one), resamples) if shared is None else shared) @ one, length)
+                _measures(
+                    (draw_weights(rng, len(one), resamples=resamples) if shared is None else shared) @ one, length
+                )
                 for one in values
             ]
             drawn.append(np.einsum("rs,srm->rm", of_runs, np.stack(samples)))
@@ -294,8 +297,3 @@ def _measures(means: np.ndarray, length: int) -> np.ndarray:
     positions, (exact, edits, log_prob) = means[..., :length], np.moveaxis(means[..., length:], -1, 0)
     accuracy, product = positions.mean(-1), positions.prod(-1)
     return np.stack([exact, accuracy, accuracy**length, product, exact - product, edits, log_prob], -1)
-
-
-def _weights(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:
-    """How often each of `n` things is drawn, as a share of the draws, shape [resample, thing]."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n

@@ -1,0 +1,159 @@
+"""Ranks among draws of a null: the level that they keep, ties, NaN, and rank correlations."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from scipy.stats import ConstantInputWarning, permutation_test, spearmanr
+
+from interp_emerge.core.errors import InputError
+from interp_emerge.stats.ranks import (
+    TIE,
+    beyond_and_tied,
+    least_p,
+    null_quantile,
+    rank_p,
+    rank_p_values,
+    spearman,
+    tolerance,
+)
+
+
+@pytest.mark.parametrize("side", ["greater", "less"])
+@pytest.mark.parametrize("numbers", [(0.0, 1.0, 2.0, 3.0, 4.0), (0.0, 0.0, 1.0, 1.0, 2.0), (1.0, 1.0, 1.0, 1.0, 1.0)])
+def test_the_null_is_rejected_at_most_as_often_as_the_level_says_by_all_orders_of_value_and_draws(numbers, side):
+    p_values = np.array([rank_p(order[0], np.array(order[1:]), side=side) for order in permutations(numbers)])
+    levels = np.arange(1, 6) / 5
+    rejected = (p_values[:, None] <= levels + 1e-12).mean(0)
+    assert (rejected <= levels + 1e-12).all()
+    if len(set(numbers)) == 5:
+        assert rejected == pytest.approx(levels)
+
+
+def test_the_p_value_of_draws_without_replacement_is_that_of_scipys_permutation_test():
+    a, b = np.array([1.3, 2.7, 4.1, 5.9]), np.array([0.2, 0.9, 3.3])
+
+    def difference(x, y, axis=-1):
+        return x.mean(axis) - y.mean(axis)
+
+    found = permutation_test((a, b), difference, alternative="greater", n_resamples=np.inf)
+    null = found.null_distribution
+    # All 35 splits hold the one observed, which scipy counts once and `rank_p` on top of the draws.
+    others = np.delete(null, np.abs(null - found.statistic).argmin())
+    assert rank_p(found.statistic, others) == pytest.approx(found.pvalue)
+
+
+def test_a_rank_by_hand():
+    null = np.array([0.0, 1.0, 2.0, 3.0])
+    assert rank_p(2.5, null) == 2 / 5
+    assert rank_p(2.5, null, side="less") == 4 / 5
+    assert rank_p(9.0, null) == least_p(4) == 1 / 5
+    assert least_p(19, n_tests=3) == 3 / 20
+
+
+def test_ties_count_against_the_claim_on_both_sides():
+    null = np.array([1.0, 2.0, 2.0, 3.0])
+    assert rank_p(2.0, null) == rank_p(2.0, null, side="less") == 4 / 5
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-30, 1e30])
+def test_a_draw_ties_within_the_tolerance_and_not_beyond_it_in_any_unit(factor):
+    null = factor * np.array([1 - 0.9 * TIE, 1 - 1.1 * TIE, 0.0])
+    beyond, tied = beyond_and_tied(np.array([factor]), null)
+    assert tied.tolist() == [[True, False, False]] and not beyond.any()
+    assert rank_p(factor, null) == 2 / 4
+    beyond, tied = beyond_and_tied(np.array([factor]), null, side="less")
+    assert beyond.tolist() == [[False, True, True]]
+
+
+def test_rounding_in_float32_is_a_tie_also_near_zero():
+    """The tolerance is of the largest magnitude: a difference of large metrics is near zero up to their rounding."""
+    rng = np.random.default_rng(0)
+    metrics = rng.normal(5, 1, 50).astype(np.float32)
+    noisy = (metrics + rng.normal(0, 3e-6, 50)).mean() - metrics.mean()
+    assert abs(noisy) > 1e-9
+    assert rank_p(max(noisy, -noisy), np.array([0.0, -2.0, -5.0])) == 2 / 4
+
+
+def test_a_second_value_decides_between_ties_of_the_first_and_nothing_else():
+    null, second = np.array([1.0, 1.0, 1.0, 2.0, 0.0]), np.array([1.0, 2.0, 3.0, 0.0, 9.0])
+    assert rank_p(1.0, null) == 5 / 6
+    assert rank_p(1.0, null, then=(2.5, second)) == 3 / 6
+    assert rank_p(1.0, null, then=(2.0, second)) == 4 / 6
+    assert rank_p(1.0, null, side="less", then=(2.0, second)) == 4 / 6
+
+
+def test_nan_has_no_rank_and_draws_that_are_nan_are_left_out():
+    null = np.array([1.0, np.nan, 3.0])
+    assert rank_p(2.0, null) == 2 / 3
+    assert np.isnan([rank_p(np.nan, null), rank_p(2.0, np.array([])), rank_p(2.0, np.array([np.nan]))]).all()
+
+
+def test_infinite_values_are_ranked_and_leave_the_tolerance_alone(recwarn):
+    null = np.array([-np.inf, 1.0, 2.0, np.inf])
+    assert rank_p(1.5, null) == 3 / 5
+    assert rank_p(np.inf, null) == 2 / 5
+    assert rank_p(-np.inf, null, side="less") == 2 / 5
+    assert tolerance(null).tolist() == [2 * TIE]
+    assert not recwarn
+
+
+def test_many_ranks_are_those_of_each_value_among_the_same_draws_or_its_own():
+    rng = np.random.default_rng(1)
+    values, own = rng.integers(0, 5, 7).astype(float), rng.integers(0, 5, (7, 11)).astype(float)
+    values[2], own[3, :4] = np.nan, np.nan
+    for null in (own[0], own):
+        each = [rank_p(value, np.broadcast_to(null, own.shape)[row]) for row, value in enumerate(values)]
+        assert rank_p_values(values, null) == pytest.approx(each, nan_ok=True)
+
+
+def test_what_cannot_be_ranked_is_refused():
+    with pytest.raises(InputError, match=r"shape \[2, 2\] cannot be ranked; give one number a draw"):
+        rank_p(1.0, np.zeros((2, 2)))
+    with pytest.raises(InputError, match=r"shape \[2\] cannot be ranked"):
+        rank_p(1.0, np.zeros(3), then=(1.0, np.zeros(2)))
+    with pytest.raises(InputError, match=r"shape \[3\] cannot be ranked among draws of shape \[2, 4\]"):
+        rank_p_values(np.zeros(3), np.zeros((2, 4)))
+
+
+def test_the_quantile_of_a_null_is_one_of_its_draws_so_that_exceeding_it_means_p_at_most_a_twentieth():
+    null = np.random.default_rng(2).random((39, 3))
+    bound = null_quantile(null)
+    assert np.isin(bound, null).all()
+    assert [rank_p(value + 1e-3, null[:, column]) <= 0.05 for column, value in enumerate(bound)] == [True] * 3
+    # The largest draw of 39 exceeds it, and so does the next.
+    assert ((null > bound).sum(0) == 1).all()
+
+
+def test_spearmans_correlation_is_that_of_scipy_with_and_without_ties():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(6, 20))
+    y = rng.integers(0, 4, (6, 20)).astype(float)
+    assert spearman(x, y) == pytest.approx([spearmanr(*rows).statistic for rows in zip(x, y, strict=True)], abs=1e-14)
+    assert spearman(x[0], y) == pytest.approx([spearmanr(x[0], row).statistic for row in y], abs=1e-14)
+
+
+def test_spearmans_correlation_by_hand():
+    x = np.arange(4.0)
+    # 1 − 6 Σ d² / (n (n² − 1)), with d = 1, 1, 0, 0; a perfect order is exactly one.
+    assert spearman(x, np.array([10.0, 5.0, 20.0, 30.0])) == pytest.approx(1 - 6 * 2 / (4 * 15))
+    assert [float(spearman(x, np.exp(x))), float(spearman(x, -x))] == [1.0, -1.0]
+
+
+def test_the_mean_of_spearmans_correlation_over_all_orders_is_zero():
+    orders = np.array([*permutations(range(5))], dtype=float)
+    assert spearman(np.arange(5.0), orders).mean() == pytest.approx(0, abs=1e-15)
+
+
+def test_a_constant_side_a_single_value_and_nan_have_no_rank_correlation(recwarn):
+    x = np.arange(3.0)
+    assert np.isnan(spearman(x, np.array([np.ones(3), [1.0, np.nan, 2.0]]))).all()
+    assert np.isnan(spearman(np.ones(1), np.ones(1)))
+    assert not recwarn
+    with pytest.warns(ConstantInputWarning):
+        assert np.isnan(spearmanr(x, np.ones(3)).statistic)
+
+
+def test_all_ways_to_tie_two_values_keep_p_within_its_bounds():
+    for value, *null in product([0.0, 1.0], repeat=5):
+        assert least_p(4) <= rank_p(value, np.array(null)) <= 1
