@@ -7,17 +7,15 @@ Sets are compared by their Jaccard index, |A ∩ B| / |A ∪ B|, from 0 (nothing
 * nodes: heads and MLPs that write a kept edge. The embedding is in every circuit and is left out;
 * heads alone.
 
-The null are random sets of the same two sizes. What they share is hypergeometric, so the mean of their Jaccard index,
-its central 95% and the p-value (at least as many shared) are exact. Scores enter the weighted Jaccard index, Σ min / Σ
-max of the scores' magnitudes over the edges of either circuit (Ioffe, 2010, https://doi.org/10.1109/ICDM.2010.80): an
-edge outside a circuit counts 0 there. Its null puts both circuits' scores on random edges, `n_random` times.
+The null is random sets of the same two sizes, whose distribution is exact (`stats.sets`). Scores enter the weighted
+Jaccard index of their magnitudes over the edges of either circuit. Its null puts both circuits' scores on random edges,
+`n_random` times.
 
 Circuits that share few edges may still do the same: also evaluate each where the other was found. No model is run.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,64 +24,12 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Edge, Graph
-from interp_emerge.stats.intervals import SURE, TAIL, Interval, percentile_interval
+from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.ranks import rank_p, spearman
+from interp_emerge.stats.sets import SetOverlap, jaccard_of_weights, random_jaccards_of_weights
 
 FEWEST_TO_RANK = 3
 """Edges below which a rank correlation says nothing."""
-FARTHEST = 12
-"""Standard deviations around the mean, and things at least, beyond which nothing of a distribution is left to count."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetOverlap:
-    """What two sets share that are drawn from the same things."""
-
-    n_possible: int
-    n_a: int
-    n_b: int
-    shared: int
-
-    @classmethod
-    def of(cls, a: np.ndarray, b: np.ndarray, n_possible: int) -> "SetOverlap":
-        """Of two sets given as bool arrays over the same things, of which `n_possible` can be in a set."""
-        return cls(n_possible=n_possible, n_a=int(a.sum()), n_b=int(b.sum()), shared=int((a & b).sum()))
-
-    @property
-    def jaccard(self) -> float:
-        """Shared as a fraction of those in either set; NaN for two empty sets."""
-        return float(self._jaccard(np.array([self.shared]))[0])
-
-    @cached_property
-    def random(self) -> Interval:
-        """Mean and central 95% of the Jaccard index of random sets of these sizes; NaN for two empty sets."""
-        from scipy.stats import hypergeom
-
-        if not self.n_a + self.n_b:
-            return Interval.undefined()
-        shared = self._likely_shared()
-        chances, values = hypergeom.pmf(shared, self.n_possible, self.n_a, self.n_b), self._jaccard(shared)
-        low, high = values[np.searchsorted(np.cumsum(chances), [TAIL, SURE])]
-        return Interval(float(chances @ values), float(low), float(high))
-
-    @property
-    def p_value(self) -> float:
-        """Probability that random sets of these sizes share at least as many."""
-        from scipy.stats import hypergeom
-
-        return float(hypergeom(self.n_possible, self.n_a, self.n_b).sf(self.shared - 1))
-
-    def _likely_shared(self) -> np.ndarray:
-        """All numbers of shared things that have a chance worth counting."""
-        mean = self.n_a * self.n_b / self.n_possible
-        variance = mean * (1 - self.n_a / self.n_possible) * (self.n_possible - self.n_b) / max(1, self.n_possible - 1)
-        reach = int(FARTHEST * variance**0.5) + FARTHEST
-        first, last = max(0, self.n_a + self.n_b - self.n_possible), min(self.n_a, self.n_b)
-        return np.arange(max(first, int(mean) - reach), min(last, int(mean) + reach) + 1)
-
-    def _jaccard(self, shared: np.ndarray) -> np.ndarray:
-        in_either = self.n_a + self.n_b - shared
-        return np.divide(shared, in_either, out=np.full(shared.shape, np.nan), where=in_either > 0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +71,7 @@ class Overlap:
         null = edges.random
         return (
             f"share {edges.shared} of {edges.n_a} and {edges.n_b} edges: Jaccard {edges.jaccard:.2f}, random circuits "
-            f"of these sizes {null.value:.2f} [{null.low:.2f}, {null.high:.2f}]"
+            f"of these sizes {null}"
         )
 
     def __repr__(self) -> str:
@@ -141,9 +87,9 @@ class Overlap:
         rows = []
         for level, sets in (("edges", self.edges), ("nodes", self.nodes), ("heads", self.heads)):
             counted = (level, sets.n_a, sets.n_b, sets.shared, sets.jaccard)
-            rows.append((*counted, *_ends(sets.random), sets.p_value))
+            rows.append((*counted, *astuple(sets.random), sets.p_value))
         sizes = (self.edges.n_a, self.edges.n_b, self.edges.shared)
-        rows.append(("weighted edges", *sizes, self.weighted, *_ends(self.weighted_random), self.weighted_p_value))
+        rows.append(("weighted edges", *sizes, self.weighted, *astuple(self.weighted_random), self.weighted_p_value))
         return pd.DataFrame(rows, columns=list(columns))
 
 
@@ -168,7 +114,8 @@ def overlap(a: Circuit, b: Circuit, *, n_random: int = 1000, seed: int = 0) -> O
         null, p_value = Interval.undefined(), np.nan
     else:
         weights_a, weights_b = (np.abs(circuit.scores[circuit.kept]) for circuit in (a, b))
-        drawn = _weighted_of_random(weights_a, weights_b, a.graph.n_edges, n_random, np.random.default_rng(seed))
+        how = {"count": n_random, "rng": np.random.default_rng(seed)}
+        drawn = random_jaccards_of_weights(weights_a, weights_b, a.graph.n_edges, **how)
         null = percentile_interval(float(drawn.mean()), drawn)
         p_value = rank_p(weighted, drawn)
     return Overlap(
@@ -224,7 +171,7 @@ def weighted_jaccard(a: Circuit, b: Circuit) -> float:
     strengths = [np.abs(circuit.scores * circuit.kept) for circuit in (a, b)]
     if not all(strength.any() for strength in strengths):
         return np.nan
-    return float(np.minimum(*strengths).sum() / np.maximum(*strengths).sum())
+    return float(jaccard_of_weights(*(strength.ravel() for strength in strengths)))
 
 
 def require_one_graph(circuits: Sequence[Circuit]) -> None:
@@ -244,21 +191,6 @@ def _shape(graph: Graph) -> str:
 
 def _is_kind(graph: Graph, kinds: Sequence[str]) -> np.ndarray:
     return np.array([node.kind in kinds for node in graph.writers])
-
-
-def _ends(interval: Interval) -> tuple[float, float, float]:
-    return interval.value, interval.low, interval.high
-
-
-def _weighted_of_random(
-    a: np.ndarray, b: np.ndarray, n_possible: int, count: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Weighted Jaccard indices of two sets of weights that are put on random edges, shape [draw]."""
-    shared = rng.hypergeometric(len(a), n_possible - len(a), len(b), size=count)
-    lower = [
-        np.minimum(rng.choice(a, n, replace=False), rng.choice(b, n, replace=False)).sum() if n else 0.0 for n in shared
-    ]
-    return np.array(lower) / (a.sum() + b.sum() - np.array(lower))
 
 
 def _rank_correlation(a: Circuit, b: Circuit, over: np.ndarray) -> float:

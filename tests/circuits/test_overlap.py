@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from interp_emerge.circuits.overlap import SetOverlap, overlap, sizes_beside
+from interp_emerge.circuits.overlap import overlap, sizes_beside
 from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
+from interp_emerge.stats.sets import SetOverlap
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=False)
 A = {("embed", "a0.h0.v"): 3.0, ("a0.h0", "a1.h1.k"): -2.0, ("embed", "a1.h1.v"): 1.0, ("a1.h1", "logits"): 4.0}

@@ -32,7 +32,7 @@ import torch
 from tqdm.auto import tqdm
 
 from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.circuits.overlap import SetOverlap, node_overlap, require_one_graph, weighted_jaccard
+from interp_emerge.circuits.overlap import node_overlap, require_one_graph, weighted_jaccard
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
@@ -42,6 +42,7 @@ from interp_emerge.patching.base import EdgeScores
 from interp_emerge.patching.scores import By
 from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.resampling import resample_weights
+from interp_emerge.stats.sets import SetOverlap, jaccard
 
 Select = Callable[[EdgeScores], Circuit]
 ORDERS = ("score", "magnitude")
@@ -77,7 +78,7 @@ class Stability:
         if self.note:
             return f"Stability(undefined: {self.note})"
         return (
-            f"Stability(Jaccard {found.value:.2f} [{found.low:.2f}, {found.high:.2f}] over {len(self.n_edges)} "
+            f"Stability(Jaccard {found} over {len(self.n_edges)} "
             f"samples, random circuits of this size {self.random:.2f})"
         )
 
@@ -213,9 +214,7 @@ def stability_across(circuits: Mapping[str, Circuit]) -> pd.DataFrame:
                 "n_b": edges.n_b,
                 "shared": edges.shared,
                 "jaccard": edges.jaccard,
-                "random": edges.random.value,
-                "random_low": edges.random.low,
-                "random_high": edges.random.high,
+                **edges.random.columns("random"),
                 "p_value": edges.p_value,
                 "node_jaccard": node_overlap(a, b).jaccard,
                 "weighted_jaccard": weighted_jaccard(a, b),
@@ -335,8 +334,7 @@ def _jaccards(packed: np.ndarray) -> np.ndarray:
 
 def _jaccards_with(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Jaccard indices of one set with others, all given as bits; NaN for two empty ones."""
-    shared, either = (np.bitwise_count(bits).sum(1, dtype=np.int64) for bits in (one & others, one | others))
-    return np.divide(shared, either, out=np.full(len(others), np.nan), where=either > 0)
+    return jaccard(*(np.bitwise_count(bits).sum(-1, dtype=np.int64) for bits in (one & others, one, others)))
 
 
 def _weighted_jaccards(values: np.ndarray, weights: np.ndarray, packed: np.ndarray) -> np.ndarray:
@@ -351,8 +349,7 @@ def _weighted_jaccards(values: np.ndarray, weights: np.ndarray, packed: np.ndarr
         total += strength.sum(1)
         for row, one in enumerate(strength):
             lower[row, row + 1 :] += np.minimum(one, strength[row + 1 :]).sum(1)
-    shared, both = lower[first, second], total[first] + total[second]
-    return np.divide(shared, both - shared, out=np.full(len(first), np.nan), where=both > 0)
+    return jaccard(lower[first, second], total[first], total[second])
 
 
 def _of_random_sets(n_possible: int, sizes: np.ndarray) -> float:

@@ -42,6 +42,7 @@ from interp_emerge.emergence.sameness.same_circuit.doubts import MatchDoubts, ma
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.ranks import rank_p, spearman
+from interp_emerge.stats.sets import jaccard, jaccard_of_weights
 
 SMOOTHING = 0.5
 COLUMNS = {
@@ -281,7 +282,7 @@ class _Levels:
             "edges": (int(kept[0].sum()), int(kept[1].sum()), shared),
             "nodes": (int(written[0].sum()), int(written[1].sum()), shared_nodes),
         }
-        sets = [both / (n_a + n_b - both) if n_a + n_b else np.nan for n_a, n_b, both in counts.values()]
+        sets = [float(jaccard(both, n_a, n_b)) for n_a, n_b, both in counts.values()]
         of_heads = [mass * heads for mass, heads in zip((a, b), self.heads, strict=True)]
         return counts, [*sets, _alike(a, b, *self.classes), _alike(of_heads[0], of_heads[1], *self.roles)]
 
@@ -325,7 +326,7 @@ def _alike(a: np.ndarray, b: np.ndarray, codes_a: np.ndarray, codes_b: np.ndarra
         return np.nan
     n = int(max(codes_a.max(), codes_b.max())) + 1
     p, q = np.bincount(codes_a, a, n) / a.sum(), np.bincount(codes_b, b, n) / b.sum()
-    return float(np.minimum(p, q).sum() / np.maximum(p, q).sum())
+    return float(jaccard_of_weights(p, q))
 
 
 def _beyond(similarity: float, random: float) -> float:
@@ -342,9 +343,7 @@ def _compared(
         "n_edges": len(now),
         "shared": found.edges.shared,
         "jaccard": found.jaccard,
-        "random": null.value,
-        "random_low": null.low,
-        "random_high": null.high,
+        **null.columns("random"),
         "beyond_chance": _beyond(found.jaccard, null.value),
         "p_value": found.p_value,
         "weighted_jaccard": found.weighted,

@@ -8,13 +8,14 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.circuits.finding.selection import grow
 from interp_emerge.circuits.finding.stability import by_template, stability, stability_across, stability_of
-from interp_emerge.circuits.overlap import SetOverlap, overlap
+from interp_emerge.circuits.overlap import overlap
 from interp_emerge.core import memory
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.stats.resampling import resample_rows
+from interp_emerge.stats.sets import SetOverlap
 from tests.models.small_models import small_model, telling_pairs
 from tests.patching.scored import score_edges
 

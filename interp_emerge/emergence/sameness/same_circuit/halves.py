@@ -12,6 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from interp_emerge.stats.intervals import SURE, Interval
+from interp_emerge.stats.sets import jaccard, jaccard_of_weights
 
 Chosen = tuple[int, np.ndarray]
 """Which of two models, and for each sample its edges or shares, shape [sample, edge or class]."""
@@ -46,8 +47,7 @@ class Edges:
 
     def index(self, x: Chosen, y: Chosen) -> np.ndarray:
         """Jaccard index, shape [sample]."""
-        both = self.shared(x, y)
-        return both / (self.counts[x[0]] + self.counts[y[0]] - both)
+        return jaccard(self.shared(x, y), self.counts[x[0]], self.counts[y[0]])
 
 
 class Classes:
@@ -74,8 +74,7 @@ class Classes:
 
     def index(self, x: Chosen, y: Chosen) -> np.ndarray:
         """Weighted Jaccard index, shape [sample]."""
-        most = np.maximum(x[1], y[1]).sum(1)
-        return np.minimum(x[1], y[1]).sum(1) / np.maximum(most, np.finfo(float).tiny)
+        return jaccard_of_weights(x[1], y[1], empty=0.0)
 
 
 class Splits:

@@ -48,7 +48,6 @@ import numpy as np
 import pandas as pd
 
 from interp_emerge.circuits.finding.stability import Select, stability
-from interp_emerge.circuits.testing.telling import between
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
@@ -67,6 +66,7 @@ from interp_emerge.emergence.sameness.similarity import class_codes
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.stats.intervals import SURE, Interval, percentile_interval
 from interp_emerge.stats.ranks import rank_p
+from interp_emerge.stats.sets import jaccard_of_weights
 from interp_emerge.stats.significance import SIGNIFICANT
 
 COLUMNS = {
@@ -145,7 +145,7 @@ class SameCircuit:
         names = ("across", "halves of a", "halves of b", "same scores")
         across, a, b, same = (_told(self[name]) for name in names)
         said = f"{begin}: {index} {across} across halves of prompts against {a} and {b} within each, and {same} if"
-        said += f" nothing differed (corrected similarity {between(found.value, found.low, found.high)}, "
+        said += f" nothing differed (corrected similarity {found}, "
         said += f"p = {self.p_value:.2g})"
         seeds = self["other seeds"]
         about = f"n = {seeds['n']}, p = {seeds['p_value']:.2g}"
@@ -312,8 +312,7 @@ def _permuted(space: Edges | Classes, values: list[np.ndarray], resamples: int, 
         means = [pool[part].mean(0) for part in (order[:n], order[n:])]
         x, y = (space.of(0, mean[None]) for mean in means)
         strengths = [np.abs(mean) * kept[0] for mean, (_, kept) in zip(means, (x, y), strict=True)]
-        weighted = np.minimum(*strengths).sum() / max(np.maximum(*strengths).sum(), np.finfo(float).tiny)
-        return float(space.index(x, y)[0]), float(weighted)
+        return float(space.index(x, y)[0]), float(jaccard_of_weights(*strengths, empty=0.0))
 
     index, weighted = alike(np.arange(len(pool)))
     indices, weights = np.array([alike(rng.permutation(len(pool))) for _ in range(resamples)]).T
@@ -398,4 +397,4 @@ def _verdict(
 
 
 def _told(row: pd.Series) -> str:
-    return between(row["index"], row["low"], row["high"])
+    return str(Interval(row["index"], row["low"], row["high"]))
