@@ -154,9 +154,7 @@ class OneModel:
             row = {
                 "clean": found.clean.mean(),
                 "corrupt": found.corrupt.mean(),
-                "faithfulness": found.faithfulness,
-                "ci_low": found.ci[0],
-                "ci_high": found.ci[1],
+                **found.interval.columns("faithfulness", "ci"),
                 "kl": found.divergence.value,
                 "accuracy": found.accuracy.value,
                 "accuracy_without": without.accuracy.value,
@@ -177,7 +175,7 @@ class OneModel:
         def compute(model: HookedModel) -> pd.DataFrame:
             scores = self._edges(model, at, ability, settings.method)
             found = stability(scores, circuit, resamples=settings.n_resamples, seed=settings.seed).jaccard
-            row = {"stability": found.value, "stability_low": found.low, "stability_high": found.high}
+            row = found.columns("stability")
             return pd.DataFrame([row])
 
         steps = settings.steps_of_integration

@@ -8,6 +8,7 @@ from jinja2 import StrictUndefined, Template
 
 from interp_emerge.abilities import _language as language
 from interp_emerge.core.files import write_atomically
+from interp_emerge.stats.intervals import Interval
 from interp_emerge.training.corpus import CONTEXT
 from interp_emerge.training.outcome import FLOOR_DOCUMENTS, PAIRS, Outcome, measure_outcome
 from interp_emerge.training.recipe import Recipe
@@ -67,8 +68,7 @@ def loss_table(outcome: Outcome) -> str:
 
 def accuracy_table(outcome: Outcome) -> str:
     """One row a model, one column an ability, and the chance levels below."""
-    values = outcome.accuracy[["accuracy", "ci_low", "ci_high"]].to_numpy()
-    text = [f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in values]
+    text = [str(Interval.of(row, "accuracy", "ci")) for row in outcome.accuracy.to_dict("records")]
     wide = _one_row_a_model(outcome.accuracy.assign(text=text), "ability")
     known = outcome.abilities.set_index("ability")
     table = _with_row(wide, "chance", [f"{known['chance'][name]:.2f}" for name in wide.columns[1:]])

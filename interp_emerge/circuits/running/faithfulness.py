@@ -124,7 +124,7 @@ class Evaluation:
     def __repr__(self) -> str:
         if not self.defined:
             return f"Evaluation(faithfulness undefined: clean-corrupt gap {self.gap.value:.3g} {self.why_undefined})"
-        return f"Evaluation(faithfulness {self.faithfulness:.3f} [{self.ci[0]:.3f}, {self.ci[1]:.3f}])"
+        return f"Evaluation(faithfulness {self.interval:.3f})"
 
     def __getitem__(self, rows: np.ndarray) -> "Evaluation":
         """The evaluation on some of the pairs, given by a bool array or by their indices."""
@@ -166,8 +166,7 @@ class Evaluation:
             ("accuracy", self.accuracy, "fraction of pairs"),
         ]
         return pd.DataFrame(
-            [(name, interval.value, interval.low, interval.high, unit) for name, interval, unit in rows],
-            columns=["quantity", "value", "ci_low", "ci_high", "unit"],
+            [{"quantity": name, **interval.columns("value", "ci"), "unit": unit} for name, interval, unit in rows]
         )
 
     def by_template(self) -> pd.DataFrame:

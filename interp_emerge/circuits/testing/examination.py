@@ -198,9 +198,7 @@ def _under_every_ablation(model: HookedModel, circuit: Circuit, pairs: PromptPai
                 {
                     "ablation": ablation,
                     "level": level,
-                    "faithfulness": found.faithfulness,
-                    "ci_low": found.ci[0],
-                    "ci_high": found.ci[1],
+                    **found.interval.columns("faithfulness", "ci"),
                     "kl": found.divergence.value,
                     "accuracy": found.accuracy.value,
                 }
@@ -210,8 +208,8 @@ def _under_every_ablation(model: HookedModel, circuit: Circuit, pairs: PromptPai
 
 def _areas(curve: FaithfulnessCurve) -> pd.DataFrame:
     """CPR and CMD with their intervals."""
-    rows = [(name, *vars(getattr(curve, f"{name}_interval")).values()) for name in ("cpr", "cmd")]
-    return pd.DataFrame(rows, columns=["quantity", "value", "ci_low", "ci_high"])
+    found = {"cpr": curve.cpr_interval, "cmd": curve.cmd_interval}
+    return pd.DataFrame([{"quantity": name, **interval.columns("value", "ci")} for name, interval in found.items()])
 
 
 def _stability(found: Stability) -> dict[str, pd.DataFrame]:

@@ -8,7 +8,7 @@ import pandas as pd
 from interp_emerge.circuits.running.faithfulness import Evaluation
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import counted
-from interp_emerge.stats.intervals import UNDEFINED
+from interp_emerge.stats.intervals import UNDEFINED, Interval
 from interp_emerge.stats.ranks import least_p
 from interp_emerge.stats.significance import SIGNIFICANT
 
@@ -26,11 +26,6 @@ def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.to_dict("records")
 
 
-def between(value: float, low: float, high: float) -> str:
-    """A value with its interval: `0.84 [0.79, 0.88]`."""
-    return UNDEFINED if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
-
-
 def sentences(circuit: Circuit, found: Evaluation, without: Evaluation, tables: Tables) -> list[str]:
     """One sentence a result."""
     said = [] if len(circuit) else ["The circuit is empty."]
@@ -42,9 +37,7 @@ def sentences(circuit: Circuit, found: Evaluation, without: Evaluation, tables: 
     if "minimality" in tables:
         said += _minimal(tables["minimality"])
     if "areas" in tables:
-        areas = {
-            row["quantity"]: between(row["value"], row["ci_low"], row["ci_high"]) for row in _rows(tables["areas"])
-        }
+        areas = {row["quantity"]: Interval.of(row, "value", "ci") for row in _rows(tables["areas"])}
         said.append(f"Over the best edges from 0.1% to all, CPR is {areas['cpr']} and CMD {areas['cmd']}.")
     if "backup" in tables:
         others = tables["backup"]
@@ -64,7 +57,7 @@ def small_tables(tables: Tables) -> dict[str, pd.DataFrame]:
         shown["by template"] = _wide(tables["templates"], ["template", "n_pairs"])
     if "ablations" in tables:
         rows = tables["ablations"]
-        told = [between(*row) for row in rows[["faithfulness", "ci_low", "ci_high"]].to_numpy()]
+        told = [str(Interval.of(row, "faithfulness", "ci")) for row in _rows(rows)]
         pivot = rows.assign(told=told).pivot(index="ablation", columns="level", values="told")
         shown["faithfulness by ablation"] = pivot.loc[rows["ablation"].unique()].reset_index().rename_axis(columns=None)
     if "roles" in tables:
@@ -98,8 +91,7 @@ def _kept(circuit: Circuit, found: Evaluation, without: Evaluation) -> list[str]
             f"divergence from the whole model is {found.divergence.value:.3g} nats."
         ]
     return [
-        f"{size} {keep} {between(found.faithfulness, *found.ci)} of the clean-corrupt gap ({how}); without {them} "
-        f"{between(without.faithfulness, *without.ci)} is left.",
+        f"{size} {keep} {found.interval} of the clean-corrupt gap ({how}); without {them} {without.interval} is left.",
         f"Accuracy is {found.accuracy.value:.2f} with {them} alone and {without.accuracy.value:.2f} without {them}.",
     ]
 
@@ -126,7 +118,7 @@ def _complete(rows: pd.DataFrame) -> list[str]:
     on = f"On {n_pairs}, which did not choose the sets," if (rows["strategy"] == "greedy").any() else f"On {n_pairs}"
     n_sets = rows.loc[rows["nodes"] != "", "nodes"].nunique()
     worst = rows.sort_values("incompleteness", kind="stable").to_dict("records")[-1]
-    differ = f"differ by {between(worst['incompleteness'], worst['ci_low'], worst['ci_high'])}"
+    differ = f"differ by {Interval.of(worst, 'incompleteness', 'ci')}"
     if not worst["nodes"]:
         others = f"by no more without any of {counted(n_sets, 'set')} of nodes" if n_sets else "no set was knocked out"
         return [f"{on} circuit and model {differ} as they are; {others}."]
@@ -160,13 +152,13 @@ def _stable(what: str, rows: pd.DataFrame) -> str:
     jaccard, random = found["jaccard"], found["random"]["value"]
     if pd.isna(jaccard["value"]):
         return f"{what} have no edge to compare: stability is undefined."
-    index = between(jaccard["value"], jaccard["ci_low"], jaccard["ci_high"])
+    index = Interval.of(jaccard, "value", "ci")
     return f"{what} have a mean pairwise Jaccard index of {index}, random ones {random:.2f}."
 
 
 def _wide(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Summaries below each other, one row each, every quantity with its interval in one cell."""
-    told = [between(*row) for row in rows[["value", "ci_low", "ci_high"]].to_numpy()]
+    told = [str(Interval.of(row, "value", "ci")) for row in _rows(rows)]
     wide = rows.assign(told=told).pivot(index=by, columns="quantity", values="told")
     return wide[rows["quantity"].unique()].loc[rows[by[0]].unique()].reset_index().rename_axis(columns=None)
 
@@ -184,7 +176,7 @@ def _heads(rows: pd.DataFrame) -> pd.DataFrame:
             {
                 "head": node,
                 "roles": UNDEFINED if own["label"].isna().all() else _given(own),
-                "effect": between(*first[["effect", "effect_low", "effect_high"]]),
+                "effect": str(Interval.of(first, "effect")),
                 "q_value": first["q_value"],
             }
         )

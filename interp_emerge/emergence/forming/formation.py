@@ -87,9 +87,7 @@ def formation_at(
         "quantity": "faithfulness",
         "component": "circuit",
         "prompt": 0,
-        "value": interval.value,
-        "ci_low": interval.low,
-        "ci_high": interval.high,
+        **interval.columns("value", "ci"),
     }
     table = pd.concat([*parts, pd.DataFrame([faithfulness])], ignore_index=True)
     writers, readers = np.nonzero(model.graph.exists)

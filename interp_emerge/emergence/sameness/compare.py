@@ -25,6 +25,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.sameness.transfer import transfer
 from interp_emerge.families import load_family
 from interp_emerge.patching.ablation import ABLATIONS
+from interp_emerge.stats.intervals import Interval
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,7 +161,7 @@ def model_of(circuit: Circuit, *, family: str | None = None, device: str = "") -
 def _told(found: pd.DataFrame) -> list[str]:
     said = []
     for row in found.to_dict("records"):
-        kept = f"keeps {row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the gap"
+        kept = f"keeps {Interval.of(row, 'faithfulness', 'ci')} of the gap"
         undefined = f"has no defined faithfulness: {row['note']}"
         where = f"In {row['model']} on {row['ability'] or 'the pairs given'}"
         said.append(f"{where}, {row['circuit']} {undefined if pd.isna(row['faithfulness']) else kept}.")

@@ -245,7 +245,7 @@ def _in_one_model(carried: list[_Carried], runs: CircuitRuns, n_random: int, see
             if one.way == OWN and not one.n_edges:
                 continue
             interval = runs.share_interval(kept)
-            row |= {"faithfulness": interval.value, "ci_low": interval.low, "ci_high": interval.high}
+            row |= interval.columns("faithfulness", "ci")
             row |= _beside(interval.value, random[one.n_edges], "random", "p_value")
             row |= _beside(interval.value, renamed, "renamed", "renamed_p_value")
     return pd.DataFrame(rows, columns=pd.Index([*COLUMNS]))

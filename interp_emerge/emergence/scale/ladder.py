@@ -241,7 +241,7 @@ class Ladder:
                 interval = percentile_interval(float(means[row, column]), drawn[:, row, column])
                 counts = {"n_seeds": len(self.values[row]), "n_pairs": min(map(len, self.values[row]))}
                 about = {"ability": self.ability, "metric": metric, "kind": rung.kind, "point": point}
-                found = {"value": interval.value, "ci_low": interval.low, "ci_high": interval.high}
+                found = interval.columns("value", "ci")
                 rows.append({**about, "place": self.places[row], **found, **levels, **counts})
         return pd.DataFrame(rows)
 

@@ -139,7 +139,7 @@ class Mirage:
                 row[name] = getattr(shape, name)
             for name in ("rise", "share", "concentration", "largest"):
                 interval: Interval = getattr(shape, name)
-                row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+                row |= interval.columns(name)
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -334,9 +334,7 @@ def _open_end(means: np.ndarray, gap: int, chance: float, ceiling: float) -> str
 def _told(shape: MetricShape) -> str:
     if not shape.before:
         return f"{shape.metric}: no two points to compare"
-    share = f"{shape.share.value:.0%} [{shape.share.low:.0%}, {shape.share.high:.0%}]"
     return (
-        f"{shape.metric} is {shape.shape}: it rises by {shape.rise.value:.2f} [{shape.rise.low:.2f}, "
-        f"{shape.rise.high:.2f}], {share} of it between {shape.before} and {shape.after} ({shape.apart} and "
-        f"{shape.width:.0%} of the axis, where nothing was measured)"
+        f"{shape.metric} is {shape.shape}: it rises by {shape.rise}, {shape.share:.0%} of it between {shape.before} "
+        f"and {shape.after} ({shape.apart} and {shape.width:.0%} of the axis, where nothing was measured)"
     )

@@ -80,7 +80,7 @@ def sharpness_table(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES
         ):
             defined = resampled[~np.isnan(resampled)]
             ends = percentile_interval(float(value[0]), defined if len(defined) else np.array([np.nan]))
-            row |= {name: ends.value, f"{name}_low": ends.low, f"{name}_high": ends.high}
+            row |= ends.columns(name)
         rows.append({**row, "floor": floor, "n_points": len(means)})
     return pd.DataFrame(rows)
 

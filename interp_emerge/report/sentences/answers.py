@@ -3,6 +3,7 @@
 import pandas as pd
 
 from interp_emerge.core.graph import Graph
+from interp_emerge.stats.intervals import Interval
 
 STRONG = 0.5
 """Of a head's attention: what a role has to take for a sentence to call the head by it."""
@@ -82,7 +83,11 @@ def _of_seeds(table: pd.DataFrame, ability: str, row: pd.Series) -> str:
     """Accuracy at a size: with its interval, or one value for each training seed."""
     rows = _last_step(table, ability)
     values = rows[rows["size"] == row["size"]]["value"]
-    listed = _number(row) if len(values) == 1 else f"{', '.join(f'{value:.2f}' for value in values)} by seed"
+    listed = (
+        str(Interval.of(row, "value", "ci"))
+        if len(values) == 1
+        else f"{', '.join(f'{value:.2f}' for value in values)} by seed"
+    )
     return f"{listed} at {row['size']}"
 
 
@@ -105,9 +110,10 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
         called = (
             "is called emergent, which is wrong" if verdict == "emergent" else f"is not called emergent ({verdict})"
         )
+        first, last = (Interval.of(accuracy.iloc[at], "value", "ci") for at in (0, -1))
         sentences.append(
-            f"The control {_words(control)} {called}: accuracy is {_number(accuracy.iloc[0])} at the smallest size and "
-            f"{_number(accuracy.iloc[-1])} at the largest."
+            f"The control {_words(control)} {called}: accuracy is {first} at the smallest size and {last} at the "
+            "largest."
         )
     return sentences
 
@@ -115,7 +121,7 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
 def _faithful(row: pd.Series) -> str:
     return (
         f"At {row['size']}, {row['n_edges']:.0f} of {row['n_graph_edges']:.0f} edges ({row['edge_share']:.1%}) keep "
-        f"{row['faithfulness']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}] of the clean-corrupt gap on prompts "
+        f"{Interval.of(row, 'faithfulness', 'ci')} of the clean-corrupt gap on prompts "
         f"that they were not chosen on; 95% of {row['n_random']:.0f} random circuits of equal size, all of whose edges "
         f"lie on paths from embedding to logits, keep less than {row['random_p95']:.2f}. Circuits of bootstrap samples "
         f"of the prompts have a mean Jaccard index of {row['stability']:.2f}."
@@ -144,8 +150,7 @@ def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
     whole = here.loc["none", "accuracy"]
     count = len(str(without["heads"]).split())
     sentence = (
-        f"Ablating {count} of its heads takes accuracy from {whole:.2f} to {without['accuracy']:.2f} "
-        f"[{without['ci_low']:.2f}, {without['ci_high']:.2f}]"
+        f"Ablating {count} of its heads takes accuracy from {whole:.2f} to {Interval.of(without, 'accuracy', 'ci')}"
     )
     if "random heads of the same layers" not in here.index:
         return [f"{sentence}; the layers have too few other heads to compare with."]
@@ -194,10 +199,6 @@ def _last_step(table: pd.DataFrame, ability: str) -> pd.DataFrame:
 def _onset(onsets: pd.DataFrame, ability: str, quantity: str, axis: str) -> pd.Series:
     rows = onsets[(onsets["ability"] == ability) & (onsets["quantity"] == quantity) & (onsets["axis"] == axis)]
     return rows.iloc[0]
-
-
-def _number(row: pd.Series) -> str:
-    return f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
 
 
 def _range(onset: pd.Series) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from interp_emerge.stats.intervals import Interval
+
 Tables = Mapping[str, pd.DataFrame]
 SURE = 0.995
 """Share that is 1.00 when it is written."""
@@ -32,7 +34,7 @@ def jumps(tables: Tables) -> list[str]:
     for _, rows in tables["jump"].groupby("ability", sort=False):
         first = rows.iloc[0]
         shapes = [
-            f"{row['metric']} {row['shape']}, concentration {_between(row, 'concentration')}"
+            f"{row['metric']} {row['shape']}, concentration {Interval.of(row, 'concentration')}"
             for row in rows.dropna(subset="metric").to_dict("records")
         ]
         why = f" ({first['reason']})" if first["reason"] else ""
@@ -60,7 +62,7 @@ def correlations(tables: Tables) -> list[str]:
     said = []
     for _, rows in tables["correlations"].groupby("ability", sort=False):
         first, known = rows.iloc[0], rows.dropna(subset="metric").to_dict("records")
-        metrics = ", ".join(f"{row['metric']} {_between(row, 'per_prompt')}" for row in known)
+        metrics = ", ".join(f"{row['metric']} {Interval.of(row, 'per_prompt')}" for row in known)
         said.append(f"{_over(first)}: {metrics or 'undefined (' + first['reason'] + ')'}.")
     return said
 
@@ -71,7 +73,7 @@ def seeds(tables: Tables) -> list[str]:
     mixed = rows[(rows["n_success"] > 0) & (rows["n_success"] < rows["n_seeds"])]
     return [
         f"{_words(row['ability'])} at {row['size']}: {row['n_success']} of {row['n_seeds']} training runs have it "
-        f"(P {_between({**row, 'p_low': row['ci_low'], 'p_high': row['ci_high']}, 'p')}; accuracies {row['values']})."
+        f"(P {Interval.of(row, 'p', 'ci')}; accuracies {row['values']})."
         for row in mixed.to_dict("records")
     ]
 
@@ -174,12 +176,6 @@ def _besides(rows: pd.DataFrame) -> pd.Series:
     """Whether a row is about a quantity that says the same as another of the same head, or of a part."""
     besides = ["copying", "effect", "edge effect"]
     return rows["quantity_a"].isin(besides) | rows["quantity_b"].isin(besides)
-
-
-def _between(row: Mapping[Any, Any], name: str) -> str:
-    if pd.isna(row[name]):
-        return "undefined"
-    return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
 
 
 def _part(quantity: str, component: str) -> str:

@@ -128,7 +128,7 @@ class TokenLadder:
             found |= {"n_pairs": min(len(run.truth) for run in seeds)}
             for column, name in enumerate(MEASURES):
                 interval = percentile_interval(float(means[row, column]), drawn[:, row, column])
-                found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+                found |= interval.columns(name)
             rows.append(found)
         return pd.DataFrame(rows)
 
@@ -207,7 +207,7 @@ def sampled_rates(
             found = pass_until(sampler, passes=passes, most=most, seed=seed + len(rows))
             about = {"point": point, "place": place, "run": order, "length": length, "n_pairs": len(run.truth)}
             known = {"greedy": int(run.exact[:, length - 1].sum()), "exact": run.pass_rate(length)}
-            ends = {"rate": found.rate, "rate_low": found.interval.low, "rate_high": found.interval.high}
+            ends = found.interval.columns("rate")
             rows.append({**about, **known, **vars(found), **ends})
     return pd.DataFrame(rows)
 

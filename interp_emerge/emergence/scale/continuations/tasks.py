@@ -78,14 +78,10 @@ class SeveralTokens:
                 {
                     "length": length,
                     "token_accuracy": p,
-                    "exact_match": exact.value,
-                    "exact_low": exact.low,
-                    "exact_high": exact.high,
+                    **exact.columns("exact_match", "exact"),
                     "power": p**length,
                     "product": float(positions[:length].prod()),
-                    "edit_distance": edits.value,
-                    "edit_low": edits.low,
-                    "edit_high": edits.high,
+                    **edits.columns("edit_distance", "edit"),
                     "substitutions": length * (1 - p),
                     "log_prob": float(self.log_prob[:, :length].mean()),
                 }
