@@ -1,4 +1,4 @@
-"""Intervals, bootstrap samples, ranks, significance and multiple testing: NumPy and SciPy only."""
+"""Intervals, bootstrap samples, ranks, sets, forms of curves, significance: NumPy and SciPy only."""
 
 import lazy_loader
 

@@ -1,3 +1,4 @@
+from .forms import FittedForm as FittedForm, fit_forms as fit_forms
 from .intervals import (
     Interval as Interval,
     mean_interval as mean_interval,
@@ -8,4 +9,9 @@ from .intervals import (
 )
 from .ranks import rank_p as rank_p, rank_p_values as rank_p_values, spearman as spearman
 from .resampling import resample_rows as resample_rows, resample_weights as resample_weights
+from .sets import (
+    SetOverlap as SetOverlap,
+    jaccard as jaccard,
+    jaccard_of_weights as jaccard_of_weights,
+)
 from .significance import false_discovery as false_discovery, holm as holm, sign_flip_p_values as sign_flip_p_values

@@ -16,7 +16,7 @@ from interp_emerge.emergence.forming.onsets import ability_onsets, component_ons
 from interp_emerge.emergence.scale.axes import FLOPS_PER_PARAMETER_AND_TOKEN
 from interp_emerge.emergence.scale.jump_table import jump_table, ladder_table
 from interp_emerge.emergence.scale.seeds import success_by_size
-from interp_emerge.emergence.scale.trend_table import correlation_table, trend_table
+from interp_emerge.emergence.scale.trends import correlation_table, trend_table
 from interp_emerge.families.base import Family
 from interp_emerge.study.grid import At
 from interp_emerge.study.work import Found, Located, Measured

@@ -26,5 +26,9 @@ from .pass_until import (
 )
 from .seeds import Modes as Modes, find_modes as find_modes, success_by_size as success_by_size
 from .sharpness import Sharpness as Sharpness, sharpness as sharpness, sharpness_table as sharpness_table
-from .trend_table import correlation_table as correlation_table, trend_table as trend_table
-from .trends import Trend as Trend, Trends as Trends, fit_trends as fit_trends
+from .trends import (
+    Trends as Trends,
+    correlation_table as correlation_table,
+    fit_trends as fit_trends,
+    trend_table as trend_table,
+)

@@ -23,6 +23,7 @@ import pandas as pd
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
+from interp_emerge.stats.forms import aicc
 from interp_emerge.stats.intervals import success_interval
 from interp_emerge.stats.significance import SIGNIFICANT
 
@@ -125,10 +126,10 @@ def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICA
     if len(right) < FEWEST_SEEDS:
         seeds = f"undefined: {len(right)} seeds differ"
         return Modes(verdict=seeds if p_alike < level else "alike", p_alike=p_alike, **undefined)
-    one = _aicc(_log_likelihood(right, asked, right.sum() / asked.sum()).sum(), 1, len(right))
-    spread = _aicc(_spread(right, asked), 2, len(right))
+    one = aicc(-2 * _log_likelihood(right, asked, right.sum() / asked.sum()).sum(), 1, len(right))
+    spread = aicc(-2 * _spread(right, asked), 2, len(right))
     low, high, share, likelihood = _two(right, asked)
-    two = _aicc(likelihood, 3, len(right))
+    two = aicc(-2 * likelihood, 3, len(right))
     grouped = two + MARGIN < min(one, spread)
     verdict = "two groups" if grouped else "spread around one mode"
     groups = {"low": low, "high": high, "share_high": share} if p_alike < level and grouped else {}
@@ -144,10 +145,6 @@ def _p_alike(right: np.ndarray, asked: np.ndarray) -> float:
         return 1.0
     distance = ((right - asked * rate) ** 2 / (asked * rate * (1 - rate))).sum()
     return float(chi2.sf(distance, len(right) - 1))
-
-
-def _aicc(log_likelihood: float, parameters: int, n: int) -> float:
-    return -2 * log_likelihood + 2 * parameters + 2 * parameters * (parameters + 1) / (n - parameters - 1)
 
 
 def _log_likelihood(right: np.ndarray, asked: np.ndarray, rate: float) -> np.ndarray:

@@ -10,7 +10,7 @@ import interp_emerge as ie
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.emergence.scale.jump_table import jump_table
 from interp_emerge.emergence.scale.ladder import RUNGS
-from interp_emerge.emergence.scale.trend_table import CANNOT_BE_TOLD, correlation_table, trend_table
+from interp_emerge.emergence.scale.trends import CANNOT_BE_TOLD, correlation_table, trend_table
 from interp_emerge.stats.intervals import UNDEFINED
 from interp_emerge.tables.schemas import SCHEMAS
 
