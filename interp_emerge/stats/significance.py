@@ -31,7 +31,7 @@ DOMINANT = 0.1
 """Share of the sum of squares from which on a magnitude is taken apart from the others."""
 COLUMNS_AT_ONCE = 1024
 """Columns in one piece of work: 34 MB where subsets are counted, 0.5 MB an array of 64 pairs elsewhere."""
-TIE = 1e-12
+EQUAL_TOTALS = 1e-12
 """Totals this close, relative, are equal: sums of one set in two orders differ by up to n · 1e-16."""
 FINEST_STEP, ROUGHNESS = 1e-3, 1e-5
 """Smallest step of a lattice that matters, and what a multiple may miss by, as fractions of the largest magnitude."""
@@ -87,7 +87,7 @@ def _p_values(values: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all():
         raise InputError("the sign-flip test takes finite values; leave out pairs whose value is undefined")
     lighter = np.minimum(np.maximum(values, 0).sum(0), np.maximum(-values, 0).sum(0))
-    share = _share(np.abs(values), lighter * (1 + TIE), splits=MOST_SPLITS)
+    share = _share(np.abs(values), lighter * (1 + EQUAL_TOTALS), splits=MOST_SPLITS)
     least = np.exp2(1.0 - np.count_nonzero(values, axis=0))
     return np.clip(2 * share, np.clip(least, np.finfo(np.float64).tiny, 1), 1)
 

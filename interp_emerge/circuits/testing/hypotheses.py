@@ -23,8 +23,8 @@ two runs is the root of the mean over pairs of the squared difference of m, in t
    not exact, since the edge was not drawn as the others were (measured in analyses/test_calibration); of the circuit:
    its largest, as every edge must pass. Rejecting supports the circuit.
 
-A rank gives p = (1 + random ones that do as well) / (1 + random ones), exact where the circuit is itself such a draw; a
-tie counts as doing as well, and is told. Shi et al. ask instead whether the circuit beats more than a share q of all
+The p-value of a rank (`stats.ranks`) is exact where the circuit is itself such a draw; a tie counts as doing as well,
+and is reported. Shi et al. ask instead whether the circuit beats more than a share q of all
 random circuits: `p_value_quantile` is the binomial p-value of that, and rejecting it supports the circuit. For
 minimality they turn the null: each edge beats more than a share q of random ones, and rejecting it (Holm over edges)
 speaks against the circuit.

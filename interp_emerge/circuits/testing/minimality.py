@@ -10,7 +10,7 @@ itself. A node can matter in no single knock-out and still matter once its backu
 2. The set with the largest effect is chosen on one half of the pairs, and the effect measured on the other.
 3. The null: random nodes from outside the circuit are added to it, one at a time, with all edges that join them to the
    circuit's nodes, the embedding and the logits (`_joined`), and go through 1 and 2 in the same way. The p-value of a
-   node is the share of these whose effect is as large, the node itself counted: (1 + #) / (1 + N).
+   node is that of its effect's rank among theirs (`stats.ranks`).
 
 A node in the circuit with an effect like those outside has no better claim to its place than they have.
 

@@ -14,7 +14,7 @@ https://arxiv.org/abs/2407.10827).
    edges the null are random connected circuits of as many, which may share edges with the circuit.
 3. `dependence_at` runs them all on the same pairs. The drop is m(M) − m(M∖part), mean over pairs, in the metric's unit;
    positive where the ability depends on the part. Its share is drop / (m(M) − m(∅)), a fraction that may leave [0, 1].
-   The p-value is that of the rank, (1 + #{random ≥ part}) / (1 + random), not adjusted for the number of parts.
+   The p-value is that of the rank among random choices (`stats.ranks`), not adjusted for the number of parts.
 4. `dependence` does so at every checkpoint, and says from which on a part is needed, by two criteria. `above random`:
    the drop exceeds zero and the null's 95th percentile (zero alone for every edge, which has no null). `half of last`:
    it exceeds half of the last checkpoint's. The onset is the first checkpoint from which on that holds at every later
@@ -50,7 +50,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.forming.parts import FEWEST_CHOICES, Part, PartRuns, measure_parts, parts_of
 from interp_emerge.patching.base import Recorder
-from interp_emerge.stats.intervals import SURE, TAIL, Interval, mean_interval, ratio_interval
+from interp_emerge.stats.intervals import SURE, TAIL, UNDEFINED, Interval, mean_interval, ratio_interval
 from interp_emerge.stats.ranks import null_quantile, rank_p
 from interp_emerge.stats.resampling import resample_weights
 
@@ -267,7 +267,7 @@ def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list
             present = (drops > np.stack(nulls, 1)) & (drops > 0)
         else:
             known, present = False, np.zeros_like(drops, dtype=bool)
-        onset = _onset(steps, present & defined) if known else {"verdict": "undefined"}
+        onset = _onset(steps, present & defined) if known else {"verdict": UNDEFINED}
         coarse = criterion == "above random" and 0 < n_random < FEWEST_CHOICES
         if coarse and onset["verdict"] in ("depends", "from the start"):
             onset["verdict"] = "too few random choices"

@@ -25,7 +25,7 @@ from interp_emerge.abilities.base import Ability
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.forming.order import LAG_COLUMNS, FormationOrder, Key, formation_order, log_step
 from interp_emerge.emergence.scale.onset import Onset, Scale, find_onset, find_onset_of_intervals, surely_above
-from interp_emerge.stats.intervals import Interval
+from interp_emerge.stats.intervals import UNDEFINED, Interval
 
 Measured = Mapping[tuple[str, int, int, str], np.ndarray]
 """Accuracy of each prompt, by size, step, seed and ability."""
@@ -152,7 +152,7 @@ def lag_table(
     parts = _parts(formation, roles)
     found = _order([part for part in parts if part.known], accuracy, ability, compare=()).lags
     rows = found.set_index(["quantity", "component"]).to_dict("index")
-    undefined: dict[str, object] = {"verdict": "undefined", "answer": WITHIN_NOISE}
+    undefined: dict[str, object] = {"verdict": UNDEFINED, "answer": WITHIN_NOISE}
     lags = [(part.key, {str(name): of for name, of in rows.get(part.key, undefined).items()}) for part in parts]
     if intervals := _intervals(formation):
         onset, _ = _faithful_from(intervals)

@@ -40,7 +40,8 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families.base import Family
-from interp_emerge.stats.intervals import LEVEL
+from interp_emerge.stats.intervals import UNDEFINED
+from interp_emerge.stats.ranks import NULL_QUANTILE
 
 UNITS = {
     "train_loss": "nats per pair",
@@ -121,7 +122,7 @@ def key_frequencies(logits: np.ndarray, *, n_shuffles: int = 100, seed: int = 0)
     shares, rng = _shares(centred, variance), np.random.default_rng(seed)
     rows = centred.reshape(modulus**2, modulus)
     largest = [_shares(rng.permutation(rows).reshape(centred.shape), variance).max() for _ in range(n_shuffles)]
-    threshold = max(float(np.quantile(largest, LEVEL)), float(shares.mean()))
+    threshold = max(float(np.quantile(largest, NULL_QUANTILE)), float(shares.mean()))
     return tuple(int(index) + 1 for index in np.flatnonzero(shares > threshold))
 
 
@@ -295,7 +296,7 @@ def progress_onsets(measured: pd.DataFrame, *, scale: Literal["log", "linear"] =
 def _onset(steps: np.ndarray, values: np.ndarray, rises: bool, scale: str) -> dict[str, object]:
     nowhere = {"last_without": np.nan, "first_with": np.nan}
     if not np.isfinite(values).all():
-        return {"start": np.nan, "end": np.nan, "half_way": np.nan, **nowhere, "verdict": "undefined"}
+        return {"start": np.nan, "end": np.nan, "half_way": np.nan, **nowhere, "verdict": UNDEFINED}
     sign = 1.0 if rises else -1.0
     begin = int(values.argmin()) if rises else 0
     start, end = float(values[begin]), float(values[-1])
@@ -306,7 +307,7 @@ def _onset(steps: np.ndarray, values: np.ndarray, rises: bool, scale: str) -> di
     if start == end or ((end < LEAST_CHANGE * start) if rises else (start < LEAST_CHANGE * end)):
         return {**ends, "last_without": float(steps[-1]), "first_with": np.nan, "verdict": "not reached"}
     if np.isnan(half):
-        return {**ends, **nowhere, "verdict": "undefined"}
+        return {**ends, **nowhere, "verdict": UNDEFINED}
     first = begin + int((sign * values[begin:] > sign * half).argmax())
     between = {"last_without": float(steps[first - 1]), "first_with": float(steps[first])}
     return {**ends, **between, "verdict": "rises" if rises else "falls"}

@@ -11,8 +11,8 @@ https://arxiv.org/abs/2407.10827): the circuit found at A is run in the model at
 3. `transfer_matrix` does so for every model and, if asked, for each template of its pairs.
 
 Where the model has no clean-corrupt gap beyond noise, faithfulness is undefined; so it is for a circuit of a graph of
-another shape. The p-value is that of the rank, (1 + #{random ≥ circuit}) / (1 + random): with 20 random circuits it is
-0.048 at best, not adjusted for the number of cells.
+another shape. The p-value is that of the rank among random circuits (`stats.ranks`): with 20 of them it is 0.048 at
+best, not adjusted for the number of cells.
 
 A circuit that transfers is one that would do there; that the model uses it is another claim, which `dependence` tests.
 Find circuits on other pairs than `pairs_of` draws: each is then judged on new prompts on the diagonal too.

@@ -13,10 +13,10 @@ A is put in terms of the model at B before it is run there, every other edge abl
 
 Two nulls stand beside each. *Random*: connected circuits of as many edges, for what any circuit of that size keeps.
 *Renamed*: the same circuit with B's heads exchanged at random within their layers, which is a random match with the
-same layers and leaves the shape as it is: for what the choice of heads adds. A p-value is that of the rank, (1 + #{null
-≥ circuit}) / (1 + null), not adjusted for the number of cells. It says nothing of size: 0.01 of a gap can be more than
-all random circuits keep. Renamings are drawn with replacement and include the circuit itself: with two heads in each of
-two layers that is one in four, and no p-value can be small.
+same layers and leaves the shape as it is: for what the choice of heads adds. A p-value is that of the rank among the
+draws (`stats.ranks`), not adjusted for the number of cells. It says nothing of size: 0.01 of a gap can be more than all
+random circuits keep. Renamings are drawn with replacement and include the circuit itself: with two heads in each of two
+layers that is one in four, and no p-value can be small.
 
 Transfer of circuits as a test of sameness: Tigges et al., 2024, https://arxiv.org/abs/2407.10827, between checkpoints
 of one model. That a carried circuit does well says that these edges would do in B, not that B relies on them; that it
