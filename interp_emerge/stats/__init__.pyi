@@ -7,7 +7,7 @@ from .intervals import (
     ratio_interval as ratio_interval,
     success_interval as success_interval,
 )
-from .ranks import rank_p as rank_p, rank_p_values as rank_p_values, spearman as spearman
+from .ranks import rank_p as rank_p, spearman as spearman
 from .resampling import resample_rows as resample_rows, resample_weights as resample_weights
 from .sets import (
     SetOverlap as SetOverlap,

@@ -4,14 +4,14 @@ The p-value of a rank is (1 + draws at least as extreme) / (1 + draws). Under th
 is counted among them: then p ≤ α happens with probability at most α, for every α and every number of draws (Phipson and
 Smyth, 2010, https://doi.org/10.2202/1544-6115.1585). With n draws no p-value is below 1 / (1 + n).
 
-One rule for ties. A draw ties with the value where they differ by at most 1e-5 of the largest magnitude among the value
-and its draws. A tie counts as at least as extreme, so against the claim. Without a tolerance a draw that is the value
-itself would win or lose by rounding: the metric of one circuit differs between two batches by up to 3e-6 on metrics up
-to 5 (float32), a fraction of 6e-7, and sums of n numbers in two orders differ by about n · 1e-16. The largest magnitude
-is taken, not the value's own, because a value near zero is often the difference of large terms and holds their
-rounding. A tie too many makes p larger, never smaller.
+One rule for ties. A draw ties with the value where they differ by at most 1e-5 of the largest magnitude: of the value,
+of its draws, and of the terms that they are differences of, where that is given. A tie counts as at least as extreme,
+so against the claim. Without a tolerance a draw that is the value itself would win or lose by rounding: the metric of
+one circuit differs between two batches by up to 3e-6 on metrics up to 5 (float32), a fraction of 6e-7, and sums of n
+numbers in two orders differ by about n · 1e-16. A value near zero is often a difference of large terms and holds their
+rounding, hence the largest magnitude and not the value's own. A tie too many makes p larger, never smaller.
 
-NaN is no rank: a value that is NaN has p = NaN. Draws that are NaN are left out, as if they had not been drawn; without
+A value that is NaN has p = NaN. Draws that are NaN are left out, as if they had not been drawn; without
 any draw left p is NaN. Infinite values are compared as numbers and leave the tolerance alone.
 """
 
@@ -24,7 +24,7 @@ from interp_emerge.core.errors import InputError
 Side = Literal["greater", "less"]
 BEYOND = {"greater": np.greater, "less": np.less}
 TIE = 1e-5
-"""Values closer than this fraction of the largest magnitude are equal."""
+"""Values are equal up to this fraction of the largest magnitude."""
 NULL_QUANTILE = 0.95
 """Share of a null's draws that a value exceeds to count as more than chance."""
 
@@ -34,6 +34,7 @@ def rank_p(
     null: np.ndarray,
     *,
     side: Side = "greater",
+    magnitude: float = 0.0,
     then: tuple[float, np.ndarray] | None = None,
 ) -> float:
     """The p-value of a value's rank among draws of its null; the module says what ties and NaN do.
@@ -42,48 +43,35 @@ def rank_p(
         value: what was observed.
         null: what was drawn under the null hypothesis, shape [draw].
         side: whether large values (`greater`) or small ones (`less`) speak against the null.
+        magnitude: of what the values are differences or shares of, in their unit; 1 for shares of a gap.
         then: a second observed value and its draws, shape [draw], which decide about draws that tie in the first.
 
     Raises:
         InputError: draws of more than one dimension, or second draws of another number.
     """
     for draws in (null, *(() if then is None else then[1:])):
-        if np.shape(draws) != (len(null),):
-            raise InputError(f"draws of shape {list(np.shape(draws))} cannot be ranked; give one number a draw, and as "
+        if draws.shape != (len(null),):
+            raise InputError(f"draws of shape {list(draws.shape)} cannot be ranked; give one number a draw, and as "
                              "many second ones")  # fmt: skip
-    beyond, tied = beyond_and_tied(np.array([value]), null, side=side)
+    beyond, tied = beyond_and_tied(value, null, side=side, magnitude=magnitude)
     if then is not None:
-        tied &= np.logical_or(*beyond_and_tied(np.array([then[0]]), then[1], side=side))
-    return float(_p_values(np.array([value]), null, beyond | tied)[0])
+        tied &= np.logical_or(*beyond_and_tied(*then, side=side))
+    n = int((~np.isnan(null)).sum())
+    return (1 + int((beyond | tied).sum())) / (1 + n) if n and not np.isnan(value) else np.nan
 
 
-def rank_p_values(values: np.ndarray, null: np.ndarray, *, side: Side = "greater") -> np.ndarray:
-    """The p-value of each value's rank, shape [item], among the same draws, shape [draw], or its own, [item, draw].
-
-    Raises:
-        InputError: draws of another number of items than values.
-    """
-    return _p_values(values, null, np.logical_or(*beyond_and_tied(values, null, side=side)))
-
-
-def beyond_and_tied(values: np.ndarray, null: np.ndarray, *, side: Side = "greater") -> tuple[np.ndarray, np.ndarray]:
-    """Which draws are more extreme than each value and which tie with it, shape [item, draw] each.
-
-    Takes what `rank_p_values` takes, and raises the same errors.
-    """
-    values, null = np.asarray(values, dtype=np.float64), np.atleast_2d(np.asarray(null, dtype=np.float64))
-    if values.ndim != 1 or null.ndim != 2 or len(null) not in (1, len(values)):
-        raise InputError(f"values of shape {list(values.shape)} cannot be ranked among draws of shape "
-                         f"{list(null.shape)}; give [item] and [draw] or [item, draw]")  # fmt: skip
-    values = values[:, None]
-    near = np.maximum(tolerance(values), tolerance(null))
-    tied = (null >= values - near) & (null <= values + near)
-    return BEYOND[side](null, values) & ~tied, tied
+def beyond_and_tied(
+    value: float, null: np.ndarray, *, side: Side = "greater", magnitude: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which draws are more extreme than the value and which tie with it, shape [draw] each; arguments of `rank_p`."""
+    near = tolerance(np.append(null, [value, magnitude]))
+    tied = (null >= value - near) & (null <= value + near)
+    return BEYOND[side](null, value) & ~tied, tied
 
 
-def tolerance(values: np.ndarray) -> np.ndarray:
-    """How close values of the last axis are equal, in their unit, shape [..., 1]; only finite ones are considered."""
-    return TIE * np.where(np.isfinite(values), np.abs(values), 0).max(-1, initial=0, keepdims=True)
+def tolerance(values: np.ndarray) -> float:
+    """How close some values are equal, in their unit; 0 where none is finite."""
+    return TIE * float(np.abs(values[np.isfinite(values)]).max(initial=0))
 
 
 def least_p(n_draws: int, *, n_tests: int = 1) -> float:
@@ -109,8 +97,3 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     below = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
     above = (x * y).sum(-1)
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
-
-
-def _p_values(values: np.ndarray, null: np.ndarray, as_extreme: np.ndarray) -> np.ndarray:
-    n = np.broadcast_to(~np.isnan(null), as_extreme.shape).sum(-1)
-    return np.where(np.isnan(values) | (n == 0), np.nan, (1 + as_extreme.sum(-1)) / (1 + n))

@@ -75,7 +75,7 @@ class Minimality:
 
     def p_value(self, effect: float) -> float:
         """How rarely a random node outside the circuit has an effect as large; NaN where there is none outside."""
-        return rank_p(effect, np.array([found.effect for found in self.outside]))
+        return rank_p(effect, np.array([found.effect for found in self.outside]), magnitude=1.0)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a node, those of the circuit first.

@@ -62,7 +62,7 @@ def noted(outcome: Outcome, note: str) -> Outcome:
 def ranked(test: str, found: float, others: np.ndarray, quantile: float, *, sign: int, drawn: str) -> Outcome:
     """The rank of a value among random ones; `sign` is 1 where large values do well, -1 where small ones do."""
     side = "greater" if sign > 0 else "less"
-    beyond, tied = (int(draws.sum()) for draws in beyond_and_tied(np.array([found]), others, side=side))
+    beyond, tied = (int(draws.sum()) for draws in beyond_and_tied(found, others, side=side))
     n, worse = len(others), len(others) - beyond - tied
     interval = success_interval(worse, n)
     return Outcome(

@@ -224,7 +224,7 @@ def _row(runs: PartRuns) -> dict[str, object]:
             notes.append(f"no null: a layer has {few}")
         if len(random):
             median, high = np.median(random), null_quantile(random).item()
-            p_value = rank_p(drop.value, random)
+            p_value = rank_p(drop.value, random, magnitude=abs(float(runs.gap.mean())))
     return {
         "kind": runs.part.kind,
         "component": runs.part.name,

@@ -175,7 +175,7 @@ def _in_one_model(circuits: Mapping[str, Circuit], runs: CircuitRuns, n_random: 
             others = random[len(circuit)]
             row["random_median"] = np.median(others)
             row["random_p95"] = null_quantile(others)
-            row["p_value"] = rank_p(row["faithfulness"], others)
+            row["p_value"] = rank_p(row["faithfulness"], others, magnitude=1.0)
         rows.append(row)
     return pd.DataFrame(rows, columns=pd.Index([*COLUMNS]))
 

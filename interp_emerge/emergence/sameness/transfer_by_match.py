@@ -266,7 +266,7 @@ def _beside(value: float, null: np.ndarray, name: str, p_name: str) -> dict[str,
     return {
         f"{name}_median": float(np.median(null)),
         f"{name}_p95": float(null_quantile(null)),
-        p_name: rank_p(value, null),
+        p_name: rank_p(value, null, magnitude=1.0),
     }
 
 
