@@ -165,7 +165,7 @@ def test_times_may_be_absent(tmp_path: Path):
 def test_a_broken_file_is_named(tmp_path: Path):
     study = write_study(tmp_path / "study", sizes=("1m",))
     (study / "provenance.json").write_text("{")
-    with pytest.raises(InputError, match=r"provenance.json is no JSON"):
+    with pytest.raises(InputError, match=r"provenance.json is not valid JSON"):
         build_report(study)
 
 

@@ -80,7 +80,7 @@ def test_three_seeds_can_differ_but_not_say_how() -> None:
 def test_counts_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match="a number of right answers from 0 to the number of prompts"):
         find_modes(np.array([5]), np.array([4]))
-    with pytest.raises(InputError, match="4 successes out of 3 is no count"):
+    with pytest.raises(InputError, match="4 successes out of 3 is not a possible count"):
         success_interval(4, 3)
     with pytest.raises(InputError, match="no accuracy of ability 'markov'; measure it first"):
         success_by_size(table({"small": [1.0]}), ie.load_ability("markov"))
