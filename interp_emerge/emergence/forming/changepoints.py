@@ -2,18 +2,16 @@
 
 `change_points` fits straight lines over x = ln(1 + step), one to each stretch of checkpoints, which need not meet:
 
-1. `_costs` is the residual sum of squares of one line on every stretch, from cumulative sums.
-2. `_best` is the least total over all ways to cut the checkpoints, for each number of cuts: exact dynamic programming
-   (Bellman and Roth, 1969, https://doi.org/10.1080/01621459.1969.10501038; Bai and Perron, 2003,
-   https://doi.org/10.1002/jae.659).
-3. The number of cuts is chosen by BIC (Schwarz, 1978, https://doi.org/10.1214/aos/1176344136): n ln(RSS / n) +
+1. `stats.segments.best_cuts` gives the least sum of squared residuals over all ways to cut the checkpoints, for each
+   number of cuts.
+2. The number of cuts is chosen by BIC (Schwarz, 1978, https://doi.org/10.1214/aos/1176344136): n ln(RSS / n) +
    3 (k + 1) ln n, for two coefficients a line, k places and a variance. RSS / n counts as no smaller than the sampling
    variance of the means, so that no fit is rewarded for following noise. On the bundled family's twelve checkpoints
    the least BIC alone cuts 44% of straight lines with normal noise. So `_number` counts upwards from none and takes one
    more only if BIC falls by as much as in 5% or less of simulated curves with the cuts so far, normal noise and the
    same checkpoints: it cuts 6% of straight lines, and where a curve jumps by fifty times the noise it finds that and
    nothing else in 95%.
-4. Where a cut lies is drawn again with the number held fixed: over prompts where there are several, else over the
+3. Where a cut lies is drawn again with the number held fixed: over prompts where there are several, else over the
    residuals. Other checkpoints and other training runs are not in that interval.
 
 `loss_changes` does this for the held-out losses of training runs, one number a checkpoint.
@@ -28,7 +26,6 @@ between two checkpoints and never more exactly; short stretches hide cuts closer
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -38,13 +35,12 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.stats.intervals import SURE, TAIL
 from interp_emerge.stats.ranks import rank_p
 from interp_emerge.stats.resampling import RESAMPLES, resample_rows
+from interp_emerge.stats.segments import best_cuts, bic_of_cuts, fit_lines
 from interp_emerge.stats.significance import SIGNIFICANT
 
 MOST, SHORTEST = 3, 3
 _LOSS_CHANGES = ["size", "seed", "n_steps", "n_changes", "p_value", "before", "after", "ci_low", "ci_high"]
 _LOSS_CHANGES += ["slope_before", "slope_after", "jump", "verdict"]
-BYTES_AT_ONCE = 1 << 26
-"""Memory for the costs of all stretches of some resamples."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,12 +125,12 @@ def change_points(
                          "give 3 checkpoints a line or more")  # fmt: skip
     mean = rows.mean(0)
     counts = range(min(most, len(x) // shortest - 1) + 1)
-    cuts, rss = _best_of(x, mean[None], len(counts) - 1, shortest)
+    cuts, rss = best_cuts(x, mean[None], len(counts) - 1, shortest)
     floor = max(_noise(rows), np.finfo(float).eps * float(mean.var()), np.finfo(float).tiny)
-    bic = _bic(rss, len(x), floor)[:, 0]
+    bic = bic_of_cuts(rss, len(x), floor)[:, 0]
     number, p_values = _number(x, mean, cuts, bic, floor, shortest, seed, resamples)
     chosen = cuts[number][0]
-    fitted, lines = _lines(x, mean, chosen)
+    fitted, lines = fit_lines(x, mean, chosen)
     drawn = _redrawn(x, rows, fitted, number, shortest, seed, resamples)
     return ChangePoints(
         changes=_changes(steps, x, chosen, lines, drawn),
@@ -283,49 +279,6 @@ def _noise(rows: np.ndarray) -> float:
     return float((left**2).sum() / ((n - 1) * (n_steps - 1)) / n)
 
 
-def _costs(x: np.ndarray, curves: np.ndarray, shortest: int) -> np.ndarray:
-    """Residual sums of squares of a line on points i to j - 1, shape [curve, i, j]; infinite where it is too short."""
-    y = curves - curves.mean(1, keepdims=True)
-    x = x - x.mean()
-
-    def sums(terms: np.ndarray) -> np.ndarray:
-        total = np.concatenate([np.zeros((len(terms), 1)), terms.cumsum(1)], axis=1)
-        return total[:, None, :] - total[:, :, None]
-
-    at = np.arange(len(x) + 1)
-    count = at[None, :] - at[:, None]
-    usable = count >= shortest
-    n = np.where(usable, count, 1)
-    sx, sy = sums(x[None]), sums(y)
-    sxx = np.where(usable, sums(x[None] ** 2) - sx**2 / n, 1)
-    rss = sums(y**2) - sy**2 / n - (sums(x * y) - sx * sy / n) ** 2 / sxx
-    return np.where(usable, np.maximum(rss, 0), np.inf)
-
-
-def _best(costs: np.ndarray, most: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """The cheapest cuts for each number of them, each shape [curve, cut], and their costs, shape [number, curve]."""
-    cheapest, came_from = [costs[:, 0]], []
-    for _ in range(most):
-        totals = cheapest[-1][:, :, None] + costs
-        came_from.append(totals.argmin(1))
-        cheapest.append(totals.min(1))
-    end = np.full(len(costs), costs.shape[1] - 1)
-    cuts = []
-    for number in range(most + 1):
-        at, places = end, []
-        for step in reversed(came_from[:number]):
-            at = np.take_along_axis(step, at[:, None], 1)[:, 0]
-            places.append(at)
-        cuts.append(np.stack(places[::-1], 1) if places else np.empty((len(costs), 0), dtype=int))
-    return cuts, np.stack([total[:, -1] for total in cheapest])
-
-
-def _bic(rss: np.ndarray, n: int, floor: float) -> np.ndarray:
-    """The criterion of residual sums of squares, shape [number, curve], with as many cuts as their row's index."""
-    parameters = 3 * (np.arange(len(rss))[:, None] + 1)
-    return n * np.log(np.maximum(rss / n, floor)) + parameters * np.log(n)
-
-
 def _number(
     x: np.ndarray,
     mean: np.ndarray,
@@ -340,33 +293,16 @@ def _number(
     rng, n, p_values = np.random.default_rng(seed), len(x), np.full(len(bic), np.nan)
     for number in range(len(bic) - 1):
         fall = bic[number] - bic[number + 1 :].min()
-        fitted, _ = _lines(x, mean, cuts[number][0])
+        fitted, _ = fit_lines(x, mean, cuts[number][0])
         left = ((mean - fitted) ** 2).sum() / max(1, n - 2 * (number + 1))
         curves = fitted + np.sqrt(max(left, floor)) * rng.normal(size=(resamples, n))
-        _, rss = _best_of(x, curves, len(bic) - 1, shortest)
-        simulated = _bic(rss, n, floor)
+        _, rss = best_cuts(x, curves, len(bic) - 1, shortest)
+        simulated = bic_of_cuts(rss, n, floor)
         falls = simulated[number] - simulated[number + 1 :].min(0)
         p_values[number] = rank_p(fall, falls)
         if fall <= 0 or p_values[number] > SIGNIFICANT:
             return number, p_values
     return len(bic) - 1, p_values
-
-
-def _best_of(x: np.ndarray, curves: np.ndarray, most: int, shortest: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """What `_best` gives of many curves, some at a time."""
-    # The costs, and about six arrays of their size on the way to them.
-    at_once = max(1, BYTES_AT_ONCE // (8 * 6 * (len(x) + 1) ** 2))
-    pieces = [curves[start : start + at_once] for start in range(0, len(curves), at_once)]
-    cuts, rss = zip(*(_best(_costs(x, piece, shortest), most) for piece in pieces), strict=True)
-    return [np.concatenate(of) for of in zip(*cuts, strict=True)], np.concatenate(rss, axis=1)
-
-
-def _lines(x: np.ndarray, mean: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The fitted values, and slope and intercept of each line."""
-    ends = [0, *cuts.tolist(), len(x)]
-    stretches = [slice(start, stop) for start, stop in pairwise(ends)]
-    lines = [np.polyfit(x[stretch], mean[stretch], 1) for stretch in stretches]
-    return np.concatenate([np.polyval(line, x[s]) for line, s in zip(lines, stretches, strict=True)]), lines
 
 
 def _redrawn(
@@ -381,7 +317,7 @@ def _redrawn(
     else:
         residuals = (rows[0] - fitted) * np.sqrt(len(x) / max(1, len(x) - 2 * (number + 1)))
         curves = fitted + residuals[resample_rows(len(x), resamples=resamples, seed=seed)]
-    return _best_of(x, curves, number, shortest)[0][number]
+    return best_cuts(x, curves, number, shortest)[0][number]
 
 
 def _changes(

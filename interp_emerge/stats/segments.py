@@ -1,0 +1,91 @@
+"""Straight lines on stretches of a curve that need not meet: where to cut, for each number of cuts.
+
+1. `_costs` is the residual sum of squares of one line on every stretch, from cumulative sums.
+2. `_best` is the least total over all ways to cut the points, for each number of cuts: exact dynamic programming
+   (Bellman and Roth, 1969, https://doi.org/10.1080/01621459.1969.10501038; Bai and Perron, 2003,
+   https://doi.org/10.1002/jae.659).
+3. `bic_of_cuts` weighs the numbers of cuts (Schwarz, 1978, https://doi.org/10.1214/aos/1176344136).
+
+Cost: memory and time in the square of the number of points, for each curve; `best_cuts` takes some curves at a time.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+BYTES_AT_ONCE = 1 << 26
+"""Memory for the costs of all stretches of some curves."""
+
+
+def best_cuts(x: np.ndarray, curves: np.ndarray, most: int, shortest: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The cheapest cuts of each curve, for each number of cuts up to `most`, and what they cost.
+
+    Args:
+        x: ascending places, shape [point].
+        curves: values, shape [curve, point].
+        most: the largest number of cuts.
+        shortest: fewest points on one line.
+
+    Returns:
+        For each number of cuts the index of the first point after each of them, shape [curve, cut]; and the residual
+        sums of squares, shape [number, curve].
+    """
+    # The costs, and about six arrays of their size on the way to them.
+    at_once = max(1, BYTES_AT_ONCE // (8 * 6 * (len(x) + 1) ** 2))
+    pieces = [curves[start : start + at_once] for start in range(0, len(curves), at_once)]
+    cuts, rss = zip(*(_best(_costs(x, piece, shortest), most) for piece in pieces), strict=True)
+    return [np.concatenate(of) for of in zip(*cuts, strict=True)], np.concatenate(rss, axis=1)
+
+
+def bic_of_cuts(rss: np.ndarray, n: int, floor: float) -> np.ndarray:
+    """The criterion of residual sums of squares, shape [number, curve], with as many cuts as their row's index.
+
+    A cut adds three parameters: its place and two coefficients. RSS / n counts as no smaller than `floor`.
+    """
+    parameters = 3 * (np.arange(len(rss))[:, None] + 1)
+    return n * np.log(np.maximum(rss / n, floor)) + parameters * np.log(n)
+
+
+def fit_lines(x: np.ndarray, mean: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The fitted values, and slope and intercept of each line."""
+    ends = [0, *cuts.tolist(), len(x)]
+    stretches = [slice(start, stop) for start, stop in pairwise(ends)]
+    lines = [np.polyfit(x[stretch], mean[stretch], 1) for stretch in stretches]
+    return np.concatenate([np.polyval(line, x[s]) for line, s in zip(lines, stretches, strict=True)]), lines
+
+
+def _costs(x: np.ndarray, curves: np.ndarray, shortest: int) -> np.ndarray:
+    """Residual sums of squares of a line on points i to j - 1, shape [curve, i, j]; infinite where it is too short."""
+    y = curves - curves.mean(1, keepdims=True)
+    x = x - x.mean()
+
+    def sums(terms: np.ndarray) -> np.ndarray:
+        total = np.concatenate([np.zeros((len(terms), 1)), terms.cumsum(1)], axis=1)
+        return total[:, None, :] - total[:, :, None]
+
+    at = np.arange(len(x) + 1)
+    count = at[None, :] - at[:, None]
+    usable = count >= shortest
+    n = np.where(usable, count, 1)
+    sx, sy = sums(x[None]), sums(y)
+    sxx = np.where(usable, sums(x[None] ** 2) - sx**2 / n, 1)
+    rss = sums(y**2) - sy**2 / n - (sums(x * y) - sx * sy / n) ** 2 / sxx
+    return np.where(usable, np.maximum(rss, 0), np.inf)
+
+
+def _best(costs: np.ndarray, most: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The cheapest cuts for each number of them, each shape [curve, cut], and their costs, shape [number, curve]."""
+    cheapest, came_from = [costs[:, 0]], []
+    for _ in range(most):
+        totals = cheapest[-1][:, :, None] + costs
+        came_from.append(totals.argmin(1))
+        cheapest.append(totals.min(1))
+    end = np.full(len(costs), costs.shape[1] - 1)
+    cuts = []
+    for number in range(most + 1):
+        at, places = end, []
+        for step in reversed(came_from[:number]):
+            at = np.take_along_axis(step, at[:, None], 1)[:, 0]
+            places.append(at)
+        cuts.append(np.stack(places[::-1], 1) if places else np.empty((len(costs), 0), dtype=int))
+    return cuts, np.stack([total[:, -1] for total in cheapest])
