@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -188,7 +189,8 @@ def test_how_many_samples_are_taken_at_once_changes_nothing(monkeypatch: pytest.
     scores = noisy(3.0)
     expected = stability(scores, 12, resamples=30)
     monkeypatch.setattr(memory, "CPU_BUDGET", 8 * GRAPH.n_edges * 7)
-    monkeypatch.setattr("interp_emerge.circuits.finding.stability.EDGES_AT_ONCE", 16)
+    # The room has a function of the module's name.
+    monkeypatch.setattr(sys.modules["interp_emerge.circuits.finding.stability"], "EDGES_AT_ONCE", 16)
     found = stability(scores, 12, resamples=30)
     assert found.jaccard == expected.jaccard
     assert found.weighted_jaccard.value == pytest.approx(expected.weighted_jaccard.value, rel=1e-12)
