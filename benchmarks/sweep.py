@@ -26,9 +26,11 @@ import interp_emerge as ie
 from benchmarks.run import README
 from interp_emerge.abilities.base import Ability
 from interp_emerge.caching.recording import record
-from interp_emerge.study.cells import Cells, Models
-from interp_emerge.study.engine import sweep
-from interp_emerge.study.stages import Stages
+from interp_emerge.study.cells import Cells
+from interp_emerge.study.engine import do, sweep
+from interp_emerge.study.rounds import ROUNDS
+from interp_emerge.study.stages.base import Results
+from interp_emerge.study.stages.circuit import circuits
 from interp_emerge.study.work import Work
 
 START, END = "<!-- sweep -->\n", "<!-- /sweep -->"
@@ -68,8 +70,8 @@ class NothingShared:
         return ability.sample(model, n, seed)
 
 
-class OneByOne(Stages):
-    """Stages that share nothing."""
+class OneByOne(Work):
+    """A study whose stages share nothing."""
 
     kept: type[Forgetting] = Forgetting
 
@@ -116,35 +118,29 @@ def seconds_of(run: Callable[[Path], None]) -> float:
         return time.process_time() - start
 
 
-def work_of(sizes: tuple[str, ...], out: Path) -> Work:
-    study = ie.Study(sizes=sizes, out=str(out))
-    return study._work()
+def work_of(sizes: tuple[str, ...], out: Path, kind: type[Work] = Work) -> Work:
+    study = ie.Study(sizes=sizes, out=str(out), device="cpu", threads=1)
+    abilities = [study.ability, *study.beside]
+    place = {"directory": out, "device": "cpu", "threads": 1}
+    return kind(family=study.family, settings=study.settings, ability=study.ability, abilities=abilities, **place)
 
 
 def shared_sweep(sizes: tuple[str, ...], out: Path) -> None:
     """All stages of all models, as a study runs them."""
     work = work_of(sizes, out)
+    results = Results(work)
     with sweep(work) as each:
-        measured = [*each("measure", [(at,) for at in work.grid.models])]
-        located = [*each("locate", [(at,) for at in work.grid.last])]
-        circuits = [at for (at,), one in located if one.found]
-        for stage, keys in work.tasks(circuits).items():
-            if stage not in ("measure", "locate"):
-                measured += each(stage, keys)
+        for one in ROUNDS:
+            each(one, one.keys(work.grid, [*circuits(results)]), results)
 
 
 def one_by_one(sizes: tuple[str, ...], out: Path, kept: type[Forgetting]) -> None:
-    """The same stages, each called by itself with models and stages of its own."""
-    circuits: list[Any] = []
-    for stage in ("measure", "locate", "follow", "depend", "compare"):
-        for key in work_of(sizes, out).tasks(circuits)[stage]:
-            work = work_of(sizes, out)
-            stages = OneByOne(Models(work.family, device="cpu", dtype="float32", threads=1), work.settings, out)
-            stages.__dict__["kept"] = kept
-            work.__dict__["stages"] = stages
-            found = getattr(work, stage)(*key)
-            if stage == "locate" and found.found:
-                circuits.append(key[0])
+    """The same rounds, each done on each model by itself, with models and cells of its own."""
+    kind = type("OneByOne", (OneByOne,), {"kept": kept})
+    results = Results(work_of(sizes, out, kind))
+    for one in ROUNDS:
+        for key in one.keys(results.work.grid, [*circuits(results)]):
+            do(work_of(sizes, out, kind), one, key, results)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
+from interp_emerge.abilities.measuring import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, extent, hover, in_order, named
@@ -39,7 +40,7 @@ def ability_by_checkpoint(ability: pd.DataFrame, *, axis: str = "loss") -> Chart
         InputError: a column is missing, the table holds neither accuracy nor log_prob, or no axis can be drawn.
         UnknownNameError: no such axis.
     """
-    rows = checked(ability, "ability")
+    rows = checked(ability, ABILITY)
     metrics = [metric for metric in PANELS if (rows["metric"] == metric).any()]
     if not metrics:
         raise InputError(f"table 'ability' holds none of the metrics that this figure draws: {', '.join(PANELS)}")

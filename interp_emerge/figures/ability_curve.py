@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
+from interp_emerge.abilities.measuring import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, extent, hover, in_order, named
@@ -42,7 +43,7 @@ def ability_curve(ability: pd.DataFrame, *, axis: str = "parameters") -> ChartTy
         InputError: a column is missing, or the table holds neither accuracy nor log_prob.
         UnknownNameError: no such axis.
     """
-    rows = last_step(checked(ability, "ability"))
+    rows = last_step(checked(ability, ABILITY))
     metrics = [metric for metric in PANELS if (rows["metric"] == metric).any()]
     if not metrics:
         raise InputError(f"table 'ability' holds none of the metrics that this figure draws: {', '.join(PANELS)}")

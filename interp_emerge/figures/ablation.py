@@ -4,6 +4,7 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
+from interp_emerge.circuits.running.ablation import ABLATION
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import hover, in_order, named
 from interp_emerge.figures._theme import WIDTH, finish, palette, upright_title
@@ -22,8 +23,8 @@ def ablation(ablation: pd.DataFrame) -> ChartType:
     Raises:
         InputError: a column is missing, or the table holds several abilities.
     """
-    rows = last_step(checked(ablation, "ablation"))
-    only(rows, "ability", "ablation")
+    rows = last_step(checked(ablation, ABLATION))
+    only(rows, "ability", ABLATION)
     sizes, conditions = in_order(rows["size"]), in_order(rows["condition"])
     conditions.sort(key=lambda condition: condition != UNTOUCHED)
     draws = rows.groupby(["size", "condition"], sort=False)["draw"].transform("nunique")

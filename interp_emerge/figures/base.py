@@ -1,6 +1,6 @@
 """What a figure is: a function from one of a study's tables to a chart, which it returns and never shows or saves.
 
-Its first parameter bears the name of the table in `core/schemas`, so that whoever holds a study's tables knows which
+Its first parameter bears the name of the table that it draws, so that whoever holds a study's tables knows which
 one to hand over; what else it takes has a name and a default. It opens with `checked`, which refuses a table that lacks
 a column or a row and leaves the caller's table as it was; it closes with `_theme.finish`, which styles this chart alone
 and leaves altair's global theme as it was.
@@ -14,28 +14,28 @@ import pandas as pd
 from altair.typing import ChartType
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.tables.schemas import SCHEMAS
+from interp_emerge.tables.schema import Table
 
 Figure = Callable[..., ChartType]
 Panel = alt.LayerChart | alt.FacetChart
 """What `altair.layer` returns."""
 
 
-def checked(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """A copy of the table with exactly its schema's columns, rows numbered from 0.
+def checked(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """A copy of the frame with exactly the table's columns, rows numbered from 0.
 
     Raises:
         InputError: a column is missing, or there is no row.
     """
-    rows = SCHEMAS[table].check(frame)
+    rows = table.check(frame)
     if rows.empty:
         raise InputError(
-            f"table {table!r} has no row, so there is nothing to draw; run the study's stage that fills it"
+            f"table {table.name!r} has no row, so there is nothing to draw; run the study's stage that fills it"
         )
     return rows.reset_index(drop=True).copy()
 
 
-def only(frame: pd.DataFrame, column: str, table: str) -> Any:
+def only(frame: pd.DataFrame, column: str, table: Table) -> Any:
     """The one value that the column holds.
 
     Raises:
@@ -44,7 +44,9 @@ def only(frame: pd.DataFrame, column: str, table: str) -> Any:
     values = frame[column].unique()
     if len(values) > 1:
         shown = ", ".join(str(value) for value in values[:8])
-        raise InputError(f"table {table!r} holds {len(values)} values of {column!r} ({shown}); pass the rows of one")
+        raise InputError(
+            f"table {table.name!r} holds {len(values)} values of {column!r} ({shown}); pass the rows of one"
+        )
     return values[0]
 
 

@@ -4,6 +4,7 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
+from interp_emerge.circuits.running.beyond_chance import CIRCUIT_EDGES
 from interp_emerge.figures import shelf
 from interp_emerge.figures._layout import Layout, lay_out
 from interp_emerge.figures._rows import hover, named
@@ -38,9 +39,9 @@ def circuit_graph(circuit_edges: pd.DataFrame) -> ChartType:
     Raises:
         InputError: a column is missing, a node's name is unknown, or the table holds the circuits of several models.
     """
-    rows = checked(circuit_edges, "circuit_edges")
+    rows = checked(circuit_edges, CIRCUIT_EDGES)
     for column in ("ability", "size", "step", "seed"):
-        only(rows, column, "circuit_edges")
+        only(rows, column, CIRCUIT_EDGES)
     layout = lay_out(rows, width=WIDTH - 150)
     drawn = layout.edges.assign(
         feeds=layout.edges["into"].map(INTO),

@@ -4,6 +4,7 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
+from interp_emerge.circuits.running.beyond_chance import CIRCUITS
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import extent, hover, in_order, named
 from interp_emerge.figures._theme import HAIRLINE, MUTED, OKABE_ITO, WIDTH, finish, upright_title
@@ -23,9 +24,9 @@ def faithfulness(circuits: pd.DataFrame) -> ChartType:
     Raises:
         InputError: a column is missing, or the table holds several abilities or methods.
     """
-    rows = last_step(checked(circuits, "circuits"))
+    rows = last_step(checked(circuits, CIRCUITS))
     for column in ("ability", "method"):
-        only(rows, column, "circuits")
+        only(rows, column, CIRCUITS)
     seeds = rows.groupby("size")["seed"]
     rows["beside"] = seeds.rank("dense") - (seeds.transform("nunique") + 1) / 2
     most = int(seeds.nunique().max())

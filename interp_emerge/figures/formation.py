@@ -4,6 +4,7 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
+from interp_emerge.emergence.forming.formation import FORMATION
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, extent, hover, in_order, named
 from interp_emerge.figures._theme import WIDTH, finish, palette
@@ -37,8 +38,8 @@ def formation(formation: pd.DataFrame) -> ChartType:
     Raises:
         InputError: a column is missing, or the table holds several abilities.
     """
-    rows = checked(formation, "formation")
-    only(rows, "ability", "formation")
+    rows = checked(formation, FORMATION)
+    only(rows, "ability", FORMATION)
     rows["row"] = rows["quantity"].map({**MODEL_QUANTITIES, **EFFECTS, "copying": COPYING}).fillna(ATTENTION)
     rows["faint"], rows["label"] = _standing_out(rows)
     sizes = in_order(rows["size"])

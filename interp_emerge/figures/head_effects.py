@@ -9,6 +9,7 @@ from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, hover, named, shown
 from interp_emerge.figures._theme import INK, WIDTH, diverging, finish
 from interp_emerge.figures.base import Panel, checked, last_step, only
+from interp_emerge.patching.scores import NODE_SCORES
 
 HOVER = ("node", "size", "step", "seed", "ability", "method", "metric", "score", "ci_low", "ci_high", "share")
 MLP = "MLP"
@@ -25,9 +26,9 @@ def head_effects(node_scores: pd.DataFrame) -> ChartType:
     Raises:
         InputError: a column is missing, the table has no head or MLP, or holds several abilities, methods or metrics.
     """
-    rows = last_step(checked(node_scores, "node_scores"))
+    rows = last_step(checked(node_scores, NODE_SCORES))
     for column in ("ability", "method", "metric"):
-        only(rows, column, "node_scores")
+        only(rows, column, NODE_SCORES)
     rows = rows[rows["kind"] != "embed"].reset_index(drop=True)
     if rows.empty:
         raise InputError("table 'node_scores' holds no head and no MLP; score a model that has layers")

@@ -18,10 +18,45 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
 from interp_emerge.stats.intervals import mean_intervals
 from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
+from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, TEST_COLUMNS, Table
 
 By = Literal["score", "magnitude"] | str
 """One of these names; any other is refused."""
 log = logging.getLogger(__name__)
+NODE_SCORES = Table(
+    name="node_scores",
+    row="the effect of one node in one model",
+    about={
+        **MODEL_COLUMNS,
+        **ABILITY_COLUMN,
+        "method": "patching method",
+        "metric": "metric that the effect is measured in",
+    },
+    filled={
+        "node": "name of the writer",
+        "layer": "layer of the node; -1 for the embedding",
+        "kind": "embed, head or mlp",
+        "index": "head within the layer; 0 otherwise",
+        "score": "rise of the metric when the node's clean value is put into the corrupt run",
+        **INTERVAL_COLUMNS,
+        **TEST_COLUMNS,
+        "share": "score as a fraction of the clean-corrupt gap; empty where the gap is within noise",
+    },
+)
+EDGE_SCORES = Table(
+    name="edge_scores",
+    row="the effect of one edge in one model",
+    about={**NODE_SCORES.about, "method": "edge scoring method"},
+    filled={
+        "writer": "name of the edge's writer",
+        "reader": "name of the edge's reader",
+        "score": "rise of the metric, estimated, when the edge takes its clean value; mean over prompt pairs",
+        "standard_error": "standard error of the mean over prompt pairs",
+        "ci_low": "lower end of the 95% interval, bootstrap over prompts or, without per-pair values, normal",
+        "ci_high": "upper end of the 95% interval, bootstrap over prompts or, without per-pair values, normal",
+        **TEST_COLUMNS,
+    },
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,7 +5,6 @@ from pathlib import Path
 from interp_emerge.core.files import write_atomically
 from interp_emerge.report.page import render
 from interp_emerge.report.reading import read_study
-from interp_emerge.report.sections import sections
 
 REPORT = "report.html"
 
@@ -17,6 +16,5 @@ def build_report(directory: Path) -> Path:
         InputError: the directory holds no study, or one of its files is not what a study writes.
     """
     study = read_study(directory)
-    page = render(study, sections(study))
-    write_atomically(directory / REPORT, page.encode())
+    write_atomically(directory / REPORT, render(study).encode())
     return directory / REPORT

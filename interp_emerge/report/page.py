@@ -20,47 +20,34 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from interp_emerge.report.reading import Provenance, StudyRecord
-from interp_emerge.report.sections import Section
-from interp_emerge.report.text import html_table, joined, setting, size_of
-from interp_emerge.tables.io import SCHEMAS
+from interp_emerge.report.sections import shelf
+from interp_emerge.report.text import joined, setting, size_of
 
 HERE = Path(__file__).parent
-ONSET_COLUMNS = ("ability", "quantity", "component", "axis", "at", "last_without", "first_with")
-ONSET_COLUMNS += ("ci_low", "ci_high", "threshold", "verdict")
-ONSET_EMPTY = {"at": "–", "last_without": "none", "first_with": "never", "ci_low": "–", "ci_high": "–"}
-ROLE_COLUMNS = ("size", "step", "seed", "node", "role", "score", "ci_low", "ci_high", "baseline", "in_circuit")
-MOST_ROLES = 40
-"""Rows of the table of roles that the page shows; the file has them all."""
 
 
-def render(study: StudyRecord, sections: list[Section]) -> str:
+def render(study: StudyRecord) -> str:
     """The page's HTML."""
+    shown = [(section, section.shown(study)) for section in sorted(shelf, key=lambda section: section.place)]
     style = _inert(_text("page.css"))
     scripts = [vega_bundle(), circuitsvis_bundle(), _inert(_text("page.js"))]
     template = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("page.html.j2")
-    roles = study.tables["roles"]
-    clear = roles[(roles["clears_baseline"] == True) & _last(roles)]  # noqa: E712
-    clear = clear.sort_values("score", ascending=False, kind="stable")
     return template.render(
         policy=policy(scripts, style),
         style=style,
         scripts=scripts,
         provenance=study.provenance,
         about=about(study.provenance),
-        sections=sections,
+        sections=shown,
         payload=json_for_script,
         setting=setting,
         size_of=size_of,
-        schemas=SCHEMAS,
-        tables=study.tables,
+        described=study.described,
+        rows=study.rows,
         files={file.path: file for file in study.files},
         circuit_files=[file for file in study.files if file.path.startswith("circuits/")],
-        onsets=html_table(study.tables["onsets"], _meanings("onsets", ONSET_COLUMNS), ONSET_EMPTY),
-        roles=html_table(clear.head(MOST_ROLES), _meanings("roles", ROLE_COLUMNS)),
-        n_clear=len(clear),
-        n_roles=len(roles),
     )
 
 
@@ -130,11 +117,3 @@ def _hash(text: Markup) -> str:
 
 def _text(name: str) -> str:
     return (HERE / name).read_text("utf-8")
-
-
-def _meanings(table: str, columns: tuple[str, ...]) -> dict[str, str]:
-    return {column: SCHEMAS[table].columns[column] for column in columns}
-
-
-def _last(roles: Any) -> Any:
-    return roles["step"] == roles.groupby(["size", "seed"])["step"].transform("max")

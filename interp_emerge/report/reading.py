@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from interp_emerge.abilities.measuring import ABILITY
 from interp_emerge.core.errors import InputError
-from interp_emerge.tables.io import SCHEMAS, read_table
+from interp_emerge.tables.io import read_described
+from interp_emerge.tables.schema import Table
 
 ROUNDING = 1e-3
 """How far outside [0, 1] a rounded attention value may lie."""
@@ -52,13 +54,32 @@ class StudyFile:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StudyRecord:
-    """Everything that a report is made from; a table that the study has not written is empty and named `missing`."""
+    """Everything that a report is made from."""
 
     provenance: Provenance
-    tables: dict[str, pd.DataFrame]
-    missing: frozenset[str]
+    described: dict[str, Table]
+    """The tables that the study has written, as their files describe them, by name."""
+    rows: dict[str, pd.DataFrame]
+    """The rows of each."""
     attention: list[Attention]
     files: list[StudyFile]
+
+    def has(self, table: Table) -> bool:
+        """Whether the study has written the table."""
+        return table.name in self.rows
+
+    def table(self, table: Table) -> pd.DataFrame:
+        """The table's rows; none if the study has not written it.
+
+        Raises:
+            InputError: the study wrote it with other columns.
+        """
+        if not self.has(table):
+            return table.empty
+        try:
+            return table.check(self.rows[table.name])
+        except InputError as error:
+            raise InputError(f"{error}; run the study again") from error
 
 
 def read_study(directory: Path) -> StudyRecord:
@@ -69,17 +90,14 @@ def read_study(directory: Path) -> StudyRecord:
     """
     provenance = read_provenance(directory / "provenance.json")
     folder = directory / "tables"
-    missing = frozenset(name for name in SCHEMAS if not (folder / f"{name}.parquet").is_file())
-    tables = {
-        name: pd.DataFrame(columns=pd.Index(schema.columns)) if name in missing else read_table(name, folder)
-        for name, schema in SCHEMAS.items()
-    }
-    order = _sizes(tables["ability"])
+    read = [read_described(path) for path in sorted(folder.glob("*.parquet"))]
+    rows = {table.name: frame for table, frame in read}
+    order = _sizes(rows.get(ABILITY.name, ABILITY.empty))
     kept = [*sorted(folder.glob("*.*")), *sorted((directory / "circuits").glob("*.json"))]
     return StudyRecord(
         provenance=provenance,
-        tables={name: _by_size(table, order) for name, table in tables.items()},
-        missing=missing,
+        described={table.name: table for table, _ in read},
+        rows={name: _by_size(frame, order) for name, frame in rows.items()},
         attention=[read_attention(path) for path in sorted((directory / "attention").glob("*.json"))],
         files=[_described(path, directory) for path in kept if not path.name.startswith(".")],
     )

@@ -40,6 +40,11 @@ def cell(value: Any, empty: str = UNDEFINED) -> str:
     return str(value)
 
 
+def words(name: object) -> str:
+    """A name as words."""
+    return str(name).replace("_", " ")
+
+
 def joined(parts: Iterable[str]) -> str:
     """The parts as one phrase: a, b and c."""
     listed = list(parts)

@@ -1,7 +1,7 @@
 """Run a study's work in this process, or spread it over others: on this machine, or on a cluster.
 
 Results are cells on disk, each whole or absent (`study.cells`), so nothing but names travels between processes: a
-worker is told which stage of which model to compute, computes what is missing, and keeps it where the others read. What
+worker is told which round to do on which model, computes what is missing, and keeps it where the others read. What
 a cell holds does not depend on who computed it. The processes, their scheduling and the cluster are dask.distributed's
 (Rocklin, 2015, https://doi.org/10.25080/Majora-7b98e3ed-013); every worker needs the same packages, the family, and the
 directory of the results.
@@ -11,6 +11,7 @@ import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
@@ -24,13 +25,16 @@ from interp_emerge.core.errors import InputError, InterpEmergeError, ModelError
 from interp_emerge.core.files import hash_bytes
 from interp_emerge.families import load_family
 from interp_emerge.study._main_module import main_module_runs_once, require_new_processes_possible
-from interp_emerge.study.cells import package_versions
-from interp_emerge.study.grid import At
+from interp_emerge.study.cells import MissingCell, package_versions
+from interp_emerge.study.grid import Checkpoint
+from interp_emerge.study.rounds import ROUNDS, Round
 from interp_emerge.study.settings import StudySettings
-from interp_emerge.study.work import Key, Work
+from interp_emerge.study.stages import of_round
+from interp_emerge.study.stages.base import Results
+from interp_emerge.study.work import Work
 
-Sweep = Callable[[str, Sequence[Key]], Iterator[tuple[Key, Any]]]
-"""Runs a method of `Work`, by name, with each key, and gives the keys with what was returned, in their order."""
+Sweep = Callable[[Round[Any], Sequence[Any], Results], None]
+"""Has every stage of a round compute its cell of each key, and adds the cells to the results in the order of keys."""
 CLAIM = "study.json"
 """File of a study's directory that says whose it is; workers that read another are not in the same directory."""
 SECONDS_TO_ANSWER = 15
@@ -69,35 +73,61 @@ def require_workers(workers: int) -> None:
         raise InputError(f"workers={workers}: give at least one")
 
 
-def _in_turn(work: Work, stage: str, keys: Sequence[Key]) -> Iterator[tuple[Key, Any]]:
-    for key in tqdm(keys, desc=stage, unit="model"):
-        yield key, getattr(work, stage)(*key)
+def do(work: Work, chosen: Round[Any], key: Any, results: Results) -> None:
+    """Have every stage of a round compute its cell of one key, or say why it does not.
+
+    Raises:
+        MissingCell: one is not on disk, and the work may only be read.
+    """
+    for stage in of_round(chosen):
+        if why := stage.why_not(work, key):
+            results.leave_out(stage, key, why)
+        else:
+            results.add(stage, key, stage.cell(work, key))
 
 
-def _spread(client: Any, work: Work, stage: str, keys: Sequence[Key]) -> Iterator[tuple[Key, Any]]:
+def missing(work: Work, chosen: Round[Any], keys: Sequence[Any]) -> Iterator[Any]:
+    """Those of the keys of which something is not on disk yet."""
+    reader = replace(work, read_only=True)
+    for key in keys:
+        try:
+            do(reader, chosen, key, Results(reader))
+        except MissingCell:
+            yield key
+
+
+def _in_turn(work: Work, chosen: Round[Any], keys: Sequence[Any], results: Results) -> None:
+    for key in tqdm(keys, desc=chosen.name, unit="model"):
+        do(work, chosen, key, results)
+
+
+def _spread(client: Any, work: Work, chosen: Round[Any], keys: Sequence[Any], results: Results) -> None:
     """Have workers compute what is missing, the largest models first, then read all of it."""
     from distributed import as_completed
 
-    waiting = [*work.missing(stage, keys)]
+    waiting = [*missing(work, chosen, keys)]
     told = _told(work)
     futures = [
-        client.submit(carry_out, *told, stage, key, pure=False, retries=0, priority=place)
+        client.submit(carry_out, *told, chosen.name, key, pure=False, retries=0, priority=place)
         for place, key in enumerate(waiting)
     ]
+    progress = {"total": len(futures), "desc": chosen.name, "unit": "model", "disable": not futures}
     try:
-        for future in tqdm(as_completed(futures), total=len(futures), desc=stage, unit="model", disable=not futures):
+        for future in tqdm(as_completed(futures), **progress):
             _raise_if_failed(future, work.settings)
     finally:
         client.cancel(futures, force=True)
     for key in keys:
-        yield key, getattr(work, stage)(*key)
+        do(work, chosen, key, results)
 
 
-def carry_out(settings: str, directory: str, threads: int, stage: str, key: Key) -> tuple[str, str] | None:
-    """Compute one stage of one model in a worker; the kind and the text of the error, if it is one of ours."""
+def carry_out(settings: str, directory: str, threads: int, name: str, key: Any) -> tuple[str, str] | None:
+    """Do one round on one key in a worker; the kind and the text of the error, if it is one of ours."""
+    (chosen,) = (one for one in ROUNDS if one.name == name)
+    work = _work(settings, directory, threads)
     with ONE_AT_A_TIME:
         try:
-            getattr(_work(settings, directory, threads), stage)(*key)
+            do(work, chosen, key, Results(work))
         except InterpEmergeError as error:
             return type(error).__name__, str(error)
     return None
@@ -196,7 +226,7 @@ def _quiet() -> Iterator[None]:
         dask.setLevel(before)
 
 
-def _view(settings: str, directory: str, at: At) -> dict[str, Any]:
+def _view(settings: str, directory: str, at: Checkpoint) -> dict[str, Any]:
     """What a process sees of a study: it has to be the same in all of them."""
     claim = Path(directory) / CLAIM
     try:

@@ -1,13 +1,23 @@
 """Which models a study looks at: sizes, steps and seeds of a family, as far as they were asked for."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.families.base import Family
 from interp_emerge.study.settings import StudySettings
 
-At = tuple[str, int, int]
-"""Size, step and seed of a model."""
+
+class Checkpoint(NamedTuple):
+    """One model of a family."""
+
+    size: str
+    step: int
+    seed: int
+
+    def at_step(self, step: int) -> "Checkpoint":
+        """The same training run at another step."""
+        return self._replace(step=step)
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,9 @@ class Grid:
         return [step for step in there if step in asked]
 
     @property
-    def models(self) -> list[At]:
+    def models(self) -> list[Checkpoint]:
         """Every model, sizes from small to large."""
-        return [(size, step, seed) for size, seed in self.runs for step in self.steps(size, seed)]
+        return [Checkpoint(size, step, seed) for size, seed in self.runs for step in self.steps(size, seed)]
 
     @property
     def runs(self) -> list[tuple[str, int]]:
@@ -66,13 +76,13 @@ class Grid:
         return [(size, seed) for size in self.sizes for seed in self.seeds(size)]
 
     @property
-    def last(self) -> list[At]:
+    def last(self) -> list[Checkpoint]:
         """The last model of each size's first seed."""
         return [self.last_of(size, self.seeds(size)[0]) for size in self.sizes]
 
-    def last_of(self, size: str, seed: int) -> At:
+    def last_of(self, size: str, seed: int) -> Checkpoint:
         """The last model of a run."""
-        return size, self.steps(size, seed)[-1], seed
+        return Checkpoint(size, self.steps(size, seed)[-1], seed)
 
     def _require_tokens(self, axis: str) -> None:
         """Raise unless the family counts tokens and, if they are the axis, its sizes differ in them."""
@@ -80,9 +90,9 @@ class Grid:
             raise InputError(f"axis {axis!r}: {self.family.name} does not say how many tokens a step has; take "
                              "parameters or loss")  # fmt: skip
         if unknown := [at for at in self.models if self.family.tokens(*at) is None]:
-            size, step, seed = unknown[0]
-            raise InputError(f"axis {axis!r}: {self.family.name} does not say how many tokens {size}/step{step}/"
-                             f"seed{seed} was trained on; leave it out, or take parameters or loss")  # fmt: skip
+            at = unknown[0]
+            raise InputError(f"axis {axis!r}: {self.family.name} does not say how many tokens {at.size}/step{at.step}/"
+                             f"seed{at.seed} was trained on; leave it out, or take parameters or loss")  # fmt: skip
         seen = {size: self.family.tokens(*self.last_of(size, seed)) for size, seed in self.runs}
         if axis == "tokens" and len(seen) > len({*seen.values()}):
             raise InputError(f"axis 'tokens' does not tell the sizes of {self.family.name} apart, since some end after "

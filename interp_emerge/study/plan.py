@@ -1,5 +1,6 @@
 """What a study would compute and what it would reuse, told from the names of its cells: no model is loaded."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
@@ -7,17 +8,22 @@ import pandas as pd
 from interp_emerge.core.memory import CPU_BUDGET, in_words
 from interp_emerge.study.cells import MissingCell
 from interp_emerge.study.engine import require_workers
-from interp_emerge.study.grid import At
-from interp_emerge.study.work import SECOND_METHOD, Work
+from interp_emerge.study.grid import Checkpoint
+from interp_emerge.study.rounds import ROUNDS
+from interp_emerge.study.stages import of_round
+from interp_emerge.study.stages.circuit import why_no_circuit
+from interp_emerge.study.work import Work
 
 COLUMNS = {
-    "stage": "in the order in which stages run",
-    "models": "models, runs or pairs of models that the stage looks at",
+    "round": "in the order in which rounds run; a round's stages look at a model together",
+    "stage": "name of the stage",
+    "models": "models, steps, runs or pairs of models that the stage computes something of",
     "done": "of these, how many are on disk already and only read",
     "compute": "how many are left",
     "at_most": "whether the numbers are upper bounds: they are where it is not known yet which models have a circuit",
     "of_each": "what is computed of one",
     "reuses": "what earlier stages and models have left that this one takes instead of computing it",
+    "left_out": "of how many nothing is computed, and why",
     "memory": "at one time",
 }
 
@@ -25,14 +31,31 @@ COLUMNS = {
 def plan(work: Work, *, workers: int = 1) -> pd.DataFrame:
     """A row a stage, with `COLUMNS`."""
     require_workers(workers)
-    circuits, known = _circuits(work)
+    reader = replace(work, read_only=True)
+    circuits, known = _circuits(reader)
     rows = []
-    for stage, keys in work.tasks(circuits).items():
-        waiting = len([*work.missing(stage, keys)])
-        counts = {"stage": stage, "models": len(keys), "done": len(keys) - waiting, "compute": waiting}
-        each, reuses = _about(work, stage)
-        at_most = not known and stage not in ("measure", "locate")
-        rows.append({**counts, "at_most": at_most, "of_each": each, "reuses": reuses})
+    for one in ROUNDS:
+        keys = one.keys(work.grid, circuits)
+        for stage in of_round(one):
+            done, waiting, uncertain = 0, 0, one.follows_circuits and not known
+            left_out: Counter[str] = Counter()
+            for key in keys:
+                try:
+                    why = stage.why_not(reader, key)
+                except MissingCell:
+                    uncertain, why = True, ""
+                if why:
+                    left_out[why] += 1
+                    continue
+                try:
+                    stage.cell(reader, key)
+                    done += 1
+                except MissingCell:
+                    waiting += 1
+            counts = {"models": done + waiting, "done": done, "compute": waiting, "at_most": uncertain}
+            told = {"of_each": stage.each(work), "reuses": stage.reuses(work)}
+            because = "; ".join(f"{n}: {why}" for why, n in left_out.items())
+            rows.append({"round": one.name, "stage": stage.name, **counts, **told, "left_out": because})
     held = f"one model and up to {in_words(2 * CPU_BUDGET)}"  # a stage's budget, and recordings that are held
     return pd.DataFrame(rows).assign(memory=held if workers == 1 else f"{workers} × ({held})")
 
@@ -42,46 +65,24 @@ def in_lines(plan: pd.DataFrame) -> str:
     said = []
     for row in plan.to_dict("records"):
         bound = "at most " if row["at_most"] else ""
-        said.append(f"{row['stage']}: {bound}{row['compute']} of {row['models']} to compute, {row['done']} on disk")
-        said += [f"  computes {row['of_each']}", f"  reuses {row['reuses']}"]
+        counts = f"{bound}{row['compute']} of {row['models']} to compute, {row['done']} on disk"
+        said += [
+            f"{row['round']}, {row['stage']}: {counts}",
+            f"  computes {row['of_each']}",
+            f"  reuses {row['reuses']}",
+        ]
+        said += [f"  leaves out {row['left_out']}"] if row["left_out"] else []
     return "\n".join([*said, f"memory: {plan['memory'].iloc[0]}"])
 
 
-def _circuits(work: Work) -> tuple[list[At], bool]:
+def _circuits(reader: Work) -> tuple[list[Checkpoint], bool]:
     """The last models that have a circuit, or may have one; and whether that is known of all of them."""
-    reader, found, known = replace(work, read_only=True), [], True
-    for at in work.grid.last:
+    found, known = [], True
+    for at in reader.grid.last:
         try:
-            if reader.locate(at).found:
+            if not why_no_circuit(reader, at):
                 found.append(at)
         except MissingCell:
             found.append(at)
             known = False
     return found, known
-
-
-def _about(work: Work, stage: str) -> tuple[str, str]:
-    """What a stage computes of one model, and what it takes from before."""
-    chosen, store = work.settings, work.stages.store
-    n_recorded = len([*store.root.glob("*.safetensors")])
-    recorded = f"{n_recorded} recordings, {in_words(store.bytes_on_disk())}" if n_recorded else "none recorded yet"
-    match stage:
-        case "measure":
-            names = ", ".join(ability.name for ability in work.abilities)
-            return f"{chosen.n_measured} prompts each of {names}", "prompts, drawn once a tokenizer"
-        case "locate":
-            methods = " and ".join(dict.fromkeys((chosen.method, SECOND_METHOD)))
-            drawn = f"{chosen.n_random} random circuits, {chosen.n_resamples} resamples"
-            return (
-                f"{chosen.n_pairs} pairs: node effects, roles; with the ability also {methods}, a circuit, {drawn}",
-                f"activations of the pairs ({recorded}); scores by pair; baselines of roles, one a size",
-            )
-        case "follow":
-            return (
-                f"roles, node and edge effects, faithfulness, every part ablated against {chosen.n_ablations} random",
-                "the circuit; activations of the checkpoint, in memory for all of these",
-            )
-        case "depend":
-            return "when the ability depends on each part", "the runs without each part: no model is run"
-        case _:
-            return "edges and classes of edges against halves, seeds and random", "scores by pair, roles, circuits"

@@ -24,15 +24,19 @@ from interp_emerge.families import load_family
 from interp_emerge.patching import shelf as methods
 from interp_emerge.report.build import build_report
 from interp_emerge.report.sentences.answers import answer, question
+from interp_emerge.study.catalogue import all_tables, filled
 from interp_emerge.study.cells import package_versions, same_threads
-from interp_emerge.study.engine import CLAIM, Sweep, sweep
+from interp_emerge.study.engine import CLAIM, sweep
 from interp_emerge.study.grid import Grid
 from interp_emerge.study.plan import plan
-from interp_emerge.study.results import Results, circuit_file
+from interp_emerge.study.rounds import ROUNDS
 from interp_emerge.study.settings import StudySettings, settings_from
+from interp_emerge.study.stages import in_order, of_round
+from interp_emerge.study.stages.abilities import ABILITIES
+from interp_emerge.study.stages.base import Results
+from interp_emerge.study.stages.circuit import circuits
 from interp_emerge.study.work import Work
 from interp_emerge.tables.io import read_table, write_table
-from interp_emerge.tables.schemas import SCHEMAS
 
 PACKAGES = ("interp-emerge", "transformer-lens", "torch", "transformers", "numpy", "pandas")
 log = logging.getLogger(__name__)
@@ -108,13 +112,12 @@ class Study:
         if self._is_finished():
             return self.report
         started = _now()
-        work = self._work()
         with same_threads():
-            self._require_expressible(work)
+            self._require_expressible()
             self._claim()
-            with sweep(self._work(), workers=workers, scheduler=scheduler) as each:
-                results = self._sweep(each)
-            return self._write(results, started)
+            results = self._compute(workers, scheduler)
+            self._write(results, started)
+        return build_report(self.out)
 
     def table(self, name: str) -> pd.DataFrame:
         """One of the study's tables, from disk: `ability`, `circuits`, `onsets`, ….
@@ -123,16 +126,17 @@ class Study:
             UnknownNameError: studies write no table of that name.
             InputError: the study has not run yet.
         """
-        if name not in SCHEMAS:
-            raise UnknownNameError("table", name, SCHEMAS)
-        return read_table(name, self.out / "tables")
+        tables = all_tables()
+        if name not in tables:
+            raise UnknownNameError("table", name, tables)
+        return read_table(tables[name], self.out / "tables")
 
     def plan(self, *, workers: int = 1) -> pd.DataFrame:
         """What `run` would compute and what it would reuse, stage by stage, without loading a model: see `plan`."""
         self._require_own_directory()
         return plan(self._work(), workers=workers)
 
-    def _work(self) -> Work:
+    def _work(self, *, read_only: bool = False) -> Work:
         chosen = self.settings
         return Work(
             family=self.family,
@@ -142,55 +146,48 @@ class Study:
             abilities=[self.ability, *self.beside],
             device=chosen.device,
             threads=chosen.threads,
+            read_only=read_only,
         )
 
-    def _sweep(self, each: Sweep) -> Results:
-        """Measure every model, find the circuits of the last ones, follow these through training, compare sizes."""
-        results = self._results()
-        for (at,), measured in each("measure", [(at,) for at in self.grid.models]):
-            results.measured[at] = measured
-        if warnings := [measured.warning for measured in results.measured.values() if measured.warning]:
-            log.warning(warnings[-1])
-        for (at,), located in each("locate", [(at,) for at in self.grid.last]):
-            results.located[at] = located
-        circuits = [at for at, located in results.located.items() if located.found]
-        tasks = self._work().tasks(circuits)
-        for (at, step), formed in each("follow", tasks["follow"]):
-            results.formation.setdefault(at, {})[step] = formed
-        for (at,), tables in each("depend", tasks["depend"]):
-            results.dependence[at] = tables
-        for (a, b), compared in each("compare", tasks["compare"]):
-            results.comparisons[a, b] = compared
+    def _compute(self, workers: int, scheduler: str) -> Results:
+        """Every stage of every round; later rounds follow the circuits that were found."""
+        work = self._work()
+        results = Results(work)
+        with sweep(work, workers=workers, scheduler=scheduler) as each:
+            for one in ROUNDS:
+                each(one, one.keys(work.grid, [*circuits(results)]), results)
+                for line in [line for stage in of_round(one) for line in stage.warnings(results)]:
+                    log.warning(line)
         return results
 
-    def _write(self, results: Results, started: datetime) -> Path:
-        """Tables, circuits, attention, provenance, report."""
-        tables = results.tables()
+    def _write(self, results: Results, started: datetime) -> None:
+        """Tables, circuits, attention, and where all of it comes from."""
+        tables, kinds = filled(results), all_tables()
         for name, table in tables.items():
-            write_table(table, name, self.out / "tables")
-        files: dict[str, bytes] = {}
-        for place, (at, found) in enumerate(reversed(results.circuits.items())):
-            files[circuit_file(at, self.ability.name)] = found.circuit.to_json()
-            name = f"attention/{place:02d}-{self.ability.name}-{at[0]}-seed{at[2]}.json"
-            files[name] = found.attention.encode()
-        self._replace_files(files)
-        graphs = {at[0]: found.circuit.graph for at, found in results.circuits.items()}
-        said = {
+            write_table(table, kinds[name], self.out / "tables")
+        for path in (self.out / "tables").glob("*.*"):
+            if path.stem not in tables:  # filled by a stage that is there no more
+                path.unlink()
+        self._replace_files({name: text for stage in in_order() for name, text in stage.files(results).items()})
+        self.report.unlink(missing_ok=True)
+        times = {"started": started.isoformat(timespec="seconds"), "finished": _now().isoformat(timespec="seconds")}
+        provenance = {**self._said(results, tables), **times, "state": self._state()}
+        write_atomically(self.out / "provenance.json", json.dumps(provenance, indent=1).encode())
+
+    def _said(self, results: Results, tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+        """The question, the answer, and what somebody needs to make the numbers again."""
+        measured = results.of(ABILITIES)
+        graphs = {at.size: found.circuit.graph for at, found in circuits(results).items()}
+        return {
             "question": question(self.ability.name, self.family.name),
             "answer": answer(tables, self.ability.name, graphs),
             "command": self.settings.command,
             "versions": {package: version(package) for package in PACKAGES},
             "models": [
-                {**self.family.spec(*at).to_dict(), "prepended": results.measured[at].prepended}
-                for at in self.grid.models
+                {**self.family.spec(*at).to_dict(), "prepended": measured[at].prepended} for at in self.grid.models
             ],
             "settings": self.settings.model_dump(mode="json"),
         }
-        times = {"started": started.isoformat(timespec="seconds"), "finished": _now().isoformat(timespec="seconds")}
-        self.report.unlink(missing_ok=True)
-        provenance = {**said, **times, "state": self._state()}
-        write_atomically(self.out / "provenance.json", json.dumps(provenance, indent=1).encode())
-        return build_report(self.out)
 
     def _is_finished(self) -> bool:
         """Whether the directory holds the report of just this study, on these weights, with its tables untouched."""
@@ -201,11 +198,12 @@ class Study:
         return self.report.is_file() and state == self._state()
 
     def _state(self) -> str:
-        """Hash of all that the report follows from: settings, weights, versions, and the files that it shows."""
+        """Hash of all that the report follows from: settings, weights, versions, stages, and the files shown."""
         specs = [self.family.spec(*at).to_dict() for at in self.grid.models]
         shown = (path for folder in ("tables", "circuits", "attention") for path in (self.out / folder).glob("*.*"))
         files = [[path.name, hash_bytes(path.read_bytes())] for path in sorted(shown)]
-        return hash_of([self.settings.model_dump(mode="json"), specs, package_versions(), files])
+        stages = [stage.name for stage in in_order()]
+        return hash_of([self.settings.model_dump(mode="json"), specs, package_versions(), stages, files])
 
     def _replace_files(self, files: dict[str, bytes]) -> None:
         """Write the circuits and attention patterns, and remove those of earlier settings."""
@@ -216,23 +214,9 @@ class Study:
         for name, content in files.items():
             write_atomically(self.out / name, content)
 
-    def _results(self) -> Results:
-        chosen = self.settings
-        return Results(
-            family=self.family,
-            ability=self.ability,
-            abilities=[self.ability, *self.beside],
-            axis=chosen.axis,
-            method=chosen.method,
-            metric=chosen.metric,
-            target=chosen.target,
-            n_random=chosen.n_random,
-            sizes=self.grid.sizes,
-        )
-
-    def _require_expressible(self, work: Work) -> None:
+    def _require_expressible(self) -> None:
         """Raise unless the model can be asked about the ability and its heads' roles; leave out what else it cannot."""
-        model = work.models.get(*self.grid.models[0])
+        model = self._work().models.get(*self.grid.models[0])
         self.ability.sample(model, 2, self.settings.seed)
         repeated_segments(model, 2)
         for other in list(self.beside):

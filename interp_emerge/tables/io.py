@@ -1,12 +1,18 @@
-"""One way to read and write the tables of a study, whose columns `core/schemas` gives."""
+"""One way to read and write tables: CSV for any reader, Parquet that says itself what its rows and columns are."""
 
+import io
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.files import write_atomically
-from interp_emerge.tables.schemas import SCHEMAS
+from interp_emerge.tables.schema import Table
+
+DESCRIPTION = b"interp_emerge.table"
+"""Key of a Parquet file's metadata under which the table is described, as JSON."""
 
 
 def require_table_name(path: Path) -> None:
@@ -22,36 +28,67 @@ def save_table(frame: pd.DataFrame, path: Path) -> None:
     write_atomically(path, content)
 
 
-def write_table(frame: pd.DataFrame, name: str, directory: Path) -> None:
-    """Write a study's table as Parquet and CSV, checked against its schema."""
-    checked = SCHEMAS[name].check(frame)
-    write_atomically(directory / f"{name}.parquet", checked.to_parquet(index=False))
-    write_atomically(directory / f"{name}.csv", checked.to_csv(index=False).encode())
+def write_table(frame: pd.DataFrame, table: Table, directory: Path) -> None:
+    """Write a table as Parquet, which carries the meaning of its columns, and as CSV.
+
+    Raises:
+        InputError: the frame lacks a column of the table.
+    """
+    checked = table.check(frame)
+    write_atomically(directory / f"{table.name}.parquet", _described(checked, table))
+    write_atomically(directory / f"{table.name}.csv", checked.to_csv(index=False).encode())
 
 
-def read_table(name: str, directory: Path) -> pd.DataFrame:
-    """A study's table.
+def read_table(table: Table, directory: Path) -> pd.DataFrame:
+    """A table that was written there.
 
     Raises:
         InputError: the directory holds no such table, or one of other columns.
     """
-    path = directory / f"{name}.parquet"
+    path = directory / f"{table.name}.parquet"
     if not path.is_file():
-        raise InputError(f"{directory} holds no table {name!r}; run the study first")
+        raise InputError(f"{directory} holds no table {table.name!r}; run the study first")
+    rows = read_described(path)[1]
     try:
-        return SCHEMAS[name].check(pd.read_parquet(path))
-    except InputError as error:  # written when studies had fewer columns
+        return table.check(rows)
+    except InputError as error:  # written when the table had fewer columns
         raise InputError(f"{path}: {error}; run the study again") from error
+
+
+def read_described(path: Path) -> tuple[Table, pd.DataFrame]:
+    """A Parquet file that `write_table` wrote: the table that it says it is, and its rows.
+
+    Raises:
+        InputError: the file cannot be read, or does not say which table it is.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        read = pq.read_table(path)
+        said = json.loads((read.schema.metadata or {})[DESCRIPTION])
+        return Table(name=path.stem, row=said["row"], filled=said["columns"]), read.to_pandas()
+    except KeyError as error:
+        raise InputError(f"{path} does not say what its columns mean; run the study again") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a readable table; run the study again") from error
 
 
-def as_markdown() -> str:
-    """The tables with their columns as text, as `docs/tables.md` has it."""
+def as_markdown(tables: Iterable[Table]) -> str:
+    """Tables with their columns as text, as `docs/tables.md` has them."""
     parts = []
-    for schema in SCHEMAS.values():
-        rows = [f"| `{column}` | {meaning} |" for column, meaning in schema.columns.items()]
-        parts.append(
-            "\n".join([f"## `{schema.name}`\n", f"A row: {schema.row}.\n", "| column | meaning |", "|---|---|", *rows])
-        )
+    for table in tables:
+        rows = [f"| `{column}` | {meaning} |" for column, meaning in table.columns.items()]
+        heading = [f"## `{table.name}`\n", f"A row: {table.row}.\n", "| column | meaning |", "|---|---|"]
+        parts.append("\n".join([*heading, *rows]))
     return "\n\n".join(parts) + "\n"
+
+
+def _described(frame: pd.DataFrame, table: Table) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    made = pa.Table.from_pandas(frame, preserve_index=False)
+    said = json.dumps({"row": table.row, "columns": table.columns}, ensure_ascii=False).encode()
+    content = io.BytesIO()
+    pq.write_table(made.replace_schema_metadata({**(made.schema.metadata or {}), DESCRIPTION: said}), content)
+    return content.getvalue()

@@ -1,16 +1,21 @@
-"""What a table is: a name, what a row of it is, and its columns with units; and the columns that many tables share."""
+"""What a table is: a name, what a row of it is, columns with units and meaning; and columns that many tables share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 
 from interp_emerge.core.errors import InputError
 
+Columns = dict[str, str]
+"""The unit and meaning of each column, by its name."""
+RUN_COLUMNS = {"size": "name of the model's size in its family", "seed": "seed of the training run"}
 MODEL_COLUMNS = {
-    "size": "name of the model's size in its family",
+    "size": RUN_COLUMNS["size"],
     "step": "training step of the checkpoint",
-    "seed": "seed of the training run",
+    "seed": RUN_COLUMNS["seed"],
 }
+ABILITY_COLUMN = {"ability": "name of the ability"}
 INTERVAL_COLUMNS = {
     "ci_low": "lower end of the 95% interval, bootstrap over prompts",
     "ci_high": "upper end of the 95% interval, bootstrap over prompts",
@@ -20,21 +25,41 @@ TEST_COLUMNS = {
     "q_value": "smallest false-discovery rate, over all rows of the model, at which this row is called nonzero",
 }
 SCALE_COLUMNS = {
-    "ability": "name of the ability",
+    **ABILITY_COLUMN,
     "axis": "axis of scale: parameters, tokens, flops (of training, all logarithmic), or loss (held-out, falling)",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableSchema:
-    """A table's name, what a row is, and the meaning and unit of each column."""
+class Table:
+    """A table: its name, what a row is, and the unit and meaning of each column.
+
+    It stands beside the function that fills it, and is the only place that names its columns.
+    """
 
     name: str
     row: str
-    columns: dict[str, str]
+    about: Columns = field(default_factory=dict)
+    """Columns that say which model and ability a row is about, added where results of several are put together."""
+    filled: Columns
+    """Columns of what the function beside the table returns."""
+
+    @cached_property
+    def columns(self) -> Columns:
+        """All columns, in their order."""
+        return {**self.about, **self.filled}
+
+    @property
+    def empty(self) -> pd.DataFrame:
+        """The table without a row."""
+        return pd.DataFrame(columns=pd.Index([*self.columns]))
+
+    def shaped(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with exactly these columns, rows numbered from 0; what a row has no value for stays empty."""
+        return frame.reindex(columns=[*self.columns]).reset_index(drop=True)
 
     def check(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame with exactly the schema's columns, in their order.
+        """The frame with exactly these columns, in their order.
 
         Raises:
             InputError: a column is missing.
@@ -42,4 +67,4 @@ class TableSchema:
         missing = [column for column in self.columns if column not in frame.columns]
         if missing:
             raise InputError(f"table {self.name!r} lacks column {missing[0]!r} ({self.columns[missing[0]]})")
-        return frame[list(self.columns)]
+        return frame[[*self.columns]]

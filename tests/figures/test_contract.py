@@ -14,7 +14,7 @@ import pytest
 
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures import save, shelf
-from interp_emerge.tables.io import SCHEMAS
+from interp_emerge.study.catalogue import all_tables
 from tests.figures.drawn import spec_of
 from tests.figures.invented import tables
 
@@ -39,7 +39,7 @@ def figure(request) -> Callable:
 
 
 def test_its_first_parameter_names_a_table_of_a_study(figure):
-    assert table_of(figure) in SCHEMAS
+    assert table_of(figure) in all_tables()
 
 
 def test_its_other_parameters_have_names_and_defaults(figure):
@@ -60,7 +60,7 @@ def test_it_returns_a_chart_that_altair_can_compile(figure):
 @pytest.mark.parametrize("column", [0, -1])
 def test_a_missing_column_is_named(figure, column):
     table = rows_for(figure)
-    gone = list(SCHEMAS[table_of(figure)].columns)[column]
+    gone = list(all_tables()[table_of(figure)].columns)[column]
     with pytest.raises(InputError, match=f"lacks column '{gone}'"):
         figure(table.drop(columns=gone))
 

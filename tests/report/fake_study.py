@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interp_emerge.study.catalogue import all_tables
 from interp_emerge.tables.io import write_table
 from tests.figures.invented import LAST, SIZES, seeds_of, tables
 
@@ -28,7 +29,7 @@ def write_study(directory: Path, *, sizes: tuple[str, ...] = tuple(SIZES), empty
     """A study of some sizes, in which the tables named in `empty` have no row; returns the directory."""
     for name, table in tables().items():
         kept = table[table["size"].isin(sizes)] if "size" in table else table
-        write_table(kept.head(0) if name in empty else kept, name, directory / "tables")
+        write_table(kept.head(0) if name in empty else kept, all_tables()[name], directory / "tables")
     (directory / "circuits").mkdir()
     for row in tables()["circuits"].to_dict("records"):
         (directory / row["file"]).write_text(json.dumps({"edges": row["n_edges"]}))

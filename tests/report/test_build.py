@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from interp_emerge.abilities.measuring import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.report import build_report
+from interp_emerge.study.catalogue import all_tables
 from interp_emerge.tables.io import read_table, write_table
 from tests.figures.invented import LAST, ability, tables
 from tests.report.fake_study import EVIL, QUESTION, provenance, write_attention, write_study
@@ -73,11 +75,11 @@ def test_empty_tables_leave_sentences_in_their_places(tmp_path: Path):
         "no model was measured",
         "no head was scored",
         "no size has the ability, so there was no circuit to find",
-        "No attention pattern was kept",
+        "no attention pattern was kept",
         "no checkpoint was followed",
         "there is no circuit to compare with chance",
-        "No onset was sought",
-        "No head scores above the baseline",
+        "no onset was sought",
+        "no head scores above the baseline",
     ):
         assert sentence in page
 
@@ -98,8 +100,8 @@ def test_a_table_that_was_never_written_is_named(tmp_path: Path):
 def test_several_abilities_get_a_heading_each(tmp_path: Path):
     study = write_study(tmp_path / "study", sizes=("1m",))
     for name in ("node_scores", "circuits", "circuit_edges", "formation", "ablation"):
-        table = read_table(name, study / "tables")
-        write_table(pd.concat([table, table.assign(ability="two_hop")]), name, study / "tables")
+        table = read_table(all_tables()[name], study / "tables")
+        write_table(pd.concat([table, table.assign(ability="two_hop")]), all_tables()[name], study / "tables")
     page = build_report(study).read_text()
     assert page.count("<h3>induction") == page.count("<h3>two_hop") == 4
 
@@ -107,7 +109,7 @@ def test_several_abilities_get_a_heading_each(tmp_path: Path):
 def test_several_checkpoints_are_drawn_over_the_axis_of_the_study(tmp_path: Path):
     study = write_study(tmp_path / "study", sizes=("1m",))
     assert "Ability at every checkpoint" not in build_report(study).read_text()
-    write_table(ability((0, 64, LAST)), "ability", study / "tables")
+    write_table(ability((0, 64, LAST)), ABILITY, study / "tables")
     record = provenance()
     record["settings"] = {"axis": "flops"}
     (study / "provenance.json").write_text(json.dumps(record))
@@ -121,7 +123,7 @@ def test_several_checkpoints_are_drawn_over_the_axis_of_the_study(tmp_path: Path
 def test_checkpoints_that_no_axis_tells_apart_leave_a_sentence(tmp_path: Path):
     study = write_study(tmp_path / "study", sizes=("1m",))
     table = ability((0, LAST)).assign(loss=np.nan, tokens=np.nan, flops=np.nan)
-    write_table(table, "ability", study / "tables")
+    write_table(table, ABILITY, study / "tables")
     page = build_report(study).read_text()
     assert "Nothing to show by checkpoint: the rows can be drawn over none of loss, tokens, flops" in page
 

@@ -25,7 +25,8 @@ from transformers import (
 )
 
 from interp_emerge import cli
-from interp_emerge.tables.io import SCHEMAS, read_table
+from interp_emerge.study.catalogue import all_tables
+from interp_emerge.tables.io import read_table
 from tests.report.browser import open_page
 
 pytestmark = pytest.mark.slow
@@ -103,7 +104,7 @@ def run(out: Path, *words: object, **environment: str) -> dict[str, pd.DataFrame
     assert done.stdout.strip() == str(out / "report.html")
     seen = open_page(out / "report.html")
     assert not seen.requests and not seen.errors and not seen.n_empty
-    return {name: read_table(name, out / "tables") for name in SCHEMAS}
+    return {name: read_table(table, out / "tables") for name, table in all_tables().items()}
 
 
 def test_a_llama_with_grouped_queries_goes_through_the_whole_chain(tmp_path: Path) -> None:

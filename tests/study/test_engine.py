@@ -136,12 +136,17 @@ PROGRAM = """
 import sys
 import interp_emerge as ie
 from interp_emerge.study.engine import sweep
+from interp_emerge.study.rounds import MEASURE
+from interp_emerge.study.stages.abilities import ABILITIES
+from interp_emerge.study.stages.base import Results
 
 def measured(out):
     study = ie.Study(sizes=("3k",), steps="last", seeds=(0,), beside=(), n_measured=8, n_pairs=4, out=out)
     study._claim()
-    with sweep(study._work(), workers=2) as each:
-        return [at for (at,), _ in each("measure", [(at,) for at in study.grid.models])]
+    results = Results(study._work())
+    with sweep(results.work, workers=2) as each:
+        each(MEASURE, study.grid.models, results)
+    return [tuple(at) for at in results.of(ABILITIES)]
 
 """
 CALL = "print(measured('out'), flush=True)"

@@ -29,12 +29,15 @@ def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper
     monkeypatch.setattr(type(study.family), "load", lambda *_a, **_k: pytest.fail("a model was loaded"))
     plan = study.plan()
     assert [*plan] == [*COLUMNS]
+    located = {"node_scores": False, "roles": False, "edge_scores": True, "circuit": True, "ablation": True}
     assert counts(plan) == {
-        "measure": (6, 0, 6, False),
-        "locate": (2, 0, 2, False),
-        "follow": (6, 0, 6, True),
-        "depend": (2, 0, 2, True),
-        "compare": (1, 0, 1, True),
+        "abilities": (6, 0, 6, False),
+        **{stage: (2, 0, 2, at_most) for stage, at_most in located.items()},
+        "attention": (2, 0, 2, True),
+        "formation": (6, 0, 6, True),
+        "without_parts": (6, 0, 6, True),
+        "dependence": (2, 0, 2, True),
+        "comparison": (1, 0, 1, True),
     }
     assert not (tmp_path / "out").exists()
 
@@ -42,20 +45,26 @@ def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper
 def test_after_the_run_nothing_is_left_and_it_says_how_many_models_have_a_circuit(finished: Path):
     plan = ie.Study(out=str(finished), **SETTINGS).plan()
     assert counts(plan) == {
-        "measure": (6, 6, 0, False),
-        "locate": (2, 2, 0, False),
-        "follow": (3, 3, 0, False),
-        "depend": (1, 1, 0, False),
-        "compare": (0, 0, 0, False),
+        "abilities": (6, 6, 0, False),
+        "node_scores": (2, 2, 0, False),
+        "roles": (2, 2, 0, False),
+        **dict.fromkeys(("edge_scores", "circuit", "ablation", "attention"), (1, 1, 0, False)),
+        **dict.fromkeys(("formation", "without_parts"), (3, 3, 0, False)),
+        "dependence": (1, 1, 0, False),
+        "comparison": (0, 0, 0, False),
     }
     assert plan["reuses"].str.contains("recordings, ").any()
+    left_out = plan.set_index("stage")["left_out"]
+    assert left_out["circuit"].startswith("1: the model lacks the ability (accuracy 0.")
+    assert left_out["roles"] == ""
 
 
 def test_a_changed_setting_is_said_to_recompute_what_it_does(finished: Path, monkeypatch):
     study = ie.Study(out=str(finished), **{**SETTINGS, "n_ablations": 4})
     planned = counts(study.plan())
-    assert planned["measure"] == (6, 6, 0, False)
-    assert [planned[stage][2:] for stage in ("locate", "follow", "depend")] == [(1, False), (3, True), (1, True)]
+    assert planned["abilities"] == (6, 6, 0, False)
+    waiting = {stage: count for stage, (_, _, count, _) in planned.items() if count}
+    assert waiting == {"ablation": 1, "without_parts": 3, "dependence": 1}
     computed: list[str] = []
     get = Cells.get
 
@@ -76,8 +85,8 @@ def test_several_workers_hold_as_many_models(finished: Path):
 
 def test_the_plan_in_lines_says_what_is_an_upper_bound(tmp_path: Path):
     lines = in_lines(ie.Study(out=str(tmp_path / "out"), **SETTINGS).plan()).splitlines()
-    assert lines[0] == "measure: 6 of 6 to compute, 0 on disk"
-    assert "follow: at most 6 of 6 to compute, 0 on disk" in lines
+    assert lines[0] == "measure, abilities: 6 of 6 to compute, 0 on disk"
+    assert "follow, formation: at most 6 of 6 to compute, 0 on disk" in lines
     assert lines[-1] == "memory: one model and up to 1 GiB"
 
 

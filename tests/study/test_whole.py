@@ -9,7 +9,8 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.report.sentences.answers import induction_edges
-from interp_emerge.tables.io import SCHEMAS, read_table
+from interp_emerge.study.catalogue import all_tables
+from interp_emerge.tables.io import read_table
 from tests.report.browser import open_page
 
 pytestmark = pytest.mark.slow
@@ -17,7 +18,7 @@ NO_SEED = "no other seed to compare with"
 
 
 def tables_of(out: Path) -> dict[str, pd.DataFrame]:
-    return {name: read_table(name, out / "tables") for name in SCHEMAS}
+    return {name: read_table(table, out / "tables") for name, table in all_tables().items()}
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +156,7 @@ def test_every_table_has_its_columns_in_both_formats(whole: Path) -> None:
     for name, table in tables_of(whole).items():
         assert len(table), name
         written = pd.read_csv(whole / "tables" / f"{name}.csv")
-        assert list(written.columns) == list(SCHEMAS[name].columns)
+        assert list(written.columns) == list(all_tables()[name].columns)
         assert len(written) == len(table)
 
 
@@ -175,7 +176,7 @@ def test_a_second_run_computes_nothing(whole: Path, monkeypatch: pytest.MonkeyPa
     settings = ie.Study.load(write_study(whole)).settings
     study = ie.Study(settings)
     monkeypatch.setattr(type(study.family), "load", lambda *_a, **_k: pytest.fail("a model was loaded"))
-    monkeypatch.setattr(study, "_require_expressible", lambda _models: None)
+    monkeypatch.setattr(study, "_require_expressible", lambda: None)
     before = {path: path.stat().st_mtime_ns for path in (whole / "cells").rglob("*.*")}
 
     study.run()

@@ -4,46 +4,80 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.tables.io import SCHEMAS, read_table, write_table
+from interp_emerge.tables.io import as_markdown, read_described, read_table, write_table
+from interp_emerge.tables.schema import MODEL_COLUMNS, Table
+
+HEIGHTS = Table(
+    name="heights",
+    row="one tree",
+    about={"forest": "name of the forest"},
+    filled={"height": "height, metres", "ci_low": "lower end of its 95% interval; empty for a tree measured once"},
+)
+FRAME = pd.DataFrame({"forest": ["a", "b"], "height": [3, 4], "ci_low": [1.5, None]})
 
 
-def invented(name: str) -> pd.DataFrame:
-    return pd.DataFrame({column: [1.5, None] if column == "ci_low" else [1, 2] for column in SCHEMAS[name].columns})
+def test_columns_are_those_of_what_a_row_is_about_and_those_that_are_filled():
+    assert [*HEIGHTS.columns] == ["forest", "height", "ci_low"]
+    assert [*HEIGHTS.empty.columns] == [*HEIGHTS.columns] and HEIGHTS.empty.empty
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_every_column_of_every_table_says_what_it_means(name: str):
-    assert SCHEMAS[name].name == name
-    assert all(SCHEMAS[name].columns.values())
+def test_a_table_comes_back_from_parquet_as_it_was_written_and_stands_beside_it_as_csv(tmp_path: Path):
+    write_table(FRAME, HEIGHTS, tmp_path)
+    pd.testing.assert_frame_equal(read_table(HEIGHTS, tmp_path), FRAME)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "heights.parquet"), FRAME)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "heights.csv"), FRAME)
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_a_table_comes_back_from_parquet_as_it_was_written_and_stands_beside_it_as_csv(name: str, tmp_path: Path):
-    frame = invented(name)
-    write_table(frame, name, tmp_path)
-    pd.testing.assert_frame_equal(read_table(name, tmp_path), frame)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / f"{name}.csv"), frame)
+def test_a_parquet_file_says_itself_what_its_rows_and_columns_are(tmp_path: Path):
+    write_table(FRAME, HEIGHTS, tmp_path)
+    table, frame = read_described(tmp_path / "heights.parquet")
+    assert (table.name, table.row, table.columns) == (HEIGHTS.name, HEIGHTS.row, HEIGHTS.columns)
+    pd.testing.assert_frame_equal(frame, FRAME)
+
+
+def test_the_same_table_makes_the_same_bytes(tmp_path: Path):
+    for folder in ("a", "b"):
+        write_table(FRAME, HEIGHTS, tmp_path / folder)
+    assert (tmp_path / "a" / "heights.parquet").read_bytes() == (tmp_path / "b" / "heights.parquet").read_bytes()
 
 
 def test_columns_are_put_in_order_and_others_left_out():
-    frame = invented("ability")
-    shuffled = frame[frame.columns[::-1]].assign(extra=0)
-    assert list(SCHEMAS["ability"].check(shuffled).columns) == list(frame.columns)
+    shuffled = FRAME[FRAME.columns[::-1]].assign(extra=0)
+    assert [*HEIGHTS.check(shuffled)] == [*HEIGHTS.columns]
+    assert [*HEIGHTS.shaped(shuffled.drop(columns="height"))] == [*HEIGHTS.columns]
+    assert HEIGHTS.shaped(FRAME.drop(columns="height"))["height"].isna().all()
 
 
 def test_a_missing_column_is_named_with_its_meaning(tmp_path: Path):
-    lacking = invented("ability").drop(columns="chance")
-    with pytest.raises(InputError, match=r"table 'ability' lacks column 'chance' \(accuracy of the best guess"):
-        write_table(lacking, "ability", tmp_path)
+    with pytest.raises(InputError, match=r"table 'heights' lacks column 'height' \(height, metres\)"):
+        write_table(FRAME.drop(columns="height"), HEIGHTS, tmp_path)
     assert not [*tmp_path.iterdir()]
 
 
 def test_a_missing_table_says_to_run_the_study(tmp_path: Path):
-    with pytest.raises(InputError, match="holds no table 'roles'; run the study first"):
-        read_table("roles", tmp_path)
+    with pytest.raises(InputError, match="holds no table 'heights'; run the study first"):
+        read_table(HEIGHTS, tmp_path)
 
 
 def test_a_table_from_before_a_column_was_added_says_to_run_the_study_again(tmp_path: Path):
-    invented("ability").drop(columns="tokens").to_parquet(tmp_path / "ability.parquet")
-    with pytest.raises(InputError, match=r"lacks column 'tokens' \(.*\); run the study again"):
-        read_table("ability", tmp_path)
+    older = Table(name="heights", row="one tree", filled={"height": "height, metres"})
+    write_table(FRAME, older, tmp_path)
+    with pytest.raises(InputError, match=r"lacks column 'forest' \(.*\); run the study again"):
+        read_table(HEIGHTS, tmp_path)
+
+
+def test_a_file_that_says_nothing_of_its_columns_or_is_no_table_is_refused(tmp_path: Path):
+    path = tmp_path / "heights.parquet"
+    FRAME.to_parquet(path)
+    with pytest.raises(InputError, match=r"^\S+ does not say what its columns mean; run the study again$"):
+        read_table(HEIGHTS, tmp_path)
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"^\S+ is not a readable table; run the study again$"):
+        read_table(HEIGHTS, tmp_path)
+
+
+def test_tables_as_text_have_a_heading_each_and_a_row_a_column():
+    other = Table(name="models", row="one model", filled=MODEL_COLUMNS)
+    text = as_markdown([HEIGHTS, other])
+    assert text.startswith("## `heights`\n\nA row: one tree.\n\n| column | meaning |\n|---|---|\n| `forest` | name of")
+    assert text.count("## ") == 2 and text.endswith("| `seed` | seed of the training run |\n")

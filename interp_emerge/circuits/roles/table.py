@@ -44,6 +44,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 from interp_emerge.families.hooking import untrained
 from interp_emerge.stats.intervals import mean_intervals
+from interp_emerge.tables.schema import INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
 __all__ = [
     "ALL_ROLES",
@@ -199,6 +200,24 @@ def role_baselines(model: HookedModel, *, seed: int = 0) -> dict[str, float]:
         role: float(np.quantile(np.concatenate([scores[role].mean(0) for scores in drawn]), BASELINE_QUANTILE))
         for role in ROLES
     }
+
+
+ROLE_TABLE = Table(
+    name="roles",
+    row="one role score of one head",
+    about=MODEL_COLUMNS,
+    filled={
+        "node": "name of the head",
+        "layer": "layer of the head",
+        "index": "head within the layer",
+        "role": "previous_token, duplicate_token, induction (all: fraction of attention), or copying",
+        "score": "mean attention on the positions of the role; copying: see the role's definition",
+        **INTERVAL_COLUMNS,
+        "baseline": "99th percentile of the score over the heads of random-init models of the same size",
+        "clears_baseline": "whether the interval lies above the baseline",
+        "in_circuit": "whether the head writes an edge of the circuit found in the same size's last step",
+    },
+)
 
 
 def role_frame(model: HookedModel, scores: dict[str, np.ndarray], baselines: dict[str, float]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
@@ -13,6 +14,21 @@ from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import ablate
 from interp_emerge.patching.base import Recorder
+from interp_emerge.stats.intervals import mean_interval
+from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, Table
+
+ABLATION = Table(
+    name="ablation",
+    row="accuracy with some heads ablated",
+    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
+    filled={
+        "condition": "none, circuit heads, or random heads of the same layers",
+        "draw": "which random choice; 0 otherwise",
+        "heads": "names of the ablated heads, space between",
+        "accuracy": "fraction of pairs answered right",
+        **INTERVAL_COLUMNS,
+    },
+)
 
 
 def accuracy_without(
@@ -30,6 +46,40 @@ def accuracy_without(
     """
     _head_nodes(model.graph, heads)
     return ablate(model, heads, pairs, ablation="resample", metric="accuracy", record=record)
+
+
+def ablation_table(
+    model: HookedModel,
+    circuit: Circuit,
+    pairs: PromptPairs,
+    *,
+    n_random: int,
+    seed: int = 0,
+    record: Recorder = record,
+) -> pd.DataFrame:
+    """Accuracy with nothing ablated, without the circuit's heads, and without as many others of the same layers.
+
+    Args:
+        model: what to run.
+        circuit: whose heads to ablate: see `heads_to_ablate`.
+        pairs: prompts that the circuit was not found on.
+        n_random: draws of random heads; equal ones count once.
+        seed: of the draws.
+        record: gets the activations of a run; by default runs the model.
+
+    Returns:
+        The columns that fill `ABLATION`; accuracy is a fraction of pairs.
+    """
+    heads = heads_to_ablate(circuit)
+    draws = [matched_random_heads(model.graph, heads, seed=seed + draw) for draw in range(n_random)]
+    distinct = sorted({tuple(others) for others in draws if others is not None})
+    conditions: list[tuple[str, int, list[str]]] = [("none", 0, []), ("circuit heads", 0, heads)]
+    conditions += [("random heads of the same layers", i, list(others)) for i, others in enumerate(distinct)]
+    rows = []
+    for condition, draw, ablated in conditions:
+        right = mean_interval(accuracy_without(model, ablated, pairs, record=record))
+        rows.append((condition, draw, " ".join(ablated), right.value, right.low, right.high))
+    return pd.DataFrame(rows, columns=pd.Index([*ABLATION.filled]))
 
 
 def heads_to_ablate(circuit: Circuit) -> list[str]:

@@ -5,7 +5,6 @@ from .changepoints import (
     change_points as change_points,
     coincide as coincide,
     fastest_change as fastest_change,
-    loss_changes as loss_changes,
 )
 from .dependence import (
     Dependence as Dependence,
@@ -19,6 +18,7 @@ from .in_context import (
     in_context_scores as in_context_scores,
     phase_changes as phase_changes,
 )
+from .loss_changes import loss_changes as loss_changes
 from .order import FormationOrder as FormationOrder, formation_order as formation_order
 from .waves import (
     addition_logits as addition_logits,

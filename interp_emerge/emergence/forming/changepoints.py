@@ -14,8 +14,6 @@
 3. Where a cut lies is drawn again with the number held fixed: over prompts where there are several, else over the
    residuals. Other checkpoints and other training runs are not in that interval.
 
-`loss_changes` does this for the held-out losses of training runs, one number a checkpoint.
-
 `fastest_change` needs no fit: the interval between neighbouring checkpoints with the largest change per unit of x, in
 the direction of the whole change. A **phase change** shows as a large share of the change on a small share of the axis;
 a straight line over x has equal shares. `coincide` says whether two curves have theirs in the same interval.
@@ -39,8 +37,6 @@ from interp_emerge.stats.segments import best_cuts, bic_of_cuts, fit_lines
 from interp_emerge.stats.significance import SIGNIFICANT
 
 MOST, SHORTEST = 3, 3
-_LOSS_CHANGES = ["size", "seed", "n_steps", "n_changes", "p_value", "before", "after", "ci_low", "ci_high"]
-_LOSS_CHANGES += ["slope_before", "slope_after", "jump", "verdict"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,54 +133,6 @@ def change_points(
         numbers=pd.DataFrame({"n_changes": list(counts), "rss": rss[:, 0], "bic": bic, "p_value": p_values}),
         fitted=fitted,
     )
-
-
-@checked
-def loss_changes(losses: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """Change-points of the held-out loss of each training run.
-
-    A checkpoint has one loss. What there is of uncertainty comes from how far losses lie from the lines: it says how
-    exactly a cut is placed if the lines hold, and nothing about other runs or other text. A loss that bends smoothly is
-    cut too, since lines follow it better in pieces. Of straight lines with normal noise at 6 to 12 checkpoints 3 to 7%
-    are cut. With 12, a jump of five times the noise is found in 66% and one of ten times in all, and the interval holds
-    it in 98% of those.
-
-    Args:
-        losses: columns `size`, `seed`, `step`, `loss`; repeated rows count once, and losses that are not finite not.
-        seed: of the resamples.
-        resamples: number of bootstrap samples.
-
-    Returns:
-        One row a run and change, one for a run without: `size`, `seed`, `n_steps` (checkpoints with a loss),
-        `n_changes`, `p_value` (share of simulated curves with one change fewer, or with none where none is seen, whose
-        BIC falls as much with more), `before`, `after`, `ci_low`, `ci_high` (steps), `slope_before`, `slope_after`
-        (nats per ln(1 + step)), `jump` (nats), as in `ChangePoints`, and `verdict`: changes, no change seen, or
-        undefined with the reason.
-
-    Raises:
-        InputError: a column is missing, or a checkpoint has several losses.
-    """
-    missing = [column for column in ("size", "seed", "step", "loss") if column not in losses.columns]
-    if missing:
-        raise InputError(f"the table of losses lacks column {missing[0]!r}; wanted is a row a size, seed and step")
-    rows = losses[["size", "seed", "step", "loss"]].drop_duplicates()
-    twice = rows[rows.duplicated(["size", "seed", "step"])]
-    if len(twice):
-        model = "{size}/step{step}/seed{seed}".format(**twice.iloc[0])
-        raise InputError(f"{model} has several losses; keep one measurement")
-    made = []
-    for (size, run), measured in rows.groupby(["size", "seed"], sort=False):
-        known = measured[np.isfinite(measured["loss"])].sort_values("step")
-        about: dict[str, object] = {"size": size, "seed": run, "n_steps": len(known)}
-        if len(known) < 2 * SHORTEST:
-            made.append({**about, "verdict": f"undefined: {len(known)} checkpoints, {2 * SHORTEST} are needed"})
-            continue
-        found = change_points(known["step"].tolist(), known["loss"].to_numpy(), seed=seed, resamples=resamples)
-        n = len(found.changes)
-        about |= {"n_changes": n, "p_value": found.numbers["p_value"][max(0, n - 1)]}
-        made += [{**about, **change, "verdict": "changes"} for change in found.changes.to_dict("records")]
-        made += [{**about, "verdict": "no change seen"}] * (n == 0)
-    return pd.DataFrame(made, columns=pd.Index(_LOSS_CHANGES))
 
 
 @checked

@@ -53,8 +53,19 @@ from interp_emerge.patching.base import Recorder
 from interp_emerge.stats.intervals import SURE, TAIL, UNDEFINED, Interval, mean_interval, ratio_interval
 from interp_emerge.stats.ranks import null_quantile, rank_p
 from interp_emerge.stats.resampling import resample_weights
+from interp_emerge.tables.schema import ABILITY_COLUMN, MODEL_COLUMNS, RUN_COLUMNS, Table
 
-__all__ = ["COLUMNS", "CRITERIA", "ONSET_COLUMNS", "Dependence", "Part", "dependence", "dependence_at", "parts_of"]
+__all__ = [
+    "COLUMNS",
+    "CRITERIA",
+    "DEPENDENCE",
+    "DEPENDENCE_ONSETS",
+    "Dependence",
+    "Part",
+    "dependence",
+    "dependence_at",
+    "parts_of",
+]
 
 CRITERIA = ("above random", "half of last")
 COLUMNS = {
@@ -81,23 +92,56 @@ COLUMNS = {
     "note": "why something is undefined",
 }
 """Columns of `dependence_at`. Over checkpoints `step` stands before them."""
-ONSET_COLUMNS = {
-    "kind": COLUMNS["kind"],
-    "component": COLUMNS["component"],
-    "metric": COLUMNS["metric"],
-    "criterion": "above random, or half of last",
-    "n_random": "random choices that the last checkpoint was compared with: n of them allow p = 1 / (1 + n) at best",
-    "last_without": "last checkpoint before the onset; empty if there is no onset or it is the first checkpoint",
-    "first_with": "the onset: first checkpoint from which on the criterion holds; empty if there is none",
-    "ci_low": "lower end of its 95% interval, bootstrap over pairs; empty if not reached",
-    "ci_high": "upper end; empty if not reached",
-    "verdict": "depends, from the start, not reached, lost again, undecided, undefined, or too few random choices",
-}
+DEPENDENCE = Table(
+    name="dependence",
+    row="one part of a circuit ablated at one checkpoint",
+    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
+    filled={
+        name: COLUMNS[name]
+        for name in (
+            "kind",
+            "component",
+            "metric",
+            "whole",
+            "value",
+            "drop",
+            "drop_low",
+            "drop_high",
+            "null",
+            "n_random",
+            "random_p95",
+            "p_value",
+            "note",
+        )
+    },
+)
+DEPENDENCE_ONSETS = Table(
+    name="dependence_onsets",
+    row="when the ability comes to depend on one part of a circuit",
+    about={**RUN_COLUMNS, **ABILITY_COLUMN},
+    filled={
+        "kind": COLUMNS["kind"],
+        "component": COLUMNS["component"],
+        "metric": COLUMNS["metric"],
+        "criterion": "above random, or half of last",
+        "n_random": "random choices that the last checkpoint was compared with: with n of them p is at least "
+        "1 / (1 + n)",
+        "last_without": "last checkpoint before the onset; empty if there is no onset or it is the first checkpoint",
+        "first_with": "the onset: first checkpoint from which on the criterion holds; empty if there is none",
+        "ci_low": "lower end of its 95% interval, bootstrap over pairs; empty if not reached",
+        "ci_high": "upper end; empty if not reached",
+        "verdict": "depends, from the start, not reached, lost again, undecided, undefined, or too few random "
+        "choices (fewer than 19, with which p = 0.05 cannot be reached; the model's own row has no null)",
+    },
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dependence:
-    """What every checkpoint loses without each part (`COLUMNS`), and from when on it does (`ONSET_COLUMNS`)."""
+    """What every checkpoint loses without each part (`COLUMNS`), and from when on it does.
+
+    `onsets` has the columns that fill `DEPENDENCE_ONSETS`.
+    """
 
     table: pd.DataFrame
     onsets: pd.DataFrame
@@ -299,6 +343,6 @@ def _onset(steps: list[int], present: np.ndarray) -> dict[str, object]:
 
 
 def _onset_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=pd.Index([*ONSET_COLUMNS]))
+    frame = pd.DataFrame(rows, columns=pd.Index([*DEPENDENCE_ONSETS.filled]))
     at = ["last_without", "first_with", "ci_low", "ci_high"]
     return frame.astype(dict.fromkeys(at, "Int64"))

@@ -43,31 +43,37 @@ from interp_emerge.patching.base import EdgeScores
 from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.ranks import rank_p, spearman
 from interp_emerge.stats.sets import jaccard, jaccard_of_weights
+from interp_emerge.tables.schema import ABILITY_COLUMN, MODEL_COLUMNS, RUN_COLUMNS, Table
 
 SMOOTHING = 0.5
-COLUMNS = {
-    "step": "training step",
-    "previous": "last step before it that has a circuit; missing for the first",
-    "n_edges": "edges of the circuit",
-    "shared": "edges that both hold",
-    "jaccard": "Jaccard index of the edges",
-    "random": "mean index of random circuits of these sizes",
-    "random_low": "lower end of their central 95%",
-    "random_high": "upper end of their central 95%",
-    "beyond_chance": "(jaccard - random) / (1 - random): 0 as random circuits of these sizes, 1 for equal ones",
-    "p_value": "probability that random circuits of these sizes share at least as many edges",
-    "smoothed": "Jaccard index of the edges, smoothed",
-    "weighted_jaccard": "Jaccard index weighted by the magnitudes of scores; empty without scores",
-    "node_jaccard": "Jaccard index of the nodes (heads and MLPs)",
-    "node_random": "mean node index of random sets of as many nodes",
-    "node_beyond_chance": "(node_jaccard - node_random) / (1 - node_random)",
-    "node_smoothed": "Jaccard index of the nodes, smoothed",
-    "rank_correlation": "Spearman's, of the scores of all edges of the graph; empty where scores are not given",
-    "mass_shared": "share of both circuits' score mass that lies on shared edges",
-    "born": "nodes of this circuit that the previous one lacks, space between",
-    "lost": "nodes of the previous circuit that this one lacks, space between",
-    "note": "why there is nothing to compare; empty otherwise",
-}
+TURNOVER = Table(
+    name="turnover",
+    row="the circuit of one checkpoint, as many of its strongest edges as the last circuit has, and the one before it",
+    about={**RUN_COLUMNS, **ABILITY_COLUMN},
+    filled={
+        "step": MODEL_COLUMNS["step"],
+        "previous": "last step before it that has a circuit; empty for the first",
+        "n_edges": "edges of the circuit",
+        "shared": "edges that both hold",
+        "jaccard": "Jaccard index of the edges",
+        "random": "mean index of random circuits of these sizes",
+        "random_low": "lower end of their central 95%",
+        "random_high": "upper end of their central 95%",
+        "beyond_chance": "(jaccard - random) / (1 - random): 0 as random circuits of these sizes, 1 for equal ones",
+        "p_value": "probability that random circuits of these sizes share at least as many edges",
+        "smoothed": "Jaccard index of the edges, exponentially smoothed over steps",
+        "weighted_jaccard": "Jaccard index weighted by the magnitudes of scores; empty without scores",
+        "node_jaccard": "Jaccard index of the nodes (heads and MLPs)",
+        "node_random": "mean node index of random sets of as many nodes",
+        "node_beyond_chance": "(node_jaccard - node_random) / (1 - node_random)",
+        "node_smoothed": "Jaccard index of the nodes, exponentially smoothed over steps",
+        "rank_correlation": "Spearman's, of the scores of all edges of the graph; empty where scores are not given",
+        "mass_shared": "share of both circuits' score mass that lies on shared edges",
+        "born": "nodes of this circuit that the previous one lacks, space between",
+        "lost": "nodes of the previous circuit that this one lacks, space between",
+        "note": "why there is nothing to compare; empty otherwise",
+    },
+)
 
 
 @checked
@@ -87,7 +93,7 @@ def successive(
         seed: of the random circuits of the weighted index.
 
     Returns:
-        The columns of `COLUMNS`.
+        The columns that fill `TURNOVER`.
 
     Raises:
         InputError: no step, circuits of different graphs, or a smoothing outside its range.
@@ -114,7 +120,7 @@ def successive(
             both = (scores or {}).get(previous), (scores or {}).get(step)
             rows.append({"step": step, "previous": previous, **_compared(before, circuit, both, seed)})
             previous = step
-    frame = pd.DataFrame(rows).reindex(columns=[*COLUMNS])
+    frame = pd.DataFrame(rows).reindex(columns=[*TURNOVER.filled])
     for name in ("jaccard", "node_jaccard"):
         frame[name.replace("jaccard", "smoothed")] = _smoothed(frame[name], smoothing)
     words = frame[["born", "lost", "note"]].astype(object).fillna("")

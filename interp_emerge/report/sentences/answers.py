@@ -3,6 +3,7 @@
 import pandas as pd
 
 from interp_emerge.core.graph import Graph
+from interp_emerge.report.text import words
 from interp_emerge.stats.intervals import Interval
 
 STRONG = 0.5
@@ -11,7 +12,7 @@ STRONG = 0.5
 
 def question(ability: str, family: str) -> str:
     """The study's question."""
-    return f"When does {_words(ability)} emerge in the {family} family, and which circuit carries it?"
+    return f"When does {words(ability)} emerge in the {family} family, and which circuit carries it?"
 
 
 def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Graph]) -> list[str]:
@@ -57,7 +58,7 @@ def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
     accuracy = _accuracy(tables["ability"], ability)
     first, last = accuracy.iloc[0], accuracy.iloc[-1]
     ends = f"{_of_seeds(tables['ability'], ability, first)}, {_of_seeds(tables['ability'], ability, last)}"
-    name = _words(ability).capitalize()
+    name = words(ability).capitalize()
     match onset["verdict"]:
         case "emergent" | "gradual":
             verb = (
@@ -112,7 +113,7 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
         )
         first, last = (Interval.of(accuracy.iloc[at], "value", "ci") for at in (0, -1))
         sentences.append(
-            f"The control {_words(control)} {called}: accuracy is {first} at the smallest size and {last} at the "
+            f"The control {words(control)} {called}: accuracy is {first} at the smallest size and {last} at the "
             "largest."
         )
     return sentences
@@ -169,7 +170,7 @@ def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
     groups: dict[tuple[int, int], dict[str, list[str]]] = {}
     for row in reached.to_dict("records"):
         between = int(row["last_without"]), int(row["first_with"])
-        subject = "the ability" if row["quantity"] == "accuracy" else f"{_words(row['quantity'])} attention"
+        subject = "the ability" if row["quantity"] == "accuracy" else f"{words(row['quantity'])} attention"
         subject = "copying" if row["quantity"] == "copying" else subject
         heads = [] if row["quantity"] == "accuracy" else [row["component"]]
         groups.setdefault(between, {}).setdefault(subject, []).extend(heads)
@@ -204,7 +205,3 @@ def _onset(onsets: pd.DataFrame, ability: str, quantity: str, axis: str) -> pd.S
 def _range(onset: pd.Series) -> str:
     low, high = onset["ci_low"] or "never", onset["ci_high"] or "never"
     return low if low == high else f"{low} to {high}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

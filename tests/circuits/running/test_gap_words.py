@@ -10,8 +10,8 @@ import interp_emerge as ie
 from interp_emerge.circuits.finding.selection import smallest_faithful
 from interp_emerge.circuits.known import GroundTruth, ground_truth
 from interp_emerge.circuits.roles.labels import effects_of_heads
+from interp_emerge.circuits.running.beyond_chance import verdict_of
 from interp_emerge.circuits.running.faithfulness import not_above_zero, why_undefined
-from interp_emerge.study.results import _judge
 from tests.patching.scored import score_edges
 
 RNG = np.random.default_rng(0)
@@ -121,5 +121,6 @@ def test_a_mean_below_zero_beyond_noise_is_negative_and_blames_no_exchange():
 
 
 def test_a_study_names_the_reason_in_its_verdict():
-    assert _judge(np.nan, np.nan, np.nan, 0.8, "is within noise") == "undefined: the clean-corrupt gap is within noise"
-    assert _judge(np.nan, np.nan, np.nan, 0.8, NEGATIVE) == f"undefined: the clean-corrupt gap {NEGATIVE}"
+    unknown: dict[str, float] = {"faithfulness": np.nan, "low": np.nan, "random_p95": np.nan, "target": 0.8}
+    for why in ("is within noise", NEGATIVE):
+        assert verdict_of(**unknown, why_undefined=why) == f"undefined: the clean-corrupt gap {why}"

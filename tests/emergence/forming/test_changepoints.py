@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.forming.changepoints import change_points, coincide, fastest_change, loss_changes
+from interp_emerge.emergence.forming.changepoints import change_points, coincide, fastest_change
+from interp_emerge.emergence.forming.loss_changes import loss_changes
 
 STEPS = [0, 10, 30, 100, 250, 500, 750, 1000, 1500, 2000, 3000, 5000]
 X = np.log1p(STEPS)

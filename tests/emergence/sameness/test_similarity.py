@@ -12,7 +12,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.sameness.matching import HeadFeatures, Match, match_heads
-from interp_emerge.emergence.sameness.similarity import COLUMNS, mapped_overlap, mass_shared, successive
+from interp_emerge.emergence.sameness.similarity import TURNOVER, mapped_overlap, mass_shared, successive
 from interp_emerge.patching.base import EdgeScores
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=False)
@@ -36,7 +36,7 @@ def test_a_single_circuit_has_nothing_before_it_and_born_nodes_alone() -> None:
 
 def test_each_step_is_compared_with_the_last_one_that_has_a_circuit():
     frame = successive({30: circuit(LATE), 0: None, 10: circuit(EARLY), 20: circuit({}), 40: circuit(OTHER)})
-    assert [*frame.columns] == [*COLUMNS]
+    assert [*frame.columns] == [*TURNOVER.filled]
     assert [*frame["step"]] == [0, 10, 20, 30, 40]
     assert [None if pd.isna(step) else step for step in frame["previous"]] == [None, None, None, 10, 30]
     assert frame["jaccard"].isna().tolist() == [True, True, True, False, False]

@@ -8,7 +8,7 @@ import pytest
 
 from interp_emerge.core.graph import Graph
 from interp_emerge.report.sentences.answers import answer, induction_edges
-from interp_emerge.tables.io import SCHEMAS
+from interp_emerge.study.catalogue import all_tables
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=True)
 MODEL = {"size": "large", "step": 9, "seed": 0}
@@ -73,7 +73,7 @@ def tables() -> dict[str, pd.DataFrame]:
             {**ablation, "condition": "random heads of the same layers", "draw": 0, "heads": "x y", "accuracy": 0.95},
         ],
     }
-    return {name: pd.DataFrame(part, columns=list(SCHEMAS[name].columns)) for name, part in rows.items()}
+    return {name: pd.DataFrame(part, columns=list(all_tables()[name].columns)) for name, part in rows.items()}
 
 
 def said(tables: dict[str, pd.DataFrame]) -> str:

@@ -62,6 +62,7 @@ from interp_emerge.emergence.sameness.same_circuit.halves import (
     similarities,
 )
 from interp_emerge.emergence.sameness.same_circuit.null import SameScores, same_scores
+from interp_emerge.emergence.sameness.same_circuit.table import COMPARISONS
 from interp_emerge.emergence.sameness.similarity import class_codes
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.stats.intervals import SURE, Interval, percentile_interval
@@ -69,27 +70,6 @@ from interp_emerge.stats.ranks import rank_p
 from interp_emerge.stats.sets import jaccard_of_weights
 from interp_emerge.stats.significance import SIGNIFICANT
 
-COLUMNS = {
-    "comparison": "across, whole samples, halves or bootstrap of one of them, same scores (draws if nothing differed), "
-    "other seeds, random circuits",
-    "index": "mean Jaccard index; weighted for classes",
-    "low": "lower end of the central 95% over splits, samples or draws; of other seeds, the least",
-    "high": "upper end; of other seeds, the largest",
-    "n": "number of splits, samples, draws or seeds",
-    "p_value": "probability of what `asks` says",
-    "asks": "what the p-value is the probability of",
-    "beyond_chance": "(index - random) / (1 - random), for the mean index of random circuits of these sizes",
-    "unmatched_a": "share of the score mass of a's circuit on edges without an image in b's graph; across only",
-    "unmatched_b": "share of the score mass of b's circuit on edges that are no image; across only",
-    "ambiguous_a": "share of the score mass of a's circuit on heads whose partner is not identifiable; across only",
-    "ambiguous_b": "the same of b's circuit",
-    "n_ambiguous": "heads of a that another match would fit about as well; across only",
-    "n_rivals": "other matches tried, about as good, each the cheapest without one pair; across only",
-    "rival_low": "least index across over the match and these; edges only",
-    "rival_high": "largest index across over the match and these; edges only",
-    "note": "why something is missing; empty otherwise",
-}
-"""Columns of a comparison. Those of the match are empty where models were compared without one."""
 Test = Literal["auto", "halves", "permutation"] | str
 Level = Literal["edges", "classes"] | str
 """One of these names; any other is refused with a suggestion."""
@@ -166,8 +146,9 @@ class SameCircuit:
         return f"{said}: over {matches} about as good the index is {row['rival_low']:.2f} to {row['rival_high']:.2f}"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a comparison, with `COLUMNS`."""
-        return self.rows
+        """One row a comparison, with the columns that fill `COMPARISONS`; those of the match are empty without one."""
+        verdict = {"verdict": self.verdict, "p_value_verdict": self.p_value, "sentence": self.sentence}
+        return self.rows.assign(level=self.level, **verdict)
 
 
 @checked
@@ -248,7 +229,7 @@ def same_circuit(
     random = _random(space, values, seed)
     higher = rank_p(found.across.mean(), random)
     rows.append(_row("random circuits", random, higher, "as high an index for random circuits"))
-    frame = pd.DataFrame([{"note": ""} | row for row in rows]).reindex(columns=[*COLUMNS])
+    frame = pd.DataFrame([{"note": ""} | row for row in rows]).reindex(columns=[*COMPARISONS.filled])
     chance = float(random.mean())
     frame["beyond_chance"] = (frame["index"] - chance) / (1 - chance) if chance < 1 else np.nan
     corrected = null.corrected(found.ratio)

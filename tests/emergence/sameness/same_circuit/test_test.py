@@ -10,9 +10,9 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.sameness.matching import HeadFeatures, Match, match_heads
+from interp_emerge.emergence.sameness.same_circuit.table import COMPARISONS
 from interp_emerge.emergence.sameness.same_circuit.test import (
     CANNOT_TELL,
-    COLUMNS,
     DIFFERS,
     LITTLE,
     NO_DIFFERENCE,
@@ -184,7 +184,8 @@ def test_other_seeds_and_sizes_of_circuits_are_in_the_table():
     circuit = Circuit(graph=GRAPH, kept=kept, scores=np.zeros(kept.shape))
     seeds = [(scored(5), None), (scored(6), None)]
     found = same_circuit(scored(1), scored(2), (circuit, circuit), other_seeds=seeds, resamples=20)
-    assert [*found.to_frame().columns] == [*COLUMNS]
+    assert [*found.to_frame().columns] == [*COMPARISONS.filled]
+    assert {*found.to_frame()["verdict"]} == {found.verdict} and {*found.to_frame()["level"]} == {"edges"}
     assert [*found.rows["comparison"]] == [
         "across", "whole samples", "halves of a", "halves of b", "same scores", "bootstrap of a", "bootstrap of b",
         "other seeds", "random circuits",

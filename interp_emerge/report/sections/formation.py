@@ -1,17 +1,19 @@
-"""What a study found beyond onsets, in sentences: jumps, trends, seeds, order, dependence, comparisons.
-
-Each function takes tables by name and gives the sentences of one of them, with that table's numbers. What cannot be
-told is said too.
-"""
+"""How the circuit forms over training: what comes first, and when the ability comes to depend on it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from interp_emerge.stats.intervals import Interval
+from interp_emerge.emergence.forming.dependence import DEPENDENCE_ONSETS
+from interp_emerge.emergence.forming.formation import FORMATION
+from interp_emerge.emergence.forming.loss_changes import LOSS_CHANGES
+from interp_emerge.emergence.forming.onsets import ORDER
+from interp_emerge.emergence.forming.order import LAGS
+from interp_emerge.report.reading import StudyRecord
+from interp_emerge.report.sections import shelf
+from interp_emerge.report.sections.base import Block, Section, chart, noted, parts
 
-Tables = Mapping[str, pd.DataFrame]
 SURE = 0.995
 """Share that is 1.00 when it is written."""
 LAG_WORDS = {
@@ -20,68 +22,32 @@ LAG_WORDS = {
     "unresolved": "between the same checkpoints or not to be told",
     "undefined": "end within noise",
 }
-AXIS_WORDS = {
-    "parameters": "parameters",
-    "tokens": "training tokens",
-    "flops": "training FLOPs",
-    "loss": "held-out loss",
-}
 
 
-def jumps(tables: Tables) -> list[str]:
-    """For each ability whether its jump over scale is the model's or the metric's."""
-    said = []
-    for _, rows in tables["jump"].groupby("ability", sort=False):
-        first = rows.iloc[0]
-        shapes = [
-            f"{row['metric']} {row['shape']}, concentration {Interval.of(row, 'concentration')}"
-            for row in rows.dropna(subset="metric").to_dict("records")
-        ]
-        why = f" ({first['reason']})" if first["reason"] else ""
-        said.append("; ".join([f"{_over(first)}: {first['verdict']}{why}", *shapes]) + ".")
-    return said
-
-
-def trends(tables: Tables) -> list[str]:
-    """For each ability which form its scores take over scale, with the weight of that form among those compared."""
-    said = []
-    for _, rows in tables["trends"].groupby("ability", sort=False):
-        parts = []
-        for metric, fits in rows.groupby("metric", sort=False, dropna=False):
-            best = fits.sort_values("weight", ascending=False, kind="stable").iloc[0]
-            known = [f"weight {best['weight']:.2f}"] if best["verdict"] == best["form"] else []
-            why = "; ".join([*known, *([best["reason"]] if best["reason"] else [])])
-            named = "" if pd.isna(metric) else f"{metric} "
-            parts.append(f"{named}{_spaced(best['verdict'])}{f' ({why})' if why else ''}")
-        said.append(f"{_over(rows.iloc[0])}: {', '.join(parts)}.")
-    return said
-
-
-def correlations(tables: Tables) -> list[str]:
-    """For each ability how closely the metrics of a prompt follow scale, down the ladder."""
-    said = []
-    for _, rows in tables["correlations"].groupby("ability", sort=False):
-        first, known = rows.iloc[0], rows.dropna(subset="metric").to_dict("records")
-        metrics = ", ".join(f"{row['metric']} {Interval.of(row, 'per_prompt')}" for row in known)
-        said.append(f"{_over(first)}: {metrics or 'undefined (' + first['reason'] + ')'}.")
-    return said
-
-
-def seeds(tables: Tables) -> list[str]:
-    """Abilities that some seeds of a size have and others lack, as a distribution."""
-    rows = tables["seeds"]
-    mixed = rows[(rows["n_success"] > 0) & (rows["n_success"] < rows["n_seeds"])]
+def forms(study: StudyRecord) -> list[Block]:
+    """Quantities at every checkpoint, and in sentences their order."""
+    blocks = []
+    for heading, names, rows in parts(study.table(FORMATION), ["ability"]):
+        caption = (
+            "Each quantity at every checkpoint; step 0 is the untrained model. Faithfulness is that of the last step's "
+            "circuit, and is left out where it is undefined. Bands are 95% intervals over prompts. "
+            "The part with the highest value at the last step stands out and is named; the others are faint."
+        )
+        picture = chart("formation", rows, f"Formation of {names['ability']}", caption)
+        blocks.append(Block(heading=heading, pictures=[picture]))
+    behind = study.table(LAGS)
     return [
-        f"{_words(row['ability'])} at {row['size']}: {row['n_success']} of {row['n_seeds']} training runs have it "
-        f"(P {Interval.of(row, 'p', 'ci')}; accuracies {row['values']})."
-        for row in mixed.to_dict("records")
+        *blocks,
+        *noted("What forms first", [*orders(study.table(ORDER)), *lags(behind)]),
+        *noted("Where the loss changes its slope", losses(study.table(LOSS_CHANGES), behind)),
+        *noted("When the ability comes to depend on the circuit", dependences(study.table(DEPENDENCE_ONSETS))),
     ]
 
 
-def orders(tables: Tables) -> list[str]:
+def orders(order: pd.DataFrame) -> list[str]:
     """For each run with a circuit, the order of its leading previous-token head, induction head, and the ability."""
     said = []
-    for (size, _), rows in tables["order"].groupby(["size", "seed"], sort=False):
+    for (size, _), rows in order.groupby(["size", "seed"], sort=False):
         first = rows.drop_duplicates(["quantity_a", "quantity_b"])
         wanted = first[(first["quantity_a"] != first["quantity_b"]) & ~_besides(first)]
         if parts := [_order(row) for row in wanted.to_dict("records")]:
@@ -89,10 +55,10 @@ def orders(tables: Tables) -> list[str]:
     return said
 
 
-def lags(tables: Tables) -> list[str]:
+def lags(behind: pd.DataFrame) -> list[str]:
     """For each run with a circuit, how many of its parts come before the ability and how many after it."""
     said = []
-    for (size, _), rows in tables["lags"].groupby(["size", "seed"], sort=False):
+    for (size, _), rows in behind.groupby(["size", "seed"], sort=False):
         kinds = []
         for quantity, words in {"effect": "heads and MLPs", "edge effect": "edges"}.items():
             counts = rows[rows["quantity"] == quantity]["verdict"].value_counts()
@@ -106,10 +72,10 @@ def lags(tables: Tables) -> list[str]:
     return said
 
 
-def losses(tables: Tables) -> list[str]:
+def losses(changes: pd.DataFrame, behind: pd.DataFrame) -> list[str]:
     """For each run with a circuit, where the slope of its held-out loss changes."""
-    changes, said = tables["loss_changes"], []
-    for size, seed in tables["lags"][["size", "seed"]].drop_duplicates().itertuples(index=False):
+    said = []
+    for size, seed in behind[["size", "seed"]].drop_duplicates().itertuples(index=False):
         rows = changes[(changes["size"] == size) & (changes["seed"] == seed)]
         found = [
             f"between steps {row['before']:.0f} and {row['after']:.0f} [{row['ci_low']:.0f}, {row['ci_high']:.0f}]"
@@ -122,9 +88,9 @@ def losses(tables: Tables) -> list[str]:
     return said
 
 
-def dependences(tables: Tables) -> list[str]:
+def dependences(onsets: pd.DataFrame) -> list[str]:
     """For each run with a circuit, when the ability comes to depend on its edges and on its heads."""
-    onsets, said = tables["dependence_onsets"], []
+    said = []
     chosen = onsets[onsets["kind"].isin(["edges", "circuit"]) & (onsets["metric"] != "accuracy")]
     for (size, _), runs in chosen.groupby(["size", "seed"], sort=False):
         parts = []
@@ -133,14 +99,6 @@ def dependences(tables: Tables) -> list[str]:
             parts.append(f"With the {'edges' if kind == 'edges' else 'heads'} of its circuit ablated it loses {told}.")
         said.append(f"At {size}. {' '.join(parts)}")
     return said
-
-
-def comparisons(tables: Tables) -> list[str]:
-    """For circuits of neighbouring sizes whether they differ, by edges and by classes of edges."""
-    first = tables["comparisons"].drop_duplicates(["size_a", "seed_a", "size_b", "seed_b", "level"])
-    return [
-        f"{row['size_a']} and {row['size_b']}, {row['level']}: {row['sentence']}." for row in first.to_dict("records")
-    ]
 
 
 def _order(row: Mapping[Any, Any]) -> str:
@@ -187,14 +145,14 @@ def _step(value: int | float | None) -> str:
     return "never" if pd.isna(value) else f"{value:.0f}"
 
 
-def _over(row: Mapping[Any, Any] | pd.Series) -> str:
-    """An ability and the axis that it is seen over."""
-    return f"{_words(row['ability'])} over {AXIS_WORDS[row['axis']]}"
-
-
-def _spaced(name: object) -> str:
-    return str(name).replace("_", " ")
-
-
-def _words(name: object) -> str:
-    return _spaced(name).capitalize()
+shelf.add(
+    Section(
+        name="formation",
+        place=50,
+        title="How it forms",
+        lead="What appears after the ability did not bring it about.",
+        reads=(FORMATION, ORDER, LAGS, LOSS_CHANGES, DEPENDENCE_ONSETS),
+        nothing="no checkpoint was followed",
+        blocks=forms,
+    )
+)

@@ -1,0 +1,43 @@
+"""What the circuits' heads attend to on one prompt, drawn by CircuitsVis."""
+
+from interp_emerge.report.reading import Attention, StudyRecord
+from interp_emerge.report.sections import shelf
+from interp_emerge.report.sections.base import Block, Picture, Section
+from interp_emerge.report.text import joined
+
+ATTENTION_COLOUR = "#0072B2"
+
+
+def attends(study: StudyRecord) -> list[Block]:
+    """Attention patterns behind tabs."""
+    pictures = [_patterns(attention) for attention in study.attention]
+    return [Block(layout="tabs", pictures=pictures)] if pictures else []
+
+
+def _patterns(attention: Attention) -> Picture:
+    shown = " ".join(token.strip() for token in attention.tokens)
+    payload = {
+        "attention": attention.patterns,
+        "attentionHeadNames": attention.heads,
+        "tokens": attention.tokens,
+        "minValue": -1,
+        "maxValue": 1,
+        "positiveColor": ATTENTION_COLOUR,
+        "maskUpperTri": True,
+    }
+    caption = f"Attention of {joined(attention.heads)} on the prompt “{shown}”, white 0, blue 1."
+    return Picture(kind="attention", label=attention.title, caption=caption, payload=payload)
+
+
+shelf.add(
+    Section(
+        name="attention",
+        place=40,
+        title="What the heads attend to",
+        lead="Rows are positions that attend, columns are positions attended to. "
+        "Point at a small pattern to enlarge it, click to keep it.",
+        reads=(),
+        nothing="no attention pattern was kept, since no size has a circuit with heads in it",
+        blocks=attends,
+    )
+)

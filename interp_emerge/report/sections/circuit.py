@@ -1,0 +1,66 @@
+"""The circuit of each model as a graph, the largest first."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from interp_emerge.circuits.running.beyond_chance import CIRCUIT_EDGES, CIRCUITS
+from interp_emerge.figures.base import last_step
+from interp_emerge.report.reading import StudyRecord
+from interp_emerge.report.sections import shelf
+from interp_emerge.report.sections.base import Block, Picture, Section, chart, parts
+from interp_emerge.report.text import joined, number
+
+
+def the_circuit(study: StudyRecord) -> list[Block]:
+    """Circuits behind tabs, with the models that have none and why."""
+    edges, blocks = study.table(CIRCUIT_EDGES), []
+    for heading, names, found in parts(study.table(CIRCUITS), ["ability"]):
+        drawn: list[Picture] = []
+        undrawn: dict[str, list[str]] = {}
+        for model, row in _largest_first(last_step(found)):
+            keys = (edges["ability"] == names["ability"]) & (edges["size"] == row["size"])
+            own = edges[keys & (edges["step"] == row["step"]) & (edges["seed"] == row["seed"])]
+            if own.empty:
+                undrawn.setdefault(str(row["verdict"]), []).append(model)
+                continue
+            caption = (
+                f"{int(row['n_edges']):,} of {int(row['n_graph_edges']):,} edges ({number(100 * row['edge_share'])}%), "
+                f"found by {row['method']}. Faithfulness {_interval(row, 'faithfulness')}: {row['verdict']}. "
+                f"Circuits of bootstrap samples of its prompts have a mean Jaccard index {number(row['stability'])}. "
+                "Point at a node to single out its edges."
+            )
+            drawn.append(chart("circuit_graph", own, model, caption, link=row["file"]))
+        said = [f"No circuit to draw in {joined(models)}; verdict: {verdict}." for verdict, models in undrawn.items()]
+        blocks.append(Block(layout="tabs", heading=heading, pictures=drawn, notes=said))
+    return blocks
+
+
+def _largest_first(rows: pd.DataFrame) -> Iterator[tuple[str, dict[Any, Any]]]:
+    """Each row with the name of its model; the seed is named only where the size has several."""
+    place = {size: place for place, size in enumerate(rows["size"].unique())}
+    rows = rows.assign(place=-rows["size"].map(place)).sort_values(["place", "seed"], kind="stable")
+    several = rows.groupby("size")["seed"].transform("nunique") > 1
+    for row, named in zip(rows.to_dict("records"), several, strict=True):
+        yield f"{row['size']} (seed {row['seed']})" if named else str(row["size"]), row
+
+
+def _interval(row: dict[Any, Any], column: str) -> str:
+    if pd.isna(row[column]):
+        return number(row[column])
+    return f"{number(row[column])} (95% interval {number(row['ci_low'])} to {number(row['ci_high'])})"
+
+
+shelf.add(
+    Section(
+        name="circuit",
+        place=30,
+        title="The circuit",
+        lead="Read upward: from the embedding through the heads and MLPs of each layer to the logits. "
+        "Only the edges that the circuit keeps are shown.",
+        reads=(CIRCUITS, CIRCUIT_EDGES),
+        nothing="no size has the ability, so there was no circuit to find",
+        blocks=the_circuit,
+    )
+)

@@ -1,0 +1,35 @@
+"""The same circuit? Those of neighbouring sizes against resamples of themselves, random circuits and each other."""
+
+import pandas as pd
+
+from interp_emerge.emergence.sameness.same_circuit.table import COMPARISONS
+from interp_emerge.report.reading import StudyRecord
+from interp_emerge.report.sections import shelf
+from interp_emerge.report.sections.base import Block, Section
+
+
+def same(study: StudyRecord) -> list[Block]:
+    """The verdict on each two circuits."""
+    return [Block(notes=comparisons(study.table(COMPARISONS)))]
+
+
+def comparisons(rows: pd.DataFrame) -> list[str]:
+    """For circuits of neighbouring sizes whether they differ, by edges and by classes of edges."""
+    first = rows.drop_duplicates(["size_a", "seed_a", "size_b", "seed_b", "level"])
+    return [
+        f"{row['size_a']} and {row['size_b']}, {row['level']}: {row['sentence']}." for row in first.to_dict("records")
+    ]
+
+
+shelf.add(
+    Section(
+        name="same",
+        place=70,
+        title="The same circuit?",
+        lead="Heads are matched by their roles, depth and connections. Two circuits differ only if they share less "
+        "across halves of the prompts than they would if nothing differed but the noise of each.",
+        reads=(COMPARISONS,),
+        nothing="there are no two sizes with a circuit",
+        blocks=same,
+    )
+)

@@ -1,0 +1,126 @@
+"""Ability against size, against what every checkpoint was trained on, and whether a jump is the model's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from interp_emerge.abilities.measuring import ABILITY
+from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.scale.jump_table import JUMP
+from interp_emerge.emergence.scale.seeds import SEEDS
+from interp_emerge.emergence.scale.trends import CORRELATIONS, TRENDS
+from interp_emerge.report.reading import StudyRecord
+from interp_emerge.report.sections import shelf
+from interp_emerge.report.sections.base import Block, Section, chart, noted
+from interp_emerge.report.text import words
+from interp_emerge.stats.intervals import Interval
+
+AXIS_WORDS = {
+    "parameters": "parameters",
+    "tokens": "training tokens",
+    "flops": "training FLOPs",
+    "loss": "held-out loss",
+}
+
+
+def over_scale(study: StudyRecord) -> list[Block]:
+    """Abilities over the study's axis of scale, and in sentences what their curves are."""
+    table = study.table(ABILITY)
+    axis = str(study.provenance.settings.get("axis", "parameters"))
+    caption = (
+        "Each ability at the last training step. Points are training seeds, lines run through their means, bars "
+        "are 95% intervals over prompts. Dashed: controls, which every size learns smoothly. Dotted: chance."
+    )
+    return [
+        Block(pictures=[chart("ability_curve", table, "Ability over scale", caption, axis=axis)]),
+        *_by_checkpoint(table, axis),
+        *noted("The model's jump or the metric's", jumps(study.table(JUMP))),
+        *noted("The form of the curve, with its AICc weight among four", trends(study.table(TRENDS))),
+        *noted("Correlation of a prompt's score with scale", correlations(study.table(CORRELATIONS))),
+        *noted("Training runs that disagree", seeds(study.table(SEEDS))),
+    ]
+
+
+def _by_checkpoint(table: pd.DataFrame, axis: str) -> list[Block]:
+    """Abilities at every checkpoint, where there are several of a run."""
+    if table.groupby(["size", "seed"])["step"].nunique().max() < 2:
+        return []
+    caption = (
+        "Every checkpoint of every training run, larger sizes darker. Where all sizes follow one curve over held-out "
+        "loss, size adds nothing to what the loss tells. Bars are 95% intervals over prompts."
+    )
+    try:
+        drawn = chart("ability_by_checkpoint", table, "Ability at every checkpoint", caption, axis=axis)
+    except InputError as error:
+        return [Block(notes=[f"Nothing to show by checkpoint: {error}."])]
+    return [Block(pictures=[drawn])]
+
+
+def jumps(jump: pd.DataFrame) -> list[str]:
+    """For each ability whether its jump over scale is the model's or the metric's."""
+    said = []
+    for _, rows in jump.groupby("ability", sort=False):
+        first = rows.iloc[0]
+        shapes = [
+            f"{row['metric']} {row['shape']}, concentration {Interval.of(row, 'concentration')}"
+            for row in rows.dropna(subset="metric").to_dict("records")
+        ]
+        why = f" ({first['reason']})" if first["reason"] else ""
+        said.append("; ".join([f"{_over(first)}: {first['verdict']}{why}", *shapes]) + ".")
+    return said
+
+
+def trends(fits: pd.DataFrame) -> list[str]:
+    """For each ability which form its scores take over scale, with the weight of that form among those compared."""
+    said = []
+    for _, rows in fits.groupby("ability", sort=False):
+        parts = []
+        for metric, forms in rows.groupby("metric", sort=False, dropna=False):
+            best = forms.sort_values("weight", ascending=False, kind="stable").iloc[0]
+            known = [f"weight {best['weight']:.2f}"] if best["verdict"] == best["form"] else []
+            why = "; ".join([*known, *([best["reason"]] if best["reason"] else [])])
+            named = "" if pd.isna(metric) else f"{metric} "
+            parts.append(f"{named}{words(best['verdict'])}{f' ({why})' if why else ''}")
+        said.append(f"{_over(rows.iloc[0])}: {', '.join(parts)}.")
+    return said
+
+
+def correlations(found: pd.DataFrame) -> list[str]:
+    """For each ability how closely the metrics of a prompt follow scale, down the ladder."""
+    said = []
+    for _, rows in found.groupby("ability", sort=False):
+        first, known = rows.iloc[0], rows.dropna(subset="metric").to_dict("records")
+        metrics = ", ".join(f"{row['metric']} {Interval.of(row, 'per_prompt')}" for row in known)
+        said.append(f"{_over(first)}: {metrics or 'undefined (' + first['reason'] + ')'}.")
+    return said
+
+
+def seeds(rows: pd.DataFrame) -> list[str]:
+    """Abilities that some seeds of a size have and others lack, as a distribution."""
+    mixed = rows[(rows["n_success"] > 0) & (rows["n_success"] < rows["n_seeds"])]
+    return [
+        f"{words(row['ability']).capitalize()} at {row['size']}: {row['n_success']} of {row['n_seeds']} training runs "
+        f"have it (P {Interval.of(row, 'p', 'ci')}; "
+        f"accuracies {row['values']})."
+        for row in mixed.to_dict("records")
+    ]
+
+
+def _over(row: Mapping[Any, Any] | pd.Series) -> str:
+    """An ability and the axis that it is seen over."""
+    return f"{words(row['ability']).capitalize()} over {AXIS_WORDS[row['axis']]}"
+
+
+shelf.add(
+    Section(
+        name="scale",
+        place=10,
+        title="Ability over scale",
+        lead="The same logits under a thresholded metric and a continuous one: "
+        "a jump that shows on the left alone may come from the threshold.",
+        reads=(ABILITY, JUMP, TRENDS, CORRELATIONS, SEEDS),
+        nothing="no model was measured",
+        blocks=over_scale,
+    )
+)

@@ -1,0 +1,52 @@
+"""The rounds of a study: which models are looked at together, one after the other.
+
+All stages of a round look at the same models, or pairs of them, so that each model is loaded once for all of these and
+what one stage has recorded of it serves the others. Later rounds follow the circuits that the second one has found.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from interp_emerge.study.grid import Checkpoint, Grid
+
+Key = TypeVar("Key")
+
+
+class Followed(NamedTuple):
+    """One step of the training run at whose end a circuit was found."""
+
+    last: Checkpoint
+    step: int
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model at that step."""
+        return self.last.at_step(self.step)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Round(Generic[Key]):
+    """What the stages of a round look at: keys, given the grid and the models that have a circuit."""
+
+    name: str
+    keys: Callable[[Grid, Sequence[Checkpoint]], list[Key]]
+    follows_circuits: bool = True
+    """Whether the keys depend on which models have a circuit."""
+
+
+MEASURE = Round[Checkpoint](name="measure", keys=lambda grid, _: grid.models, follows_circuits=False)
+"""Every size, step and seed."""
+LOCATE = Round[Checkpoint](name="locate", keys=lambda grid, _: grid.last, follows_circuits=False)
+"""The last step of each size's first seed."""
+FOLLOW = Round[Followed](
+    name="follow",
+    keys=lambda grid, circuits: [Followed(at, step) for at in circuits for step in grid.steps(at.size, at.seed)],
+)
+"""Every step of the runs that end with a circuit."""
+DEPEND = Round[Checkpoint](name="depend", keys=lambda _, circuits: [*circuits])
+"""The runs that end with a circuit, each as a whole."""
+COMPARE = Round[tuple[Checkpoint, Checkpoint]](name="compare", keys=lambda _, circuits: [*pairwise(circuits)])
+"""Neighbouring sizes that have a circuit."""
+ROUNDS: tuple[Round[Any], ...] = (MEASURE, LOCATE, FOLLOW, DEPEND, COMPARE)

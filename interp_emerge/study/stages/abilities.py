@@ -1,0 +1,120 @@
+"""What every model is and can do: each ability on prompts, under every metric of the ladder; loss on held-out text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.measuring import ABILITY, held_out_loss, measure, summarise
+from interp_emerge.core.files import hash_of
+from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.scale.axes import FLOPS_PER_PARAMETER_AND_TOKEN
+from interp_emerge.emergence.scale.first_tokens import warning_of_first_token
+from interp_emerge.emergence.scale.onset import Scale
+from interp_emerge.study.grid import Checkpoint
+from interp_emerge.study.rounds import MEASURE
+from interp_emerge.study.stages import shelf
+from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.work import Work
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """What a model is and can do."""
+
+    n_parameters: int
+    """Not counting embeddings."""
+    loss: float
+    """On the family's held-out text, nats per token."""
+    abilities: Mapping[str, pd.DataFrame]
+    """Of each ability, by name, the metrics of every prompt: `ability`, `metric`, `pair`, `value`."""
+    prepended: str | None = None
+    """What stands first in its prompts."""
+    warning: str = ""
+    """Of a first token that would be better, where there is one; asked of the last model of each size only."""
+
+    def accuracy(self, ability: str) -> np.ndarray:
+        """Whether each prompt was answered right, shape [prompt]."""
+        cell = self.abilities[ability]
+        return cell[cell["metric"] == "accuracy"]["value"].to_numpy()
+
+
+class Abilities(StageWithCells[Checkpoint, Measured]):
+    """Every ability of one model."""
+
+    name = "abilities"
+    round = MEASURE
+    tables = (ABILITY,)
+
+    def each(self, work: Work) -> str:
+        """Prompts of every ability."""
+        return f"{work.settings.n_measured} prompts each of {', '.join(ability.name for ability in work.abilities)}"
+
+    def reuses(self, work: Work) -> str:
+        """What is there already."""
+        return "prompts, drawn once a tokenizer"
+
+    def cell(self, work: Work, at: Checkpoint) -> Measured:
+        """The model's size and loss, and every ability."""
+        described = {str(name): value for name, value in _described(work, at).items()}
+        return Measured(
+            **described, abilities={ability.name: measured(work, at, ability) for ability in work.abilities}
+        )
+
+    def fill(self, results: Results) -> Sequence[pd.DataFrame]:
+        """Means over prompts, with what each model was trained on."""
+        parts = []
+        for at, one in results.of(self).items():
+            seen = results.work.family.tokens(*at)
+            tokens = np.nan if seen is None else float(seen)
+            training = {"tokens": tokens, "flops": FLOPS_PER_PARAMETER_AND_TOKEN * one.n_parameters * tokens}
+            for ability in results.work.abilities:
+                levels = {"control": ability.control, "chance": ability.chance, "ceiling": ability.ceiling}
+                summary = summarise(one.abilities[ability.name])
+                parts.append(summary.assign(**about(at, one), **training, **levels))
+        return [stacked(parts)]
+
+    def warnings(self, results: Results) -> list[str]:
+        """On the token that prompts begin with: the last one stands for all."""
+        return [one.warning for one in results.of(self).values() if one.warning][-1:]
+
+
+ABILITIES = shelf.add(Abilities())
+
+
+def measured(work: Work, at: Checkpoint, ability: Ability) -> pd.DataFrame:
+    """Metrics of every prompt of one ability: `ability`, `metric`, `pair`, `value`."""
+    n, seed, sample = work.settings.n_measured, work.settings.seed, work.prompts.sample
+    return work.frame(
+        "measure", at, lambda model: measure(model, [ability], n=n, seed=seed, sample=sample), ability=ability.name, n=n
+    )
+
+
+def why_unable(work: Work, at: Checkpoint) -> str:
+    """Why a model has no circuit of the ability: it lacks it; empty where its accuracy is above the threshold."""
+    cell = measured(work, at, work.ability)
+    accuracy = float(cell[cell["metric"] == "accuracy"]["value"].mean())
+    if accuracy > Scale(work.ability.chance, work.ability.ceiling).threshold:
+        return ""
+    return f"the model lacks the ability (accuracy {accuracy:.2f})"
+
+
+def about(at: Checkpoint, one: Measured) -> dict[str, Any]:
+    """What a model is, as columns."""
+    return {**at._asdict(), "n_parameters": one.n_parameters, "loss": one.loss}
+
+
+def _described(work: Work, at: Checkpoint) -> dict[Any, Any]:
+    """Parameters, loss, and what stands first in prompts, with a warning where another token would be better."""
+    text = work.family.held_out_text()
+
+    def compute(model: HookedModel) -> pd.DataFrame:
+        warning = warning_of_first_token(model, text) if at in work.grid.last else ""
+        first = {"prepended": model.spec.prepended, "warning": warning}
+        return pd.DataFrame([{"n_parameters": model.n_parameters, "loss": held_out_loss(model, text), **first}])
+
+    (row,) = work.frame("describe", at, compute, text=hash_of(text)).to_dict("records")
+    return row

@@ -1,0 +1,84 @@
+"""How each circuit forms: what its parts do at every step of its run, and how it changes from one to the next."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from interp_emerge.abilities.measuring import summarise
+from interp_emerge.abilities.prompts import EVALUATION
+from interp_emerge.emergence.forming.formation import (
+    FORMATION,
+    Formation,
+    formation_at,
+    heads_to_follow,
+    summarise_formation,
+    turnover,
+)
+from interp_emerge.emergence.sameness.similarity import TURNOVER
+from interp_emerge.study.grid import Checkpoint
+from interp_emerge.study.rounds import FOLLOW, Followed
+from interp_emerge.study.stages import shelf
+from interp_emerge.study.stages.abilities import ABILITIES
+from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, circuits, named
+from interp_emerge.study.stages.roles import ROLES
+from interp_emerge.study.work import Work
+
+
+class Following(StageWithCells[Followed, Formation]):
+    """What the followed heads and the parts of a final circuit do at one step, and its faithfulness there."""
+
+    name = "formation"
+    round = FOLLOW
+    needs = (ABILITIES, CIRCUIT, ROLES)
+    tables = (FORMATION, TURNOVER)
+
+    def each(self, work: Work) -> str:
+        """All quantities."""
+        return "roles, node and edge effects, faithfulness"
+
+    def reuses(self, work: Work) -> str:
+        """What is there already."""
+        return "the circuit; activations of the checkpoint, in memory for all stages that follow it"
+
+    def cell(self, work: Work, key: Followed) -> Formation:
+        """The parts and the edges."""
+        settings, circuit = work.settings, circuit_of(work, key.last)
+        follow = heads_to_follow(ROLES.cell(work, key.last), circuit)
+        how = {"method": settings.method, "steps": settings.steps_of_integration}
+
+        def compute() -> tuple[pd.DataFrame, pd.DataFrame]:
+            model = work.models.get(*key.checkpoint)
+            more = {"metric": settings.metric, "seed": settings.seed, "record": work.store.passing}
+            found = formation_at(model, circuit, follow, work.pairs(model, EVALUATION), **how, **more)
+            return found.parts, found.edges
+
+        decides = {"circuit": named(circuit), "follow": [list(one) for one in follow], **how}
+        inputs = work.inputs(key.checkpoint, **work.scoring, **decides)
+        parts, edges = work.cells.get_several("formation", inputs, ("parts", "edges"), compute)
+        return Formation(parts=parts, edges=edges)
+
+    def fill(self, results: Results) -> Sequence[pd.DataFrame]:
+        """Every quantity at every step, the ability among them; and the circuits of successive steps."""
+        ability, quantities, changes = results.work.ability.name, [], []
+        for last, by_step in formations(results).items():
+            for step, one in by_step.items():
+                at = last.at_step(step)
+                able = summarise(results.of(ABILITIES)[at].abilities[ability]).rename(columns={"metric": "quantity"})
+                able = able[able["quantity"].isin(["accuracy", "log_prob"])].assign(component="model")
+                both = pd.concat([able, summarise_formation(one.parts)], ignore_index=True)
+                quantities.append(both.assign(**at._asdict(), ability=ability))
+            found = turnover(by_step, circuits(results)[last].circuit)
+            changes.append(found.assign(size=last.size, seed=last.seed, ability=ability))
+        return [stacked(quantities), stacked(changes)]
+
+
+FORMING = shelf.add(Following())
+
+
+def formations(results: Results) -> dict[Checkpoint, dict[int, Formation]]:
+    """Of each model with a circuit, what was measured of that circuit at each step of its run."""
+    found: dict[Checkpoint, dict[int, Formation]] = {}
+    for key, one in results.of(FORMING).items():
+        found.setdefault(key.last, {})[key.step] = one
+    return found

@@ -1,0 +1,56 @@
+"""What every head and MLP does to the metric, exactly: one node patched at a time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from interp_emerge.abilities.prompts import DISCOVERY
+from interp_emerge.circuits.running.evaluation import evaluate_many
+from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.scores import NODE_SCORES
+from interp_emerge.patching.scoring import score
+from interp_emerge.study.grid import Checkpoint
+from interp_emerge.study.rounds import LOCATE
+from interp_emerge.study.stages import shelf
+from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.work import Work
+
+METHOD = "activation_patching"
+
+
+class NodeScoring(StageWithCells[Checkpoint, pd.DataFrame]):
+    """Exact effects of every writer, with their share of the clean-corrupt gap where that is above noise."""
+
+    name = "node_scores"
+    round = LOCATE
+    tables = (NODE_SCORES,)
+
+    def each(self, work: Work) -> str:
+        """One run a node."""
+        return f"effect of every node on {work.settings.n_pairs} pairs"
+
+    def reuses(self, work: Work) -> str:
+        """What is there already."""
+        return f"activations of the pairs ({work.recorded})"
+
+    def cell(self, work: Work, at: Checkpoint) -> pd.DataFrame:
+        """The columns of `NodeScores.to_frame`, and `share`."""
+
+        def compute(model: HookedModel) -> pd.DataFrame:
+            settings, record = work.settings, work.store.recording
+            pairs = work.pairs(model, DISCOVERY)
+            frame = score(model, pairs, method=METHOD, metric=settings.metric, record=record).to_frame()
+            nothing = [np.zeros_like(model.graph.exists)]
+            (empty,) = evaluate_many(model, nothing, pairs, metric=settings.metric, record=record)
+            return frame.assign(share=frame["score"] / empty.gap.value if empty.defined else np.nan)
+
+        return work.frame("node_scores", at, compute, **work.scoring)
+
+    def fill(self, results: Results) -> Sequence[pd.DataFrame]:
+        """Every node of every model."""
+        said = {"ability": results.work.ability.name, "method": METHOD, "metric": results.work.settings.metric}
+        return [stacked(cell.assign(**at._asdict(), **said) for at, cell in results.of(self).items())]
+
+
+shelf.add(NodeScoring())

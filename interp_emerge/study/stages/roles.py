@@ -1,0 +1,66 @@
+"""Which roles the heads of each model have, against untrained models."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from interp_emerge.circuits.roles.table import ROLE_TABLE, role_baselines, role_frame, role_scores
+from interp_emerge.core.model import HookedModel
+from interp_emerge.families.hooking import configuration_of
+from interp_emerge.study.grid import Checkpoint
+from interp_emerge.study.rounds import LOCATE
+from interp_emerge.study.stages import shelf
+from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.stages.circuit import CIRCUIT, circuits
+from interp_emerge.study.work import Work
+
+
+class Roles(StageWithCells[Checkpoint, pd.DataFrame]):
+    """Role scores of every head."""
+
+    name = "roles"
+    round = LOCATE
+    needs = (CIRCUIT,)
+    tables = (ROLE_TABLE,)
+
+    def each(self, work: Work) -> str:
+        """Roles by attention."""
+        return "roles of every head, and of those of untrained models"
+
+    def reuses(self, work: Work) -> str:
+        """What is there already."""
+        return "baselines of roles, one a size and vocabulary"
+
+    def cell(self, work: Work, at: Checkpoint) -> pd.DataFrame:
+        """The columns of `role_frame`."""
+        seed = work.settings.seed
+        return work.frame(
+            "roles", at, lambda model: role_frame(model, role_scores(model, seed=seed), _baselines(work, model))
+        )
+
+    def fill(self, results: Results) -> Sequence[pd.DataFrame]:
+        """Every role of every head, with whether it is in the circuit of its model."""
+        heads = {at: found.circuit.heads for at, found in circuits(results).items()}
+        return [
+            stacked(
+                cell.assign(**at._asdict(), in_circuit=cell["node"].isin(heads.get(at, [])))
+                for at, cell in results.of(self).items()
+            )
+        ]
+
+
+ROLES = shelf.add(Roles())
+
+
+def _baselines(work: Work, model: HookedModel) -> dict[str, float]:
+    """Baselines of roles, which depend on the model's configuration and vocabulary but not on its weights."""
+    seed = work.settings.seed
+
+    def compute() -> pd.DataFrame:
+        found = role_baselines(model, seed=seed)
+        return pd.DataFrame({"role": [*found], "baseline": [*found.values()]})
+
+    decides = {"config": configuration_of(model), "dtype": str(model.dtype), "seed": seed}
+    decides["vocabulary"] = model.vocabulary or model.spec.to_dict()
+    cell = work.cells.get("role_baselines", decides, compute)
+    return dict(zip(cell["role"], cell["baseline"], strict=True))

@@ -1,0 +1,64 @@
+"""Runs of every step without each part of the final circuit, and without random nodes or edges like it."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from interp_emerge.abilities.prompts import EVALUATION
+from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.core.circuit import Circuit
+from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.forming.parts import PartRuns, measure_parts, parts_of, runs_frame, runs_from_frame
+from interp_emerge.study.grid import Checkpoint
+from interp_emerge.study.rounds import FOLLOW, Followed
+from interp_emerge.study.stages import shelf
+from interp_emerge.study.stages.base import StageWithCells
+from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, named
+from interp_emerge.study.stages.roles import ROLES
+from interp_emerge.study.work import Work
+
+
+class WithoutParts(StageWithCells[Followed, Sequence[PartRuns]]):
+    """One step without each part of the circuit; it fills no table: `dependence` does."""
+
+    name = "without_parts"
+    round = FOLLOW
+    needs = (CIRCUIT, ROLES)
+
+    def each(self, work: Work) -> str:
+        """All parts."""
+        return f"every part ablated, against {work.settings.n_ablations} random choices"
+
+    def reuses(self, work: Work) -> str:
+        """What is there already."""
+        return "the circuit; activations of the checkpoint, in memory for all stages that follow it"
+
+    def cell(self, work: Work, key: Followed) -> Sequence[PartRuns]:
+        """The metric of every pair, part by part."""
+        settings, circuit = work.settings, circuit_of(work, key.last)
+        roles = heads_by_role(work, key.last, circuit)
+
+        def compute(model: HookedModel) -> pd.DataFrame:
+            runs = CircuitRuns(
+                model=model,
+                pairs=work.pairs(model, EVALUATION),
+                metric=settings.metric,
+                ablation="resample",
+                budget=None,
+                record=work.store.passing,
+            )
+            parts = parts_of(circuit, roles=roles)
+            return runs_frame(measure_parts(runs, parts, circuit, n_random=settings.n_ablations, seed=settings.seed))
+
+        decides = {"circuit": named(circuit), "roles": roles, "draws": settings.n_ablations}
+        return runs_from_frame(work.frame("runs_without", key.checkpoint, compute, **work.scoring, **decides))
+
+
+WITHOUT_PARTS = shelf.add(WithoutParts())
+
+
+def heads_by_role(work: Work, at: Checkpoint, circuit: Circuit) -> dict[str, list[str]]:
+    """The circuit's heads that clear the untrained baseline, by role."""
+    roles = ROLES.cell(work, at)
+    held = roles[roles["clears_baseline"] & roles["node"].isin(circuit.heads)]
+    return {str(role): own["node"].tolist() for role, own in held.groupby("role", sort=False)}
