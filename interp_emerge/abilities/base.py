@@ -228,7 +228,7 @@ def require_pairs(model: HookedModel, pairs: PromptPairs) -> None:
         model.require_tokens(tokens)
         model.require_unpadded(tokens)
     for tokens in (pairs.answers, pairs.foils):
-        model.require_tokens(tokens[tokens >= 0][None])
+        model.require_tokens(tokens[tokens >= 0][:, None])
 
 
 def single_tokens(model: HookedModel, words: Sequence[str], *, at_least: int, wanted_for: str) -> dict[str, int]:

@@ -103,3 +103,9 @@ def test_what_makes_no_pairs_is_named(changed: dict, message: str) -> None:
     given = {"clean": [[1, 2], [3, 4]], "corrupt": [[1, 3], [3, 5]], "answer": [7, 7], "foil": [8, 8], **changed}
     with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
         ie.PromptPairs(**given)
+
+
+def test_there_may_be_more_pairs_than_a_prompt_has_positions() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(100)
+    assert model.n_context == 64
+    assert len(bind_metric("prob", model, pairs)(model.logits(pairs.clean))) == 100
