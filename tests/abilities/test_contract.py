@@ -43,6 +43,11 @@ def test_as_many_pairs_come_as_were_asked_for(ability: Ability, speaker: HookedM
         ability.sample(speaker, n=0)
 
 
+def test_more_pairs_than_the_context_has_positions_are_drawn(ability: Ability, speaker: HookedModel):
+    n = (speaker.n_context or 0) + 1
+    assert n > 1 and len(ability.sample(speaker, n=n, seed=0)) == n
+
+
 def test_the_same_seed_gives_the_same_pairs(ability: Ability, speaker: HookedModel, pairs: PromptPairs):
     again = ability.sample(speaker, n=PAIRS, seed=0)
     assert again.fingerprint == pairs.fingerprint
