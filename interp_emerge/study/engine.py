@@ -1,7 +1,7 @@
 """Run a study's work in this process, or spread it over others: on this machine, or on a cluster.
 
 Results are cells on disk, each whole or absent (`study.cells`), so nothing but names travels between processes: a
-worker is told which round to do on which model, computes what is missing, and keeps it where the others read. What
+worker gets the name of a round and of a model, computes what is missing, and keeps it where the others read. What
 a cell holds does not depend on who computed it. The processes, their scheduling and the cluster are dask.distributed's
 (Rocklin, 2015, https://doi.org/10.25080/Majora-7b98e3ed-013); every worker needs the same packages, the family, and the
 directory of the results.
@@ -106,9 +106,9 @@ def _spread(client: Any, work: Work, chosen: Round[Any], keys: Sequence[Any], re
     from distributed import as_completed
 
     waiting = [*missing(work, chosen, keys)]
-    told = _told(work)
+    sent = _sent(work)
     futures = [
-        client.submit(carry_out, *told, chosen.name, key, pure=False, retries=0, priority=place)
+        client.submit(carry_out, *sent, chosen.name, key, pure=False, retries=0, priority=place)
         for place, key in enumerate(waiting)
     ]
     progress = {"total": len(futures), "desc": chosen.name, "unit": "model", "disable": not futures}
@@ -150,14 +150,14 @@ def _work(settings: str, directory: str, threads: int) -> Work:
     )
 
 
-def _told(work: Work) -> tuple[str, str, int]:
-    """What a worker is told of the work: names and numbers, and only abilities that are measured."""
+def _sent(work: Work) -> tuple[str, str, int]:
+    """What is sent to a worker: names and numbers, and only abilities that are measured."""
     beside = tuple(ability.name for ability in work.abilities if ability.name != work.ability.name)
     family = work.settings.family
     if Path(family).is_dir():
         family = str(Path(family).resolve())
-    told = work.settings.model_copy(update={"beside": beside, "family": family})
-    return told.model_dump_json(), str(work.directory.resolve()), work.threads or torch.get_num_threads()
+    sent = work.settings.model_copy(update={"beside": beside, "family": family})
+    return sent.model_dump_json(), str(work.directory.resolve()), work.threads or torch.get_num_threads()
 
 
 def _own_device() -> str:
@@ -243,7 +243,7 @@ def _view(settings: str, directory: str, at: Checkpoint) -> dict[str, Any]:
 
 def _require_same_view(client: Any, work: Work, scheduler: str) -> None:
     """Raise unless every worker has the packages, the family and the directory of this process."""
-    (settings, directory, _), at = _told(work), work.grid.models[0]
+    (settings, directory, _), at = _sent(work), work.grid.models[0]
     here = _view(settings, directory, at)
     for address, there in client.run(_view, settings, directory, at).items():
         for what, mine in here.items():

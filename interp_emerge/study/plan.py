@@ -1,4 +1,4 @@
-"""What a study would compute and what it would reuse, told from the names of its cells: no model is loaded."""
+"""What a study would compute and what it would reuse, found from the names of its cells: no model is loaded."""
 
 from collections import Counter
 from dataclasses import replace
@@ -53,9 +53,9 @@ def plan(work: Work, *, workers: int = 1) -> pd.DataFrame:
                 except MissingCell:
                     waiting += 1
             counts = {"models": done + waiting, "done": done, "compute": waiting, "at_most": uncertain}
-            told = {"of_each": stage.each(work), "reuses": stage.reuses(work)}
+            words = {"of_each": stage.each(work), "reuses": stage.reuses(work)}
             because = "; ".join(f"{n}: {why}" for why, n in left_out.items())
-            rows.append({"round": one.name, "stage": stage.name, **counts, **told, "left_out": because})
+            rows.append({"round": one.name, "stage": stage.name, **counts, **words, "left_out": because})
     held = f"one model and up to {in_words(2 * CPU_BUDGET)}"  # a stage's budget, and recordings that are held
     return pd.DataFrame(rows).assign(memory=held if workers == 1 else f"{workers} × ({held})")
 

@@ -63,10 +63,10 @@ def lags(behind: pd.DataFrame) -> list[str]:
         for quantity, words in {"effect": "heads and MLPs", "edge effect": "edges"}.items():
             counts = rows[rows["quantity"] == quantity]["verdict"].value_counts()
             if n := int(counts.sum()):
-                told = ", ".join(
+                listed = ", ".join(
                     f"{counts[verdict]} {LAG_WORDS[verdict]}" for verdict in LAG_WORDS if verdict in counts
                 )
-                kinds.append(f"of {n} {words}, {told}")
+                kinds.append(f"of {n} {words}, {listed}")
         if kinds:
             said.append(f"At {size}, by their effects against the ability: {'; '.join(kinds)}.")
     return said
@@ -83,8 +83,8 @@ def losses(changes: pd.DataFrame, behind: pd.DataFrame) -> list[str]:
         ]
         verdict = rows["verdict"].iloc[0]
         none = "shows no change of slope" if verdict == "no change seen" else f"has nothing to tell ({verdict})"
-        told = f"changes its slope {' and '.join(found)}" if found else none
-        said.append(f"At {size}, the held-out loss {told}.")
+        change = f"changes its slope {' and '.join(found)}" if found else none
+        said.append(f"At {size}, the held-out loss {change}.")
     return said
 
 
@@ -95,8 +95,8 @@ def dependences(onsets: pd.DataFrame) -> list[str]:
     for (size, _), runs in chosen.groupby(["size", "seed"], sort=False):
         parts = []
         for kind, rows in runs.groupby("kind", sort=False):
-            told = ", and ".join(_from_when(row) for row in rows.to_dict("records"))
-            parts.append(f"With the {'edges' if kind == 'edges' else 'heads'} of its circuit ablated it loses {told}.")
+            lost = ", and ".join(_from_when(row) for row in rows.to_dict("records"))
+            parts.append(f"With the {'edges' if kind == 'edges' else 'heads'} of its circuit ablated it loses {lost}.")
         said.append(f"At {size}. {' '.join(parts)}")
     return said
 

@@ -54,7 +54,7 @@ class Abilities(StageWithCells[Checkpoint, Measured]):
         return f"{work.settings.n_measured} prompts each of {', '.join(ability.name for ability in work.abilities)}"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return "prompts, drawn once a tokenizer"
 
     def cell(self, work: Work, at: Checkpoint) -> Measured:

@@ -28,7 +28,7 @@ class Ablation(StageWithCells[Checkpoint, pd.DataFrame]):
         return f"accuracy without the circuit's heads, and without up to {work.settings.n_ablations} choices of others"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return f"the circuit; activations of the pairs ({work.recorded})"
 
     def why_not(self, work: Work, at: Checkpoint) -> str:

@@ -24,7 +24,7 @@ class Attention(StageWithCells[Checkpoint, str]):
         return "attention patterns of the circuit's heads on one prompt"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return "the circuit"
 
     def why_not(self, work: Work, at: Checkpoint) -> str:

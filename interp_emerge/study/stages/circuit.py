@@ -46,7 +46,7 @@ class Finding(StageWithCells[Checkpoint, Found]):
         return f"a circuit, {settings.n_random} random ones of its size, {settings.n_resamples} resamples of its scores"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return f"activations of the pairs ({work.recorded}); scores by pair"
 
     def why_not(self, work: Work, at: Checkpoint) -> str:
@@ -155,8 +155,8 @@ def _row(results: Results, at: Checkpoint, found: Found) -> dict[str, Any]:
     )
     n_edges, n_graph_edges = len(circuit), circuit.graph.n_edges
     counts = {"n_edges": n_edges, "n_graph_edges": n_graph_edges, "edge_share": n_edges / n_graph_edges}
-    told = {"n_random": settings.n_random, "verdict": verdict, "file": _file(results, at)}
-    return {**_about(results, at), **counts, **judged, **told}
+    judgement = {"n_random": settings.n_random, "verdict": verdict, "file": _file(results, at)}
+    return {**_about(results, at), **counts, **judged, **judgement}
 
 
 def _without(results: Results, at: Checkpoint, why: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Comparing(StageWithCells[Pair, list[pd.DataFrame]]):
         return "edges and classes of edges against halves, seeds and random"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return "scores by pair, roles, circuits"
 
     def why_not(self, work: Work, key: Pair) -> str:

@@ -27,7 +27,7 @@ class Depending(StageWithCells[Checkpoint, tuple[pd.DataFrame, pd.DataFrame]]):
         return "when the ability depends on each part"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return "the runs without each part: no model is run"
 
     def cell(self, work: Work, at: Checkpoint) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -36,7 +36,7 @@ class EdgeScoring(StageWithCells[Checkpoint, dict[str, pd.DataFrame]]):
         return f"{' and '.join(_methods(work))} on {work.settings.n_pairs} pairs"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return f"activations of the pairs ({work.recorded})"
 
     def why_not(self, work: Work, at: Checkpoint) -> str:

@@ -38,7 +38,7 @@ class Following(StageWithCells[Followed, Formation]):
         return "roles, node and edge effects, faithfulness"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return "the circuit; activations of the checkpoint, in memory for all stages that follow it"
 
     def cell(self, work: Work, key: Followed) -> Formation:

@@ -31,7 +31,7 @@ class NodeScoring(StageWithCells[Checkpoint, pd.DataFrame]):
         return f"effect of every node on {work.settings.n_pairs} pairs"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return f"activations of the pairs ({work.recorded})"
 
     def cell(self, work: Work, at: Checkpoint) -> pd.DataFrame:

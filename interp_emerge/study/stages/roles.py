@@ -28,7 +28,7 @@ class Roles(StageWithCells[Checkpoint, pd.DataFrame]):
         return "roles of every head, and of those of untrained models"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return "baselines of roles, one a size and vocabulary"
 
     def cell(self, work: Work, at: Checkpoint) -> pd.DataFrame:

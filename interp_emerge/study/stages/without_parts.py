@@ -30,7 +30,7 @@ class WithoutParts(StageWithCells[Followed, Sequence[PartRuns]]):
         return f"every part ablated, against {work.settings.n_ablations} random choices"
 
     def reuses(self, work: Work) -> str:
-        """What is there already."""
+        """Of earlier stages, models and runs."""
         return "the circuit; activations of the checkpoint, in memory for all stages that follow it"
 
     def cell(self, work: Work, key: Followed) -> Sequence[PartRuns]:
