@@ -130,17 +130,21 @@ class PromptPairs:
     def __getitem__(self, index: int | slice | Tensor | np.ndarray | list[int]) -> "PromptPairs":
         """Some of the pairs, in the order asked for."""
         rows = torch.atleast_1d(torch.arange(len(self))[index])
-        return PromptPairs(
-            clean=self.clean[rows],
-            corrupt=self.corrupt[rows],
-            answer=self.answer[rows],
-            foil=self.foil[rows],
-            templates=tuple(self.templates[row] for row in rows.tolist()) if self.templates else (),
-            positions={name: place[rows] for name, place in self.positions.items()},
-            variables={name: values[rows] for name, values in self.variables.items()},
-            continuation=None if self.continuation is None else self.continuation[rows],
-            ability=self.ability,
-        )
+        if not len(rows):
+            raise InputError(f"no pair is asked for of {len(self)}; give at least one index")
+        fields: dict[str, Any] = {
+            **{name: getattr(self, name)[rows] for name in ("clean", "corrupt", "answer", "foil")},
+            "templates": tuple(self.templates[row] for row in rows.tolist()) if self.templates else (),
+            "positions": {name: place[rows] for name, place in self.positions.items()},
+            "variables": {name: values[rows] for name, values in self.variables.items()},
+            "continuation": None if self.continuation is None else self.continuation[rows],
+            "ability": self.ability,
+        }
+        # Parts of what was checked are sound, and engines ask for many.
+        part = object.__new__(PromptPairs)
+        for name, value in fields.items():
+            object.__setattr__(part, name, value)
+        return part
 
     @checked
     def split(self, share: float = 0.5, *, seed: int = 0) -> tuple["PromptPairs", "PromptPairs"]:
