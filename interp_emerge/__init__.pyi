@@ -14,7 +14,7 @@ from .abilities import PromptPairs as PromptPairs, load_ability as load_ability
 from .caching import record as record
 from .circuits.finding import find_circuit as find_circuit
 from .circuits.roles import role_table as role_table
-from .circuits.running import evaluate as evaluate, faithfulness_curve as faithfulness_curve
+from .circuits.running import Runs as Runs, evaluate as evaluate, faithfulness_curve as faithfulness_curve
 from .circuits.testing import examine as examine
 from .core.circuit import Circuit as Circuit
 from .core.errors import InterpEmergeError as InterpEmergeError

@@ -28,7 +28,7 @@ def main(family: str = BUNDLED[0], ability: str = BUNDLED[1], seeds_of: str = "1
     circuits, features = {}, {}
     for label, place in places.items():
         model = models.load(*place)
-        found = ie.find_circuit(model, asked.sample(model, PAIRS, seed=1000), target=TARGET)
+        found = ie.find_circuit(ie.Runs(model, asked.sample(model, PAIRS, seed=1000)), target=TARGET)
         assert isinstance(found.scores, ie.EdgeScores)
         features[label] = ie.emergence.sameness.head_features(model, found.scores)
         if found.circuit.origin["selection"]["reached"]:

@@ -6,6 +6,7 @@ python analyses/ground_truth/draws.py --keep   # and draws figure.svg
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -41,8 +42,8 @@ def areas_of(name: str) -> list[dict]:
     for method in tqdm(METHODS, desc=name, delay=2, leave=False):
         for seed in range(RANDOM_DRAWS if method == "random" else DRAWS):
             truth = drawn[seed % DRAWS]
-            drawing = {"seed": seed} if method == "random" else {}
-            scores = ie.score(truth.model, truth.pairs, method=method, **drawing)
+            drawn_by: dict[str, Any] = {"seed": seed} if method == "random" else {}
+            scores = ie.score(truth.model, truth.pairs, method=method, **drawn_by)
             about = {"construction": name, "method": method}
             if isinstance(scores, ie.EdgeScores):
                 rows.append({**about, "ranked": "edges", "auroc": ie.circuits.auroc(scores, truth.circuit)})

@@ -83,7 +83,7 @@ def shares_kept(truth) -> list[tuple[str, float]]:
     """What edges with an exact effect keep, and circuit and model without the nodes that greedy completeness picks."""
     strongest = ie.evaluate(truth.model, score(truth, "exact_edges").top(4), truth.pairs).faithfulness
     picked = ie.circuits.testing.completeness(
-        truth.model, truth.circuit, truth.pairs, strategies=["greedy"]
+        ie.Runs(truth.model, truth.pairs), truth.circuit, strategies=["greedy"]
     ).knock_outs[-1]
     without = f"without the greedy set {' '.join(picked.nodes)}"
     kept = (strongest, picked.f_circuit, picked.f_model)

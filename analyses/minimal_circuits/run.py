@@ -24,12 +24,12 @@ def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -
     for size in models.sizes:
         model = models.load(size)
         discovery, held_out = (asked.sample(model, PAIRS, seed=seed) for seed in (1000, 2000))
-        found = ie.find_circuit(model, discovery, target=TARGET)
-        tested = ie.examine(model, found.circuit, held_out, parts=("roles", "attention"))
+        found = ie.find_circuit(ie.Runs(model, discovery), target=TARGET)
+        tested = ie.examine(ie.Runs(model, held_out), found.circuit, parts=("roles", "attention"))
         if not tested.evaluation.defined or not len(found.circuit):
             rows.append({"size": size, "verdict": "undefined: the clean-corrupt gap is within noise"})
             continue
-        again = ie.circuits.finding.search_stability(model, discovery, found.circuit, resamples=RESAMPLES)
+        again = ie.circuits.finding.search_stability(ie.Runs(model, discovery), found.circuit, resamples=RESAMPLES)
         values = measured(found, tested, again)
         rows.append({"size": size, **row(found, tested, values)})
         drawn.append(values.assign(size=size))

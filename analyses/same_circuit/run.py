@@ -51,7 +51,7 @@ def circuits_of(models, asked, size: str) -> dict:
     for seed in models.seeds(size):
         model = models.load(size, "last", seed)
         pairs = asked.sample(model, PAIRS, seed=1000)
-        one = ie.find_circuit(model, pairs, target=TARGET)
+        one = ie.find_circuit(ie.Runs(model, pairs), target=TARGET)
         if not one.circuit.origin["selection"]["reached"]:
             print(f"{size}, seed {seed}: no circuit keeps {TARGET} of a clean-corrupt gap")
             continue

@@ -74,7 +74,7 @@ def of_random_circuits(model, pairs, n: int) -> dict:
         circuits = draw(graph, EDGES, n * DRAWS, seed=1)
         left = [graph.exists & ~kept for kept in circuits]
         for test, of in ((ie.circuits.testing.sufficiency, circuits), (ie.circuits.testing.partial_necessity, left)):
-            runs = ie.circuits.running.evaluate_many(model, of, pairs)
+            runs = ie.Runs(model, pairs).evaluations(of)
             values = np.stack([run.metric for run in runs]).reshape(n, DRAWS, -1)
             where = f"a random circuit among {DRAWS - 1} others ({name})"
             found[test.__name__.replace("_", " "), where] = [
@@ -89,7 +89,7 @@ def of_random_edges(model, pairs, n: int) -> dict:
     for seed, kept in enumerate(ie.circuits.finding.random_connected_circuits(model.graph, EDGES, n, seed=3)):
         circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
         options: dict[str, Any] = {"n_random": 1, "n_permutations": 1, "n_inflated": 59}
-        found = ie.circuits.testing.hypothesis_tests(model, circuit, pairs, **options, seed=seed)
+        found = ie.circuits.testing.hypothesis_tests(ie.Runs(model, pairs, seed=seed), circuit, **options)
         of_an_edge.append(rng.choice(found.edges["p_value"]))
         of_all.append(found.to_frame().set_index("test")["p_value"]["minimality"])
     where = "a random connected circuit"

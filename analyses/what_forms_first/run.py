@@ -39,7 +39,7 @@ def follow(models, asked, size: str, seed: int) -> pd.DataFrame | None:
     if final <= (asked.chance + asked.ceiling) / 2:
         print(f"accuracy ends at {final:.2f}: the ability is not there at the last checkpoint")
         return None
-    found = ie.find_circuit(last, asked.sample(last, PAIRS, seed=1000))
+    found = ie.find_circuit(ie.Runs(last, asked.sample(last, PAIRS, seed=1000)))
     heads = strongest(last)
     quantities, losses = on_pairs(models, asked, found.circuit, size, seed)
     told = ie.emergence.forming.in_context_over_training(models, size, heads=list(heads), training_seed=seed)

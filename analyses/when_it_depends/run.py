@@ -46,7 +46,7 @@ def main(name: str = "miniature", ability_name: str = "induction", *, keep: bool
 @cache
 def circuit_of(family, ability, size, step, seed):
     model = family.load(size, step, seed)
-    return ie.find_circuit(model, ability.sample(model, PAIRS, seed=1000)).circuit
+    return ie.find_circuit(ie.Runs(model, ability.sample(model, PAIRS, seed=1000))).circuit
 
 
 def depends(family, ability, size, seed):
@@ -56,7 +56,7 @@ def depends(family, ability, size, seed):
     if not len(circuit):
         return None
     pairs = ability.sample(last, PAIRS, seed=2000)
-    labels = ie.circuits.roles.label_heads(last, circuit, pairs, roles=ROLES).query("label == True")
+    labels = ie.circuits.roles.label_heads(ie.Runs(last, pairs), circuit, roles=ROLES).query("label == True")
     parts = ie.emergence.forming.parts_of(
         circuit, roles={role: [*labels[labels["role"] == role]["node"]] for role in ROLES}
     )

@@ -52,11 +52,6 @@ def markov_entropy() -> float:
     return float(-(markov_stationary()[:, None] * chain * np.log(chain)).sum())
 
 
-def markov_ceiling() -> float:
-    """Accuracy of the best possible guess of the next background word."""
-    return float(markov_stationary() @ markov_chain().max(1))
-
-
 def walk_markov(rng: np.random.Generator, rows: int, length: int) -> np.ndarray:
     """Walks of the background chain from its stationary law: indices into `CONTENT`, shape [row, pos]."""
     cumulative = markov_chain().cumsum(1)

@@ -84,6 +84,7 @@ def circuit(
     """Find the circuit of an ability in one model, and test it on prompts that it was not found on."""
     from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
     from interp_emerge.circuits.finding.find import find_circuit, search_stability
+    from interp_emerge.circuits.running.runs import Runs
     from interp_emerge.circuits.testing.examination import PARTS, examine, require_parts
     from interp_emerge.core.circuit import Circuit
     from interp_emerge.study.cost import expected
@@ -107,21 +108,22 @@ def circuit(
     model = families.load_family(family).load(size, step_of(step), seed, **place)
     discovery, evaluation = (asked.sample(model, n, split + draw) for split in (DISCOVERY, EVALUATION))
     how: dict[str, Any] = {"metric": metric, "ablation": ablation, "budget": None if budget is None else budget << 20}
-    draws, integration = patching.shelf[method].pick(seed=draw), {} if steps is None else {"steps": steps}
+    own: dict[str, Any] = {} if steps is None else {"steps": steps}
     if dry_run:
         known = {"circuit": loaded, "repeat": repeat, "parts": chosen, "n_random": n_random}
-        _print(expected(model, discovery, method=method, **draws, **integration, **known, **how), as_json)
+        _print(expected(model, discovery, method=method, **own, **known, **how), as_json)
         return
     _warn_of_other_origin(loaded, ability=ability, metric=metric, spec=model.spec)
     scores = repeated = None
     if loaded is None:
         order = {"select": select, "by": by, "local_search": local_search, "sure": sure}
-        search = {"method": method, **integration, **sizes, **order, **how}
-        found = find_circuit(model, discovery, **draws, **search)
+        search, runs = {"method": method, **own, **sizes, **order}, Runs(model, discovery, seed=draw, **how)
+        found = find_circuit(runs, **search)
         loaded, scores = found.circuit, found.scores
         if repeat:
-            repeated = search_stability(model, discovery, loaded, resamples=repeat, seed=draw, **search)
-    tested = examine(model, loaded, evaluation, scores=scores, parts=chosen, n_random=n_random, seed=draw, **how)
+            repeated = search_stability(runs, loaded, resamples=repeat, **search)
+    held_out = Runs(model, evaluation, seed=draw, **how)
+    tested = examine(held_out, loaded, scores=scores, parts=chosen, n_random=n_random)
     if repeated is not None:
         tested = tested.with_search(repeated)
     _print(tested, as_json)

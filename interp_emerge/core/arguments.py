@@ -1,9 +1,9 @@
 """Arguments of the wrong kind, found where a user hands them in: a list for a name, a table for a model.
 
 A public function is `checked`: before it runs, each argument is compared with its annotation as far as kinds go, and
-the first that does not fit is named on one line, with what to give instead. Values are the function's own business:
-that a name exists, that a share lies between 0 and 1. Any iterable stands for a list or tuple, NumPy's numbers for
-Python's.
+the first that does not fit is named on one line, with what to give instead; so is a word that is none of those that
+the annotation lists. Other values are the function's own business: that a share lies between 0 and 1. Any iterable
+stands for a list or tuple, NumPy's numbers for Python's.
 """
 
 import inspect
@@ -13,12 +13,13 @@ from numbers import Integral, Real
 from types import FunctionType, NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from interp_emerge.core.errors import InputError, described, require_seed, with_article
+from interp_emerge.core.errors import InputError, UnknownNameError, described, require_seed, with_article
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 WANTED = {
     "HookedModel": "a model as ie.hook(model, tokenizer=tokenizer) or family.load(...) returns it",
     "PromptPairs": "pairs as ie.PromptPairs(...) or ability.sample(model) makes them",
+    "Runs": "the runs of a model on some pairs, as ie.Runs(model, pairs) makes them",
     "Circuit": "a circuit such as scores.top(50) or ie.Circuit.from_edges(model, edges)",
     "EdgeScores": "scores of edges, as ie.score returns them with method='eap_ig'",
     "NodeScores": "scores of nodes, as ie.score returns them with method='activation_patching'",
@@ -69,16 +70,22 @@ def checked(function: Function) -> Function:
             # Too many arguments, or an unknown one: Python's own error names it.
             return function(*args, **kwargs)
         for name, value in given.items():
-            kind = kinds().get(name, Any)
-            if name in several:
-                continue
-            if not fits(value, kind):
-                raise InputError(f"{name} cannot be {_shown(value, kind)}; give {in_words(kind)}")
-            if name == "seed" and kind is int:
-                require_seed(value)
+            if name not in several:
+                _require(name, value, kinds().get(name, Any))
         return function(*args, **kwargs)
 
     return call  # pyright: ignore[reportReturnType]
+
+
+def _require(name: str, value: object, kind: Any) -> None:
+    if not fits(value, kind):
+        raise InputError(f"{name} cannot be {_shown(value, kind)}; give {in_words(kind)}")
+    alternatives = get_args(kind) if get_origin(kind) in UNIONS else (kind,)
+    words = [word for one in alternatives if get_origin(one) is Literal for word in get_args(one)]
+    if words and value not in words and not any(fits(value, one) for one in alternatives if get_origin(one) != Literal):
+        raise UnknownNameError(name, value, words)
+    if name == "seed" and kind is int:
+        require_seed(value)
 
 
 def fits(value: object, kind: Any) -> bool:

@@ -4,6 +4,7 @@
 sides of an edge, `circuit` circuits that are evaluated together.
 """
 
+import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -18,7 +19,7 @@ WriterOutputs = Float[Tensor, "pair pos writer d_model"]
 HeadVectors = Float[Tensor, "pair pos head d_head"]
 KeyValueVectors = Float[Tensor, "pair key_pos kv_head d_head"]
 Patterns = Float[Tensor, "pair layer head query key"]
-EdgeMatrix = Float[Tensor, "writer reader"]
-EdgeMatrixPerPair = Float[Tensor, "pair writer reader"]
 KeptEdges = Bool[Tensor, "circuit writer reader"]
 PerCircuit = Float[Tensor, "circuit pair"]
+EdgeMask = Bool[np.ndarray, "writer reader"]
+"""Which edges of a graph there are, or are kept."""

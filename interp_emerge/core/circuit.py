@@ -11,7 +11,7 @@ import pandas as pd
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.files import canonical_json, require_writable, write_atomically
-from interp_emerge.core.graph import LOGITS, Edge, Graph
+from interp_emerge.core.graph import LOGITS, Edge, Graph, without_writers
 
 if TYPE_CHECKING:
     import networkx
@@ -137,7 +137,7 @@ class Circuit:
         Raises:
             UnknownNameError: a writer that the graph lacks.
         """
-        return self.with_kept(self.kept & ~self.graph.is_one_of(nodes)[:, None]).pruned()
+        return self.with_kept(without_writers(self.kept, np.flatnonzero(self.graph.is_one_of(nodes)))).pruned()
 
     def to_frame(self) -> pd.DataFrame:
         """The kept edges, columns `writer`, `reader`, `score`."""

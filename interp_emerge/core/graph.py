@@ -6,7 +6,7 @@ logits. The input of a reader is the sum of the writers before it, taken before 
 sum. An attention output bias belongs to no writer: it is the same in every run and cancels in differences.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -256,3 +256,17 @@ class Graph:
             if (pruned == kept).all():
                 return pruned
             kept = pruned
+
+
+def without_writers(kept: np.ndarray, writers: Iterable[int] | np.ndarray) -> np.ndarray:
+    """The edges less all that some writers write, which are given by their index, shape [writer, reader]."""
+    left = kept.copy()
+    left[[*writers]] = False
+    return left
+
+
+def without_edges(kept: np.ndarray, edges: Iterable[Sequence[int] | np.ndarray]) -> np.ndarray:
+    """The edges less some of them, rows of (writer, reader), shape [writer, reader]."""
+    left = kept.copy()
+    left[tuple(np.array([tuple(edge) for edge in edges], dtype=int).reshape(-1, 2).T)] = False
+    return left

@@ -338,6 +338,11 @@ class HookedModel:
         if context is not None and tokens.shape[1] > context:
             raise InputError(f"prompts of {tokens.shape[1]} tokens do not fit the {context} positions of {self.spec}")
 
+    def require_graph(self, graph: Graph, what: str = "the circuit was found") -> None:
+        """Raise an `InputError` unless this is a graph of the model's shape; `what` begins the error."""
+        if graph != self.graph:
+            raise InputError(f"{what} in a graph of another shape than that of {self.spec}")
+
     def require_unpadded(self, tokens: Tensor) -> None:
         """Raise an `InputError` if a prompt holds padding: see `Lexicon.require_unpadded`."""
         self.lexicon.require_unpadded(tokens, self._bos)

@@ -117,8 +117,6 @@ def ablate(
     for name in nodes:
         if name not in by_name:
             raise UnknownNameError("node", name, by_name)
-    if ablation not in ABLATIONS:
-        raise UnknownNameError("ablation", ablation, ABLATIONS)
     chosen = frozenset(by_name[name] for name in nodes)
     each = bytes_per_prompt(model, pairs.length) + bytes_of_reading(model)
     n = items_that_fit(each, len(pairs), device=model.device, budget=budget)

@@ -15,12 +15,14 @@ import pandas as pd
 
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.circuits.roles.table import BASELINE_HEADS, role_scores
-from interp_emerge.circuits.running.evaluation import GRID, evaluate_many, random_circuits
+from interp_emerge.circuits.running.evaluation import random_circuits
+from interp_emerge.circuits.running.runs import GRID, Runs
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import in_words
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families.hooking import untrained
+from interp_emerge.patching.ablation import Ablation
 from interp_emerge.patching.engines.circuit_run import batch_sizes
 from interp_emerge.patching.scoring import estimate
 
@@ -64,7 +66,7 @@ def expected(
     circuit: Circuit | None = None,
     repeat: int = 0,
     metric: str = "logit_diff",
-    ablation: str = "resample",
+    ablation: Ablation = "resample",
     budget: int | None = None,
     **options: Any,
 ) -> Plan:
@@ -73,7 +75,7 @@ def expected(
     n_edges = max(1, round(SUPPOSED_SHARE * graph.n_edges)) if circuit is None else len(circuit)
     drawn = random_circuits(graph, max(1, n_edges), TIMED, seed=0)
     start = perf_counter()
-    evaluate_many(model, [graph.exists & ~edges for edges in drawn], pairs, metric=metric, ablation=ablation)
+    Runs(model, pairs, metric=metric, ablation=ablation).evaluations([graph.exists & ~edges for edges in drawn])
     each = (perf_counter() - start) / TIMED
     searching = 20 + 3 * n_edges
     runs = {} if circuit is not None else {"select": searching}

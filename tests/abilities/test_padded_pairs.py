@@ -8,8 +8,6 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.abilities.base import Ability
 from interp_emerge.abilities.measuring import measure
-from interp_emerge.circuits.finding.selection import smallest_faithful
-from interp_emerge.circuits.roles.labels import effects_of_heads
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
@@ -35,25 +33,14 @@ ENTRIES: dict[str, Entry] = {
     "score": ie.score,
     "score by patching": lambda model, pairs: ie.score(model, pairs, method="activation_patching"),
     "estimate": ie.estimate,
-    "find_circuit": ie.find_circuit,
-    "smallest_faithful": lambda model, pairs: smallest_faithful(model, SCORES, pairs),
     "evaluate": lambda model, pairs: ie.evaluate(model, CIRCUIT, pairs),
-    "evaluate_many": lambda model, pairs: ie.circuits.running.evaluate_many(model, [CIRCUIT.kept], pairs),
+    "Runs": ie.Runs,
     "faithfulness_curve": lambda model, pairs: ie.faithfulness_curve(model, SCORES, pairs),
-    "examine": lambda model, pairs: ie.examine(model, CIRCUIT, pairs),
-    "hypothesis_tests": lambda model, pairs: ie.circuits.testing.hypothesis_tests(model, CIRCUIT, pairs, n_random=2),
-    "minimality": lambda model, pairs: ie.circuits.testing.minimality(model, CIRCUIT, pairs),
-    "completeness": lambda model, pairs: ie.circuits.testing.completeness(model, CIRCUIT, pairs),
-    "backup_heads": lambda model, pairs: ie.circuits.testing.backup_heads(model, CIRCUIT.heads, pairs),
-    "search_stability": lambda model, pairs: ie.circuits.finding.search_stability(model, pairs, CIRCUIT, resamples=2),
     "transfer": lambda model, pairs: ie.emergence.sameness.transfer({"a": CIRCUIT}, model, pairs),
     "transfer_matrix": lambda model, pairs: ie.emergence.sameness.transfer_matrix(
         {"a": CIRCUIT}, [("m", model)], lambda _: pairs
     ),
-    "dependence_at": lambda model, pairs: ie.emergence.forming.dependence_at(model, CIRCUIT, pairs),
     "ablate": lambda model, pairs: ie.ablate(model, ["m0"], pairs),
-    "effects_of_heads": lambda model, pairs: effects_of_heads(model, CIRCUIT, pairs),
-    "label_heads": lambda model, pairs: ie.circuits.roles.label_heads(model, CIRCUIT, pairs),
     "attention_at": lambda model, pairs: ie.circuits.roles.attention_at(model, pairs, CIRCUIT),
     "role_table": lambda model, pairs: ie.role_table(model, roles=["function_vector"], pairs=pairs),
     "answer_sampler": ie.emergence.scale.answer_sampler,

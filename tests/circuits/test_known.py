@@ -5,13 +5,13 @@ Each miss has its reason in docs/ground_truth.md.
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 
 import interp_emerge as ie
 from interp_emerge.circuits.known import GroundTruth, auroc, ground_truth, recovery_table, roc
-from interp_emerge.circuits.running.evaluation import evaluate_many
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.families.handset import HandsetFamily
 from interp_emerge.patching.base import EdgeScores, NodeScores
@@ -32,7 +32,7 @@ def known(name: str) -> GroundTruth:
 
 
 @cache
-def edge_scores(name: str, method: str, **options: int) -> EdgeScores:
+def edge_scores(name: str, method: str, **options: Any) -> EdgeScores:
     truth = known(name)
     scores = ie.score(truth.model, truth.pairs, method=method, **options)
     assert isinstance(scores, EdgeScores)
@@ -81,7 +81,7 @@ def test_no_true_edge_can_be_dropped(name: str):
     for writer, reader in np.argwhere(truth.circuit.kept):
         fewer.append(truth.circuit.kept.copy())
         fewer[-1][writer, reader] = False
-    left = [result.faithfulness for result in evaluate_many(truth.model, fewer, truth.pairs)]
+    left = [result.faithfulness for result in ie.Runs(truth.model, truth.pairs).evaluations(fewer)]
     assert max(left) < 0.7
 
 
@@ -125,7 +125,7 @@ def test_without_its_first_head_the_model_stays_faithful_and_the_circuit_does_no
         without(truth, truth.circuit.kept | truth.silent.kept, "a1.h0"),
         without(truth, everything, "a1.h0", "a2.h0"),
     ]
-    left = [result.faithfulness for result in evaluate_many(truth.model, sets, truth.pairs)]
+    left = [result.faithfulness for result in ie.Runs(truth.model, truth.pairs).evaluations(sets)]
     assert left == pytest.approx([1, 0, 1, 0], abs=1e-3)
 
 

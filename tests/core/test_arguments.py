@@ -96,9 +96,12 @@ def test_a_checked_function_is_called_as_before():
         (lambda: ie.load_family(None), "name cannot be None; give text or a path"),
         (lambda: ie.score(MODEL, PAIRS, metric=["logit_diff"]), "metric cannot be a list; give text or a function"),
         (lambda: ie.score(MODEL, PAIRS, method=None), "method cannot be None; give text"),
-        (lambda: ie.evaluate(MODEL, CIRCUIT, PAIRS, ablation=["zero"]), "ablation cannot be a list; give 'resample'"),
         (
-            lambda: ie.circuits.roles.label_heads(MODEL, CIRCUIT, PAIRS, roles=3),
+            lambda: ie.evaluate(MODEL, CIRCUIT, PAIRS, ablation=["zero"]),
+            "ablation cannot be a list; give 'zero' or 'mean' or",
+        ),
+        (
+            lambda: ie.circuits.roles.label_heads(ie.Runs(MODEL, PAIRS), CIRCUIT, roles=3),
             "roles cannot be 3; give a list, each item text",
         ),
         # Something else for a model.
@@ -138,18 +141,21 @@ def test_a_checked_function_is_called_as_before():
         (lambda: ie.score(MODEL, PAIRS, method="random", seed=1.5), "seed cannot be 1.5; give a whole number"),
         (lambda: ie.score(MODEL, PAIRS, method="random", seed=-1), "seed cannot be -1; give a whole number of at"),
         (
-            lambda: ie.circuits.testing.hypothesis_tests(MODEL, CIRCUIT, PAIRS, seed=None),
+            lambda: ie.Runs(MODEL, PAIRS, seed=None),
             "seed cannot be None; give a whole number",
         ),
         (
-            lambda: ie.circuits.testing.hypothesis_tests(MODEL, CIRCUIT, PAIRS, seed=-1),
+            lambda: ie.Runs(MODEL, PAIRS, seed=-1),
             "seed cannot be -1; give a whole number of at",
         ),
+        (lambda: ie.Runs(MODEL, CIRCUIT), "pairs cannot be a Circuit; give pairs as"),
+        (lambda: ie.Runs(PAIRS, MODEL), f"model cannot be a PromptPairs; {HOOKED}"),
+        (lambda: ie.examine(MODEL, CIRCUIT), "runs cannot be a HookedModel; give the runs of a model on some pairs"),
         (lambda: ie.evaluate(MODEL, CIRCUIT, PAIRS, budget="1GB"), "budget cannot be '1GB'; give a whole number"),
         (lambda: ie.score(MODEL, PAIRS, budget=0), "budget (bytes) cannot be 0; give a whole number of at least 1"),
         (lambda: INDUCTION.sample(SMALLEST, "ten"), "n cannot be 'ten'; give a whole number"),
         (lambda: SCORES.top(2.5), "n cannot be 2.5; give a whole number"),
-        (lambda: ie.find_circuit(MODEL, PAIRS, target="most"), "target cannot be 'most'; give a number"),
+        (lambda: ie.find_circuit(ie.Runs(MODEL, PAIRS), target="most"), "target cannot be 'most'; give a number"),
         (lambda: PAIRS.split("half"), "share cannot be 'half'; give a number"),
         (
             lambda: ie.emergence.forming.in_context_scores(SMALLEST, [[1, 2]]),

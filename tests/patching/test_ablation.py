@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import interp_emerge as ie
 from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.ablation import ABLATIONS, ablate
+from interp_emerge.patching.ablation import ABLATIONS, Ablation, ablate
 from tests.models.small_models import ARCHITECTURES, random_pairs, small_model
 from tests.patching.scored import score_nodes
 
@@ -22,7 +22,7 @@ def pairs() -> ie.PromptPairs:
 
 
 @torch.no_grad()
-def logits_by_hooks(model: HookedModel, nodes: tuple[str, ...], pairs: ie.PromptPairs, ablation: str) -> Tensor:
+def logits_by_hooks(model: HookedModel, nodes: tuple[str, ...], pairs: ie.PromptPairs, ablation: Ablation) -> Tensor:
     """Logits of the clean run with nodes ablated by hooks of TransformerLens."""
     _, corrupt = model.bridge.run_with_cache(pairs.corrupt)
 
@@ -59,7 +59,9 @@ def logits_by_hooks(model: HookedModel, nodes: tuple[str, ...], pairs: ie.Prompt
 @torch.no_grad()
 @pytest.mark.parametrize("ablation", ABLATIONS)
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "olmo2"])
-def test_ablating_nodes_is_putting_their_stand_ins_by_hooks(architecture: str, ablation: str, pairs: ie.PromptPairs):
+def test_ablating_nodes_is_putting_their_stand_ins_by_hooks(
+    architecture: str, ablation: Ablation, pairs: ie.PromptPairs
+):
     model = small_model(architecture)
     metric = bind_metric("logit_diff", model, pairs)
     for nodes in (SEVERAL, SEVERAL[1:], ("m0", "m2"), ()):
@@ -74,7 +76,7 @@ def test_ablating_nodes_is_putting_their_stand_ins_by_hooks(architecture: str, a
 @pytest.mark.parametrize("ablation", ABLATIONS)
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "olmo2"])
 def test_a_score_is_the_clean_metric_less_that_without_the_node(
-    architecture: str, ablation: str, pairs: ie.PromptPairs
+    architecture: str, ablation: Ablation, pairs: ie.PromptPairs
 ):
     model = small_model(architecture)
     scores = score_nodes(model, pairs, "ablation", sites=("embed", "head", "mlp"), ablation=ablation)
@@ -110,6 +112,6 @@ def test_names_that_are_not_known_are_refused(pairs: ie.PromptPairs):
     with pytest.raises(UnknownNameError, match=r"unknown node 'a0\.h9'; did you mean 'a0\.h"):
         ablate(model, ("a0.h9",), pairs)
     with pytest.raises(UnknownNameError, match="unknown ablation 'means'; did you mean 'mean'"):
-        ablate(model, ("a0.h1",), pairs, ablation="means")
+        ablate(model, ("a0.h1",), pairs, ablation=cast("Any", "means"))
     with pytest.raises(UnknownNameError, match="unknown site of ablation 'pattern'"):
         score_nodes(model, pairs, "ablation", sites="pattern")

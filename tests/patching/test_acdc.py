@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
-import torch
 
 import interp_emerge as ie
-from interp_emerge.abilities.metrics import bind_metric
-from interp_emerge.circuits.running.evaluation import circuit_metrics, evaluate_many
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import acdc
 from interp_emerge.patching.engines import circuit_run as _circuit_run
@@ -22,11 +19,11 @@ def pairs() -> ie.PromptPairs:
 
 def one_by_one(model: HookedModel, pairs: ie.PromptPairs, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Edges that are left and the fall at every test, [pair, writer, reader], by one circuit run after the other."""
-    metric, graph = bind_metric("logit_diff", model, pairs), model.graph
+    graph = model.graph
     left, falls = graph.exists.copy(), np.zeros((len(pairs), *graph.exists.shape))
 
     def value() -> np.ndarray:
-        return circuit_metrics(model, torch.from_numpy(left[None]), pairs, metric)[0].numpy()
+        return ie.Runs(model, pairs).metric_of([left], 1)[0]
 
     current = value()
     for reader in reversed(range(len(graph.readers))):
@@ -88,7 +85,7 @@ def test_the_falls_of_the_edges_that_went_sum_to_what_the_circuit_lacks(architec
     model = small_model(architecture)
     scores = score_edges(model, pairs, "acdc", threshold=0.01)
     circuit = scores.above(0.01)
-    (evaluation,) = evaluate_many(model, [circuit.kept], pairs)
+    (evaluation,) = ie.Runs(model, pairs).evaluations([circuit.kept])
     gone = model.graph.exists & (scores.scores < 0.01)
     assert gone.sum() > 20
     lacking = evaluation.clean.mean() - evaluation.metric.mean()
@@ -105,16 +102,16 @@ def test_where_every_edge_goes_only_those_into_the_logits_are_run_and_sum_to_the
     assert sum(rows) == len(model.graph.writers)
     assert scores.above(1000.0).kept.sum() == 0
     assert not scores.scores[:, :-1].any()
-    (evaluation,) = evaluate_many(model, [np.zeros_like(model.graph.exists)], pairs)
+    (evaluation,) = ie.Runs(model, pairs).evaluations([np.zeros_like(model.graph.exists)])
     assert scores.scores.sum() == pytest.approx((evaluation.clean - evaluation.corrupt).mean(), abs=CLOSE)
 
 
 def test_with_the_divergence_as_metric_a_fall_is_its_rise(pairs: ie.PromptPairs):
     model = small_model("llama")
     scores = score_edges(model, pairs, "acdc", metric="kl")
-    (evaluation,) = evaluate_many(model, [scores.above(acdc.THRESHOLD).kept], pairs, metric="kl")
+    (evaluation,) = ie.Runs(model, pairs, metric="kl").evaluations([scores.above(acdc.Options.threshold).kept])
     assert evaluation.metric.mean() < 0
-    gone = model.graph.exists & (scores.scores < acdc.THRESHOLD)
+    gone = model.graph.exists & (scores.scores < acdc.Options.threshold)
     assert scores.scores[gone].sum() == pytest.approx(-evaluation.metric.mean(), abs=CLOSE)
 
 

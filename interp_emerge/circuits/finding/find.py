@@ -14,20 +14,15 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.abilities.metrics import MetricFunction
-from interp_emerge.caching.recording import record
 from interp_emerge.circuits.finding.selection import SELECTIONS, Select, grow, smallest_faithful
 from interp_emerge.circuits.finding.stability import Stability, stability, stability_of
-from interp_emerge.circuits.running.evaluation import Ablation
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
-from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
-from interp_emerge.patching.ablation import ABLATIONS
-from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
+from interp_emerge.patching.base import EdgeScores, NodeScores
 from interp_emerge.patching.scores import By
 from interp_emerge.patching.scoring import score
 from interp_emerge.stats.resampling import resample_rows
@@ -45,12 +40,9 @@ class Found:
 
 @checked
 def find_circuit(
-    model: HookedModel,
-    pairs: PromptPairs,
+    runs: Runs,
     *,
     method: str = "eap_ig",
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
     target: float | None = None,
     n_edges: int | None = None,
     share: float | None = None,
@@ -60,18 +52,14 @@ def find_circuit(
     by: By | None = None,
     local_search: bool = True,
     sure: bool = True,
-    budget: int | None = None,
-    record: Recorder = record,
     **options: Any,
 ) -> Found:
-    """The circuit that a method finds on these pairs.
+    """The circuit that a method finds on the pairs of some runs.
 
     Args:
-        model: where to look.
-        pairs: prompts to find it on; judge it on others.
+        runs: the model, prompts to find the circuit on (judge it on others), the metric, what stands for edges outside
+            while the smallest circuit is looked for, and the seed of a method that draws.
         method: name of a patching method.
-        metric: name of a metric, or a callable from logits and pairs to one value a pair.
-        ablation: what stands for edges outside while the smallest circuit is looked for.
         target: fraction of the clean-corrupt gap to keep; 0.8 if nothing else says how large the circuit is to be.
         n_edges: number of edges instead.
         share: share of the graph's edges instead, above 0 and at most 1.
@@ -81,13 +69,11 @@ def find_circuit(
         by: what makes an edge or node strong: `magnitude`, or `score`, which thresholds compare with by default.
         local_search: whether to drop single edges from the smallest circuit.
         sure: whether the lower end of the 95% interval has to reach the target.
-        budget: bytes to work in; by default a constant for the kind of device.
-        record: gets the activations of a run; by default runs the model.
         options: the method's own, such as `steps` of `eap_ig`.
 
     Raises:
         InputError: two of target, n_edges, share, threshold and n_nodes, or one that does not fit the method.
-        UnknownNameError: no method, metric, ablation or selection has the name.
+        UnknownNameError: no method or selection has the name.
     """
     sizes = {
         "a target": target,
@@ -102,14 +88,15 @@ def find_circuit(
     if select != "top" and (threshold is not None or n_nodes is not None):
         raise InputError(f"{given[0]} leaves nothing to grow; give a target, a share or a number of edges")
     by = by or ("score" if threshold is not None else "magnitude")
-    names = (("selection", select, SELECTIONS), ("order", by, ORDERS), ("ablation", ablation, ABLATIONS))
-    for name, value, known in names:
+    for name, value, known in (("selection", select, SELECTIONS), ("order", by, ORDERS)):
         if value not in known:
             raise UnknownNameError(name, value, known)
     if (shelf[method].scores == "nodes") != (n_nodes is not None):
         fitting = "say how many nodes to keep" if n_nodes is None else "leave the number of nodes out"
         raise InputError(f"method {method!r} scores {shelf[method].scores}; {fitting}")
-    scores = score(model, pairs, method=method, metric=metric, budget=budget, record=record, **options)
+    own = shelf[method].pick(seed=runs.seed) | options
+    how: dict[str, Any] = {"metric": runs.metric, "budget": runs.budget, "record": runs.record}
+    scores = score(runs.model, runs.pairs, method=method, **how, **own)
     chosen: dict[str, Any] = {"select": select, "by": by, "metric": scores.origin.get("metric")}
     if isinstance(scores, NodeScores):
         circuit = scores.top(n_nodes or 0, by=by).with_origin(selection=chosen | {"n_nodes": n_nodes})
@@ -120,19 +107,9 @@ def find_circuit(
         circuit = grow(scores, count, by=by) if select == "grow" else scores.top(count, by=by)
         circuit = circuit.with_origin(selection=chosen | {"n_edges": count})
     else:
+        target = 0.8 if target is None else target
         circuit = smallest_faithful(
-            model,
-            scores,
-            pairs,
-            target=0.8 if target is None else target,
-            metric=metric,
-            ablation=ablation,
-            select=select,
-            by=by,
-            local_search=local_search,
-            sure=sure,
-            budget=budget,
-            record=record,
+            runs, scores, target=target, select=select, by=by, local_search=local_search, sure=sure
         )
     return Found(circuit=circuit, scores=scores)
 
@@ -150,29 +127,24 @@ def selected_again(scores: EdgeScores, circuit: Circuit, *, resamples: int = 100
 
 
 @checked
-def search_stability(
-    model: HookedModel, pairs: PromptPairs, circuit: Circuit, *, resamples: int = 20, seed: int = 0, **how: Any
-) -> Stability:
+def search_stability(runs: Runs, circuit: Circuit, *, resamples: int = 20, **how: Any) -> Stability:
     """How alike the circuits are that the whole search finds on bootstrap samples of the pairs.
 
     Scoring, selection and local search are done again on each sample, with the same seed. That is stricter than
     `stability`, which keeps the size and the order of selection, and takes a search a sample.
 
     Args:
-        model: where to look.
-        pairs: prompts that the circuit was found on.
-        circuit: what was found on all of them.
+        runs: what the circuit was found with; its seed is that of the samples, too.
+        circuit: what was found on all pairs.
         resamples: bootstrap samples.
-        seed: of the samples, and of a method that draws.
         how: arguments of `find_circuit`.
 
     Raises:
         InputError: fewer than two samples, or as `find_circuit` does.
     """
-    rows = resample_rows(len(pairs), resamples=resamples, seed=seed)
-    how |= shelf[how.get("method", "eap_ig")].pick(seed=seed)
+    rows = resample_rows(len(runs.pairs), resamples=resamples, seed=runs.seed)
     bar = tqdm(rows, desc="searches", delay=2, leave=False)
-    return stability_of(circuit, [find_circuit(model, pairs[sample], **how).circuit for sample in bar])
+    return stability_of(circuit, [find_circuit(runs.but(pairs=runs.pairs[sample]), **how).circuit for sample in bar])
 
 
 def edges_in(graph: Graph, share: float) -> int:

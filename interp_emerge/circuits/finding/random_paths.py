@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from interp_emerge.core.arguments import checked
+from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 
@@ -70,7 +71,7 @@ def random_path(graph: Graph, rng: np.random.Generator) -> list[tuple[int, int]]
 
 
 def random_paths_leaving(
-    graph: Graph, kept: np.ndarray, count: int, rng: np.random.Generator
+    graph: Graph, kept: EdgeMask, count: int, rng: np.random.Generator
 ) -> Iterator[list[tuple[int, int]]]:
     """`count` random paths with an edge outside a circuit: distributed as `random_path` is among those that have one.
 
@@ -97,7 +98,7 @@ def random_paths_leaving(
         yield path
 
 
-def _chances_to_leave(graph: Graph, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _chances_to_leave(graph: Graph, kept: EdgeMask) -> tuple[np.ndarray, np.ndarray]:
     """The chance that a random walk takes an edge outside the circuit, from each writer and from each reader on."""
     readers, _ = _ways(graph)
     from_writer, from_reader = np.zeros(len(graph.writers)), np.zeros(len(graph.readers))
@@ -120,7 +121,7 @@ def _ways(graph: Graph) -> tuple[list[list[int]], list[list[int]]]:
     return [row.nonzero()[0].tolist() for row in graph.exists], [row.nonzero()[0].tolist() for row in graph.owner]
 
 
-def _between_live_nodes(graph: Graph, kept: np.ndarray) -> np.ndarray:
+def _between_live_nodes(graph: Graph, kept: EdgeMask) -> np.ndarray:
     """Every edge that a connected circuit can hold without a dead end; of an empty one, that straight to the logits."""
     writes = np.any(kept, axis=1)
     writes[0] = True

@@ -35,17 +35,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.abilities.metrics import MetricFunction
-from interp_emerge.caching.recording import record
-from interp_emerge.circuits.running.evaluation import Ablation
-from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
+from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.core.graph import Graph
-from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.base import EdgeScores, Recorder
+from interp_emerge.core.graph import Graph, without_edges
+from interp_emerge.patching.base import EdgeScores
 from interp_emerge.patching.scores import By
 
 Select = Literal["top", "grow"] | str
@@ -76,13 +72,10 @@ def grow(scores: EdgeScores, n_edges: int, *, by: By = "magnitude") -> Circuit:
 
 @checked
 def smallest_faithful(
-    model: HookedModel,
+    runs: Runs,
     scores: EdgeScores,
-    pairs: PromptPairs,
     *,
     target: float = 0.8,
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
     select: Select = "top",
     by: By = "magnitude",
     shares: Sequence[float] | None = None,
@@ -90,8 +83,6 @@ def smallest_faithful(
     local_search: bool = True,
     max_rounds: int = MOST_ROUNDS,
     sure: bool = True,
-    budget: int | None = None,
-    record: Recorder = record,
 ) -> Circuit:
     """The smallest circuit found whose faithfulness on these pairs reaches the target.
 
@@ -103,12 +94,10 @@ def smallest_faithful(
     compared with the target.
 
     Args:
-        model: what the scores were taken on.
+        runs: what to run on: the model that the scores were taken on, and prompts to find the circuit on; judge it on
+            others.
         scores: strength of every edge, positions collapsed.
-        pairs: prompts to find the circuit on; judge it on others.
         target: fraction of the clean-corrupt gap to keep, above 0; a circuit may keep more than all of it.
-        metric: what the gap is measured in.
-        ablation: what edges outside the circuit carry.
         select: order by strength (`top`), or that in which `grow` adds edges.
         by: what makes an edge strong.
         shares: fractions of the graph's edges to choose from, instead of all sizes.
@@ -116,17 +105,14 @@ def smallest_faithful(
         local_search: whether to drop single edges at last.
         max_rounds: rounds of the local search at most, 0 for none.
         sure: whether the lower end of the 95% interval has to reach the target, or only the value.
-        budget: bytes for the runs; by default a constant for the kind of device.
-        record: how runs are recorded.
 
     Raises:
         InputError: the scores are by position or of another graph, the target is no finite number above 0, a share is
             not above 0 and at most 1, or the rounds are negative.
-        UnknownNameError: `select`, the metric or the ablation is unknown.
+        UnknownNameError: `select` is unknown.
     """
     graph = scores.graph
-    if graph != model.graph:
-        raise InputError(f"the scores were taken in a graph of another shape than that of {model.spec}")
+    runs.model.require_graph(graph, "the scores were taken")
     if select not in SELECTIONS:
         raise UnknownNameError("selection", select, SELECTIONS)
     if not 0 < target < np.inf:
@@ -136,7 +122,6 @@ def smallest_faithful(
     if max_rounds < 0:
         raise InputError(f"max_rounds={max_rounds} is not a number of rounds; give at least 0")
     sizes = _grid(graph, largest) if shares is None else _sizes(graph, shares)
-    runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
     trial = _Trial(runs, target, sure)
     if runs.whole.defined:
         order = scores.ranked(by) if select == "top" else _grown(scores, sizes[-1], by)
@@ -154,13 +139,13 @@ def smallest_faithful(
         "reached": trial.reaches(found.metric),
         "minimal": found.minimal,
         "faithfulness": _rounded(trial.faithfulness(found.metric)),
-        "metric": metric if isinstance(metric, str) else getattr(metric, "__name__", "a callable"),
-        "prompts": pairs.fingerprint,
+        "metric": runs.metric if isinstance(runs.metric, str) else getattr(runs.metric, "__name__", "a callable"),
+        "prompts": runs.pairs.fingerprint,
         "tried": [[size, _rounded(value)] for size, value in sorted(found.tried.items())],
     }
     if why := runs.whole.why_undefined:
         selection["undefined"] = why
-    origin: dict[str, Any] = {**scores.origin, "ablation": ablation, "selection": selection}
+    origin: dict[str, Any] = {**scores.origin, "ablation": runs.ablation, "selection": selection}
     return Circuit(graph=graph, kept=found.kept, scores=scores.scores * found.kept, origin=origin)
 
 
@@ -168,7 +153,7 @@ def smallest_faithful(
 class _Found:
     """Edges, the metric of every pair with the others ablated, and what is known about smaller circuits."""
 
-    kept: np.ndarray
+    kept: EdgeMask
     metric: np.ndarray
     tried: dict[int, float] = field(default_factory=dict)
     minimal: bool = False
@@ -178,11 +163,11 @@ class _Found:
 class _Trial:
     """What circuits are held to, and what they are run on."""
 
-    runs: CircuitRuns
+    runs: Runs
     target: float
     sure: bool
 
-    def metrics(self, circuits: Iterable[np.ndarray], n: int) -> np.ndarray:
+    def metrics(self, circuits: Iterable[EdgeMask], n: int) -> np.ndarray:
         """The metric of `n` circuits, shape [circuit, pair]."""
         return self.runs.metric_of(circuits, n)
 
@@ -220,7 +205,7 @@ def _drop_edges(trial: _Trial, found: _Found, max_rounds: int) -> _Found:
     graph, kept, metric = trial.runs.model.graph, found.kept, found.metric
     for _ in range(max_rounds):
         edges = np.argwhere(kept)
-        alone = trial.metrics((_without(graph, kept, edge[None]) for edge in edges), len(edges))
+        alone = trial.metrics((graph.prune(without_edges(kept, [edge])) for edge in edges), len(edges))
         left = np.array([trial.strength(one) for one in alone])
         order = np.argsort(-left, kind="stable")
         spare = edges[order[left[order] >= trial.target]]
@@ -228,20 +213,13 @@ def _drop_edges(trial: _Trial, found: _Found, max_rounds: int) -> _Found:
             return _Found(kept, metric, found.tried, minimal=True)
         n_dropped, too_many, metric = 1, len(spare) + 1, alone[order[0]]
         while counts := _between(n_dropped, too_many):
-            fewer = trial.metrics((_without(graph, kept, spare[:count]) for count in counts), len(counts))
+            fewer = trial.metrics((graph.prune(without_edges(kept, spare[:count])) for count in counts), len(counts))
             for count, one in zip(counts, fewer, strict=True):
                 if trial.reaches(one):
                     n_dropped, metric = count, one
             too_many = min(count for count in (*counts, too_many) if count > n_dropped)
-        kept = _without(graph, kept, spare[:n_dropped])
+        kept = graph.prune(without_edges(kept, spare[:n_dropped]))
     return _Found(kept, metric, found.tried)
-
-
-def _without(graph: Graph, kept: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The edges less some of them, rows of (writer, reader), and less what lies on no path to the logits any more."""
-    left = kept.copy()
-    left[tuple(edges.T)] = False
-    return graph.prune(left)
 
 
 def _first_edges(graph: Graph, order: np.ndarray, n: int) -> np.ndarray:

@@ -34,6 +34,7 @@ from tqdm.auto import tqdm
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.circuits.overlap import node_overlap, require_one_graph, weighted_jaccard
 from interp_emerge.core.arguments import checked
+from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
@@ -310,7 +311,7 @@ def _undefined(circuit: Circuit, resamples: int) -> Stability:
     )
 
 
-def _circuit(scores: EdgeScores, kept: np.ndarray) -> Circuit:
+def _circuit(scores: EdgeScores, kept: EdgeMask) -> Circuit:
     return Circuit(graph=scores.graph, kept=kept, scores=scores.scores * kept, origin=scores.origin)
 
 

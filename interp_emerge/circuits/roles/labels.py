@@ -23,17 +23,16 @@ import torch
 from torch import Tensor
 
 from interp_emerge.abilities.base import PromptPairs, require_pairs
-from interp_emerge.abilities.metrics import MetricFunction
 from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, record
 from interp_emerge.circuits.roles.table import ALL_ROLES, role_table
-from interp_emerge.circuits.running.evaluation import Ablation, evaluate_many, require_graph
 from interp_emerge.circuits.running.faithfulness import not_above_zero
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.graph import without_writers
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.base import Recorder
 from interp_emerge.stats.intervals import mean_intervals
 from interp_emerge.stats.significance import SIGNIFICANT, false_discovery, sign_flip_p_values
 
@@ -47,20 +46,14 @@ ATTENTION_COLUMNS = ["node", "layer", "index", "position", "attention", "ci_low"
 
 @checked
 def label_heads(
-    model: HookedModel,
+    runs: Runs,
     circuit: Circuit,
-    pairs: PromptPairs,
     *,
     roles: Iterable[str] = tuple(ALL_ROLES),
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
     tokens: Sequence[int] | Tensor | None = None,
     orders: Sequence[Sequence[int]] | None = None,
     name_movers: Sequence[str] | None = None,
     table: pd.DataFrame | None = None,
-    seed: int = 0,
-    budget: int | None = None,
-    record: Recorder = record,
 ) -> pd.DataFrame:
     """One row for each head of the circuit and each role.
 
@@ -70,25 +63,20 @@ def label_heads(
     the columns of `role_table` are missing as well.
 
     Args:
-        model: what the circuit is a part of.
+        runs: what effects are measured on, and the roles that need pairs: others than the circuit was found on. For its
+            seed see `role_table`.
         circuit: whose heads to label.
-        pairs: what effects are measured on, and the roles that need pairs: others than the circuit was found on.
         roles: names of roles.
-        metric: of the effects.
-        ablation: what stands for dropped edges.
         tokens: see `role_table`.
         orders: see `role_table`.
         name_movers: see `role_table`.
         table: what `role_table` gave for this model; measured here if left out.
-        seed: see `role_table`.
-        budget: bytes that a batch of circuits may need; by default a constant for the kind of device.
-        record: gets the activations of a run; by default runs the model.
 
     Raises:
-        UnknownNameError: no role, head, metric or ablation has the name.
+        UnknownNameError: no role or head has the name.
         InputError: the circuit belongs to a graph of another shape, or the table lacks a role or head.
     """
-    effects = effects_of_heads(model, circuit, pairs, metric=metric, ablation=ablation, budget=budget, record=record)
+    model, effects = runs.model, effects_of_heads(runs, circuit)
     wanted = [roles] if isinstance(roles, str) else [*roles]
     for role in wanted:
         if role not in ALL_ROLES:
@@ -99,12 +87,12 @@ def label_heads(
         table = role_table(
             model,
             roles=wanted,
-            pairs=pairs,
+            pairs=runs.pairs,
             tokens=tokens,
             orders=orders,
             name_movers=name_movers,
-            metric=metric,
-            seed=seed,
+            metric=runs.metric,
+            seed=runs.seed,
         )
     rows = table[table["node"].isin(circuit.heads) & table["role"].isin(wanted)].reset_index(drop=True)
     if len(rows) != len(circuit.heads) * len({*wanted}):
@@ -129,29 +117,18 @@ def _unmeasured(model: HookedModel, circuit: Circuit, roles: Iterable[str]) -> p
     return table.assign(**scores, clears_baseline=unknown, note="role not measured, since it can earn no label")
 
 
-def effects_of_heads(
-    model: HookedModel,
-    circuit: Circuit,
-    pairs: PromptPairs,
-    *,
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
-    budget: int | None = None,
-    record: Recorder = record,
-) -> pd.DataFrame:
+def effects_of_heads(runs: Runs, circuit: Circuit) -> pd.DataFrame:
     """What the circuit's metric loses without each of its heads, one row a head.
 
     Columns `node`, `effect` (m(C) − m(C∖head), mean over pairs), `effect_low`, `effect_high`, `p_value`, `q_value` and
     `effect_note`, the reason where the effect is undefined.
 
     Raises:
-        InputError: the circuit belongs to a graph of another shape, or an unknown ablation.
+        InputError: the circuit belongs to a graph of another shape.
     """
-    require_graph(model, circuit)
-    without = [without_rows(circuit.kept, [circuit.graph.writer_names.index(head)]) for head in circuit.heads]
-    whole, *parts = evaluate_many(
-        model, [circuit.kept, *without], pairs, metric=metric, ablation=ablation, budget=budget, record=record
-    )
+    runs.model.require_graph(circuit.graph)
+    without = [without_writers(circuit.kept, [circuit.graph.writer_names.index(head)]) for head in circuit.heads]
+    whole, *parts = runs.evaluations([circuit.kept, *without])
     reason, n = "", len(circuit.heads)
     if not whole.defined:
         reason = f"effect undefined: clean-corrupt gap {whole.gap.value:.3g} {whole.why_undefined}"
@@ -183,13 +160,6 @@ def p_values_beyond_rounding(values: np.ndarray, *, scale: float) -> np.ndarray:
     return sign_flip_p_values(np.where(np.abs(values) > ROUNDING * scale, values, 0))
 
 
-def without_rows(kept: np.ndarray, writers: Sequence[int]) -> np.ndarray:
-    """The edges less all that some writers write, shape [writer, reader]."""
-    left = kept.copy()
-    left[list(writers)] = False
-    return left
-
-
 @checked
 @torch.no_grad()
 def attention_at(
@@ -215,7 +185,7 @@ def attention_at(
     Raises:
         InputError: the pairs name no position, the circuit is of another graph, or a side that there is not.
     """
-    require_graph(model, circuit)
+    model.require_graph(circuit.graph)
     require_pairs(model, pairs)
     if not pairs.positions:
         raise InputError("the pairs name no positions to attend to; give PromptPairs(positions={name: index a pair})")

@@ -10,13 +10,9 @@ Cost: 2 + `n_random` circuit runs.
 import numpy as np
 import pandas as pd
 
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.caching.recording import record
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
-from interp_emerge.circuits.running.evaluation import evaluate_many
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.circuit import Circuit
-from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.base import Recorder
 from interp_emerge.stats.ranks import NULL_QUANTILE
 from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
@@ -59,35 +55,21 @@ CIRCUIT_EDGES = Table(
 )
 
 
-def against_random(
-    model: HookedModel,
-    circuit: Circuit,
-    pairs: PromptPairs,
-    *,
-    n_random: int,
-    metric: str = "logit_diff",
-    seed: int = 0,
-    record: Recorder = record,
-) -> pd.DataFrame:
+def against_random(runs: Runs, circuit: Circuit, *, n_random: int) -> pd.DataFrame:
     """The circuit's faithfulness and accuracy, and the faithfulness of random circuits of equal size.
 
     Args:
-        model: what to run.
+        runs: what to run on, prompts that the circuit was not found on; its seed is that of the random circuits.
         circuit: the circuit.
-        pairs: prompts that the circuit was not found on.
         n_random: random circuits to compare with.
-        metric: of the faithfulness.
-        seed: of the random circuits.
-        record: gets the activations of a run; by default runs the model.
 
     Returns:
         One row: `clean`, `corrupt` (means of the metric), `faithfulness` (fraction of the clean-corrupt gap) with
         `ci_low` and `ci_high`, `kl` (nats), `accuracy`, `accuracy_without`, `random_median`, `random_p95`, and
         `why_undefined`, which is empty where the faithfulness is defined.
     """
-    drawn = random_connected_circuits(model.graph, len(circuit), n_random, seed=seed)
-    edges = [circuit.kept, circuit.complement().kept, *drawn]
-    found, without, *others = evaluate_many(model, edges, pairs, metric=metric, record=record)
+    drawn = random_connected_circuits(runs.model.graph, len(circuit), n_random, seed=runs.seed)
+    found, without, *others = runs.evaluations([circuit.kept, circuit.complement().kept, *drawn])
     random = np.array([other.faithfulness for other in others])
     row = {
         "clean": found.clean.mean(),

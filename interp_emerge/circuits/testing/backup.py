@@ -21,31 +21,19 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.abilities.metrics import MetricFunction
-from interp_emerge.caching.recording import record
-from interp_emerge.circuits.roles.labels import p_values_beyond_rounding, without_rows
-from interp_emerge.circuits.running.evaluation import Ablation, evaluate_many
+from interp_emerge.circuits.roles.labels import p_values_beyond_rounding
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
+from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.graph import without_writers
 from interp_emerge.core.memory import items_that_fit
-from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.base import Recorder
 from interp_emerge.stats.intervals import mean_intervals
 from interp_emerge.stats.significance import SIGNIFICANT, false_discovery
 
 
 @checked
-def backup_heads(
-    model: HookedModel,
-    ablated: Sequence[str],
-    pairs: PromptPairs,
-    *,
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
-    budget: int | None = None,
-    record: Recorder = record,
-) -> pd.DataFrame:
+def backup_heads(runs: Runs, ablated: Sequence[str]) -> pd.DataFrame:
     """One row for each head that is not ablated.
 
     Columns `node`, `layer`, `index`; `worth` (m(M) − m(M∖h)) and `worth_without` (m(M∖A) − m(M∖A∖h)), means over
@@ -53,19 +41,14 @@ def backup_heads(
     positive with q < 0.05.
 
     Args:
-        model: what to run.
+        runs: what to run on.
         ablated: names of the writers that are taken away: heads such as `a1.h0`, MLPs such as `m2`.
-        pairs: clean and corrupt prompts.
-        metric: name of a metric, or a callable from logits and pairs to one value a pair.
-        ablation: what stands for dropped edges.
-        budget: bytes that a batch of circuits may need; by default a constant for the kind of device.
-        record: gets the activations of a run; by default runs the model.
 
     Raises:
-        UnknownNameError: a node that the model lacks, or no such metric or ablation.
+        UnknownNameError: a node that the model lacks.
         InputError: nothing is ablated, or every head.
     """
-    graph = model.graph
+    graph = runs.model.graph
     ranks = {name: rank for rank, name in enumerate(graph.writer_names)}
     gone = [ablated] if isinstance(ablated, str) else [*ablated]
     for name in gone:
@@ -75,19 +58,20 @@ def backup_heads(
     if not gone or not heads:
         given = "no node is" if not gone else "every head is"
         raise InputError(f"{given} ablated; name some nodes, and leave heads that could back them up")
-    left = without_rows(graph.exists, [ranks[name] for name in gone])
+    left = without_writers(graph.exists, [ranks[name] for name in gone])
 
-    def values(circuits: list[np.ndarray]) -> np.ndarray:
-        found = evaluate_many(model, circuits, pairs, metric=metric, ablation=ablation, budget=budget, record=record)
-        return np.stack([evaluation.metric for evaluation in found], 1)
+    def values(circuits: list[EdgeMask]) -> np.ndarray:
+        return np.stack([evaluation.metric for evaluation in runs.evaluations(circuits)], 1)
 
     whole = values([graph.exists, left])
-    at_once = items_that_fit(8 * graph.exists.size, len(heads), device=model.device, budget=budget, what="one head")
+    at_once = items_that_fit(
+        8 * graph.exists.size, len(heads), device=runs.model.device, budget=runs.budget, what="one head"
+    )
     chunks = [heads[start : start + at_once] for start in range(0, len(heads), at_once)]
     worths = []
     for chunk in tqdm(chunks, desc="backup heads", delay=2, leave=False):
         rows = [ranks[head.name] for head in chunk]
-        lacking = values([without_rows(edges, [row]) for edges in (graph.exists, left) for row in rows])
+        lacking = values([without_writers(edges, [row]) for edges in (graph.exists, left) for row in rows])
         worths.append(whole[:, :, None] - lacking.reshape(len(lacking), 2, len(rows)))
     worth, worth_without = np.concatenate(worths, 2).transpose(1, 0, 2)
     mean, low, high = mean_intervals(worth_without - worth)

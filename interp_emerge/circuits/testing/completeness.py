@@ -19,22 +19,18 @@ does not account for that.
 Cost: two circuit runs a set; the greedy choice up to 4 · `max_size` · (nodes of the circuit) runs on half of the pairs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.abilities.metrics import MetricFunction
-from interp_emerge.caching.recording import record
-from interp_emerge.circuits.running.evaluation import Ablation, require_graph
-from interp_emerge.circuits.running.runs import CircuitRuns, halves
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
+from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.base import Recorder
+from interp_emerge.core.graph import without_writers
 from interp_emerge.stats.intervals import Interval
 
 STRATEGIES = ("random", "role", "greedy")
@@ -101,45 +97,33 @@ class Completeness:
 
 @checked
 def completeness(
-    model: HookedModel,
+    runs: Runs,
     circuit: Circuit,
-    pairs: PromptPairs,
     *,
     strategies: Sequence[str] = ("random", "greedy"),
     groups: Mapping[str, Sequence[str]] | None = None,
     n_random: int = 20,
     max_size: int = 8,
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
-    seed: int = 0,
-    budget: int | None = None,
-    record: Recorder = record,
 ) -> Completeness:
     """How differently a circuit and the whole model fare without the same nodes of the circuit.
 
     The empty set is always among the sets: its incompleteness is |F(C) − 1|.
 
     Args:
-        model: the model that the circuit is claimed for.
+        runs: what to run on; with `greedy` half of its pairs, drawn by its seed, choose the set.
         circuit: edges of the model's graph.
-        pairs: prompt pairs; with `greedy` half of them, drawn by the seed, choose the set.
         strategies: `random`: sets of random nodes, half of them of random size and half of half the circuit's nodes;
             `role`: the groups; `greedy`: the set found to be most incomplete. Groups that are given count in any case.
         groups: names of nodes of the circuit by the name of their group, such as the roles of heads.
         n_random: number of random sets.
         max_size: most nodes in the greedy set.
-        metric: name of a metric, or a callable from logits and pairs to one value a pair.
-        ablation: what stands for the edges outside: `resample`, `mean`, `mean_by_position` or `zero`.
-        seed: for the random sets and for the halves of the pairs.
-        budget: bytes that a batch of circuits may need.
-        record: gets the activations of a run; by default runs the model.
 
     Raises:
         UnknownNameError: no strategy or node has the name.
         InputError: a group names a node outside the circuit, `role` is asked for without groups, a count is out of its
             range, or there are too few pairs to choose on one half and report on the other.
     """
-    require_graph(model, circuit)
+    runs.model.require_graph(circuit.graph)
     require_at_least(0, n_random=n_random)
     require_at_least(1, max_size=max_size)
     for strategy in strategies:
@@ -147,18 +131,15 @@ def completeness(
             raise UnknownNameError("strategy", strategy, STRATEGIES)
     if "role" in strategies and not groups:
         raise InputError("strategy 'role' takes the roles from groups; pass groups={name: nodes} or leave it out")
-    everything = CircuitRuns(
-        model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record
-    )  # fmt: skip
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(runs.seed)
     nodes = nodes_of(circuit.kept)
     sets: list[tuple[str, Nodes]] = [("none", frozenset())]
     sets += [(f"role: {name}", group) for name, group in node_groups(circuit, groups or {}).items()]
     if "random" in strategies:
         sets += [("random", drawn) for drawn in dict.fromkeys(random_sets(nodes, n_random, rng))]
-    reporting = everything
+    reporting = runs
     if "greedy" in strategies:
-        choosing, reporting = halves(everything, rng)
+        choosing, reporting = runs.halves(rng)
         sets.append(("greedy", _greedy_set(choosing, circuit.kept, nodes, max_size)))
     inside, outside = _without_each(reporting, circuit.kept, [chosen for _, chosen in sets])
     knock_outs = tuple(
@@ -175,16 +156,9 @@ def require_at_least(least: int, **counts: int) -> None:
             raise InputError(f"{name}={count} is too few; give at least {least}")
 
 
-def nodes_of(kept: np.ndarray) -> list[int]:
+def nodes_of(kept: EdgeMask) -> list[int]:
     """The writers of kept edges but for the embedding, by their index."""
     return [int(writer) for writer in np.flatnonzero(kept.any(1)) if writer > 0]
-
-
-def without(kept: np.ndarray, nodes: Iterable[int]) -> np.ndarray:
-    """The edges that none of the nodes writes."""
-    left = kept.copy()
-    left[[*nodes]] = False
-    return left
 
 
 def node_groups(circuit: Circuit, groups: Mapping[str, Sequence[str]]) -> dict[str, Nodes]:
@@ -210,7 +184,7 @@ def random_sets(nodes: Sequence[int], n: int, rng: np.random.Generator) -> list[
     return [frozenset(map(int, rng.choice(nodes, size, replace=False))) for size in sizes]
 
 
-def _greedy_set(runs: CircuitRuns, kept: np.ndarray, nodes: Sequence[int], max_size: int) -> Nodes:
+def _greedy_set(runs: Runs, kept: EdgeMask, nodes: Sequence[int], max_size: int) -> Nodes:
     """A set of at most `max_size` nodes without which circuit and model differ much, grown a node at a time.
 
     After each addition a node is given back as long as that raises the difference. The set returned is the smallest on
@@ -236,23 +210,21 @@ def _greedy_set(runs: CircuitRuns, kept: np.ndarray, nodes: Sequence[int], max_s
     return min((chosen for chosen in reached if reached[chosen] >= most - LEAST_GAIN * gap), key=len)
 
 
-def _incompleteness(runs: CircuitRuns, kept: np.ndarray, sets: Sequence[Nodes]) -> np.ndarray:
+def _incompleteness(runs: Runs, kept: EdgeMask, sets: Sequence[Nodes]) -> np.ndarray:
     """|m(C∖K) − m(M∖K)| of the means over pairs, in the metric's unit, shape [set]."""
     inside, outside = _without_each(runs, kept, sets)
     return np.abs((inside - outside).mean(1))
 
 
-def _without_each(runs: CircuitRuns, kept: np.ndarray, sets: Sequence[Nodes]) -> tuple[np.ndarray, np.ndarray]:
+def _without_each(runs: Runs, kept: EdgeMask, sets: Sequence[Nodes]) -> tuple[np.ndarray, np.ndarray]:
     """The metric of circuit and model without each set, shape [set, pair] each."""
     whole = runs.model.graph.exists
-    circuits = (without(edges, chosen) for edges in (kept, whole) for chosen in sets)
+    circuits = (without_writers(edges, chosen) for edges in (kept, whole) for chosen in sets)
     values = runs.metric_of(circuits, 2 * len(sets))
     return values[: len(sets)], values[len(sets) :]
 
 
-def _knock_out(
-    runs: CircuitRuns, strategy: str, chosen: Nodes, of_circuit: np.ndarray, of_model: np.ndarray
-) -> KnockOut:
+def _knock_out(runs: Runs, strategy: str, chosen: Nodes, of_circuit: np.ndarray, of_model: np.ndarray) -> KnockOut:
     difference = of_circuit - of_model
     sign = -1.0 if difference.mean() < 0 else 1.0
     names = runs.model.graph.writer_names

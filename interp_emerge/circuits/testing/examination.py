@@ -19,23 +19,13 @@ from typing import Any
 
 import pandas as pd
 
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.abilities.metrics import MetricFunction
-from interp_emerge.caching.recording import record
 from interp_emerge.circuits.finding.find import selected_again
 from interp_emerge.circuits.finding.stability import Stability
 from interp_emerge.circuits.roles.composition import composition_scores
 from interp_emerge.circuits.roles.labels import attention_at, label_heads
 from interp_emerge.circuits.running.ablation import heads_to_ablate
-from interp_emerge.circuits.running.evaluation import (
-    LEVELS,
-    Ablation,
-    evaluate,
-    evaluate_many,
-    faithfulness_curve,
-    require_graph,
-)
 from interp_emerge.circuits.running.faithfulness import Evaluation, FaithfulnessCurve
+from interp_emerge.circuits.running.runs import LEVELS, Runs
 from interp_emerge.circuits.testing.backup import backup_heads
 from interp_emerge.circuits.testing.completeness import completeness
 from interp_emerge.circuits.testing.hypotheses import hypothesis_tests
@@ -44,9 +34,8 @@ from interp_emerge.circuits.testing.telling import sentences, small_tables
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import UnknownNameError
-from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import ABLATIONS
-from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
+from interp_emerge.patching.base import EdgeScores, NodeScores
 
 PARTS = (
     "templates", "ablations", "curve", "hypotheses", "completeness", "minimality", "roles", "attention", "backup",
@@ -96,78 +85,65 @@ class Examination:
 
 @checked
 def examine(
-    model: HookedModel,
+    runs: Runs,
     circuit: Circuit,
-    pairs: PromptPairs,
     *,
     scores: NodeScores | EdgeScores | None = None,
     parts: Sequence[str] = PARTS,
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
     n_random: int = 100,
     resamples: int = 100,
-    seed: int = 0,
-    budget: int | None = None,
-    record: Recorder = record,
 ) -> Examination:
     """Everything that can be asked of a circuit on pairs that it was not chosen on.
 
     Args:
-        model: the model that the circuit is claimed for.
+        runs: what to run on, other pairs than those that the circuit was found on; its seed is for all that is drawn.
         circuit: edges of the model's graph.
-        pairs: other pairs than those that the circuit was found on.
         scores: what it was chosen by; without scores of edges the curve and stability are left out, and stability where
             they hold no values by pair.
         parts: which tests to run, of `PARTS`; the evaluation itself always runs.
-        metric: name of a metric, or a callable from logits and pairs to one value a pair.
-        ablation: what stands for edges outside.
         n_random: random circuits to compare with.
         resamples: bootstrap samples of the discovery pairs.
-        seed: for everything that is drawn.
-        budget: bytes to work in; by default a constant for the kind of device.
-        record: gets the activations of a run; by default runs the model.
 
     Raises:
         InputError: the circuit belongs to a graph of another shape, or there are too few pairs for a test.
-        UnknownNameError: no part, metric or ablation has the name.
+        UnknownNameError: no part has the name.
     """
     require_parts(parts)
-    require_graph(model, circuit)
-    run: dict[str, Any] = {"metric": metric, "budget": budget, "record": record}
-    found, without = evaluate_many(model, [circuit.kept, circuit.complement().kept], pairs, ablation=ablation, **run)
+    model, pairs = runs.model, runs.pairs
+    model.require_graph(circuit.graph)
+    found, without = runs.evaluations([circuit.kept, circuit.complement().kept])
     tables = {"evaluation": _beside(found, without)}
-    how: dict[str, Any] = {**run, "seed": seed}
     for part in (part for part in PARTS if part in parts):
         match part:
             case "templates":
                 tables[part] = found.by_template()
             case "ablations":
-                tables[part] = _under_every_ablation(model, circuit, pairs, **run)
+                tables[part] = _under_every_ablation(runs, circuit)
             case "hypotheses":
-                tests = hypothesis_tests(model, circuit, pairs, ablation=ablation, n_random=n_random, **how)
+                tests = hypothesis_tests(runs, circuit, n_random=n_random)
                 tables |= {part: tests.to_frame(), "edges": tests.edges}
             case "completeness":
-                tables[part] = completeness(model, circuit, pairs, ablation=ablation, **how).to_frame()
+                tables[part] = completeness(runs, circuit).to_frame()
             case "minimality":
-                tables[part] = minimality(model, circuit, pairs, ablation=ablation, **how).to_frame()
+                tables[part] = minimality(runs, circuit).to_frame()
             case "roles":
-                tables[part] = label_heads(model, circuit, pairs, ablation=ablation, **how)
+                tables[part] = label_heads(runs, circuit)
             case "curve":
                 if isinstance(scores, EdgeScores):
-                    curve = faithfulness_curve(model, scores, pairs, ablation=ablation, **run)
+                    curve = runs.curve(scores)
                     tables |= {part: curve.to_frame(), "areas": _areas(curve)}
             case "attention":
                 if pairs.positions:
-                    tables[part] = attention_at(model, pairs, circuit, budget=budget)
+                    tables[part] = attention_at(model, pairs, circuit, budget=runs.budget)
             case "backup":
                 if circuit.heads:
-                    tables[part] = backup_heads(model, heads_to_ablate(circuit), pairs, ablation=ablation, **run)
+                    tables[part] = backup_heads(runs, heads_to_ablate(circuit))
             case "composition":
                 edges = circuit.to_frame()
-                tables[part] = composition_scores(model, budget=budget).merge(edges, on=["writer", "reader"])
+                tables[part] = composition_scores(model, budget=runs.budget).merge(edges, on=["writer", "reader"])
             case _:
                 if isinstance(scores, EdgeScores) and scores.per_pair is not None and len(circuit):
-                    tables |= _stability(selected_again(scores, circuit, resamples=resamples, seed=seed))
+                    tables |= _stability(selected_again(scores, circuit, resamples=resamples, seed=runs.seed))
     return Examination(circuit=circuit, evaluation=found, without=without, prompts=pairs.fingerprint, tables=tables)
 
 
@@ -188,12 +164,12 @@ def _beside(found: Evaluation, without: Evaluation) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _under_every_ablation(model: HookedModel, circuit: Circuit, pairs: PromptPairs, **how: Any) -> pd.DataFrame:
+def _under_every_ablation(runs: Runs, circuit: Circuit) -> pd.DataFrame:
     """Faithfulness and divergence under each ablation at each level, since that choice changes verdicts."""
     rows = []
     for ablation in ABLATIONS:
         for level in LEVELS:
-            found = evaluate(model, circuit, pairs, ablation=ablation, level=level, **how)
+            found = runs.but(ablation=ablation).evaluate(circuit, level=level)
             rows.append(
                 {
                     "ablation": ablation,

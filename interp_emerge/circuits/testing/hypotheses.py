@@ -42,12 +42,9 @@ from math import ceil, exp, lgamma, nan
 import numpy as np
 import pandas as pd
 
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.abilities.metrics import MetricFunction
-from interp_emerge.caching.recording import record
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits, random_paths_leaving
-from interp_emerge.circuits.running.evaluation import Ablation, random_circuits, require_graph
-from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.circuits.running.evaluation import random_circuits
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.circuits.testing.outcomes import (
     Outcome,
     beside_each_other,
@@ -57,11 +54,10 @@ from interp_emerge.circuits.testing.outcomes import (
     verdict,
 )
 from interp_emerge.core.arguments import checked
+from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.graph import Graph
-from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.base import Recorder
+from interp_emerge.core.graph import Graph, without_edges
 from interp_emerge.stats.ranks import least_p, rank_p, tolerance
 from interp_emerge.stats.significance import SIGNIFICANT, holm
 
@@ -114,12 +110,9 @@ class HypothesisTests:
 
 @checked
 def hypothesis_tests(
-    model: HookedModel,
+    runs: Runs,
     circuit: Circuit,
-    pairs: PromptPairs,
     *,
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
     n_random: int = 100,
     n_inflated: int | None = None,
     n_permutations: int = 1000,
@@ -127,18 +120,12 @@ def hypothesis_tests(
     quantile: float = 0.9,
     alpha: float = SIGNIFICANT,
     connected: bool = True,
-    seed: int = 0,
-    budget: int | None = None,
-    record: Recorder = record,
 ) -> HypothesisTests:
     """Five tests of the claim that the circuit is what the model does on the pairs.
 
     Args:
-        model: the model that the circuit is claimed for.
+        runs: what to run on, independent prompt pairs; its seed is for random circuits, paths, edges and permutations.
         circuit: edges of the model's graph, chosen on other pairs than these.
-        pairs: independent prompt pairs.
-        metric: name of a metric, or a callable from logits and pairs to one value a pair.
-        ablation: what stands for the edges outside: `resample`, `mean`, `mean_by_position` or `zero`.
         n_random: random circuits to rank the circuit among.
         n_inflated: random edges to rank the circuit's edges among; by default enough for the adjusted p-values of an
             edge and of the circuit to reach alpha, from `n_random` to 1000.
@@ -148,14 +135,11 @@ def hypothesis_tests(
         alpha: rate of false rejections among the five tests together.
         connected: whether random circuits consist of paths from the embedding to the logits; single edges drawn at
             random seldom join the two, and are beaten easily.
-        seed: for random circuits, paths, edges and permutations.
-        budget: bytes that a batch of circuits may need.
-        record: gets the activations of a run; by default runs the model.
 
     Raises:
         InputError: the circuit belongs to a graph of another shape, or an option is out of its range.
     """
-    require_graph(model, circuit)
+    runs.model.require_graph(circuit.graph)
     for name, value, most in [("epsilon", epsilon, 0.5), ("quantile", quantile, 1.0), ("alpha", alpha, 1.0)]:
         if not 0 < value < most:
             raise InputError(f"{name}={value} is out of range; give a number between 0 and {most:g}")
@@ -167,11 +151,10 @@ def hypothesis_tests(
     for name, count in counts.items():
         if count < 1:
             raise InputError(f"{name}={count} is not a number of random draws; give at least 1")
-    graph = model.graph
+    graph, seed = runs.model.graph, runs.seed
     # Under resample ablation dead ends do nothing, and would make the random circuits larger than what they stand for.
-    kept = graph.prune(circuit.kept) if ablation == "resample" else circuit.kept & graph.exists
+    kept = graph.prune(circuit.kept) if runs.ablation == "resample" else circuit.kept & graph.exists
     n_edges = int(kept.sum())
-    runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
     reason = _undefined(runs, n_edges)
     if reason:
         return _nothing(graph, kept, reason, alpha)
@@ -181,9 +164,7 @@ def hypothesis_tests(
     inside = runs.metric_of([kept, *drawn], 1 + n_random)
     without = runs.metric_of((graph.exists & ~edges for edges in [kept, *drawn]), 1 + n_random)
     whole = runs.whole.clean
-    minimal, edges = _minimality(
-        runs, kept, inside[0], n_inflated=n_inflated, quantile=quantile, alpha=alpha, seed=seed
-    )
+    minimal, edges = _minimality(runs, kept, inside[0], n_inflated=n_inflated, quantile=quantile, alpha=alpha)
     outcomes = (
         equivalence(inside[0], whole, epsilon=epsilon),
         independence(
@@ -276,23 +257,22 @@ def partial_necessity(without: np.ndarray, drawn: np.ndarray, model: np.ndarray,
 
 
 def _minimality(
-    runs: CircuitRuns,
-    kept: np.ndarray,
+    runs: Runs,
+    kept: EdgeMask,
     circuit: np.ndarray,
     *,
     n_inflated: int,
     quantile: float,
     alpha: float,
-    seed: int,
 ) -> tuple[Outcome, pd.DataFrame]:
     """The outcome for the circuit, and the table of its edges."""
     graph, at = runs.model.graph, np.argwhere(kept)
     if not (graph.exists & ~kept).any():
         note = "the circuit is the whole graph: no edge can be added to compare with"
         return Outcome(test="minimality", n=0, note=note), _edge_table(graph, kept)
-    knocked = runs.metric_of((_less(kept, edge) for edge in at), len(at))
+    knocked = runs.metric_of((without_edges(kept, [edge]) for edge in at), len(at))
     effects = _distance(knocked, circuit)
-    inflated = runs.metric_of(_inflated(graph, kept, n_inflated, seed), 2 * n_inflated)
+    inflated = runs.metric_of(_inflated(graph, kept, n_inflated, runs.seed), 2 * n_inflated)
     null = _distance(inflated[0::2], inflated[1::2])
     ranks = [ranked("minimality", float(effect), null, quantile, sign=1, drawn="random edges") for effect in effects]
     edges = _edge_table(graph, kept)
@@ -307,7 +287,7 @@ def _minimality(
     return noted(whole, few) if least > alpha else whole, edges
 
 
-def _inflated(graph: Graph, kept: np.ndarray, n: int, seed: int) -> Iterator[np.ndarray]:
+def _inflated(graph: Graph, kept: EdgeMask, n: int, seed: int) -> Iterator[np.ndarray]:
     """The circuit with a random path added, then the same without a random one of the edges added, `n` times."""
     rng = np.random.default_rng([seed, 1])
     for path in random_paths_leaving(graph, kept, n, rng):
@@ -315,17 +295,10 @@ def _inflated(graph: Graph, kept: np.ndarray, n: int, seed: int) -> Iterator[np.
         larger = kept.copy()
         larger[tuple(np.transpose(new))] = True
         yield larger
-        yield _less(larger, new[int(rng.integers(len(new)))])
+        yield without_edges(larger, [new[int(rng.integers(len(new)))]])
 
 
-def _less(kept: np.ndarray, edge: np.ndarray | tuple[int, int]) -> np.ndarray:
-    """A circuit without one edge."""
-    left = kept.copy()
-    left[tuple(edge)] = False
-    return left
-
-
-def _edge_table(graph: Graph, kept: np.ndarray) -> pd.DataFrame:
+def _edge_table(graph: Graph, kept: EdgeMask) -> pd.DataFrame:
     at = np.argwhere(kept)
     names = {
         "writer": [graph.writer_names[writer] for writer, _ in at],
@@ -350,7 +323,7 @@ def _centred_kernel(values: np.ndarray) -> np.ndarray:
     return kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
 
 
-def _undefined(runs: CircuitRuns, n_edges: int) -> str:
+def _undefined(runs: Runs, n_edges: int) -> str:
     """Why no test of this circuit on these pairs means anything; empty where they do."""
     if len(runs.pairs) < 2:
         return "fewer than 2 pairs"
@@ -360,6 +333,6 @@ def _undefined(runs: CircuitRuns, n_edges: int) -> str:
     return f"the gap of {runs.whole.gap.value:.3g} {why}" if why else ""
 
 
-def _nothing(graph: Graph, kept: np.ndarray, reason: str, alpha: float) -> HypothesisTests:
+def _nothing(graph: Graph, kept: EdgeMask, reason: str, alpha: float) -> HypothesisTests:
     outcomes = tuple(Outcome(test=test, n=0, note=reason) for test in NULLS)
     return HypothesisTests(outcomes=outcomes, edges=_edge_table(graph, kept), alpha=alpha)

@@ -23,24 +23,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.abilities.metrics import MetricFunction
-from interp_emerge.caching.recording import record
-from interp_emerge.circuits.running.evaluation import Ablation, require_graph
-from interp_emerge.circuits.running.runs import CircuitRuns, halves
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.circuits.testing.completeness import (
     Nodes,
     node_groups,
     nodes_of,
     random_sets,
     require_at_least,
-    without,
 )
 from interp_emerge.core.arguments import checked
+from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
-from interp_emerge.core.graph import LOGITS, Graph
-from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.base import Recorder
+from interp_emerge.core.graph import LOGITS, Graph, without_writers
 from interp_emerge.stats.intervals import Interval
 from interp_emerge.stats.ranks import rank_p
 
@@ -104,52 +98,37 @@ class Minimality:
 
 @checked
 def minimality(
-    model: HookedModel,
+    runs: Runs,
     circuit: Circuit,
-    pairs: PromptPairs,
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
     n_random: int = 10,
     n_outside: int = 20,
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
-    seed: int = 0,
-    budget: int | None = None,
-    record: Recorder = record,
 ) -> Minimality:
     """The largest difference that each node of a circuit makes, beside that of random nodes added to it.
 
     Args:
-        model: the model that the circuit is claimed for.
+        runs: what to run on; half of its pairs, drawn by its seed, choose the set that shows a node's effect.
         circuit: edges of the model's graph.
-        pairs: prompt pairs; half of them, drawn by the seed, choose the set that shows a node's effect.
         groups: names of nodes of the circuit by the name of their group; each is one of the sets.
         n_random: number of random sets.
         n_outside: most random nodes outside the circuit to compare with.
-        metric: name of a metric, or a callable from logits and pairs to one value a pair.
-        ablation: what stands for the edges outside: `resample`, `mean`, `mean_by_position` or `zero`.
-        seed: for the random sets, the random nodes and the halves of the pairs.
-        budget: bytes that a batch of circuits may need.
-        record: gets the activations of a run; by default runs the model.
 
     Raises:
         UnknownNameError: no node has the name.
         InputError: a group names a node outside the circuit, a count is negative, or there are fewer than four pairs.
     """
-    require_graph(model, circuit)
+    runs.model.require_graph(circuit.graph)
     require_at_least(0, n_random=n_random, n_outside=n_outside)
-    everything = CircuitRuns(
-        model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record
-    )  # fmt: skip
-    rng = np.random.default_rng(seed)
-    choosing, measuring = halves(everything, rng)
+    graph, rng = runs.model.graph, np.random.default_rng(runs.seed)
+    choosing, measuring = runs.halves(rng)
     nodes = nodes_of(circuit.kept)
     drawn = [*node_groups(circuit, groups or {}).values(), *random_sets(nodes, n_random, rng)]
     sets = [*dict.fromkeys([frozenset(), *drawn])]
-    others = [index for index in range(1, len(model.graph.writers)) if index not in nodes] if nodes else []
+    others = [index for index in range(1, len(graph.writers)) if index not in nodes] if nodes else []
     chosen = rng.permutation(others)[:n_outside]
     with_node = dict.fromkeys(nodes, circuit.kept)
-    with_node |= {int(node): _joined(model.graph, circuit.kept, int(node)) for node in np.sort(chosen)}
+    with_node |= {int(node): _joined(graph, circuit.kept, int(node)) for node in np.sort(chosen)}
 
     shown = np.abs(_effects(choosing, with_node, sets).mean(2)).argmax(1)
     measured = _effects(measuring, with_node, sets)
@@ -160,20 +139,20 @@ def minimality(
     return Minimality(inside=tuple(found[: len(nodes)]), outside=tuple(found[len(nodes) :]))
 
 
-def _effects(runs: CircuitRuns, with_node: Mapping[int, np.ndarray], sets: Sequence[Nodes]) -> np.ndarray:
+def _effects(runs: Runs, with_node: Mapping[int, EdgeMask], sets: Sequence[Nodes]) -> np.ndarray:
     """Metric with each node less that without it, while each set is knocked out, shape [node, set, pair].
 
     `with_node` holds the circuit with the node, which is the circuit itself where the node is a part of it.
     """
     whole = [(edges, knocked - {node}) for node, edges in with_node.items() for knocked in sets]
     less = [(edges, knocked | {node}) for node, edges in with_node.items() for knocked in sets]
-    circuits = (without(edges, knocked) for edges, knocked in [*whole, *less])
+    circuits = (without_writers(edges, knocked) for edges, knocked in [*whole, *less])
     values = runs.metric_of(circuits, 2 * len(whole))
     shape = (len(with_node), len(sets), len(runs.pairs))
     return (values[: len(whole)] - values[len(whole) :]).reshape(shape)
 
 
-def _joined(graph: Graph, kept: np.ndarray, node: int) -> np.ndarray:
+def _joined(graph: Graph, kept: EdgeMask, node: int) -> np.ndarray:
     """A circuit with one more node: every edge between it and the circuit's nodes, the embedding and the logits."""
     writers, readers = np.any(kept, axis=1), np.any(kept, axis=0)
     writers[0] = True
@@ -184,7 +163,7 @@ def _joined(graph: Graph, kept: np.ndarray, node: int) -> np.ndarray:
     return joined
 
 
-def _node_effect(runs: CircuitRuns, node: int, knocked: Nodes, difference: np.ndarray) -> NodeEffect:
+def _node_effect(runs: Runs, node: int, knocked: Nodes, difference: np.ndarray) -> NodeEffect:
     names = runs.model.graph.writer_names
     sign = -1.0 if difference.mean() < 0 else 1.0
     return NodeEffect(

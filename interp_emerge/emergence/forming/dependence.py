@@ -41,14 +41,14 @@ from tqdm.auto import tqdm
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction
 from interp_emerge.caching.recording import record
-from interp_emerge.circuits.running.evaluation import Ablation, require_graph
 from interp_emerge.circuits.running.faithfulness import why_undefined
-from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.forming.parts import FEWEST_CHOICES, Part, PartRuns, measure_parts, parts_of
+from interp_emerge.patching.ablation import Ablation
 from interp_emerge.patching.base import Recorder
 from interp_emerge.stats.intervals import SURE, TAIL, UNDEFINED, Interval, mean_interval, ratio_interval
 from interp_emerge.stats.ranks import null_quantile, rank_p
@@ -149,40 +149,24 @@ class Dependence:
 
 @checked
 def dependence_at(
-    model: HookedModel,
-    circuit: Circuit,
-    pairs: PromptPairs,
-    *,
-    parts: Sequence[Part] | None = None,
-    metric: str | MetricFunction = "logit_diff",
-    ablation: Ablation = "resample",
-    n_random: int = 20,
-    seed: int = 0,
-    budget: int | None = None,
-    record: Recorder = record,
+    runs: Runs, circuit: Circuit, *, parts: Sequence[Part] | None = None, n_random: int = 20
 ) -> pd.DataFrame:
     """What one model loses without each part of a circuit: a row a part and metric, with `COLUMNS`.
 
     Args:
-        model: what to run; the circuit may come from another checkpoint.
+        runs: what to run on: a model, which may be another checkpoint than the circuit's, and prompts that the circuit
+            was not found on. Accuracy stands beside its metric; its seed is that of the random choices.
         circuit: whose parts to ablate.
-        pairs: prompts that the circuit was not found on.
         parts: what to ablate; by default `parts_of(circuit)`.
-        metric: name of a metric, or a callable from logits and pairs to one value a pair; accuracy stands beside it.
-        ablation: what ablated edges carry.
         n_random: random choices to compare each part with, at most.
-        seed: of the random choices.
-        budget: bytes that a batch of circuits may need; by default a constant for the kind of device.
-        record: gets the activations of a run; by default runs the model.
 
     Raises:
         InputError: the circuit is empty or of a graph of another shape, or `n_random` is below 1.
-        UnknownNameError: a head, metric or ablation that is not there.
+        UnknownNameError: a head that is not there.
     """
-    require_graph(model, circuit)
+    runs.model.require_graph(circuit.graph)
     parts = parts_of(circuit) if parts is None else parts
-    runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
-    return _frame(measure_parts(runs, parts, circuit, n_random=n_random, seed=seed))
+    return _frame(measure_parts(runs, parts, circuit, n_random=n_random))
 
 
 @checked
@@ -205,29 +189,28 @@ def dependence(
         models: training steps with their models, or with functions that load them, which are held one at a time; in
             any order, with any steps left out.
         circuit: whose parts to ablate: that of the last checkpoint.
-        pairs: see `dependence_at`.
+        pairs: prompts that the circuit was not found on.
         parts: see `dependence_at`.
-        metric: see `dependence_at`.
-        ablation: see `dependence_at`.
+        metric: see `Runs`.
+        ablation: see `Runs`.
         n_random: see `dependence_at`.
         seed: of the random choices, which are the same at all checkpoints, and of the bootstrap.
-        budget: see `dependence_at`.
-        record: see `dependence_at`.
+        budget: see `Runs`.
+        record: see `Runs`.
 
     Raises:
         InputError: no checkpoint, one step twice, or as `dependence_at` does.
         UnknownNameError: a head, metric or ablation that is not there.
     """
     parts = parts_of(circuit) if parts is None else parts
-    options = {"metric": metric, "ablation": ablation, "budget": budget, "record": record}
     measured: dict[int, list[PartRuns]] = {}
     for step, load in tqdm(models, desc="checkpoints", delay=2, leave=False):
         if step in measured:
             raise InputError(f"step {step} is given twice; give each checkpoint of one training run once")
         model = load if isinstance(load, HookedModel) else load()
-        require_graph(model, circuit)
-        runs = CircuitRuns(model=model, pairs=pairs, **options)
-        measured[step] = measure_parts(runs, parts, circuit, n_random=n_random, seed=seed)
+        model.require_graph(circuit.graph)
+        runs = Runs(model, pairs, metric=metric, ablation=ablation, seed=seed, budget=budget, record=record)
+        measured[step] = measure_parts(runs, parts, circuit, n_random=n_random)
         del model, runs
     if not measured:
         raise InputError("no checkpoint was given; give at least one as (step, model)")

@@ -14,7 +14,7 @@ from interp_emerge.circuits.finding.random_paths import random_connected_circuit
 from interp_emerge.circuits.roles.labels import ROUNDING
 from interp_emerge.circuits.running.ablation import heads_to_ablate
 from interp_emerge.circuits.running.faithfulness import not_above_zero, why_undefined
-from interp_emerge.circuits.running.runs import CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE, CircuitRuns
+from interp_emerge.circuits.running.runs import CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE, Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
@@ -169,9 +169,7 @@ def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = No
     return [*parts, *(Part(kind="mlp", name=mlp, nodes=(mlp,)) for mlp in mlps)]
 
 
-def measure_parts(
-    runs: CircuitRuns, parts: Sequence[Part], circuit: Circuit, *, n_random: int, seed: int
-) -> list[PartRuns]:
+def measure_parts(runs: Runs, parts: Sequence[Part], circuit: Circuit, *, n_random: int) -> list[PartRuns]:
     """Each part's runs, in the metric and then in accuracy; no random ones where neither has a gap above noise.
 
     Raises:
@@ -186,7 +184,7 @@ def measure_parts(
     values = _run_without(runs, [nothing, everything, *parts])
     gaps = np.subtract(values[_run(nothing)], values[_run(everything)])
     known = not all(map(not_above_zero, gaps))
-    nulls = [_random_parts(graph, part, circuit, n_random if known else 0, seed) for part in parts]
+    nulls = [_random_parts(graph, part, circuit, n_random if known else 0, runs.seed) for part in parts]
     drawn = {_run(other): other for _, others in nulls for other in others}
     values |= _run_without(runs, [other for key, other in drawn.items() if key not in values])
     # Where the metric is accuracy itself, both values are it.
@@ -245,7 +243,7 @@ def _run(part: Part) -> Hashable:
     return frozenset(part.nodes) if part.edges is None else part.edges.tobytes()
 
 
-def _run_without(runs: CircuitRuns, parts: Iterable[Part]) -> dict[Hashable, tuple[np.ndarray, np.ndarray]]:
+def _run_without(runs: Runs, parts: Iterable[Part]) -> dict[Hashable, tuple[np.ndarray, np.ndarray]]:
     """The metric and the accuracy without each part, shape [pair] each; runs that are the same are done once."""
     graph, different = runs.model.graph, {_run(part): part for part in parts}
     at_once = max(1, min(CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE // graph.exists.nbytes))

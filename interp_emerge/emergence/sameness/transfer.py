@@ -21,20 +21,20 @@ Cost: a circuit run for each circuit and for `n_random` of each different size, 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.caching.recording import record
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
-from interp_emerge.circuits.running.evaluation import Ablation, evaluate_many
-from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.ablation import Ablation
 from interp_emerge.stats.ranks import null_quantile, rank_p
 
 COLUMNS = {
@@ -62,7 +62,7 @@ def transfer(
     pairs: PromptPairs,
     *,
     metric: str = "logit_diff",
-    ablation: str = "resample",
+    ablation: Ablation = "resample",
     budget: int | None = None,
 ) -> pd.DataFrame:
     """Circuits found anywhere, run in one model, which may also be one in memory: one row a circuit.
@@ -74,10 +74,9 @@ def transfer(
         InputError: a circuit belongs to a graph of another shape.
     """
     for name, circuit in circuits.items():
-        if circuit.graph != model.graph:
-            raise InputError(f"circuit {name} was found in a graph of another shape than that of {model.spec}")
-    kept = [circuit.kept for circuit in circuits.values()]
-    found = evaluate_many(model, kept, pairs, metric=metric, ablation=ablation, budget=budget)
+        model.require_graph(circuit.graph, f"circuit {name} was found")
+    runs = Runs(model, pairs, metric=metric, ablation=ablation, budget=budget)
+    found = runs.evaluations([circuit.kept for circuit in circuits.values()])
     return pd.DataFrame(
         {
             "circuit": [*circuits],
@@ -135,7 +134,7 @@ def transfer_matrix(
         model = load if isinstance(load, HookedModel) else load()
         found = []
         for template, pairs in _worded(pairs_of(model), by_template):
-            runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
+            runs = Runs(model, pairs, metric=metric, ablation=ablation, budget=budget)
             found.append(_in_one_model(circuits, runs, n_random, seed).assign(template=template))
             del runs
         parts[label] = pd.concat(found).assign(model=label)
@@ -155,11 +154,11 @@ def _worded(pairs: PromptPairs, by_template: bool) -> Iterator[tuple[str, Prompt
         yield name, pairs[[row for row, template in enumerate(pairs.templates) if template == name]]
 
 
-def _in_one_model(circuits: Mapping[str, Circuit], runs: CircuitRuns, n_random: int, seed: int) -> pd.DataFrame:
+def _in_one_model(circuits: Mapping[str, Circuit], runs: Runs, n_random: int, seed: int) -> pd.DataFrame:
     """A row a circuit, in the order given."""
     graph, whole = runs.model.graph, runs.whole
     fitting = {label: circuit for label, circuit in circuits.items() if circuit.graph == graph}
-    how = {"metric": str(runs.metric), "ablation": runs.ablation, "budget": runs.budget}
+    how: dict[str, Any] = {"metric": str(runs.metric), "ablation": runs.ablation, "budget": runs.budget}
     found = transfer(fitting, runs.model, runs.pairs, **how).set_index("circuit")
     random = _random_faithfulness({len(circuit) for circuit in fitting.values()}, runs, n_random, seed)
     why = whole.why_undefined
@@ -180,7 +179,7 @@ def _in_one_model(circuits: Mapping[str, Circuit], runs: CircuitRuns, n_random: 
     return pd.DataFrame(rows, columns=pd.Index([*COLUMNS]))
 
 
-def _random_faithfulness(sizes: set[int], runs: CircuitRuns, n_random: int, seed: int) -> dict[int, np.ndarray]:
+def _random_faithfulness(sizes: set[int], runs: Runs, n_random: int, seed: int) -> dict[int, np.ndarray]:
     """Faithfulness of random connected circuits of each size, shape [circuit]; nothing where it is undefined."""
     if not runs.whole.defined:
         return {}

@@ -37,10 +37,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from interp_emerge.abilities.base import PromptPairs
-from interp_emerge.caching.recording import record
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
-from interp_emerge.circuits.running.evaluation import Ablation
-from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
@@ -48,6 +46,7 @@ from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.sameness.matching import NO_ROLE, HeadFeatures, Match, match_heads
 from interp_emerge.emergence.sameness.similarity import class_codes
+from interp_emerge.patching.ablation import Ablation
 from interp_emerge.stats.ranks import null_quantile, rank_p
 
 COLUMNS = {
@@ -122,7 +121,7 @@ def transfer_between(
         _require_features(label, model.graph, features, str(model.spec))
         carried = [*_all_carried(label, model.graph, circuits, features, match)]
         pairs = pairs_of(model)
-        runs = CircuitRuns(model=model, pairs=pairs, metric=metric, ablation=ablation, budget=budget, record=record)
+        runs = Runs(model, pairs, metric=metric, ablation=ablation, budget=budget)
         parts[label] = _in_one_model(carried, runs, n_random, seed).assign(to=label)
         del runs, model
     if not parts:
@@ -215,7 +214,7 @@ def _share_of_mass(circuit: Circuit, where: np.ndarray) -> float:
     return float(mass[where].sum() / mass.sum())
 
 
-def _in_one_model(carried: list[_Carried], runs: CircuitRuns, n_random: int, seed: int) -> pd.DataFrame:
+def _in_one_model(carried: list[_Carried], runs: Runs, n_random: int, seed: int) -> pd.DataFrame:
     """A row for each carried circuit, in their order, without the column `to`."""
     graph = runs.model.graph
     rows = [
@@ -251,7 +250,7 @@ def _in_one_model(carried: list[_Carried], runs: CircuitRuns, n_random: int, see
     return pd.DataFrame(rows, columns=pd.Index([*COLUMNS]))
 
 
-def _note(one: _Carried, runs: CircuitRuns) -> str:
+def _note(one: _Carried, runs: Runs) -> str:
     if why := runs.whole.why_undefined:
         return f"undefined: the clean-corrupt gap of {runs.whole.gap.value:.3g} {why}"
     if one.way == OWN and not one.n_edges:

@@ -11,6 +11,7 @@ from interp_emerge.circuits.finding.selection import smallest_faithful
 from interp_emerge.circuits.finding.stability import stability
 from interp_emerge.circuits.running.beyond_chance import CIRCUIT_EDGES, CIRCUITS, against_random, verdict_of
 from interp_emerge.circuits.running.faithfulness import WITHIN_NOISE
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
@@ -93,8 +94,9 @@ def circuit_of(work: Work, at: Checkpoint) -> Circuit:
     def compute() -> Circuit:
         model = work.models.get(*at)
         scores = edge_scores(work, model, at, settings.method)
-        how = {"target": settings.target, "metric": settings.metric, "record": work.store.recording}
-        return smallest_faithful(model, scores, work.pairs(model, DISCOVERY), **how)
+        pairs, record = work.pairs(model, DISCOVERY), work.store.recording
+        runs = Runs(model, pairs, metric=settings.metric, record=record)
+        return smallest_faithful(runs, scores, target=settings.target)
 
     decides = {"method": settings.method, "steps": settings.steps_of_integration, "target": settings.target}
     return work.cells.get_circuit(work.inputs(at, **work.scoring, **decides), compute)
@@ -123,8 +125,9 @@ def _evaluation(work: Work, at: Checkpoint, circuit: Circuit) -> pd.DataFrame:
     settings = work.settings
 
     def compute(model: HookedModel) -> pd.DataFrame:
-        how = {"metric": settings.metric, "seed": settings.seed, "record": work.store.recording}
-        return against_random(model, circuit, work.pairs(model, EVALUATION), n_random=settings.n_random, **how)
+        pairs, record = work.pairs(model, EVALUATION), work.store.recording
+        runs = Runs(model, pairs, metric=settings.metric, seed=settings.seed, record=record)
+        return against_random(runs, circuit, n_random=settings.n_random)
 
     return work.frame("evaluation", at, compute, **work.scoring, circuit=named(circuit), n=settings.n_random)
 

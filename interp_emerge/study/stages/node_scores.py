@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from interp_emerge.abilities.prompts import DISCOVERY
-from interp_emerge.circuits.running.evaluation import evaluate_many
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.scores import NODE_SCORES
 from interp_emerge.patching.scoring import score
@@ -42,7 +42,7 @@ class NodeScoring(StageWithCells[Checkpoint, pd.DataFrame]):
             pairs = work.pairs(model, DISCOVERY)
             frame = score(model, pairs, method=METHOD, metric=settings.metric, record=record).to_frame()
             nothing = [np.zeros_like(model.graph.exists)]
-            (empty,) = evaluate_many(model, nothing, pairs, metric=settings.metric, record=record)
+            (empty,) = Runs(model, pairs, metric=settings.metric, record=record).evaluations(nothing)
             return frame.assign(share=frame["score"] / empty.gap.value if empty.defined else np.nan)
 
         return work.frame("node_scores", at, compute, **work.scoring)

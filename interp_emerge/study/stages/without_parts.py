@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from interp_emerge.abilities.prompts import EVALUATION
-from interp_emerge.circuits.running.runs import CircuitRuns
+from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.forming.parts import PartRuns, measure_parts, parts_of, runs_frame, runs_from_frame
@@ -39,16 +39,10 @@ class WithoutParts(StageWithCells[Followed, Sequence[PartRuns]]):
         roles = heads_by_role(work, key.last, circuit)
 
         def compute(model: HookedModel) -> pd.DataFrame:
-            runs = CircuitRuns(
-                model=model,
-                pairs=work.pairs(model, EVALUATION),
-                metric=settings.metric,
-                ablation="resample",
-                budget=None,
-                record=work.store.passing,
-            )
+            pairs, record = work.pairs(model, EVALUATION), work.store.passing
+            runs = Runs(model, pairs, metric=settings.metric, seed=settings.seed, record=record)
             parts = parts_of(circuit, roles=roles)
-            return runs_frame(measure_parts(runs, parts, circuit, n_random=settings.n_ablations, seed=settings.seed))
+            return runs_frame(measure_parts(runs, parts, circuit, n_random=settings.n_ablations))
 
         decides = {"circuit": named(circuit), "roles": roles, "draws": settings.n_ablations}
         return runs_from_frame(work.frame("runs_without", key.checkpoint, compute, **work.scoring, **decides))

@@ -25,22 +25,22 @@ def test_each_way_to_say_how_large_gives_what_its_selection_gives(pairs: ie.Prom
         ({"n_edges": 20, "select": "grow"}, grow(scores, 20)),
         ({"threshold": 0.01}, scores.above(0.01)),
         ({"threshold": 0.01, "by": "magnitude"}, scores.above(0.01, by="magnitude")),
-        ({}, smallest_faithful(model, scores, pairs)),
-        ({"target": 0.5, "sure": False}, smallest_faithful(model, scores, pairs, target=0.5, sure=False)),
+        ({}, smallest_faithful(ie.Runs(model, pairs), scores)),
+        ({"target": 0.5, "sure": False}, smallest_faithful(ie.Runs(model, pairs), scores, target=0.5, sure=False)),
     ]
     for options, expected in ways:
-        found = find_circuit(model, pairs, method="eap", **options)
+        found = find_circuit(ie.Runs(model, pairs), method="eap", **options)
         assert found.circuit == expected, options
         assert len(found.circuit)
 
 
 def test_nodes_are_chosen_from_scores_of_nodes(pairs: ie.PromptPairs):
     model = small_model("llama_grouped")
-    found = find_circuit(model, pairs, method="activation_patching", n_nodes=5)
+    found = find_circuit(ie.Runs(model, pairs), method="activation_patching", n_nodes=5)
     assert found.circuit == ie.score(model, pairs, method="activation_patching").top(5)
     assert 1 < len(found.circuit.nodes) <= 6
     # Ablation scores heads and MLPs alone; the embedding is in the circuit all the same.
-    assert "embed" in find_circuit(model, pairs, method="ablation", n_nodes=5).circuit.nodes
+    assert "embed" in find_circuit(ie.Runs(model, pairs), method="ablation", n_nodes=5).circuit.nodes
 
 
 def test_a_circuit_says_what_it_was_chosen_by_and_is_chosen_again_in_the_same_way(pairs: ie.PromptPairs):
@@ -48,7 +48,7 @@ def test_a_circuit_says_what_it_was_chosen_by_and_is_chosen_again_in_the_same_wa
     whole = {"n_edges": 30, "by": "score"}, {"threshold": 0.02}, {"n_edges": 30, "select": "grow"}, {"share": 0.2}
     for options in whole:
         asked: dict[str, Any] = {"method": "eap", **options}
-        found = find_circuit(model, pairs, **asked)
+        found = find_circuit(ie.Runs(model, pairs), **asked)
         assert {*options.items()} - {("share", 0.2)} <= {*found.circuit.origin["selection"].items()}
         assert isinstance(found.scores, ie.EdgeScores)
         again = selected_again(found.scores, found.circuit, resamples=10)
@@ -71,11 +71,11 @@ def test_sizes_that_contradict_each_other_or_the_method_are_refused(
 ):
     asked: dict[str, Any] = {"method": "eap", **options}
     with pytest.raises(InputError, match=message):
-        find_circuit(small_model("llama_grouped"), pairs, **asked)
+        find_circuit(ie.Runs(small_model("llama_grouped"), pairs), **asked)
 
 
 @pytest.mark.parametrize(("name", "value", "near"), [("select", "gro", "grow"), ("by", "scores", "score")])
 def test_names_that_are_not_offered_are_refused(name: str, value: str, near: str, pairs: ie.PromptPairs):
     asked: dict[str, Any] = {name: value}
     with pytest.raises(UnknownNameError, match=f"did you mean '{near}'"):
-        find_circuit(small_model("llama_grouped"), pairs, method="eap", **asked)
+        find_circuit(ie.Runs(small_model("llama_grouped"), pairs), method="eap", **asked)

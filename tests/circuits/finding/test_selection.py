@@ -6,7 +6,6 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.circuits.finding.selection import grow, smallest_faithful
-from interp_emerge.circuits.running.evaluation import evaluate_many
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import HookedModel
@@ -94,7 +93,7 @@ def scored(architecture: str = "llama", layers: int = 2) -> tuple[HookedModel, i
 
 
 def reached(model: HookedModel, kept: np.ndarray, pairs: ie.PromptPairs, **options: Any) -> float:
-    return evaluate_many(model, [kept], pairs, **options)[0].faithfulness
+    return ie.Runs(model, pairs, **options).evaluations([kept])[0].faithfulness
 
 
 SHARES = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -106,7 +105,9 @@ def test_among_given_shares_the_first_that_reaches_the_target_is_chosen():
     values = [reached(model, scores.top(size).kept, pairs) for size in sizes]
     target = max(values[:-2]) - 0.01
     expected = scores.top(sizes[next(i for i, value in enumerate(values) if value >= target)])
-    found = smallest_faithful(model, scores, pairs, target=target, shares=SHARES[::-1], local_search=False, sure=False)
+    found = smallest_faithful(
+        ie.Runs(model, pairs), scores, target=target, shares=SHARES[::-1], local_search=False, sure=False
+    )
     assert found == expected
     assert [size for size, _ in found.origin["selection"]["tried"]] == sizes
 
@@ -117,7 +118,9 @@ def test_no_size_that_was_tried_below_the_chosen_one_reaches_the_target_and_none
     select: Any, target: float
 ):
     model, pairs, scores = scored()
-    found = smallest_faithful(model, scores, pairs, target=target, select=select, local_search=False, sure=False)
+    found = smallest_faithful(
+        ie.Runs(model, pairs), scores, target=target, select=select, local_search=False, sure=False
+    )
     tried = dict(found.origin["selection"]["tried"])
     size = min(size for size, value in tried.items() if value >= target)
     assert size == 1 or (tried[size - 1] < target)
@@ -129,18 +132,16 @@ def test_no_size_that_was_tried_below_the_chosen_one_reaches_the_target_and_none
 @pytest.mark.parametrize(("sure", "ablation"), [(True, "resample"), (False, "resample"), (False, "mean")])
 def test_after_the_local_search_the_target_is_reached_and_no_edge_can_be_spared(sure: bool, ablation: Any):
     model, pairs, scores = scored(layers=3)
-    options: dict[str, Any] = {"target": 0.6, "sure": sure, "ablation": ablation}
-    whole = smallest_faithful(model, scores, pairs, **options, local_search=False)
-    found = smallest_faithful(model, scores, pairs, **options)
+    runs = ie.Runs(model, pairs, ablation=ablation)
+    whole = smallest_faithful(runs, scores, target=0.6, sure=sure, local_search=False)
+    found = smallest_faithful(runs, scores, target=0.6, sure=sure)
     assert len(found) < len(whole) and not (found.kept & ~whole.kept).any()
     assert (model.graph.prune(found.kept) == found.kept).all()
 
     without = [found.kept.copy() for _ in found.edges]
     for kept, edge in zip(without, np.argwhere(found.kept), strict=True):
         kept[tuple(edge)] = False
-    here, *others = evaluate_many(
-        model, [found.kept, *(model.graph.prune(kept) for kept in without)], pairs, ablation=ablation
-    )
+    here, *others = runs.evaluations([found.kept, *(model.graph.prune(kept) for kept in without)])
     assert (here.ci[0] if sure else here.faithfulness) >= 0.6
     assert max(other.ci[0] if sure else other.faithfulness for other in others) < 0.6
     selection = found.origin["selection"]
@@ -150,8 +151,8 @@ def test_after_the_local_search_the_target_is_reached_and_no_edge_can_be_spared(
 
 def test_rounds_may_be_limited_and_the_circuit_then_says_that_edges_may_be_spared():
     model, pairs, scores = scored()
-    found = smallest_faithful(model, scores, pairs, target=0.6, max_rounds=1)
-    whole = smallest_faithful(model, scores, pairs, target=0.6, local_search=False)
+    found = smallest_faithful(ie.Runs(model, pairs), scores, target=0.6, max_rounds=1)
+    whole = smallest_faithful(ie.Runs(model, pairs), scores, target=0.6, local_search=False)
     assert len(found) < len(whole)
     assert found.origin["selection"]["reached"] and not found.origin["selection"]["minimal"]
 
@@ -159,7 +160,7 @@ def test_rounds_may_be_limited_and_the_circuit_then_says_that_edges_may_be_spare
 def test_being_sure_takes_no_fewer_edges():
     model, pairs, scores = scored()
     sizes = [
-        len(smallest_faithful(model, scores, pairs, target=0.9, sure=sure, local_search=False))
+        len(smallest_faithful(ie.Runs(model, pairs), scores, target=0.9, sure=sure, local_search=False))
         for sure in (False, True)
     ]
     assert sizes[0] <= sizes[1]
@@ -167,10 +168,10 @@ def test_being_sure_takes_no_fewer_edges():
 
 def test_where_no_size_reaches_the_target_the_largest_allowed_is_given():
     model, pairs, scores = scored()
-    found = smallest_faithful(model, scores, pairs, target=100.0, largest=0.1)
+    found = smallest_faithful(ie.Runs(model, pairs), scores, target=100.0, largest=0.1)
     assert found == scores.share(0.1)
     assert not found.origin["selection"]["reached"]
-    assert (smallest_faithful(model, scores, pairs, target=100.0).kept == model.graph.exists).all()
+    assert (smallest_faithful(ie.Runs(model, pairs), scores, target=100.0).kept == model.graph.exists).all()
 
 
 @pytest.mark.parametrize("target", [float("nan"), float("inf"), 0.0, -0.5])
@@ -179,31 +180,31 @@ def test_a_target_that_is_no_finite_number_above_zero_is_refused(target: float):
     with pytest.raises(
         InputError, match=rf"^target={target:g} is not a part of the gap that can be kept; give a finite number"
     ):
-        smallest_faithful(model, scores, pairs, target=target)
+        smallest_faithful(ie.Runs(model, pairs), scores, target=target)
 
 
 def test_a_negative_number_of_rounds_is_refused():
     model, pairs, scores = scored()
     with pytest.raises(InputError, match="max_rounds=-1 is not a number of rounds; give at least 0"):
-        smallest_faithful(model, scores, pairs, max_rounds=-1)
+        smallest_faithful(ie.Runs(model, pairs), scores, max_rounds=-1)
 
 
 def test_the_whole_graph_reaches_any_target_up_to_one():
     model, pairs, scores = scored()
-    assert smallest_faithful(model, scores, pairs, target=1.0, shares=[1.0]).origin["selection"]["reached"]
+    assert smallest_faithful(ie.Runs(model, pairs), scores, target=1.0, shares=[1.0]).origin["selection"]["reached"]
 
 
 def test_where_faithfulness_is_undefined_no_edge_is_claimed():
     model, pairs, scores = scored()
     turned = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.corrupt, answer=pairs.foil, foil=pairs.answer)
-    found = smallest_faithful(model, scores, turned)
+    found = smallest_faithful(ie.Runs(model, turned), scores)
     assert len(found) == 0
     assert found.origin["selection"]["faithfulness"] is None and not found.origin["selection"]["reached"]
 
 
 def test_the_circuit_carries_its_origin_and_scores_through_a_file(tmp_path: Any):
     model, pairs, scores = scored("gpt_neox")
-    circuit = smallest_faithful(model, scores, pairs, target=0.5, ablation="zero")
+    circuit = smallest_faithful(ie.Runs(model, pairs, ablation="zero"), scores, target=0.5)
     assert circuit.origin["method"] == "eap_ig" and circuit.origin["ablation"] == "zero"
     assert circuit.origin["selection"]["target"] == 0.5
     assert (circuit.scores == scores.scores * circuit.kept).all()
@@ -215,23 +216,23 @@ def test_the_circuit_carries_its_origin_and_scores_through_a_file(tmp_path: Any)
 def test_batches_and_budget_change_nothing():
     model, pairs, scores = scored()
     options: dict[str, Any] = {"target": 0.4, "shares": SHARES, "sure": False}
-    found = smallest_faithful(model, scores, pairs, **options)
+    found = smallest_faithful(ie.Runs(model, pairs), scores, **options)
     assert 0 < len(found) < 60
-    assert smallest_faithful(model, scores, pairs, **options, budget=3 << 20) == found
+    assert smallest_faithful(ie.Runs(model, pairs, budget=3 << 20), scores, **options) == found
     order = np.random.default_rng(0).permutation(len(pairs))
-    assert smallest_faithful(model, scores, pairs[order], **options) == found
+    assert smallest_faithful(ie.Runs(model, pairs[order]), scores, **options) == found
 
 
 @pytest.mark.parametrize("given", [{"shares": [0.1, 1.5]}, {"largest": 0.0}, {"shares": [-0.5]}])
 def test_a_share_that_cannot_be_is_refused(given: dict[str, Any]):
     model, pairs, scores = scored()
     with pytest.raises(InputError, match=r"is not a share of the graph's edges; give more than 0 and at most 1"):
-        smallest_faithful(model, scores, pairs, **given)
+        smallest_faithful(ie.Runs(model, pairs), scores, **given)
     with pytest.raises(InputError, match=r"no share of the graph's edges to choose from"):
-        smallest_faithful(model, scores, pairs, shares=[])
+        smallest_faithful(ie.Runs(model, pairs), scores, shares=[])
 
 
 def test_scores_of_another_graph_are_refused():
     model, pairs, _ = scored()
     with pytest.raises(InputError, match="the scores were taken in a graph of another shape than that of memory/Llama"):
-        smallest_faithful(model, drawn_scores(GRAPHS["serial"]), pairs)
+        smallest_faithful(ie.Runs(model, pairs), drawn_scores(GRAPHS["serial"]))

@@ -28,7 +28,7 @@ def table(truth: GroundTruth) -> pd.DataFrame:
 def test_the_heads_of_an_induction_circuit_made_by_hand_get_their_labels_and_no_others(
     truth: GroundTruth, table: pd.DataFrame
 ):
-    frame = label_heads(truth.model, truth.circuit, truth.pairs, roles=ROLES, table=table)
+    frame = label_heads(ie.Runs(truth.model, truth.pairs), truth.circuit, roles=ROLES, table=table)
     assert len(frame) == 2 * len(ROLES)
     labelled = frame[frame["label"]]
     assert {*zip(labelled["node"], labelled["role"], strict=True)} == {
@@ -41,7 +41,7 @@ def test_the_heads_of_an_induction_circuit_made_by_hand_get_their_labels_and_no_
 
 def test_the_effect_of_a_head_that_every_path_leads_through_is_all_that_the_circuit_keeps(truth: GroundTruth):
     whole = ie.evaluate(truth.model, truth.circuit, truth.pairs)
-    effects = effects_of_heads(truth.model, truth.circuit, truth.pairs).set_index("node")
+    effects = effects_of_heads(ie.Runs(truth.model, truth.pairs), truth.circuit).set_index("node")
     kept = whole.metric - whole.corrupt
     assert effects["effect"]["a1.h0"] == pytest.approx(kept.mean(), abs=1e-4)
     # The previous-token head carries the difference in the pairs whose earlier copy is corrupt, a third of all.
@@ -52,7 +52,7 @@ def test_the_effect_of_a_head_that_every_path_leads_through_is_all_that_the_circ
 
 def test_a_behaviour_without_the_effect_that_the_role_has_earns_no_label(truth: GroundTruth, table: pd.DataFrame):
     shown = table.assign(clears_baseline=pd.array([True] * len(table), dtype="boolean"))
-    frame = label_heads(truth.model, truth.circuit, truth.pairs, roles=ROLES, table=shown)
+    frame = label_heads(ie.Runs(truth.model, truth.pairs), truth.circuit, roles=ROLES, table=shown)
     against = frame["role"] == "negative_name_mover"
     assert frame["label"][~against].all()
     assert not frame["agrees"][against].any() and not frame["label"][against].any()
@@ -63,17 +63,17 @@ def test_a_head_that_works_against_the_answer_is_labelled_with_the_roles_that_do
     pairs = telling_pairs(model, 40)
     whole = ie.Circuit.from_edges(model, []).with_kept(model.graph.exists)
     harmful, useful = "a2.h1", "a2.h0"
-    before = effects_of_heads(model, whole, pairs).set_index("node")
+    before = effects_of_heads(ie.Runs(model, pairs), whole).set_index("node")
     with torch.no_grad():
         # What the head writes, turned round: the other heads and the pairs stay as they are.
         model.decoder.blocks[2].attention_out.weight().chunk(4, 1)[1].neg_()
-    after = effects_of_heads(model, whole, pairs).set_index("node")
+    after = effects_of_heads(ie.Runs(model, pairs), whole).set_index("node")
     assert before["effect"][harmful] > 0 > after["effect"][harmful]
     assert before["effect"][useful] > 0 and after["effect"][useful] > 0
     assert max(after["q_value"][[harmful, useful]]) < 0.05
     rows = [(head, role) for role in ("copying", "copy_suppression") for head in whole.heads]
     clearing = pd.DataFrame(rows, columns=pd.Index(["node", "role"])).assign(clears_baseline=True, note="")
-    frame = label_heads(model, whole, pairs, roles=["copying", "copy_suppression"], table=clearing)
+    frame = label_heads(ie.Runs(model, pairs), whole, roles=["copying", "copy_suppression"], table=clearing)
     label = frame.set_index(["node", "role"])["label"]
     assert label[useful, "copying"] and not label[useful, "copy_suppression"]
     assert label[harmful, "copy_suppression"] and not label[harmful, "copying"]
@@ -81,7 +81,7 @@ def test_a_head_that_works_against_the_answer_is_labelled_with_the_roles_that_do
 
 def test_without_a_gap_effects_and_labels_are_undefined_and_say_so(truth: GroundTruth, table: pd.DataFrame):
     same = replace(truth.pairs, corrupt=truth.pairs.clean)
-    frame = label_heads(truth.model, truth.circuit, same, roles=ROLES, table=table)
+    frame = label_heads(ie.Runs(truth.model, same), truth.circuit, roles=ROLES, table=table)
     assert frame[["effect", "p_value", "q_value"]].isna().all(axis=None)
     assert frame[["agrees"]].isna().all(axis=None) and not frame["label"].fillna(False).any()
     assert frame["note"].str.contains("effect undefined: clean-corrupt gap 0 is within noise").all()
@@ -95,8 +95,8 @@ def test_where_no_label_can_be_given_no_untrained_model_is_built(
 
     monkeypatch.setattr("interp_emerge.circuits.roles.table.untrained", refuse)
     same = replace(truth.pairs, corrupt=truth.pairs.clean)
-    frame = label_heads(truth.model, truth.circuit, same, roles=ROLES)
-    measured = label_heads(truth.model, truth.circuit, same, roles=ROLES, table=table)
+    frame = label_heads(ie.Runs(truth.model, same), truth.circuit, roles=ROLES)
+    measured = label_heads(ie.Runs(truth.model, same), truth.circuit, roles=ROLES, table=table)
     assert [*frame.columns] == [*measured.columns]
     assert (frame[["node", "layer", "index", "role"]] == measured[["node", "layer", "index", "role"]]).all(axis=None)
     undefined = ["score", "baseline", "clears_baseline", "effect", "agrees", "label"]
@@ -104,38 +104,38 @@ def test_where_no_label_can_be_given_no_untrained_model_is_built(
     assert (frame["note"] == "role not measured, since it can earn no label; "
             "effect undefined: clean-corrupt gap 0 is within noise").all()  # fmt: skip
     direct = ie.Circuit.from_edges(truth.model, [("embed", "logits")])
-    none = label_heads(truth.model, direct, truth.pairs, roles=ROLES)
+    none = label_heads(ie.Runs(truth.model, truth.pairs), direct, roles=ROLES)
     assert none.empty and [*none.columns] == [*measured.columns]
     with pytest.raises(UnknownNameError, match="unknown role 'inductoin'"):
-        label_heads(truth.model, direct, truth.pairs, roles=["inductoin"])
+        label_heads(ie.Runs(truth.model, truth.pairs), direct, roles=["inductoin"])
     # Where labels can be given, they are.
     with pytest.raises(AssertionError, match="an untrained model was asked for"):
-        label_heads(truth.model, truth.circuit, truth.pairs, roles=ROLES)
+        label_heads(ie.Runs(truth.model, truth.pairs), truth.circuit, roles=ROLES)
 
 
 def test_a_circuit_that_keeps_nothing_of_the_gap_has_no_heads_to_tell_apart(truth: GroundTruth):
     half = ie.Circuit.from_edges(truth.model, [("embed", "a0.h0.v"), ("a0.h0", "logits")])
-    effects = effects_of_heads(truth.model, half, truth.pairs)
+    effects = effects_of_heads(ie.Runs(truth.model, truth.pairs), half)
     assert effects["effect"].isna().all()
     assert effects["effect_note"].str.contains(r"what the circuit keeps of the gap, .* is within noise").all()
 
 
 def test_a_circuit_without_heads_has_no_rows(truth: GroundTruth, table: pd.DataFrame):
     direct = ie.Circuit.from_edges(truth.model, [("embed", "logits")])
-    assert label_heads(truth.model, direct, truth.pairs, roles=ROLES, table=table).empty
+    assert label_heads(ie.Runs(truth.model, truth.pairs), direct, roles=ROLES, table=table).empty
     assert attention_at(truth.model, truth.pairs, direct).empty
 
 
 def test_a_table_of_other_roles_and_a_circuit_of_another_model_are_refused(truth: GroundTruth, table: pd.DataFrame):
     with pytest.raises(InputError, match=r"holds 0 rows for 2 heads and 1 roles; give what role_table made"):
-        label_heads(truth.model, truth.circuit, truth.pairs, roles=["successor"], table=table)
+        label_heads(ie.Runs(truth.model, truth.pairs), truth.circuit, roles=["successor"], table=table)
     other, pairs = small_model("gpt2"), random_pairs()
     with pytest.raises(InputError, match="graph of another shape"):
-        label_heads(other, truth.circuit, pairs)
+        label_heads(ie.Runs(other, pairs), truth.circuit)
     with pytest.raises(InputError, match="graph of another shape"):
         attention_at(other, pairs, truth.circuit)
     with pytest.raises(UnknownNameError, match=r"unknown role 'inductoin'; did you mean 'induction'\?"):
-        label_heads(truth.model, truth.circuit, truth.pairs, roles=["inductoin"])
+        label_heads(ie.Runs(truth.model, truth.pairs), truth.circuit, roles=["inductoin"])
 
 
 def test_an_induction_head_attends_from_the_last_position_to_what_followed_the_first_occurrence(truth: GroundTruth):

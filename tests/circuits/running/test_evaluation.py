@@ -1,13 +1,15 @@
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import interp_emerge as ie
-from interp_emerge.circuits.running.evaluation import GRID, LEVELS, evaluate_many, random_circuits
+from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.circuits.running.faithfulness import Evaluation, FaithfulnessCurve
+from interp_emerge.circuits.running.runs import GRID, LEVELS
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.patching.ablation import ABLATIONS
+from interp_emerge.patching.ablation import ABLATIONS, Ablation
 from tests.models.small_models import small_model, telling_pairs
 from tests.patching.scored import score_edges
 
@@ -132,7 +134,7 @@ def test_the_whole_graph_is_wholly_faithful_and_no_edges_not_at_all(pairs: ie.Pr
 @pytest.mark.parametrize("ablation", ABLATIONS)
 @pytest.mark.parametrize("architecture", ["gpt_neox", "llama_grouped", "gemma2"])
 def test_under_every_ablation_the_whole_graph_is_wholly_faithful_and_no_edges_not_at_all(
-    architecture: str, ablation: str
+    architecture: str, ablation: Ablation
 ):
     model = small_model(architecture)
     pairs = telling_pairs(model)
@@ -168,7 +170,7 @@ def test_at_the_level_of_nodes_only_what_nodes_outside_write_is_ablated():
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)
-def test_a_node_that_is_ablated_by_its_edges_is_ablated_as_a_node(ablation: str):
+def test_a_node_that_is_ablated_by_its_edges_is_ablated_as_a_node(ablation: Ablation):
     model = small_model("llama_grouped")
     pairs = telling_pairs(model)
     circuit = ie.Circuit.from_edges(model, []).complement().without(["a1.h2", "m0"])
@@ -190,9 +192,9 @@ def test_names_that_are_not_offered_are_refused(pairs: ie.PromptPairs):
     model = small_model("gpt_neox")
     circuit = ie.Circuit.from_edges(model, [("embed", "logits")])
     with pytest.raises(UnknownNameError, match="unknown ablation 'means'; did you mean 'mean"):
-        ie.evaluate(model, circuit, pairs, ablation="means")
+        ie.evaluate(model, circuit, pairs, ablation=cast("Any", "means"))
     with pytest.raises(UnknownNameError, match="unknown level 'node'; did you mean 'nodes'"):
-        ie.evaluate(model, circuit, pairs, level="node")
+        ie.evaluate(model, circuit, pairs, level=cast("Any", "node"))
 
 
 def test_an_evaluation_holds_one_value_for_each_pair(pairs: ie.PromptPairs):
@@ -210,13 +212,13 @@ def test_many_circuits_are_evaluated_as_each_alone_and_dead_ends_do_not_count(pa
     path = [("embed", "a0.h1.v"), ("a0.h1", "a1.h0.k"), ("a1.h0", "logits")]
     lists = [path, [*path, ("embed", "m1")], path[:2], [("embed", "logits")], path]
     kept = [model.graph.edge_matrix(edges) for edges in lists]
-    many = evaluate_many(model, kept, pairs)
+    many = ie.Runs(model, pairs).evaluations(kept)
     for evaluation, edges in zip(many, lists, strict=True):
         alone = ie.evaluate(model, ie.Circuit.from_edges(model, edges), pairs)
         np.testing.assert_allclose(evaluation.metric, alone.metric, atol=1e-5)
     assert (many[0].metric == many[1].metric).all()
     assert (many[2].metric == many[2].corrupt).all()
-    assert evaluate_many(model, [], pairs) == []
+    assert ie.Runs(model, pairs).evaluations([]) == []
 
 
 def test_a_circuit_of_another_graph_is_refused(pairs: ie.PromptPairs):

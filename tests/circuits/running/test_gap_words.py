@@ -71,18 +71,20 @@ def notes(truth: GroundTruth, pairs: ie.PromptPairs) -> dict[str, str]:
     """What each place says about a circuit on pairs without a usable gap."""
     model, circuit = truth.model, truth.circuit
     scores = score_edges(model, truth.pairs, method="eap")
-    found = smallest_faithful(model, scores, pairs)
+    found = smallest_faithful(ie.Runs(model, pairs), scores)
     in_matrix = ie.emergence.sameness.transfer_matrix({"a": circuit}, [("m", model)], lambda _: pairs, n_random=2)
     return {
-        "examination": str(ie.examine(model, circuit, pairs, parts=["hypotheses"], n_random=2)),
-        "hypotheses": ie.circuits.testing.hypothesis_tests(model, circuit, pairs, n_random=2)
+        "examination": str(ie.examine(ie.Runs(model, pairs), circuit, parts=["hypotheses"], n_random=2)),
+        "hypotheses": ie.circuits.testing.hypothesis_tests(ie.Runs(model, pairs), circuit, n_random=2)
         .to_frame()["note"]
         .iloc[0],
-        "labels": effects_of_heads(model, circuit, pairs)["effect_note"].iloc[0],
-        "label_heads": ie.circuits.roles.label_heads(model, circuit, pairs, roles=["induction"])["note"].iloc[0],
+        "labels": effects_of_heads(ie.Runs(model, pairs), circuit)["effect_note"].iloc[0],
+        "label_heads": ie.circuits.roles.label_heads(ie.Runs(model, pairs), circuit, roles=["induction"])["note"].iloc[
+            0
+        ],
         "transfer": ie.emergence.sameness.transfer({"a": circuit}, model, pairs)["note"].iloc[0],
         "transfer_matrix": in_matrix["note"].iloc[0],
-        "dependence": ie.emergence.forming.dependence_at(model, circuit, pairs)["note"].iloc[0],
+        "dependence": ie.emergence.forming.dependence_at(ie.Runs(model, pairs), circuit)["note"].iloc[0],
         "selection": found.origin["selection"]["undefined"],
     }
 
@@ -107,10 +109,10 @@ def test_every_place_still_calls_noise_noise(truth: GroundTruth):
 
 
 def test_the_target_that_a_search_missed_is_explained_by_the_gap(truth: GroundTruth):
-    found = ie.find_circuit(truth.model, exchanged(truth.pairs), method="eap")
+    found = ie.find_circuit(ie.Runs(truth.model, exchanged(truth.pairs)), method="eap")
     assert not len(found.circuit)
     assert f"faithfulness is undefined there, since the gap {NEGATIVE}" in str(
-        ie.examine(truth.model, found.circuit, truth.pairs, parts=[])
+        ie.examine(ie.Runs(truth.model, truth.pairs), found.circuit, parts=[])
     )
 
 

@@ -6,10 +6,11 @@ from interp_emerge.circuits.known import ground_truth
 from interp_emerge.circuits.testing.backup import backup_heads
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.ablation import Ablation
 from tests.models.small_models import ARCHITECTURES, HEADS, LAYERS, small_model, telling_pairs
 
 
-def metric_without(model: HookedModel, pairs: ie.PromptPairs, gone: list[str], ablation: str) -> np.ndarray:
+def metric_without(model: HookedModel, pairs: ie.PromptPairs, gone: list[str], ablation: Ablation) -> np.ndarray:
     """The metric of the whole graph less every edge that some nodes write, by the names of the edges."""
     graph = model.graph
     edges = [
@@ -24,11 +25,11 @@ def metric_without(model: HookedModel, pairs: ie.PromptPairs, gone: list[str], a
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("ablation", ["resample", "zero"])
 def test_the_interaction_is_what_a_head_is_worth_without_the_others_less_what_it_is_worth_with_them(
-    architecture: str, ablation: str
+    architecture: str, ablation: Ablation
 ):
     model, gone = small_model(architecture), ["a1.h2", "m0"]
     pairs = telling_pairs(model)
-    frame = backup_heads(model, gone, pairs, ablation=ablation).set_index("node")
+    frame = backup_heads(ie.Runs(model, pairs, ablation=ablation), gone).set_index("node")
     assert len(frame) == LAYERS * HEADS - 1 and "a1.h2" not in frame.index
     for head in ("a0.h1", "a2.h0"):
         m, less_head, less_gone, less_both = (
@@ -44,7 +45,7 @@ def test_the_interaction_is_what_a_head_is_worth_without_the_others_less_what_it
 
 def test_the_head_that_was_built_to_take_over_is_found_and_no_other():
     truth = ground_truth("backup")
-    frame = backup_heads(truth.model, ["a1.h0"], truth.pairs).set_index("node")
+    frame = backup_heads(ie.Runs(truth.model, truth.pairs), ["a1.h0"]).set_index("node")
     assert [*frame.index[frame["backs_up"]]] == ["a2.h0"]
     assert frame["worth"]["a2.h0"] == pytest.approx(0, abs=1e-3)
     assert frame["worth_without"]["a2.h0"] > 9
@@ -55,14 +56,14 @@ def test_the_head_that_was_built_to_take_over_is_found_and_no_other():
 
 def test_where_nothing_was_built_to_take_over_no_head_does():
     truth = ground_truth("induction_distractors")
-    assert not backup_heads(truth.model, truth.circuit.heads[-1:], truth.pairs)["backs_up"].any()
+    assert not backup_heads(ie.Runs(truth.model, truth.pairs), truth.circuit.heads[-1:])["backs_up"].any()
 
 
 def test_small_pieces_give_the_same_table():
     model = small_model("gpt2")
     pairs = telling_pairs(model)
     whole, split = (
-        backup_heads(model, ["a0.h0"], pairs, budget=budget)
+        backup_heads(ie.Runs(model, pairs, budget=budget), ["a0.h0"])
         for budget in (None, 40 * model.graph.exists.nbytes + 10**6)
     )
     numbers = [column for column in whole.columns if whole[column].dtype == float]
@@ -73,8 +74,8 @@ def test_ablated_nodes_that_leave_nothing_to_ask_are_refused():
     model = small_model("gpt2")
     pairs = telling_pairs(model)
     with pytest.raises(UnknownNameError, match=r"unknown node 'a0\.h9'; did you mean 'a0\.h"):
-        backup_heads(model, ["a0.h9"], pairs)
+        backup_heads(ie.Runs(model, pairs), ["a0.h9"])
     with pytest.raises(InputError, match=r"no node is ablated; name some nodes"):
-        backup_heads(model, [], pairs)
+        backup_heads(ie.Runs(model, pairs), [])
     with pytest.raises(InputError, match=r"every head is ablated; .* leave heads that could back them up"):
-        backup_heads(model, [head.name for head in model.graph.nodes(["head"])], pairs)
+        backup_heads(ie.Runs(model, pairs), [head.name for head in model.graph.nodes(["head"])])

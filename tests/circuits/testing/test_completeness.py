@@ -29,7 +29,9 @@ def direct(model: HookedModel, *writers: str) -> ie.Circuit:
 @pytest.mark.parametrize("ablation", ["resample", "mean"])
 def test_the_whole_graph_is_complete_for_every_set(ablation):
     model = small_model("gpt_neox")
-    found = completeness(model, whole(model), telling_pairs(model, 16), n_random=6, max_size=2, ablation=ablation)
+    found = completeness(
+        ie.Runs(model, telling_pairs(model, 16), ablation=ablation), whole(model), n_random=6, max_size=2
+    )
     frame = found.to_frame()
     assert set(frame["strategy"]) == {"none", "random", "greedy"}
     np.testing.assert_allclose(frame["incompleteness"], 0, atol=1e-5)
@@ -40,7 +42,7 @@ def test_the_whole_graph_is_complete_for_every_set(ablation):
 def test_without_any_set_incompleteness_is_how_far_faithfulness_is_from_one():
     model = small_model("gpt2")
     pairs, circuit = telling_pairs(model), ie.Circuit.from_nodes(model, HEADS)
-    (nothing,) = completeness(model, circuit, pairs, strategies=()).knock_outs
+    (nothing,) = completeness(ie.Runs(model, pairs), circuit, strategies=()).knock_outs
     faithfulness = ie.evaluate(model, circuit, pairs).faithfulness
     assert abs(faithfulness - 1) > 0.01
     assert nothing.f_circuit == pytest.approx(faithfulness, abs=1e-6)
@@ -55,7 +57,7 @@ def test_in_a_linear_model_a_set_takes_from_circuit_and_model_what_runs_through_
     circuit = direct(model, *names)
     alone = {name: ie.evaluate(model, direct(model, name), pairs).faithfulness for name in names}
     groups = {f"{i}": group for i, size in enumerate((1, 2, 3)) for group in combinations(names, size)}
-    found = completeness(model, circuit, pairs, strategies=(), groups=groups)
+    found = completeness(ie.Runs(model, pairs), circuit, strategies=(), groups=groups)
     for knocked in found.knock_outs:
         left = sum(alone[name] for name in names if name not in knocked.nodes)
         without = ie.evaluate(model, whole(model).without(knocked.nodes), pairs).faithfulness
@@ -68,11 +70,11 @@ def test_in_a_linear_model_a_set_takes_from_circuit_and_model_what_runs_through_
 def test_the_greedy_set_of_one_node_is_the_best_there_is_and_is_measured_on_other_pairs():
     model = small_model("gpt2")
     pairs, circuit = telling_pairs(model, 8), ie.Circuit.from_nodes(model, HEADS)
-    found = completeness(model, circuit, pairs, strategies=["greedy"], max_size=1)
+    found = completeness(ie.Runs(model, pairs), circuit, strategies=["greedy"], max_size=1)
     choosing, measured = (np.sort(half) for half in np.split(np.random.default_rng(0).permutation(8), 2))
     assert found.n_pairs == 4 and (found.to_frame()["n_pairs"] == 4).all()
     groups = {name: [name] for name in HEADS}
-    each = completeness(model, circuit, pairs[choosing], strategies=["role"], groups=groups).to_frame()
+    each = completeness(ie.Runs(model, pairs[choosing]), circuit, strategies=["role"], groups=groups).to_frame()
     best = each["nodes"][int(each["incompleteness"].argmax())]
     greedy = found.knock_outs[-1]
     assert " ".join(greedy.nodes) == best
@@ -85,7 +87,7 @@ def test_the_greedy_set_of_one_node_is_the_best_there_is_and_is_measured_on_othe
 
 def test_greedy_finds_the_head_whose_loss_a_backup_makes_up_for_where_plain_knock_outs_see_nothing():
     truth = ground_truth("backup")
-    found = completeness(truth.model, truth.circuit, truth.pairs, strategies=["greedy"])
+    found = completeness(ie.Runs(truth.model, truth.pairs), truth.circuit, strategies=["greedy"])
     greedy = found.knock_outs[-1]
     assert "a1.h0" in greedy.nodes
     assert greedy.incompleteness > 0.9 and greedy.interval.low > 0.9
@@ -99,9 +101,9 @@ def test_greedy_finds_the_head_whose_loss_a_backup_makes_up_for_where_plain_knoc
 def test_how_circuits_are_batched_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     model = small_model("llama_grouped")
     pairs, circuit = telling_pairs(model, 8), ie.Circuit.from_nodes(model, HEADS)
-    together = completeness(model, circuit, pairs, n_random=6).to_frame()
+    together = completeness(ie.Runs(model, pairs), circuit, n_random=6).to_frame()
     monkeypatch.setattr(_circuit_runs, "CIRCUITS_AT_ONCE", 1)
-    alone = completeness(model, circuit, pairs, n_random=6, budget=1 << 20).to_frame()
+    alone = completeness(ie.Runs(model, pairs, budget=1 << 20), circuit, n_random=6).to_frame()
     assert (together["nodes"] == alone["nodes"]).all()
     np.testing.assert_allclose(together.loc[:, "f_circuit":], alone.loc[:, "f_circuit":], atol=2e-5)
 
@@ -109,12 +111,12 @@ def test_how_circuits_are_batched_changes_nothing(monkeypatch: pytest.MonkeyPatc
 def test_random_sets_are_of_nodes_of_the_circuit_and_never_the_embedding():
     model = small_model("gpt_neox")
     circuit = ie.Circuit.from_nodes(model, [*HEADS, "m0"])
-    frame = completeness(model, circuit, telling_pairs(model), strategies=["random"], n_random=30).to_frame()
+    frame = completeness(ie.Runs(model, telling_pairs(model)), circuit, strategies=["random"], n_random=30).to_frame()
     sets = [nodes.split() for nodes in frame["nodes"][1:]]
     assert all({*nodes} <= {*circuit.nodes} - {"embed"} for nodes in sets)
     assert len({*frame["nodes"]}) == len(frame)
     assert {len(nodes) for nodes in sets} == {1, 2, 3, 4, 5}
-    again = completeness(model, circuit, telling_pairs(model), strategies=["random"], n_random=30).to_frame()
+    again = completeness(ie.Runs(model, telling_pairs(model)), circuit, strategies=["random"], n_random=30).to_frame()
     pd.testing.assert_frame_equal(again, frame, atol=1e-5)
 
 
@@ -122,7 +124,7 @@ def test_where_the_gap_is_within_noise_everything_is_undefined():
     model = small_model("gpt_neox")
     pairs = telling_pairs(model)
     same = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.clean, answer=pairs.answer, foil=pairs.foil)
-    found = completeness(model, ie.Circuit.from_nodes(model, HEADS), same, n_random=3)
+    found = completeness(ie.Runs(model, same), ie.Circuit.from_nodes(model, HEADS), n_random=3)
     frame = found.to_frame()
     assert frame[["f_circuit", "f_model", "incompleteness", "ci_low", "ci_high"]].isna().all(axis=None)
     assert found.worst is None
@@ -132,25 +134,25 @@ def test_what_cannot_be_taken_is_refused():
     model = small_model("gpt_neox")
     pairs, circuit = telling_pairs(model), ie.Circuit.from_nodes(model, HEADS)
     with pytest.raises(UnknownNameError, match="unknown strategy 'gredy'; did you mean 'greedy'"):
-        completeness(model, circuit, pairs, strategies=["gredy"])
+        completeness(ie.Runs(model, pairs), circuit, strategies=["gredy"])
     with pytest.raises(InputError, match="takes the roles from groups; pass groups"):
-        completeness(model, circuit, pairs, strategies=["role"])
+        completeness(ie.Runs(model, pairs), circuit, strategies=["role"])
     with pytest.raises(UnknownNameError, match=r"unknown node 'a9\.h0'"):
-        completeness(model, circuit, pairs, groups={"movers": ["a9.h0"]})
+        completeness(ie.Runs(model, pairs), circuit, groups={"movers": ["a9.h0"]})
     with pytest.raises(InputError, match="group 'movers' names m2, which is not a node of the circuit"):
-        completeness(model, circuit, pairs, groups={"movers": ["a0.h0", "m2"]})
+        completeness(ie.Runs(model, pairs), circuit, groups={"movers": ["a0.h0", "m2"]})
     with pytest.raises(InputError, match="max_size=0 is too few; give at least 1"):
-        completeness(model, circuit, pairs, max_size=0)
+        completeness(ie.Runs(model, pairs), circuit, max_size=0)
     with pytest.raises(InputError, match="n_random=-1 is too few; give at least 0"):
-        completeness(model, circuit, pairs, n_random=-1)
+        completeness(ie.Runs(model, pairs), circuit, n_random=-1)
     with pytest.raises(InputError, match="3 pairs are too few, give at least 4"):
-        completeness(model, circuit, pairs[:3])
+        completeness(ie.Runs(model, pairs[:3]), circuit)
     with pytest.raises(InputError, match="graph of another shape"):
-        completeness(small_model("gpt2", layers=2), circuit, pairs)
+        completeness(ie.Runs(small_model("gpt2", layers=2), pairs), circuit)
 
 
 def test_a_circuit_of_no_nodes_but_the_embedding_has_the_empty_set_alone():
     model = small_model("gpt_neox")
-    found = completeness(model, ie.Circuit.from_edges(model, [("embed", "logits")]), telling_pairs(model))
+    found = completeness(ie.Runs(model, telling_pairs(model)), ie.Circuit.from_edges(model, [("embed", "logits")]))
     assert isinstance(found, Completeness)
     assert found.to_frame()["nodes"].tolist() == ["", ""]

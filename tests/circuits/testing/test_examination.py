@@ -18,9 +18,9 @@ def examined() -> Examination:
     """The circuit of the smallest bundled model that has induction, on pairs that it was not found on."""
     model = ie.load_family("miniature").load("25k")
     ability = ie.load_ability("induction")
-    found = find_circuit(model, ability.sample(model, 32, seed=1000))
+    found = find_circuit(ie.Runs(model, ability.sample(model, 32, seed=1000)))
     held_out = ability.sample(model, 32, seed=2000)
-    return examine(model, found.circuit, held_out, scores=found.scores, n_random=120, resamples=20)
+    return examine(ie.Runs(model, held_out), found.circuit, scores=found.scores, n_random=120, resamples=20)
 
 
 def test_every_part_has_its_tables(examined: Examination):
@@ -92,19 +92,19 @@ def test_a_part_that_is_left_out_is_not_run():
     model = small_model("gpt2")
     pairs = ie.PromptPairs(clean=[[1, 2, 3, 4]] * 4, corrupt=[[5, 2, 3, 4]] * 4, answer=[7] * 4, foil=[8] * 4)
     circuit = ie.Circuit.from_edges(model, [("embed", "a0.h1.k"), ("a0.h1", "logits")])
-    assert [*examine(model, circuit, pairs, parts=()).tables] == ["evaluation"]
-    assert [*examine(model, circuit, pairs, parts=("ablations",)).tables] == ["evaluation", "ablations"]
+    assert [*examine(ie.Runs(model, pairs), circuit, parts=()).tables] == ["evaluation"]
+    assert [*examine(ie.Runs(model, pairs), circuit, parts=("ablations",)).tables] == ["evaluation", "ablations"]
     with pytest.raises(UnknownNameError, match="did you mean 'minimality'"):
-        examine(model, circuit, pairs, parts=("minimal",))
+        examine(ie.Runs(model, pairs), circuit, parts=("minimal",))
     with pytest.raises(InputError, match="another shape"):
-        examine(small_model("llama_grouped"), circuit, pairs)
+        examine(ie.Runs(small_model("llama_grouped"), pairs), circuit)
 
 
 def test_where_there_is_no_gap_it_says_undefined_and_gives_the_divergence():
     model = small_model("gpt2")
     tokens = np.arange(1, 33).reshape(8, 4)
     pairs = ie.PromptPairs(clean=tokens, corrupt=tokens[::-1].copy(), answer=[7, 8] * 4, foil=[8, 7] * 4)
-    nothing = examine(model, ie.Circuit.from_edges(model, [("embed", "logits")]), pairs, parts=("hypotheses",))
+    nothing = examine(ie.Runs(model, pairs), ie.Circuit.from_edges(model, [("embed", "logits")]), parts=("hypotheses",))
     assert np.isnan(nothing.evaluation.faithfulness)
     assert f"divergence from the whole model is {nothing.evaluation.divergence.value:.3g} nats" in nothing.sentences[0]
     assert nothing.tables["hypotheses"]["p_value"].isna().all()

@@ -8,7 +8,6 @@ from scipy.stats import binom, binomtest, kstest
 
 import interp_emerge as ie
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
-from interp_emerge.circuits.running.evaluation import evaluate_many
 from interp_emerge.circuits.testing.hypotheses import (
     NULLS,
     HypothesisTests,
@@ -40,8 +39,11 @@ def notes(frame: pd.DataFrame) -> dict[str, str]:
     return {str(test): str(note) for test, note in frame["note"].items()}
 
 
-def table(model: ie.HookedModel, circuit: ie.Circuit, pairs: ie.PromptPairs, **options) -> pd.DataFrame:
-    return hypothesis_tests(model, circuit, pairs, **options).to_frame().set_index("test")
+def table(
+    model: ie.HookedModel, circuit: ie.Circuit, pairs: ie.PromptPairs, *, how: dict[str, Any] | None = None, **options
+) -> pd.DataFrame:
+    """The outcomes, with some arguments of the runs and some of the tests."""
+    return hypothesis_tests(ie.Runs(model, pairs, **(how or {})), circuit, **options).to_frame().set_index("test")
 
 
 @pytest.mark.parametrize("better", [0, 3, 5, 6, 10])
@@ -180,7 +182,7 @@ def test_a_rejection_speaks_for_or_against_the_circuit_and_anything_else_for_not
 
 def test_the_table_has_a_row_for_each_test_and_says_which_way_the_outcome_speaks():
     model = small_model("gpt_neox")
-    frame = hypothesis_tests(model, path_of(model), telling_pairs(model, 12), **FEW).to_frame()
+    frame = hypothesis_tests(ie.Runs(model, telling_pairs(model, 12)), path_of(model), **FEW).to_frame()
     assert list(frame.columns) == COLUMNS
     assert frame["test"].tolist() == list(NULLS)
     assert frame["null"].tolist() == list(NULLS.values())
@@ -195,11 +197,11 @@ def test_the_table_has_a_row_for_each_test_and_says_which_way_the_outcome_speaks
 def test_what_the_tests_compare_is_what_evaluation_gives():
     model = small_model("gpt2")
     pairs, circuit = telling_pairs(model, 8), path_of(model)
-    found = hypothesis_tests(model, circuit, pairs, **FEW, seed=4)
+    found = hypothesis_tests(ie.Runs(model, pairs, seed=4), circuit, **FEW)
     graph, drawn = model.graph, random_connected_circuits(model.graph, 3, 19, seed=4)
     circuits = [circuit.kept, *drawn]
-    inside = evaluate_many(model, circuits, pairs)
-    outside = evaluate_many(model, [graph.exists & ~kept for kept in circuits], pairs)
+    inside = ie.Runs(model, pairs).evaluations(circuits)
+    outside = ie.Runs(model, pairs).evaluations([graph.exists & ~kept for kept in circuits])
     clean = inside[0].clean
     distance = [np.sqrt(np.mean((run.metric - clean) ** 2)) for run in inside]
     lost = [np.mean(clean - run.metric) for run in outside]
@@ -223,13 +225,15 @@ def test_dead_ends_count_for_nothing_and_the_seed_decides(connected: bool):
     more = ie.Circuit.from_edges(model, [*circuit.edges, ("embed", "m1"), ("m0", "m2")])
     one, other = (table(model, claim, pairs, **FEW, connected=connected) for claim in (circuit, more))
     pd.testing.assert_frame_equal(one, other)
-    assert not table(model, circuit, pairs, **FEW, connected=connected, seed=1).equals(one)
+    assert not table(model, circuit, pairs, **FEW, connected=connected, how={"seed": 1}).equals(one)
 
 
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
 def test_other_ablations_are_taken(ablation):
     model = small_model("gpt2")
-    frame = table(model, path_of(model), telling_pairs(model, 24), **FEW, ablation=ablation, metric="log_prob")
+    frame = table(
+        model, path_of(model), telling_pairs(model, 24), how={"ablation": ablation, "metric": "log_prob"}, **FEW
+    )
     reasons = frame["note"].str.contains("within noise|every edge ablated depends")
     assert (frame["p_value"].isna() == reasons).all()
 
@@ -244,7 +248,7 @@ def test_what_is_undefined_is_no_number_and_says_why():
         (ie.Circuit.from_edges(model, [("embed", "m0")]), pairs, "the circuit is empty"),
         (circuit, pairs[:1], "fewer than 2 pairs"),
     ]:
-        found = hypothesis_tests(model, claim, on, **FEW)
+        found = hypothesis_tests(ie.Runs(model, on), claim, **FEW)
         frame = found.to_frame()
         assert (frame["note"] == reason).all()
         assert frame[["statistic", "p_value", "p_adjusted", "beaten", "rejected", "supports"]].isna().all(axis=None)
@@ -266,7 +270,7 @@ def test_a_circuit_that_lacks_a_single_edge_is_compared_with_just_that_edge():
     model = small_model("gpt_neox")
     graph = model.graph
     nearly = whole(model) - ie.Circuit.from_edges(model, [("a0.h3", "a2.h3.k")])
-    found = hypothesis_tests(model, nearly, telling_pairs(model), n_random=1, n_inflated=5, n_permutations=1)
+    found = hypothesis_tests(ie.Runs(model, telling_pairs(model)), nearly, n_random=1, n_inflated=5, n_permutations=1)
     added = list(_inflated(graph, nearly.kept, 5, seed=0))
     assert all((larger == graph.exists).all() for larger in added[0::2])
     assert all((less == nearly.kept).all() for less in added[1::2])
@@ -293,9 +297,9 @@ def test_options_out_of_range_and_circuits_of_other_graphs_are_refused():
         ({"n_permutations": -1}, "n_permutations=-1 is not a number of random draws"),
     ]:
         with pytest.raises(InputError, match=message):
-            hypothesis_tests(model, path_of(model), pairs, **option)
+            hypothesis_tests(ie.Runs(model, pairs), path_of(model), **option)
     with pytest.raises(InputError, match="graph of another shape"):
-        hypothesis_tests(small_model("gpt_neox", layers=2), path_of(model), pairs)
+        hypothesis_tests(ie.Runs(small_model("gpt_neox", layers=2), pairs), path_of(model))
 
 
 def not_more_often_than(rate: float, p_values: np.ndarray) -> bool:
@@ -336,7 +340,8 @@ def test_random_circuits_are_called_sufficient_or_necessary_as_often_as_the_leve
     graph, rng = model.graph, np.random.default_rng(3)
     circuits = random_connected_circuits(graph, 24, 20 * sets, seed=4)
     kept, left = (
-        evaluate_many(model, of, telling_pairs(model, 8)) for of in (circuits, [graph.exists & ~k for k in circuits])
+        ie.Runs(model, telling_pairs(model, 8)).evaluations(of)
+        for of in (circuits, [graph.exists & ~k for k in circuits])
     )
     clean = kept[0].clean
     inside, outside = (np.stack([run.metric for run in runs]).reshape(sets, 20, -1) for runs in (kept, left))
@@ -356,7 +361,7 @@ def test_edges_of_random_circuits_are_rarely_called_needed_and_all_of_them_never
     pairs, of_an_edge, of_all = telling_pairs(model, 8), [], []
     for seed, kept in enumerate(random_connected_circuits(model.graph, 24, 40, seed=1000)):
         circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
-        found = hypothesis_tests(model, circuit, pairs, n_random=1, n_inflated=39, n_permutations=1, seed=seed)
+        found = hypothesis_tests(ie.Runs(model, pairs, seed=seed), circuit, n_random=1, n_inflated=39, n_permutations=1)
         of_an_edge.append(rng.choice(found.edges["p_value"]))
         of_all.append(found.outcomes[-1].p_value)
     assert not_more_often_than(0.05, np.array(of_an_edge))
@@ -365,6 +370,6 @@ def test_edges_of_random_circuits_are_rarely_called_needed_and_all_of_them_never
 
 def test_the_model_is_left_as_it_was_found():
     model = small_model("gpt2")
-    hypothesis_tests(model, path_of(model), telling_pairs(model, 8), **FEW)
+    hypothesis_tests(ie.Runs(model, telling_pairs(model, 8)), path_of(model), **FEW)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.hf.parameters())
     assert torch.is_grad_enabled()

@@ -17,7 +17,7 @@ def test_in_a_linear_model_the_effect_of_a_node_is_its_own_share_whatever_else_i
     pairs, names = telling_pairs(model, 8), ["a0.h0", "a0.h3", "a1.h1"]
     paths = {name: [("embed", f"{name}.v"), (name, "logits")] for name in names}
     circuit = ie.Circuit.from_edges(model, [edge for path in paths.values() for edge in path])
-    found = minimality(model, circuit, pairs, n_outside=0, seed=3)
+    found = minimality(ie.Runs(model, pairs, seed=3), circuit, n_outside=0)
     _, measured = np.split(np.random.default_rng(3).permutation(8), 2)
     for node in found.inside:
         alone = ie.evaluate(model, ie.Circuit.from_edges(model, paths[node.node]), pairs[np.sort(measured)])
@@ -33,7 +33,7 @@ def test_a_node_that_does_nothing_has_no_effect_and_no_better_rank_than_those_ou
     model = small_model("gpt_neox")
     used, lost = [("embed", "a0.h1.v"), ("a0.h1", "logits")], [("embed", "a0.h0.v"), ("a0.h0", "m1")]
     circuit = ie.Circuit.from_edges(model, used + lost)
-    frame = minimality(model, circuit, telling_pairs(model, 8)).to_frame().set_index("node")
+    frame = minimality(ie.Runs(model, telling_pairs(model, 8)), circuit).to_frame().set_index("node")
     # Nothing hears m1, so what a0.h0 writes is lost on the way.
     assert frame["effect"]["a0.h0"] == 0
     assert frame["p_value"]["a0.h0"] == 1
@@ -43,7 +43,7 @@ def test_a_node_that_does_nothing_has_no_effect_and_no_better_rank_than_those_ou
 def test_random_nodes_are_outside_the_circuit_and_their_effects_rank_those_inside():
     model = small_model("gpt2")
     circuit = ie.Circuit.from_nodes(model, HEADS)
-    found = minimality(model, circuit, telling_pairs(model, 8), n_outside=5)
+    found = minimality(ie.Runs(model, telling_pairs(model, 8)), circuit, n_outside=5)
     outside = [node.node for node in found.outside]
     assert len(outside) == 5 and not {*outside} & {*circuit.nodes}
     effects = np.array([node.effect for node in found.outside])
@@ -52,7 +52,7 @@ def test_random_nodes_are_outside_the_circuit_and_their_effects_rank_those_insid
     for node, p_value in zip(found.inside, frame["p_value"], strict=False):
         assert p_value == (1 + (effects >= node.effect).sum()) / 6
     assert frame["null_max"].iloc[0] == effects.max()
-    again = minimality(model, circuit, telling_pairs(model, 8), n_outside=5).to_frame()
+    again = minimality(ie.Runs(model, telling_pairs(model, 8)), circuit, n_outside=5).to_frame()
     pd.testing.assert_frame_equal(again, frame, atol=1e-5)
 
 
@@ -62,7 +62,7 @@ def test_a_node_is_added_with_every_edge_that_joins_it_to_the_circuit():
     pairs = telling_pairs(model, 8)
     names = [name for name in model.graph.writer_names if name not in ("embed", "a1.h1")]
     circuit = ie.Circuit.from_nodes(model, names)
-    (added,) = minimality(model, circuit, pairs, n_random=0, seed=1).outside
+    (added,) = minimality(ie.Runs(model, pairs, seed=1), circuit, n_random=0).outside
     _, measured = np.split(np.random.default_rng(1).permutation(8), 2)
     half = pairs[np.sort(measured)]
     before, after = (ie.evaluate(model, ie.Circuit.from_nodes(model, of), half) for of in (names, [*names, "a1.h1"]))
@@ -74,7 +74,7 @@ def test_a_node_is_added_with_every_edge_that_joins_it_to_the_circuit():
 def test_a_backup_shows_only_once_the_head_that_it_stands_in_for_is_gone():
     truth = ground_truth("backup")
     with_backup = ie.Circuit.from_nodes(truth.model, [*truth.circuit.nodes, "a2.h0"])
-    frame = minimality(truth.model, with_backup, truth.pairs, n_random=20).to_frame().set_index("node")
+    frame = minimality(ie.Runs(truth.model, truth.pairs), with_backup, n_random=20).to_frame().set_index("node")
     assert frame["effect"]["a2.h0"] > 0.5
     assert "a1.h0" in str(frame["without"]["a2.h0"]).split()
     plain = ie.evaluate(truth.model, with_backup.without(["a2.h0"]), truth.pairs)
@@ -85,7 +85,7 @@ def test_where_the_gap_is_within_noise_effects_are_undefined():
     model = small_model("gpt_neox")
     pairs = telling_pairs(model)
     same = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.clean, answer=pairs.answer, foil=pairs.foil)
-    found = minimality(model, ie.Circuit.from_nodes(model, HEADS), same, n_outside=3)
+    found = minimality(ie.Runs(model, same), ie.Circuit.from_nodes(model, HEADS), n_outside=3)
     assert not found.defined
     frame = found.to_frame()
     assert frame[["effect", "ci_low", "ci_high", "null_median", "null_max", "p_value"]].isna().all(axis=None)
@@ -95,17 +95,17 @@ def test_too_few_pairs_and_strange_groups_are_refused():
     model = small_model("gpt_neox")
     circuit = ie.Circuit.from_nodes(model, HEADS)
     with pytest.raises(InputError, match="2 pairs are too few, give at least 4"):
-        minimality(model, circuit, telling_pairs(model)[:2])
+        minimality(ie.Runs(model, telling_pairs(model)[:2]), circuit)
     with pytest.raises(InputError, match="n_random=-1 is too few; give at least 0"):
-        minimality(model, circuit, telling_pairs(model), n_random=-1)
+        minimality(ie.Runs(model, telling_pairs(model)), circuit, n_random=-1)
     with pytest.raises(InputError, match="n_outside=-1 is too few; give at least 0"):
-        minimality(model, circuit, telling_pairs(model), n_outside=-1)
+        minimality(ie.Runs(model, telling_pairs(model)), circuit, n_outside=-1)
     with pytest.raises(InputError, match="group 'early' names m0, which is not a node of the circuit"):
-        minimality(model, circuit, telling_pairs(model), groups={"early": ["m0"]})
+        minimality(ie.Runs(model, telling_pairs(model)), circuit, groups={"early": ["m0"]})
 
 
 def test_an_empty_circuit_has_no_nodes_to_judge():
     model = small_model("gpt_neox")
-    found = minimality(model, ie.Circuit.from_edges(model, []), telling_pairs(model))
+    found = minimality(ie.Runs(model, telling_pairs(model)), ie.Circuit.from_edges(model, []))
     assert found.to_frame().empty
     assert list(found.to_frame().columns) == COLUMNS

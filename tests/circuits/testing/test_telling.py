@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 import interp_emerge as ie
-from interp_emerge.circuits.running.evaluation import evaluate_many
 from interp_emerge.circuits.testing.completeness import Completeness, KnockOut
 from interp_emerge.circuits.testing.examination import examine
 from interp_emerge.circuits.testing.hypotheses import HypothesisTests
@@ -23,7 +22,7 @@ EMPTY = ie.Circuit.from_edges(MODEL, [])
 
 def told(tables: dict[str, pd.DataFrame], circuit: ie.Circuit = PATH, n: int = 6) -> list[str]:
     pairs = telling_pairs(MODEL, 6)[:n]
-    found, without = evaluate_many(MODEL, [circuit.kept, circuit.complement().kept], pairs)
+    found, without = ie.Runs(MODEL, pairs).evaluations([circuit.kept, circuit.complement().kept])
     return sentences(circuit, found, without, tables)
 
 
@@ -139,7 +138,7 @@ def test_an_empty_circuit_is_called_empty_and_a_single_edge_is_no_plural():
 
 def test_an_empty_circuit_is_examined_in_every_part():
     scores = ie.score(MODEL, telling_pairs(MODEL, 6), method="eap")
-    found = examine(MODEL, EMPTY, telling_pairs(MODEL, 6), scores=scores, n_random=3, resamples=3)
+    found = examine(ie.Runs(MODEL, telling_pairs(MODEL, 6)), EMPTY, scores=scores, n_random=3, resamples=3)
     assert found.sentences[0] == "The circuit is empty."
     assert found.shown["roles of heads"].empty
 
@@ -147,9 +146,9 @@ def test_an_empty_circuit_is_examined_in_every_part():
 def test_heads_whose_labels_are_undefined_are_not_said_to_have_no_role():
     pairs = telling_pairs(MODEL, 6)
     same = replace(pairs, corrupt=pairs.clean)
-    shown = examine(MODEL, PATH, same, parts=("roles",)).shown["roles of heads"]
+    shown = examine(ie.Runs(MODEL, same), PATH, parts=("roles",)).shown["roles of heads"]
     assert shown["roles"].tolist() == ["undefined", "undefined"] == shown["effect"].tolist()
-    tables = examine(MODEL, PATH, same, parts=("roles",)).tables
+    tables = examine(ie.Runs(MODEL, same), PATH, parts=("roles",)).tables
     known = tables["roles"].assign(label=pd.array([False] * len(tables["roles"]), dtype="boolean"))
     assert small_tables(tables | {"roles": known})["roles of heads"]["roles"].tolist() == ["none", "none"]
 

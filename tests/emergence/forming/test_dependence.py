@@ -8,9 +8,7 @@ import pytest
 from torch import Tensor
 
 import interp_emerge as ie
-from interp_emerge.caching.recording import record
 from interp_emerge.circuits.known import GroundTruth
-from interp_emerge.circuits.running.runs import CircuitRuns
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.emergence.forming.dependence import (
     COLUMNS,
@@ -42,7 +40,7 @@ def heads(*names: str) -> list[Part]:
 def test_without_the_circuit_all_is_lost_and_without_heads_that_do_nothing_nothing(distractors: GroundTruth):
     others = ("a0.h1", "a0.h2", "a0.h3", "a1.h1", "a1.h2", "a1.h3")
     parts = [*parts_of(distractors.circuit), *heads(*others)]
-    found = dependence_at(distractors.model, distractors.circuit, distractors.pairs, parts=parts)
+    found = dependence_at(ie.Runs(distractors.model, distractors.pairs), distractors.circuit, parts=parts)
     for metric in ("logit_diff", "accuracy"):
         gap = at(found, "every edge", metric)["drop"]
         assert gap > 0.9
@@ -57,7 +55,7 @@ def test_without_the_circuit_all_is_lost_and_without_heads_that_do_nothing_nothi
 
 
 def test_a_part_is_held_against_all_heads_like_it_that_are_outside_the_circuit(distractors: GroundTruth):
-    found = dependence_at(distractors.model, distractors.circuit, distractors.pairs)
+    found = dependence_at(ie.Runs(distractors.model, distractors.pairs), distractors.circuit)
     assert [*found] == [*COLUMNS]
     row = at(found, "circuit heads")
     assert row["nodes"] == "a0.h0 a1.h0"
@@ -71,7 +69,7 @@ def test_a_part_is_held_against_all_heads_like_it_that_are_outside_the_circuit(d
 
 def test_where_a_layer_has_no_other_head_there_is_no_null():
     truth = ie.circuits.ground_truth("induction", 12)
-    row = at(dependence_at(truth.model, truth.circuit, truth.pairs), "a1.h0")
+    row = at(dependence_at(ie.Runs(truth.model, truth.pairs), truth.circuit), "a1.h0")
     assert row["share"] == pytest.approx(1, rel=1e-5)
     assert np.isnan(row["p_value"])
     assert row["note"] == "no null: a layer has too few other heads"
@@ -80,14 +78,14 @@ def test_where_a_layer_has_no_other_head_there_is_no_null():
 def test_a_head_that_another_stands_in_for_costs_nothing():
     truth = ie.circuits.ground_truth("backup", 12)
     parts = [*heads("a1.h0", "a2.h0"), Part(kind="role", name="induction", nodes=("a1.h0", "a2.h0"))]
-    found = dependence_at(truth.model, truth.circuit, truth.pairs, parts=parts)
+    found = dependence_at(ie.Runs(truth.model, truth.pairs), truth.circuit, parts=parts)
     assert at(found, "a1.h0")["drop"] == 0
     assert at(found, "a2.h0")["drop"] == 0
     assert at(found, "induction")["share"] == pytest.approx(1, rel=1e-5)
 
 
 def test_ablating_a_head_is_ablating_it_as_elsewhere(distractors: GroundTruth):
-    found = dependence_at(distractors.model, distractors.circuit, distractors.pairs, ablation="mean")
+    found = dependence_at(ie.Runs(distractors.model, distractors.pairs, ablation="mean"), distractors.circuit)
     expected = ie.ablate(distractors.model, ["a0.h0"], distractors.pairs, ablation="mean")
     assert at(found, "a0.h0")["value"] == pytest.approx(expected.mean(), rel=1e-5)
 
@@ -106,7 +104,7 @@ def test_the_parts_are_everything_edges_heads_roles_and_each_head(distractors: G
 
 def test_without_a_gap_nothing_is_depended_on(distractors: GroundTruth):
     same = replace(distractors.pairs, corrupt=distractors.pairs.clean)
-    found = dependence_at(distractors.model, distractors.circuit, same)
+    found = dependence_at(ie.Runs(distractors.model, same), distractors.circuit)
     assert found[["drop", "share", "p_value", "random_p95"]].isna().all(axis=None)
     assert found["note"].str.fullmatch("undefined: the gap of 0 is within noise").all()
     assert found["value"].notna().all()
@@ -120,9 +118,9 @@ def test_the_metric_may_be_accuracy_or_ones_own(distractors: GroundTruth):
         return logits.gather(1, pairs.answer[:, None])[:, 0]
 
     parts = heads("a1.h0")
-    about = distractors.model, distractors.circuit, distractors.pairs
-    assert dependence_at(*about, parts=parts, metric="accuracy")["metric"].tolist() == ["accuracy"]
-    assert dependence_at(*about, parts=parts, metric=answer_logit)["metric"].tolist() == ["answer_logit", "accuracy"]
+    for metric, names in (("accuracy", ["accuracy"]), (answer_logit, ["answer_logit", "accuracy"])):
+        runs = ie.Runs(distractors.model, distractors.pairs, metric=metric)
+        assert dependence_at(runs, distractors.circuit, parts=parts)["metric"].tolist() == names
 
 
 def test_a_model_made_at_one_step_depends_on_its_circuit_from_there_on(distractors: GroundTruth):
@@ -180,9 +178,8 @@ def test_fewer_random_choices_than_a_p_value_of_five_percent_needs_prove_nothing
 
 
 def test_runs_come_back_from_their_table_as_they_were(distractors: GroundTruth):
-    about = {"model": distractors.model, "pairs": distractors.pairs, "metric": "logit_diff", "ablation": "resample"}
-    runs = CircuitRuns(**about, budget=None, record=record)
-    made = measure_parts(runs, parts_of(distractors.circuit), distractors.circuit, n_random=4, seed=0)
+    runs = ie.Runs(distractors.model, distractors.pairs)
+    made = measure_parts(runs, parts_of(distractors.circuit), distractors.circuit, n_random=4)
     again = runs_from_frame(runs_frame(made))
     pd.testing.assert_frame_equal(dependence_from({5: made}).table, dependence_from({5: again}).table)
     pd.testing.assert_frame_equal(dependence_from({5: made}).onsets, dependence_from({5: again}).onsets)
@@ -204,7 +201,7 @@ def test_where_too_few_heads_are_outside_the_circuit_any_others_of_the_layers_ar
 
 def test_an_mlp_is_a_part_with_nothing_like_it_to_compare_with():
     known = ie.circuits.ground_truth("chain", 12)
-    found = dependence_at(known.model, known.circuit, known.pairs)
+    found = dependence_at(ie.Runs(known.model, known.pairs), known.circuit)
     row = at(found, "m1")
     assert (row["kind"], row["n_random"], row["note"]) == ("mlp", 0, "no null: a layer has one MLP")
     assert row["share"] == pytest.approx(1, rel=1e-5)
@@ -236,13 +233,13 @@ def test_a_checkpoint_without_a_gap_counts_as_one_without():
 def test_what_cannot_be_measured_is_refused(distractors: GroundTruth):
     model, circuit, pairs = distractors.model, distractors.circuit, distractors.pairs
     with pytest.raises(InputError, match="the circuit has no edge, so there is nothing to ablate; find one where"):
-        dependence_at(model, circuit.with_kept(np.zeros_like(circuit.kept)), pairs)
+        dependence_at(ie.Runs(model, pairs), circuit.with_kept(np.zeros_like(circuit.kept)))
     with pytest.raises(InputError, match="n_random=0: give at least one random choice"):
-        dependence_at(model, circuit, pairs, n_random=0)
+        dependence_at(ie.Runs(model, pairs), circuit, n_random=0)
     with pytest.raises(InputError, match="the circuit was found in a graph of another shape"):
-        dependence_at(small_model("gpt2"), circuit, pairs)
+        dependence_at(ie.Runs(small_model("gpt2"), pairs), circuit)
     with pytest.raises(UnknownNameError, match=r"unknown node 'a0\.h9'; did you mean 'a0\.h"):
-        dependence_at(model, circuit, pairs, parts=heads("a0.h9"))
+        dependence_at(ie.Runs(model, pairs), circuit, parts=heads("a0.h9"))
     with pytest.raises(InputError, match="step 3 is given twice; give each checkpoint of one training run once"):
         dependence([(3, model), (3, model)], circuit, pairs, parts=heads("a0.h0"))
     with pytest.raises(InputError, match="no checkpoint was given; give at least one"):

@@ -59,7 +59,7 @@ def models() -> dict[str, HookedModel]:
 def circuits(models: dict[str, HookedModel]) -> dict[str, Circuit]:
     labels = ("none", "small", "large", "seed")
     pairs = {label: ie.load_ability("induction").sample(models[label], 32, 1000) for label in labels}
-    return {label: ie.find_circuit(models[label], pairs[label], n_edges=3).circuit for label in labels}
+    return {label: ie.find_circuit(ie.Runs(models[label], pairs[label]), n_edges=3).circuit for label in labels}
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,13 @@ from transformer_lens.tools.analysis import faithfulness
 
 import interp_emerge as ie
 from interp_emerge.abilities.metrics import bind_metric
-from interp_emerge.caching.recording import EMBED, mlp_name, z_name
-from interp_emerge.circuits.running.evaluation import circuit_metrics, random_circuits
+from interp_emerge.caching.recording import EMBED, mlp_name, record, z_name
+from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Node
 from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.ablation import ABLATIONS
+from interp_emerge.patching.ablation import ABLATIONS, Ablation
+from interp_emerge.patching.engines.circuit_run import circuit_values
 from tests.models.slow_model import SlowModel, Written
 from tests.models.small_models import FORMS, build, linear_model, random_pairs, small_model
 from tests.patching.lens_edges import lens_edge_scores, name_of
@@ -29,8 +30,11 @@ def pairs() -> ie.PromptPairs:
 
 
 def metric_of(model: HookedModel, circuits: list[np.ndarray], pairs: ie.PromptPairs, **options) -> np.ndarray:
-    bound = bind_metric("logit_diff", model, pairs)
-    return circuit_metrics(model, torch.from_numpy(np.stack(circuits)), pairs, bound, **options).numpy()
+    bound, masks = bind_metric("logit_diff", model, pairs), torch.from_numpy(np.stack(circuits))
+    clean, corrupt = (record(model, tokens) for tokens in (pairs.clean, pairs.corrupt))
+    with model.running():
+        (values,) = circuit_values(model, masks, clean, corrupt, [bound], **options)
+    return values.numpy()
 
 
 @torch.no_grad()
@@ -74,7 +78,7 @@ def test_a_circuit_gives_what_a_slow_reading_of_the_model_gives(architecture: st
 @pytest.mark.parametrize("ablation", ["mean", "mean_by_position", "zero"])
 @pytest.mark.parametrize("architecture", FORMS)
 def test_with_means_or_nothing_on_ablated_edges_a_circuit_gives_what_a_slow_reading_gives(
-    architecture: str, ablation: str, pairs: ie.PromptPairs
+    architecture: str, ablation: Ablation, pairs: ie.PromptPairs
 ):
     model = small_model(architecture)
     slow, metric = SlowModel(model.hf), bind_metric("logit_diff", model, pairs)
