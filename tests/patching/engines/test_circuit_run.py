@@ -196,7 +196,7 @@ def test_how_circuits_and_pairs_are_batched_changes_nothing(architecture: str, p
         together = metric_of(model, circuits, pairs, ablation=ablation)
         alone = np.concatenate([metric_of(model, [kept], pairs, ablation=ablation) for kept in circuits])
         np.testing.assert_allclose(together, alone, atol=1e-5)
-        for budget in (1 << 18, 1 << 20, 3 << 20):
+        for budget in (1 << 18, 3 << 20):
             batched = metric_of(model, circuits, pairs, budget=budget, ablation=ablation)
             np.testing.assert_allclose(together, batched, atol=1e-5)
 
