@@ -15,6 +15,7 @@ from transformers import (
     GPT2Config,
     GPTNeoXConfig,
     GptOssConfig,
+    GraniteMoeConfig,
     LlamaConfig,
     MambaConfig,
     Olmo2Config,
@@ -66,7 +67,8 @@ WHOLE = {
         lambda: Olmo2Config(**GATED, attention_bias=True),
         "a norm after attention scales an output bias that belongs to no head",
     ),
-    "openai-gpt": (lambda: OpenAIGPTConfig(**SPECIAL, n_embd=32, n_layer=2, n_head=4, n_positions=64), FORM),
+    "openai-gpt": (lambda: OpenAIGPTConfig(**SPECIAL, n_embd=32, n_layer=2, n_head=4, n_positions=64), AFTER),
+    "granitemoe": (lambda: GraniteMoeConfig(**GATED, num_local_experts=4, num_experts_per_tok=2), FORM),
     "mamba": (
         lambda: MambaConfig(**SPECIAL, hidden_size=32, num_hidden_layers=2, state_size=4),
         "some of its layers are not attention",
