@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import interp_emerge as ie
 from interp_emerge.core import agreement, model
-from interp_emerge.families import _handed
+from interp_emerge.families._split import handed as _handed
 
 GOAL = 0.05
 REPEATS = 5

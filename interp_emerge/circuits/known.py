@@ -27,8 +27,8 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
-from interp_emerge.families._handset_constructions import CONSTRUCTIONS, NEW, OPERANDS, RESULT_BACK, SEEN
-from interp_emerge.families._handset_weights import BOS, VOCABULARY
+from interp_emerge.families._handset.constructions import CONSTRUCTIONS, NEW, OPERANDS, RESULT_BACK, SEEN
+from interp_emerge.families._handset.weights import BOS, VOCABULARY
 from interp_emerge.families.handset import HandsetFamily
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, NodeScores

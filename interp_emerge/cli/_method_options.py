@@ -12,7 +12,7 @@ import typer
 from interp_emerge.cli._shared import Listing
 
 if TYPE_CHECKING:
-    from interp_emerge.patching.options import Option
+    from interp_emerge.patching.engines.options import Option
 
 PREFIX = "method_option_"
 """Before the names of parameters, to keep them apart from the command's own."""

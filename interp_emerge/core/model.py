@@ -21,7 +21,7 @@ from interp_emerge.core.errors import InputError, require_kind
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import bytes_of_run, items_that_fit
 from interp_emerge.core.shape import Shape
-from interp_emerge.core.tokens import FirstTokens, Lexicon
+from interp_emerge.core.tokens.lexicon import FirstTokens, Lexicon
 from interp_emerge.core.weights import State, content_of, require_finite, require_weights_at_hand
 
 

@@ -30,7 +30,7 @@ def load_family(name: str | PathLike[str]) -> "Family":
         raise ModelError(f"{text} is a file; give the directory of checkpoints that it lies in")
     if not Path(text).is_dir():
         raise UnknownNameError("family or directory", text, shelf.names())
-    from interp_emerge.families._directory import DirectoryFamily
+    from interp_emerge.families._disk.directory import DirectoryFamily
 
     family = DirectoryFamily(Path(text))
     family.read()

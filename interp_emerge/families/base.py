@@ -10,7 +10,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.core.source import Source
-from interp_emerge.core.tokens import FirstTokens
+from interp_emerge.core.tokens.lexicon import FirstTokens
 
 PASSAGE = """
 A river that leaves the hills carries sand with it. Where the ground turns flat the water slows down, and the sand sinks

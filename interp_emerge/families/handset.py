@@ -18,9 +18,9 @@ from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.core.source import Source
 from interp_emerge.families import shelf
-from interp_emerge.families._checkpoints import _quieten_transformers, load_checkpoint
-from interp_emerge.families._handset_constructions import CONSTRUCTIONS, Construction
-from interp_emerge.families._handset_weights import as_drawn
+from interp_emerge.families._disk.loading import _quieten_transformers, load_checkpoint
+from interp_emerge.families._handset.constructions import CONSTRUCTIONS, Construction
+from interp_emerge.families._handset.weights import as_drawn
 from interp_emerge.families.base import Family
 from interp_emerge.families.hooking import hook
 

@@ -14,12 +14,12 @@ from torch import nn
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.model import HookedModel, ModelSpec, hash_weights
-from interp_emerge.core.tokens import FirstTokens
+from interp_emerge.core.tokens.lexicon import FirstTokens
 from interp_emerge.core.weights import require_finite, require_weights_at_hand
-from interp_emerge.families._anatomy import find_decoder
-from interp_emerge.families._causal import require_causal, unwrapped
-from interp_emerge.families._shape import shape_of, vocabulary_size
-from interp_emerge.families._tokenizers import as_tokenizer, require_fitting_tokenizer
+from interp_emerge.families._disk.tokenizers import as_tokenizer, require_fitting_tokenizer
+from interp_emerge.families._split.anatomy import find_decoder
+from interp_emerge.families._split.causal import require_causal, unwrapped
+from interp_emerge.families._split.shape import shape_of, vocabulary_size
 
 
 @checked

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from interp_emerge.core.source import Source
 from interp_emerge.families import shelf
-from interp_emerge.families._directory import DirectoryFamily
+from interp_emerge.families._disk.directory import DirectoryFamily
 
 shelf.add(
     DirectoryFamily(

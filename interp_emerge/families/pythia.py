@@ -2,7 +2,7 @@
 
 from interp_emerge.core.source import Source
 from interp_emerge.families import shelf
-from interp_emerge.families._hub import HubFamily
+from interp_emerge.families._disk.hub import HubFamily
 
 SIZES = ["14m", "31m", "70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b"]
 STEPS = [0, *(2**power for power in range(10)), *range(1000, 143_001, 1000)]

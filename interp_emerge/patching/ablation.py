@@ -32,7 +32,7 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.activation_patching import node_scores, patched_rises, patching_cost
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask, Recorder
-from interp_emerge.patching.options import AtPositions, Sites
+from interp_emerge.patching.engines.options import AtPositions, Sites
 
 WRITERS = ("embed", "head", "mlp")
 Ablation = Literal["zero", "mean", "mean_by_position", "resample"]

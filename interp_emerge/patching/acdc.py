@@ -32,7 +32,7 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask, require_ordinary_run
 from interp_emerge.patching.engines.circuit_run import RecordedRun, batch_sizes, run_circuits
-from interp_emerge.patching.options import NoOptions
+from interp_emerge.patching.engines.options import NoOptions
 
 
 @dataclass(frozen=True, kw_only=True)

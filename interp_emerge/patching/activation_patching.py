@@ -37,8 +37,8 @@ from interp_emerge.core.graph import Node
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask, require_ordinary_run
+from interp_emerge.patching.engines.options import AtPositions, Direction, Sites
 from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, ends, resume
-from interp_emerge.patching.options import AtPositions, Direction, Sites
 
 OF_HEADS = ("head", "q", "k", "v", "pattern")
 BEFORE_BLOCK = {"embed": lambda _: 0, "resid_pre": lambda layer: layer, "resid_post": lambda layer: layer + 1}

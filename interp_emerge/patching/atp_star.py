@@ -33,7 +33,7 @@ from interp_emerge.patching.attribution_patching import effects, gradient_at_pat
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
 from interp_emerge.patching.engines.attribution import at_places, bytes_per_run, node_cost, tally_nodes
 from interp_emerge.patching.engines.gradients import Parts, Run, Site, gradients_at, run_of_prompts, wide
-from interp_emerge.patching.options import AtPositions, Sites
+from interp_emerge.patching.engines.options import AtPositions, Sites
 
 SITES = ("q", "k", "v", "head", "mlp")
 SHARE_OF_PATTERN = 0.25

@@ -30,7 +30,7 @@ from interp_emerge.patching.engines.attribution import (
     tally_nodes,
 )
 from interp_emerge.patching.engines.gradients import Parts, Site, gradients_at, run_of_prompts, wide
-from interp_emerge.patching.options import AtPositions, Sites
+from interp_emerge.patching.engines.options import AtPositions, Sites
 
 
 @dataclass(frozen=True, kw_only=True)

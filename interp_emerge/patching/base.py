@@ -19,7 +19,7 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
-from interp_emerge.patching.options import AtPositions, Chosen, NoOptions, Option, declared
+from interp_emerge.patching.engines.options import AtPositions, Chosen, NoOptions, Option, declared
 from interp_emerge.patching.scores import EdgeScores, NodeScores
 
 Recorder = Callable[[HookedModel, Tensor], Recording]

@@ -11,7 +11,7 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
 from interp_emerge.patching.engines.attribution import CORRUPT, attribute_edges, edge_cost
-from interp_emerge.patching.options import AtPositions
+from interp_emerge.patching.engines.options import AtPositions
 
 
 def run(task: PatchingTask) -> EdgeScores:

@@ -13,7 +13,7 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
 from interp_emerge.patching.engines.attribution import attribute_edges, edge_cost, midpoints
-from interp_emerge.patching.options import AtPositions, Steps
+from interp_emerge.patching.engines.options import AtPositions, Steps
 
 
 @dataclass(frozen=True, kw_only=True)

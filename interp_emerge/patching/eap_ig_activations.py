@@ -36,7 +36,7 @@ from interp_emerge.patching.engines.attribution import (
     tally_chunks,
 )
 from interp_emerge.patching.engines.gradients import Parts, ReaderGradients, differentiable_run, run_of_prompts
-from interp_emerge.patching.options import AtPositions, Steps
+from interp_emerge.patching.engines.options import AtPositions, Steps
 
 
 @dataclass(frozen=True, kw_only=True)

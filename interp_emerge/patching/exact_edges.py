@@ -33,8 +33,8 @@ from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask, require_ordinary_run
+from interp_emerge.patching.engines.options import AtPositions, Direction
 from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, resume
-from interp_emerge.patching.options import AtPositions, Direction
 
 BATCH_TOKENS = 4096
 """Tokens that a batch may hold on a processor: all 2,421 edges of 5 layers of width 96 on 16 pairs take 3.1 s with this

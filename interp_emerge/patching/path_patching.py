@@ -32,8 +32,8 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.activation_patching import node_scores
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
+from interp_emerge.patching.engines.options import Direction, Names, NoOptions
 from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, ends, resume, whole
-from interp_emerge.patching.options import Direction, Names, NoOptions
 
 SHARE_OF_TERM = 3
 """A sender's row holds its term and two readings of the stream, where activation patching holds one stream."""

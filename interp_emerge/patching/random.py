@@ -10,7 +10,7 @@ import numpy as np
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
-from interp_emerge.patching.options import NoOptions, Seed
+from interp_emerge.patching.engines.options import NoOptions, Seed
 
 
 @dataclass(frozen=True, kw_only=True)

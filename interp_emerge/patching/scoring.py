@@ -15,7 +15,7 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, Method, NodeScores, PatchingTask, Recorder
-from interp_emerge.patching.options import NoOptions, Option
+from interp_emerge.patching.engines.options import NoOptions, Option
 
 
 @dataclass(frozen=True, kw_only=True)

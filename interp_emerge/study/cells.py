@@ -19,7 +19,7 @@ import torch
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of, write_atomically
 from interp_emerge.core.model import HookedModel, ModelSpec
-from interp_emerge.core.tokens import FirstTokens
+from interp_emerge.core.tokens.lexicon import FirstTokens
 from interp_emerge.families.base import Family
 
 ONE_THREAD_BELOW = 10_000_000

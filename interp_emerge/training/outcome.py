@@ -17,7 +17,7 @@ from interp_emerge.abilities.base import Ability, PromptPairs
 from interp_emerge.abilities.metrics import metrics_of_clean
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
-from interp_emerge.families._directory import DirectoryFamily
+from interp_emerge.families._disk.directory import DirectoryFamily
 from interp_emerge.stats.intervals import mean_interval
 from interp_emerge.training.corpus import KINDS
 from interp_emerge.training.recipe import Recipe

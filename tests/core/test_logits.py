@@ -16,7 +16,7 @@ from interp_emerge.core import memory
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.memory import bytes_of_run
 from interp_emerge.core.model import HookedModel
-from interp_emerge.families._shape import shape_of, shape_of_config
+from interp_emerge.families._split.shape import shape_of, shape_of_config
 from tests.models.small_models import build, random_pairs, small_model
 
 DROPOUT: dict[str, Any] = {

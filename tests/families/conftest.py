@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import constants
 
 from interp_emerge.families import shelf
-from interp_emerge.families._hub import HubFamily
+from interp_emerge.families._disk.hub import HubFamily
 from tests.families.tiny import cache_revision
 
 

@@ -7,7 +7,7 @@ import torch
 
 import interp_emerge as ie
 from interp_emerge.core.errors import UnknownNameError
-from interp_emerge.families._handset_weights import BOS, SHARPNESS, Handset, Stream, new_gpt2, new_llama
+from interp_emerge.families._handset.weights import BOS, SHARPNESS, Handset, Stream, new_gpt2, new_llama
 from interp_emerge.families.handset import HandsetFamily
 from tests.models.computed_apart import assert_same_logits
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 import interp_emerge as ie
-from interp_emerge.families._directory import DirectoryFamily
+from interp_emerge.families._disk.directory import DirectoryFamily
 from interp_emerge.training.miniature import RECIPE
 
 

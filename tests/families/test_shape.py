@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.families._shape import graph_of_config
+from interp_emerge.families._split.shape import graph_of_config
 
 PYTHIA = {
     "14m": (6, 4, 1_084),

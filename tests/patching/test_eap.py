@@ -10,7 +10,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import PatchingTask
 from interp_emerge.patching.engines.attribution import bytes_per_pair
-from interp_emerge.patching.options import AtPositions
+from interp_emerge.patching.engines.options import AtPositions
 from tests.models.small_models import FORMS, build, random_pairs, small_model
 from tests.patching.exact import slow_eap
 from tests.patching.interpolation import precise_model, slope_of_edge

@@ -9,7 +9,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import PatchingTask
 from interp_emerge.patching.engines import attribution as _attribution
 from interp_emerge.patching.engines.attribution import attribute_edges
-from interp_emerge.patching.options import NoOptions
+from interp_emerge.patching.engines.options import NoOptions
 from tests.models.small_models import WIDTH, build, random_pairs, small_model
 from tests.patching.interpolation import precisely
 from tests.patching.scored import score_edges

@@ -13,7 +13,7 @@ import pytest
 import interp_emerge as ie
 from interp_emerge import cli, patching
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.patching.options import AtLeast, AtPositions, Names, NoOptions, Option, declared
+from interp_emerge.patching.engines.options import AtLeast, AtPositions, Names, NoOptions, Option, declared
 from interp_emerge.patching.scoring import all_options
 from tests.models.small_models import random_pairs, small_model
 
@@ -25,7 +25,7 @@ from typing import Annotated, Literal
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask
-from interp_emerge.patching.options import NoOptions
+from interp_emerge.patching.engines.options import NoOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import stand_ins
 from interp_emerge.patching.activation_patching import patched_rises
 from interp_emerge.patching.base import NodeScores, PatchingTask, Recorder
-from interp_emerge.patching.options import AtPositions
+from interp_emerge.patching.engines.options import AtPositions
 from interp_emerge.patching.scoring import score
 
 

@@ -11,8 +11,8 @@ from interp_emerge.caching.recording import record
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import PatchingTask
+from interp_emerge.patching.engines.options import NoOptions
 from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, resume
-from interp_emerge.patching.options import NoOptions
 from tests.models.small_models import FORMS, random_pairs, small_model
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from interp_emerge.core.decoder import Attention, LinearMap, Projection
-from interp_emerge.families._handed import HandedParts
-from interp_emerge.families._layouts import Layout
-from interp_emerge.families._proof import linear_map
+from interp_emerge.families._split.handed import HandedParts
+from interp_emerge.families._split.layouts import Layout
+from interp_emerge.families._split.linear import linear_map
 
 Sides = tuple[Projection, Projection, Projection]
 """Queries, keys and values."""

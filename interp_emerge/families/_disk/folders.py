@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from interp_emerge.core.errors import ModelError
-from interp_emerge.families._checkpoint_names import WANTED, Named, read_names
-from interp_emerge.families._checkpoints import WEIGHTS, count_parameters_of, has_weights
+from interp_emerge.families._disk.loading import WEIGHTS, count_parameters_of, has_weights
+from interp_emerge.families._disk.names import WANTED, Named, read_names
 
 CONFIGS = ["config.json", "*/config.json", "*/*/config.json", "*/*/*/config.json"]
 UNFINISHED = re.compile(r"\..*|tmp-checkpoint.*")

@@ -9,7 +9,7 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, ModelError
-from interp_emerge.families._checkpoint_names import read_names
+from interp_emerge.families._disk.names import read_names
 from interp_emerge.study.grid import Grid
 from interp_emerge.study.settings import StudySettings
 from tests.families.tiny import save_checkpoint, some_tokens

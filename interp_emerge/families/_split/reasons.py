@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from interp_emerge.core.errors import ModelError
+
 NARROW = "its queries, keys and values pass through a narrow space with a norm in it (latent attention)"
 OTHER_LAYERS = "some of its layers are not attention (state spaces, convolutions or recurrences)"
 SINKS = "each of its heads also attends to a learned sink, which no token holds"
@@ -38,6 +40,12 @@ KINDS = {
     r"(ministral3|llama4(_text)?)": SCALED,
 }
 """Types of models whose modules bear everyday names, and what they do."""
+
+
+def not_split(hf: Any, reason: str) -> ModelError:
+    """The error for an architecture that the analyses of heads and edges cannot take."""
+    return ModelError(f"{hf.config.model_type!r} is not split into heads and edges: {reason}; abilities are measured "
+                      "all the same, and `.bridge` is there where TransformerLens knows the architecture")  # fmt: skip
 
 
 def known_reason(hf: Any) -> str:

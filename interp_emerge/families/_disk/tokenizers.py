@@ -55,7 +55,7 @@ def _wrapped(given: Any) -> Any:
 def _read(path: Path) -> Any:
     from tokenizers import Tokenizer
 
-    from interp_emerge.families._checkpoints import _read_tokenizer, has_tokenizer
+    from interp_emerge.families._disk.loading import _read_tokenizer, has_tokenizer
 
     if path.name == "tokenizer.json" and (path.parent / "tokenizer_config.json").is_file():
         path = path.parent

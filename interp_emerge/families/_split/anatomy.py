@@ -18,25 +18,23 @@ from torch import Tensor, nn
 from interp_emerge.core.decoder import Block, Decoder, Norm
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.weights import require_one_device
-from interp_emerge.families._attention import arrangements, read_attention, uses, variants
-from interp_emerge.families._handed import HandedParts
-from interp_emerge.families._layouts import LAYOUTS, Layout, find, fits
-from interp_emerge.families._proof import (
+from interp_emerge.families._split.attention import arrangements, read_attention, uses, variants
+from interp_emerge.families._split.handed import HandedParts
+from interp_emerge.families._split.layouts import LAYOUTS, Layout, find, fits
+from interp_emerge.families._split.linear import linear_map, require_linear_once_scaled
+from interp_emerge.families._split.proof import (
     TOLERANCE,
     Reading,
     differences,
-    linear_map,
-    not_split,
     observed,
     require_agreement,
     require_equal_logits,
     require_gradients,
-    require_linear_once_scaled,
     require_pointwise,
     require_same_shape,
 )
-from interp_emerge.families._reasons import known_reason
-from interp_emerge.families._shape import graph_of_config
+from interp_emerge.families._split.reasons import known_reason, not_split
+from interp_emerge.families._split.shape import graph_of_config
 
 BROKEN = (RuntimeError, TypeError, AttributeError, ValueError, IndexError, AssertionError)
 """What modules raise that are read in a way that they do not allow."""

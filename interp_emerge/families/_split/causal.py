@@ -8,7 +8,7 @@ from torch import nn
 from interp_emerge.core.decoder import only_running
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.model import run_whole
-from interp_emerge.families._handed import random_prompts
+from interp_emerge.families._split.handed import random_prompts
 
 WRAPPERS = ("_orig_mod", "module")
 """Where compiled and distributed modules keep the model that they wrap."""

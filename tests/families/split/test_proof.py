@@ -12,8 +12,9 @@ from torch import nn
 import interp_emerge as ie
 from interp_emerge.core.decoder import Attention, Block, Decoder, Norm
 from interp_emerge.core.errors import ModelError
-from interp_emerge.families._anatomy import layout_of, reading_of
-from interp_emerge.families._proof import Reading, require_equal_logits, require_linear_once_scaled
+from interp_emerge.families._split.anatomy import layout_of, reading_of
+from interp_emerge.families._split.linear import require_linear_once_scaled
+from interp_emerge.families._split.proof import Reading, require_equal_logits
 from tests.models.small_models import EVERY_ARCHITECTURE, build
 
 HALF = (torch.bfloat16, torch.float16)

@@ -3,8 +3,8 @@
 1. `require_equal_logits` compares them on a short random prompt, when a model is first split.
 2. `require_agreement` compares them on prompts that are analysed: windows, scaled queries and rotations differ beyond
    some length only, clamps and caps for some values only.
-3. `linear_map` measures what a linear module applies, and refuses one that applies something else.
-4. `require_linear_once_scaled` and `require_gradients` do the same for norms and for MLPs.
+3. `require_pointwise` and `require_gradients` check what exact methods and gradient methods assume of MLPs; `linear`
+   checks what they assume of linear modules and norms.
 
 In half precision the logits of a trained model move by a fifth of their spread through rounding alone, more than wrong
 readings move them. There each block is read and run a second time in float32, on what the model itself gives it.
@@ -18,14 +18,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from interp_emerge.core.decoder import Block, Decoder, LinearMap, Norm, only_running, output_by_input
+from interp_emerge.core.decoder import Block, Decoder, only_running
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.model import run_whole
-from interp_emerge.families._handed import HandedParts, handed, random_prompts, watching
-from interp_emerge.families._reasons import known_reason
-from interp_emerge.families._shape import graph_of_config
+from interp_emerge.families._split.handed import HandedParts, handed, random_prompts, watching
+from interp_emerge.families._split.linear import FULL
+from interp_emerge.families._split.reasons import known_reason, not_split
+from interp_emerge.families._split.shape import graph_of_config
 
 TOLERANCE = 1e-3
 """Root of the mean squared difference of the logits, or of what a block adds, as a fraction of their spread. On random
@@ -34,16 +34,8 @@ models of 3 to 24 layers, right readings of every architecture differ by up to 8
 softcap 0.3, a window wider by one 0.35."""
 HALF_PRECISION = 0.07
 """The same for the last norm and the unembedding in half precision, where right readings differ by up to 0.034."""
-NORM_TOLERANCE, NORM_HALF_PRECISION = 1e-4, 0.02
-"""Largest difference of a norm's output, as a fraction of its size, over large inputs and over small ones, where the
-added constant counts. Right readings differ by up to 3e-7 and, in bfloat16, 0.008; a constant ten times too large or
-too small by 0.05, centring where there is none by 0.1."""
-LINEAR_TOLERANCE, LINEAR_HALF_PRECISION = 1e-4, 0.05
-"""Largest difference of a linear module's output, as a fraction of its spread. Right readings differ by up to 3e-6 and,
-in bfloat16, 0.01; layers that quantise what they are given by 0.01 to 0.03 in float32."""
 GRADIENT_TOLERANCE = 0.02
 """Median difference between an MLP's slope along a random direction and its gradient, as a fraction of the slope."""
-FULL = (torch.float32, torch.float64)
 STREAM = ("hidden_states", "x", "hidden_state")
 """Names under which blocks are given the stream."""
 COUNTS = ("the number of layers", "the number of heads", "the number of keys", "the number of values")
@@ -62,12 +54,6 @@ class Reading:
     blocks: Sequence[nn.Module]
     read: Callable[[int, nn.Module, HandedParts], Block]
     """From a block's number and module, and what blocks are handed, to its parts."""
-
-
-def not_split(hf: Any, reason: str) -> ModelError:
-    """The error for an architecture that the analyses of heads and edges cannot take."""
-    return ModelError(f"{hf.config.model_type!r} is not split into heads and edges: {reason}; abilities are measured "
-                      "all the same, and `.bridge` is there where TransformerLens knows the architecture")  # fmt: skip
 
 
 def require_same_shape(hf: Any, decoder: Decoder) -> None:
@@ -276,74 +262,6 @@ def _suspects(hf: nn.Module) -> str:
         return f" (it carries forward hooks, on {hooked[0] or 'the model'}: remove them)"
     reason = known_reason(hf)
     return f" ({reason})" if reason else ""
-
-
-@torch.no_grad()
-def linear_map(hf: Any, module: nn.Module, *, factor: float = 1.0) -> LinearMap:
-    """The module as x Wᵀ + b: its own weight where that says all, else W and b as measured on the unit vectors.
-
-    Raises:
-        ModelError: its outputs are something else.
-    """
-    with only_running(hf):
-        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-        if isinstance(weight, nn.Parameter) and weight.ndim == 2 and weight.is_floating_point():
-            difference = _nonlinearity(module, output_by_input(module), bias)
-            if difference < _linear_tolerance(weight):
-                return LinearMap(module=module, factor=factor)
-        weight, bias = _measured(hf, module)
-        difference = _nonlinearity(module, weight, bias)
-    if not difference < _linear_tolerance(weight):
-        raise not_split(hf, f"{_name_of(hf, module)} ({type(module).__name__}) does not map x to x Wᵀ + b, its outputs "
-                            f"are off by {difference:.1g} of their spread; merge adapters, give quantised layers back "
-                            "their full weights, and remove hooks that depend on the prompt")  # fmt: skip
-    return LinearMap(module=module, measured=(weight, bias), factor=factor)
-
-
-def _measured(hf: Any, module: Any) -> tuple[Tensor, Tensor | None]:
-    """What a module makes of the unit vectors, and of zero, shapes [output, input] and [output]."""
-    n = int(getattr(module, "in_features", None) or getattr(module, "nx", None) or hf.config.hidden_size)
-    floats = (t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point())
-    like = next(floats, next(hf.parameters())).new_zeros(1, 1, n)
-    bias = module(like)[0, 0]
-    weight = (module(torch.eye(n, dtype=like.dtype, device=like.device)[None])[0] - bias).T.contiguous()
-    return weight, bias if bias.any() else None
-
-
-def _nonlinearity(module: nn.Module, weight: Tensor, bias: Tensor | None) -> float:
-    """Largest difference between a module's outputs and x Wᵀ + b, for large inputs and small ones, of their spread."""
-    sizes = torch.tensor([3.0, 0.1])[:, None, None]
-    x = torch.randn(2, 5, weight.shape[1], generator=torch.Generator().manual_seed(0)) * sizes
-    x = x.to(weight)
-    expected = module(x).float()
-    found = linear(x, weight, None if bias is None else bias.to(weight)).float()
-    return float(((found - expected).abs().amax((1, 2)) / expected.std((1, 2)).clamp_min(1e-30)).max())
-
-
-def _linear_tolerance(weight: Tensor) -> float:
-    return LINEAR_TOLERANCE if weight.dtype in FULL else LINEAR_HALF_PRECISION
-
-
-def _name_of(hf: nn.Module, module: nn.Module) -> str:
-    return next((name for name, part in hf.named_modules() if part is module), "a module")
-
-
-@torch.no_grad()
-def require_linear_once_scaled(norm: Norm) -> None:
-    """Raise a `ModelError` unless the norm of a vector is linear once its scale is known, and a bias."""
-    module, weight = norm.module, getattr(norm.module, "weight", None)
-    width = getattr(module, "normalized_shape", ()) if weight is None else weight.shape
-    if module is None or len(width) != 1:
-        return
-    sizes = torch.tensor([3.0, 3.0, 0.003, 0.003])[:, None]
-    x = torch.randn(4, *width, generator=torch.Generator().manual_seed(0)) * sizes
-    x = x if weight is None else x.to(weight)
-    found, bias, expected = norm.linear(x, norm.scale(x)), getattr(module, "bias", None), module(x)
-    size = expected.abs().amax(-1, keepdim=True).clamp_min(1e-9)
-    difference = float(((found + (0 if bias is None else bias) - expected).abs() / size).max())
-    if not difference < (NORM_TOLERANCE if x.dtype in FULL else NORM_HALF_PRECISION):
-        raise ModelError(f"a {type(module).__name__} is not a layer norm or root-mean-square norm as this package "
-                         f"knows them: outputs differ by {difference:.1g}")  # fmt: skip
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, Revi
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.core.source import Source
-from interp_emerge.families._checkpoints import TOKENIZER_FILES, WEIGHTS, has_tokenizer, has_weights, load_checkpoint
+from interp_emerge.families._disk.loading import TOKENIZER_FILES, WEIGHTS, has_tokenizer, has_weights, load_checkpoint
 from interp_emerge.families.base import Family
 
 CONFIG = "config.json"

@@ -10,9 +10,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import interp_emerge as ie
 from interp_emerge.caching.recording import final_logits, record
 from interp_emerge.core.errors import ModelError
-from interp_emerge.families._anatomy import find_decoder, layout_of
-from interp_emerge.families._layouts import LAYOUTS
-from interp_emerge.families._shape import graph_of_config
+from interp_emerge.families._split.anatomy import find_decoder, layout_of
+from interp_emerge.families._split.layouts import LAYOUTS
+from interp_emerge.families._split.shape import graph_of_config
 from tests.families.tiny import WHOLE, some_tokens, tiny_model
 from tests.models.small_models import (
     EVERY_ARCHITECTURE,

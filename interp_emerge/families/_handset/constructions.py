@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp_emerge.families._handset_weights import (
+from interp_emerge.families._handset.weights import (
     BOS,
     POSITIONS,
     SHARPNESS,

@@ -18,7 +18,7 @@ from torch import Tensor
 from interp_emerge.core.errors import InputError, described
 from interp_emerge.core.files import hash_bytes, hash_of
 from interp_emerge.core.shape import Shape
-from interp_emerge.core.token_names import WORD_START, token_names
+from interp_emerge.core.tokens.names import WORD_START, token_names
 
 FirstTokens = bool | int | str | Sequence[int] | None
 """What stands first: the tokenizer's beginning-of-text token, nothing (False), a token as text or id, several as ids,

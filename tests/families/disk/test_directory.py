@@ -10,7 +10,7 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.core.errors import InterpEmergeError, ModelError, UnknownNameError
 from interp_emerge.core.model import HookedModel
-from interp_emerge.families._directory import DirectoryFamily
+from interp_emerge.families._disk.directory import DirectoryFamily
 from interp_emerge.families.base import PASSAGE, Family
 from tests.families.tiny import save_checkpoint, save_model, some_tokens, tiny_tokenizer
 from tests.models.computed_apart import assert_same_logits, differ

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models
 
-from interp_emerge.core.token_names import token_names
+from interp_emerge.core.tokens.names import token_names
 from tests.models.tokenizers import PythonWords, added, byte_level, sentencepiece, words, wrapped
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]

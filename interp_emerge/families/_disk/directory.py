@@ -7,8 +7,8 @@ from typing import Literal
 
 from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.core.source import Source
-from interp_emerge.families._checkpoint_folders import Checkpoint, Key, find_checkpoints
-from interp_emerge.families._checkpoints import has_tokenizer, hash_checkpoint, load_checkpoint
+from interp_emerge.families._disk.folders import Checkpoint, Key, find_checkpoints
+from interp_emerge.families._disk.loading import has_tokenizer, hash_checkpoint, load_checkpoint
 from interp_emerge.families.base import Family
 
 
