@@ -16,7 +16,7 @@ import pandas as pd
 
 from interp_emerge.abilities import load_ability
 from interp_emerge.abilities.metrics import FROM_LOGITS
-from interp_emerge.circuits.roles.table import repeated_segments
+from interp_emerge.circuits.roles.repeated import repeated_segments
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
 from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically

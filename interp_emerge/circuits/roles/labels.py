@@ -24,12 +24,12 @@ from torch import Tensor
 
 from interp_emerge.abilities.base import PromptPairs, require_pairs
 from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, record
-from interp_emerge.circuits.roles.table import ALL_ROLES, role_table
+from interp_emerge.circuits.roles.table import role_table, roles_named
 from interp_emerge.circuits.running.faithfulness import not_above_zero
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
-from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import without_writers
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
@@ -49,7 +49,7 @@ def label_heads(
     runs: Runs,
     circuit: Circuit,
     *,
-    roles: Iterable[str] = tuple(ALL_ROLES),
+    roles: Iterable[str] | None = None,
     tokens: Sequence[int] | Tensor | None = None,
     orders: Sequence[Sequence[int]] | None = None,
     name_movers: Sequence[str] | None = None,
@@ -66,7 +66,7 @@ def label_heads(
         runs: what effects are measured on, and the roles that need pairs: others than the circuit was found on. For its
             seed see `role_table`.
         circuit: whose heads to label.
-        roles: names of roles.
+        roles: names of roles; by default all.
         tokens: see `role_table`.
         orders: see `role_table`.
         name_movers: see `role_table`.
@@ -77,10 +77,8 @@ def label_heads(
         InputError: the circuit belongs to a graph of another shape, or the table lacks a role or head.
     """
     model, effects = runs.model, effects_of_heads(runs, circuit)
-    wanted = [roles] if isinstance(roles, str) else [*roles]
-    for role in wanted:
-        if role not in ALL_ROLES:
-            raise UnknownNameError("role", role, ALL_ROLES)
+    signs = {role.name: role.expected_sign for role in roles_named(roles)}
+    wanted = [*signs]
     if table is None and effects["effect"].isna().all():
         table = _unmeasured(model, circuit, wanted)
     elif table is None:
@@ -95,11 +93,11 @@ def label_heads(
             seed=runs.seed,
         )
     rows = table[table["node"].isin(circuit.heads) & table["role"].isin(wanted)].reset_index(drop=True)
-    if len(rows) != len(circuit.heads) * len({*wanted}):
-        raise InputError(f"the table holds {len(rows)} rows for {len(circuit.heads)} heads and {len({*wanted})} roles; "
+    if len(rows) != len(circuit.heads) * len(wanted):
+        raise InputError(f"the table holds {len(rows)} rows for {len(circuit.heads)} heads and {len(wanted)} roles; "
                          "give what role_table made of this model with these roles")  # fmt: skip
     rows = rows.merge(effects, on="node", how="left", validate="many_to_one")
-    sign = np.array([ALL_ROLES[str(role)].expected_sign for role in rows["role"]])
+    sign = np.array([signs[str(role)] for role in rows["role"]])
     agrees = pd.array((rows["q_value"] < SIGNIFICANT) & (np.sign(rows["effect"]) == sign), dtype="boolean")
     agrees[rows["effect"].isna().to_numpy()] = pd.NA
     notes = ["; ".join(filter(None, both)) for both in zip(rows["note"], rows["effect_note"], strict=True)]
@@ -110,7 +108,7 @@ def label_heads(
 def _unmeasured(model: HookedModel, circuit: Circuit, roles: Iterable[str]) -> pd.DataFrame:
     """The table of roles of the circuit's heads with no score in it."""
     heads = [node for node in model.graph.nodes(["head"]) if node.name in circuit.heads]
-    rows = [(head.name, head.layer, head.index, role) for role in dict.fromkeys(roles) for head in heads]
+    rows = [(head.name, head.layer, head.index, role) for role in roles for head in heads]
     table = pd.DataFrame(rows, columns=pd.Index(["node", "layer", "index", "role"]))
     scores = dict.fromkeys(("score", "ci_low", "ci_high", "baseline"), np.nan)
     unknown = pd.array([pd.NA] * len(rows), dtype="boolean")

@@ -24,7 +24,8 @@ from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 from interp_emerge.abilities.measuring import PASSAGE_TOKENS
-from interp_emerge.circuits.roles.table import ROLES, repeated_segments, role_scores
+from interp_emerge.circuits.roles.repeated import repeated_segments
+from interp_emerge.circuits.roles.table import ROLES, role_scores
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import Tokens
 from interp_emerge.core.errors import InputError, UnknownNameError

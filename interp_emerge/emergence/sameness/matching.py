@@ -26,7 +26,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from interp_emerge.circuits.roles.table import ALL_ROLES, ROLES, role_table
+from interp_emerge.circuits.roles import shelf as roles_shelf
+from interp_emerge.circuits.roles.table import ROLES, role_table
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
@@ -76,7 +77,7 @@ class HeadFeatures:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """What each head is called: its strongest role, one with a largest value before one without."""
-        bounded = np.array([ALL_ROLES[role].unit not in UNBOUNDED for role in self.roles], dtype=bool)
+        bounded = np.array([roles_shelf[role].unit not in UNBOUNDED for role in self.roles], dtype=bool)
         ranked = self.strength + 2.0 * bounded
         held = np.where(self.strength >= LABELLED, ranked, 0.0)
         names = np.array([*self.roles, NO_ROLE])
@@ -279,7 +280,7 @@ def features_from(graph: Graph, table: pd.DataFrame, scores: EdgeScores | Circui
         above = (rows["score"] - rows["baseline"]).fillna(0).to_numpy(dtype=float)
         clears = rows["clears_baseline"].fillna(value=False).to_numpy(dtype=bool)
         above = np.where(clears, above, 0).clip(0)
-        way = above.max() if ALL_ROLES[str(role)].unit in UNBOUNDED else 1 - float(rows["baseline"].iloc[0])
+        way = above.max() if roles_shelf[str(role)].unit in UNBOUNDED else 1 - float(rows["baseline"].iloc[0])
         columns.append(np.clip(above / way, 0, 1) if way > 0 else np.zeros(len(heads)))
     strength = np.stack(columns, 1) if columns else np.zeros((len(heads), 0))
     mass = None if scores is None else np.abs(scores.scores)

@@ -10,15 +10,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import interp_emerge as ie
 from interp_emerge.caching.recording import record, streams, writer_outputs
-from interp_emerge.circuits.roles.table import (
-    ALL_ROLES,
-    ROLES,
-    SEGMENT,
-    repeated_segments,
-    role_baselines,
-    role_frame,
-    role_scores,
-)
+from interp_emerge.circuits.roles import shelf
+from interp_emerge.circuits.roles.repeated import SEGMENT, repeated_segments
+from interp_emerge.circuits.roles.table import ROLES, role_baselines, role_frame, role_scores
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from tests.models.small_models import ARCHITECTURES, DENSE_FORMS, build, linear_model, small_model
@@ -142,9 +136,9 @@ PAGE = (Path(__file__).parents[3] / "docs" / "roles.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\w+)\n\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ALL_ROLES)
+@pytest.mark.parametrize("name", shelf.names())
 def test_every_role_has_its_definition_formula_unit_baseline_warning_and_source_on_the_page(name: str):
-    section, role = SECTIONS[name], ALL_ROLES[name]
+    section, role = SECTIONS[name], shelf[name]
     for part in ("Definition.", "Formula.", "Unit.", "Baseline.", "Misleads", "Source."):
         assert f"**{part}**" in section, f"{name} lacks {part}"
     assert f"**Unit.** {role.unit}" in section
@@ -155,6 +149,6 @@ def test_the_page_lists_the_roles_that_there_are_with_unit_and_sign():
     rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.) \|$", PAGE, re.MULTILINE)
     signs = {1: "+", -1: "−"}
     assert {(name, unit.replace("\\", ""), sign) for name, unit, _, sign in rows} == {
-        (role.name, role.unit, signs[role.expected_sign]) for role in ALL_ROLES.values()
+        (role.name, role.unit, signs[role.expected_sign]) for role in shelf
     }
-    assert {name for name in SECTIONS if "**Formula.**" in SECTIONS[name]} == {*ALL_ROLES}
+    assert {name for name in SECTIONS if "**Formula.**" in SECTIONS[name]} == {*shelf.names()}

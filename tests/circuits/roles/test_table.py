@@ -12,18 +12,12 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import interp_emerge as ie
 from interp_emerge.caching.recording import pattern_name, record, streams, writer_outputs, z_name
 from interp_emerge.circuits.known import ground_truth
-from interp_emerge.circuits.roles._effects import function_vector, s_inhibition
-from interp_emerge.circuits.roles._suppression import copy_suppression
-from interp_emerge.circuits.roles._writing import (
-    ORDERS,
-    built_in_orders,
-    copy_scores,
-    copying_eigenvalues,
-    random_tokens,
-    successor,
-    written_for,
-)
-from interp_emerge.circuits.roles.table import ALL_ROLES, ROLES, SEGMENT, repeated_segments, role_baselines, role_table
+from interp_emerge.circuits.roles import shelf
+from interp_emerge.circuits.roles._writing import random_tokens, written_for
+from interp_emerge.circuits.roles.base import RoleTask
+from interp_emerge.circuits.roles.repeated import SEGMENT, repeated_segments
+from interp_emerge.circuits.roles.successor import ORDERS, built_in_orders
+from interp_emerge.circuits.roles.table import ROLES, measure, role_baselines, role_table, roles_named
 from interp_emerge.core.decoder import Norm
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
@@ -74,6 +68,15 @@ def writing() -> HookedModel:
     return passing_on(1)
 
 
+def scores_of(role: str, model: HookedModel, **given: Any) -> np.ndarray:
+    """Scores of every head in a role, shape [sample, head]."""
+    return measure(RoleTask(model=model, **given), roles_named(role))[role]
+
+
+def inhibition_of(model: HookedModel, pairs: ie.PromptPairs, mover: str) -> np.ndarray:
+    return scores_of("s_inhibition", model, pairs=pairs, heads={"name_mover": [mover]})
+
+
 def mean_of(scores: np.ndarray) -> list[float]:
     return scores.mean(0).tolist()
 
@@ -81,22 +84,23 @@ def mean_of(scores: np.ndarray) -> list[float]:
 def test_a_head_that_passes_its_token_on_is_a_name_mover_and_one_that_writes_against_it_a_negative_one(
     writing: HookedModel,
 ):
-    scores = copy_scores(writing, EVERY_THIRD)
+    task = RoleTask(model=writing, tokens=EVERY_THIRD)
+    scores = measure(task, roles_named(["name_mover", "negative_name_mover"]))
     assert scores["name_mover"].shape == (len(EVERY_THIRD), 3)
     assert mean_of(scores["name_mover"]) == [0, 1, 0]
     assert mean_of(scores["negative_name_mover"]) == [0, 0, 1]
 
 
 def test_a_head_that_writes_the_next_token_is_a_successor_head_on_lists_in_that_order_only(writing: HookedModel):
-    assert mean_of(successor(writing, [[5, 6, 7, 8], [20, 21, 22]])) == [1, 0, 0]
-    assert successor(writing, [[5, 6, 7, 8], [20, 21, 22]]).shape == (5, 3)
-    assert mean_of(successor(writing, [[8, 7, 6, 5]])) == [0, 0, 0]
+    assert mean_of(scores_of("successor", writing, orders=[[5, 6, 7, 8], [20, 21, 22]])) == [1, 0, 0]
+    assert scores_of("successor", writing, orders=[[5, 6, 7, 8], [20, 21, 22]]).shape == (5, 3)
+    assert mean_of(scores_of("successor", writing, orders=[[8, 7, 6, 5]])) == [0, 0, 0]
 
 
 def test_eigenvalues_of_copying_are_positive_for_a_copying_head_negative_for_its_opposite_and_mixed_for_a_permutation(
     writing: HookedModel,
 ):
-    forward, same, against = copying_eigenvalues(writing)[0]
+    forward, same, against = scores_of("copying_eigenvalues", writing)[0]
     assert (same, against) == pytest.approx((1, -1), abs=1e-5)
     # The eigenvalues of a cyclic permutation are roots of unity and sum to zero, but for the one that centring moves.
     assert forward == pytest.approx(0, abs=0.05)
@@ -115,7 +119,7 @@ def test_eigenvalues_are_those_of_the_map_from_tokens_to_tokens(architecture: st
     embedding, unembedding = (
         side.weight.double() for side in (model.hf.get_input_embeddings(), model.hf.get_output_embeddings())
     )
-    found, group = copying_eigenvalues(model)[0], HEADS // model.graph.n_kv_heads
+    found, group = scores_of("copying_eigenvalues", model)[0], HEADS // model.graph.n_kv_heads
     for layer, block in enumerate(model.decoder.blocks):
         outputs = block.attention_out.weight().chunk(HEADS, 1)
         for head, output in enumerate(outputs):
@@ -147,7 +151,7 @@ def test_copy_suppression_is_how_far_each_term_of_a_heads_output_lowers_the_logi
 ):
     model = small_model(architecture)
     (tokens,), head, layer, step = repeated_segments(model, 1), 2, 1, 0.03
-    found = copy_suppression(model)
+    found = scores_of("copy_suppression", model)
     assert found.shape == (32, LAYERS * HEADS)
     recording, block = record(model, tokens[None], patterns=True), model.decoder.blocks[layer]
     before, final = streams(model, recording)[layer], streams(model, recording)[-1][0]
@@ -173,17 +177,17 @@ def test_copy_suppression_is_how_far_each_term_of_a_heads_output_lowers_the_logi
 
 def test_an_induction_head_raises_what_it_attends_to_and_turned_round_it_suppresses_it():
     truth = ground_truth("induction")
-    (raising,) = copy_suppression(truth.model).mean(0)[[1]]
+    (raising,) = scores_of("copy_suppression", truth.model).mean(0)[[1]]
     assert raising < -5
     with torch.no_grad():
         truth.model.decoder.blocks[1].attention_out.weight().neg_()
-    assert copy_suppression(truth.model).mean(0)[1] > 5
+    assert scores_of("copy_suppression", truth.model).mean(0)[1] > 5
 
 
 def test_s_inhibition_is_the_effect_of_a_head_on_the_name_movers_queries():
     model = small_model("gpt_neox")
     pairs = telling_pairs(model)
-    found = s_inhibition(model, pairs, ["a2.h3"])
+    found = inhibition_of(model, pairs, "a2.h3")
     assert found.shape == (len(pairs), LAYERS * HEADS)
     assert np.isnan(found[:, 2 * HEADS :]).all() and np.isfinite(found[:, : 2 * HEADS]).all()
     # In parallel blocks no MLP stands between layer 1 and the queries of layer 2, and one edge is the whole path.
@@ -199,9 +203,9 @@ def test_s_inhibition_is_the_effect_of_a_head_on_the_name_movers_queries():
 def test_name_movers_that_there_are_not_or_that_nothing_runs_before_are_refused():
     model, pairs = small_model("gpt2"), random_pairs()
     with pytest.raises(UnknownNameError, match=r"unknown head 'a2\.h9'"):
-        s_inhibition(model, pairs, ["a2.h9"])
+        inhibition_of(model, pairs, "a2.h9")
     with pytest.raises(InputError, match=r"no head runs before a0\.h1, so none writes into their queries"):
-        s_inhibition(model, pairs, ["a0.h1"])
+        inhibition_of(model, pairs, "a0.h1")
 
 
 @torch.no_grad()
@@ -211,7 +215,7 @@ def test_a_function_vector_is_the_mean_clean_output_put_into_the_corrupt_prompts
 ):
     model = small_model(architecture)
     pairs = telling_pairs(model)
-    found, corrupt = function_vector(model, pairs), model.logits(pairs.corrupt).softmax(-1)
+    found, corrupt = scores_of("function_vector", model, pairs=pairs), model.logits(pairs.corrupt).softmax(-1)
     assert found.shape == (len(pairs), LAYERS * HEADS)
     _, clean = model.bridge.run_with_cache(pairs.clean)
     rows = torch.arange(len(pairs))
@@ -256,8 +260,8 @@ def table() -> pd.DataFrame:
 
 
 def test_the_table_has_every_head_in_every_role_with_interval_baseline_and_verdict(table: pd.DataFrame):
-    assert [*table["role"].unique()] == [*ALL_ROLES]
-    assert len(table) == len(ALL_ROLES) * LAYERS * HEADS
+    assert [*table["role"].unique()] == shelf.names()
+    assert len(table) == len(shelf.names()) * LAYERS * HEADS
     defined = table[table["score"].notna()]
     assert ((defined["ci_low"] <= defined["score"]) & (defined["score"] <= defined["ci_high"])).all()
     assert (defined["clears_baseline"] == (defined["ci_low"] > defined["baseline"])).all()
@@ -328,12 +332,3 @@ def test_a_single_pair_has_no_interval_and_clears_nothing():
 def test_an_unknown_role_is_refused_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"unknown role 'inductoin'; did you mean 'induction'\?"):
         role_table(small_model("gpt2"), roles=["inductoin"])
-
-
-def test_every_role_says_what_it_is_where_it_comes_from_and_which_sign_it_has():
-    for name, role in ALL_ROLES.items():
-        assert role.name == name and role.summary and role.unit
-        assert role.source.url.startswith("https://") and 2021 <= role.source.year <= 2023
-    against = {name for name, role in ALL_ROLES.items() if role.expected_sign < 0}
-    assert against == {"negative_name_mover", "copy_suppression"}
-    assert {*ROLES} < {*ALL_ROLES}

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import interp_emerge as ie
-from interp_emerge.circuits.roles.table import repeated_segments, role_scores
+from interp_emerge.circuits.roles.repeated import repeated_segments
+from interp_emerge.circuits.roles.table import role_scores
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.emergence.forming.in_context import (
     in_context_over_training,

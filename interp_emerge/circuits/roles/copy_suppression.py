@@ -19,20 +19,24 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, record, streams, z_name
-from interp_emerge.circuits.roles._attention import SEGMENT, repeated_segments
+from interp_emerge.circuits.roles import shelf
 from interp_emerge.circuits.roles._head_weights import HeadWeights
+from interp_emerge.circuits.roles.base import Role, RoleTask
+from interp_emerge.circuits.roles.repeated import SEGMENT, repeated_segments, require_segments
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.source import Source
 
 
 @torch.no_grad()
-def copy_suppression(model: HookedModel, *, seed: int = 0) -> np.ndarray:
-    """The score of every head on each prompt, shape [prompt, head], heads layer by layer; nats.
+def score(task: RoleTask) -> np.ndarray:
+    """Scores of every head on each prompt.
 
     Raises:
         InputError: the vocabulary has too few ordinary tokens, or the context is too short.
     """
-    tokens = repeated_segments(model, seed=seed).to(model.device)
+    model = task.model
+    tokens = repeated_segments(model, seed=task.seed).to(model.device)
     outputs = [HeadWeights.of(block).o.float() for block in model.decoder.blocks]
     n_queries, width = SEGMENT - 1, model.d_model
     each = bytes_per_prompt(model, tokens.shape[1]) + 12 * n_queries * (2 * SEGMENT * width + model.d_vocab)
@@ -74,3 +78,16 @@ def _logit_directions(
             logit = decoder.unembed(normed, token[:, None, None].expand(*final.shape[:2], 1))
             found.append(torch.autograd.grad(logit.sum(), normed)[0] - mean)
     return decoder.final_norm.pull_back(torch.stack(found, 2), final[:, :, None]).float()
+
+
+shelf.add(
+    Role(
+        name="copy_suppression",
+        summary="lowers the logits of the tokens that it attends to",
+        source=Source("McDougall et al.", 2023, "https://arxiv.org/abs/2310.04625"),
+        unit="nats",
+        score=score,
+        expected_sign=-1,
+        require=require_segments,
+    )
+)

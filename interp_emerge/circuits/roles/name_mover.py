@@ -1,0 +1,27 @@
+"""Name movers: share of tokens for which the token is among the 5 highest logits of what the head writes if it attends
+to that token alone (copy score). In [0, 1].
+"""
+
+import numpy as np
+
+from interp_emerge.circuits.roles import shelf
+from interp_emerge.circuits.roles._writing import CopyScores, copy_scores
+from interp_emerge.circuits.roles.base import Role
+from interp_emerge.core.source import Source
+
+
+def score(copied: CopyScores) -> np.ndarray:
+    return copied.written
+
+
+shelf.add(
+    Role(
+        name="name_mover",
+        summary="writes the token that it attends to",
+        source=Source("Wang et al.", 2022, "https://arxiv.org/abs/2211.00593"),
+        unit="fraction of tokens",
+        reads=copy_scores,
+        score=score,
+        needs="tokens",
+    )
+)

@@ -1,0 +1,74 @@
+"""S-inhibition heads: rise of the metric when the queries of the name movers, and nothing else, take the head's clean
+term in the corrupt run.
+
+Path patching with MLPs between computed again. In the metric's unit, positive toward the clean run. NaN for heads that
+do not run before a name mover.
+
+Cost: two recorded runs, and for each head part of a forward pass.
+"""
+
+import numpy as np
+
+from interp_emerge.circuits.roles import shelf
+from interp_emerge.circuits.roles.base import Role, RoleTask
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.source import Source
+from interp_emerge.patching.base import NodeScores
+from interp_emerge.patching.scoring import score as score_by
+
+MOVERS = "name_mover"
+
+
+def score(task: RoleTask) -> np.ndarray:
+    """Scores of every head on each pair.
+
+    Raises:
+        UnknownNameError: a name mover that the model lacks.
+        InputError: no head runs before a name mover.
+    """
+    assert task.pairs is not None
+    movers, heads = task.heads[MOVERS], task.model.graph.nodes(["head"])
+    by_name = {head.name: head for head in heads}
+    for name in movers:
+        if name not in by_name:
+            raise UnknownNameError("head", name, by_name)
+    last = max(by_name[name].layer for name in movers)
+    senders = [head.name for head in heads if head.layer < last]
+    if not senders:
+        raise InputError(f"no head runs before {', '.join(movers)}, so none writes into their queries")
+    found = score_by(
+        task.model,
+        task.pairs,
+        method="path_patching",
+        metric=task.metric,
+        receivers=[f"{name}.q" for name in movers],
+        senders=senders,
+        mlps="live",
+    )
+    assert isinstance(found, NodeScores)
+    values = np.full((len(task.pairs), len(heads)), np.nan)
+    values[:, : len(senders)] = found.per_pair
+    return values
+
+
+def require(task: RoleTask) -> None:
+    movers = task.heads.get(MOVERS)
+    if not movers:
+        raise InputError("no head clears the baseline of name movers, whose queries it would aim at")
+    if all(name.startswith("a0.") for name in movers):
+        raise InputError(f"no head runs before the name movers {', '.join(movers)}")
+
+
+shelf.add(
+    Role(
+        name="s_inhibition",
+        summary="moves the name movers' queries to the answer",
+        source=Source("Wang et al.", 2022, "https://arxiv.org/abs/2211.00593"),
+        unit="unit of the metric",
+        score=score,
+        needs="pairs",
+        aims_at=MOVERS,
+        require=require,
+        no_score="the head runs before none of the name movers",
+    )
+)

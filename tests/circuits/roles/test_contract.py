@@ -1,0 +1,147 @@
+"""What holds for every role, whichever files stand on the shelf."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import interp_emerge as ie
+from interp_emerge.circuits import roles
+from interp_emerge.circuits.roles import Role, shelf
+from interp_emerge.circuits.roles.base import RoleTask
+from interp_emerge.circuits.roles.table import ROLES, measure, role_scores, roles_named
+from interp_emerge.core.model import HookedModel
+from interp_emerge.families.hooking import untrained
+from tests.models.small_models import HEADS, LAYERS, small_model, telling_pairs
+
+AGAINST = {"negative_name_mover", "copy_suppression"}
+"""Roles of heads that work against the answer."""
+GIVEN: dict[str, Any] = {"orders": [[5, 6, 7, 8, 9, 10]], "name_movers": ["a2.h1"]}
+NEW = '''
+"""A role that the first head of every layer holds and no other."""
+
+import numpy as np
+
+from interp_emerge.circuits.roles import shelf
+from interp_emerge.circuits.roles.base import Role
+from interp_emerge.core.source import Source
+
+
+def score(task):
+    indices = [head.index for head in task.model.graph.nodes(["head"])]
+    return np.array([indices, indices]) == 0.0
+
+
+shelf.add(
+    Role(
+        name="first_of_its_layer",
+        summary="stands first in its layer",
+        source=Source("Nobody", 2020, "https://example.org"),
+        unit="none",
+        score=score,
+        expected_sign=-1,
+    )
+)
+'''
+
+
+@pytest.fixture(params=shelf.names())
+def role(request: pytest.FixtureRequest) -> Role:
+    return shelf[request.param]
+
+
+@pytest.fixture(scope="module")
+def model() -> HookedModel:
+    """A model whose weights are drawn and not trained, by another seed than those of the baselines."""
+    return untrained(small_model("gpt2"), 1000)
+
+
+@pytest.fixture(scope="module")
+def pairs(model: HookedModel) -> ie.PromptPairs:
+    return telling_pairs(model)
+
+
+@pytest.fixture(scope="module")
+def table(model: HookedModel, pairs: ie.PromptPairs) -> pd.DataFrame:
+    return ie.role_table(model, pairs=pairs, **GIVEN)
+
+
+@pytest.fixture
+def new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a role that stands in a file of its own in another folder."""
+    name = "first_of_its_layer"
+    (tmp_path / f"{name}.py").write_text(NEW)
+    monkeypatch.setattr(roles, "__path__", [*roles.__path__, str(tmp_path)])
+    yield name
+    sys.modules.pop(f"{roles.__name__}.{name}", None)
+    shelf._items.pop(name, None)
+
+
+def test_it_carries_the_name_of_its_file_and_says_what_it_is(role: Role):
+    assert shelf[role.name] is role
+    assert role.summary and "\n" not in role.summary
+    assert role.unit and "\n" not in role.unit
+    assert role.source.authors and role.source.year >= 2020 and role.source.url.startswith("https://")
+    assert role.expected_sign == (-1 if role.name in AGAINST else 1)
+
+
+def test_it_aims_at_a_role_that_aims_at_none(role: Role):
+    assert not role.aims_at or shelf[role.aims_at].aims_at == ""
+
+
+def test_it_scores_every_head_of_every_sample_and_the_same_once_more(
+    role: Role, model: HookedModel, pairs: ie.PromptPairs
+):
+    task = RoleTask(model=model, pairs=pairs, orders=GIVEN["orders"], heads={"name_mover": ["a2.h1"]})
+    one, other = (measure(task, [role])[role.name] for _ in range(2))
+    assert one.ndim == 2 and one.shape[1] == LAYERS * HEADS and len(one) >= 1
+    assert one.dtype == np.float64
+    defined = np.isfinite(one).all(0)
+    assert defined.all() or (defined.any() and role.no_score)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_its_scores_are_the_same_alone_and_among_all_roles(
+    role: Role, model: HookedModel, pairs: ie.PromptPairs, table: pd.DataFrame
+):
+    task = RoleTask(model=model, pairs=pairs, orders=GIVEN["orders"], heads={"name_mover": ["a2.h1"]})
+    alone = measure(task, [role])[role.name].mean(0)
+    np.testing.assert_array_equal(alone, table.loc[table["role"] == role.name, "score"].to_numpy(dtype=float))
+
+
+def test_an_untrained_model_scores_its_baseline(role: Role, table: pd.DataFrame):
+    rows = table[(table["role"] == role.name) & table["score"].notna()]
+    assert len(rows) >= HEADS
+    # A score above the 99th percentile comes once in a hundred heads.
+    assert (rows["score"] > rows["baseline"]).sum() <= 1
+    assert rows["clears_baseline"].sum() <= 1
+
+
+def test_what_it_cannot_be_asked_with_is_a_reason_and_no_score(role: Role, model: HookedModel):
+    reason = role.why_not(RoleTask(model=model, orders=[]))
+    assert (reason != "") == (role.needs in ("pairs", "orders"))
+    assert "\n" not in reason
+
+
+def test_the_roles_of_a_study_read_one_recording():
+    assert len({shelf[name].reads for name in ROLES}) == 1
+    scores = role_scores(small_model("gpt2"))
+    assert [*scores] == [*ROLES]
+
+
+def test_a_role_in_a_file_of_its_own_is_in_the_table_and_can_be_a_label(
+    new: str, model: HookedModel, pairs: ie.PromptPairs
+):
+    assert new in shelf.names()
+    assert [role.name for role in roles_named(None)] == shelf.names()
+    found = ie.role_table(model, pairs=pairs, **GIVEN)
+    assert [*found["role"].unique()] == shelf.names()
+    rows = found[found["role"] == new]
+    assert [*rows["node"][rows["score"] == 1]] == [f"a{layer}.h0" for layer in range(LAYERS)]
+    circuit = ie.Circuit.from_edges(model, [("embed", "a0.h0.q"), ("a0.h0", "logits")])
+    labels = ie.circuits.roles.label_heads(ie.Runs(model, pairs), circuit, table=found)
+    assert {*labels["role"]} == {*shelf.names()}
