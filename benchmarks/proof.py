@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import interp_emerge as ie
 from interp_emerge.core import agreement, model
-from interp_emerge.families._split import handed as _handed
+from interp_emerge.families._split import handed
 
 GOAL = 0.05
 REPEATS = 5
@@ -49,7 +49,7 @@ def clocked() -> Iterator[Clock]:
         (agreement.Reach, "see"),
         (model.HookedModel, "_notice_changes"),
         (model.HookedModel, "_compare_lengths"),
-        (_handed.HandedParts, "_run"),
+        (handed.HandedParts, "_run"),
     )
     patches = [patch.object(owner, name, clock.timed(getattr(owner, name))) for owner, name in places]
     for one in patches:
