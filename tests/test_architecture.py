@@ -71,7 +71,7 @@ def test_only_families_and_training_read_a_configuration_of_transformers():
     files = {path.relative_to(PACKAGE).as_posix(): path for path in python_files("interp_emerge")}
     reading = {name for name, path in files.items() if reads.search(code_of(path))}
     assert {name for name in reading if name.split("/")[0] not in ("families", "training")} <= WATCHED
-    assert "families/_shape.py" in reading
+    assert "families/_split/shape.py" in reading
 
 
 def test_what_an_mlp_reads_is_decided_in_one_place():
