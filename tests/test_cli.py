@@ -135,7 +135,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch: pytest.Monkey
     assert run(monkeypatch, "run", "--sizes", "3k,7k", "--out", str(out), "--dry-run", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
 
-    assert rows[0]["stage"] == "measure"
+    assert rows[0]["stage"] == "abilities"
     assert rows[0]["models"] == 12 + 3 * 12
     assert not out.exists()
 
@@ -151,10 +151,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch: pytest.Monkey
         (["circuit", "miniature", "7k", "induction", "--out", "/proc/no/c.json"], "cannot be written"),
         (["circuit", "miniature", "7k", "induction", "--edges", "3", "--ablation", "means"], "did you mean 'mean"),
         (["circuit", "miniature", "7k", "induction", "--parts", "rolls"], "did you mean 'roles'"),
-        (["circuit", "miniature", "7k", "induction", "--circuit", "no.json"], "is no circuit file"),
+        (["circuit", "miniature", "7k", "induction", "--circuit", "no.json"], "is not a circuit file"),
         (["circuit", "miniature", "7k", "induction", "--repeat", "1"], "2 samples or more"),
-        (["compare", "no.json", "no.json"], "is no circuit file"),
-        (["run", "nowhere.toml"], "no study file"),
+        (["compare", "no.json", "no.json"], "is not a circuit file"),
+        (["run", "nowhere.toml"], "not a study file"),
         (["list", "familes"], "list shows families"),
         (["train", "miniatur"], "did you mean 'miniature'"),
         (["measure", "miniature", "24k", "induction"], "did you mean '25k'"),

@@ -14,6 +14,7 @@ import altair as alt
 import pandas as pd
 
 import interp_emerge as ie
+from interp_emerge.emergence import sameness
 
 PAIRS, TARGET = 64, 0.8
 BUNDLED = ("miniature", "induction")
@@ -30,14 +31,12 @@ def main(family: str = BUNDLED[0], ability: str = BUNDLED[1], seeds_of: str = "1
         model = models.load(*place)
         found = ie.find_circuit(ie.Runs(model, asked.sample(model, PAIRS, seed=1000)), target=TARGET)
         assert isinstance(found.scores, ie.EdgeScores)
-        features[label] = ie.emergence.sameness.head_features(model, found.scores)
+        features[label] = sameness.head_features(model, found.scores)
         if found.circuit.origin["selection"]["reached"]:
             circuits[label] = found.circuit
         print(f"{label}: {found.circuit if label in circuits else 'no circuit'}")
     loaded = [(label, partial(models.load, *place)) for label, place in places.items()]
-    table = ie.emergence.sameness.transfer_between(
-        circuits, features, loaded, lambda model: asked.sample(model, PAIRS, seed=2000)
-    )
+    table = sameness.transfer_between(circuits, features, loaded, lambda model: asked.sample(model, PAIRS, seed=2000))
     shown(table)
     here = Path(__file__).parent if (family, ability) == BUNDLED else Path()
     figure(table).save(here / "figure.svg")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 import interp_emerge as ie
+from interp_emerge.emergence import scale
 
 HERE = Path(__file__).parent
 START, END = "<!-- measured -->\n", "<!-- end of measured -->"
@@ -26,12 +27,10 @@ def main(name: str = "miniature", *asked: str, keep: bool) -> None:
     steps = [(largest, step, seed) for seed, taken in runs for step in taken if step]
     over_sizes = ie.measure_grid(family, abilities, n=PROMPTS)
     over_steps = ie.measure_grid(family, abilities, models=steps, n=PROMPTS)
-    sizes = [ie.emergence.scale.Ladder.from_frame(over_sizes, ability) for ability in abilities]
-    training = [
-        ie.emergence.scale.Ladder.from_frame(over_steps, ability, axis=axis, family=family) for ability in abilities
-    ]
+    sizes = [scale.Ladder.from_frame(over_sizes, ability) for ability in abilities]
+    training = [scale.Ladder.from_frame(over_steps, ability, axis=axis, family=family) for ability in abilities]
     axes = {"Over sizes, at the last step": sizes, f"Over training at {largest}, by {axis}": training}
-    found = {title: [ie.emergence.scale.mirage_check(ladder) for ladder in ladders] for title, ladders in axes.items()}
+    found = {title: [scale.mirage_check(ladder) for ladder in ladders] for title, ladders in axes.items()}
     parts = {title: markdown([verdict(one) for one in checks]) for title, checks in found.items()}
     parts["Form over sizes: AICc weights, and how well the best form fits"] = forms(over_sizes, abilities)
     parts["Correlation of a prompt's score with the size of the model, down the ladder"] = correlations(sizes)
@@ -56,7 +55,7 @@ def verdict(found) -> dict:
 
 def forms(frame: pd.DataFrame, abilities: list) -> str:
     rows = []
-    table = pd.concat([ie.emergence.scale.trend_table(frame, ability) for ability in abilities])
+    table = pd.concat([scale.trend_table(frame, ability) for ability in abilities])
     for (ability, metric), here in table.groupby(["ability", "metric"], sort=False):
         weights = {row["form"]: f"{row['weight']:.2f}" for row in here.to_dict("records")}
         best = here.sort_values("weight", na_position="first").iloc[-1]
@@ -68,7 +67,7 @@ def forms(frame: pd.DataFrame, abilities: list) -> str:
 def correlations(ladders: list) -> str:
     columns, rows = ["log_prob", "prob", "choice_prob", "brier", "accuracy"], []
     for ladder in ladders:
-        table = ie.emergence.scale.scale_correlation(ladder).set_index("metric").loc[columns]
+        table = scale.scale_correlation(ladder).set_index("metric").loc[columns]
         ends = table[["per_prompt", "per_prompt_low", "per_prompt_high"]].itertuples(name=None)
         rows.append({"ability": ladder.ability} | {metric: told(*interval) for metric, *interval in ends})
     return markdown(rows)
@@ -77,7 +76,7 @@ def correlations(ladders: list) -> str:
 def seeds(frame: pd.DataFrame, abilities: list) -> str:
     rows = []
     for ability in abilities:
-        table = ie.emergence.scale.success_by_size(frame, ability)
+        table = scale.success_by_size(frame, ability)
         for row in table[(table["n_success"] > 0) & (table["n_success"] < table["n_seeds"])].to_dict("records"):
             about = {"ability": ability.name, "size": row["size"], "accuracy by seed": row["values"]}
             chance = {"P(success)": told(row["p"], row["ci_low"], row["ci_high"]), "shape": row["shape"]}

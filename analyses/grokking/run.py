@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 import interp_emerge as ie
+from interp_emerge.emergence import forming
 
 PAGE = Path(__file__).with_name("README.md")
 START, END = "<!-- measured -->\n", "<!-- end of measured -->"
@@ -28,18 +29,18 @@ def main(directory: str = "grown/grokking", *, keep: bool = False) -> None:
         family = ie.load_family(directory)
     except ie.InterpEmergeError as error:
         sys.exit(str(error))
-    measured = ie.emergence.forming.progress(family, modulus=recipe.modulus, train_pairs=recipe.train_pairs)
+    measured = forming.progress(family, modulus=recipe.modulus, train_pairs=recipe.train_pairs)
     parts = []
     runs = [(size, seed) for size in family.sizes for seed in family.seeds(size)]
     for size, seed in runs:
         run = measured[(measured["size"] == size) & (measured["seed"] == seed)]
-        last = ie.emergence.forming.addition_logits(family.load(size, "last", seed), modulus=recipe.modulus)
-        named = ", ".join(map(str, ie.emergence.forming.key_frequencies(last)))
+        last = forming.addition_logits(family.load(size, "last", seed), modulus=recipe.modulus)
+        named = ", ".join(map(str, forming.key_frequencies(last)))
         steps = family.spaced_steps(size, seed, at_most=14)
         course = run[run["step"].isin(steps)].pivot(index="step", columns="measure", values="value")[SHOWN]
         parts.append(f"Seed {seed}, key frequencies at the end {named}:\n\n{as_markdown(course.reset_index())}")
     for scale in ("linear", "log"):
-        onsets = ie.emergence.forming.progress_onsets(measured, scale=scale)
+        onsets = forming.progress_onsets(measured, scale=scale)
         parts.append(f"Half-way of each measure on a {scale} scale, between which steps:\n\n{intervals(onsets)}")
         parts.append(in_order(onsets))
     text = "\n\n".join(parts)

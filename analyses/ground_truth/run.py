@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import interp_emerge as ie
+from interp_emerge.circuits import testing
 
 PAGE = Path(__file__).parents[2] / "docs" / "ground_truth.md"
 TITLES = {
@@ -35,8 +36,7 @@ def main(*, keep: bool) -> None:
 
 def rankings() -> str:
     """One table a measure: a row a method, a column a construction."""
-    recovery = ie.circuits.recovery_table()
-    parts = []
+    recovery, parts = ie.circuits.recovery_table(), []
     for measure, title in TITLES.items():
         wide = recovery.pivot(index="method", columns="construction", values=measure)
         wide = wide[recovery["construction"].unique()].dropna(how="all")
@@ -54,8 +54,8 @@ def single_scores() -> str:
         parts.append(as_markdown(f"Scores of single edges of `{name}`", ["edge", *EDGE_METHODS], rows))
     rest = {name: truth.model.graph.exists & ~(truth.circuit | truth.silent).kept for name, truth in known.items()}
     most = [[abs(scores[rest[name]]).max() for scores in edges[name]] for name in known]
-    rows = zip(EDGE_METHODS, *most, strict=True)
-    parts.append(as_markdown("Largest score of an edge that is neither true nor silent", ["method", *known], rows))
+    largest = "Largest score of an edge that is neither true nor silent"
+    parts.append(as_markdown(largest, ["method", *known], zip(EDGE_METHODS, *most, strict=True)))
     rows = []
     for name, node in (("backup", "a1.h0"), *((name, "a0.h0") for name in known)):
         tables = [score(known[name], method).to_frame().set_index("node") for method in NODE_METHODS]
@@ -82,9 +82,8 @@ def places_of(truth) -> dict[str, tuple[int, int]]:
 def shares_kept(truth) -> list[tuple[str, float]]:
     """What edges with an exact effect keep, and circuit and model without the nodes that greedy completeness picks."""
     strongest = ie.evaluate(truth.model, score(truth, "exact_edges").top(4), truth.pairs).faithfulness
-    picked = ie.circuits.testing.completeness(
-        ie.Runs(truth.model, truth.pairs), truth.circuit, strategies=["greedy"]
-    ).knock_outs[-1]
+    runs = ie.Runs(truth.model, truth.pairs)
+    picked = testing.completeness(runs, truth.circuit, strategies=["greedy"]).knock_outs[-1]
     without = f"without the greedy set {' '.join(picked.nodes)}"
     kept = (strongest, picked.f_circuit, picked.f_model)
     return [*zip(("four strongest of exact_edges", f"circuit {without}", f"model {without}"), kept, strict=True)]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 import interp_emerge as ie
+from interp_emerge.circuits import finding
 
 PAIRS, RESAMPLES, TARGET = 64, 20, 0.8
 MEASURED = "circuit"
@@ -29,7 +30,7 @@ def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -
         if not tested.evaluation.defined or not len(found.circuit):
             rows.append({"size": size, "verdict": "undefined: the clean-corrupt gap is within noise"})
             continue
-        again = ie.circuits.finding.search_stability(ie.Runs(model, discovery), found.circuit, resamples=RESAMPLES)
+        again = finding.search_stability(ie.Runs(model, discovery), found.circuit, resamples=RESAMPLES)
         values = measured(found, tested, again)
         rows.append({"size": size, **row(found, tested, values)})
         drawn.append(values.assign(size=size))
@@ -44,7 +45,7 @@ def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -
 
 def measured(found, tested, again) -> pd.DataFrame:
     """Faithfulness and both stabilities with their intervals, each beside what it stands against: a row a value."""
-    fixed, unknown = ie.circuits.finding.stability(found.scores, found.circuit), (np.nan, np.nan)
+    fixed, unknown = finding.stability(found.scores, found.circuit), (np.nan, np.nan)
     kept, without = tested.evaluation, tested.without
     table = [
         ("faithfulness", MEASURED, kept.faithfulness, *kept.ci),

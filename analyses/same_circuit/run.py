@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 import interp_emerge as ie
+from interp_emerge.emergence import sameness
 
 PAIRS, TARGET = 64, 0.8
 DRAWN = ("across", "same scores", "other seeds", "random circuits")
@@ -26,19 +27,19 @@ def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -
     asks += [ask for one in seeds for ask in combinations(one, 2)]
     levels, drawn = [], []
     for a, b in asks:
-        match = ie.emergence.sameness.match_heads(found[a]["features"], found[b]["features"])
+        match = sameness.match_heads(found[a]["features"], found[b]["features"])
         print(f"\n{name(a)} and {name(b)}: {match}")
         for level in ("edges", "classes"):
             result = compared(found, a, b, match, level)
             print(f"  {level}: {result.sentence}")
             drawn.append(result.to_frame().assign(pair=f"{name(a)}, {name(b)}", level=level))
-        mapped = ie.emergence.sameness.mapped_overlap(found[a]["circuit"], found[b]["circuit"], match)
+        mapped = sameness.mapped_overlap(found[a]["circuit"], found[b]["circuit"], match)
         about = {"a": name(a), "b": name(b), "ambiguous": mapped.ambiguous, "unmatched_b": mapped.unmatched_b}
         levels.append(mapped.to_frame().assign(**about))
     shown = ["a", "b", "level", "n_a", "n_b", "shared", "similarity", "random", "random_high", "p_value"]
     print(pd.concat(levels)[[*shown, "unmatched_b", "ambiguous"]].round(3).to_string(index=False, na_rep=""))
-    table = ie.emergence.sameness.circuit_scaling([one["sized"] for one in found.values()])
-    print(ie.emergence.sameness.scaling_trends(table).round(3).to_string(index=False, na_rep=""))
+    table = sameness.circuit_scaling([one["sized"] for one in found.values()])
+    print(sameness.scaling_trends(table).round(3).to_string(index=False, na_rep=""))
     if keep and drawn:
         table = pd.concat(drawn).query("comparison in @DRAWN")
         about = {"thing": "pair", "colour": "comparison", "panel": "level", "value": "index", "ends": ("low", "high")}
@@ -56,12 +57,12 @@ def circuits_of(models, asked, size: str) -> dict:
             print(f"{size}, seed {seed}: no circuit keeps {TARGET} of a clean-corrupt gap")
             continue
         assert isinstance(one.scores, ie.EdgeScores)
-        features = ie.emergence.sameness.head_features(model, one.scores)
-        sized = ie.emergence.sameness.SizedCircuit(
+        features = sameness.head_features(model, one.scores)
+        sized = sameness.SizedCircuit(
             size=size, seed=seed, n_parameters=model.n_parameters, circuit=one.circuit, features=features
         )
         print(f"{size}, seed {seed}: {one.circuit}")
-        classes = ie.emergence.sameness.edge_classes(one.circuit, features).head(4)
+        classes = sameness.edge_classes(one.circuit, features).head(4)
         print("  " + "; ".join(f"{row.edge_class} {row.share:.0%}" for row in classes.itertuples()))
         found[size, seed] = {"circuit": one.circuit, "scores": one.scores, "features": features, "sized": sized}
     return found
@@ -70,15 +71,10 @@ def circuits_of(models, asked, size: str) -> dict:
 def compared(found: dict, a: tuple, b: tuple, match, level: str):
     """Two circuits against halves of their prompts, random circuits, and the other seeds of a's size."""
     seeds = [at for at in found if at[0] == a[0] and at not in (a, b)]
-    others = [
-        (found[at]["scores"], ie.emergence.sameness.match_heads(found[a]["features"], found[at]["features"]))
-        for at in seeds
-    ]
+    others = [(found[at]["scores"], sameness.match_heads(found[a]["features"], found[at]["features"])) for at in seeds]
     circuits = found[a]["circuit"], found[b]["circuit"]
     scores = found[a]["scores"], found[b]["scores"]
-    return ie.emergence.sameness.same_circuit(
-        *scores, circuits, match=match, level=level, other_seeds=others, resamples=100
-    )
+    return sameness.same_circuit(*scores, circuits, match=match, level=level, other_seeds=others, resamples=100)
 
 
 def name(at: tuple) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 import interp_emerge as ie
+from interp_emerge.circuits import finding, running, testing
 
 HERE = Path(__file__).parent
 START, END = "<!-- measured -->\n", "<!-- end of measured -->"
@@ -57,23 +58,20 @@ def made_up(n_pairs: int = 64) -> dict:
     for share in (0.5, 0.6):
         signs = np.where(rng.random((2000, n_pairs)) < share, 1.0, -1.0)
         where = f"better on a pair with probability {share}"
-        found["equivalence", where] = [ie.circuits.testing.equivalence(row, np.zeros(n_pairs)).p_value for row in signs]
+        found["equivalence", where] = [testing.equivalence(row, np.zeros(n_pairs)).p_value for row in signs]
     draws = [(rng.exponential(1, n_pairs), rng.normal(0, 1, n_pairs)) for _ in range(12000)]
     options: dict[str, Any] = {"n_permutations": 99}
-    of = [ie.circuits.testing.independence(*both, **options, seed=seed).p_value for seed, both in enumerate(draws)]
+    of = [testing.independence(*both, **options, seed=seed).p_value for seed, both in enumerate(draws)]
     return found | {("independence", f"{n_pairs} independent pairs of values"): of}
 
 
 def of_random_circuits(model, pairs, n: int) -> dict:
     """Sufficiency and partial necessity of a random circuit among others drawn alike."""
     graph, found = model.graph, {}
-    for name, draw in (
-        ("connected", ie.circuits.finding.random_connected_circuits),
-        ("any", ie.circuits.running.random_circuits),
-    ):
+    for name, draw in (("connected", finding.random_connected_circuits), ("any", running.random_circuits)):
         circuits = draw(graph, EDGES, n * DRAWS, seed=1)
         left = [graph.exists & ~kept for kept in circuits]
-        for test, of in ((ie.circuits.testing.sufficiency, circuits), (ie.circuits.testing.partial_necessity, left)):
+        for test, of in ((testing.sufficiency, circuits), (testing.partial_necessity, left)):
             runs = ie.Runs(model, pairs).evaluations(of)
             values = np.stack([run.metric for run in runs]).reshape(n, DRAWS, -1)
             where = f"a random circuit among {DRAWS - 1} others ({name})"
@@ -86,10 +84,10 @@ def of_random_circuits(model, pairs, n: int) -> dict:
 def of_random_edges(model, pairs, n: int) -> dict:
     """Minimality of a random connected circuit: of one of its edges, and of all of them."""
     rng, of_an_edge, of_all = np.random.default_rng(2), [], []
-    for seed, kept in enumerate(ie.circuits.finding.random_connected_circuits(model.graph, EDGES, n, seed=3)):
+    for seed, kept in enumerate(finding.random_connected_circuits(model.graph, EDGES, n, seed=3)):
         circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
         options: dict[str, Any] = {"n_random": 1, "n_permutations": 1, "n_inflated": 59}
-        found = ie.circuits.testing.hypothesis_tests(ie.Runs(model, pairs, seed=seed), circuit, **options)
+        found = testing.hypothesis_tests(ie.Runs(model, pairs, seed=seed), circuit, **options)
         of_an_edge.append(rng.choice(found.edges["p_value"]))
         of_all.append(found.to_frame().set_index("test")["p_value"]["minimality"])
     where = "a random connected circuit"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 import interp_emerge as ie
+from interp_emerge.emergence import forming, scale
 
-PAIRS, JUDGED = 64, 256
-"""Pairs that circuits are found on, and others that everything is measured on."""
-ROLES = ("previous_token", "induction")
+PAIRS, JUDGED, ROLES = 64, 256, ("previous_token", "induction")
+"""Pairs that circuits are found on, others that everything is measured on, and the roles of heads that are followed."""
 
 
 def main(family: str, ability: str, size: str, keep: bool) -> None:
@@ -42,24 +42,19 @@ def follow(models, asked, size: str, seed: int) -> pd.DataFrame | None:
     found = ie.find_circuit(ie.Runs(last, asked.sample(last, PAIRS, seed=1000)))
     heads = strongest(last)
     quantities, losses = on_pairs(models, asked, found.circuit, size, seed)
-    told = ie.emergence.forming.in_context_over_training(models, size, heads=list(heads), training_seed=seed)
+    told = forming.in_context_over_training(models, size, heads=list(heads), training_seed=seed)
     score = told["quantity"] == "in_context_score"
     gain = told[score].assign(quantity="in_context_gain", value=-told["value"])
     frame = pd.concat([quantities, told[~score], gain], ignore_index=True)
     frame["over"] = frame["over"].fillna(1.0)
-    scales: dict = {
-        "accuracy": ie.emergence.scale.Scale(asked.chance, asked.ceiling),
-        "faithfulness": ie.emergence.scale.Scale(0.0, 1.0),
-    }
+    scales: dict = {"accuracy": scale.Scale(asked.chance, asked.ceiling), "faithfulness": scale.Scale(0.0, 1.0)}
     ends = frame[frame["step"] == frame["step"].max()].groupby(["quantity", "component"])["value"].mean()
     for key, end in ends.items():
-        scales.setdefault(key[0] if key[0] in scales else key, ie.emergence.scale.Scale(heads.get(key, 0.0), end))
-    order = ie.emergence.forming.formation_order(frame, scales, against=("accuracy", "model"))
-    changes = ie.emergence.forming.change_points([int(step) for step in losses.columns], losses.to_numpy())
+        scales.setdefault(key[0] if key[0] in scales else key, scale.Scale(heads.get(key, 0.0), end))
+    order = forming.formation_order(frame, scales, against=("accuracy", "model"))
+    changes = forming.change_points([int(step) for step in losses.columns], losses.to_numpy())
     # The changes of all others are held against those of the first: of prefix matching.
-    phases = ie.emergence.forming.phase_changes(
-        told.sort_values("quantity", key=lambda names: names != "induction", kind="stable")
-    )
+    phases = forming.phase_changes(told.sort_values("quantity", key=lambda names: names != "induction", kind="stable"))
     tables = (order.onsets, order.pairs, order.lags, phases, changes.changes)
     for title, table in zip(("onsets", "pairs", "lags", "phase changes", "loss"), tables, strict=True):
         print(f"\n{title}\n{table.round(3).to_string(index=False)}")

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 import interp_emerge as ie
+from interp_emerge.circuits import roles
+from interp_emerge.emergence import forming, sameness
 
 PAIRS, MOST_STEPS, EXCHANGED = 48, 12, 4  # EXCHANGED: of the steps with a gap, those that exchange circuits
-ROLES = ("previous_token", "induction")
-DRAWN = ("circuit heads", *ROLES)
+ROLES, DRAWN = ("previous_token", "induction"), ("circuit heads", "previous_token", "induction")
 CRITERIA = ["logit_diff, above random", "accuracy, half of last"]
 ENDS = ("last_without", "first_with", "ci_low", "ci_high")
 
@@ -56,23 +57,17 @@ def depends(family, ability, size, seed):
     if not len(circuit):
         return None
     pairs = ability.sample(last, PAIRS, seed=2000)
-    labels = ie.circuits.roles.label_heads(ie.Runs(last, pairs), circuit, roles=ROLES).query("label == True")
-    parts = ie.emergence.forming.parts_of(
-        circuit, roles={role: [*labels[labels["role"] == role]["node"]] for role in ROLES}
-    )
+    labels = roles.label_heads(ie.Runs(last, pairs), circuit, roles=ROLES).query("label == True")
+    parts = forming.parts_of(circuit, roles={role: [*labels[labels["role"] == role]["node"]] for role in ROLES})
     models = [(step, lambda step=step: family.load(size, step, seed)) for step in steps]
-    return ie.emergence.forming.dependence(
-        models, circuit, pairs, parts=[part for part in parts if part.kind != "head"]
-    )
+    return forming.dependence(models, circuit, pairs, parts=[part for part in parts if part.kind != "head"])
 
 
 def transfers(family, ability, places) -> str:
     """Faithfulness of each place's circuit (rows) in each place's model (columns); * above random circuits."""
     circuits = {label: found for label, at in places.items() if len(found := circuit_of(family, ability, *at))}
     models = [(label, lambda place=place: family.load(*place)) for label, place in places.items()]
-    found = ie.emergence.sameness.transfer_matrix(
-        circuits, models, lambda model: ability.sample(model, PAIRS, seed=2000)
-    )
+    found = sameness.transfer_matrix(circuits, models, lambda model: ability.sample(model, PAIRS, seed=2000))
     found["text"] = [told(row, "faithfulness", "ci", row["p_value"]) for row in found.to_dict("records")]
     wide = found.pivot(index=["circuit", "n_edges"], columns="model", values="text")
     wide = wide.reindex([*circuits], level="circuit")[[*places]]
@@ -81,8 +76,8 @@ def transfers(family, ability, places) -> str:
 
 def onsets(size, seed, result) -> pd.DataFrame:
     """A row a part: for each criterion between which checkpoints it comes to hold, and the interval of the second."""
-    table = result.onsets.assign(model=f"{size}/seed{seed}")
-    table["asked"] = table["metric"] + ", " + table["criterion"]
+    asked = result.onsets["metric"] + ", " + result.onsets["criterion"]
+    table = result.onsets.assign(model=f"{size}/seed{seed}", asked=asked)
     before, after, low, high = (table[name].astype("string").fillna("none") for name in ENDS)
     table["text"] = before + " to " + after + " [" + low + ", " + high + "] " + table["verdict"]
     wide = table.pivot(index=["model", "component"], columns="asked", values="text")
@@ -90,10 +85,9 @@ def onsets(size, seed, result) -> pd.DataFrame:
 
 
 def shares(table) -> str:
-    rows = table[(table["metric"] == "logit_diff") & table["drop"].notna()]
-    text = [f"{told(row, 'share', 'share')} p={row['p_value']:.3f}" for row in rows.to_dict("records")]
-    wide = rows.assign(text=text).pivot(index="step", columns="component", values="text")
-    return wide.drop(columns="every edge").to_string()
+    rows = table[(table["metric"] == "logit_diff") & table["drop"].notna()].copy()
+    rows["text"] = [f"{told(row, 'share', 'share')} p={row['p_value']:.3f}" for row in rows.to_dict("records")]
+    return rows.pivot(index="step", columns="component", values="text").drop(columns="every edge").to_string()
 
 
 def told(row: dict, name: str, ends: str, p_value: float = 1.0) -> str:

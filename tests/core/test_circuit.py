@@ -224,12 +224,12 @@ def test_a_circuit_of_heads_that_a_norm_joins_is_saved_with_that(tmp_path: Path)
 def test_a_file_that_holds_no_circuit_is_refused(content: str, tmp_path: Path):
     path = tmp_path / "circuit.json"
     path.write_text(content)
-    with pytest.raises(InputError, match=r"is no circuit file .*; write one with Circuit\.save"):
+    with pytest.raises(InputError, match=r"is not a circuit file .*; write one with Circuit\.save"):
         ie.Circuit.load(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path):
-    with pytest.raises(InputError, match="is no circuit file"):
+    with pytest.raises(InputError, match="is not a circuit file"):
         ie.Circuit.load(tmp_path / "circuit.json")
 
 

@@ -25,7 +25,7 @@ def tables_of(out: Path) -> dict[str, pd.DataFrame]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The main job as `interp-emerge run` does it, less most of the checkpoints on the way."""
     out = tmp_path_factory.mktemp("study") / "whole"
-    study = ie.Study(out=str(out), steps=(0, 750, 5000))
+    study = ie.Study(out=str(out), steps=(0, 500, 750, 5000))
     assert study.run() == out / "report.html"
     return out
 
@@ -200,5 +200,5 @@ def test_a_directory_of_another_study_is_left_alone(whole: Path, tmp_path: Path)
     assert (whole / "study.json").read_bytes() == before
 
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ie.InterpEmergeError, match="no study's directory"):
+    with pytest.raises(ie.InterpEmergeError, match="not the directory of a study"):
         ie.Study(out=str(tmp_path)).run()

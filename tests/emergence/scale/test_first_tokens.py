@@ -125,7 +125,7 @@ def test_a_study_says_what_stands_first_and_warns_of_a_worse_choice(tmp_path, ca
     (spec,) = json.loads((tmp_path / "provenance.json").read_text())["models"]
     assert spec["prepended"] == "Mary" and "prompts begin with Mary" in page
     other = ie.Study(out=str(tmp_path), ability="markov", **few, **where)
-    assert (study.plan()["done"].sum(), other.plan()["done"].sum()) == (2, 0)
+    assert (study.plan()["done"].sum(), other.plan()["done"].sum()) == (3, 0)
 
 
 @pytest.mark.parametrize("choice", [False, "Mary", None])

@@ -134,5 +134,5 @@ def test_a_norm_without_weights_is_proven_too():
     model = ie.hook(build("olmo"))
     norm = model.decoder.final_norm
     require_linear_once_scaled(norm)
-    with pytest.raises(ModelError, match="a OlmoLayerNorm is no layer norm"):
+    with pytest.raises(ModelError, match="a OlmoLayerNorm is not a layer norm"):
         require_linear_once_scaled(replace(norm, eps=1e-3))
