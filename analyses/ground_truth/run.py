@@ -46,9 +46,8 @@ def rankings() -> str:
 
 def single_scores() -> str:
     """Scores of true and silent edges, the largest of the others, those of single nodes, and of one edge by steps."""
-    known = {name: ie.circuits.ground_truth(name) for name in ie.load_family("handset").sizes}
+    known, parts = {name: ie.circuits.ground_truth(name) for name in ie.load_family("handset").sizes}, []
     edges = {name: [score(truth, method).scores for method in EDGE_METHODS] for name, truth in known.items()}
-    parts = []
     for name in ("backup", "induction"):
         rows = [(edge, *(scores[at] for scores in edges[name])) for edge, at in places_of(known[name]).items()]
         parts.append(as_markdown(f"Scores of single edges of `{name}`", ["edge", *EDGE_METHODS], rows))
