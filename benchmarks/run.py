@@ -195,7 +195,8 @@ def checked_models() -> dict[str, tuple[Any, ie.PromptPairs]]:
     return {
         "bundled 560k": (bundled.hf, ability.sample(bundled, 64)),
         "bundled 560k, few pairs": (bundled.hf, ability.sample(bundled, PAIRS)),
-        "160M": (large.hf, random_pairs(large)),
+        "160M": (large.hf, random_pairs(large, 64)),
+        "160M, few pairs": (large.hf, random_pairs(large)),
     }
 
 
