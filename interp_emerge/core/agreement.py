@@ -21,11 +21,6 @@ CHEAP = 50_000_000
 """Parameters × tokens that are compared at once whatever the share: about a millisecond."""
 
 
-FURTHER = 1.1
-"""How many times as far as before a prompt has to reach to be compared. What differs only beyond that, such as a clamp,
-takes less than a tenth of the largest values of a prompt that is not compared."""
-
-
 class Reach:
     """The largest size of each kind of value in a run, prompt by prompt."""
 
@@ -66,7 +61,7 @@ class Agreement:
         beyond = self._beyond(reach)
         most = max(1, n // SHARE, CHEAP // (self._n_parameters * length))
         rows = beyond.argsort(descending=True)[:most]
-        rows = rows[: max(int((beyond[rows] > FURTHER).sum()), int(length not in self.lengths))]
+        rows = rows[: max(int((beyond[rows] > 1).sum()), int(length not in self.lengths))]
         if not len(rows):
             return
         self._prove(tokens[rows.to(tokens.device)], last[rows].detach())
