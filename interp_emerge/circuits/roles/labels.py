@@ -36,7 +36,6 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.stats.intervals import mean_intervals
 from interp_emerge.stats.significance import SIGNIFICANT, false_discovery, sign_flip_p_values
 
-"""False-discovery rate below which an effect counts."""
 ROUNDING = 1e-4
 """Differences of a metric below this fraction of its largest magnitude are no effects. Heads that do nothing in models
 made by hand come to 6e-5 in float32, those that do something to 1 and more."""
