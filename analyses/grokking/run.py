@@ -29,7 +29,7 @@ def main(directory: str = "grown/grokking", *, keep: bool = False) -> None:
         family = ie.load_family(directory)
     except ie.InterpEmergeError as error:
         sys.exit(str(error))
-    measured = forming.progress(family, modulus=recipe.modulus, train_pairs=recipe.train_pairs)
+    measured = forming.measure_progress(family, modulus=recipe.modulus, train_pairs=recipe.train_pairs)
     parts = []
     runs = [(size, seed) for size in family.sizes for seed in family.seeds(size)]
     for size, seed in runs:

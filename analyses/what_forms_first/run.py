@@ -47,13 +47,13 @@ def follow(models, asked, size: str, seed: int) -> pd.DataFrame | None:
     gain = told[score].assign(quantity="in_context_gain", value=-told["value"])
     frame = pd.concat([quantities, told[~score], gain], ignore_index=True)
     frame["over"] = frame["over"].fillna(1.0)
-    scales: dict = {"accuracy": scale.Scale(asked.chance, asked.ceiling), "faithfulness": scale.Scale(0.0, 1.0)}
+    limits: dict = {"accuracy": scale.Criterion(asked.chance, asked.ceiling), "faithfulness": scale.Criterion(0, 1)}
     ends = frame[frame["step"] == frame["step"].max()].groupby(["quantity", "component"])["value"].mean()
     for key, end in ends.items():
-        scales.setdefault(key[0] if key[0] in scales else key, scale.Scale(heads.get(key, 0.0), end))
-    order = forming.formation_order(frame, scales, against=("accuracy", "model"))
+        limits.setdefault(key[0] if key[0] in limits else key, scale.Criterion(heads.get(key, 0.0), end))
+    order = forming.formation_order(frame, limits, against=("accuracy", "model"))
     changes = forming.change_points([int(step) for step in losses.columns], losses.to_numpy())
-    # The changes of all others are held against those of the first: of prefix matching.
+    # All other changes are compared with the first one, that of prefix matching.
     phases = forming.phase_changes(told.sort_values("quantity", key=lambda names: names != "induction", kind="stable"))
     tables = (order.onsets, order.pairs, order.lags, phases, changes.changes)
     for title, table in zip(("onsets", "pairs", "lags", "phase changes", "loss"), tables, strict=True):

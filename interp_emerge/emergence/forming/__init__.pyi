@@ -1,13 +1,16 @@
 from .changepoints import (
     ChangePoints as ChangePoints,
     Coincidence as Coincidence,
+    CoincidenceVerdict as CoincidenceVerdict,
     FastestChange as FastestChange,
     change_points as change_points,
-    coincide as coincide,
     fastest_change as fastest_change,
+    same_interval as same_interval,
 )
 from .dependence import (
     Dependence as Dependence,
+    DependenceCriterion as DependenceCriterion,
+    DependenceVerdict as DependenceVerdict,
     Part as Part,
     dependence as dependence,
     dependence_at as dependence_at,
@@ -19,11 +22,11 @@ from .in_context import (
     phase_changes as phase_changes,
 )
 from .loss_changes import loss_changes as loss_changes
-from .order import FormationOrder as FormationOrder, formation_order as formation_order
+from .order import FormationOrder as FormationOrder, LagVerdict as LagVerdict, formation_order as formation_order
 from .waves import (
     addition_logits as addition_logits,
     key_frequencies as key_frequencies,
-    progress as progress,
+    measure_progress as measure_progress,
     progress_measures as progress_measures,
     progress_onsets as progress_onsets,
 )

@@ -16,7 +16,7 @@
 
 `fastest_change` needs no fit: the interval between neighbouring checkpoints with the largest change per unit of x, in
 the direction of the whole change. A **phase change** shows as a large share of the change on a small share of the axis;
-a straight line over x has equal shares. `coincide` says whether two curves have theirs in the same interval.
+a straight line over x has equal shares. `same_interval` says whether two curves have theirs in the same interval.
 
 Cost: memory and time in the square of the number of checkpoints, for each of the resamples. A cut is known to lie
 between two checkpoints and never more exactly; short stretches hide cuts closer than `shortest` checkpoints.
@@ -24,6 +24,7 @@ between two checkpoints and never more exactly; short stretches hide cuts closer
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -81,15 +82,38 @@ class FastestChange:
     """Index of the interval in each resample, shape [resample]."""
 
 
+class CoincidenceVerdict(StrEnum):
+    """Whether two curves change fastest between the same two checkpoints."""
+
+    SAME = "in the same interval"
+    """They do in 97.5% of the resamples or more."""
+    DIFFERENT = "in different intervals"
+    """They do in 2.5% of the resamples or fewer."""
+    CANNOT_BE_TOLD = "cannot be told"
+    """It depends on the prompts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Coincidence:
-    """Whether two curves change fastest in the same interval of checkpoints."""
+    """Whether two curves change fastest in the same interval of checkpoints. As text it is a sentence."""
 
+    verdict: CoincidenceVerdict
     together: float
     """Fraction of resamples in which they do."""
     by_chance: float
-    """The same if one of them had its fastest interval anywhere, each being as likely."""
-    answer: str
+    """The fraction expected if the fastest interval of one curve were any interval with equal probability."""
+    intervals: tuple[tuple[int, int], tuple[int, int]]
+    """The steps between which either curve changes fastest, the earlier interval first."""
+
+    def __str__(self) -> str:
+        first, later = (f"between steps {before:g} and {after:g}" for before, after in self.intervals)
+        match self.verdict:
+            case CoincidenceVerdict.SAME:
+                return f"{self.verdict}, {first}: which is first cannot be told"
+            case CoincidenceVerdict.DIFFERENT:
+                return f"{self.verdict}: {first} and {later}"
+            case _:
+                return f"{self.verdict}: it changes with the prompts"
 
 
 @checked
@@ -176,7 +200,7 @@ def fastest_change(
 
 
 @checked
-def coincide(a: FastestChange, b: FastestChange, *, n_intervals: int) -> Coincidence:
+def same_interval(a: FastestChange, b: FastestChange, *, n_intervals: int) -> Coincidence:
     """Whether two curves on the same checkpoints change fastest between the same two.
 
     Args:
@@ -190,17 +214,13 @@ def coincide(a: FastestChange, b: FastestChange, *, n_intervals: int) -> Coincid
     if a.drawn.shape != b.drawn.shape:
         raise InputError(f"{len(a.drawn)} and {len(b.drawn)} resamples cannot be compared; draw as many of both")
     together = float((a.drawn == b.drawn).mean())
+    verdict = CoincidenceVerdict.CANNOT_BE_TOLD
     if together >= SURE:
-        answer = f"in the same interval, between steps {a.before:g} and {a.after:g}: which is first cannot be told"
+        verdict = CoincidenceVerdict.SAME
     elif together <= TAIL:
-        first, later = (a, b) if a.before < b.before else (b, a)
-        answer = (
-            f"in different intervals: between steps {first.before:g} and {first.after:g} and between steps "
-            f"{later.before:g} and {later.after:g}"
-        )
-    else:
-        answer = "cannot be told: it changes with the prompts"
-    return Coincidence(together=together, by_chance=1 / n_intervals, answer=answer)
+        verdict = CoincidenceVerdict.DIFFERENT
+    first, later = sorted([(a.before, a.after), (b.before, b.after)])
+    return Coincidence(verdict=verdict, together=together, by_chance=1 / n_intervals, intervals=(first, later))
 
 
 def _axis(steps: Sequence[int]) -> np.ndarray:

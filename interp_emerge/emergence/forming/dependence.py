@@ -33,6 +33,7 @@ Cost: one circuit run for each different part and choice, at most (1 + `n_random
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -57,17 +58,46 @@ from interp_emerge.tables.schema import ABILITY_COLUMN, MODEL_COLUMNS, RUN_COLUM
 
 __all__ = [
     "COLUMNS",
-    "CRITERIA",
     "DEPENDENCE",
     "DEPENDENCE_ONSETS",
     "Dependence",
+    "DependenceCriterion",
+    "DependenceVerdict",
     "Part",
     "dependence",
     "dependence_at",
     "parts_of",
 ]
 
-CRITERIA = ("above random", "half of last")
+
+class DependenceCriterion(StrEnum):
+    """When an ability counts as depending on a part."""
+
+    ABOVE_RANDOM = "above random"
+    """The drop exceeds zero and the 95th percentile of the drops of random choices."""
+    HALF_OF_LAST = "half of last"
+    """The drop exceeds half of that at the last checkpoint."""
+
+
+class DependenceVerdict(StrEnum):
+    """Whether an ability comes to depend on a part during training."""
+
+    DEPENDS = "depends"
+    """From a later checkpoint than the first on."""
+    FROM_THE_START = "from the start"
+    """From the first checkpoint on."""
+    NOT_REACHED = "not reached"
+    """At no checkpoint."""
+    LOST_AGAIN = "lost again"
+    """At some checkpoint, but not at the last."""
+    UNDECIDED = "undecided"
+    """It does on these pairs, but not in 97.5% of their resamples."""
+    TOO_FEW = "too few random choices"
+    """It does, but there are too few random choices for p = 0.05."""
+    UNDEFINED = UNDEFINED
+    """The last checkpoint has no gap, or there is nothing to compare with."""
+
+
 COLUMNS = {
     "kind": "model (every edge), edges (the circuit's), circuit (its heads together), role, head, or mlp",
     "component": "name of the part",
@@ -281,9 +311,9 @@ def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list
     common = {"kind": part.kind, "component": part.name, "metric": over_steps[0].metric}
     n_random = len(over_steps[-1].without_random)
     found = []
-    for criterion in CRITERIA:
+    for criterion in DependenceCriterion:
         known = bool(defined[-1])
-        if criterion == "half of last":
+        if criterion == DependenceCriterion.HALF_OF_LAST:
             present = (drops > drops[:, -1:] / 2) & lasts
         elif part.kind == "model":
             present = drops > 0
@@ -294,10 +324,10 @@ def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list
             present = (drops > np.stack(nulls, 1)) & (drops > 0)
         else:
             known, present = False, np.zeros_like(drops, dtype=bool)
-        onset = _onset(steps, present & defined) if known else {"verdict": UNDEFINED}
-        coarse = criterion == "above random" and 0 < n_random < FEWEST_CHOICES
-        if coarse and onset["verdict"] in ("depends", "from the start"):
-            onset["verdict"] = "too few random choices"
+        onset = _onset(steps, present & defined) if known else {"verdict": DependenceVerdict.UNDEFINED}
+        coarse = criterion == DependenceCriterion.ABOVE_RANDOM and 0 < n_random < FEWEST_CHOICES
+        if coarse and onset["verdict"] in (DependenceVerdict.DEPENDS, DependenceVerdict.FROM_THE_START):
+            onset["verdict"] = DependenceVerdict.TOO_FEW
         found.append({**common, "criterion": criterion, "n_random": n_random, **onset})
     return found
 
@@ -311,11 +341,11 @@ def _onset(steps: list[int], present: np.ndarray) -> dict[str, object]:
     ends = np.quantile(resampled, [TAIL, SURE], method="inverted_cdf").astype(int)
     low, high = (steps[end] if end < n else None for end in ends)
     if at == n:
-        verdict = "lost again" if present[0].any() else "not reached"
+        verdict = DependenceVerdict.LOST_AGAIN if present[0].any() else DependenceVerdict.NOT_REACHED
     elif (resampled < n).mean() < SURE:
-        verdict = "undecided"
+        verdict = DependenceVerdict.UNDECIDED
     else:
-        verdict = "depends" if at else "from the start"
+        verdict = DependenceVerdict.DEPENDS if at else DependenceVerdict.FROM_THE_START
     return {
         "last_without": steps[at - 1] if 0 < at < n else None,
         "first_with": steps[at] if at < n else None,

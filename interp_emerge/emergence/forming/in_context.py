@@ -30,8 +30,13 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import Tokens
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
-from interp_emerge.emergence.forming.changepoints import FastestChange, coincide, fastest_change
-from interp_emerge.emergence.forming.order import require_rows_of_prompts, values_by_step
+from interp_emerge.emergence.forming.changepoints import (
+    CoincidenceVerdict,
+    FastestChange,
+    fastest_change,
+    same_interval,
+)
+from interp_emerge.emergence.forming.prompt_rows import require_rows_of_prompts, values_by_step
 from interp_emerge.families.base import Family
 from interp_emerge.stats.resampling import RESAMPLES
 
@@ -193,8 +198,8 @@ def _together(a: tuple[pd.DataFrame, int], b: tuple[pd.DataFrame, int], resample
     if changes[0] is None or changes[1] is None:
         few = _few(min(len(a[0]), len(b[0])), len(common), " that the first quantity has too")
         return {"n_common": len(common), "answer": few}
-    both = coincide(changes[0], changes[1], n_intervals=len(common) - 1)
-    return {"n_common": len(common), "together": both.together, "by_chance": both.by_chance, "answer": both.answer}
+    both = same_interval(changes[0], changes[1], n_intervals=len(common) - 1)
+    return {"n_common": len(common), "together": both.together, "by_chance": both.by_chance, "answer": str(both)}
 
 
 def _fastest(table: pd.DataFrame, seed: int, resamples: int) -> FastestChange | None:
@@ -205,7 +210,7 @@ def _fastest(table: pd.DataFrame, seed: int, resamples: int) -> FastestChange | 
 
 
 def _few(prompts: int, steps: int, which: str) -> str:
-    return f"cannot be told: {prompts} prompts, {steps} checkpoints{which}; 2 and 3 are needed"
+    return f"{CoincidenceVerdict.CANNOT_BE_TOLD}: {prompts} prompts, {steps} checkpoints{which}; 2 and 3 are needed"
 
 
 def _passages(model: HookedModel, text: Sequence[str]) -> Tensor | None:

@@ -1,11 +1,14 @@
 """Where the held-out loss of a training run bends: `change_points` of one number a checkpoint, for every run."""
 
+from enum import StrEnum
+
 import numpy as np
 import pandas as pd
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.forming.changepoints import SHORTEST, change_points
+from interp_emerge.stats.intervals import UNDEFINED
 from interp_emerge.stats.resampling import RESAMPLES
 from interp_emerge.tables.schema import RUN_COLUMNS, Table
 
@@ -27,6 +30,17 @@ LOSS_CHANGES = Table(
         "verdict": "changes, no change seen, or undefined with the reason",
     },
 )
+
+
+class LossVerdict(StrEnum):
+    """Whether the slope of a training run's loss changes."""
+
+    CHANGES = "changes"
+    """It changes at the steps of the row."""
+    NO_CHANGE = "no change seen"
+    """One line describes all checkpoints."""
+    UNDEFINED = UNDEFINED
+    """There are too few checkpoints; the reason follows."""
 
 
 @checked
@@ -67,11 +81,13 @@ def loss_changes(losses: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMP
         known = measured[np.isfinite(measured["loss"])].sort_values("step")
         about: dict[str, object] = {"size": size, "seed": run, "n_steps": len(known)}
         if len(known) < 2 * SHORTEST:
-            made.append({**about, "verdict": f"undefined: {len(known)} checkpoints, {2 * SHORTEST} are needed"})
+            made.append(
+                {**about, "verdict": f"{LossVerdict.UNDEFINED}: {len(known)} checkpoints, {2 * SHORTEST} are needed"}
+            )
             continue
         found = change_points(known["step"].tolist(), known["loss"].to_numpy(), seed=seed, resamples=resamples)
         n = len(found.changes)
         about |= {"n_changes": n, "p_value": found.numbers["p_value"][max(0, n - 1)]}
-        made += [{**about, **change, "verdict": "changes"} for change in found.changes.to_dict("records")]
-        made += [{**about, "verdict": "no change seen"}] * (n == 0)
+        made += [{**about, **change, "verdict": LossVerdict.CHANGES} for change in found.changes.to_dict("records")]
+        made += [{**about, "verdict": LossVerdict.NO_CHANGE}] * (n == 0)
     return pd.DataFrame(made, columns=pd.Index([*LOSS_CHANGES.columns]))

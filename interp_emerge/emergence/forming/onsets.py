@@ -23,8 +23,21 @@ import pandas as pd
 
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.forming.order import LAGS, FormationOrder, Key, formation_order, log_step
-from interp_emerge.emergence.scale.onset import Onset, Scale, find_onset, find_onset_of_intervals, surely_above
+from interp_emerge.emergence.forming.order import (
+    LAGS,
+    FormationOrder,
+    Key,
+    LagVerdict,
+    formation_order,
+    log_step,
+)
+from interp_emerge.emergence.scale.onset import (
+    Criterion,
+    Onset,
+    find_onset,
+    find_onset_of_intervals,
+    surely_above,
+)
 from interp_emerge.stats.intervals import UNDEFINED, Interval
 from interp_emerge.tables.schema import ABILITY_COLUMN, RUN_COLUMNS, Table
 
@@ -35,7 +48,7 @@ Formation = Mapping[int, pd.DataFrame]
 MODEL, CIRCUIT = ("accuracy", "model"), ("faithfulness", "circuit")
 LEADING = 3
 """Parts of each quantity that are put in order: as many as heads are followed in a role."""
-WITHIN_NOISE = "undefined: its last value is within noise"
+WITHIN_NOISE = f"{UNDEFINED}: its last value is within noise"
 ONSETS = Table(
     name="onsets",
     row="where one quantity first appears over sizes (all seeds), or over the steps of a size's first seed",
@@ -78,14 +91,14 @@ class _Part:
 
     key: Key
     values: dict[int, np.ndarray]
-    scale: Scale
+    criterion: Criterion
     sign: float
     prompt_set: str
 
     @property
     def known(self) -> bool:
         """Whether its last value tells the way that it has come."""
-        return surely_above(self.values[max(self.values)], self.scale.chance)
+        return surely_above(self.values[max(self.values)], self.criterion.chance)
 
     def rows(self) -> pd.DataFrame:
         steps, values = zip(*self.values.items(), strict=True)
@@ -106,7 +119,7 @@ def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -
     Raises:
         InputError: the ability was measured at none of the sizes.
     """
-    scale = Scale(ability.chance, ability.ceiling)
+    criterion = Criterion(ability.chance, ability.ceiling)
     runs: dict[str, dict[int, dict[int, np.ndarray]]] = {}
     for (size, step, seed, name), values in measured.items():
         if name == ability.name:
@@ -116,12 +129,12 @@ def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -
         raise InputError(f"ability {ability.name!r} was measured at none of the sizes {', '.join(sizes)}; measure it")
     over_sizes = {size: [steps[max(steps)] for steps in runs[size].values()] for size in there}
     common = {"ability": ability.name, "quantity": MODEL[0], "component": MODEL[1]}
-    rows = [{**common, "axis": "size", "at": "", **_columns(find_onset(over_sizes, scale), scale.threshold)}]
+    rows = [{**common, "axis": "size", "at": "", **_columns(find_onset(over_sizes, criterion), criterion.threshold)}]
     for size in there:
         steps = runs[size][min(runs[size])]
         if len(steps) > 1:
-            onset = find_onset({step: [steps[step]] for step in sorted(steps)}, scale)
-            rows.append({**common, "axis": "step", "at": size, **_over_steps(onset, scale.threshold)})
+            onset = find_onset({step: [steps[step]] for step in sorted(steps)}, criterion)
+            rows.append({**common, "axis": "step", "at": size, **_over_steps(onset, criterion.threshold)})
     return rows
 
 
@@ -143,13 +156,13 @@ def component_onsets(formation: Formation, roles: pd.DataFrame, ability: str, si
     for part in _parts(formation, roles):
         found = {"threshold": np.nan, **_ends(None), "verdict": WITHIN_NOISE}
         if part.known:
-            onset = find_onset({step: [values] for step, values in part.values.items()}, part.scale)
-            found = _over_steps(onset, part.sign * part.scale.threshold)
+            onset = find_onset({step: [values] for step, values in part.values.items()}, part.criterion)
+            found = _over_steps(onset, part.sign * part.criterion.threshold)
         rows.append((part.key, found))
     if intervals := _intervals(formation):
-        onset, scale = _faithful_from(intervals)
+        onset, criterion = _faithful_from(intervals)
         circuit = {"threshold": np.nan, **_ends(None), "verdict": WITHIN_NOISE}
-        rows.append((CIRCUIT, circuit if onset is None else _over_steps(onset, scale.threshold)))
+        rows.append((CIRCUIT, circuit if onset is None else _over_steps(onset, criterion.threshold)))
     about = {"ability": ability, "axis": "step", "at": size}
     return [{**about, "quantity": key[0], "component": key[1], **found} for key, found in rows]
 
@@ -187,12 +200,12 @@ def lag_table(
     parts = _parts(formation, roles)
     found = _order([part for part in parts if part.known], accuracy, ability, compare=()).lags
     rows = found.set_index(["quantity", "component"]).to_dict("index")
-    undefined: dict[str, object] = {"verdict": UNDEFINED, "answer": WITHIN_NOISE}
+    undefined: dict[str, object] = {"verdict": LagVerdict.UNDEFINED, "answer": WITHIN_NOISE}
     lags = [(part.key, {str(name): of for name, of in rows.get(part.key, undefined).items()}) for part in parts]
     if intervals := _intervals(formation):
         onset, _ = _faithful_from(intervals)
-        scale = Scale(ability.chance, ability.ceiling)
-        reference = find_onset({step: [accuracy[step]] for step in sorted(accuracy)}, scale)
+        criterion = Criterion(ability.chance, ability.ceiling)
+        reference = find_onset({step: [accuracy[step]] for step in sorted(accuracy)}, criterion)
         steps = sorted({*intervals, *accuracy})
         lags.append((CIRCUIT, undefined if onset is None else _lag_of_intervals(onset, reference, steps)))
     made = [{"quantity": key[0], "component": key[1], **lag} for key, lag in lags]
@@ -217,7 +230,7 @@ def _parts(formation: Formation, roles: pd.DataFrame) -> list[_Part]:
             _Part(
                 key=key,
                 values={step: sign * of for step, of in values.items()},
-                scale=Scale(baseline, sign * end),
+                criterion=Criterion(baseline, sign * end),
                 sign=sign,
                 prompt_set="repeated segments" if key in baselines else "evaluation pairs",
             )
@@ -231,17 +244,17 @@ def _by_quantity(parts: Sequence[_Part]) -> list[list[_Part]]:
     for part in parts:
         if part.known:
             quantities.setdefault(part.key[0], []).append(part)
-    return [sorted(of, key=lambda part: -part.scale.ceiling) for of in quantities.values()]
+    return [sorted(of, key=lambda part: -part.criterion.ceiling) for of in quantities.values()]
 
 
 def _order(
     parts: Sequence[_Part], accuracy: Mapping[int, np.ndarray], ability: Ability, compare: Sequence[Key] | None
 ) -> FormationOrder:
-    scale = Scale(ability.chance, ability.ceiling)
-    model = _Part(key=MODEL, values=dict(sorted(accuracy.items())), scale=scale, sign=1.0, prompt_set="pairs")
+    criterion = Criterion(ability.chance, ability.ceiling)
+    model = _Part(key=MODEL, values=dict(sorted(accuracy.items())), criterion=criterion, sign=1.0, prompt_set="pairs")
     frame = pd.concat([part.rows() for part in (model, *parts)], ignore_index=True)
-    scales: dict[str | Key, Scale] = {part.key: part.scale for part in (model, *parts)}
-    return formation_order(frame, scales, against=MODEL, compare=compare)
+    criteria: dict[str | Key, Criterion] = {part.key: part.criterion for part in (model, *parts)}
+    return formation_order(frame, criteria, against=MODEL, compare=compare)
 
 
 def _intervals(formation: Formation) -> dict[int, Interval]:
@@ -254,11 +267,11 @@ def _intervals(formation: Formation) -> dict[int, Interval]:
     return found
 
 
-def _faithful_from(intervals: Mapping[int, Interval]) -> tuple[Onset[int] | None, Scale]:
+def _faithful_from(intervals: Mapping[int, Interval]) -> tuple[Onset[int] | None, Criterion]:
     """Where the faithfulness comes half-way to its last value, None if that is undefined or within noise of zero."""
     last = intervals[max(intervals)]
-    scale = Scale(0.0, last.value)
-    return (find_onset_of_intervals(intervals, scale) if last.low > 0 else None), scale
+    criterion = Criterion(0.0, last.value)
+    return (find_onset_of_intervals(intervals, criterion) if last.low > 0 else None), criterion
 
 
 def _lag_of_intervals(onset: Onset[int], reference: Onset[int], steps: Sequence[int]) -> dict[str, object]:
@@ -270,15 +283,15 @@ def _lag_of_intervals(onset: Onset[int], reference: Onset[int], steps: Sequence[
         bounds[f"{name}_high"] = float(of(having) - of(without_reference))
     first, second = " ".join(CIRCUIT), " ".join(MODEL)
     if having <= without_reference:
-        return {**bounds, "verdict": "leads", "answer": f"{first} before {second}"}
+        return {**bounds, "verdict": LagVerdict.LEADS, "answer": f"{first} before {second}"}
     if having_reference <= without:
-        return {**bounds, "verdict": "lags", "answer": f"{second} before {first}"}
+        return {**bounds, "verdict": LagVerdict.LAGS, "answer": f"{second} before {first}"}
     low, high = min(without, without_reference), max(having, having_reference)
     since = "the first step measured" if low == -np.inf else f"step {low:g}"
     answer = (
         f"cannot be told: both intervals fall between {since} and {'the end' if high == np.inf else f'step {high:g}'}"
     )
-    return {**bounds, "verdict": "unresolved", "answer": answer}
+    return {**bounds, "verdict": LagVerdict.UNRESOLVED, "answer": answer}
 
 
 def _outer(onset: Onset[int], steps: Sequence[int]) -> tuple[float, float]:
@@ -289,8 +302,7 @@ def _outer(onset: Onset[int], steps: Sequence[int]) -> tuple[float, float]:
 
 def _over_steps(onset: Onset, threshold: float) -> dict[str, object]:
     """Every model starts untrained, so what comes with training is called learned, and emergent only over sizes."""
-    columns = _columns(onset, threshold)
-    return {**columns, "verdict": "learned" if onset.verdict in ("emergent", "gradual") else onset.verdict}
+    return {**_columns(onset, threshold), "verdict": onset.verdict.over_steps}
 
 
 def _columns(onset: Onset, threshold: float) -> dict[str, object]:

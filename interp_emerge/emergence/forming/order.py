@@ -24,6 +24,7 @@ Cost: a product of [resample, prompt] and [prompt, step] for each quantity.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import combinations
 
 import numpy as np
@@ -31,8 +32,9 @@ import pandas as pd
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.onset import Scale, find_onset
-from interp_emerge.stats.intervals import SURE, TAIL
+from interp_emerge.emergence.forming.prompt_rows import require_rows_of_prompts, values_by_step
+from interp_emerge.emergence.scale.onset import Criterion, OnsetVerdict, find_onset
+from interp_emerge.stats.intervals import SURE, TAIL, UNDEFINED
 from interp_emerge.stats.resampling import RESAMPLES, resample_weights
 from interp_emerge.tables.schema import ABILITY_COLUMN, RUN_COLUMNS, Table
 
@@ -66,6 +68,19 @@ LAGS = Table(
 )
 
 
+class LagVerdict(StrEnum):
+    """Whether a quantity comes before the reference or after it."""
+
+    LEADS = "leads"
+    """Before it, in 97.5% of the resamples or more."""
+    LAGS = "lags"
+    """After it, in 97.5% of the resamples or more."""
+    UNRESOLVED = "unresolved"
+    """Neither, as where both fall between the same two checkpoints."""
+    UNDEFINED = UNDEFINED
+    """The last value of the quantity is within noise, so it has no onset."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FormationOrder:
     """What forms first, as three tables.
@@ -91,7 +106,7 @@ class FormationOrder:
     lags: pd.DataFrame
 
     def __repr__(self) -> str:
-        told = sum(not answer.startswith("cannot be told") for answer in self.pairs["answer"])
+        told = int((self.pairs[["before", "after"]] >= SURE).any(axis=1).sum())
         return f"FormationOrder({len(self.onsets)} quantities, the order of {told} of {len(self.pairs)} pairs is told)"
 
 
@@ -104,7 +119,7 @@ class _Curve:
     values: np.ndarray
     over: np.ndarray | None
     """What the values are divided by, shape [prompt, step]; None but for a ratio."""
-    scale: Scale
+    criterion: Criterion
     prompt_set: str
     prompts: tuple
 
@@ -115,7 +130,7 @@ class _Curve:
     @property
     def excess(self) -> np.ndarray:
         """Distance of each prompt from the threshold: a ratio lies above where the mean of these is positive."""
-        return self.values - self.scale.threshold * (1.0 if self.over is None else self.over)
+        return self.values - self.criterion.threshold * (1.0 if self.over is None else self.over)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -130,7 +145,7 @@ class _Drawn:
 @checked
 def formation_order(
     frame: pd.DataFrame,
-    scales: Mapping[str | Key, Scale],
+    criteria: Mapping[str | Key, Criterion],
     *,
     against: Key | None = None,
     compare: Collection[Key] | None = None,
@@ -144,17 +159,17 @@ def formation_order(
             and `value`. Optional columns: `prompt_set` names the prompts that quantities share, else each quantity has
             its own; with `over` a quantity is the ratio of the means of `value` and `over`. A step at which a quantity
             is undefined has no rows, or empty values throughout.
-        scales: for each quantity, or quantity and component, what its values mean; present is above the threshold.
+        criteria: for each quantity, or quantity and component, when it counts as present.
         against: the quantity and component that lags are taken against, such as the ability.
         compare: quantities and components to put in order two by two; all of them if left out.
         seed: of the resamples.
         resamples: number of bootstrap samples.
 
     Raises:
-        InputError: a column or a scale is missing, prompts differ between steps or within a set of prompts, or there is
-            no such reference.
+        InputError: a column or a criterion is missing, prompts differ between steps or within a set of prompts, or
+            there is no such reference.
     """
-    curves = _curves(frame, scales)
+    curves = _curves(frame, criteria)
     if isinstance(against, str):
         raise InputError(
             f"against={against!r} is one name; give a quantity and its component, as ('accuracy', 'model')"
@@ -179,48 +194,15 @@ def formation_order(
     )
 
 
-def values_by_step(frame: pd.DataFrame, quantity: str, component: str, column: str = "value") -> pd.DataFrame:
-    """A quantity's values, one row a prompt and one column a step, both ascending; undefined steps are left out.
-
-    Raises:
-        InputError: a column is missing, there are no such rows, or a prompt is missing at some steps.
-    """
-    require_rows_of_prompts(frame, column)
-    rows = frame[(frame["quantity"] == quantity) & (frame["component"] == component)]
-    if rows.duplicated(["step", "prompt"]).any():
-        raise InputError(f"{quantity} {component} has several rows for one prompt and step; give one training run")
-    table = rows.pivot(index="prompt", columns="step", values=column).dropna(axis=1, how="all")
-    if table.empty:
-        raise InputError(f"the table has no values of {quantity} {component}")
-    gaps = table.isna().any().to_numpy()
-    if gaps.any():
-        step = table.columns.to_numpy()[gaps][0]
-        raise InputError(f"{quantity} {component} lacks some prompts at step {step}; ask the same ones at every step")
-    return table
-
-
-def require_rows_of_prompts(frame: pd.DataFrame, column: str = "value") -> None:
-    """Nothing, if a table has a row a quantity, component, step and prompt.
-
-    Raises:
-        InputError: a column is missing, or there is no row.
-    """
-    for needed in ("quantity", "component", "step", "prompt", column):
-        if needed not in frame.columns:
-            raise InputError(f"the table lacks column {needed!r}; wanted is a row a quantity, component, step, prompt")
-    if frame.empty:
-        raise InputError("the table has no rows; wanted is a row a quantity, component, step, prompt")
-
-
-def _curves(frame: pd.DataFrame, scales: Mapping[str | Key, Scale]) -> dict[Key, _Curve]:
+def _curves(frame: pd.DataFrame, criteria: Mapping[str | Key, Criterion]) -> dict[Key, _Curve]:
     curves: dict[Key, _Curve] = {}
     prompts: dict[str, tuple] = {}
     require_rows_of_prompts(frame)
     for (quantity, component), rows in frame.groupby(["quantity", "component"], sort=False):
         key = str(quantity), str(component)
-        scale = scales.get(key, scales.get(key[0]))
-        if scale is None:
-            raise InputError(f"no scale says from when on {' '.join(key)!r} is there; give one for {key[0]!r}")
+        criterion = criteria.get(key, criteria.get(key[0]))
+        if criterion is None:
+            raise InputError(f"{' '.join(key)!r} has no criterion for being present; give one for {key[0]!r}")
         table = values_by_step(rows, *key)
         over = values_by_step(rows, *key, "over").reindex(columns=table.columns) if "over" in rows else None
         named = str(rows["prompt_set"].iloc[0]) if "prompt_set" in rows else key[0]
@@ -231,7 +213,7 @@ def _curves(frame: pd.DataFrame, scales: Mapping[str | Key, Scale]) -> dict[Key,
             steps=table.columns.to_numpy(),
             values=table.to_numpy(dtype=float),
             over=None if over is None or (over == 1).all(axis=None) else over.to_numpy(dtype=float),
-            scale=scale,
+            criterion=criterion,
             prompt_set=named,
             prompts=prompts[named],
         )
@@ -274,15 +256,17 @@ def _crossings(steps: np.ndarray, excess: np.ndarray, over: np.ndarray) -> _Draw
 
 def _onset(curve: _Curve, drawn: _Drawn, start: int) -> dict[str, object]:
     # A ratio has no values of prompts: it lies above its threshold where the mean distance lies above zero.
-    values, scale = (curve.values, curve.scale) if curve.over is None else (curve.excess, Scale(-1.0, 1.0))
-    onset = find_onset({step: [column] for step, column in zip(curve.steps, values.T, strict=True)}, scale)
-    verdict = "learned" if onset.verdict in ("emergent", "gradual") else onset.verdict
-    if verdict == "from the start" and curve.steps[0] > start:
+    values, criterion = curve.values, curve.criterion
+    if curve.over is not None:
+        values, criterion = curve.excess, Criterion(-1.0, 1.0)
+    onset = find_onset({step: [column] for step, column in zip(curve.steps, values.T, strict=True)}, criterion)
+    verdict: str = onset.verdict.over_steps
+    if verdict == OnsetVerdict.FROM_THE_START and curve.steps[0] > start:
         verdict = f"there where first defined, at step {curve.steps[0]:g}"
     ends = {name: getattr(onset, name) for name in ("last_without", "first_with", "ci_low", "ci_high")}
     ends = {name: np.nan if end is None else float(end) for name, end in ends.items()}
     crossing = _interval(drawn.crossing, "crossing", known=not _too_few(curve))
-    return {**_named(curve), "threshold": curve.scale.threshold, **ends, **crossing, "verdict": verdict}
+    return {**_named(curve), "threshold": curve.criterion.threshold, **ends, **crossing, "verdict": verdict}
 
 
 def _pair(a: _Curve, b: _Curve, one: _Drawn, other: _Drawn) -> dict[str, object]:
@@ -335,7 +319,7 @@ def _lag(curve: _Curve, drawn: _Drawn, reference: _Curve, to: _Drawn) -> dict[st
         return _quantile(least[1:], TAIL), _quantile(greatest[1:], SURE)
 
     if few := _too_few(curve, reference):
-        return {**_named(curve), "verdict": "unresolved", "answer": few}
+        return {**_named(curve), "verdict": LagVerdict.UNRESOLVED, "answer": few}
     before, after = _shares(drawn, to)
     steps, logs = bounds(lambda step: step), bounds(log_step)
     difference = np.full((2, len(drawn.crossing)), np.nan)
@@ -350,9 +334,15 @@ def _lag(curve: _Curve, drawn: _Drawn, reference: _Curve, to: _Drawn) -> dict[st
         "log_high": logs[1],
         **_interval(difference[0], "crossing"),
         **_interval(difference[1], "log_crossing"),
-        "verdict": "leads" if before >= SURE else "lags" if after >= SURE else "unresolved",
+        "verdict": _lag_verdict(before, after),
         "answer": _answer(curve, reference, drawn, to),
     }
+
+
+def _lag_verdict(before: float, after: float) -> LagVerdict:
+    if before >= SURE:
+        return LagVerdict.LEADS
+    return LagVerdict.LAGS if after >= SURE else LagVerdict.UNRESOLVED
 
 
 def _interval(drawn: np.ndarray, name: str, *, known: bool = True) -> dict[str, float]:

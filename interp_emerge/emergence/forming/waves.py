@@ -28,6 +28,7 @@ Cost: one forward pass over p² prompts a checkpoint, and 8 p³ bytes for a copy
 """
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Literal
 
 import numpy as np
@@ -65,6 +66,19 @@ LEAST_CHANGE = 2.0
 """Factor by which a measure has to fall or rise to its last value for the way there to have a half."""
 PROMPTS_AT_ONCE = 4096
 RANDOM_SETS = 10
+
+
+class ProgressVerdict(StrEnum):
+    """What a progress measure of a training run does."""
+
+    FALLS = "falls"
+    """It falls to its last value."""
+    RISES = "rises"
+    """It rises to its last value."""
+    NOT_REACHED = "not reached"
+    """It changes by less than a factor of `LEAST_CHANGE`."""
+    UNDEFINED = UNDEFINED
+    """A value is not finite; or it falls to zero, to which there is no half-way on the logarithmic scale."""
 
 
 @checked
@@ -213,7 +227,7 @@ def progress_measures(
 
 
 @checked
-def progress(
+def measure_progress(
     family: Family,
     *,
     modulus: int,
@@ -276,7 +290,7 @@ def progress_onsets(measured: pd.DataFrame, *, scale: Literal["log", "linear"] =
     the other.
 
     Args:
-        measured: a table of `progress`.
+        measured: a table of `measure_progress`.
         scale: where half-way lies of what falls.
 
     Returns:
@@ -296,7 +310,7 @@ def progress_onsets(measured: pd.DataFrame, *, scale: Literal["log", "linear"] =
 def _onset(steps: np.ndarray, values: np.ndarray, rises: bool, scale: str) -> dict[str, object]:
     nowhere = {"last_without": np.nan, "first_with": np.nan}
     if not np.isfinite(values).all():
-        return {"start": np.nan, "end": np.nan, "half_way": np.nan, **nowhere, "verdict": UNDEFINED}
+        return {"start": np.nan, "end": np.nan, "half_way": np.nan, **nowhere, "verdict": ProgressVerdict.UNDEFINED}
     sign = 1.0 if rises else -1.0
     begin = int(values.argmin()) if rises else 0
     start, end = float(values[begin]), float(values[-1])
@@ -305,12 +319,12 @@ def _onset(steps: np.ndarray, values: np.ndarray, rises: bool, scale: str) -> di
         half = (start * end) ** 0.5 if end > 0 else np.nan
     ends = {"start": start, "end": end, "half_way": half}
     if start == end or ((end < LEAST_CHANGE * start) if rises else (start < LEAST_CHANGE * end)):
-        return {**ends, "last_without": float(steps[-1]), "first_with": np.nan, "verdict": "not reached"}
+        return {**ends, "last_without": float(steps[-1]), "first_with": np.nan, "verdict": ProgressVerdict.NOT_REACHED}
     if np.isnan(half):
-        return {**ends, **nowhere, "verdict": UNDEFINED}
+        return {**ends, **nowhere, "verdict": ProgressVerdict.UNDEFINED}
     first = begin + int((sign * values[begin:] > sign * half).argmax())
     between = {"last_without": float(steps[first - 1]), "first_with": float(steps[first])}
-    return {**ends, **between, "verdict": "rises" if rises else "falls"}
+    return {**ends, **between, "verdict": ProgressVerdict.RISES if rises else ProgressVerdict.FALLS}
 
 
 def _waves(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:

@@ -1,5 +1,5 @@
 from . import continuations as continuations
-from .axes import AXES as AXES, Axis as Axis, on_axis as on_axis
+from .axes import AXES as AXES, Axis as Axis
 from .first_tokens import first_token_losses as first_token_losses
 from .jump_table import jump_table as jump_table, ladder_table as ladder_table
 from .ladder import (
@@ -9,10 +9,16 @@ from .ladder import (
     measure_ladder as measure_ladder,
     scale_correlation as scale_correlation,
 )
-from .mirage import Mirage as Mirage, mirage_check as mirage_check, shape_of as shape_of
+from .mirage import (
+    Mirage as Mirage,
+    MirageVerdict as MirageVerdict,
+    jump_shape as jump_shape,
+    mirage_check as mirage_check,
+)
 from .onset import (
+    Criterion as Criterion,
     Onset as Onset,
-    Scale as Scale,
+    OnsetVerdict as OnsetVerdict,
     find_onset as find_onset,
     find_onset_of_intervals as find_onset_of_intervals,
 )

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.families.base import Family
 
@@ -71,7 +70,6 @@ def load_axis(name: str) -> Axis:
     return AXES[name]
 
 
-@checked
 def on_axis(models: pd.DataFrame, axis: str = "parameters", *, family: Family | None = None) -> pd.Series:
     """The place of each row's model on an axis, in the axis's unit, with the index of the table.
 

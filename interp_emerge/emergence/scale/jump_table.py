@@ -7,7 +7,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.scale.axes import load_axis
 from interp_emerge.emergence.scale.ladder import Ladder
-from interp_emerge.emergence.scale.mirage import UNDECIDED, mirage_check
+from interp_emerge.emergence.scale.mirage import MirageVerdict, mirage_check
 from interp_emerge.emergence.scale.sharpness import sharpness_table
 from interp_emerge.families.base import Family
 from interp_emerge.tables.schema import SCALE_COLUMNS, Table
@@ -82,7 +82,7 @@ def jump_table(
     try:
         ladder = Ladder.from_frame(measured, ability, axis=axis, family=family)
     except InputError as error:  # two sizes of as many parameters, or of as many tokens, have no order
-        row = {"ability": ability.name, "axis": axis, "verdict": UNDECIDED, "reason": str(error)}
+        row = {"ability": ability.name, "axis": axis, "verdict": MirageVerdict.UNDECIDED, "reason": str(error)}
         return pd.DataFrame([row])
     indices = sharpness_table(ladder)[["metric", "linearity", "breakthroughness"]]
     found = mirage_check(ladder)

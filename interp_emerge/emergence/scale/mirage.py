@@ -7,7 +7,7 @@ itself: is the rise concentrated in one gap between neighbouring points?
 1. The *rise* is the most that a later point lies above an earlier one. A gap holds a *share* s of it, and covers a part
    w of the axis. Its *concentration* is (s − w) / (1 − w): 0 for a curve that rises in proportion to scale, 1 for one
    that rises in this gap alone. Points need not be evenly spaced.
-2. `shape_of` calls a metric *sharp* if the concentration of its steepest gap is above a half in 97.5% of the bootstrap
+2. `jump_shape` calls a metric *sharp* if the concentration of its steepest gap is above 0.5 in 97.5% of the bootstrap
    samples of prompts and seeds, and *spread* if it is below a half in as many, or if no gap holds more than a fifth of
    the way from chance to the ceiling. It is *flat* if no gap holds that much and the rise is within noise.
 3. It is *undecided* if there are fewer than 5 points or 20 prompts; if the rise is within noise and a jump could hide
@@ -23,6 +23,7 @@ the gap's width looks like a jump. Exact match over L tokens, p^L, is no step ei
 """
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,34 @@ SIGNAL = 4.0
 FEWEST_POINTS, FEWEST_PROMPTS = 5, 20
 AT_BOUND = 0.1
 """Share of the way from chance to the ceiling that counts as being there."""
-UNDECIDED = "undecided at this resolution"
+
+
+class RiseShape(StrEnum):
+    """How one metric rises along an axis of scale."""
+
+    SHARP = "sharp"
+    """Most of the rise lies in one gap between neighbouring points."""
+    SPREAD = "spread"
+    """No gap holds most of the rise."""
+    FLAT = "flat"
+    """The rise is within noise, and no gap can hide a jump."""
+    UNDECIDED = "undecided"
+    """There are too few points or prompts, or the bootstrap samples disagree."""
+
+
+class MirageVerdict(StrEnum):
+    """Whether an ability jumps, and under which of its two metrics."""
+
+    SMOOTH = "smooth"
+    """Neither metric jumps."""
+    THRESHOLDED = "sharp under thresholding only"
+    """The thresholded metric jumps, the continuous one does not."""
+    CONTINUOUS = "sharp under the continuous metric only"
+    """The continuous metric jumps, the thresholded one does not."""
+    BOTH = "sharp under both"
+    """Both metrics jump."""
+    UNDECIDED = "undecided at this resolution"
+    """A shape is undecided, neither metric rises, or the thresholded metric never leaves chance."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +114,7 @@ class MetricShape:
 
     metric: str
     kind: str
-    shape: str
+    shape: RiseShape
     reason: str
     """Why it is undecided; empty otherwise."""
     rise: Interval
@@ -113,7 +141,7 @@ class Mirage:
 
     ability: str
     axis: str
-    verdict: str
+    verdict: MirageVerdict
     reason: str
     thresholded: MetricShape
     continuous: MetricShape
@@ -171,7 +199,7 @@ def mirage_check(
 
 
 @checked
-def shape_of(ladder: Ladder, metric: str, *, seed: int = 0, resamples: int = RESAMPLES) -> MetricShape:
+def jump_shape(ladder: Ladder, metric: str, *, seed: int = 0, resamples: int = RESAMPLES) -> MetricShape:
     """How one metric of a ladder rises: sharp, spread, flat, or undecided.
 
     Raises:
@@ -191,7 +219,7 @@ def judge(ability: str, thresholded: Curve, continuous: Curve) -> Mirage:
     one, other = _shape(thresholded), _shape(continuous)
     verdict, reason = _verdict(one, other)
     if hint := _at_chance(thresholded):
-        verdict, reason = UNDECIDED, hint
+        verdict, reason = MirageVerdict.UNDECIDED, hint
     sharper = np.nan
     if len(thresholded.points) > 1:
         concentrated = [_steepest(curve.drawn, curve.widths)[2] for curve in (thresholded, continuous)]
@@ -230,7 +258,7 @@ def _shape(curve: Curve) -> MetricShape:
     if len(means) < 2:
         undefined = Interval.undefined()
         return MetricShape(
-            **about, shape="undecided", reason="one point has no neighbour", rise=undefined, signal=np.nan,
+            **about, shape=RiseShape.UNDECIDED, reason="one point has no neighbour", rise=undefined, signal=np.nan,
             share=undefined, concentration=undefined, largest=undefined, width=np.nan, before="", after="", apart="",
         )  # fmt: skip
     gap, share, concentration = _steepest(means[None], width)
@@ -238,7 +266,7 @@ def _shape(curve: Curve) -> MetricShape:
     at, low, high = int(gap[0]), *_foot_and_top(means)
     found = MetricShape(
         **about,
-        shape="",
+        shape=RiseShape.UNDECIDED,
         reason="",
         rise=percentile_interval(float(_rise(means[None])[0]), _rise(drawn)),
         signal=_signal(means, drawn, low, high, curve.resolution),
@@ -254,32 +282,41 @@ def _shape(curve: Curve) -> MetricShape:
     return replace(found, shape=shape, reason=reason)
 
 
-def _decide(found: MetricShape, n_points: int, n_pairs: int, open_end: str) -> tuple[str, str]:
+def _decide(found: MetricShape, n_points: int, n_pairs: int, open_end: str) -> tuple[RiseShape, str]:
     if n_points < FEWEST_POINTS:
-        return "undecided", f"{n_points} points are fewer than {FEWEST_POINTS}"
+        return RiseShape.UNDECIDED, f"{n_points} points are fewer than {FEWEST_POINTS}"
     if n_pairs < FEWEST_PROMPTS:
-        return "undecided", f"{n_pairs} prompts are fewer than {FEWEST_PROMPTS}"
+        return RiseShape.UNDECIDED, f"{n_pairs} prompts are fewer than {FEWEST_PROMPTS}"
     no_jump = found.largest.high < SMALL
     if not found.signal >= SIGNAL:
-        return ("flat", "") if no_jump else ("undecided", f"the rise of {found.metric} is within noise")
+        return (RiseShape.FLAT, "") if no_jump else (RiseShape.UNDECIDED, f"the rise of {found.metric} is within noise")
     if no_jump or found.concentration.high < CONCENTRATED:
-        return "spread", ""
+        return RiseShape.SPREAD, ""
     if found.concentration.low <= CONCENTRATED:
         within = f"{found.concentration.low:.2f} to {found.concentration.high:.2f}"
-        return "undecided", f"the concentration of {found.metric} is {within}, on both sides of {CONCENTRATED:g}"
-    return ("undecided", f"{found.metric} {open_end}") if open_end else ("sharp", "")
+        return (
+            RiseShape.UNDECIDED,
+            f"the concentration of {found.metric} is {within}, on both sides of {CONCENTRATED:g}",
+        )
+    return (RiseShape.UNDECIDED, f"{found.metric} {open_end}") if open_end else (RiseShape.SHARP, "")
 
 
-def _verdict(thresholded: MetricShape, continuous: MetricShape) -> tuple[str, str]:
+def _verdict(thresholded: MetricShape, continuous: MetricShape) -> tuple[MirageVerdict, str]:
     """What two shapes come to, and why it cannot be told if it cannot."""
     reasons = [shape.reason for shape in (thresholded, continuous) if shape.reason]
     if reasons:
-        return UNDECIDED, "; ".join(dict.fromkeys(reasons))
-    if thresholded.shape == continuous.shape == "flat":
-        return UNDECIDED, "neither metric rises beyond noise, so there is nothing to judge"
-    if thresholded.shape == "sharp":
-        return ("sharp under both" if continuous.shape == "sharp" else "sharp under thresholding only"), ""
-    return ("sharp under the continuous metric only" if continuous.shape == "sharp" else "smooth"), ""
+        return MirageVerdict.UNDECIDED, "; ".join(dict.fromkeys(reasons))
+    if thresholded.shape == continuous.shape == RiseShape.FLAT:
+        return MirageVerdict.UNDECIDED, "neither metric rises beyond noise, so there is nothing to judge"
+    match thresholded.shape == RiseShape.SHARP, continuous.shape == RiseShape.SHARP:
+        case True, True:
+            return MirageVerdict.BOTH, ""
+        case True, False:
+            return MirageVerdict.THRESHOLDED, ""
+        case False, True:
+            return MirageVerdict.CONTINUOUS, ""
+        case _:
+            return MirageVerdict.SMOOTH, ""
 
 
 def _at_chance(curve: Curve) -> str:

@@ -1,35 +1,38 @@
 """Where along an axis of scale a quantity first appears.
 
-1. A quantity is there at a point if its mean over prompts and seeds lies above a threshold. Nothing assumes that the
-   curve is monotone: it may dip below chance first, and an ability that was there may be lost again.
-2. The onset is the interval between the last point without the quantity and the first with it.
-3. The **true onset** is the first point of the grid whose expected value, over prompts and, where there are several
-   training runs, over these, lies above the threshold. `_range` gives a 95% interval of it from one-sided tests at each
-   point (`_one_sided`), 2.5% for either end:
+1. A quantity is present at a point if its mean over prompts and seeds lies above a threshold. The curve need not be
+   monotone: it may dip below chance first, and an ability may be lost again.
+2. The onset is the interval between the last point without the quantity and the first point with it.
+3. The **true onset** is the first point of the grid whose expected value lies above the threshold. The expectation is
+   over prompts and, where there are several training runs, over runs. `_range` gives its 95% interval from one-sided
+   tests at each point (`_one_sided`), 2.5% for either end:
 
-   * The low end is the first point that is not significantly below the threshold. It comes too late only if the true
-     onset itself tests below, which is one test.
-   * The high end: that none of the first j points has the quantity is rejected if one of them lies above at
-     2.5% / j. These hypotheses are nested, so they are tested from all points on downwards, each at the whole level,
-     until one is not rejected (fixed sequence: Maurer, Hothorn and Lehmacher, 1995).
+   * The low end is the first point that is not significantly below the threshold. It is too late only if the true
+     onset itself tests below, and that is a single test.
+   * The high end comes from the hypotheses that none of the first j points has the quantity. Such a hypothesis is
+     rejected if one of these points lies above the threshold at level 2.5% / j. The hypotheses are nested, so they are
+     tested in turn, starting with all points, each at the full level, until one is not rejected (fixed sequence:
+     Maurer, Hothorn and Lehmacher, 1995).
 
-   Prompts may be the same at all points: the bound holds however the tests depend on each other. So it is wide: 99% of
-   the intervals hold the true onset in simulated curves that pass near the threshold. A percentile bootstrap of the
-   first crossing is about one point narrower there (48 prompts), and holds it in 40 to 99%.
-4. The verdict is in words: a quantity is *emergent* (Wei et al., 2022, https://arxiv.org/abs/2206.07682) if it ends
-   above the threshold and some point before the onset is near chance.
+   The prompts may be the same at all points: the bound holds however the tests depend on each other. The interval is
+   therefore wide (measured coverage: docs/calibration.md).
+4. The verdict (`OnsetVerdict`): a quantity is *emergent* (Wei et al., 2022, https://arxiv.org/abs/2206.07682) if it is
+   above the threshold at the last point, and some point before the onset is near chance.
 
-A quantity that is no mean of prompts, such as a ratio, has an interval at each point and no values:
-`find_onset_of_intervals` reads these as normal ones, each side by its own standard error, and does the rest alike.
+A quantity that is not a mean over prompts, such as a ratio, has an interval at each point instead of values.
+`find_onset_of_intervals` treats it as normally distributed, with a standard error of its own on each side, and is
+otherwise the same.
 
-The test is the exact binomial one where one run's values are all 0 or 1, else Student's, with the variance over prompts
-plus that over runs and Satterthwaite's degrees of freedom (1946, https://doi.org/10.2307/3002019). One run says nothing
-about others, a single value nothing about its spread (its interval is the whole axis), and runs that agree exactly
-count as certain: of a population in which two runs of five have an ability, three runs all have it in 6% of draws.
+The test is the exact binomial test where one run's values are all 0 or 1. Otherwise it is Student's, with the variance
+over prompts plus that over runs and Satterthwaite's degrees of freedom (1946, https://doi.org/10.2307/3002019). One run
+says nothing about other runs. A single value says nothing about its spread, so its interval is the whole axis. Runs
+that agree exactly count as certain, which can mislead: where two of five runs have an ability, three runs drawn at
+random all have it in 6% of draws.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -43,9 +46,33 @@ NEAR_CHANCE = 0.2
 """Near chance: at most this fraction of the way from chance to the ceiling."""
 
 
+class OnsetVerdict(StrEnum):
+    """What the curve of a quantity says about its onset."""
+
+    EMERGENT = "emergent"
+    """Present at the last point, absent at an earlier one, and near chance somewhere before the onset."""
+    GRADUAL = "gradual"
+    """Present at the last point and absent at an earlier one, but never near chance."""
+    LEARNED = "learned"
+    """Emergent or gradual over training steps, where every model starts untrained."""
+    FROM_THE_START = "from the start"
+    """Present at the first point and at the last."""
+    NOT_REACHED = "not reached"
+    """Above the threshold at no point."""
+    LOST_AGAIN = "lost again"
+    """Above the threshold at some point, significantly below it at the last."""
+    UNDECIDED = "undecided"
+    """Above the threshold at some point, within noise of it at the last."""
+
+    @property
+    def over_steps(self) -> "OnsetVerdict":
+        """The verdict over training steps: `learned` in place of emergent and gradual."""
+        return OnsetVerdict.LEARNED if self in (OnsetVerdict.EMERGENT, OnsetVerdict.GRADUAL) else self
+
+
 @dataclass(frozen=True)
-class Scale:
-    """What a quantity's values mean: chance or baseline, ceiling, and the threshold between absent and present."""
+class Criterion:
+    """When a quantity counts as present: its chance level or baseline, its ceiling, and the threshold between them."""
 
     chance: float
     ceiling: float
@@ -57,85 +84,96 @@ class Scale:
 
     @property
     def near_chance(self) -> float:
+        """The highest value that counts as near chance."""
         return self.chance + NEAR_CHANCE * (self.ceiling - self.chance)
 
 
 @dataclass(frozen=True)
 class Onset(Generic[Point]):
-    """The last point without a quantity and the first with it; None where there is no such point.
+    """The last point without a quantity and the first point with it; None where there is no such point.
 
-    `ci_low` and `ci_high` are the ends of the 95% interval of the first point with it, None where that may be never.
+    `ci_low` and `ci_high` are the ends of the 95% interval of the first point with it; None means that no point is
+    certain to have it.
     """
 
     last_without: Point | None
     first_with: Point | None
     ci_low: Point | None
     ci_high: Point | None
-    verdict: str
+    verdict: OnsetVerdict
 
 
 @checked
-def find_onset(values: Mapping[Point, Sequence[np.ndarray]], scale: Scale) -> Onset[Point]:
-    """The onset of a quantity along an axis, which may have holes: points that were not measured are left out.
+def find_onset(values: Mapping[Point, Sequence[np.ndarray]], criterion: Criterion) -> Onset[Point]:
+    """The onset of a quantity along an axis. Points that were not measured are left out.
 
     Args:
         values: for each point of the axis, in ascending order, the per-prompt values of each training run.
-        scale: chance, ceiling and threshold of the quantity.
+        criterion: chance level, ceiling and threshold of the quantity.
 
     Raises:
-        InputError: no point, a point without values, or a value that is not finite.
+        InputError: there is no point, a point has no values, or a value is not finite.
     """
     points = list(values)
     if not points:
-        raise InputError("an onset needs values at one point of the axis or more; none was given")
+        raise InputError("an onset needs at least one point with values; none was given")
     for point in points:
         if not len(values[point]) or not all(len(run) and np.isfinite(run).all() for run in values[point]):
-            raise InputError(f"point {point!r} has no values, or some that are not finite; leave it out as a hole")
+            raise InputError(f"point {point!r} has no values, or values that are not finite; leave the point out")
     means = np.array([np.mean([run.mean() for run in values[point]]) for point in points])
     tests = {
         level: np.array([_one_sided(values[p], level) for p in points]).T
-        for level in (scale.threshold, scale.near_chance)
+        for level in (criterion.threshold, criterion.near_chance)
     }
-    return _found(points, means > scale.threshold, *tests[scale.threshold], near=tests[scale.near_chance][1])
+    return _found(
+        points, means > criterion.threshold, *tests[criterion.threshold], near=tests[criterion.near_chance][1]
+    )
 
 
 @checked
-def find_onset_of_intervals(values: Mapping[Point, Interval], scale: Scale) -> Onset[Point]:
-    """The onset of a quantity that has a value with its 95% interval at each point, and no values of prompts.
+def find_onset_of_intervals(values: Mapping[Point, Interval], criterion: Criterion) -> Onset[Point]:
+    """The onset of a quantity that has a value with its 95% interval at each point, but no values of single prompts.
 
-    The interval of the onset held the true one in 96 to 100% of simulations of bootstrapped ratios (16 to 128 prompts,
-    four curves that pass near the threshold).
+    The coverage of the interval is in docs/calibration.md.
 
     Args:
-        values: for each point of the axis, in ascending order. Where it is undefined (not finite), as a share of a gap
-            is where there is no gap, it counts as surely absent.
-        scale: chance, ceiling and threshold of the quantity.
+        values: for each point of the axis, in ascending order. Where the value is undefined (not finite), such as a
+            share of a gap where there is no gap, the quantity counts as certainly absent.
+        criterion: chance level, ceiling and threshold of the quantity.
 
     Raises:
-        InputError: no point.
+        InputError: there is no point.
     """
     points = list(values)
     if not points:
-        raise InputError("an onset needs values at one point of the axis or more; none was given")
-    present = np.array([values[point].value > scale.threshold for point in points])
+        raise InputError("an onset needs at least one point with values; none was given")
+    present = np.array([values[point].value > criterion.threshold for point in points])
     tests = {
         level: np.array([_from_interval(values[p], level) for p in points]).T
-        for level in (scale.threshold, scale.near_chance)
+        for level in (criterion.threshold, criterion.near_chance)
     }
-    return _found(points, present, *tests[scale.threshold], near=tests[scale.near_chance][1])
+    return _found(points, present, *tests[criterion.threshold], near=tests[criterion.near_chance][1])
 
 
 def surely_above(values: np.ndarray, level: float) -> bool:
-    """Whether the expected value over prompts lies above a level: the one-sided test at 2.5%."""
+    """Whether the expected value over prompts lies above a level, by the one-sided test at 2.5%."""
     return _one_sided([values], level)[0] < TAIL
 
 
 def _found(
     points: list[Point], present: np.ndarray, above: np.ndarray, below: np.ndarray, *, near: np.ndarray
 ) -> Onset[Point]:
-    """The onset from where the quantity is there, and p-values of lying above and below threshold and near chance."""
+    """The onset, from whether the quantity is present at each point and the p-values of the one-sided tests.
+
+    Args:
+        points: the points of the axis.
+        present: whether the mean lies above the threshold, shape [point].
+        above: p-values of the null that the expected value is at most the threshold, shape [point].
+        below: p-values of the null that it lies above the threshold, shape [point].
+        near: p-values of the null that it lies above the level that is near chance, shape [point].
+    """
     first = int(present.argmax()) if present.any() else len(points)
-    low, high = (points[end] if end < len(points) else None for end in _range(above, below))
+    low, high = (points[index] if index < len(points) else None for index in _range(above, below))
     return Onset(
         last_without=points[first - 1] if first > 0 else None,
         first_with=points[first] if first < len(points) else None,
@@ -146,7 +184,7 @@ def _found(
 
 
 def _from_interval(interval: Interval, threshold: float) -> tuple[float, float]:
-    """P-values as of `_one_sided`, each side of the interval being 1.96 standard errors of a normal."""
+    """P-values as in `_one_sided`, of a normal distribution: each side of the interval is 1.96 standard errors."""
     from scipy.special import ndtr, ndtri
 
     if not np.isfinite([interval.value, interval.low, interval.high]).all():
@@ -177,7 +215,8 @@ def _one_sided(runs: Sequence[np.ndarray], threshold: float) -> tuple[float, flo
 def _variance(runs: Sequence[np.ndarray]) -> tuple[float, float]:
     """Variance of the mean over runs of their means over prompts, and its degrees of freedom.
 
-    Runs may have been asked the same prompts. The two parts count what is left over twice, which errs to the safe side.
+    Runs may have answered the same prompts. Then both parts hold the residual variance, which makes the sum too large
+    rather than too small.
     """
     means, n = np.array([run.mean() for run in runs]), len(runs[0])
     if len(runs) == 1 and n == 1:
@@ -192,23 +231,24 @@ def _variance(runs: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def _range(above: np.ndarray, below: np.ndarray) -> tuple[int, int]:
-    """Indices of the first point at the ends of its 95% interval; the number of points stands for never."""
+    """Indices of the ends of the 95% interval of the first point with the quantity; the number of points is never."""
     may_have = below > TAIL
     low = int(may_have.argmax()) if may_have.any() else len(below)
     high = len(above)
     while high > 0 and above[:high].min() <= TAIL / high:
         high -= 1
-    # The first `high` points may all lack it; the next one is where it is at the latest.
+    # The first `high` points may all lack the quantity; the next point is the latest possible onset.
     return low, high
 
 
-def _verdict(first: int, n_points: int, above: float, below: float, *, near_chance: bool) -> str:
+def _verdict(first: int, n_points: int, above: float, below: float, *, near_chance: bool) -> OnsetVerdict:
+    """The verdict from the index of the first point with the quantity and the two p-values of the last point."""
     if first == n_points:
-        return "not reached"
+        return OnsetVerdict.NOT_REACHED
     if below < TAIL:
-        return "lost again"
+        return OnsetVerdict.LOST_AGAIN
     if above >= TAIL:
-        return "undecided"
+        return OnsetVerdict.UNDECIDED
     if first == 0:
-        return "from the start"
-    return "emergent" if near_chance else "gradual"
+        return OnsetVerdict.FROM_THE_START
+    return OnsetVerdict.EMERGENT if near_chance else OnsetVerdict.GRADUAL

@@ -16,6 +16,7 @@ and its mean is the accuracy of no model (Zhao et al., 2025, https://arxiv.org/a
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from interp_emerge.abilities.base import Ability
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.stats.forms import aicc
-from interp_emerge.stats.intervals import success_interval
+from interp_emerge.stats.intervals import UNDEFINED, success_interval
 from interp_emerge.stats.significance import SIGNIFICANT
 from interp_emerge.tables.schema import ABILITY_COLUMN, RUN_COLUMNS, Table
 
@@ -57,15 +58,32 @@ SEEDS = Table(
 )
 
 
+class SeedSpread(StrEnum):
+    """How the accuracies of training seeds are spread."""
+
+    ONE_SEED = "one seed"
+    """There is a single seed, so there is no spread."""
+    ALIKE = "alike"
+    """The test does not reject that all seeds have one accuracy."""
+    ONE_MODE = "spread around one mode"
+    """The seeds differ, and two groups do not explain them better than one spread-out group."""
+    TWO_GROUPS = "two groups"
+    """The seeds differ, and two accuracies explain them best."""
+    UNDEFINED = UNDEFINED
+    """The seeds differ, but there are too few to say how."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Modes:
-    """How accuracies of seeds are spread: `one seed`, `alike`, `undefined`, `spread around one mode`, or `two groups`.
+    """How accuracies of seeds are spread.
 
-    `low`, `high` and `share_high` describe the two groups, NaN where there are none; the AICc of an explanation is NaN
-    where there are too few seeds to compare.
+    `low`, `high` and `share_high` describe the two groups, and are NaN where there are none. The AICc of an explanation
+    is NaN where there are too few seeds to compare explanations.
     """
 
-    verdict: str
+    verdict: SeedSpread
+    reason: str
+    """Why the verdict is undefined; empty otherwise."""
     p_alike: float
     low: float
     high: float
@@ -73,6 +91,11 @@ class Modes:
     aicc_one: float
     aicc_spread: float
     aicc_two: float
+
+    @property
+    def described(self) -> str:
+        """The verdict, with its reason where there is one."""
+        return f"{self.verdict}: {self.reason}" if self.reason else self.verdict.value
 
 
 @checked
@@ -118,7 +141,7 @@ def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float |
                 "mean": accuracy.mean(),
                 "values": " ".join(f"{value:.2f}" for value in accuracy),
                 "p_alike": modes.p_alike,
-                "shape": modes.verdict,
+                "shape": modes.described,
                 "low": modes.low,
                 "high": modes.high,
                 "share_high": modes.share_high,
@@ -144,20 +167,23 @@ def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICA
         raise InputError("modes need, for each seed, a number of right answers from 0 to the number of prompts")
     undefined = dict.fromkeys(("low", "high", "share_high", "aicc_one", "aicc_spread", "aicc_two"), np.nan)
     if len(right) == 1:
-        return Modes(verdict="one seed", p_alike=np.nan, **undefined)
+        return Modes(verdict=SeedSpread.ONE_SEED, reason="", p_alike=np.nan, **undefined)
     p_alike = _p_alike(right, asked)
+    if len(right) < FEWEST_SEEDS and p_alike < level:
+        reason = f"{len(right)} seeds differ"
+        return Modes(verdict=SeedSpread.UNDEFINED, reason=reason, p_alike=p_alike, **undefined)
     if len(right) < FEWEST_SEEDS:
-        seeds = f"undefined: {len(right)} seeds differ"
-        return Modes(verdict=seeds if p_alike < level else "alike", p_alike=p_alike, **undefined)
+        return Modes(verdict=SeedSpread.ALIKE, reason="", p_alike=p_alike, **undefined)
     one = aicc(-2 * _log_likelihood(right, asked, right.sum() / asked.sum()).sum(), 1, len(right))
     spread = aicc(-2 * _spread(right, asked), 2, len(right))
     low, high, share, likelihood = _two(right, asked)
     two = aicc(-2 * likelihood, 3, len(right))
     grouped = two + MARGIN < min(one, spread)
-    verdict = "two groups" if grouped else "spread around one mode"
+    verdict = SeedSpread.TWO_GROUPS if grouped else SeedSpread.ONE_MODE
     groups = {"low": low, "high": high, "share_high": share} if p_alike < level and grouped else {}
     found = undefined | groups | {"aicc_one": one, "aicc_spread": spread, "aicc_two": two}
-    return Modes(verdict=verdict if p_alike < level else "alike", p_alike=p_alike, **found)
+    verdict = verdict if p_alike < level else SeedSpread.ALIKE
+    return Modes(verdict=verdict, reason="", p_alike=p_alike, **found)
 
 
 def _p_alike(right: np.ndarray, asked: np.ndarray) -> float:

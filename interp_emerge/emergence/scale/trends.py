@@ -15,6 +15,7 @@ the other way. Cost: about 0.3 s for an ability with 7 points.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,6 @@ EXACT = 1e-9
 """Standard error of a continuous metric that is the same for all prompts, in its unit."""
 FEWEST_POINTS = 4
 """Points below which a correlation is 1, or all but 1, whatever the scores."""
-CANNOT_BE_TOLD = "cannot be told"
 TRENDS = Table(
     name="trends",
     row="one form fitted to one metric of one ability over sizes",
@@ -73,6 +73,19 @@ CORRELATIONS = Table(
         "reason": "why there is none",
     },
 )
+
+
+class TrendVerdict(StrEnum):
+    """The form that scores follow over scale: one of the forms of `stats.forms`, or none."""
+
+    CONSTANT = "constant"
+    POWER_LAW = "power_law"
+    SIGMOID = "sigmoid"
+    BROKEN_POWER_LAW = "broken_power_law"
+    CANNOT_BE_TOLD = "cannot be told"
+    """No form has a weight of `DECISIVE`."""
+    UNDEFINED = UNDEFINED
+    """There are too few points to compare forms, or the models cannot be put in order on the axis."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,7 +156,7 @@ def trend_table(
     try:
         ladder = Ladder.from_frame(measured, ability, axis=axis, family=family)
     except InputError as error:
-        return pd.DataFrame([{**about, "verdict": UNDEFINED, "reason": str(error)}])
+        return pd.DataFrame([{**about, "verdict": TrendVerdict.UNDEFINED, "reason": str(error)}])
     means, drawn, parts = ladder.means(), ladder.resample(), []
     for metric in METRICS:
         column = ladder.column(metric)
@@ -176,17 +189,17 @@ def correlation_table(
     return scale_correlation(ladder).assign(**about, reason="")
 
 
-def _verdict(found: Trends, n_points: int) -> tuple[str, str]:
+def _verdict(found: Trends, n_points: int) -> tuple[TrendVerdict, str]:
     """The form that is best by far, or that there is none; and what that leaves open."""
     ranked = sorted((fit for fit in found.fits if fit.curve), key=lambda fit: -fit.weight)
     if len(ranked) < 2:
-        return UNDEFINED, f"{n_points} points are too few to compare forms"
+        return TrendVerdict.UNDEFINED, f"{n_points} points are too few to compare forms"
     missing = [fit.form for fit in found.fits if not fit.curve]
     notes = [f"{n_points} points are too few for {' and '.join(missing)}"] if missing else []
     best, second = ranked[:2]
     if not best.weight >= DECISIVE:
         between = f"the weight of {best.form} is {best.weight:.2f}, that of {second.form} {second.weight:.2f}"
-        return CANNOT_BE_TOLD, "; ".join([between, *notes])
+        return TrendVerdict.CANNOT_BE_TOLD, "; ".join([between, *notes])
     if best.p_value < SIGNIFICANT:
         notes.insert(0, f"the best of {len(ranked)} forms, yet residuals exceed the errors, p = {best.p_value:.2g}")
-    return best.form, "; ".join(notes)
+    return TrendVerdict(best.form), "; ".join(notes)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from interp_emerge.emergence.forming.dependence import DEPENDENCE_ONSETS
+from interp_emerge.emergence.forming.dependence import DEPENDENCE_ONSETS, DependenceCriterion, DependenceVerdict
 from interp_emerge.emergence.forming.formation import FORMATION
-from interp_emerge.emergence.forming.loss_changes import LOSS_CHANGES
+from interp_emerge.emergence.forming.loss_changes import LOSS_CHANGES, LossVerdict
 from interp_emerge.emergence.forming.onsets import ORDER
-from interp_emerge.emergence.forming.order import LAGS
+from interp_emerge.emergence.forming.order import LAGS, LagVerdict
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, chart, noted, parts
@@ -17,11 +17,13 @@ from interp_emerge.report.sections.base import Block, Section, chart, noted, par
 SURE = 0.995
 """Share that is 1.00 when it is written."""
 LAG_WORDS = {
-    "leads": "come before it",
-    "lags": "after it",
-    "unresolved": "between the same checkpoints or not to be told",
-    "undefined": "end within noise",
+    LagVerdict.LEADS: "come before it",
+    LagVerdict.LAGS: "after it",
+    LagVerdict.UNRESOLVED: "between the same checkpoints or not to be told",
+    LagVerdict.UNDEFINED: "end within noise",
 }
+
+DOUBTS = {DependenceVerdict.TOO_FEW: ", too few for p = 0.05", DependenceVerdict.UNDECIDED: ", undecided"}
 
 
 def forms(study: StudyRecord) -> list[Block]:
@@ -82,7 +84,7 @@ def losses(changes: pd.DataFrame, behind: pd.DataFrame) -> list[str]:
             for row in rows.dropna(subset="before").to_dict("records")
         ]
         verdict = rows["verdict"].iloc[0]
-        none = "shows no change of slope" if verdict == "no change seen" else f"has nothing to tell ({verdict})"
+        none = "shows no change of slope" if verdict == LossVerdict.NO_CHANGE else f"has nothing to tell ({verdict})"
         change = f"changes its slope {' and '.join(found)}" if found else none
         said.append(f"At {size}, the held-out loss {change}.")
     return said
@@ -118,14 +120,14 @@ def _from_when(row: Mapping[Any, Any]) -> str:
     n = row["n_random"]
     more = (
         f"more than with {n} random choice{'s' * (n != 1)}"
-        if row["criterion"] == "above random"
+        if row["criterion"] == DependenceCriterion.ABOVE_RANDOM
         else "half of the last loss"
     )
-    if row["verdict"].startswith("undefined"):
+    if row["verdict"] == DependenceVerdict.UNDEFINED:
         return f"an amount that is undefined against random choices, of which there are {n}"
     if pd.isna(row["first_with"]):
         return f"{more} at no step for good ({row['verdict']})"
-    doubt = {"too few random choices": ", too few for p = 0.05", "undecided": ", undecided"}.get(row["verdict"], "")
+    doubt = DOUBTS.get(row["verdict"], "")
     ends = f"[{_step(row['ci_low'])}, {_step(row['ci_high'])}]"
     return f"{more} from step {_step(row['first_with'])} {ends} on{doubt}"
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from interp_emerge.core.graph import Graph
+from interp_emerge.emergence.scale.onset import OnsetVerdict
 from interp_emerge.report.text import words
 from interp_emerge.stats.intervals import Interval
 
@@ -60,21 +61,21 @@ def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
     ends = f"{_of_seeds(tables['ability'], ability, first)}, {_of_seeds(tables['ability'], ability, last)}"
     name = words(ability).capitalize()
     match onset["verdict"]:
-        case "emergent" | "gradual":
+        case OnsetVerdict.EMERGENT | OnsetVerdict.GRADUAL:
             verb = (
                 "emerges"
-                if onset["verdict"] == "emergent"
+                if onset["verdict"] == OnsetVerdict.EMERGENT
                 else "grows gradually, without a point near chance, and appears"
             )
             return (
                 f"{name} {verb} between {onset['last_without']} and {onset['first_with']} parameters (95% interval of "
                 f"the first size with it: {_range(onset)}). Accuracy is {ends}; a guess scores {first['chance']:.2f}."
             )
-        case "from the start":
+        case OnsetVerdict.FROM_THE_START:
             return (
                 f"{name} is there from the smallest size on: accuracy is {ends}, a guess scores {first['chance']:.2f}."
             )
-        case "not reached":
+        case OnsetVerdict.NOT_REACHED:
             return f"{name} is not reached at any size: accuracy is {ends}, a guess scores {first['chance']:.2f}."
         case verdict:
             return f"{name} is {verdict}: accuracy is {ends}, a guess scores {first['chance']:.2f}."
@@ -109,7 +110,9 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
         verdict = _onset(tables["onsets"], control, "accuracy", "size")["verdict"]
         accuracy = _accuracy(measured, control)
         called = (
-            "is called emergent, which is wrong" if verdict == "emergent" else f"is not called emergent ({verdict})"
+            "is called emergent, which is wrong"
+            if verdict == OnsetVerdict.EMERGENT
+            else f"is not called emergent ({verdict})"
         )
         first, last = (Interval.of(accuracy.iloc[at], "value", "ci") for at in (0, -1))
         sentences.append(

@@ -13,7 +13,7 @@ from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.axes import FLOPS_PER_PARAMETER_AND_TOKEN
 from interp_emerge.emergence.scale.first_tokens import warning_of_first_token
-from interp_emerge.emergence.scale.onset import Scale
+from interp_emerge.emergence.scale.onset import Criterion
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import MEASURE
 from interp_emerge.study.stages import shelf
@@ -97,7 +97,7 @@ def why_unable(work: Work, at: Checkpoint) -> str:
     """Why a model has no circuit of the ability: it lacks it; empty where its accuracy is above the threshold."""
     cell = measured(work, at, work.ability)
     accuracy = float(cell[cell["metric"] == "accuracy"]["value"].mean())
-    if accuracy > Scale(work.ability.chance, work.ability.ceiling).threshold:
+    if accuracy > Criterion(work.ability.chance, work.ability.ceiling).threshold:
         return ""
     return f"the model lacks the ability (accuracy {accuracy:.2f})"
 

@@ -8,7 +8,12 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.forming.changepoints import change_points, coincide, fastest_change
+from interp_emerge.emergence.forming.changepoints import (
+    CoincidenceVerdict,
+    change_points,
+    fastest_change,
+    same_interval,
+)
 from interp_emerge.emergence.forming.loss_changes import loss_changes
 
 STEPS = [0, 10, 30, 100, 250, 500, 750, 1000, 1500, 2000, 3000, 5000]
@@ -159,19 +164,19 @@ def test_a_falling_curve_changes_fastest_where_it_falls() -> None:
 def test_changes_in_one_interval_coincide_and_others_do_not() -> None:
     one, same, other = (fastest_change(STEPS, prompts(jump_at(cut), seed=cut)) for cut in (6, 6, 9))
 
-    assert coincide(one, same, n_intervals=11).answer == (
-        "in the same interval, between steps 500 and 750: which is first cannot be told"
-    )
-    apart = coincide(other, one, n_intervals=11)
+    together = same_interval(one, same, n_intervals=11)
+    assert (together.verdict, together.intervals[0]) == (CoincidenceVerdict.SAME, (500, 750))
+    assert str(together) == "in the same interval, between steps 500 and 750: which is first cannot be told"
+    apart = same_interval(other, one, n_intervals=11)
     assert apart.together == 0 and apart.by_chance == pytest.approx(1 / 11)
-    assert apart.answer == "in different intervals: between steps 500 and 750 and between steps 1500 and 2000"
+    assert (apart.verdict, apart.intervals) == (CoincidenceVerdict.DIFFERENT, ((500, 750), (1500, 2000)))
 
 
 def test_where_a_curve_hardly_changes_nothing_is_told() -> None:
     flat, other = (fastest_change(STEPS, prompts(0 * X, noise=1.0, seed=seed), seed=seed) for seed in (1, 2))
 
     assert flat.agreement < 0.975
-    assert "cannot be told" in coincide(flat, other, n_intervals=11).answer or flat.before != other.before
+    assert same_interval(flat, other, n_intervals=11).verdict == CoincidenceVerdict.CANNOT_BE_TOLD
 
 
 def test_curves_that_cannot_be_read_are_refused() -> None:
@@ -185,4 +190,4 @@ def test_curves_that_cannot_be_read_are_refused() -> None:
         fastest_change([0, 10, 20], np.zeros((1, 3)))
     one = fastest_change([0, 10, 20], np.zeros((2, 3)))
     with pytest.raises(InputError, match="1000 and 5 resamples cannot be compared; draw as many of both"):
-        coincide(one, fastest_change([0, 10, 20], np.zeros((2, 3)), resamples=5), n_intervals=2)
+        same_interval(one, fastest_change([0, 10, 20], np.zeros((2, 3)), resamples=5), n_intervals=2)

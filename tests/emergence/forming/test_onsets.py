@@ -9,7 +9,7 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.forming.onsets import LEADING, ability_onsets, component_onsets, lag_table, order_table
-from interp_emerge.emergence.scale.onset import Scale, find_onset
+from interp_emerge.emergence.scale.onset import Criterion, find_onset
 from interp_emerge.emergence.scale.seeds import success_by_size
 
 INDUCTION = ie.load_ability("induction")
@@ -85,7 +85,7 @@ def test_a_role_counts_from_its_baseline_and_an_effect_from_zero() -> None:
 
 def test_an_effect_has_the_onset_that_find_onset_gives() -> None:
     values = prompts(CURVES["effect", "a1.h0"], noise=0.1, name="effect a1.h0")
-    alone = find_onset({step: [of] for step, of in values.items()}, Scale(0.0, float(values[1000].mean())))
+    alone = find_onset({step: [of] for step, of in values.items()}, Criterion(0.0, float(values[1000].mean())))
 
     row = onsets().loc[("effect", "a1.h0")]
     assert row[["last_without", "first_with", "ci_low", "ci_high"]].tolist() == ["250", "500", "500", "500"]

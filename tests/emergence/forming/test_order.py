@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.forming.order import FEWEST_PROMPTS, formation_order, values_by_step
-from interp_emerge.emergence.scale.onset import Scale, find_onset
+from interp_emerge.emergence.forming.order import FEWEST_PROMPTS, formation_order
+from interp_emerge.emergence.forming.prompt_rows import values_by_step
+from interp_emerge.emergence.scale.onset import Criterion, find_onset
 
 STEPS = (0, 100, 250, 500, 1000)
-UNIT = Scale(0.0, 1.0)
+UNIT = Criterion(0.0, 1.0)
 
 
 def rows(quantity: str, means, *, steps=STEPS, noise: float = 0.1, n: int = 40, seed: int = 0, **more) -> pd.DataFrame:
@@ -23,8 +24,8 @@ def rows(quantity: str, means, *, steps=STEPS, noise: float = 0.1, n: int = 40, 
 
 def order_of(*parts: pd.DataFrame, against: str | None = None, **options):
     frame = pd.concat(parts, ignore_index=True)
-    scales = dict.fromkeys(frame["quantity"], UNIT)
-    return formation_order(frame, scales, against=None if against is None else (against, "x"), **options)
+    criteria = dict.fromkeys(frame["quantity"], UNIT)
+    return formation_order(frame, criteria, against=None if against is None else (against, "x"), **options)
 
 
 def test_a_known_order_is_told() -> None:
@@ -51,11 +52,11 @@ def test_the_onsets_are_those_of_the_means() -> None:
 def test_the_onset_of_right_and_wrong_answers_is_that_of_find_onset() -> None:
     # Five prompts go from wrong to right. Against 0.55 none of five right has a probability of 0.45⁵ = 0.018, all of
     # five one of 0.05.
-    scale = Scale(0.1, 1.0)
+    criterion = Criterion(0.1, 1.0)
     table = pd.DataFrame([(step, i, float(step > 0)) for step in (0, 100) for i in range(5)])
     frame = table.set_axis(["step", "prompt", "value"], axis=1).assign(quantity="accuracy", component="x")
-    (onset,) = formation_order(frame, {"accuracy": scale}).onsets.to_dict("records")
-    alone = find_onset({step: [rows["value"].to_numpy()] for step, rows in frame.groupby("step")}, scale)
+    (onset,) = formation_order(frame, {"accuracy": criterion}).onsets.to_dict("records")
+    alone = find_onset({step: [rows["value"].to_numpy()] for step, rows in frame.groupby("step")}, criterion)
 
     assert (alone.first_with, alone.ci_low, alone.ci_high, alone.verdict) == (100, 100, None, "undecided")
     assert (onset["first_with"], onset["ci_low"], onset["verdict"]) == (100, 100, "undecided")
@@ -213,7 +214,7 @@ def test_tables_that_say_too_little_are_refused() -> None:
     a = rows("a", [0, 0, 0, 1, 1])
     with pytest.raises(InputError, match="the table lacks column 'prompt'"):
         order_of(a.drop(columns="prompt"))
-    with pytest.raises(InputError, match="no scale says from when on 'a x' is there; give one for 'a'"):
+    with pytest.raises(InputError, match="'a x' has no criterion for being present; give one for 'a'"):
         formation_order(a, {})
     with pytest.raises(InputError, match="no quantity 'b x' to take lags against; there are a x"):
         order_of(a, against="b")

@@ -19,8 +19,8 @@ from interp_emerge.emergence.forming.waves import (
     frequency_shares,
     gini,
     key_frequencies,
+    measure_progress,
     other_frequencies,
-    progress,
     progress_measures,
     progress_onsets,
     restricted_logits,
@@ -173,7 +173,7 @@ def test_the_table_follows_every_run_at_the_frequencies_of_its_last_checkpoint(t
             torch.manual_seed(10 * step + seed)
             GPTNeoXForCausalLM(CONFIG).save_pretrained(tmp_path / f"x/seed{seed}/step{step}")
     family = ie.load_family(tmp_path)
-    measured = progress(family, modulus=P, train_pairs=HALF, n_shuffles=20)
+    measured = measure_progress(family, modulus=P, train_pairs=HALF, n_shuffles=20)
 
     assert measured.groupby(["seed", "step"]).size().to_dict() == {
         (seed, step): len(UNITS) for seed, step in [(0, 0), (0, 5), (0, 9), (1, 0), (1, 5)]

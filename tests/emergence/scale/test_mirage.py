@@ -8,7 +8,7 @@ import pytest
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.emergence.scale.axes import AXES
 from interp_emerge.emergence.scale.ladder import Ladder
-from interp_emerge.emergence.scale.mirage import UNDECIDED, Mirage, mirage_check, shape_of
+from interp_emerge.emergence.scale.mirage import Mirage, MirageVerdict, jump_shape, mirage_check
 
 PROMPTS = 128
 SEEDS = range(4)
@@ -114,7 +114,7 @@ def test_prompts_that_cross_the_threshold_at_different_scales_make_accuracy_smoo
 def test_so_few_points_are_undecided_even_if_nothing_is_noise(n: int) -> None:
     found = mirage_check(true_step(n, max(n // 2, 1), 0.1, 0), **FEW)
 
-    assert found.verdict == UNDECIDED
+    assert found.verdict == MirageVerdict.UNDECIDED
     assert found.reason
 
 
@@ -123,7 +123,7 @@ def test_noise_hides_what_there_is(seed: int) -> None:
     steep = true_step(8, 4, 6.0, seed, prompts=20)
     few = true_step(8, 4, 0.1, seed, prompts=10)
 
-    assert mirage_check(steep, **FEW).verdict == UNDECIDED
+    assert mirage_check(steep, **FEW).verdict == MirageVerdict.UNDECIDED
     assert "10 prompts are fewer than 20" in mirage_check(few, **FEW).reason
 
 
@@ -132,7 +132,7 @@ def test_a_model_that_never_leaves_chance_has_no_jump_to_judge(noise: float) -> 
     rng = np.random.default_rng(0)
     found = mirage_check(ladder(rng.random((8, 256)) < 0.05, -3 + rng.normal(0, noise, (8, 256))))
 
-    assert found.verdict == UNDECIDED
+    assert found.verdict == MirageVerdict.UNDECIDED
     assert "accuracy never leaves chance" in found.reason
 
 
@@ -141,7 +141,7 @@ def test_a_jump_to_the_last_point_is_undecided_unless_it_reaches_the_ceiling() -
     half = np.repeat([0.0, 0.5], [7, 1])[:, None]
     found = mirage_check(ladder(rng.random((8, 256)) < half, half * 4 - 4 + rng.normal(0, 0.1, (8, 256))))
 
-    assert found.verdict == UNDECIDED
+    assert found.verdict == MirageVerdict.UNDECIDED
     assert "jumps right before the last point, and whether it goes on is not known" in found.reason
     assert mirage_check(true_step(8, 7, 0.1, 0), **FEW).verdict == "sharp under both"
 
@@ -151,7 +151,7 @@ def test_a_line_on_an_uneven_grid_is_no_jump_though_one_gap_holds_most_of_it() -
     rng = np.random.default_rng(0)
     value = (sizes / 15)[:, None]
     found = ladder(rng.random((7, 512)) < value, 3 * value - 3 + rng.normal(0, 0.2, (7, 512)), steps=sizes)
-    shape = shape_of(found, "log_prob")
+    shape = jump_shape(found, "log_prob")
 
     assert shape.share.value > 0.6 > 0.3 > shape.concentration.high
     assert mirage_check(found).verdict == "smooth"
@@ -163,7 +163,7 @@ def test_seeds_that_disagree_leave_the_jump_undecided() -> None:
     both = (*one.values[:3], split, *one.values[4:])
     spread = Ladder(**{**vars(one), "values": both})
 
-    assert mirage_check(spread).verdict == UNDECIDED
+    assert mirage_check(spread).verdict == MirageVerdict.UNDECIDED
 
 
 def test_the_verdict_says_how_far_the_points_around_the_jump_are_apart() -> None:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.onset import Scale, find_onset, find_onset_of_intervals, surely_above
+from interp_emerge.emergence.scale.onset import Criterion, find_onset, find_onset_of_intervals, surely_above
 from interp_emerge.stats.intervals import Interval, ratio_interval
 
 PROMPTS = 128
-ACCURACY = Scale(0.1, 1.0)
+ACCURACY = Criterion(0.1, 1.0)
 NEAR_THE_THRESHOLD = {
     "monotone": [0.1, 0.3, 0.5, 0.54, 0.57, 0.62, 0.95],
     "dips first": [0.5, 0.2, 0.05, 0.3, 0.53, 0.58, 0.9],
@@ -56,7 +56,7 @@ def test_a_curve_gets_its_onset_and_verdict(rates: list[float], first: int | Non
 
 def test_a_curve_that_ends_at_the_threshold_is_undecided() -> None:
     exactly = [np.tile([0.0, 1.0], PROMPTS // 2)]
-    onset = find_onset({0: curve([0.1])[0], 1: exactly}, Scale(0.0, 1.0 - 1e-6))
+    onset = find_onset({0: curve([0.1])[0], 1: exactly}, Criterion(0.0, 1.0 - 1e-6))
 
     assert onset.verdict == "undecided"
 
@@ -103,7 +103,7 @@ def test_what_may_never_come_has_an_open_interval() -> None:
 
 def test_the_interval_follows_the_exact_binomial_test() -> None:
     # Against 0.5 all of five right has a probability of 1/32 > 0.025, all of six 1/64.
-    five, six = (find_onset({0: [np.ones(n)]}, Scale(0.0, 1.0)) for n in (5, 6))
+    five, six = (find_onset({0: [np.ones(n)]}, Criterion(0.0, 1.0)) for n in (5, 6))
 
     assert (five.ci_low, five.ci_high) == (0, None)
     assert (six.ci_low, six.ci_high) == (0, 0)
@@ -127,11 +127,11 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
 def test_a_value_with_an_interval_has_an_onset_without_values_of_prompts() -> None:
     nowhere, absent, between, there = (np.nan,) * 3, (0.1, -0.2, 0.4), (0.6, 0.3, 0.9), (0.9, 0.8, 1.0)
     points = {0: nowhere, 10: absent, 100: between, 1000: there}
-    onset = find_onset_of_intervals({at: Interval(*of) for at, of in points.items()}, Scale(0.0, 1.0))
+    onset = find_onset_of_intervals({at: Interval(*of) for at, of in points.items()}, Criterion(0.0, 1.0))
 
     assert (onset.last_without, onset.first_with, onset.ci_low, onset.ci_high) == (10, 100, 100, 1000)
     assert onset.verdict == "emergent"  # undefined counts as absent, and so as near chance
-    ends_undefined = find_onset_of_intervals({0: Interval(*there), 10: Interval(*nowhere)}, Scale(0.0, 1.0))
+    ends_undefined = find_onset_of_intervals({0: Interval(*there), 10: Interval(*nowhere)}, Criterion(0.0, 1.0))
     assert (ends_undefined.first_with, ends_undefined.verdict) == (0, "lost again")
     with pytest.raises(InputError, match="none was given"):
         find_onset_of_intervals({}, ACCURACY)
@@ -140,7 +140,7 @@ def test_a_value_with_an_interval_has_an_onset_without_values_of_prompts() -> No
 def test_an_end_of_the_interval_that_touches_the_threshold_is_the_test_at_its_level() -> None:
     # One point is one test: above at 2.5% if the lower end reaches the threshold.
     def high(low: float) -> int | None:
-        return find_onset_of_intervals({5: Interval(0.8, low, 0.85)}, Scale(0.0, 1.0)).ci_high
+        return find_onset_of_intervals({5: Interval(0.8, low, 0.85)}, Criterion(0.0, 1.0)).ci_high
 
     assert high(0.501) == 5 and high(0.499) is None
 
@@ -154,7 +154,7 @@ def test_intervals_of_a_ratio_give_one_that_covers_the_true_onset(rates: list[fl
         rng = np.random.default_rng(seed)
         gaps = rng.lognormal(0, 0.5, size=48) * rng.lognormal(0, 0.3, size=(len(rates), 48))
         kept = {i: rate * gaps[i] + 0.3 * rng.normal(size=48) for i, rate in enumerate(rates)}
-        found = find_onset_of_intervals({i: ratio_interval(of, gaps[i]) for i, of in kept.items()}, Scale(0.0, 1.0))
+        found = find_onset_of_intervals({i: ratio_interval(of, gaps[i]) for i, of in kept.items()}, Criterion(0.0, 1.0))
         low, high = (len(rates) if end is None else end for end in (found.ci_low, found.ci_high))
         return low <= truth <= high
 
@@ -174,7 +174,7 @@ def test_a_hole_in_the_axis_is_part_of_the_onset() -> None:
 
 
 def test_no_points_and_undefined_values_are_refused() -> None:
-    with pytest.raises(InputError, match="an onset needs values at one point of the axis or more; none was given"):
+    with pytest.raises(InputError, match="none was given"):
         find_onset({}, ACCURACY)
-    with pytest.raises(InputError, match="point 5 has no values, or some that are not finite; leave it out as a hole"):
+    with pytest.raises(InputError, match="point 5 has no values, or values that are not finite; leave"):
         find_onset({5: [np.array([np.nan, 1.0])]}, ACCURACY)

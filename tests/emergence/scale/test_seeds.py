@@ -6,7 +6,7 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.seeds import find_modes, success_by_size
+from interp_emerge.emergence.scale.seeds import SeedSpread, find_modes, success_by_size
 from interp_emerge.stats.intervals import success_interval
 
 INDUCTION = ie.load_ability("induction")
@@ -60,9 +60,10 @@ def simulated(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 @pytest.mark.calibration
 @pytest.mark.parametrize(
-    ("kind", "verdict"), [("alike", "alike"), ("spread", "spread around one mode"), ("groups", "two groups")]
+    ("kind", "verdict"),
+    [("alike", SeedSpread.ALIKE), ("spread", SeedSpread.ONE_MODE), ("groups", SeedSpread.TWO_GROUPS)],
 )
-def test_the_way_that_seeds_were_made_is_found(kind: str, verdict: str) -> None:
+def test_the_way_that_seeds_were_made_is_found(kind: str, verdict: SeedSpread) -> None:
     rng = np.random.default_rng(0)
     found = [find_modes(*simulated(kind, 12, rng)).verdict for _ in range(10)]
 
@@ -72,7 +73,8 @@ def test_the_way_that_seeds_were_made_is_found(kind: str, verdict: str) -> None:
 def test_three_seeds_can_differ_but_not_say_how() -> None:
     found = find_modes(np.array([105, 20, 13]), np.full(3, PROMPTS))
 
-    assert found.verdict == "undefined: 3 seeds differ"
+    assert (found.verdict, found.reason) == (SeedSpread.UNDEFINED, "3 seeds differ")
+    assert found.described == "undefined: 3 seeds differ"
     assert found.p_alike < 1e-10
     assert np.isnan([found.low, found.high, found.aicc_two]).all()
 

@@ -10,7 +10,7 @@ import interp_emerge as ie
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.emergence.scale.jump_table import JUMP, jump_table
 from interp_emerge.emergence.scale.ladder import RUNGS
-from interp_emerge.emergence.scale.trends import CANNOT_BE_TOLD, CORRELATIONS, TRENDS, correlation_table, trend_table
+from interp_emerge.emergence.scale.trends import CORRELATIONS, TRENDS, TrendVerdict, correlation_table, trend_table
 from interp_emerge.stats.intervals import UNDEFINED
 
 ABILITY = ie.load_ability("induction")
@@ -108,7 +108,7 @@ def test_forms_about_as_good_cannot_be_told_apart() -> None:
     accuracy = found[found["metric"] == "accuracy"]
 
     assert accuracy["weight"].max() < 0.9
-    assert set(accuracy["verdict"]) == {CANNOT_BE_TOLD}
+    assert set(accuracy["verdict"]) == {TrendVerdict.CANNOT_BE_TOLD}
     assert accuracy["reason"].iloc[0].startswith("the weight of constant is 0.")
 
 

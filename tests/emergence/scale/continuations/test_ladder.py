@@ -17,7 +17,7 @@ from interp_emerge.emergence.scale.continuations.ladder import (
     several_tokens_grid,
 )
 from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens
-from interp_emerge.emergence.scale.mirage import UNDECIDED
+from interp_emerge.emergence.scale.mirage import MirageVerdict
 
 SEEDS = range(3)
 LENGTH, PROMPTS, CHANCE = 5, 256, 0.02
@@ -77,7 +77,7 @@ def test_on_a_fine_grid_the_product_is_seen_to_be_smooth(seed: int) -> None:
 def test_tokens_never_right_together_leave_nothing_to_judge() -> None:
     found = several_tokens_check(ladder(np.linspace(-6, -3, 8)), resamples=FEW)
 
-    assert found.verdict == UNDECIDED
+    assert found.verdict == MirageVerdict.UNDECIDED
     assert "exact_match never leaves chance" in found.reason
 
 
@@ -86,7 +86,7 @@ def test_seeds_that_disagree_at_the_jump_leave_it_undecided() -> None:
     runs = (*steps.runs[:3], steps.runs[3] + steps.runs[4], *steps.runs[4:])
     mixed = TokenLadder(**{**vars(steps), "runs": runs})
 
-    assert several_tokens_check(mixed, resamples=FEW).verdict == UNDECIDED
+    assert several_tokens_check(mixed, resamples=FEW).verdict == MirageVerdict.UNDECIDED
     assert mixed.to_frame()["n_seeds"].tolist() == [1, 1, 1, 2, 1, 1, 1, 1]
 
 
