@@ -1,12 +1,12 @@
-"""Where a model stands on an axis of scale: by its size, by what it was trained on, by compute, or by its loss.
+"""Where a model lies on an axis of scale: its size, its training tokens, its compute, or its loss.
 
-Which axis is taken decides whether a jump is seen: models of different size that share a loss share their abilities
+Whether a jump is seen depends on the axis: models of different sizes that have the same loss have the same abilities
 (Du et al., 2024, https://arxiv.org/abs/2403.15796).
 
 * `parameters`: non-embedding parameters N (Kaplan et al., 2020, https://arxiv.org/abs/2001.08361).
-* `tokens`: tokens of all training steps so far, D, those seen twice counted twice.
-* `flops`: 6 · N · D floating-point operations of training. It leaves out the attention over positions and the
-  embeddings, which outweigh N in very small models.
+* `tokens`: tokens of all training steps so far, D. A token that is seen twice counts twice.
+* `flops`: 6 · N · D floating-point operations of training. This leaves out the attention over positions and the
+  embeddings, which exceed N in very small models.
 * `loss`: next-token loss on held-out text, nats per token. It falls with scale, so this axis runs from high to low.
 """
 
@@ -24,7 +24,7 @@ FLOPS_PER_PARAMETER_AND_TOKEN = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """An axis of scale: its unit, and whether scale is felt by factors (`logarithmic`) or by differences."""
+    """An axis of scale: its unit, and whether distances on it are factors (`logarithmic`) or differences."""
 
     name: str
     unit: str
@@ -32,19 +32,19 @@ class Axis:
     descending: bool = False
 
     def coordinate(self, places: np.ndarray) -> np.ndarray:
-        """Numbers that grow with scale, evenly: logarithms, or minus the place where the axis descends.
+        """Numbers that grow evenly with scale: logarithms of places, or minus the places if the axis descends.
 
         Raises:
-            InputError: a place whose logarithm does not exist, such as 0 tokens before training.
+            InputError: a place has no logarithm, such as 0 tokens before training.
         """
         places = np.asarray(places, dtype=np.float64)
         if self.logarithmic and (places <= 0).any():
-            raise InputError(f"{self.unit} of {places.min():g} have no place on a logarithmic axis; leave out models "
+            raise InputError(f"{places.min():g} {self.unit} have no place on a logarithmic axis; leave out models "
                              "before training (step 0)")  # fmt: skip
         return np.log(places) if self.logarithmic else -places if self.descending else places
 
     def between(self, low: float, high: float) -> str:
-        """How far apart two places are, in words."""
+        """The distance between two places, in words."""
         return f"a factor of {high / low:.3g}" if self.logarithmic else f"{abs(high - low):.3g} {self.unit}"
 
 
@@ -60,10 +60,10 @@ AXES = {
 
 
 def load_axis(name: str) -> Axis:
-    """The axis of that name.
+    """The axis with this name.
 
     Raises:
-        UnknownNameError: no axis has the name.
+        UnknownNameError: there is no such axis.
     """
     if name not in AXES:
         raise UnknownNameError("axis", name, AXES)
@@ -71,17 +71,17 @@ def load_axis(name: str) -> Axis:
 
 
 def on_axis(models: pd.DataFrame, axis: str = "parameters", *, family: Family | None = None) -> pd.Series:
-    """The place of each row's model on an axis, in the axis's unit, with the index of the table.
+    """The place of the model of each row on an axis, in the axis's unit, with the index of the table.
 
     Args:
-        models: rows with `size`, `step`, `seed`, and with `n_parameters` or `loss` where the axis needs them: a study's
-            table `ability`, or what `measure_grid` returns.
+        models: rows with `size`, `step`, `seed`, and `n_parameters` or `loss` where the axis needs them, such as a
+            study's table `ability` or what `measure_grid` returns.
         axis: `parameters`, `tokens`, `flops` or `loss`.
-        family: knows the tokens of a step; needed for `tokens` and `flops`.
+        family: gives the tokens of a training step; needed for `tokens` and `flops`.
 
     Raises:
-        UnknownNameError: no such axis, or a model that the family does not have.
-        InputError: the table lacks a column, or a model's place is not known.
+        UnknownNameError: there is no such axis, or the family lacks a model.
+        InputError: the table lacks a column, or the place of a model is not known.
     """
     match load_axis(axis).name:
         case "parameters":
@@ -103,16 +103,16 @@ def on_axis(models: pd.DataFrame, axis: str = "parameters", *, family: Family | 
 
 def _column(models: pd.DataFrame, column: str, axis: str) -> pd.Series:
     if column not in models.columns:
-        raise InputError(f"axis {axis!r} needs a column {column!r}, and the table has {', '.join(models.columns)}")
+        raise InputError(f"axis {axis!r} needs column {column!r}; the table has only {', '.join(models.columns)}")
     return models[column]
 
 
 def _tokens(models: pd.DataFrame, axis: str, family: Family | None) -> pd.Series:
     if family is None:
-        raise InputError(f"axis {axis!r} needs to know how many tokens a step has; give the family")
+        raise InputError(f"axis {axis!r} needs the number of tokens of a training step; give the family")
     if not family.counts_tokens:
-        raise InputError(f"family {family.name!r} does not say how many tokens a step has, so there is no axis "
-                         f"{axis!r}; set its tokens_per_step, or take axis 'parameters' or 'loss'")  # fmt: skip
+        raise InputError(f"family {family.name!r} does not say how many tokens a training step has, so axis {axis!r} "
+                         f"cannot be used; set its tokens_per_step, or take axis 'parameters' or 'loss'")  # fmt: skip
     keys = list(zip(*(_column(models, column, axis) for column in ("size", "step", "seed")), strict=True))
     counted = {key: family.tokens(str(key[0]), int(key[1]), int(key[2])) for key in dict.fromkeys(keys)}
     return pd.Series([counted[key] for key in keys], index=models.index, dtype=np.float64)

@@ -1,9 +1,9 @@
-"""Which token should stand first: the loss of one text behind each choice.
+"""Which token should come first in a prompt: the loss of one text after each choice.
 
-A model has seen its texts behind some token, or behind none, and what a tokenizer calls beginning-of-text need not be
-that token. A wrong one makes every prompt worse: SmolLM2-135M-Instruct continues 0.19, 0.35 or 0.67 of repeated
-segments rightly, by what stands first. So the same passages are read behind each choice. The first token of a passage
-is predicted by none of them, so that all are judged on the same tokens.
+A model was trained on texts that begin with a certain token, or with none. The token that the tokenizer calls
+beginning-of-text need not be that one, and a wrong first token makes the model worse on every prompt
+(docs/calibration.md has an example). So the same passages are read after each choice. The first token of a passage is
+never predicted, so all choices are compared on the same tokens.
 """
 
 import re
@@ -23,38 +23,39 @@ from interp_emerge.stats.intervals import ratio_interval
 
 LOOKS_FIRST = re.compile(r"bos|begin|start|endoftext|end_of_text|eot|sop|gmask|cls|^</?s>$", re.IGNORECASE)
 MOST_OTHERS = 6
-"""Special tokens that are tried beside those that the tokenizer names."""
+"""The most special tokens that are tried in addition to those that the tokenizer names."""
 MOST_PASSAGES = 16
-"""Passages that are read before a study, to warn of a first token that is worse than another."""
+"""The most passages that are read before a study to check its first token."""
 CLEARLY = 0.05
-"""Nats per token by which another choice has to be better for a warning. On SmolLM2-135M-Instruct the wrong token costs
-0.20, and the two good choices differ by 0.04."""
+"""Another choice has to be better by this many nats per token for a warning. On SmolLM2-135M-Instruct the wrong token
+costs 0.20, and the two good choices differ by 0.04."""
 COLUMNS = ["choice", "token", "id", "loss", "above_best", "ci_low", "ci_high", "n_tokens", "in_use"]
 
 
 @checked
 @torch.no_grad()
 def first_token_losses(model: HookedModel, text: str | Sequence[str] | None = None) -> pd.DataFrame:
-    """Next-token loss behind each token that could stand first, the best choice on top, one row a choice.
+    """Next-token loss after each token that could come first: one row for each choice, the best one on top.
 
     Args:
         model: a model with a tokenizer.
-        text: passages, cut to 48 tokens; a single one is read sentence by sentence. By default a few English sentences.
+        text: passages, which are cut to 48 tokens. A single passage is read sentence by sentence. By default a few
+            English sentences.
 
     Returns:
-        Columns `choice` (what the tokenizer calls it), `token` (as the vocabulary has it, empty for nothing), `id`
-        (missing for nothing), `loss` (nats per token), `above_best` (loss above that of the best choice) with its 95%
+        Columns `choice` (name in the tokenizer), `token` (as in the vocabulary; empty for no token), `id` (missing for
+        no token), `loss` (nats per token), `above_best` (loss above that of the best choice) with its 95%
         interval over passages `ci_low`, `ci_high`, `n_tokens` (predicted tokens, the same for all), `in_use`.
 
     Raises:
-        InputError: the model has no tokenizer, or the text has no passage of two tokens that it can write.
+        InputError: the model has no tokenizer, or the text has no passage of two tokens or more.
     """
     if model.tokenizer is None:
-        raise InputError(f"{model.spec} has no tokenizer, so that no text can be read behind other first tokens")
+        raise InputError(f"{model.spec} has no tokenizer, so no text can be read after other first tokens")
     choices = _choices(model)
     context = model.n_context or PASSAGE_TOKENS + 1
-    room = min(PASSAGE_TOKENS, context - max(map(len, choices)))
-    rows = [ids for passage in _passages(text) if len(ids := model.encode(passage)[:room]) > 1]
+    longest = min(PASSAGE_TOKENS, context - max(map(len, choices)))
+    rows = [ids for passage in _passages(text) if len(ids := model.encode(passage)[:longest]) > 1]
     if not rows:
         raise InputError("no passage of the text has two tokens; give longer ones")
     sums = np.array([_sums(model, [*choice], rows) for choice in choices])
@@ -73,7 +74,7 @@ def first_token_losses(model: HookedModel, text: str | Sequence[str] | None = No
 
 
 def warning_of_first_token(model: HookedModel, text: Sequence[str]) -> str:
-    """One line on a first token that is clearly better than the one in use; empty where there is none, or no text."""
+    """One line if another first token is clearly better than the one in use; else empty, as without a text."""
     passages = _passages(text)
     try:
         table = first_token_losses(model, passages[:: max(1, len(passages) // MOST_PASSAGES)][:MOST_PASSAGES])
@@ -83,13 +84,13 @@ def warning_of_first_token(model: HookedModel, text: Sequence[str]) -> str:
     if not (used["ci_low"] > 0 and used["above_best"] > CLEARLY):
         return ""
     return (
-        f"{model.spec} reads text worse behind {used['token'] or 'nothing'} ({used['loss']:.2f} nats per token) than "
-        f"behind {best['token'] or 'nothing'} ({best['loss']:.2f}); prepend_bos chooses what stands first"
+        f"{model.spec} reads text worse after {used['token'] or 'nothing'} ({used['loss']:.2f} nats per token) than "
+        f"after {best['token'] or 'nothing'} ({best['loss']:.2f}); prepend_bos chooses the first token"
     )
 
 
 def _choices(model: HookedModel) -> dict[tuple[int, ...], str]:
-    """What could stand first, as ids, and what it is called."""
+    """The token ids that could come first, with a name for each choice."""
     named: dict[tuple[int, ...], list[str]] = {(): ["nothing"]}
     tokenizer = model.tokenizer
     for name, token in (("beginning of text", tokenizer.bos_token_id), ("end of text", tokenizer.eos_token_id)):
@@ -112,7 +113,7 @@ def _passages(text: str | Sequence[str] | None) -> list[str]:
 
 
 def _sums(model: HookedModel, first: list[int], rows: list[list[int]]) -> list[float]:
-    """Loss of each passage behind some tokens, summed over its tokens but the first, nats."""
+    """Loss of each passage after some first tokens, summed over all its tokens but the first, nats."""
     sums = np.zeros(len(rows))
     for length in {len(row) for row in rows}:
         alike = [place for place, row in enumerate(rows) if len(row) == length]

@@ -1,4 +1,4 @@
-"""Each ability under every metric over scale, and whether its jump is the model's or the metric's, as tables."""
+"""Tables of an ability over scale: every metric at every point, and whether a jump is the model's or the metric's."""
 
 import pandas as pd
 
@@ -64,24 +64,24 @@ JUMP = Table(
 def jump_table(
     measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
 ) -> pd.DataFrame:
-    """The verdict on an ability, a row for the thresholded metric and one for the continuous one.
+    """The verdict on an ability, with one row for the thresholded metric and one for the continuous metric.
 
-    Where models cannot be put in order on the axis there is one row, undecided, with the reason.
+    Where models cannot be put in order on the axis, there is a single undecided row with the reason.
 
     Args:
         measured: every metric of every prompt at the last step of each run, columns `size`, `step`, `seed`,
             `n_parameters`, `loss`, `ability`, `metric`, `pair`, `value`.
         ability: the ability.
         axis: axis of scale, one of `emergence.scale.axes`.
-        family: knows the tokens of a step; needed for tokens and FLOPs.
+        family: gives the tokens of a training step; needed for tokens and FLOPs.
 
     Raises:
-        UnknownNameError: no such axis.
+        UnknownNameError: there is no such axis.
     """
     axis = load_axis(axis).name
     try:
         ladder = Ladder.from_frame(measured, ability, axis=axis, family=family)
-    except InputError as error:  # two sizes of as many parameters, or of as many tokens, have no order
+    except InputError as error:  # two sizes with equal numbers of parameters, or of tokens, have no order
         row = {"ability": ability.name, "axis": axis, "verdict": MirageVerdict.UNDECIDED, "reason": str(error)}
         return pd.DataFrame([row])
     indices = sharpness_table(ladder)[["metric", "linearity", "breakthroughness"]]
@@ -96,8 +96,8 @@ def ladder_table(
 ) -> pd.DataFrame:
     """Every metric of an ability at every point of the axis, over prompts and seeds: `Ladder.to_frame`, with `axis`.
 
-    Where models cannot be put in order on the axis there is no row; `jump_table` says why. Arguments and errors are
-    those of `jump_table`.
+    Where models cannot be put in order on the axis, there is no row; `jump_table` gives the reason. Arguments and
+    errors are those of `jump_table`.
     """
     axis = load_axis(axis).name
     try:

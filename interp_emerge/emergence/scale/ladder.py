@@ -1,17 +1,19 @@
 """The ladder from logits to accuracy: continuous and thresholded metrics of the same runs, over an axis of scale.
 
-From the log-probability of the answer to its probability, to its probability among the choices, to whether it wins,
-each rung throws away some of what a model's logits say. The further down, the less a score tells of the scale of the
-model (Schaeffer et al., 2024, https://arxiv.org/abs/2406.04391); `scale_correlation` measures how much less.
+The rungs go from the log-probability of the answer to its probability, to its probability among the choices, to whether
+it has the highest logit. Each rung discards some of the information in the logits. The further down, the less a score
+correlates with the scale of the model (Schaeffer et al., 2024, https://arxiv.org/abs/2406.04391);
+`scale_correlation` measures by how much.
 
-1. `measure_ladder` reads every metric of `RUNGS` off one run over the prompts; `measure_grid` does so on many models.
-2. `Ladder.from_frame` puts the models on an axis; models that differ in their seed alone make one point.
-3. `Ladder.resample` draws prompts and seeds with replacement. Every point is given the same prompts where all have the
-   same number: prompts are the same for every model of one tokenizer, and what they have in common cancels between
-   points. Seeds are drawn for each point by itself. A point with one seed has no spread over seeds, so its interval is
-   over prompts alone and too narrow for a claim on models of that size.
+1. `measure_ladder` computes every metric of `RUNGS` from one run over the prompts. `measure_grid` does so on many
+   models.
+2. `Ladder.from_frame` puts the models on an axis. Models that differ only in their seed make one point.
+3. `Ladder.resample` draws prompts and seeds with replacement. If all points have the same number of prompts, they get
+   the same draw of prompts: models with one tokenizer answer the same prompts, so what the prompts share cancels
+   between points. Seeds are drawn separately for each point. A point with one seed has no spread over seeds: its
+   interval is over prompts alone, and too narrow for a claim about models of that size.
 
-Cost: one forward pass a prompt, and resamples × prompts × 8 bytes.
+Cost: one forward pass for each prompt, and resamples × prompts × 8 bytes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +42,7 @@ MODEL = ["size", "step", "seed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """One metric of the ladder: its unit, and whether a threshold stands between it and the logits."""
+    """One metric of the ladder: its unit, and whether it applies a threshold to the logits."""
 
     name: str
     unit: str
@@ -48,12 +50,12 @@ class Rung:
     summary: str
 
     def chance(self, accuracy: float) -> float:
-        """The metric of a guess that spreads its belief evenly over as many answers as give it this accuracy."""
+        """The metric of a guess: equal probabilities on 1 / accuracy answers."""
         levels = {"log_prob": np.log(accuracy), "choice_prob": 0.5, "brier": -0.25, "logit_diff": 0.0}
         return float(levels.get(self.name, accuracy))
 
     def ceiling(self, accuracy: float) -> float:
-        """The highest value there can be; for accuracy that of a perfect model. The logit difference has none."""
+        """The highest possible value; for accuracy that of a perfect model. The logit difference has none."""
         levels = {"log_prob": 0.0, "brier": 0.0, "logit_diff": np.inf, "accuracy": accuracy}
         return float(levels.get(self.name, 1.0))
 
@@ -69,7 +71,7 @@ RUNGS = {
         Rung(name="accuracy", unit="fraction", kind="thresholded", summary="whether the answer has the highest logit"),
     )
 }
-"""Metrics in the order of the ladder, all read off the same logits."""
+"""Metrics in the order of the ladder, all computed from the same logits."""
 
 
 @checked
@@ -77,7 +79,7 @@ RUNGS = {
 def measure_ladder(
     model: HookedModel, ability: Ability | Sequence[Ability], *, n: int = 128, seed: int = 0
 ) -> pd.DataFrame:
-    """Every rung of one ability or several on each of `n` clean prompts.
+    """Measures every rung of one or several abilities on each of `n` clean prompts.
 
     Returns:
         Columns `ability`, `metric`, `pair`, `value` (in the unit of the rung).
@@ -100,14 +102,14 @@ def measure_grid(
     n: int = 128,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The ladder on many models of a family, loaded one at a time.
+    """Measures the ladder on many models of a family, loaded one at a time.
 
     Args:
         family: where the models come from.
         abilities: what to measure.
-        models: size, step and seed of each; every size and seed at its last step if left out.
-        n: prompts of each ability.
-        seed: of the prompts.
+        models: size, step and seed of each model; if left out, the last step of every size and seed.
+        n: number of prompts of each ability.
+        seed: seed of the prompts.
 
     Returns:
         Columns `size`, `step`, `seed`, `n_parameters`, `loss` (held-out, nats per token), and the columns of
@@ -126,14 +128,14 @@ def measure_grid(
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Ladder:
-    """One ability over an axis of scale, the points ascending in scale.
+    """One ability over an axis of scale, with points in ascending order of scale.
 
-    `values` holds, for each point and seed, the metrics of every prompt, shape [pair, metric]. `chance` and `ceiling`
-    are accuracies.
+    `values` has, for each point and seed, the metrics of every prompt, shape [pair, metric]. `chance` and `ceiling` are
+    accuracies.
 
     Raises:
-        InputError: no points, places that do not ascend, or values of other shapes.
-        UnknownNameError: a metric that is no rung.
+        InputError: there are no points, the places do not ascend, or the values have other shapes.
+        UnknownNameError: a metric is not a rung of the ladder.
     """
 
     ability: str
@@ -151,12 +153,15 @@ class Ladder:
 
     def __post_init__(self) -> None:
         if not len(self.points) == len(self.places) == len(self.values) > 0:
-            raise InputError(f"a ladder of {len(self.points)} points needs as many places and values, and at least one")
+            raise InputError(
+                f"a ladder needs one place and one set of values for each point, and at least one point; got "
+                f"{len(self.points)} points, {len(self.places)} places and {len(self.values)} values"
+            )
         for metric in self.metrics:
             if metric not in RUNGS:
                 raise UnknownNameError("metric of a ladder", metric, RUNGS)
         if (np.diff(self.coordinate) <= 0).any():
-            raise InputError(f"the points of a ladder have to ascend in scale, unlike {self.places.tolist()}")
+            raise InputError(f"the points of a ladder have to ascend in scale; these are at {self.places.tolist()}")
         for point, seeds in zip(self.points, self.values, strict=True):
             if not seeds or any(run.ndim != 2 or run.shape[1] != len(self.metrics) or not len(run) for run in seeds):
                 raise InputError(f"point {point!r} needs, for each seed, values of shape [pair, {len(self.metrics)}]")
@@ -166,11 +171,11 @@ class Ladder:
     def from_frame(
         cls, frame: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
     ) -> "Ladder":
-        """The ladder of an ability from a table as `measure_grid` returns it; models may be missing from the grid.
+        """The ladder of an ability from a table such as `measure_grid` returns. Some models of the grid may be missing.
 
         Raises:
-            InputError: the ability is not in the table, models that differ in more than their seed share a place, or a
-                model lacks some values.
+            InputError: the ability is not in the table, models that differ in more than their seed have the same place,
+                or a model lacks some values.
         """
         rows = frame[frame["ability"] == ability.name]
         if rows.empty:
@@ -200,12 +205,12 @@ class Ladder:
 
     @property
     def coordinate(self) -> np.ndarray:
-        """The points' places as numbers that grow evenly with scale, shape [point]."""
+        """The places of the points as numbers that grow evenly with scale, shape [point]."""
         return self.axis.coordinate(self.places)
 
     @property
     def n_pairs(self) -> int:
-        """Prompts of the model that has the fewest."""
+        """Number of prompts of the model with the fewest."""
         return min(len(run) for seeds in self.values for run in seeds)
 
     def means(self) -> np.ndarray:
@@ -213,7 +218,7 @@ class Ladder:
         return np.stack([np.mean([run.mean(0) for run in seeds], axis=0) for seeds in self.values])
 
     def resample(self, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
-        """The means of bootstrap samples of prompts and seeds, shape [resample, point, metric]."""
+        """The means in bootstrap samples of prompts and seeds, shape [resample, point, metric]."""
         rng = np.random.default_rng(seed)
         counts = {len(run) for seeds in self.values for run in seeds}
         shared = draw_weights(rng, counts.pop(), resamples=resamples) if len(counts) == 1 else None
@@ -227,7 +232,7 @@ class Ladder:
         return np.stack(drawn, 1)
 
     def to_frame(self, *, seed: int = 0) -> pd.DataFrame:
-        """One row a metric and point, with 95% intervals over prompts and seeds.
+        """One row for each metric and point, with 95% intervals over prompts and seeds.
 
         Columns `ability`, `metric`, `kind`, `point`, `place` (in the axis's unit), `value`, `ci_low`, `ci_high`,
         `chance`, `ceiling`, `n_seeds`, `n_pairs`.
@@ -246,7 +251,7 @@ class Ladder:
         return pd.DataFrame(rows)
 
     def column(self, metric: str) -> int:
-        """Which column of the values holds a metric.
+        """The column of the values that has this metric.
 
         Raises:
             UnknownNameError: the ladder lacks the metric.
@@ -258,14 +263,14 @@ class Ladder:
 
 @checked
 def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """Spearman's correlation of each metric with scale, of its mean and prompt by prompt, down the ladder.
+    """Spearman's correlation of each metric with scale, both of its mean and of single prompts.
 
-    The axis enters by rank, so compute and its logarithm are one. A prompt whose metric is the same in all models has
-    no correlation of its own and is left out, as is a metric whose mean never changes.
+    Only the ranks on the axis enter, so compute and its logarithm give the same result. A prompt whose metric is equal
+    in all models has no correlation and is left out. A metric whose mean never changes has no correlation either.
 
     Returns:
         Columns `metric`, `kind`, `correlation` (of the mean over prompts and seeds, point by point), `ci_low`,
-        `ci_high`, `per_prompt` (mean over prompts of each one's own correlation, model by model), `per_prompt_low`,
+        `ci_high`, `per_prompt` (mean over prompts of the correlation of each prompt, model by model), `per_prompt_low`,
         `per_prompt_high`, `n_prompts` (with a correlation), `n_points`; empty where undefined.
     """
     means, drawn = ladder.means(), ladder.resample(seed=seed, resamples=resamples)
@@ -274,20 +279,20 @@ def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPL
     runs = [run for seeds in ladder.values for run in seeds]
     shared = len({len(run) for run in runs}) == 1
     for column, metric in enumerate(ladder.metrics):
-        whole = _interval(_rank_correlation(ladder.coordinate, means[:, [column]]),
+        overall = _interval(_rank_correlation(ladder.coordinate, means[:, [column]]),
                           _rank_correlation(ladder.coordinate, drawn[:, :, column].T))  # fmt: skip
         each = _rank_correlation(models, np.stack([run[:, column] for run in runs])) if shared else np.empty(0)
         each = each[np.isfinite(each)]
         samples = draw_weights(rng, len(each), resamples=resamples) @ each if len(each) else np.empty(0)
         own = _interval(each.mean(keepdims=True) if len(each) else np.array([np.nan]), samples)
-        rows.append((metric, RUNGS[metric].kind, *whole, *own, len(each), len(ladder.points)))
-    ends = ["correlation", "ci_low", "ci_high", "per_prompt", "per_prompt_low", "per_prompt_high"]
-    return pd.DataFrame(rows, columns=["metric", "kind", *ends, "n_prompts", "n_points"])
+        rows.append((metric, RUNGS[metric].kind, *overall, *own, len(each), len(ladder.points)))
+    values = ["correlation", "ci_low", "ci_high", "per_prompt", "per_prompt_low", "per_prompt_high"]
+    return pd.DataFrame(rows, columns=["metric", "kind", *values, "n_prompts", "n_points"])
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of x, shape [point], with each column of y, shape [column]; NaN for one that is flat."""
-    # Sums of the same values in two orders differ by rounding, which is no difference in rank.
+    """Spearman's correlation of x, shape [point], with each column of y, shape [column]; NaN for a constant column."""
+    # Sums of the same values in two orders differ by rounding; such values have the same rank.
     return spearman(x, y.round(12).T)
 
 
@@ -310,7 +315,7 @@ def _by_metric(rows: pd.DataFrame, metrics: list[str], key: tuple[str, int, int]
 
 
 def _labels(models: list[tuple[str, int, int]]) -> tuple[str, ...]:
-    """What each point is called, after the first model of it: by as little as tells it from the others."""
+    """The shortest names, after the first model of each point, that distinguish the points."""
     for name in ("{0}", "step {1}", "{0}, step {1}", "{0}, seed {2}", "{0}, step {1}, seed {2}"):
         if len(set(labels := [name.format(*model) for model in models])) == len(models):
             break

@@ -1,25 +1,25 @@
-"""Whether an ability's jump is the model's or the metric's: a thresholded metric beside a continuous one.
+"""Whether an ability's jump is due to the model or to the metric: a thresholded metric compared with a continuous one.
 
 A metric with a threshold can make a smooth improvement look like a jump (Schaeffer et al., 2023,
-https://arxiv.org/abs/2304.15004). So both kinds are read off the same logits and asked the same question, each by
-itself: is the rise concentrated in one gap between neighbouring points?
+https://arxiv.org/abs/2304.15004). So both metrics are computed from the same logits, and the same question is asked of
+each: is the rise concentrated in one gap between neighbouring points?
 
-1. The *rise* is the most that a later point lies above an earlier one. A gap holds a *share* s of it, and covers a part
-   w of the axis. Its *concentration* is (s − w) / (1 − w): 0 for a curve that rises in proportion to scale, 1 for one
-   that rises in this gap alone. Points need not be evenly spaced.
+1. The *rise* is the largest difference between a later point and an earlier one. A gap contains a *share* s of the rise
+   and covers a part w of the axis. Its *concentration* is (s − w) / (1 − w): 0 for a curve that rises in proportion to
+   scale, 1 for one that rises in this gap alone. Points need not be evenly spaced.
 2. `jump_shape` calls a metric *sharp* if the concentration of its steepest gap is above 0.5 in 97.5% of the bootstrap
-   samples of prompts and seeds, and *spread* if it is below a half in as many, or if no gap holds more than a fifth of
-   the way from chance to the ceiling. It is *flat* if no gap holds that much and the rise is within noise.
-3. It is *undecided* if there are fewer than 5 points or 20 prompts; if the rise is within noise and a jump could hide
-   in it; if the samples disagree; or if the jump leads from or to the last point of the axis and stops short of chance
-   or the ceiling there, so that nobody knows whether the curve goes on.
-4. `judge` puts two shapes together: `smooth`, `sharp under thresholding only`, `sharp under both`, `sharp under
-   the continuous metric only`, or `undecided at this resolution`. It is undecided too where the thresholded metric
-   never leaves chance, since then there is no jump to judge. `mirage_check` judges two metrics of a ladder, and
-   `several_tokens.several_tokens_check` answers of several tokens.
+   samples of prompts and seeds. It is *spread* if the concentration is below 0.5 in 97.5% of them, or if no gap
+   contains more than a fifth of the way from chance to the ceiling. It is *flat* if no gap contains that much and the
+   rise is within noise.
+3. A metric is *undecided* if there are fewer than 5 points or 20 prompts, if the rise is within noise and a jump could
+   be hidden in it, or if the bootstrap samples disagree. It is also undecided if the jump leads from or to an end of
+   the axis and does not start at chance or reach the ceiling there: the curve may go on outside the axis.
+4. `judge` combines two shapes into a `MirageVerdict`. The verdict is undecided too where the thresholded metric never
+   leaves chance, since then there is no jump to judge. `mirage_check` judges two metrics of a ladder, and
+   `continuations.several_tokens_check` judges answers of several tokens.
 
-A sharp metric is sharp *at this resolution*: nothing was measured inside the gap, and every curve that takes less than
-the gap's width looks like a jump. Exact match over L tokens, p^L, is no step either: on a fine grid it is spread.
+A sharp metric is sharp *at this resolution*: nothing was measured inside the gap, and every curve that rises within the
+gap looks like a jump. Exact match over L tokens, p^L, is not a step either: on a fine grid it is spread.
 """
 
 from dataclasses import dataclass, replace
@@ -35,14 +35,14 @@ from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.resampling import RESAMPLES
 
 CONCENTRATED = 0.5
-"""Concentration from which on a rise counts as a jump."""
+"""A rise with a concentration above this counts as a jump."""
 SMALL = 0.2
-"""Share of the way from chance to the ceiling up to which a step counts as none, as in `onset.NEAR_CHANCE`."""
+"""A step of at most this share of the way from chance to the ceiling is not a jump, as in `onset.NEAR_CHANCE`."""
 SIGNAL = 4.0
-"""Standard errors that a rise has to measure. Of 12 points with equal means it is 3 or more in 6%, 4 in 0.2%."""
+"""Least rise in standard errors. Among 12 points with equal means it exceeds 3 in 6% of cases and 4 in 0.2%."""
 FEWEST_POINTS, FEWEST_PROMPTS = 5, 20
 AT_BOUND = 0.1
-"""Share of the way from chance to the ceiling that counts as being there."""
+"""A point within this share of the way from chance to the ceiling is at chance, or at the ceiling."""
 
 
 class RiseShape(StrEnum):
@@ -75,7 +75,7 @@ class MirageVerdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
-    """One metric over an axis of scale, with its bootstrap samples: what a shape is read off."""
+    """One metric over an axis of scale, with its bootstrap samples."""
 
     metric: str
     kind: str
@@ -86,25 +86,25 @@ class Curve:
     means: np.ndarray
     """The metric at each point, shape [point]."""
     drawn: np.ndarray
-    """The same of bootstrap samples of prompts and seeds, shape [resample, point]."""
+    """The metric at each point in bootstrap samples of prompts and seeds, shape [resample, point]."""
     n_pairs: int
     chance: float
     ceiling: float
 
     @property
     def widths(self) -> np.ndarray:
-        """The part of the axis that each gap covers, shape [gap]."""
+        """The fraction of the axis that each gap covers, shape [gap]."""
         gaps = np.diff(self.axis.coordinate(self.places))
         return gaps / gaps.sum() if len(gaps) else gaps
 
     @property
     def resolution(self) -> float:
-        """The least that the metric can change by: 1/N of N prompts where it has a threshold."""
+        """The smallest possible change of the metric: 1/N for N prompts where it has a threshold, else 0."""
         return 1 / self.n_pairs if self.kind == "thresholded" else 0.0
 
     @property
     def way(self) -> float:
-        """From chance to the ceiling; NaN without a ceiling."""
+        """The distance from chance to the ceiling; NaN without a ceiling."""
         return self.ceiling - self.chance if np.isfinite(self.ceiling) else np.nan
 
 
@@ -116,28 +116,29 @@ class MetricShape:
     kind: str
     shape: RiseShape
     reason: str
-    """Why it is undecided; empty otherwise."""
+    """Why the shape is undecided; empty otherwise."""
     rise: Interval
-    """In the metric's unit."""
+    """The rise in the metric's unit."""
     signal: float
     """The rise in standard errors."""
     share: Interval
-    """Of the rise, in the steepest gap."""
+    """Share of the rise in the steepest gap."""
     concentration: Interval
+    """Concentration of the rise in the steepest gap."""
     largest: Interval
     """The largest step between neighbours as a share of the way from chance to the ceiling; NaN without a ceiling."""
     width: float
-    """Part of the axis that the steepest gap covers."""
+    """Fraction of the axis that the steepest gap covers."""
     before: str
     after: str
     """The points on both sides of the steepest gap."""
     apart: str
-    """How far these are apart."""
+    """The distance between these points, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mirage:
-    """The verdict on one ability, with the shapes that it rests on."""
+    """The verdict on one ability, with the shapes that it is based on. As text it is a sentence."""
 
     ability: str
     axis: str
@@ -146,18 +147,20 @@ class Mirage:
     thresholded: MetricShape
     continuous: MetricShape
     sharper: float
-    """Share of bootstrap samples in which the thresholded metric's rise is the more concentrated."""
+    """Share of bootstrap samples in which the rise of the thresholded metric is more concentrated than the other."""
 
     def __str__(self) -> str:
         because = f" ({self.reason})" if self.reason else ""
-        return f"{self.ability}: {self.verdict}{because}. {_told(self.thresholded)}; {_told(self.continuous)}."
+        return (
+            f"{self.ability}: {self.verdict}{because}. {_described(self.thresholded)}; {_described(self.continuous)}."
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each of the two metrics.
 
         Columns `ability`, `axis`, `verdict`, `metric`, `kind`, `shape`, `reason`, `rise` (the metric's unit), `signal`
         (standard errors), `share` (of the rise), `concentration`, `largest` (of the way from chance to the ceiling),
-        each of `rise`, `share`, `concentration` and `largest` with `_low` and `_high`, `width` (part of the axis),
+        each of `rise`, `share`, `concentration` and `largest` with `_low` and `_high`, `width` (fraction of the axis),
         `before`, `after`, `apart`.
         """
         rows = []
@@ -181,12 +184,12 @@ def mirage_check(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Mirage:
-    """Whether an ability jumps, under which metrics, or whether that cannot be told.
+    """Whether an ability jumps, and under which metrics.
 
     Args:
         ladder: the ability over an axis of scale.
         thresholded: the metric in which a jump was seen.
-        continuous: the metric of the same logits that it is held against.
+        continuous: the metric of the same logits that it is compared with.
         seed: of the bootstrap.
         resamples: number of bootstrap samples.
 
@@ -194,8 +197,7 @@ def mirage_check(
         UnknownNameError: the ladder lacks a metric.
     """
     drawn = ladder.resample(seed=seed, resamples=resamples)
-    one, other = (_curve(ladder, name, drawn) for name in (thresholded, continuous))
-    return judge(ladder.ability, one, other)
+    return judge(ladder.ability, *(_curve(ladder, name, drawn) for name in (thresholded, continuous)))
 
 
 @checked
@@ -209,12 +211,12 @@ def jump_shape(ladder: Ladder, metric: str, *, seed: int = 0, resamples: int = R
 
 
 def judge(ability: str, thresholded: Curve, continuous: Curve) -> Mirage:
-    """The verdict on two curves of one ability over the same points, with the same bootstrap samples.
+    """The verdict on two curves of one ability, over the same points and with the same bootstrap samples.
 
     Args:
-        ability: what they are curves of, in words.
+        ability: what the curves measure, in words.
         thresholded: the metric in which a jump was seen.
-        continuous: the metric that it is held against.
+        continuous: the metric that it is compared with.
     """
     one, other = _shape(thresholded), _shape(continuous)
     verdict, reason = _verdict(one, other)
@@ -236,7 +238,7 @@ def judge(ability: str, thresholded: Curve, continuous: Curve) -> Mirage:
 
 
 def _curve(ladder: Ladder, metric: str, drawn: np.ndarray) -> Curve:
-    """One metric of a ladder, out of its bootstrap samples of all metrics, shape [resample, point, metric]."""
+    """One metric of a ladder, from its bootstrap samples of all metrics, shape [resample, point, metric]."""
     column, rung = ladder.column(metric), RUNGS[metric]
     return Curve(
         metric=metric,
@@ -302,7 +304,7 @@ def _decide(found: MetricShape, n_points: int, n_pairs: int, open_end: str) -> t
 
 
 def _verdict(thresholded: MetricShape, continuous: MetricShape) -> tuple[MirageVerdict, str]:
-    """What two shapes come to, and why it cannot be told if it cannot."""
+    """The verdict on two shapes, with the reason if it is undecided."""
     reasons = [shape.reason for shape in (thresholded, continuous) if shape.reason]
     if reasons:
         return MirageVerdict.UNDECIDED, "; ".join(dict.fromkeys(reasons))
@@ -320,31 +322,32 @@ def _verdict(thresholded: MetricShape, continuous: MetricShape) -> tuple[MirageV
 
 
 def _at_chance(curve: Curve) -> str:
-    """That a metric never leaves chance, in words; empty if it does, or may."""
+    """A sentence if the metric certainly never leaves chance; else empty."""
     highest = percentile_interval(float(curve.means.max()), curve.drawn.max(1))
     if highest.high >= curve.chance + SMALL * (curve.ceiling - curve.chance):
         return ""
-    return f"{curve.metric} never leaves chance: {highest.value:.2f} at most, and a guess scores {curve.chance:.2f}"
+    most = f"its highest value is {highest.value:.2f}, a guess scores {curve.chance:.2f}"
+    return f"{curve.metric} never leaves chance: {most}"
 
 
 def _rise(means: np.ndarray) -> np.ndarray:
-    """The most that a later point of each row lies above an earlier one, shape [row]."""
+    """The largest difference between a later and an earlier point of each row, shape [row]."""
     return (means - np.minimum.accumulate(means, axis=1)).max(1)
 
 
 def _foot_and_top(means: np.ndarray) -> tuple[int, int]:
-    """The points that the rise leads from and to."""
+    """The indices of the points where the rise begins and ends."""
     top = int((means - np.minimum.accumulate(means)).argmax())
     return int(means[: top + 1].argmin()), top
 
 
 def _steepest(means: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gap of each row in which the rise is most concentrated, its share and its concentration, shape [row]."""
+    """The gap in which the rise of each row is most concentrated, its share and its concentration, shape [row]."""
     rise = _rise(means)
     share = np.divide(
         np.diff(means, axis=1), rise[:, None], out=np.zeros((len(means), len(width))), where=rise[:, None] > 0
     )
-    # Of two points all of the rise lies in the one gap, whatever its form: no concentration.
+    # With two points the whole rise lies in the only gap, whatever the curve: its concentration counts as 0.
     concentration = np.divide(share - width, 1 - width, out=np.zeros_like(share), where=width < 1)
     gap = concentration.argmax(1)
     at = np.arange(len(means)), gap
@@ -352,23 +355,24 @@ def _steepest(means: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _signal(means: np.ndarray, drawn: np.ndarray, low: int, high: int, resolution: float) -> float:
-    """The rise in standard errors of the difference between its ends, which is no less than the resolution."""
+    """The rise in standard errors of the difference between its ends; the error is at least the resolution."""
     error = max(float((drawn[:, high] - drawn[:, low]).std()), resolution)
     rise = float(means[high] - means[low])
     return rise / error if error > 0 else np.inf if rise > 0 else 0.0
 
 
 def _open_end(means: np.ndarray, gap: int, chance: float, ceiling: float) -> str:
-    """What is not known about a jump at an end of the axis; empty if more was measured, or nothing is to come."""
+    """What is unknown about a jump at an end of the axis; empty if the jump is inside, or complete."""
     way = ceiling - chance
     if gap == 0 and not means[0] <= chance + AT_BOUND * way:
-        return "jumps right after the first point, and what came before is not known"
+        return "jumps right after the first point, and what comes before is not known"
     if gap == len(means) - 2 and not means[-1] >= ceiling - AT_BOUND * way:
-        return "jumps right before the last point, and whether it goes on is not known"
+        return "jumps right before the last point, and what comes after is not known"
     return ""
 
 
-def _told(shape: MetricShape) -> str:
+def _described(shape: MetricShape) -> str:
+    """The shape as a sentence."""
     if not shape.before:
         return f"{shape.metric}: no two points to compare"
     return (

@@ -1,18 +1,18 @@
-"""Success over training seeds at one size: a distribution, and at the threshold not one that a mean describes.
+"""Success of training seeds at one size: a distribution, which a mean may not describe.
 
-Where an ability is only just within reach, some runs have it and others do not: accuracy over seeds has two modes,
-and its mean is the accuracy of no model (Zhao et al., 2025, https://arxiv.org/abs/2502.17356).
+Where an ability is only just within reach, some runs have it and others do not. The accuracy over seeds then has two
+modes, and no model has their mean (Zhao et al., 2025, https://arxiv.org/abs/2502.17356).
 
-1. A seed *succeeds* if its accuracy is above half-way from chance to the ceiling. P(success | size) comes with the
-   exact interval of Clopper and Pearson (1934, https://doi.org/10.1093/biomet/26.4.404). It is about seeds: three of
-   three leave a range from 0.29 to 1.
-2. `p_alike` is the χ² test that all seeds have one accuracy. Seeds answer the same prompts, which makes them more alike
-   than the test supposes, so it rejects too seldom rather than too often.
-3. If it rejects, `find_modes` compares three explanations of the counts of right answers by AICc (Hurvich and Tsai,
-   1989, https://doi.org/10.1093/biomet/76.2.297), a seed being one observation: one accuracy; accuracies spread around
-   one mode (beta-binomial, both shapes at least 1); two accuracies (a mixture of two binomials). Two groups have to win
-   by 2. The last has three parameters, so fewer than 5 seeds cannot tell: the shape is undefined and the values are
-   listed.
+1. A seed *succeeds* if its accuracy is above half-way from chance to the ceiling. P(success | size) has the exact
+   interval of Clopper and Pearson (1934, https://doi.org/10.1093/biomet/26.4.404). The interval is over seeds: if three
+   of three succeed, it goes from 0.29 to 1.
+2. `p_alike` is the χ² test that all seeds have the same accuracy. Seeds answer the same prompts, which makes them more
+   alike than the test assumes. So it rejects too rarely rather than too often.
+3. If the test rejects, `find_modes` compares three explanations of the counts of correct answers by AICc (Hurvich and
+   Tsai, 1989, https://doi.org/10.1093/biomet/76.2.297). Each seed is one observation. The explanations are: one
+   accuracy; accuracies spread around one mode (beta-binomial, both shapes at least 1); two accuracies (a mixture of two
+   binomials). Two groups have to win by 2. This explanation has three parameters, so with fewer than 5 seeds the spread
+   is undefined.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,11 @@ from interp_emerge.tables.schema import ABILITY_COLUMN, RUN_COLUMNS, Table
 
 FEWEST_SEEDS = 5
 MARGIN = 2.0
-"""AICc by which two groups have to beat what is simpler."""
+"""Difference in AICc by which two groups have to beat the simpler explanations."""
 ROUNDS = 500
+"""The most rounds of expectation and maximisation."""
 EDGE = 1e-9
+"""Least distance of a rate from 0 and 1, where its logarithm is finite."""
 SEEDS = Table(
     name="seeds",
     row="one ability at one size, over the seeds of training",
@@ -104,20 +106,20 @@ def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float |
 
     Args:
         frame: accuracy of every prompt, columns `size`, `step`, `seed`, `n_parameters`, `ability`, `metric`, `pair`,
-            `value`, as `measure_grid` returns it. Of each run the last step in the table counts.
+            `value`, as `measure_grid` returns it. Only the last step of each run counts.
         ability: the ability.
         threshold: accuracy above which a seed succeeds; half-way from chance to the ceiling if left out.
 
     Returns:
-        One row a size, ascending: `size`, `n_parameters`, `n_seeds`, `n_success`, `p` (share of seeds that succeed),
-        `ci_low`, `ci_high`, `mean` (accuracy over seeds), `values` (accuracy of each seed, text), `p_alike`, `shape`
-        (the verdict of `Modes`), `low`, `high`, `share_high`.
+        One row for each size, ascending: `size`, `n_parameters`, `n_seeds`, `n_success`, `p` (share of seeds that
+        succeed), `ci_low`, `ci_high`, `mean` (accuracy over seeds), `values` (accuracy of each seed, text), `p_alike`,
+        `shape` (the verdict of `Modes`), `low`, `high`, `share_high`.
 
     Raises:
-        InputError: the table has no accuracy of the ability, or holds means over prompts.
+        InputError: the table has no accuracy of the ability, or has means over prompts.
     """
     if "pair" not in frame.columns:
-        raise InputError("seeds are told apart by their prompts: give a row for each prompt, with a column 'pair', as "
+        raise InputError("seeds are compared on single prompts: give one row for each prompt, with a column 'pair', as "
                          "measure_grid returns it, not means over prompts")  # fmt: skip
     rows = frame[(frame["ability"] == ability.name) & (frame["metric"] == "accuracy")]
     if rows.empty:
@@ -155,16 +157,16 @@ def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICA
     """Whether seeds are alike, spread around one mode, or fall into two groups.
 
     Args:
-        right: right answers of each seed, shape [seed].
-        asked: prompts that each seed was asked, shape [seed].
-        level: of the test that seeds are alike.
+        right: number of correct answers of each seed, shape [seed].
+        asked: number of prompts of each seed, shape [seed].
+        level: significance level of the test that seeds are alike.
 
     Raises:
-        InputError: no seed, or counts that cannot be.
+        InputError: there is no seed, or a count is impossible.
     """
     right, asked = np.asarray(right, dtype=np.float64), np.asarray(asked, dtype=np.float64)
     if right.shape != asked.shape or right.ndim != 1 or not len(right) or ((right < 0) | (right > asked)).any():
-        raise InputError("modes need, for each seed, a number of right answers from 0 to the number of prompts")
+        raise InputError("each seed needs a number of correct answers between 0 and its number of prompts")
     undefined = dict.fromkeys(("low", "high", "share_high", "aicc_one", "aicc_spread", "aicc_two"), np.nan)
     if len(right) == 1:
         return Modes(verdict=SeedSpread.ONE_SEED, reason="", p_alike=np.nan, **undefined)
@@ -197,7 +199,7 @@ def _p_alike(right: np.ndarray, asked: np.ndarray) -> float:
 
 
 def _log_likelihood(right: np.ndarray, asked: np.ndarray, rate: float) -> np.ndarray:
-    """Binomial, each seed by itself, shape [seed]."""
+    """Binomial log-likelihood of each seed, shape [seed]."""
     from scipy.special import gammaln
 
     ways = gammaln(asked + 1) - gammaln(right + 1) - gammaln(asked - right + 1)
@@ -206,7 +208,7 @@ def _log_likelihood(right: np.ndarray, asked: np.ndarray, rate: float) -> np.nda
 
 
 def _spread(right: np.ndarray, asked: np.ndarray) -> float:
-    """Log-likelihood of the best beta-binomial with both shapes at least 1, so that it has one mode."""
+    """Log-likelihood of the best beta-binomial with both shapes at least 1, and so with one mode."""
     from scipy.optimize import minimize
     from scipy.stats import betabinom
 
@@ -218,9 +220,9 @@ def _spread(right: np.ndarray, asked: np.ndarray) -> float:
 
 
 def _two(right: np.ndarray, asked: np.ndarray) -> tuple[float, float, float, float]:
-    """The lower and the higher accuracy of the best mixture of two binomials, the share of the higher, log-likelihood.
+    """The best mixture of two binomials: lower accuracy, higher accuracy, share of the higher, log-likelihood.
 
-    Expectation and maximisation (Dempster et al., 1977), from every split of the ordered seeds.
+    Found by expectation and maximisation (Dempster et al., 1977), started from every split of the ordered seeds.
     """
     order, found = np.argsort(right / asked), []
     for split in range(1, len(right)):
@@ -231,16 +233,16 @@ def _two(right: np.ndarray, asked: np.ndarray) -> tuple[float, float, float, flo
 
 
 def _improved(right: np.ndarray, asked: np.ndarray, member: np.ndarray) -> tuple[float, float, float, float]:
-    """The mixture that expectation and maximisation come to from each seed's membership of the higher group."""
+    """The mixture that expectation and maximisation reach from each seed's membership of the higher group."""
     groups = np.nan, np.nan, np.nan, -np.inf
     for _ in range(ROUNDS):
         share = min(max(float(member.mean()), EDGE), 1 - EDGE)
         low, high = (float((w * right).sum() / max((w * asked).sum(), EDGE)) for w in (1 - member, member))
         parts = np.stack([_log_likelihood(right, asked, rate) for rate in (low, high)])
         parts += np.log([1 - share, share])[:, None]
-        whole = np.logaddexp(*parts)
-        groups = low, high, share, float(whole.sum())
-        before, member = member, np.exp(parts[1] - whole)
+        total = np.logaddexp(*parts)
+        groups = low, high, share, float(total.sum())
+        before, member = member, np.exp(parts[1] - total)
         if np.abs(member - before).max() < 1e-8:
             break
     return groups

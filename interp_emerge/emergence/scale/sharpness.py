@@ -1,16 +1,16 @@
-"""How sharply a score rises with scale, in one number: linearity and breakthroughness.
+"""How sharply a score rises with scale, as single numbers: linearity and breakthroughness.
 
-For scores y of models in ascending order of scale, with Δ the differences of neighbours (Srivastava et al., 2022,
+For scores y of models in ascending order of scale, with Δ the differences between neighbours (Srivastava et al., 2022,
 BIG-bench, https://arxiv.org/abs/2206.04615):
 
 * improvement I = sign(argmax y − argmin y) · (max y − min y), in the unit of the score;
 * linearity L = I / √mean(Δ²): n − 1 for n points on a line, √(n − 1) for a step;
-* breakthroughness B = I / √median(Δ²): n − 1 for a line, unbounded for a step among four points or more.
+* breakthroughness B = I / √median(Δ²): n − 1 for a line, unbounded for a step between two of four or more points.
 
-The median difference of a step is 0, so its root has a *floor*: the least difference that could have been seen.
-`sharpness_table` takes the standard error of a difference of neighbours; B then says how many of these the score
-rises. Neighbours count alike however far they are apart: on a grid that is finer in one place than in another L and B
-are properties of the grid too, and `emergence.scale.mirage` is the check that minds the distances.
+The median difference of a step is 0. So its root has a *floor*, the least difference that could have been seen.
+`sharpness_table` uses the standard error of a difference between neighbours; B then is the rise in such standard
+errors. The distances between neighbours do not enter: on an uneven grid L and B depend on the grid too.
+`emergence.scale.mirage` is the check that takes the distances into account.
 """
 
 from dataclasses import dataclass
@@ -40,22 +40,21 @@ class Sharpness:
 def sharpness(scores: np.ndarray, *, floor: float = 0.0) -> Sharpness:
     """The sharpness of scores in ascending order of scale, shape [point].
 
-    All is NaN for fewer than 3 points; linearity and breakthroughness are NaN where no score differs from another.
+    All three are NaN for fewer than 3 points. Linearity and breakthroughness are NaN where all scores are equal.
 
     Args:
-        scores: one score a point.
-        floor: the least that √median(Δ²) counts as, in the unit of the score. With 0 the breakthroughness of a step is
-            infinite.
+        scores: one score for each point.
+        floor: lower bound of √median(Δ²), in the unit of the score. With 0 the breakthroughness of a step is infinite.
 
     Raises:
-        InputError: scores of another shape or not finite, or a floor below 0.
+        InputError: the scores have another shape or are not finite, or the floor is below 0.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or not np.isfinite(scores).all():
-        raise InputError(f"sharpness takes finite scores of shape [point], not {scores.shape} with "
-                         f"{int((~np.isfinite(scores)).sum())} that are not finite")  # fmt: skip
+        raise InputError(f"sharpness takes finite scores of shape [point]; these have shape {scores.shape}, and "
+                         f"{int((~np.isfinite(scores)).sum())} of them are not finite")  # fmt: skip
     if not floor >= 0:
-        raise InputError(f"a floor of {floor:g} is below 0; give the least difference that could be seen")
+        raise InputError(f"a floor of {floor:g} is below 0; give the least difference that could have been seen")
     improvement, linearity, breakthroughness = (float(found[0]) for found in _sharpness(scores[None], floor))
     return Sharpness(improvement=improvement, linearity=linearity, breakthroughness=breakthroughness)
 
@@ -73,24 +72,24 @@ def sharpness_table(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES
     for column, metric in enumerate(ladder.metrics):
         least = 1 / ladder.n_pairs if RUNGS[metric].kind == "thresholded" else 0.0
         floor = resolution(drawn[:, :, column], least=least)
-        whole, samples = (_sharpness(y, floor) for y in (means[None, :, column], drawn[:, :, column]))
+        measured, samples = (_sharpness(y, floor) for y in (means[None, :, column], drawn[:, :, column]))
         row: dict[str, object] = {"metric": metric, "kind": RUNGS[metric].kind}
         for name, value, resampled in zip(
-            ("improvement", "linearity", "breakthroughness"), whole, samples, strict=True
+            ("improvement", "linearity", "breakthroughness"), measured, samples, strict=True
         ):
             defined = resampled[~np.isnan(resampled)]
-            ends = percentile_interval(float(value[0]), defined if len(defined) else np.array([np.nan]))
-            row |= ends.columns(name)
+            interval = percentile_interval(float(value[0]), defined if len(defined) else np.array([np.nan]))
+            row |= interval.columns(name)
         rows.append({**row, "floor": floor, "n_points": len(means)})
     return pd.DataFrame(rows)
 
 
 def resolution(drawn: np.ndarray, *, least: float = 0.0) -> float:
-    """Root of the median squared standard error of the difference of neighbours.
+    """Root of the median squared standard error of the differences between neighbours.
 
     Args:
         drawn: means of bootstrap samples, shape [resample, point].
-        least: what it is at least; 1/N for a fraction of N prompts, whose standard error is 0 where all are alike.
+        least: lower bound of the result; 1/N for a fraction of N prompts, whose standard error is 0 if all agree.
     """
     if drawn.shape[1] < 2:
         return least

@@ -1,17 +1,18 @@
-"""Which form an ability's scores take over scale, and how closely they follow it.
+"""Which form an ability's scores follow over scale, and how closely.
 
 1. `fit_trends` fits the forms of `stats.forms` to one curve. `trend_table` fits them to the mean of a metric at each
-   point of the axis, weighted by its standard error: the spread of its bootstrap samples of prompts and seeds, and no
-   less than 1/N of N prompts for the thresholded metric. The axis enters by its coordinate: places by their logarithm,
-   losses as they are. Over loss a "power law" is therefore an exponential of it.
-2. One form is the verdict if its AICc weight is 0.9 or more (Burnham and Anderson, 2002,
-   https://doi.org/10.1007/b97636). It is the best of four; `p_value` says whether it is any good.
+   point of the axis, weighted by the standard error of that mean. The standard error is the spread of bootstrap samples
+   of prompts and seeds; for the thresholded metric it is at least 1/N for N prompts. The forms are functions of the
+   coordinate on the axis: the logarithm of the place, but the loss itself. Over loss a "power law" is therefore an
+   exponential of the loss.
+2. A form is the verdict if its AICc weight is 0.9 or more (Burnham and Anderson, 2002,
+   https://doi.org/10.1007/b97636). It is the best of four forms; `p_value` says whether it fits.
 3. `correlation_table` is the ladder of Schaeffer et al. (2024, https://arxiv.org/abs/2406.04391):
    `ladder.scale_correlation` for every metric.
 
-Prompts are the same at every point, so errors go together and differences between points are known better than the
-errors say: p-values are too large rather than too small. A point with one seed has no spread over seeds, which works
-the other way. Cost: about 0.3 s for an ability with 7 points.
+All points have the same prompts, so their errors are correlated, and differences between points are more precise than
+the errors suggest. This makes p-values too large rather than too small. A point with one seed has no spread over seeds,
+which makes them too small. Cost: about 0.3 s for an ability with 7 points.
 """
 
 from dataclasses import dataclass
@@ -33,11 +34,11 @@ from interp_emerge.tables.schema import SCALE_COLUMNS, Table
 
 METRICS = ("accuracy", "log_prob")
 DECISIVE = 0.9
-"""Weight from which on one form is called the best."""
+"""The least weight with which a form is the verdict."""
 EXACT = 1e-9
-"""Standard error of a continuous metric that is the same for all prompts, in its unit."""
+"""Least standard error of a continuous metric, in its unit; used where all prompts have the same value."""
 FEWEST_POINTS = 4
-"""Points below which a correlation is 1, or all but 1, whatever the scores."""
+"""With fewer points a correlation is 1 or nearly 1 for any scores."""
 TRENDS = Table(
     name="trends",
     row="one form fitted to one metric of one ability over sizes",
@@ -109,7 +110,7 @@ class Trends:
     def to_frame(self) -> pd.DataFrame:
         """One row a form: `form`, `n_parameters`, `chi_square`, `p_value`, `aicc`, `weight`, `parameters` (text).
 
-        The parameters of an undefined form say why it is.
+        For an undefined form, `parameters` says why it is undefined.
         """
         columns = ["form", "n_parameters", "chi_square", "p_value", "aicc", "weight"]
         rows = [{name: getattr(fit, name) for name in columns} | {"parameters": fit.described} for fit in self.fits]
@@ -118,15 +119,15 @@ class Trends:
 
 @checked
 def fit_trends(x: np.ndarray, y: np.ndarray, *, errors: np.ndarray | None = None) -> Trends:
-    """Every form fitted to y over x.
+    """Fits every form to y over x.
 
     Args:
-        x: places of scale above 0, such as parameters, tokens or FLOPs, shape [point]; equal ones may occur.
+        x: places above 0 on an axis of scale, such as parameters or FLOPs, shape [point]; places may be equal.
         y: scores, shape [point].
-        errors: standard errors of y, shape [point]; equal and unknown if left out.
+        errors: standard errors of y, shape [point]; taken as equal and unknown if left out.
 
     Raises:
-        InputError: shapes that do not agree, places or errors not above 0, values not finite.
+        InputError: shapes do not agree, a place or error is not above 0, or a value is not finite.
     """
     return Trends(fits=fit_forms(x, y, errors=errors))
 
@@ -137,20 +138,20 @@ def trend_table(
 ) -> pd.DataFrame:
     """Every form fitted to accuracy and to log_prob over scale, with the verdict on each metric.
 
-    Where models cannot be put in order on the axis there is one row, undefined, with the reason.
+    Where models cannot be put in order on the axis, there is a single undefined row with the reason.
 
     Args:
         measured: as in `jump_table`.
         ability: the ability.
         axis: axis of scale, one of `emergence.scale.axes`.
-        family: knows the tokens of a step; needed for tokens and FLOPs.
+        family: gives the tokens of a training step; needed for tokens and FLOPs.
 
     Returns:
         Columns `ability`, `axis`, `metric`, `form`, `n_points`, `n_parameters`, `chi_square`, `p_value`, `aicc`,
         `weight`, `verdict`, `reason`; NaN for a form with too few points.
 
     Raises:
-        UnknownNameError: no such axis.
+        UnknownNameError: there is no such axis.
     """
     about = {"ability": ability.name, "axis": load_axis(axis).name}
     try:
@@ -164,8 +165,8 @@ def trend_table(
         errors = np.maximum(drawn[:, :, column].std(0), least)
         found = fit_trends(np.exp(ladder.coordinate), means[:, column], errors=errors)
         verdict, reason = _verdict(found, len(means))
-        told = {**about, "metric": metric, "n_points": len(means), "verdict": verdict, "reason": reason}
-        parts.append(found.to_frame().drop(columns="parameters").assign(**told))
+        columns = {**about, "metric": metric, "n_points": len(means), "verdict": verdict, "reason": reason}
+        parts.append(found.to_frame().drop(columns="parameters").assign(**columns))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -175,7 +176,7 @@ def correlation_table(
 ) -> pd.DataFrame:
     """The correlation of every metric of the ladder with scale: `ladder.scale_correlation`, with `ability` and `axis`.
 
-    Where models cannot be put in order on the axis, or there are fewer than 4 points, there is one row with nothing but
+    Where models cannot be put in order on the axis, or there are fewer than 4 points, there is a single row with only
     the `reason`. Arguments and errors are those of `trend_table`.
     """
     about = {"ability": ability.name, "axis": load_axis(axis).name}
@@ -190,7 +191,7 @@ def correlation_table(
 
 
 def _verdict(found: Trends, n_points: int) -> tuple[TrendVerdict, str]:
-    """The form that is best by far, or that there is none; and what that leaves open."""
+    """The form with a decisive weight, if there is one, and the reason or the reservations."""
     ranked = sorted((fit for fit in found.fits if fit.curve), key=lambda fit: -fit.weight)
     if len(ranked) < 2:
         return TrendVerdict.UNDEFINED, f"{n_points} points are too few to compare forms"
@@ -201,5 +202,5 @@ def _verdict(found: Trends, n_points: int) -> tuple[TrendVerdict, str]:
         between = f"the weight of {best.form} is {best.weight:.2f}, that of {second.form} {second.weight:.2f}"
         return TrendVerdict.CANNOT_BE_TOLD, "; ".join([between, *notes])
     if best.p_value < SIGNIFICANT:
-        notes.insert(0, f"the best of {len(ranked)} forms, yet residuals exceed the errors, p = {best.p_value:.2g}")
+        notes.insert(0, f"the best of {len(ranked)} forms, but its residuals exceed the errors, p = {best.p_value:.2g}")
     return TrendVerdict(best.form), "; ".join(notes)

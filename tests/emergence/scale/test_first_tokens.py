@@ -1,4 +1,4 @@
-"""The loss of a text behind each token that could stand first."""
+"""The loss of a text after each token that could come first."""
 
 import json
 import logging
@@ -61,7 +61,7 @@ def test_each_choice_has_the_loss_of_the_plain_model_on_the_same_tokens(architec
     assert ids["<s>"] == 0 and ids[""] is pd.NA
 
 
-def test_the_choices_say_what_the_tokenizer_calls_them():
+def test_the_choices_have_the_names_of_the_tokenizer():
     model = model_of(eos_token="<s>", pad_token="<|endoftext|>")
     choices = ie.emergence.scale.first_token_losses(model, PASSAGES).set_index("token")["choice"].to_dict()
     assert choices == {"": "nothing", "<s>": "beginning of text, end of text", "<|endoftext|>": "special token"}
@@ -69,36 +69,36 @@ def test_the_choices_say_what_the_tokenizer_calls_them():
 
 def test_one_passage_is_read_by_sentences_and_a_single_sentence_has_no_interval():
     model = ie.load_family("miniature").load("25k")
-    told = "When Mary and John met at the park, John gave the book to Mary. Anna follows Paul. Paul reaches Lisa."
+    passage = "When Mary and John met at the park, John gave the book to Mary. Anna follows Paul. Paul reaches Lisa."
     several, one = (
-        ie.emergence.scale.first_token_losses(model, told),
+        ie.emergence.scale.first_token_losses(model, passage),
         ie.emergence.scale.first_token_losses(model, "Anna follows Paul."),
     )
     assert several["ci_low"].notna().all() and several["n_tokens"].iloc[0] == 16 - 1 + 2 * 3
     assert one["ci_low"].isna().all() and one["loss"].notna().all()
 
 
-def test_the_token_that_a_model_was_trained_behind_has_the_lowest_loss():
+def test_the_first_token_of_the_training_texts_has_the_lowest_loss():
     family = ie.load_family("miniature")
     table = ie.emergence.scale.first_token_losses(family.load("560k"), family.held_out_text())
     assert table["token"].tolist() == ["<bos>", ""] and table["in_use"].tolist() == [True, False]
     assert table["ci_low"].iloc[1] > 0
 
 
-def test_a_first_token_that_is_clearly_worse_is_warned_of_and_a_good_one_is_not():
+def test_only_a_first_token_that_is_clearly_worse_gets_a_warning():
     family = ie.load_family("miniature")
     text = family.held_out_text()
     said = warning_of_first_token(family.load("560k", prepend_bos="Mary"), text)
-    assert said.startswith("miniature/560k/step5000/seed0 reads text worse behind Mary (")
-    assert ") than behind <bos> (" in said and said.endswith("; prepend_bos chooses what stands first")
+    assert said.startswith("miniature/560k/step5000/seed0 reads text worse after Mary (")
+    assert ") than after <bos> (" in said and said.endswith("; prepend_bos chooses the first token")
     assert "\n" not in said
     assert warning_of_first_token(family.load("560k"), text) == ""
     assert warning_of_first_token(family.load("560k", prepend_bos="Mary"), ["unheard of words"]) == ""
     assert warning_of_first_token(ie.load_family("handset").load("induction"), text) == ""
 
 
-def test_what_cannot_be_read_is_refused():
-    with pytest.raises(InputError, match="has no tokenizer, so that no text can be read behind other first tokens"):
+def test_texts_that_cannot_be_read_are_refused():
+    with pytest.raises(InputError, match="has no tokenizer, so no text can be read after other first tokens"):
         ie.emergence.scale.first_token_losses(ie.hook(build("gpt2")), PASSAGES)
     with pytest.raises(InputError, match="no passage of the text has two tokens"):
         ie.emergence.scale.first_token_losses(model_of(), ["t5", "t6"])
@@ -114,14 +114,14 @@ def test_passages_are_cut_to_what_the_model_can_take():
     assert np.isfinite(table["loss"]).all()
 
 
-def test_a_study_says_what_stands_first_and_warns_of_a_worse_choice(tmp_path, caplog: pytest.LogCaptureFixture):
+def test_a_study_records_its_first_token_and_warns_of_a_worse_one(tmp_path, caplog: pytest.LogCaptureFixture):
     few: dict[str, Any] = {"n_measured": 8, "n_pairs": 8, "n_random": 1, "n_resamples": 2, "n_ablations": 1}
     where: dict[str, Any] = {"sizes": ("7k",), "steps": "last", "seeds": (0,), "beside": (), "target": 0.1}
     study = ie.Study(out=str(tmp_path), ability="markov", prepend_bos="Mary", **few, **where)
     assert study.settings.command.endswith("--prepend-bos Mary")
     with caplog.at_level(logging.WARNING):
         page = study.run().read_text()
-    assert len([line for line in caplog.messages if "reads text worse behind Mary" in line]) == 1
+    assert len([line for line in caplog.messages if "reads text worse after Mary" in line]) == 1
     (spec,) = json.loads((tmp_path / "provenance.json").read_text())["models"]
     assert spec["prepended"] == "Mary" and "prompts begin with Mary" in page
     other = ie.Study(out=str(tmp_path), ability="markov", **few, **where)
@@ -129,7 +129,7 @@ def test_a_study_says_what_stands_first_and_warns_of_a_worse_choice(tmp_path, ca
 
 
 @pytest.mark.parametrize("choice", [False, "Mary", None])
-def test_a_circuit_is_run_again_behind_what_it_was_found_behind(choice: Any):
+def test_a_circuit_is_run_again_with_its_own_first_token(choice: Any):
     model = ie.load_family("miniature").load("7k", prepend_bos=choice)
     pairs = ie.load_ability("induction").sample(model, 4)
     circuit = ie.score(model, pairs, method="eap").top(5)

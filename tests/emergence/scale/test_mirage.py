@@ -1,4 +1,4 @@
-"""Verdicts on ladders whose truth is known: smooth curves behind a threshold, true steps, and what cannot be told."""
+"""Verdicts on ladders whose truth is known: smooth curves behind a threshold, true steps, and undecided cases."""
 
 from typing import Any
 
@@ -30,19 +30,19 @@ def ladder(right: np.ndarray, log_prob: np.ndarray, *, steps: np.ndarray | None 
 
 
 def logits(n: int, step: float, noise: float, seed: int, prompts: int = PROMPTS) -> np.ndarray:
-    """Logits of the answer's probability, even in the logarithm of scale; prompts differ, and so do their readings."""
+    """Logits of the answer's probability, linear in the logarithm of scale, with noise over prompts and readings."""
     rng = np.random.default_rng(seed)
     middle = (np.arange(n) - (n - 1) / 2) * step
     return middle[:, None] + rng.normal(0, noise, prompts) + rng.normal(0, noise / 2, (n, prompts))
 
 
 def over_a_threshold(z: np.ndarray) -> Ladder:
-    """Right where the answer is likelier than its only competitor."""
+    """A prompt is correct where the answer is more likely than its only competitor."""
     return ladder(z > 0, -np.logaddexp(0, -z))
 
 
 def all_tokens_right(z: np.ndarray, length: int, seed: int) -> Ladder:
-    """Right where each of several tokens is, with the probability that has these logits."""
+    """A prompt is correct where all of several tokens are, each with the probability that has these logits."""
     p = 1 / (1 + np.exp(-z))
     return ladder(np.random.default_rng(seed).random(z.shape) < p**length, np.log(p))
 
@@ -63,19 +63,19 @@ def verdicts(ladders: list[Ladder]) -> set[str]:
 def test_a_smooth_curve_behind_a_threshold_is_sharp_under_thresholding_only(n: int, step: float, noise: float) -> None:
     found = verdicts([over_a_threshold(logits(n, step, noise, seed)) for seed in SEEDS])
 
-    assert found == {"sharp under thresholding only"}
+    assert found == {MirageVerdict.THRESHOLDED}
 
 
-def test_so_are_several_tokens_that_all_have_to_be_right_on_a_coarse_grid() -> None:
+def test_exact_match_on_a_coarse_grid_is_sharp_under_thresholding_only() -> None:
     found = verdicts([all_tokens_right(logits(7, 4.0, 0.2, seed), 5, seed) for seed in SEEDS])
 
-    assert found == {"sharp under thresholding only"}
+    assert found == {MirageVerdict.THRESHOLDED}
 
 
-def test_on_a_fine_grid_they_are_seen_to_be_smooth() -> None:
+def test_exact_match_on_a_fine_grid_is_smooth() -> None:
     found = verdicts([all_tokens_right(logits(12, 1.0, 0.2, seed, 512), 5, seed) for seed in SEEDS])
 
-    assert found == {"smooth"}
+    assert found == {MirageVerdict.SMOOTH}
 
 
 @pytest.mark.parametrize("n", [6, 8, 12])
@@ -83,7 +83,7 @@ def test_on_a_fine_grid_they_are_seen_to_be_smooth() -> None:
 def test_a_true_step_is_sharp_under_both(n: int, noise: float) -> None:
     found = [mirage_check(true_step(n, n // 2, noise, seed), **FEW) for seed in SEEDS]
 
-    assert {one.verdict for one in found} == {"sharp under both"}
+    assert {one.verdict for one in found} == {MirageVerdict.BOTH}
     assert {(one.continuous.before, one.continuous.after) for one in found} == {(f"{n // 2 - 1}", f"{n // 2}")}
 
 
@@ -93,25 +93,25 @@ def test_a_slow_rise_is_smooth(noise: float) -> None:
         z = logits(8, 0.4, noise, seed, 512)
         return ladder(np.random.default_rng(seed).random(z.shape) < 1 / (1 + np.exp(-z)), -np.logaddexp(0, -z))
 
-    assert verdicts([one(seed) for seed in SEEDS]) == {"smooth"}
+    assert verdicts([one(seed) for seed in SEEDS]) == {MirageVerdict.SMOOTH}
 
 
-def test_an_ability_that_is_there_from_the_start_is_smooth_however_its_small_changes_fall() -> None:
+def test_an_ability_present_from_the_start_is_smooth_whatever_its_small_changes() -> None:
     rng = np.random.default_rng(0)
     right = rng.random((7, 400)) < np.array([0.9, 0.9, 0.9, 0.95, 0.95, 0.95, 0.95])[:, None]
     log_prob = np.repeat([-1.2, -1.0], [3, 4])[:, None] + rng.normal(0, 0.3, (7, 400))
 
-    assert mirage_check(ladder(right, log_prob)).verdict == "smooth"
+    assert mirage_check(ladder(right, log_prob)).verdict == MirageVerdict.SMOOTH
 
 
 def test_prompts_that_cross_the_threshold_at_different_scales_make_accuracy_smooth_too() -> None:
     found = verdicts([over_a_threshold(logits(8, 2.0, 3.0, seed)) for seed in SEEDS])
 
-    assert found == {"smooth"}
+    assert found == {MirageVerdict.SMOOTH}
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
-def test_so_few_points_are_undecided_even_if_nothing_is_noise(n: int) -> None:
+def test_fewer_than_five_points_are_undecided_even_without_noise(n: int) -> None:
     found = mirage_check(true_step(n, max(n // 2, 1), 0.1, 0), **FEW)
 
     assert found.verdict == MirageVerdict.UNDECIDED
@@ -119,7 +119,7 @@ def test_so_few_points_are_undecided_even_if_nothing_is_noise(n: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_noise_hides_what_there_is(seed: int) -> None:
+def test_a_step_within_noise_is_undecided(seed: int) -> None:
     steep = true_step(8, 4, 6.0, seed, prompts=20)
     few = true_step(8, 4, 0.1, seed, prompts=10)
 
@@ -142,11 +142,11 @@ def test_a_jump_to_the_last_point_is_undecided_unless_it_reaches_the_ceiling() -
     found = mirage_check(ladder(rng.random((8, 256)) < half, half * 4 - 4 + rng.normal(0, 0.1, (8, 256))))
 
     assert found.verdict == MirageVerdict.UNDECIDED
-    assert "jumps right before the last point, and whether it goes on is not known" in found.reason
-    assert mirage_check(true_step(8, 7, 0.1, 0), **FEW).verdict == "sharp under both"
+    assert "jumps right before the last point" in found.reason
+    assert mirage_check(true_step(8, 7, 0.1, 0), **FEW).verdict == MirageVerdict.BOTH
 
 
-def test_a_line_on_an_uneven_grid_is_no_jump_though_one_gap_holds_most_of_it() -> None:
+def test_a_line_on_an_uneven_grid_is_smooth_although_one_gap_holds_most_of_it() -> None:
     sizes = np.array([0.0, 1, 2, 3, 13, 14, 15])
     rng = np.random.default_rng(0)
     value = (sizes / 15)[:, None]
@@ -154,7 +154,7 @@ def test_a_line_on_an_uneven_grid_is_no_jump_though_one_gap_holds_most_of_it() -
     shape = jump_shape(found, "log_prob")
 
     assert shape.share.value > 0.6 > 0.3 > shape.concentration.high
-    assert mirage_check(found).verdict == "smooth"
+    assert mirage_check(found).verdict == MirageVerdict.SMOOTH
 
 
 def test_seeds_that_disagree_leave_the_jump_undecided() -> None:
@@ -166,7 +166,7 @@ def test_seeds_that_disagree_leave_the_jump_undecided() -> None:
     assert mirage_check(spread).verdict == MirageVerdict.UNDECIDED
 
 
-def test_the_verdict_says_how_far_the_points_around_the_jump_are_apart() -> None:
+def test_the_sentence_gives_the_distance_between_the_points_around_the_jump() -> None:
     found = mirage_check(true_step(8, 4, 0.1, 0), **FEW)
 
     assert isinstance(found, Mirage)

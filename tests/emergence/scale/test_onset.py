@@ -1,10 +1,16 @@
-"""The onset of a quantity: where it first appears, how surely, and in which words."""
+"""The onset of a quantity: where it first appears, its interval, and its verdict."""
 
 import numpy as np
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.onset import Criterion, find_onset, find_onset_of_intervals, surely_above
+from interp_emerge.emergence.scale.onset import (
+    Criterion,
+    OnsetVerdict,
+    find_onset,
+    find_onset_of_intervals,
+    surely_above,
+)
 from interp_emerge.stats.intervals import Interval, ratio_interval
 
 PROMPTS = 128
@@ -37,16 +43,16 @@ def coverage(rates: list[float], draw, *, simulations: int = 120) -> float:
 @pytest.mark.parametrize(
     ("rates", "first", "verdict"),
     [
-        ([0.1, 0.1, 0.9, 1.0], 2, "emergent"),
-        ([0.9, 0.95, 1.0], 0, "from the start"),
-        ([0.1, 0.1, 0.2], None, "not reached"),
-        ([0.1, 0.9, 0.9, 0.1], 1, "lost again"),
-        ([0.35, 0.45, 0.7, 0.9], 2, "gradual"),
-        ([0.4, 0.05, 0.1, 0.95], 3, "emergent"),
+        ([0.1, 0.1, 0.9, 1.0], 2, OnsetVerdict.EMERGENT),
+        ([0.9, 0.95, 1.0], 0, OnsetVerdict.FROM_THE_START),
+        ([0.1, 0.1, 0.2], None, OnsetVerdict.NOT_REACHED),
+        ([0.1, 0.9, 0.9, 0.1], 1, OnsetVerdict.LOST_AGAIN),
+        ([0.35, 0.45, 0.7, 0.9], 2, OnsetVerdict.GRADUAL),
+        ([0.4, 0.05, 0.1, 0.95], 3, OnsetVerdict.EMERGENT),
     ],
     ids=["step", "always there", "never there", "comes and goes", "ramp", "dips first"],
 )
-def test_a_curve_gets_its_onset_and_verdict(rates: list[float], first: int | None, verdict: str) -> None:
+def test_a_curve_gets_its_onset_and_verdict(rates: list[float], first: int | None, verdict: OnsetVerdict) -> None:
     onset = find_onset(curve(rates), ACCURACY)
 
     assert onset.first_with == first
@@ -58,14 +64,14 @@ def test_a_curve_that_ends_at_the_threshold_is_undecided() -> None:
     exactly = [np.tile([0.0, 1.0], PROMPTS // 2)]
     onset = find_onset({0: curve([0.1])[0], 1: exactly}, Criterion(0.0, 1.0 - 1e-6))
 
-    assert onset.verdict == "undecided"
+    assert onset.verdict == OnsetVerdict.UNDECIDED
 
 
 # The least coverage measured over 400 simulations of each is 0.992. A percentile bootstrap of the first crossing covers
 # 0.84 of the monotone curves and 0.40 of those that never come, both with 16 prompts.
 @pytest.mark.parametrize("n", [16, 48, 128], ids=lambda n: f"{n} prompts")
 @pytest.mark.parametrize("rates", NEAR_THE_THRESHOLD.values(), ids=NEAR_THE_THRESHOLD.keys())
-def test_the_interval_covers_the_true_onset_at_least_as_often_as_it_says(rates: list[float], n: int) -> None:
+def test_the_interval_covers_the_true_onset_in_at_least_95_percent(rates: list[float], n: int) -> None:
     assert coverage(rates, lambda rates, seed: curve(rates, seed=seed, n=n)) >= 0.95
 
 
@@ -95,7 +101,7 @@ def test_a_clear_step_has_an_interval_of_one_point() -> None:
     assert (onset.ci_low, onset.ci_high) == (2, 2)
 
 
-def test_what_may_never_come_has_an_open_interval() -> None:
+def test_a_quantity_that_may_never_come_has_an_open_interval() -> None:
     onset = find_onset(curve([0.1, 0.1, 0.55]), ACCURACY)
 
     assert (onset.ci_low, onset.ci_high) == (2, None)
@@ -130,9 +136,9 @@ def test_a_value_with_an_interval_has_an_onset_without_values_of_prompts() -> No
     onset = find_onset_of_intervals({at: Interval(*of) for at, of in points.items()}, Criterion(0.0, 1.0))
 
     assert (onset.last_without, onset.first_with, onset.ci_low, onset.ci_high) == (10, 100, 100, 1000)
-    assert onset.verdict == "emergent"  # undefined counts as absent, and so as near chance
+    assert onset.verdict == OnsetVerdict.EMERGENT  # undefined counts as absent, and so as near chance
     ends_undefined = find_onset_of_intervals({0: Interval(*there), 10: Interval(*nowhere)}, Criterion(0.0, 1.0))
-    assert (ends_undefined.first_with, ends_undefined.verdict) == (0, "lost again")
+    assert (ends_undefined.first_with, ends_undefined.verdict) == (0, OnsetVerdict.LOST_AGAIN)
     with pytest.raises(InputError, match="none was given"):
         find_onset_of_intervals({}, ACCURACY)
 
@@ -161,7 +167,7 @@ def test_intervals_of_a_ratio_give_one_that_covers_the_true_onset(rates: list[fl
     assert np.mean([covers(seed) for seed in range(100)]) >= 0.94
 
 
-def test_a_level_is_surely_exceeded_if_the_test_says_so() -> None:
+def test_a_level_is_surely_exceeded_if_the_test_rejects() -> None:
     assert surely_above(np.ones(6), 0.5) and not surely_above(np.ones(5), 0.5)
     assert not surely_above(np.array([3.0]), 0.0)  # one value says nothing about its spread
 

@@ -23,13 +23,13 @@ def table(accuracies: dict[str, list[float]]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).assign(metric="accuracy")
 
 
-def test_the_threshold_size_is_a_distribution_and_not_a_mean() -> None:
+def test_at_the_threshold_size_seeds_fall_into_two_groups() -> None:
     frame = table({"small": [0.05], "middle": [0.9, 0.1, 0.9, 0.1, 0.9, 0.12], "large": [1.0, 1.0, 1.0]})
     found = success_by_size(frame, INDUCTION).set_index("size")
 
     assert found["n_success"].tolist() == [0, 3, 3]
     assert found["p"].tolist() == [0, 0.5, 1]
-    assert found["shape"].tolist() == ["one seed", "two groups", "alike"]
+    assert found["shape"].tolist() == [SeedSpread.ONE_SEED, SeedSpread.TWO_GROUPS, SeedSpread.ALIKE]
     assert found.loc["middle", "low"] == pytest.approx(0.11, abs=0.02)
     assert found.loc["middle", "high"] == pytest.approx(0.9, abs=0.02)
     assert found["values"].tolist()[1].startswith("0.91 0.10 0.91")
@@ -63,7 +63,7 @@ def simulated(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     ("kind", "verdict"),
     [("alike", SeedSpread.ALIKE), ("spread", SeedSpread.ONE_MODE), ("groups", SeedSpread.TWO_GROUPS)],
 )
-def test_the_way_that_seeds_were_made_is_found(kind: str, verdict: SeedSpread) -> None:
+def test_the_spread_that_generated_the_seeds_is_found(kind: str, verdict: SeedSpread) -> None:
     rng = np.random.default_rng(0)
     found = [find_modes(*simulated(kind, 12, rng)).verdict for _ in range(10)]
 
@@ -79,8 +79,8 @@ def test_three_seeds_can_differ_but_not_say_how() -> None:
     assert np.isnan([found.low, found.high, found.aicc_two]).all()
 
 
-def test_counts_that_cannot_be_are_refused() -> None:
-    with pytest.raises(InputError, match="a number of right answers from 0 to the number of prompts"):
+def test_impossible_counts_are_refused() -> None:
+    with pytest.raises(InputError, match="a number of correct answers between 0 and its number of prompts"):
         find_modes(np.array([5]), np.array([4]))
     with pytest.raises(InputError, match="4 successes out of 3 is not a possible count"):
         success_interval(4, 3)

@@ -71,7 +71,7 @@ def test_of_a_ladder_the_floor_is_what_could_be_seen_and_intervals_hold_the_valu
 
 
 def test_scores_that_are_no_curve_are_refused() -> None:
-    with pytest.raises(InputError, match=r"finite scores of shape \[point\]"):
+    with pytest.raises(InputError, match=r"finite scores of shape \[point\].*1 of them are not finite"):
         sharpness(np.array([0.0, np.nan, 1.0]))
     with pytest.raises(InputError, match="a floor of -1 is below 0"):
         sharpness(np.arange(4.0), floor=-1.0)

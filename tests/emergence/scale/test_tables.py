@@ -1,4 +1,4 @@
-"""Tables over scale: jumps, forms and correlations on any axis, and in words what cannot be told."""
+"""Tables over scale: jumps, forms and correlations on any axis, and the reason where a verdict is undecided."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,7 @@ import interp_emerge as ie
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.emergence.scale.jump_table import JUMP, jump_table
 from interp_emerge.emergence.scale.ladder import RUNGS
+from interp_emerge.emergence.scale.mirage import MirageVerdict
 from interp_emerge.emergence.scale.trends import CORRELATIONS, TRENDS, TrendVerdict, correlation_table, trend_table
 from interp_emerge.stats.intervals import UNDEFINED
 
@@ -58,30 +59,30 @@ def test_a_table_has_its_columns_on_every_axis_that_tells_the_sizes_apart(name: 
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_sizes_that_coincide_on_an_axis_leave_one_row_with_the_reason(name: str) -> None:
+def test_sizes_at_the_same_place_on_an_axis_leave_one_row_with_the_reason(name: str) -> None:
     (row,) = TABLES[name](JUMPING, ABILITY, axis="tokens", family=FAMILY).to_dict("records")
 
     assert "3k/step5000 and 5k/step5000 share the place" in row["reason"] and row["axis"] == "tokens"
-    assert row.get("verdict", UNDEFINED) in ("undecided at this resolution", UNDEFINED)
+    assert row.get("verdict", UNDEFINED) in (MirageVerdict.UNDECIDED, UNDEFINED)
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_family_that_does_not_count_tokens_leaves_one_row_with_the_reason(name: str) -> None:
+def test_without_the_tokens_of_a_step_one_row_gives_the_reason(name: str) -> None:
     (row,) = TABLES[name](JUMPING, ABILITY, axis="flops").to_dict("records")
 
-    assert row["reason"] == "axis 'flops' needs to know how many tokens a step has; give the family"
+    assert "axis 'flops'" in row["reason"] and "give the family" in row["reason"]
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_an_unknown_axis_is_an_error_and_no_reason(name: str) -> None:
+def test_an_unknown_axis_is_an_error(name: str) -> None:
     with pytest.raises(UnknownNameError, match="unknown axis 'tokns'; did you mean 'tokens'"):
         TABLES[name](JUMPING, ABILITY, axis="tokns")
 
 
-def test_a_verdict_and_its_reason_stand_in_both_rows_of_a_jump() -> None:
+def test_both_rows_of_a_jump_have_the_verdict_and_its_reason() -> None:
     table = jump_table(FLAT.assign(value=np.where(FLAT["metric"] == "accuracy", 0.0, FLAT["value"])), ABILITY)
 
-    assert set(table["verdict"]) == {"undecided at this resolution"}
+    assert set(table["verdict"]) == {MirageVerdict.UNDECIDED}
     assert table["reason"].nunique() == 1 and "never leaves chance" in table["reason"].iloc[0]
 
 
@@ -89,9 +90,9 @@ def test_the_form_that_made_the_scores_is_found() -> None:
     found, flat = trend_table(JUMPING, ABILITY), trend_table(FLAT, ABILITY)
     (best,) = found[(found["metric"] == "accuracy") & (found["form"] == "sigmoid")].to_dict("records")
 
-    assert best["verdict"] == "sigmoid" and not best["reason"]
+    assert best["verdict"] == TrendVerdict.SIGMOID and not best["reason"]
     assert best["p_value"] > 0.05
-    assert set(flat[flat["metric"] == "log_prob"]["verdict"]) == {"constant"}
+    assert set(flat[flat["metric"] == "log_prob"]["verdict"]) == {TrendVerdict.CONSTANT}
     for table in (found, flat):
         assert table.groupby("metric")["weight"].sum().to_numpy() == pytest.approx(1)
 
@@ -103,7 +104,7 @@ def test_the_axis_of_loss_enters_by_differences_as_the_logarithm_of_parameters_d
     assert over_loss["weight"].to_numpy() == pytest.approx(over_parameters["weight"].to_numpy(), abs=1e-3)
 
 
-def test_forms_about_as_good_cannot_be_told_apart() -> None:
+def test_forms_that_fit_about_equally_well_leave_no_verdict() -> None:
     found = trend_table(measured(lambda n: 0.05 + 0.06 * np.log10(n)), ABILITY)
     accuracy = found[found["metric"] == "accuracy"]
 
@@ -112,7 +113,7 @@ def test_forms_about_as_good_cannot_be_told_apart() -> None:
     assert accuracy["reason"].iloc[0].startswith("the weight of constant is 0.")
 
 
-def test_a_best_form_that_does_not_fit_is_said_so() -> None:
+def test_the_reason_says_that_the_best_form_does_not_fit() -> None:
     zigzag = dict(zip(SIZES.values(), [0.1, 0.9, 0.1, 0.9, 0.1, 0.9, 0.1], strict=True))
     found = trend_table(measured(zigzag.__getitem__), ABILITY)
 
@@ -122,12 +123,12 @@ def test_a_best_form_that_does_not_fit_is_said_so() -> None:
 @pytest.mark.parametrize(
     ("n_sizes", "verdict", "reason"),
     [
-        (2, UNDEFINED, "2 points are too few to compare forms"),
-        (3, UNDEFINED, "3 points are too few to compare forms"),
-        (5, "power_law", "5 points are too few for sigmoid and broken_power_law"),
+        (2, TrendVerdict.UNDEFINED, "2 points are too few to compare forms"),
+        (3, TrendVerdict.UNDEFINED, "3 points are too few to compare forms"),
+        (5, TrendVerdict.POWER_LAW, "5 points are too few for sigmoid and broken_power_law"),
     ],
 )
-def test_too_few_points_are_said(n_sizes: int, verdict: str, reason: str) -> None:
+def test_the_reason_says_that_there_are_too_few_points(n_sizes: int, verdict: TrendVerdict, reason: str) -> None:
     found = trend_table(measured(lambda n: 0.4 * np.log10(n) - 1.3, n_sizes=n_sizes), ABILITY)
     row = found[found["metric"] == "accuracy"].iloc[0]
 

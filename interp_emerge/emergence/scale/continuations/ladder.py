@@ -1,23 +1,22 @@
-"""Whether an answer of several tokens jumps because the model does, or because all of its tokens have to be right.
+"""Whether exact match of several tokens jumps because the model does, or because all tokens have to be correct.
 
-Exact match over L tokens is about p^L where each is right with probability p, so it leaves 0 late and steeply however
-smoothly p rises (Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
+If each token is correct with probability p, exact match over L tokens is about p^L. So it leaves 0 late and steeply
+even where p rises smoothly (Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
 
-1. `several_tokens_grid` runs the prompts on many models of a family and puts these on an axis of scale; models that
-   differ in their seed alone make one point.
-2. `TokenLadder.to_frame` holds, at each point, exact match beside what independent tokens would give. Powers and
-   products are taken of each training run by itself and then averaged: of runs that differ, the power of the mean is
-   not the mean of the powers.
-3. `several_tokens_check` asks by the rule of `mirage.judge` whether the jump of exact match is also one of a token's
-   log-probability (mean over positions, nats), or of a token's accuracy. The latter is linear in p but has a threshold
-   at each token, so the log-probability is the default.
+1. `several_tokens_grid` runs the prompts on many models of a family and puts them on an axis of scale. Models that
+   differ only in their seed make one point.
+2. `TokenLadder.to_frame` compares exact match at each point with what independent tokens would give. Powers and
+   products are computed for each training run and then averaged: if runs differ, the power of the mean is not the mean
+   of the powers.
+3. `several_tokens_check` applies the rule of `mirage.judge`: does the log-probability of a token (mean over positions,
+   nats) jump where exact match does? It can use the accuracy of a token instead. That is linear in p, but has a
+   threshold at each token, so the log-probability is the default.
+4. `sampled_rates` finds rates far below one over the number of prompts, where exact match is 0.
 
-4. `sampled_rates` finds rates far below one in all prompts, where exact match is 0 and says no more.
+Intervals are over prompts and seeds, as in `Ladder.resample`: prompts are drawn once for all points, seeds for each
+point. Each token is predicted given the true tokens before it.
 
-Intervals are over prompts and seeds: prompts are drawn once for all points, seeds for each point, as in
-`Ladder.resample`. All tokens are read given the true ones before them.
-
-Cost: one forward pass a prompt, and resamples × prompts × 8 bytes.
+Cost: one forward pass for each prompt, and resamples × prompts × 8 bytes.
 """
 
 from collections.abc import Callable, Iterable
@@ -47,12 +46,13 @@ CONTINUOUS = ("log_prob", "token_accuracy")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TokenLadder:
-    """Answers of several tokens over an axis of scale, the points ascending; `runs` has one entry a point and seed.
+    """Answers of several tokens over an axis of scale, with points in ascending order.
 
-    `chance` is the accuracy of a guess at one token.
+    `runs` has one entry for each point and seed. `chance` is the accuracy of a guess at one token.
 
     Raises:
-        InputError: no points, places that do not ascend, answers of unlike lengths, or a chance not between 0 and 1.
+        InputError: there are no points, the places do not ascend, the answers differ in length, or the chance is not
+            between 0 and 1.
     """
 
     ability: str
@@ -64,32 +64,38 @@ class TokenLadder:
 
     def __post_init__(self) -> None:
         if not len(self.points) == len(self.places) == len(self.runs) > 0 or not all(self.runs):
-            raise InputError(f"a ladder of {len(self.points)} points needs as many places and runs, and at least one")
+            raise InputError(
+                f"a ladder needs one place and at least one run for each point, and at least one point; got "
+                f"{len(self.points)} points, {len(self.places)} places and {len(self.runs)} sets of runs"
+            )
         if (np.diff(self.axis.coordinate(self.places)) <= 0).any():
-            raise InputError(f"the points of a ladder have to ascend in scale, unlike {self.places.tolist()}")
+            raise InputError(f"the points of a ladder have to ascend in scale; these are at {self.places.tolist()}")
         if len(lengths := {run.truth.shape[1] for seeds in self.runs for run in seeds}) > 1:
             listed = " and ".join(map(str, sorted(lengths)))
             raise InputError(f"answers of {listed} tokens cannot be compared; cut them to one length")
         if not 0 < self.chance < 1:
-            raise InputError(f"a guess at one token is right with a chance between 0 and 1, not {self.chance:g}")
+            raise InputError(f"the chance of guessing one token has to be between 0 and 1, not {self.chance:g}")
 
     @property
     def length(self) -> int:
-        """Tokens of the answers."""
+        """Number of tokens of an answer."""
         return self.runs[0][0].truth.shape[1]
 
     @property
     def n_pairs(self) -> int:
-        """Prompts of the model that has the fewest."""
+        """Number of prompts of the model with the fewest."""
         return min(len(run.truth) for seeds in self.runs for run in seeds)
 
     def measure(
         self, length: int | None = None, *, seed: int = 0, resamples: int = RESAMPLES
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`MEASURES` of the first `length` tokens, shape [point, measure], and those of bootstrap samples before them.
+        """`MEASURES` of the first `length` tokens, and of their bootstrap samples.
+
+        Returns:
+            Two arrays of shape [point, measure] and [resample, point, measure].
 
         Raises:
-            InputError: the answers are shorter, or no token is asked for.
+            InputError: the answers are shorter than `length`, or `length` is below 1.
         """
         length = self.length if length is None else length
         if not 1 <= length <= self.length:
@@ -112,12 +118,12 @@ class TokenLadder:
         return np.stack(means), np.stack(drawn, 1)
 
     def to_frame(self, length: int | None = None, *, seed: int = 0) -> pd.DataFrame:
-        """One row a point, for the first `length` tokens, or all.
+        """One row for each point, for the first `length` tokens, or all.
 
         Columns `ability`, `point`, `place` (in the axis's unit), `length` (tokens), `n_seeds`, `n_pairs`, and each of
         `MEASURES` with `_low` and `_high`, 95% over prompts and seeds: `exact_match`, `token_accuracy` (mean over
         positions), `power` (token_accuracy to the power of the length), `product` (of the positions' accuracies),
-        `excess` (exact_match less product: above 0 where prompts differ in how hard they are), `edit_distance`
+        `excess` (exact_match less product; above 0 where prompts differ in difficulty), `edit_distance`
         (tokens), `log_prob` (of the true token, nats per token).
         """
         means, drawn = self.measure(length, seed=seed)
@@ -142,17 +148,17 @@ def several_tokens_check(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Mirage:
-    """Whether exact match jumps, and whether a token's score does where exact match does, or whether it cannot be told.
+    """Whether exact match jumps, and whether the score of single tokens jumps too.
 
     Args:
         ladder: the answers over an axis of scale.
-        length: tokens that all have to be right; all of the answer if left out.
-        continuous: `log_prob` or `token_accuracy`, what exact match is held against.
+        length: number of tokens that all have to be correct; the whole answer if left out.
+        continuous: `log_prob` or `token_accuracy`, which exact match is compared with.
         seed: of the bootstrap.
         resamples: number of bootstrap samples.
 
     Raises:
-        UnknownNameError: another metric.
+        UnknownNameError: `continuous` is another metric.
         InputError: the answers are shorter than the length.
     """
     if continuous not in CONTINUOUS:
@@ -182,18 +188,18 @@ def several_tokens_check(
 def sampled_rates(
     ladder: TokenLadder, length: int | None = None, *, passes: int = 20, most: int = 1_000_000, seed: int = 0
 ) -> pd.DataFrame:
-    """How likely each training run is to sample the first `length` tokens, however rarely: `pass_until` on each.
+    """The rate at which each training run samples the first `length` tokens correctly, by `pass_until`.
 
     Args:
         ladder: the answers over an axis of scale.
-        length: tokens that all have to be right; all of the answer if left out.
-        passes: passes wanted of each run.
-        most: samples allowed to each run.
-        seed: of the samples; every run draws its own.
+        length: number of tokens that all have to be correct; the whole answer if left out.
+        passes: wanted number of passes of each run.
+        most: largest number of samples of each run.
+        seed: seed of the samples, which differ between runs.
 
     Returns:
         Columns `point`, `place` (in the axis's unit), `run` (order within the point), `length` (tokens), `greedy`
-        (prompts whose likeliest tokens are all right), `n_pairs`, `exact` (the rate without sampling,
+        (prompts whose most likely tokens are all correct), `n_pairs`, `exact` (the rate without sampling,
         `SeveralTokens.pass_rate`), `passes`, `samples`, `reached`, `rate`, `rate_low`, `rate_high`.
 
     Raises:
@@ -207,14 +213,13 @@ def sampled_rates(
             found = pass_until(sampler, passes=passes, most=most, seed=seed + len(rows))
             about = {"point": point, "place": place, "run": order, "length": length, "n_pairs": len(run.truth)}
             known = {"greedy": int(run.exact[:, length - 1].sum()), "exact": run.pass_rate(length)}
-            ends = found.interval.columns("rate")
-            rows.append({**about, **known, **vars(found), **ends})
+            rows.append({**about, **known, **vars(found), **found.interval.columns("rate")})
     return pd.DataFrame(rows)
 
 
 @checked
 def rate_law(rates: pd.DataFrame) -> PassLaw:
-    """The law of `pass_law` through the rows of `sampled_rates`, those left out of which none or all passed.
+    """Fits the law of `pass_law` to the rows of `sampled_rates`, without those whose rate is 0 or 1.
 
     Raises:
         InputError: fewer than 3 rates are left.
@@ -236,19 +241,19 @@ def several_tokens_grid(
     models: Iterable[tuple[str, int | Literal["last"], int]] | None = None,
     axis: str = "parameters",
 ) -> TokenLadder:
-    """Answers of several tokens by many models of a family, loaded one at a time.
+    """Runs answers of several tokens on many models of a family, loaded one at a time.
 
     Args:
         family: where the models come from.
-        ask: gives the pairs for a model, each with its continuation.
-        ability: what it is that they answer, in words.
+        ask: returns the pairs for a model, each with its continuation.
+        ability: what the pairs test, in words.
         chance: accuracy of a guess at one token.
-        models: size, step and seed of each; every size and seed at its last step if left out.
+        models: size, step and seed of each model; if left out, the last step of every size and seed.
         axis: axis of scale, one of `emergence.scale.axes`.
 
     Raises:
-        UnknownNameError: no such axis.
-        InputError: models that differ in more than their seed share a place on the axis, or one has none.
+        UnknownNameError: there is no such axis.
+        InputError: models that differ in more than their seed have the same place on the axis, or a model has no place.
     """
     if models is None:
         models = [(size, "last", one) for size in family.sizes for one in family.seeds(size)]
@@ -266,7 +271,7 @@ def several_tokens_grid(
     table["point"] = "step " + table["step"].astype(str) if of_steps else table["size"]
     if of_steps and table["size"].nunique() > 1:
         table["point"] = table["size"] + ", " + table["point"]
-    if (table.groupby("point")["place"].nunique() > 1).any():  # a loss tells seeds apart
+    if (table.groupby("point")["place"].nunique() > 1).any():  # on the axis of loss, seeds differ
         table["point"] += ", seed " + table["seed"].astype(str)
     grouped = [(float(place), table[table["place"] == place]) for place in np.unique(table["place"])]
     if load_axis(axis).descending:
@@ -286,14 +291,14 @@ def several_tokens_grid(
 
 
 def _columns(run: SeveralTokens, length: int) -> np.ndarray:
-    """Of each prompt: whether each token is right, whether all are, the edit distance, and the mean log-probability."""
+    """Per prompt: whether each token is correct, whether all are, the edit distance, and the mean log-probability."""
     right = run.right[:, :length].astype(np.float64)
     edits = edit_distances(run.guess[:, :length], run.truth[:, :length])
     return np.column_stack([right, right.min(1), edits, run.log_prob[:, :length].mean(1)])
 
 
 def _measures(means: np.ndarray, length: int) -> np.ndarray:
-    """`MEASURES` out of the means of `_columns`, shape [..., measure]."""
+    """`MEASURES` from the means of `_columns`, shape [..., measure]."""
     positions, (exact, edits, log_prob) = means[..., :length], np.moveaxis(means[..., length:], -1, 0)
     accuracy, product = positions.mean(-1), positions.prod(-1)
     return np.stack([exact, accuracy, accuracy**length, product, exact - product, edits, log_prob], -1)

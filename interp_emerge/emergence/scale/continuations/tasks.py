@@ -1,21 +1,21 @@
-"""What becomes of a smooth improvement when an answer of several tokens has to be right as a whole.
+"""How a smooth improvement looks when an answer of several tokens has to be correct as a whole.
 
-If each token is right with probability p, and tokens are right or wrong independently, all of L are right with
-probability p^L, which looks like a jump where p does not; the edit distance, about L · (1 − p), falls as smoothly as p
-rises (Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
+If each token is correct with probability p, and tokens are independent, all L are correct with probability p^L. This
+looks like a jump where p does not. The edit distance, about L · (1 − p), falls as smoothly as p rises (Schaeffer et
+al., 2023, https://arxiv.org/abs/2304.15004).
 
-1. `several_tokens` runs prompts with their true continuation behind them, once, and takes the likeliest token at each
-   position given the *true* tokens before it. A model that writes by itself reads its own errors, so its exact match is
-   the same, its later tokens are not.
-2. `SeveralTokens.to_frame` holds exact match at every length up to L against what independent tokens would give: p^L
-   with p the mean over positions, and the product of the positions' own accuracies. Where exact match lies above the
-   product, prompts differ in how hard they are.
-3. `exact_match` does so on many models, and says whether the jump of exact match is the model's.
+1. `several_tokens` runs prompts followed by their true continuation, once, and takes the most likely token at each
+   position given the *true* tokens before it. A model that generates freely reads its own errors: its exact match is
+   the same, but its later tokens are not.
+2. `SeveralTokens.to_frame` compares exact match at every length up to L with what independent tokens would give: p^L
+   with p the mean over positions, and the product of the accuracies of the positions. Where exact match is above the
+   product, prompts differ in difficulty.
+3. `continuations.ladder` does so on many models, and says whether the jump of exact match is due to the model.
 
-Which tokens follow is a property of the pairs (`PromptPairs.continuation`); the ability `induction` continues to the
-end of the repeated segment, 12 tokens.
+The continuation is part of the pairs (`PromptPairs.continuation`). The ability `induction` continues to the end of the
+repeated segment, 12 tokens.
 
-The edit distance (Levenshtein, 1966) is between the likeliest tokens and the true ones, in tokens.
+The edit distance (Levenshtein, 1966) is between the most likely tokens and the true ones, in tokens.
 """
 
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ from interp_emerge.stats.intervals import mean_interval
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeveralTokens:
-    """The likeliest token and the true one at each position of a continuation, shape [pair, pos].
+    """The most likely token and the true token at each position of a continuation, shape [pair, pos].
 
-    `log_prob` is that of the true token given all true tokens before it, nats.
+    `log_prob` is the log-probability of the true token given all true tokens before it, nats.
     """
 
     guess: np.ndarray
@@ -45,12 +45,12 @@ class SeveralTokens:
 
     @property
     def right(self) -> np.ndarray:
-        """Whether each guess is right, shape [pair, pos]."""
+        """Whether each guess is correct, shape [pair, pos]."""
         return self.guess == self.truth
 
     @property
     def exact(self) -> np.ndarray:
-        """1 where all tokens up to a position are right, else 0, shape [pair, pos]: exact match at each length."""
+        """Exact match at each length: 1 where all tokens up to a position are correct, else 0, shape [pair, pos]."""
         return np.logical_and.accumulate(self.right, axis=1).astype(np.float64)
 
     @property
@@ -59,11 +59,11 @@ class SeveralTokens:
         return edit_distances(self.guess, self.truth)
 
     def pass_rate(self, length: int) -> float:
-        """Chance that the first `length` tokens, sampled at temperature 1, are all the true ones; mean over prompts."""
+        """Probability that the first `length` tokens, sampled at temperature 1, are all correct; mean over prompts."""
         return float(np.exp(self.log_prob[:, :length].sum(1)).mean())
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a length, from 1 to that of the continuation, with 95% intervals over prompts.
+        """One row for each length, from 1 to that of the continuation, with 95% intervals over prompts.
 
         Columns `length` (tokens), `token_accuracy` (mean over positions), `exact_match`, `exact_low`, `exact_high`,
         `power` (token_accuracy to the power of the length), `product` (of the positions' accuracies), `edit_distance`
@@ -92,18 +92,18 @@ class SeveralTokens:
 @checked
 @torch.no_grad()
 def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
-    """How a model continues the clean prompts by several tokens, each read given the true ones before it.
+    """Predicts several tokens after each clean prompt, each token given the true tokens before it.
 
     Args:
         model: the model.
-        pairs: pairs that name the continuation of each clean prompt.
+        pairs: pairs with a continuation of each clean prompt.
 
     Raises:
-        InputError: the pairs name no continuation, or the text does not fit the model.
+        InputError: the pairs have no continuation, or the text does not fit the model.
     """
     continuation = pairs.continuation
     if continuation is None:
-        raise InputError("the pairs name no continuation; give PromptPairs(continuation=...), the tokens that follow "
+        raise InputError("the pairs have no continuation; give PromptPairs(continuation=...), the tokens that follow "
                          "each clean prompt, or pairs of an ability that has one, such as induction")  # fmt: skip
     require_pairs(model, pairs)
     text, length = torch.cat([pairs.clean, continuation], 1), continuation.shape[1]
@@ -122,13 +122,16 @@ def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
 
 @checked
 def edit_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Fewest insertions, deletions and substitutions that turn each row of a into that of b, shape [row].
+    """Least number of insertions, deletions and substitutions that turn each row of a into that of b, shape [row].
 
     Raises:
-        InputError: the arrays have another number of rows, or are not of two dimensions.
+        InputError: the arrays differ in their number of rows, or do not have two dimensions.
     """
     if a.ndim != 2 or b.ndim != 2 or len(a) != len(b):
-        raise InputError(f"edit distances need two arrays [row, token] of as many rows, not {a.shape} and {b.shape}")
+        raise InputError(
+            f"edit distances need two arrays of shape [row, token] with equal numbers of rows, not {a.shape} "
+            f"and {b.shape}"
+        )
     before = np.tile(np.arange(b.shape[1] + 1, dtype=np.float64), (len(a), 1))
     for i in range(a.shape[1]):
         now = np.empty_like(before)

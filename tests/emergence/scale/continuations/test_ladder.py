@@ -1,4 +1,4 @@
-"""Exact match of several tokens over scale: each verdict on synthetic answers, and rates too small to be seen."""
+"""Exact match of several tokens over scale: each verdict on synthetic answers, and very small rates."""
 
 from typing import Literal
 
@@ -26,7 +26,7 @@ FEW = 300
 
 
 def answers(z: float, seed: int, *, n: int = PROMPTS, noise: float = 0.2) -> SeveralTokens:
-    """Tokens that are right with the probability that has this logit, independently; prompts differ by the noise."""
+    """Tokens that are correct independently, with the probability that has this logit; prompts differ by the noise."""
     rng = np.random.default_rng(seed)
     logits = z + rng.normal(0, noise, (n, 1)) + rng.normal(0, noise, (n, LENGTH))
     p = 1 / (1 + np.exp(-logits))
@@ -56,9 +56,9 @@ def evenly(n: int, step: float) -> np.ndarray:
 def test_smooth_tokens_whose_product_jumps_are_sharp_under_thresholding_only(seed: int) -> None:
     found = several_tokens_check(ladder(evenly(7, 4.0), seed), resamples=FEW)
 
-    assert found.verdict == "sharp under thresholding only"
+    assert found.verdict == MirageVerdict.THRESHOLDED
     assert found.thresholded.metric == "exact_match" and found.continuous.metric == "log_prob"
-    assert "invented, 5 tokens: sharp under thresholding only. exact_match is sharp: it rises by" in str(found)
+    assert str(found).startswith("invented, 5 tokens: sharp under thresholding only. exact_match is sharp: it rises by")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -66,12 +66,12 @@ def test_smooth_tokens_whose_product_jumps_are_sharp_under_thresholding_only(see
 def test_tokens_that_jump_themselves_are_sharp_under_both(seed: int, continuous: str) -> None:
     steps = np.where(np.arange(8) < 4, -4.0, 4.0)
 
-    assert several_tokens_check(ladder(steps, seed), continuous=continuous, resamples=FEW).verdict == "sharp under both"
+    assert several_tokens_check(ladder(steps, seed), continuous=continuous, resamples=FEW).verdict == MirageVerdict.BOTH
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_on_a_fine_grid_the_product_is_seen_to_be_smooth(seed: int) -> None:
-    assert several_tokens_check(ladder(evenly(12, 1.0), seed, n=512), resamples=FEW).verdict == "smooth"
+    assert several_tokens_check(ladder(evenly(12, 1.0), seed, n=512), resamples=FEW).verdict == MirageVerdict.SMOOTH
 
 
 def test_tokens_never_right_together_leave_nothing_to_judge() -> None:
@@ -123,7 +123,7 @@ def test_the_first_token_alone_is_the_ability_itself() -> None:
     assert row["edit_distance"] == pytest.approx(1 - row["exact_match"])
 
 
-def test_rates_far_below_one_over_the_prompts_are_found_and_hold_the_exact_one() -> None:
+def test_intervals_of_very_small_rates_hold_the_exact_rate() -> None:
     rare = ladder(np.array([-3.5, -2.5, -1.5]))
     table = sampled_rates(rare, 3, passes=100, most=3_000_000)
 
@@ -158,13 +158,13 @@ def test_the_models_of_a_family_stand_on_the_axis_with_all_their_seeds() -> None
         several_tokens_grid(family, ask, ability="x", chance=0.1, models=[("3k", 1000, 0), ("3k", "last", 0)])
 
 
-def test_what_cannot_be_judged_is_refused() -> None:
+def test_ladders_that_cannot_be_judged_are_refused() -> None:
     good = ladder(evenly(6, 2.0))
     with pytest.raises(UnknownNameError, match="unknown continuous metric of several tokens 'brier'"):
         several_tokens_check(good, continuous="brier")
     with pytest.raises(InputError, match="the answers have 5 tokens; ask for 1 to 5 of them, not 6"):
         several_tokens_check(good, length=6)
-    with pytest.raises(InputError, match="right with a chance between 0 and 1, not 0"):
+    with pytest.raises(InputError, match="chance of guessing one token has to be between 0 and 1, not 0"):
         TokenLadder(**{**vars(good), "chance": 0.0})
     with pytest.raises(InputError, match="have to ascend in scale"):
         TokenLadder(**{**vars(good), "places": good.places[::-1]})

@@ -16,7 +16,7 @@ from interp_emerge.emergence.scale.continuations.tasks import (
 
 
 def independent(p: float, *, n: int = 10_000, length: int = 5, seed: int = 0) -> SeveralTokens:
-    """Guesses that are right with probability p, whatever the other tokens; wrong ones are no true token."""
+    """Guesses that are correct with probability p, independently of other tokens; wrong ones are never true tokens."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(100, size=(n, length))
     guess = np.where(rng.random((n, length)) < p, truth, 1000)
@@ -44,7 +44,7 @@ def test_the_edit_distance_is_linear_in_p_where_exact_match_is_not() -> None:
     assert exact[4] < 0.06 and exact[8] > 0.5
 
 
-def test_prompts_that_differ_in_difficulty_match_more_often_than_independent_tokens_would() -> None:
+def test_prompts_of_unequal_difficulty_match_more_often_than_independent_tokens() -> None:
     easy, hard = independent(0.95, n=2000), independent(0.05, n=2000, seed=1)
     both = SeveralTokens(
         **{name: np.concatenate([getattr(easy, name), getattr(hard, name)]) for name in ("guess", "truth", "log_prob")}
@@ -90,7 +90,7 @@ def test_the_rest_of_the_segment_follows_the_prompts_of_induction() -> None:
     assert found.to_frame().iloc[-1]["exact_match"] > 0.5
 
 
-def test_a_model_without_the_ability_matches_nothing_and_is_still_some_way_off() -> None:
+def test_a_model_without_the_ability_matches_nothing_and_has_a_large_edit_distance() -> None:
     model = ie.load_family("miniature").load("3k")
     pairs = ie.load_ability("induction").sample(model, 64)
     last = several_tokens(model, pairs).to_frame().iloc[-1]
@@ -101,5 +101,5 @@ def test_a_model_without_the_ability_matches_nothing_and_is_still_some_way_off()
 
 def test_pairs_without_a_continuation_are_refused() -> None:
     model = ie.load_family("miniature").load("3k")
-    with pytest.raises(InputError, match=r"the pairs name no continuation; give PromptPairs\(continuation=...\)"):
+    with pytest.raises(InputError, match=r"the pairs have no continuation; give PromptPairs\(continuation=...\)"):
         several_tokens(model, ie.load_ability("markov").sample(model, 4))
