@@ -1,25 +1,24 @@
-"""Where a curve over training bends: change-points, and the interval of checkpoints in which it changes fastest.
+"""Where a curve over training bends, and between which checkpoints it changes fastest.
 
-`change_points` fits straight lines over x = ln(1 + step), one to each stretch of checkpoints, which need not meet:
+`change_points` fits straight lines over x = ln(1 + step), one to each stretch of checkpoints. The lines need not meet.
 
-1. `stats.segments.best_cuts` gives the least sum of squared residuals over all ways to cut the checkpoints, for each
-   number of cuts.
-2. The number of cuts is chosen by BIC (Schwarz, 1978, https://doi.org/10.1214/aos/1176344136): n ln(RSS / n) +
-   3 (k + 1) ln n, for two coefficients a line, k places and a variance. RSS / n counts as no smaller than the sampling
-   variance of the means, so that no fit is rewarded for following noise. On the bundled family's twelve checkpoints
-   the least BIC alone cuts 44% of straight lines with normal noise. So `_number` counts upwards from none and takes one
-   more only if BIC falls by as much as in 5% or less of simulated curves with the cuts so far, normal noise and the
-   same checkpoints: it cuts 6% of straight lines, and where a curve jumps by fifty times the noise it finds that and
-   nothing else in 95%.
-3. Where a cut lies is drawn again with the number held fixed: over prompts where there are several, else over the
-   residuals. Other checkpoints and other training runs are not in that interval.
+1. `stats.segments.best_cuts` gives the least sum of squared residuals (RSS) over all ways to cut the checkpoints, for
+   each number of cuts.
+2. BIC (Schwarz, 1978, https://doi.org/10.1214/aos/1176344136) compares numbers of cuts: n ln(RSS / n) + 3 (k + 1) ln n,
+   for two coefficients of each line, k places and a variance. RSS / n has the sampling variance of the means as its
+   lower bound, so following noise gains nothing. The least BIC alone would find too many cuts (docs/calibration.md).
+   So `_number` starts with no cut and adds one only if BIC falls by as much as in 5% or fewer of simulated curves.
+   These have the cuts so far, normal noise, and the same checkpoints.
+3. The place of a cut is drawn again with the number of cuts held fixed: over prompts where there are several, else over
+   the residuals. The interval does not cover other checkpoints or other training runs.
 
-`fastest_change` needs no fit: the interval between neighbouring checkpoints with the largest change per unit of x, in
-the direction of the whole change. A **phase change** shows as a large share of the change on a small share of the axis;
-a straight line over x has equal shares. `same_interval` says whether two curves have theirs in the same interval.
+`fastest_change` needs no fit. It is the interval between neighbouring checkpoints with the largest change per unit of
+x, in the direction of the whole change. In a **phase change** a small share of the axis has a large share of the
+change; a straight line over x has equal shares. `same_interval` says whether two curves change fastest in the same
+interval.
 
-Cost: memory and time in the square of the number of checkpoints, for each of the resamples. A cut is known to lie
-between two checkpoints and never more exactly; short stretches hide cuts closer than `shortest` checkpoints.
+Cost: memory and time grow with the square of the number of checkpoints, for each resample. A cut is known to lie
+between two checkpoints, never more precisely. Cuts closer than `shortest` checkpoints cannot be found.
 """
 
 from collections.abc import Sequence
@@ -44,12 +43,11 @@ MOST, SHORTEST = 3, 3
 class ChangePoints:
     """Lines over ln(1 + step) and the cuts between them.
 
-    `changes`, one row a cut: `before`, `after` (the steps that it lies between), `ci_low`, `ci_high` (steps between
-    which it lies in 95% of resamples), `slope_before`, `slope_after` (unit of the curve per ln(1 + step)), `jump` (the
-    later line less the earlier one half-way between the two steps). `numbers`, one row a number of cuts: `n_changes`,
-    `rss`, `bic`, `p_value` (share of
-    simulated curves with so many cuts whose BIC falls as much with more; empty beyond the first that is not passed).
-    `fitted` has the lines' values, shape [step].
+    `changes` has one row for each cut: `before`, `after` (the steps that it lies between), `ci_low`, `ci_high` (steps
+    between which it lies in 95% of resamples), `slope_before`, `slope_after` (unit of the curve per ln(1 + step)),
+    `jump` (the later line less the earlier one, half-way between the two steps). `numbers` has one row for each number
+    of cuts: `n_changes`, `rss`, `bic`, `p_value` (share of simulated curves with this number of cuts whose BIC falls as
+    much with more cuts; empty if not tested). `fitted` has the values of the lines, shape [step].
     """
 
     changes: pd.DataFrame
@@ -69,13 +67,13 @@ class FastestChange:
     after: int
     ci_low: int
     ci_high: int
-    """Steps that hold the interval in 95% of resamples."""
+    """Steps between which the interval lies in 95% of resamples."""
     rate: float
     """Change per unit of ln(1 + step), in the unit of the curve."""
     share_of_change: float
-    """Change in the interval as a fraction of that from the first checkpoint to the last; it may exceed 1."""
+    """Change in the interval as a fraction of the change from the first checkpoint to the last; may exceed 1."""
     share_of_axis: float
-    """The interval's width as a fraction of the axis in ln(1 + step): its share of the change of a straight line."""
+    """Width of the interval as a fraction of the axis ln(1 + step): its share of the change of a straight line."""
     agreement: float
     """Fraction of resamples with the same interval."""
     drawn: np.ndarray
@@ -130,19 +128,19 @@ def change_points(
 
     Args:
         steps: ascending training steps.
-        values: shape [step], or [prompt, step] if each step has the values of the same prompts or passages.
-        most: the largest number of cuts to try; as many as the checkpoints allow are.
-        shortest: fewest checkpoints on one line, at least 3: two points fit any line.
-        seed: of the resamples.
+        values: shape [step], or [prompt, step] if each step has values of the same prompts or passages.
+        most: the largest number of cuts to try, if there are enough checkpoints for it.
+        shortest: fewest checkpoints on one line, at least 3, since a line fits any two points.
+        seed: seed of the resamples.
         resamples: number of bootstrap samples.
 
     Raises:
-        InputError: fewer than `shortest` checkpoints, steps that do not ascend, or values that are not finite.
+        InputError: there are fewer than `shortest` checkpoints, the steps do not ascend, or a value is not finite.
     """
     x, rows = _axis(steps), _checked(steps, values)
     if shortest < 3 or len(x) < shortest or most < 0:
-        raise InputError(f"{len(x)} checkpoints, at most {most} changes and {shortest} checkpoints a line make no fit; "
-                         "give 3 checkpoints a line or more")  # fmt: skip
+        raise InputError(f"cannot fit {len(x)} checkpoints with at most {most} changes and {shortest} checkpoints on a "
+                         "line; give at least 3 checkpoints on a line")  # fmt: skip
     mean = rows.mean(0)
     counts = range(min(most, len(x) // shortest - 1) + 1)
     cuts, rss = best_cuts(x, mean[None], len(counts) - 1, shortest)
@@ -163,21 +161,21 @@ def change_points(
 def fastest_change(
     steps: Sequence[int], values: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> FastestChange:
-    """The interval of neighbouring checkpoints in which a curve changes fastest.
+    """The interval between neighbouring checkpoints in which a curve changes fastest.
 
     Args:
         steps: ascending training steps.
         values: shape [prompt, step].
-        seed: of the resamples; curves on the same prompts get the same one.
+        seed: seed of the resamples; use the same seed for curves on the same prompts.
         resamples: number of bootstrap samples.
 
     Raises:
-        InputError: fewer than 3 checkpoints or 2 prompts, steps that do not ascend, or values that are not finite.
+        InputError: there are fewer than 3 checkpoints or 2 prompts, the steps do not ascend, or a value is not finite.
     """
     x, rows = _axis(steps), _checked(steps, values)
     if len(x) < 3 or len(rows) < 2:
-        raise InputError(f"{len(rows)} prompts at {len(x)} checkpoints do not tell where a curve changes fastest; give "
-                         "2 prompts and 3 checkpoints or more")  # fmt: skip
+        raise InputError(f"{len(rows)} prompts at {len(x)} checkpoints are too few to find the fastest change; give at "
+                         "least 2 prompts and 3 checkpoints")  # fmt: skip
     changes, widths = np.diff(rows.mean(0)), np.diff(x)
     direction = 1 if changes.sum() >= 0 else -1
     rates = changes / widths
@@ -201,18 +199,19 @@ def fastest_change(
 
 @checked
 def same_interval(a: FastestChange, b: FastestChange, *, n_intervals: int) -> Coincidence:
-    """Whether two curves on the same checkpoints change fastest between the same two.
+    """Whether two curves on the same checkpoints change fastest in the same interval.
 
     Args:
-        a: one curve's fastest change.
-        b: the other's, from as many resamples; with the same seed if both curves have the same prompts, else another.
-        n_intervals: intervals between neighbouring checkpoints.
+        a: fastest change of one curve.
+        b: fastest change of the other, from the same number of resamples. Both need the same seed if the curves have
+            the same prompts, and different seeds otherwise.
+        n_intervals: number of intervals between neighbouring checkpoints.
 
     Raises:
-        InputError: unequal numbers of resamples.
+        InputError: the numbers of resamples differ.
     """
     if a.drawn.shape != b.drawn.shape:
-        raise InputError(f"{len(a.drawn)} and {len(b.drawn)} resamples cannot be compared; draw as many of both")
+        raise InputError(f"{len(a.drawn)} and {len(b.drawn)} resamples cannot be compared; draw equal numbers")
     together = float((a.drawn == b.drawn).mean())
     verdict = CoincidenceVerdict.CANNOT_BE_TOLD
     if together >= SURE:
@@ -226,7 +225,10 @@ def same_interval(a: FastestChange, b: FastestChange, *, n_intervals: int) -> Co
 def _axis(steps: Sequence[int]) -> np.ndarray:
     given = np.asarray(steps, dtype=float)
     if not (given >= 0).all() or not (np.diff(given) > 0).all():
-        raise InputError("training steps have to ascend from 0 or more, without repeats; sort the checkpoints")
+        raise InputError(
+            f"training steps have to be at least 0 and ascend without repeats, unlike {given.tolist()}; sort the "
+            "checkpoints"
+        )
     return np.log1p(given)
 
 
@@ -239,7 +241,7 @@ def _checked(steps: Sequence[int], values: np.ndarray) -> np.ndarray:
 
 
 def _noise(rows: np.ndarray) -> float:
-    """Sampling variance of the means about a common level, for prompts that are the same at every step."""
+    """Sampling variance of the means relative to each other, for prompts that are the same at every step."""
     n, n_steps = rows.shape
     if n == 1:
         return 0.0
@@ -257,7 +259,7 @@ def _number(
     seed: int,
     resamples: int,
 ) -> tuple[int, np.ndarray]:
-    """How many cuts, and the p-value of each number against more of them."""
+    """The number of cuts, and the p-value of each number against larger ones."""
     rng, n, p_values = np.random.default_rng(seed), len(x), np.full(len(bic), np.nan)
     for number in range(len(bic) - 1):
         fall = bic[number] - bic[number + 1 :].min()

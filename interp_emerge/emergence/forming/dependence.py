@@ -1,32 +1,34 @@
-"""When an ability comes to depend on its circuit: the final circuit and its parts ablated at every checkpoint.
+"""When an ability comes to depend on its circuit: the final circuit and its parts are ablated at every checkpoint.
 
-A head can look the part before anything hangs on it. Dependence is causal: what the metric loses when a part of the
-final circuit is ablated in the whole model, beside what it loses without random nodes or edges. Knocking out the parts
-of a circuit is after Wang et al. (2022, https://arxiv.org/abs/2211.00593), random connected circuits as a null after
-Shi et al. (2024, https://arxiv.org/abs/2410.13032), circuits over training after Tigges et al. (2024,
+A head may behave as its role asks before the ability needs it. Dependence is causal: how much the metric falls when a
+part of the final circuit is ablated in the whole model, compared with the fall without random nodes or edges. Ablating
+parts of a circuit follows Wang et al. (2022, https://arxiv.org/abs/2211.00593), random connected circuits as a null
+follow Shi et al. (2024, https://arxiv.org/abs/2410.13032), and circuits over training Tigges et al. (2024,
 https://arxiv.org/abs/2407.10827).
 
-1. `parts_of` lists what is ablated: every edge of the model (all that there is to lose, the gap), the circuit's edges,
-   its heads together, each role's heads, each head and each MLP. A node is ablated by dropping every edge it writes.
-2. The null are different choices of as many heads of the same layers: from outside the circuit where that gives 19
-   choices, which p = 0.05 takes; else any but the part's own; else any, so that a choice may hold some of the part's,
-   which makes the null harder to beat. Where none gives as many, they are from outside as far as there are any. For
-   edges the null are random connected circuits of as many, which may share edges with the circuit.
+1. `parts_of` lists what is ablated: every edge of the model (all that can be lost, the gap), the edges of the circuit,
+   its heads together, the heads of each role, each head and each MLP. A node is ablated by removing every edge that it
+   writes.
+2. The null of a set of heads consists of different choices of as many heads of the same layers. The first rule that
+   gives 19 choices, which p = 0.05 needs, is used: heads outside the circuit; any heads but those of the part; any
+   heads. In the last case a choice may contain some of the part's heads, which makes the null harder to beat. If no
+   rule gives 19, the first rule with any choice is used. The null of edges consists of random connected circuits of
+   the same size, which may share edges with the circuit.
 3. `dependence_at` runs them all on the same pairs. The drop is m(M) − m(M∖part), mean over pairs, in the metric's unit;
-   positive where the ability depends on the part. Its share is drop / (m(M) − m(∅)), a fraction that may leave [0, 1].
-   The p-value is that of the rank among random choices (`stats.ranks`), not adjusted for the number of parts.
-4. `dependence` does so at every checkpoint, and says from which on a part is needed, by two criteria. `above random`:
-   the drop exceeds zero and the null's 95th percentile (zero alone for every edge, which has no null). `half of last`:
-   it exceeds half of the last checkpoint's. The onset is the first checkpoint from which on that holds at every later
-   one, so a passing coincidence is none. Its interval is the central 95% over resamples of the pairs, the same pairs at
-   all checkpoints.
+   it is positive where the ability depends on the part. Its share is drop / (m(M) − m(∅)), a fraction that may leave
+   [0, 1]. The p-value is that of the rank among random choices (`stats.ranks`), not adjusted for the number of parts.
+4. `dependence` does so at every checkpoint, and finds the step from which the ability depends on a part, by each
+   `DependenceCriterion`. `above random`: the drop exceeds zero and the 95th percentile of the null (for every edge,
+   which has no null, zero alone). `half of last`: the drop exceeds half of that at the last checkpoint. The onset is
+   the first checkpoint from which the criterion holds at every later one, so a passing coincidence is not an onset. Its
+   interval is the central 95% over resamples of the pairs, the same pairs at all checkpoints.
 
-Where the gap is not above zero with 97.5% confidence there is nothing to depend on: drops are undefined, and the
-checkpoint counts as one without. A layer with few other heads has a coarse null: three others allow p = 0.25 at best,
-so exceeding fewer than 19 random choices is reported with its step, but called `too few random choices`. `above random`
-finds effects of any size that the pairs can tell, so it comes earlier the more pairs there are; `half of last` does
-not, but grows with the ability itself, beside whose own row, that of every edge, it is to be read. A drop of nothing
-does not prove a part idle: others may stand in for it.
+Where the gap is not above zero with 97.5% confidence, drops are undefined, and the checkpoint counts as not depending.
+A layer with few other heads has a coarse null: three others allow p = 0.25 at best. So an onset with fewer than 19
+random choices is reported with its step, but its verdict is `too few random choices`. `above random` finds effects of
+any size that the pairs can resolve, so more pairs make it earlier. `half of last` does not depend on the number of
+pairs, but follows the growth of the ability itself: compare it with the row of every edge. A drop of zero does not
+prove that a part does nothing: other parts may replace it.
 
 Cost: one circuit run for each different part and choice, at most (1 + `n_random`) for each part, at each checkpoint.
 """
@@ -83,17 +85,17 @@ class DependenceVerdict(StrEnum):
     """Whether an ability comes to depend on a part during training."""
 
     DEPENDS = "depends"
-    """From a later checkpoint than the first on."""
+    """It depends from a later checkpoint than the first."""
     FROM_THE_START = "from the start"
-    """From the first checkpoint on."""
+    """It depends from the first checkpoint."""
     NOT_REACHED = "not reached"
-    """At no checkpoint."""
+    """It depends at no checkpoint."""
     LOST_AGAIN = "lost again"
-    """At some checkpoint, but not at the last."""
+    """It depends at some checkpoint, but not at the last."""
     UNDECIDED = "undecided"
-    """It does on these pairs, but not in 97.5% of their resamples."""
+    """It depends on these pairs, but not in 97.5% of their resamples."""
     TOO_FEW = "too few random choices"
-    """It does, but there are too few random choices for p = 0.05."""
+    """It depends, but there are too few random choices for p = 0.05."""
     UNDEFINED = UNDEFINED
     """The last checkpoint has no gap, or there is nothing to compare with."""
 
@@ -121,7 +123,7 @@ COLUMNS = {
     "p_value": "share of random choices with a drop at least as large, the part itself counted; empty if undefined",
     "note": "why something is undefined",
 }
-"""Columns of `dependence_at`. Over checkpoints `step` stands before them."""
+"""Columns of `dependence_at`. A table over checkpoints begins with `step`."""
 DEPENDENCE = Table(
     name="dependence",
     row="one part of a circuit ablated at one checkpoint",
@@ -168,7 +170,7 @@ DEPENDENCE_ONSETS = Table(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dependence:
-    """What every checkpoint loses without each part (`COLUMNS`), and from when on it does.
+    """What every checkpoint loses without each part (`COLUMNS`), and the step from which it depends on the part.
 
     `onsets` has the columns that fill `DEPENDENCE_ONSETS`.
     """
@@ -181,18 +183,19 @@ class Dependence:
 def dependence_at(
     runs: Runs, circuit: Circuit, *, parts: Sequence[Part] | None = None, n_random: int = 20
 ) -> pd.DataFrame:
-    """What one model loses without each part of a circuit: a row a part and metric, with `COLUMNS`.
+    """Measures what one model loses without each part of a circuit: one row for each part and metric, with `COLUMNS`.
 
     Args:
-        runs: what to run on: a model, which may be another checkpoint than the circuit's, and prompts that the circuit
-            was not found on. Accuracy stands beside its metric; its seed is that of the random choices.
-        circuit: whose parts to ablate.
+        runs: model, pairs and metric. The model may be another checkpoint than the circuit's; the circuit should not
+            have been found on these pairs. Accuracy is measured in addition to the metric. The seed is used for the
+            random choices.
+        circuit: the circuit whose parts are ablated.
         parts: what to ablate; by default `parts_of(circuit)`.
-        n_random: random choices to compare each part with, at most.
+        n_random: the most random choices to compare each part with.
 
     Raises:
-        InputError: the circuit is empty or of a graph of another shape, or `n_random` is below 1.
-        UnknownNameError: a head that is not there.
+        InputError: the circuit is empty or from a graph of another shape, or `n_random` is below 1.
+        UnknownNameError: the model lacks a head.
     """
     runs.model.require_graph(circuit.graph)
     parts = parts_of(circuit) if parts is None else parts
@@ -213,24 +216,24 @@ def dependence(
     budget: int | None = None,
     record: Recorder = record,
 ) -> Dependence:
-    """What the checkpoints of one training run lose without each part of a circuit, and from when on.
+    """Measures what the checkpoints of one training run lose without each part of a circuit, and from which step.
 
     Args:
-        models: training steps with their models, or with functions that load them, which are held one at a time; in
-            any order, with any steps left out.
-        circuit: whose parts to ablate: that of the last checkpoint.
-        pairs: prompts that the circuit was not found on.
+        models: training steps with their models, or with functions that load them, in any order. One loaded model is
+            held at a time. Steps may be missing.
+        circuit: the circuit of the last checkpoint, whose parts are ablated.
+        pairs: pairs that the circuit was not found on.
         parts: see `dependence_at`.
         metric: see `Runs`.
         ablation: see `Runs`.
         n_random: see `dependence_at`.
-        seed: of the random choices, which are the same at all checkpoints, and of the bootstrap.
+        seed: seed of the random choices, which are the same at all checkpoints, and of the bootstrap.
         budget: see `Runs`.
         record: see `Runs`.
 
     Raises:
-        InputError: no checkpoint, one step twice, or as `dependence_at` does.
-        UnknownNameError: a head, metric or ablation that is not there.
+        InputError: there is no checkpoint, a step is given twice, or as for `dependence_at`.
+        UnknownNameError: there is no such head, metric or ablation.
     """
     parts = parts_of(circuit) if parts is None else parts
     measured: dict[int, list[PartRuns]] = {}
@@ -248,19 +251,19 @@ def dependence(
 
 
 def dependence_from(measured: Mapping[int, Sequence[PartRuns]], *, seed: int = 0) -> Dependence:
-    """What the checkpoints of one run lose, from the runs of the same parts on the same pairs at each step.
+    """What the checkpoints of one training run lose, from runs of the same parts on the same pairs at each step.
 
     Args:
-        measured: by training step, what `measure_parts` returned.
-        seed: of the bootstrap.
+        measured: what `measure_parts` returned, by training step.
+        seed: seed of the bootstrap.
     """
     steps = sorted(measured)
     frames = []
     for step in steps:
         frames.append(_frame(measured[step]))
         frames[-1].insert(0, "step", step)
-    over_steps = zip(*(measured[step] for step in steps), strict=True)
-    onsets = [row for runs in over_steps for row in _onsets(steps, runs, seed)]
+    by_part = zip(*(measured[step] for step in steps), strict=True)
+    onsets = [row for runs in by_part for row in _onsets(steps, runs, seed)]
     return Dependence(table=pd.concat(frames, ignore_index=True), onsets=_onset_frame(onsets))
 
 
@@ -302,23 +305,23 @@ def _row(runs: PartRuns) -> dict[str, object]:
 
 
 def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list[dict[str, object]]:
-    """A part's onsets by each criterion, from its runs in one metric at every step."""
+    """The onsets of a part by each criterion, from its runs in one metric at every step."""
     part, n_pairs = over_steps[0].part, len(over_steps[0].whole)
     weights = resample_weights(n_pairs, seed=seed, whole=True)
     defined = np.array([runs.defined for runs in over_steps])
     drops = np.stack([weights @ runs.drop for runs in over_steps], 1)
-    lasts = mean_interval(over_steps[-1].drop).low > 0
+    ends_above_zero = mean_interval(over_steps[-1].drop).low > 0
     common = {"kind": part.kind, "component": part.name, "metric": over_steps[0].metric}
     n_random = len(over_steps[-1].without_random)
     found = []
     for criterion in DependenceCriterion:
         known = bool(defined[-1])
         if criterion == DependenceCriterion.HALF_OF_LAST:
-            present = (drops > drops[:, -1:] / 2) & lasts
+            present = (drops > drops[:, -1:] / 2) & ends_above_zero
         elif part.kind == "model":
             present = drops > 0
         elif n_random:
-            # Where there is no gap nothing was compared, and nothing is present.
+            # Where there is no gap there are no random runs, and the part counts as not needed.
             means = [runs.random_drops @ weights.T for runs in over_steps]
             nulls = [null_quantile(mean) if len(mean) else np.full(len(drops), np.inf) for mean in means]
             present = (drops > np.stack(nulls, 1)) & (drops > 0)
@@ -333,13 +336,18 @@ def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list
 
 
 def _onset(steps: list[int], present: np.ndarray) -> dict[str, object]:
-    """The first step from which on something is present; row 0 counts, the other rows are its resamples."""
+    """The first step from which the criterion holds at every later one.
+
+    Args:
+        steps: training steps.
+        present: whether the criterion holds, shape [resample, step]; row 0 is the measurement itself.
+    """
     n = len(steps)
     stays = np.logical_and.accumulate(present[:, ::-1], axis=1)[:, ::-1]
     first = np.where(stays.any(1), stays.argmax(1), n)
     at, resampled = int(first[0]), first[1:]
-    ends = np.quantile(resampled, [TAIL, SURE], method="inverted_cdf").astype(int)
-    low, high = (steps[end] if end < n else None for end in ends)
+    indices = np.quantile(resampled, [TAIL, SURE], method="inverted_cdf").astype(int)
+    low, high = (steps[index] if index < n else None for index in indices)
     if at == n:
         verdict = DependenceVerdict.LOST_AGAIN if present[0].any() else DependenceVerdict.NOT_REACHED
     elif (resampled < n).mean() < SURE:

@@ -24,21 +24,21 @@ HEADS_PER_ROLE = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Formation:
-    """One checkpoint's part of a formation: `parts` of the final circuit, and the scores of all `edges`."""
+    """A circuit at one checkpoint: what the `parts` of the final circuit do, and the scores of all `edges`."""
 
     parts: pd.DataFrame
     """Columns `quantity`, `component`, `prompt`, `value`, `ci_low`, `ci_high`. A role of a head (in the role's unit),
     the `effect` of each head and MLP of the circuit and the `edge effect` of each of its edges (denoising, in the
-    metric's unit) have one row a prompt; the `faithfulness` is a ratio of means and has a single row, with its
+    metric's unit) have one row for each prompt. The `faithfulness` is a ratio of means: it has a single row with its
     interval, empty where it is undefined."""
     edges: pd.DataFrame
     """Columns `writer`, `reader`, `score`, `standard_error`, as `EdgeScores.from_frame` reads them."""
 
 
 def heads_to_follow(roles: pd.DataFrame, circuit: Circuit) -> list[tuple[str, str]]:
-    """For each role the circuit's heads that clear the untrained baseline, the strongest first, as (role, head)."""
-    holds = roles[roles["clears_baseline"] & roles["node"].isin(circuit.heads)]
-    ordered = holds.sort_values(["score", "node"], ascending=[False, True], kind="stable")
+    """For each role, the heads of the circuit above the untrained baseline, the strongest first, as (role, head)."""
+    found = roles[roles["clears_baseline"] & roles["node"].isin(circuit.heads)]
+    ordered = found.sort_values(["score", "node"], ascending=[False, True], kind="stable")
     return [(role, head) for role in ROLES for head in ordered[ordered["role"] == role]["node"].head(HEADS_PER_ROLE)]
 
 
@@ -54,18 +54,18 @@ def formation_at(
     seed: int = 0,
     record: Recorder = record,
 ) -> Formation:
-    """What the parts of a final circuit do at one checkpoint, and how faithful it is there.
+    """Measures what the parts of a final circuit do at one checkpoint, and how faithful the circuit is there.
 
     Args:
         model: the checkpoint.
         circuit: the final circuit.
         follow: heads to measure in a role, as (role, head).
-        pairs: prompts that the circuit was not found on.
-        metric: of the effects and the faithfulness.
-        method: that scores edges; those whose values of each pair it does not keep are left out.
-        steps: points of integration, for methods that integrate.
-        seed: of the prompts of roles, and for methods that draw.
-        record: gets the activations of a run; by default runs the model.
+        pairs: pairs that the circuit was not found on.
+        metric: metric of the effects and the faithfulness.
+        method: method that scores edges. If it keeps no values of single pairs, there are no edge effects.
+        steps: number of integration points, for methods that integrate.
+        seed: seed of the prompts of roles, and of methods that draw at random.
+        record: returns the activations of a run; by default it runs the model.
     """
     heads = [node.name for node in model.graph.writers if node.kind == "head"]
     roles = role_scores(model, seed=seed)
@@ -101,15 +101,15 @@ def formation_at(
 
 
 def turnover(formations: Mapping[int, Formation], circuit: Circuit, *, seed: int = 0) -> pd.DataFrame:
-    """How the circuit changes from one checkpoint to the next: `similarity.successive`, a row a step.
+    """How the circuit changes from one checkpoint to the next: `similarity.successive`, one row for each step.
 
-    The circuit of a step are as many of its strongest edges as the final one has. Where the clean-corrupt gap is within
-    noise, so that the faithfulness is undefined, the strongest edges are noise too, and there is none.
+    The circuit of a step consists of its strongest edges, as many as the final circuit has. Where the clean-corrupt gap
+    is within noise, the faithfulness is undefined, the strongest edges are noise too, and the step has no circuit.
 
     Args:
-        formations: by training step.
+        formations: formation at each training step.
         circuit: the final circuit.
-        seed: of the random circuits.
+        seed: seed of the random circuits.
     """
     scores = {step: EdgeScores.from_frame(circuit.graph, one.edges) for step, one in formations.items()}
     circuits = {}
@@ -140,7 +140,7 @@ FORMATION = Table(
 
 
 def summarise_formation(cell: pd.DataFrame) -> pd.DataFrame:
-    """Mean over prompts with its interval for each quantity and component."""
+    """Mean over prompts, with its interval, for each quantity and component."""
     rows = []
     for (quantity, component), part in cell.groupby(["quantity", "component"], sort=False):
         if quantity == "faithfulness":

@@ -1,4 +1,4 @@
-"""Where the held-out loss of a training run bends: `change_points` of one number a checkpoint, for every run."""
+"""Where the held-out loss of each training run bends: `change_points` of one loss for each checkpoint."""
 
 from enum import StrEnum
 
@@ -47,30 +47,29 @@ class LossVerdict(StrEnum):
 def loss_changes(losses: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Change-points of the held-out loss of each training run.
 
-    A checkpoint has one loss. What there is of uncertainty comes from how far losses lie from the lines: it says how
-    exactly a cut is placed if the lines hold, and nothing about other runs or other text. A loss that bends smoothly is
-    cut too, since lines follow it better in pieces. Of straight lines with normal noise at 6 to 12 checkpoints 3 to 7%
-    are cut. With 12, a jump of five times the noise is found in 66% and one of ten times in all, and the interval holds
-    it in 98% of those.
+    A checkpoint has one loss. So the uncertainty comes from the distances of the losses from the lines. It covers the
+    place of a cut if the curve consists of lines, but not other runs or other text. A loss that bends smoothly is cut
+    too, since several lines follow it better. Error rates are in docs/calibration.md.
 
     Args:
-        losses: columns `size`, `seed`, `step`, `loss`; repeated rows count once, and losses that are not finite not.
-        seed: of the resamples.
+        losses: columns `size`, `seed`, `step`, `loss`. Repeated rows count once; losses that are not finite are left
+            out.
+        seed: seed of the resamples.
         resamples: number of bootstrap samples.
 
     Returns:
-        One row a run and change, one for a run without: `size`, `seed`, `n_steps` (checkpoints with a loss),
-        `n_changes`, `p_value` (share of simulated curves with one change fewer, or with none where none is seen, whose
-        BIC falls as much with more), `before`, `after`, `ci_low`, `ci_high` (steps), `slope_before`, `slope_after`
-        (nats per ln(1 + step)), `jump` (nats), as in `ChangePoints`, and `verdict`: changes, no change seen, or
-        undefined with the reason.
+        One row for each change of a run, or one row for a run without a change: `size`, `seed`, `n_steps` (checkpoints
+        with a loss), `n_changes`, `p_value` (share of simulated curves with one change fewer, or with none where none
+        is seen, whose BIC falls as much with more), `before`, `after`, `ci_low`, `ci_high` (steps), `slope_before`,
+        `slope_after` (nats per ln(1 + step)), `jump` (nats), as in `ChangePoints`, and `verdict` (`LossVerdict`, where
+        undefined with the reason).
 
     Raises:
         InputError: a column is missing, or a checkpoint has several losses.
     """
     missing = [column for column in ("size", "seed", "step", "loss") if column not in losses.columns]
     if missing:
-        raise InputError(f"the table of losses lacks column {missing[0]!r}; wanted is a row a size, seed and step")
+        raise InputError(f"the table of losses lacks column {missing[0]!r}; give one row for each size, seed and step")
     rows = losses[["size", "seed", "step", "loss"]].drop_duplicates()
     twice = rows[rows.duplicated(["size", "seed", "step"])]
     if len(twice):

@@ -1,18 +1,19 @@
 """Onsets of abilities over sizes and steps, and of the parts of circuits over steps, as rows of tables.
 
-Everything that the cells of a formation hold has an onset by the rule of `find_onset`, on the same checkpoints:
+Every quantity in a formation has an onset by the rule of `find_onset`, on the same checkpoints:
 
 * A **role** of a head counts from the baseline of untrained heads to its last score.
-* An **effect** of a node or an edge counts from zero to its last value. Zero is what a part without influence has; the
-  first checkpoint's effect is a noisy measurement of it. What lowers the metric at the last step is there below half.
+* An **effect** of a node or an edge counts from zero to its last value. Zero is the effect of a part without influence;
+  the effect at the first checkpoint is a noisy measurement of it. An effect that ends below zero is present below half
+  of its last value.
 * The **faithfulness** of the circuit counts from zero to its last value. It is a ratio of means and has an interval at
-  each checkpoint (`find_onset_of_intervals`). Where there is no gap to keep a share of, it counts as absent.
+  each checkpoint (`find_onset_of_intervals`). Where there is no clean-corrupt gap it counts as absent.
 
-All three are half-way measures: of a part whose last value is within noise of where it counts from (2.5%, one-sided)
-they are undefined. The last value is that of the same prompts, and counts as fixed.
+All three have their threshold half-way. If the last value is within noise of the starting level (2.5%, one-sided), they
+are undefined. The last value comes from the same prompts, and counts as fixed.
 
-`lag_table` holds each part against the ability, `order_table` the leading ones against each other (`order`). Tests of
-many parts are not corrected for being many.
+`lag_table` compares each part with the ability, `order_table` compares the leading parts with each other (`order`).
+The tests are not corrected for the number of parts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +48,7 @@ Formation = Mapping[int, pd.DataFrame]
 """By step, a table such as `formation_at` returns."""
 MODEL, CIRCUIT = ("accuracy", "model"), ("faithfulness", "circuit")
 LEADING = 3
-"""Parts of each quantity that are put in order: as many as heads are followed in a role."""
+"""Number of parts of each quantity that are put in order, as many as heads are followed in a role."""
 WITHIN_NOISE = f"{UNDEFINED}: its last value is within noise"
 ONSETS = Table(
     name="onsets",
@@ -87,7 +88,7 @@ ORDER = Table(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Part:
-    """A quantity of one component, its sign such that it grows: values of prompts by step, and what they mean."""
+    """A quantity of one component: values of prompts by step, with the sign that makes it grow, and a criterion."""
 
     key: Key
     values: dict[int, np.ndarray]
@@ -96,8 +97,8 @@ class _Part:
     prompt_set: str
 
     @property
-    def known(self) -> bool:
-        """Whether its last value tells the way that it has come."""
+    def defined(self) -> bool:
+        """Whether the last value is above the starting level beyond noise."""
         return surely_above(self.values[max(self.values)], self.criterion.chance)
 
     def rows(self) -> pd.DataFrame:
@@ -111,10 +112,9 @@ class _Part:
 def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -> list[dict[str, object]]:
     """Where an ability appears over sizes, and over the steps of each size's first seed.
 
-    Over sizes each run counts at its own last step, as in `success_by_size`: what is compared are runs as long as each
-    was trained, and one that ended early counts as it ended. Seeds count together there. Over steps only the first
-    does: circuits are found in it, and what forms first can only be told within one run. Sizes that were not measured
-    are holes.
+    Over sizes each run counts at its own last step, as in `success_by_size`, even if it ended early, and all seeds
+    count together. Over steps only the first seed counts: circuits are found in it, and what forms first can only be
+    compared within one run. Sizes that were not measured are left out.
 
     Raises:
         InputError: the ability was measured at none of the sizes.
@@ -124,13 +124,13 @@ def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -
     for (size, step, seed, name), values in measured.items():
         if name == ability.name:
             runs.setdefault(size, {}).setdefault(seed, {})[step] = values
-    there = [size for size in sizes if size in runs]
-    if not there:
+    found = [size for size in sizes if size in runs]
+    if not found:
         raise InputError(f"ability {ability.name!r} was measured at none of the sizes {', '.join(sizes)}; measure it")
-    over_sizes = {size: [steps[max(steps)] for steps in runs[size].values()] for size in there}
+    over_sizes = {size: [steps[max(steps)] for steps in runs[size].values()] for size in found}
     common = {"ability": ability.name, "quantity": MODEL[0], "component": MODEL[1]}
     rows = [{**common, "axis": "size", "at": "", **_columns(find_onset(over_sizes, criterion), criterion.threshold)}]
-    for size in there:
+    for size in found:
         steps = runs[size][min(runs[size])]
         if len(steps) > 1:
             onset = find_onset({step: [steps[step]] for step in sorted(steps)}, criterion)
@@ -139,23 +139,23 @@ def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -
 
 
 def component_onsets(formation: Formation, roles: pd.DataFrame, ability: str, size: str) -> list[dict[str, object]]:
-    """Where each part of a circuit, and the circuit itself, comes half-way to what it is at the last step.
+    """Where each part of a circuit, and the circuit itself, reaches half of its last value.
 
     Args:
-        formation: what the parts do, by step.
+        formation: values of the parts, by step.
         roles: baseline of each role of each head, columns `role`, `node`, `baseline`.
         ability: name of the ability.
         size: name of the size.
 
     Returns:
-        A row a quantity and component: `ability`, `quantity`, `component`, `axis` (step), `at` (the size), `threshold`
-        (in the quantity's unit, NaN if undefined), `last_without`, `first_with`, `ci_low`, `ci_high` (steps as text,
-        empty where there is none), `verdict`.
+        One row for each quantity and component: `ability`, `quantity`, `component`, `axis` (step), `at` (the size),
+        `threshold` (in the quantity's unit, NaN if undefined), `last_without`, `first_with`, `ci_low`, `ci_high` (steps
+        as text, empty where there is none), `verdict`.
     """
     rows = []
     for part in _parts(formation, roles):
         found = {"threshold": np.nan, **_ends(None), "verdict": WITHIN_NOISE}
-        if part.known:
+        if part.defined:
             onset = find_onset({step: [values] for step, values in part.values.items()}, part.criterion)
             found = _over_steps(onset, part.sign * part.criterion.threshold)
         rows.append((part.key, found))
@@ -172,7 +172,7 @@ def order_table(
 ) -> pd.DataFrame:
     """Which of the ability and the leading parts of its circuit come first, two by two: `FormationOrder.pairs`.
 
-    Of each role, of effects of nodes and of edges, the `LEADING` largest at the last step lead.
+    The leading parts are the `LEADING` largest of each quantity at the last step.
     """
     leading = [part for parts in _by_quantity(_parts(formation, roles)) for part in parts[:LEADING]]
     return _order(leading, accuracy, ability, compare=None).pairs
@@ -183,22 +183,21 @@ def lag_table(
 ) -> pd.DataFrame:
     """By how much each part of a circuit, and the circuit itself, leads the ability or lags behind it.
 
-    The bounds are those of `FormationOrder.lags`. The faithfulness has no values of prompts to draw: its bounds are the
-    ends of its onset's interval less those of the ability's, and there is no interpolated crossing. It may lead by
-    keeping much of what little gap there is.
+    The bounds are those of `FormationOrder.lags`. The faithfulness has no values of single prompts to resample: its
+    bounds come from the ends of its onset's interval and of the ability's, and it has no interpolated crossing. It may
+    lead because it is a large share of a gap that is still small.
 
     Args:
-        formation: what the parts do, by step.
+        formation: values of the parts, by step.
         roles: as in `component_onsets`.
-        accuracy: of each prompt, by step.
+        accuracy: accuracy of each prompt, by step.
         ability: the ability.
 
     Returns:
-        The columns of `FormationOrder.lags`; below zero a part leads. `verdict` is leads, lags, unresolved (as where
-        both fall between the same checkpoints), or undefined where the last value is within noise.
+        The columns of `FormationOrder.lags`; below zero a part leads.
     """
     parts = _parts(formation, roles)
-    found = _order([part for part in parts if part.known], accuracy, ability, compare=()).lags
+    found = _order([part for part in parts if part.defined], accuracy, ability, compare=()).lags
     rows = found.set_index(["quantity", "component"]).to_dict("index")
     undefined: dict[str, object] = {"verdict": LagVerdict.UNDEFINED, "answer": WITHIN_NOISE}
     lags = [(part.key, {str(name): of for name, of in rows.get(part.key, undefined).items()}) for part in parts]
@@ -213,7 +212,7 @@ def lag_table(
 
 
 def _parts(formation: Formation, roles: pd.DataFrame) -> list[_Part]:
-    """Everything in the cells that has values of prompts, in their order; a step without values is a hole."""
+    """Every quantity in the cells that has values of prompts, in their order; steps without values are left out."""
     baselines = roles.drop_duplicates(["role", "node"]).set_index(["role", "node"])["baseline"].to_dict()
     by_key: dict[Key, dict[int, np.ndarray]] = {}
     for step in sorted(formation):
@@ -239,10 +238,10 @@ def _parts(formation: Formation, roles: pd.DataFrame) -> list[_Part]:
 
 
 def _by_quantity(parts: Sequence[_Part]) -> list[list[_Part]]:
-    """Parts whose last value tells something, by quantity in their order, the largest at the last step first."""
+    """The defined parts of each quantity, in the order of quantities, the largest at the last step first."""
     quantities: dict[str, list[_Part]] = {}
     for part in parts:
-        if part.known:
+        if part.defined:
             quantities.setdefault(part.key[0], []).append(part)
     return [sorted(of, key=lambda part: -part.criterion.ceiling) for of in quantities.values()]
 
@@ -268,14 +267,14 @@ def _intervals(formation: Formation) -> dict[int, Interval]:
 
 
 def _faithful_from(intervals: Mapping[int, Interval]) -> tuple[Onset[int] | None, Criterion]:
-    """Where the faithfulness comes half-way to its last value, None if that is undefined or within noise of zero."""
+    """Where the faithfulness reaches half of its last value; None if that is undefined or within noise of zero."""
     last = intervals[max(intervals)]
     criterion = Criterion(0.0, last.value)
     return (find_onset_of_intervals(intervals, criterion) if last.low > 0 else None), criterion
 
 
 def _lag_of_intervals(onset: Onset[int], reference: Onset[int], steps: Sequence[int]) -> dict[str, object]:
-    """Bounds of an onset less a reference's, from the interval of either."""
+    """Bounds of an onset less that of a reference, from the intervals of both."""
     (without, having), (without_reference, having_reference) = (_outer(one, steps) for one in (onset, reference))
     bounds = {}
     for name, of in (("steps", lambda step: step), ("log", log_step)):
@@ -295,13 +294,13 @@ def _lag_of_intervals(onset: Onset[int], reference: Onset[int], steps: Sequence[
 
 
 def _outer(onset: Onset[int], steps: Sequence[int]) -> tuple[float, float]:
-    """The last step surely without and the first surely with, infinite where there is none."""
+    """The last step before the 95% interval of an onset and the last in it; infinite where there is none."""
     earlier = [step for step in steps if onset.ci_low is None or step < onset.ci_low]
     return float(max(earlier, default=-np.inf)), np.inf if onset.ci_high is None else float(onset.ci_high)
 
 
 def _over_steps(onset: Onset, threshold: float) -> dict[str, object]:
-    """Every model starts untrained, so what comes with training is called learned, and emergent only over sizes."""
+    """The columns of an onset over steps. Every model starts untrained, so the verdict is learned, not emergent."""
     return {**_columns(onset, threshold), "verdict": onset.verdict.over_steps}
 
 
@@ -311,5 +310,5 @@ def _columns(onset: Onset, threshold: float) -> dict[str, object]:
 
 def _ends(onset: Onset | None) -> dict[str, str]:
     """The four steps of an onset as text, empty where there is none."""
-    ends = ("last_without", "first_with", "ci_low", "ci_high")
-    return {end: "" if (at := getattr(onset, end, None)) is None else str(at) for end in ends}
+    names = ("last_without", "first_with", "ci_low", "ci_high")
+    return {name: "" if (step := getattr(onset, name, None)) is None else str(step) for name in names}

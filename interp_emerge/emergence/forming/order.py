@@ -1,23 +1,24 @@
-"""What forms first: the onsets of several quantities on one grid of checkpoints, put in order as far as can be told.
+"""What forms first: the onsets of several quantities on one grid of checkpoints, in the order that the data support.
 
-1. `_Curve` holds a quantity's per-prompt values at each step, its threshold, and where it was not measured (holes).
-2. `_Drawn` resamples the prompts: those that quantities share are drawn together, and the same at every step. In each
-   resample an onset is the interval between the last step without the quantity and the first with it, and a finer
-   **crossing**, where the line between these two means, over ln(1 + step), meets the threshold. It takes a straight
-   line between two checkpoints for granted, which nothing supports when an ability jumps; the intervals do not.
-3. A comes before B in a resample if the first step with A is no later than the last without B. Else, and not the other
-   way round, they tie: no checkpoint lies between them.
-4. `_lag` is the onset of a quantity less that of a reference; below zero it leads. Its bounds hold wherever between the
-   checkpoints the two onsets lie: 2.5% of the resamples' least and 97.5% of their greatest differences.
+1. `_Curve` has the values of a quantity for each prompt and step, and its criterion. Steps without a measurement are
+   missing.
+2. `_Drawn` resamples the prompts. Quantities that share prompts get the same draws, and so do all steps. In each
+   resample an onset is the interval between the last step without the quantity and the first step with it. In addition
+   there is a finer **crossing**: the place where the line between these two means, over ln(1 + step), meets the
+   threshold. The crossing assumes a straight line between two checkpoints. Nothing supports this where an ability
+   jumps; the intervals do not need it.
+3. A comes before B in a resample if the first step with A is at or before the last step without B. If neither comes
+   before the other, they tie: no checkpoint lies between them.
+4. `_lag` is the onset of a quantity less that of a reference; below zero the quantity leads. Its bounds hold wherever
+   the two onsets lie between their checkpoints: the 2.5% quantile of the least difference and the 97.5% quantile of the
+   greatest, over resamples.
 
-Probabilities are shares of resamples (Efron, 1979, https://doi.org/10.1214/aos/1176344552). They speak of other
-prompts, not of other training runs, and an order is given only from 97.5% on. A threshold taken from the same data,
-such as half of a final score, counts as fixed, and many pairs are not corrected for being many.
+Probabilities are shares of resamples (Efron, 1979, https://doi.org/10.1214/aos/1176344552). They cover other prompts,
+not other training runs. An order is reported only if its share is at least 97.5%. A threshold taken from the same data,
+such as half of a final score, counts as fixed. Comparisons are not corrected for their number.
 
-Resamples of few prompts are too much alike: one prompt gives the same onset in all of them. Two quantities with the
-same expected curve were put in an order in 34 to 89% of simulations with 1 prompt, 3 to 26% with 2, 1 to 15% with 3,
-and from `FEWEST_PROMPTS` on in at most 6%, where 5% is wanted (30 cases of five curves and six kinds of noise; 6% if
-prompts differ far more than checkpoints do, elsewhere 2%). With fewer, nothing is told.
+Resamples of few prompts are too similar: with one prompt all resamples have the same onset. So no order is reported
+with fewer than `FEWEST_PROMPTS` prompts (error rates: docs/calibration.md).
 
 Cost: a product of [resample, prompt] and [prompt, step] for each quantity.
 """
@@ -85,20 +86,20 @@ class LagVerdict(StrEnum):
 class FormationOrder:
     """What forms first, as three tables.
 
-    `onsets`, one row a quantity: `quantity`, `component`, `threshold` (unit of the quantity), `last_without` and
-    `first_with` (steps; empty where there is none), `ci_low`, `ci_high` (95% interval of the first step with it, see
-    `find_onset`), `crossing`, `crossing_low`, `crossing_high` (steps, interpolated; empty unless 97.5% of resamples
+    `onsets` has one row for each quantity: `quantity`, `component`, `threshold` (unit of the quantity), `last_without`
+    and `first_with` (steps; empty if there is none), `ci_low`, `ci_high` (95% interval of the first step with it, see
+    `find_onset`), `crossing`, `crossing_low`, `crossing_high` (interpolated steps; empty unless 97.5% of resamples
     have one, and with too few prompts), `verdict`.
 
-    `pairs`, one row for each two: `quantity_a`, `component_a`, `quantity_b`, `component_b`, `before`, `after`, `tie`
-    (shares of resamples in which a comes before b, after it, or between the same checkpoints; empty with too few
-    prompts), `crosses_before` (share in which a's interpolated crossing is the earlier one; empty unless both have one
-    in 97.5%), `answer`.
+    `pairs` has one row for every two quantities: `quantity_a`, `component_a`, `quantity_b`, `component_b`, `before`,
+    `after`, `tie` (shares of resamples in which a comes before b, after b, or between the same checkpoints; empty with
+    too few prompts), `crosses_before` (share in which the interpolated crossing of a is earlier; empty unless both have
+    one in 97.5%), `answer` (a sentence).
 
-    `lags`, one row a quantity, if a reference was given: `quantity`, `component`, `steps_low`, `steps_high`, `log_low`,
-    `log_high` (bounds of onset less the reference's, in steps and in ln(1 + step); infinite where there is none, empty
-    with too few prompts), `crossing`, `crossing_low`, `crossing_high` and their `log_crossing` counterparts (the same
-    of the interpolated crossings), `verdict` (leads, lags or unresolved), `answer`.
+    `lags` has one row for each quantity, if a reference was given: `quantity`, `component`, `steps_low`, `steps_high`,
+    `log_low`, `log_high` (bounds of the onset less that of the reference, in steps and in ln(1 + step); infinite if
+    there is no bound, empty with too few prompts), `crossing`, `crossing_low`, `crossing_high` and the corresponding
+    `log_crossing` columns (the lag of the interpolated crossings), `verdict` (`LagVerdict`), `answer` (a sentence).
     """
 
     onsets: pd.DataFrame
@@ -106,19 +107,19 @@ class FormationOrder:
     lags: pd.DataFrame
 
     def __repr__(self) -> str:
-        told = int((self.pairs[["before", "after"]] >= SURE).any(axis=1).sum())
-        return f"FormationOrder({len(self.onsets)} quantities, the order of {told} of {len(self.pairs)} pairs is told)"
+        ordered = int((self.pairs[["before", "after"]] >= SURE).any(axis=1).sum())
+        return f"FormationOrder({len(self.onsets)} quantities, {ordered} of {len(self.pairs)} pairs in order)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Curve:
-    """A quantity of each prompt, shape [prompt, step], on the steps where it was measured."""
+    """A quantity for each prompt at the steps where it was measured, shape [prompt, step]."""
 
     key: Key
     steps: np.ndarray
     values: np.ndarray
     over: np.ndarray | None
-    """What the values are divided by, shape [prompt, step]; None but for a ratio."""
+    """What the values are divided by, shape [prompt, step]; None unless the quantity is a ratio."""
     criterion: Criterion
     prompt_set: str
     prompts: tuple
@@ -129,13 +130,13 @@ class _Curve:
 
     @property
     def excess(self) -> np.ndarray:
-        """Distance of each prompt from the threshold: a ratio lies above where the mean of these is positive."""
+        """Distance of each prompt from the threshold; a ratio is above the threshold where their mean is positive."""
         return self.values - self.criterion.threshold * (1.0 if self.over is None else self.over)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Drawn:
-    """Last step without, first with, and crossing: the measured one first, then one a resample. Infinite if none."""
+    """Last step without, first step with, and crossing, shape [1 + resample], measurement first; infinite if none."""
 
     without: np.ndarray
     having: np.ndarray
@@ -152,17 +153,17 @@ def formation_order(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> FormationOrder:
-    """Which of several quantities come first over the steps of one training run.
+    """Finds which of several quantities come first over the steps of one training run.
 
     Args:
-        frame: one row a quantity, component, step and prompt, with columns `quantity`, `component`, `step`, `prompt`
-            and `value`. Optional columns: `prompt_set` names the prompts that quantities share, else each quantity has
-            its own; with `over` a quantity is the ratio of the means of `value` and `over`. A step at which a quantity
-            is undefined has no rows, or empty values throughout.
+        frame: one row for each quantity, component, step and prompt, with columns `quantity`, `component`, `step`,
+            `prompt` and `value`. Optional columns: `prompt_set` names the prompts that quantities share, otherwise each
+            quantity has its own; with `over` a quantity is the ratio of the means of `value` and `over`. A step at
+            which a quantity is undefined has no rows, or only empty values.
         criteria: for each quantity, or quantity and component, when it counts as present.
-        against: the quantity and component that lags are taken against, such as the ability.
-        compare: quantities and components to put in order two by two; all of them if left out.
-        seed: of the resamples.
+        against: the reference of the lags: a quantity and component, such as the ability.
+        compare: quantities and components to compare two by two; all of them if left out.
+        seed: seed of the resamples.
         resamples: number of bootstrap samples.
 
     Raises:
@@ -174,11 +175,11 @@ def formation_order(
         raise InputError(
             f"against={against!r} is one name; give a quantity and its component, as ('accuracy', 'model')"
         )
-    wanted = {"take lags against": [] if against is None else [against], "compare": compare or ()}
+    wanted = {"use as the reference": [] if against is None else [against], "compare": compare or ()}
     for purpose, keys in wanted.items():
         for key in keys:
             if key not in curves:
-                raise InputError(f"no quantity {' '.join(key)!r} to {purpose}; there are "
+                raise InputError(f"there is no quantity {' '.join(key)!r} to {purpose}; the table has "
                                  f"{', '.join(curve.label for curve in curves.values())}")  # fmt: skip
     drawn = _resampled(list(curves.values()), seed, resamples)
     compared = [key for key in curves if compare is None or key in compare]
@@ -207,7 +208,7 @@ def _curves(frame: pd.DataFrame, criteria: Mapping[str | Key, Criterion]) -> dic
         over = values_by_step(rows, *key, "over").reindex(columns=table.columns) if "over" in rows else None
         named = str(rows["prompt_set"].iloc[0]) if "prompt_set" in rows else key[0]
         if prompts.setdefault(named, tuple(table.index)) != tuple(table.index):
-            raise InputError(f"{' '.join(key)} has other prompts than the rest of prompt set {named!r}")
+            raise InputError(f"{' '.join(key)} has other prompts than the other quantities of prompt set {named!r}")
         curves[key] = _Curve(
             key=key,
             steps=table.columns.to_numpy(),
@@ -221,7 +222,7 @@ def _curves(frame: pd.DataFrame, criteria: Mapping[str | Key, Criterion]) -> dic
 
 
 def _resampled(curves: list[_Curve], seed: int, resamples: int) -> dict[Key, _Drawn]:
-    """Each curve's onset as measured and in every resample, its prompts drawn together with those it shares."""
+    """The onset of each curve as measured and in every resample; curves that share prompts share their draws."""
     weights: dict[str, np.ndarray] = {}
     drawn = {}
     for curve in curves:
@@ -239,7 +240,7 @@ def _crossings(steps: np.ndarray, excess: np.ndarray, over: np.ndarray) -> _Draw
     """Where each row of mean distances from the threshold, shape [resample, step], first rises above zero."""
     present = excess > 0
     first = np.where(present.any(1), present.argmax(1), len(steps))
-    ends = np.concatenate([[-np.inf], steps, [np.inf]])
+    bounded = np.concatenate([[-np.inf], steps, [np.inf]])
     inside = (first > 0) & (first < len(steps))
     before, after = np.maximum(first - 1, 0), np.minimum(first, len(steps) - 1)
     ratio = np.divide(excess, over, out=np.full(excess.shape, np.nan), where=np.broadcast_to(over > 0, excess.shape))
@@ -248,14 +249,14 @@ def _crossings(steps: np.ndarray, excess: np.ndarray, over: np.ndarray) -> _Draw
     log = np.log1p(steps)
     crossing = np.expm1(log[before] + share * (log[after] - log[before]))
     return _Drawn(
-        without=ends[first],
-        having=ends[first + 1],
+        without=bounded[first],
+        having=bounded[first + 1],
         crossing=np.where(inside, crossing, np.where(first == 0, -np.inf, np.inf)),
     )
 
 
 def _onset(curve: _Curve, drawn: _Drawn, start: int) -> dict[str, object]:
-    # A ratio has no values of prompts: it lies above its threshold where the mean distance lies above zero.
+    # A ratio has no values of single prompts: it is above its threshold where the mean distance is above zero.
     values, criterion = curve.values, curve.criterion
     if curve.over is not None:
         values, criterion = curve.excess, Criterion(-1.0, 1.0)
@@ -281,7 +282,7 @@ def _pair(a: _Curve, b: _Curve, one: _Drawn, other: _Drawn) -> dict[str, object]
 
 
 def _too_few(*curves: _Curve) -> str:
-    """That there are too few prompts to tell an order, else nothing."""
+    """The answer if there are too few prompts for an order; else empty."""
     fewest = min(curves, key=lambda curve: len(curve.prompts))
     n = len(fewest.prompts)
     if n >= FEWEST_PROMPTS:
@@ -295,7 +296,7 @@ def _shares(one: _Drawn, other: _Drawn) -> tuple[float, float]:
 
 
 def _answer(a: _Curve, b: _Curve, one: _Drawn, other: _Drawn) -> str:
-    """The order of two quantities in words."""
+    """The order of two quantities as a sentence."""
     before, after = _shares(one, other)
     for first, second, share, late in ((a, b, before, other), (b, a, after, one)):
         if share >= SURE:
@@ -307,7 +308,7 @@ def _answer(a: _Curve, b: _Curve, one: _Drawn, other: _Drawn) -> str:
     if high_a <= low_b or high_b <= low_a:
         return "cannot be told: the order changes with the prompts"
     if low_a == low_b == -np.inf:
-        return "cannot be told: both are there where first measured"
+        return "cannot be told: both are present at their first measurement"
     low, high = min(low_a, low_b), max(high_a, high_b)
     since = "the first step measured" if low == -np.inf else f"step {low:g}"
     return f"cannot be told: both fall between {since} and {'the end' if high == np.inf else f'step {high:g}'}"
@@ -346,7 +347,7 @@ def _lag_verdict(before: float, after: float) -> LagVerdict:
 
 
 def _interval(drawn: np.ndarray, name: str, *, known: bool = True) -> dict[str, float]:
-    """The measured value with the central 95% of its resamples, where 97.5% of these have one."""
+    """The measured value with the central 95% of its resamples; NaN unless 97.5% of the resamples have a value."""
     finite = np.isfinite(drawn)
     if not known or not finite[0] or finite[1:].mean() < SURE:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
@@ -363,10 +364,10 @@ def _named(curve: _Curve) -> dict[str, str]:
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    # No interpolation: between infinity and a number there is nothing.
+    # No interpolation, since values may be infinite.
     return float(np.quantile(values, share, method="inverted_cdf"))
 
 
 def log_step(step: np.ndarray | float) -> np.ndarray:
-    """ln(1 + step), minus infinity staying what it is."""
+    """ln(1 + step); minus infinity stays minus infinity."""
     return np.where(np.isneginf(step), -np.inf, np.log1p(np.maximum(step, 0)))

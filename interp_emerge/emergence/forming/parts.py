@@ -1,4 +1,4 @@
-"""Runs of a model without parts of a circuit, and without random nodes or edges like them."""
+"""Runs of a model without parts of a circuit, and without random nodes or edges of the same kind."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -24,17 +24,17 @@ Kind = Literal["model", "edges", "circuit", "role", "head", "mlp"]
 ACCURACY = "accuracy"
 OUTSIDE, OTHERS, ANY = "heads outside the circuit", "other heads", "any heads"
 CONNECTED = "connected circuits"
-"""What random choices are made of: heads are of the part's layers, as many from each."""
+"""What random choices consist of. Heads come from the layers of the part, the same number from each layer."""
 FEWEST_CHOICES = 19
-"""Random choices with which p = 0.05 can be reached: (1 + 0) / (1 + 19)."""
+"""Fewest random choices that allow p = 0.05: (1 + 0) / (1 + 19)."""
 SINGLE_RUNS = ("whole", "empty", "without")
 DRAWS_A_CHOICE = 10
-"""Draws for each different choice of heads that is asked for: where layers have few others, many are alike."""
+"""Draws for each wanted choice of heads: where layers have few other heads, many draws are equal."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
-    """Something to ablate: nodes by name, whose every edge goes, or edges as a bool array of shape [writer, reader]."""
+    """What to ablate: nodes by name, with every edge that they write, or edges as bool of shape [writer, reader]."""
 
     kind: Kind
     name: str
@@ -42,7 +42,7 @@ class Part:
     edges: np.ndarray | None = None
 
     def dropped(self, graph: Graph) -> np.ndarray:
-        """The edges that go with the part, shape [writer, reader]."""
+        """The edges that are removed with the part, shape [writer, reader]."""
         if self.edges is not None:
             return self.edges & graph.exists
         return graph.exists & graph.is_one_of(self.nodes)[:, None]
@@ -50,15 +50,15 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PartRuns:
-    """One metric of the runs without a part, and without each random choice beside it."""
+    """One metric of the runs without a part, and without each random choice that it is compared with."""
 
     part: Part
     metric: str
     n_edges: int
     null: str
-    """What the random choices are made of; empty if there are none."""
+    """What the random choices consist of; empty if there are none."""
     whole: np.ndarray
-    """Of the whole model, shape [pair]."""
+    """With the whole model, shape [pair]."""
     empty: np.ndarray
     """With every edge of the model ablated, shape [pair]."""
     without: np.ndarray
@@ -68,7 +68,7 @@ class PartRuns:
 
     @property
     def gap(self) -> np.ndarray:
-        """What there is to lose, shape [pair]."""
+        """All that can be lost, shape [pair]."""
         return self.whole - self.empty
 
     @property
@@ -78,7 +78,7 @@ class PartRuns:
 
     @property
     def drop(self) -> np.ndarray:
-        """What is lost without the part, shape [pair]; what rounding may make is nothing."""
+        """What is lost without the part, shape [pair]; losses within rounding count as 0."""
         return self._beyond_rounding(self.whole - self.without)
 
     @property
@@ -91,7 +91,7 @@ class PartRuns:
 
 
 def runs_frame(measured: Iterable[PartRuns]) -> pd.DataFrame:
-    """The runs as a table, from which `runs_from_frame` makes them again, but for the edges of their parts.
+    """The runs as a table. `runs_from_frame` restores them, except for the edges of their parts.
 
     Returns:
         Columns `run` (number of the part and metric), `kind`, `name`, `nodes`, `metric`, `n_edges`, `null`, `what`
@@ -119,7 +119,7 @@ def runs_frame(measured: Iterable[PartRuns]) -> pd.DataFrame:
 
 
 def runs_from_frame(frame: pd.DataFrame) -> list[PartRuns]:
-    """The runs of a table that `runs_frame` made; their parts name nodes, but hold no edges."""
+    """The runs from a table of `runs_frame`; their parts have names of nodes, but no edges."""
     found = []
     for _, rows in frame.groupby("run"):
         first, n = rows.iloc[0], int(rows["pair"].max()) + 1
@@ -141,20 +141,22 @@ def runs_from_frame(frame: pd.DataFrame) -> list[PartRuns]:
 
 @checked
 def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = None) -> list[Part]:
-    """What there is to ablate: every edge, the circuit's edges, its heads together, each role's heads, each node.
+    """The parts to ablate: every edge, the edges of the circuit, its heads together, the heads of each role, each node.
 
-    Of its heads together only the stronger half of a layer is ablated where it holds more, so that as many others
-    remain to compare with (`heads_to_ablate`).
+    Where the circuit has more than half of the heads of a layer, only the stronger half of the layer is ablated with
+    its heads together. So enough other heads remain to compare with (`heads_to_ablate`).
 
     Args:
-        circuit: what is taken apart.
-        roles: names of heads by role, as `label_heads` finds them; those outside the circuit are left out.
+        circuit: the circuit.
+        roles: names of heads by role, as `label_heads` finds them; heads outside the circuit are left out.
 
     Raises:
         InputError: the circuit has no edge.
     """
     if not len(circuit):
-        raise InputError("the circuit has no edge, so there is nothing to ablate; find one where the ability is there")
+        raise InputError(
+            "the circuit has no edge, so there is nothing to ablate; find a circuit in a model that has the ability"
+        )
     parts = [
         Part(kind="model", name="every edge", edges=circuit.graph.exists),
         Part(kind="edges", name="circuit edges", edges=circuit.kept),
@@ -170,24 +172,26 @@ def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = No
 
 
 def measure_parts(runs: Runs, parts: Sequence[Part], circuit: Circuit, *, n_random: int) -> list[PartRuns]:
-    """Each part's runs, in the metric and then in accuracy; no random ones where neither has a gap above noise.
+    """Runs the model without each part, in the metric and then in accuracy.
+
+    Random choices are run only if the metric or the accuracy has a gap above noise.
 
     Raises:
-        InputError: no random choice is asked for.
-        UnknownNameError: a head that the model lacks.
+        InputError: `n_random` is below 1.
+        UnknownNameError: the model lacks a head.
     """
     if n_random < 1:
-        raise InputError(f"n_random={n_random}: give at least one random choice to compare with")
+        raise InputError(f"n_random is {n_random}; give at least 1 random choice to compare with")
     graph, metric = runs.model.graph, runs.metric
     nothing = Part(kind="model", name="nothing", edges=np.zeros_like(graph.exists))
     everything = Part(kind="model", name="every edge", edges=graph.exists)
     values = _run_without(runs, [nothing, everything, *parts])
-    gaps = np.subtract(values[_run(nothing)], values[_run(everything)])
+    gaps = np.subtract(values[_run_key(nothing)], values[_run_key(everything)])
     known = not all(map(not_above_zero, gaps))
     nulls = [_random_parts(graph, part, circuit, n_random if known else 0, runs.seed) for part in parts]
-    drawn = {_run(other): other for _, others in nulls for other in others}
+    drawn = {_run_key(other): other for _, others in nulls for other in others}
     values |= _run_without(runs, [other for key, other in drawn.items() if key not in values])
-    # Where the metric is accuracy itself, both values are it.
+    # If the metric is accuracy, it is listed once.
     names = dict.fromkeys([metric if isinstance(metric, str) else getattr(metric, "__name__", "custom"), ACCURACY])
     return [
         PartRuns(
@@ -195,10 +199,10 @@ def measure_parts(runs: Runs, parts: Sequence[Part], circuit: Circuit, *, n_rand
             metric=name,
             n_edges=int(part.dropped(graph).sum()),
             null=null if others else "",
-            whole=values[_run(nothing)][column],
-            empty=values[_run(everything)][column],
-            without=values[_run(part)][column],
-            without_random=np.array([values[_run(other)][column] for other in others]).reshape(-1, len(runs.pairs)),
+            whole=values[_run_key(nothing)][column],
+            empty=values[_run_key(everything)][column],
+            without=values[_run_key(part)][column],
+            without_random=np.array([values[_run_key(other)][column] for other in others]).reshape(-1, len(runs.pairs)),
         )
         for part, (null, others) in zip(parts, nulls, strict=True)
         for column, name in enumerate(names)
@@ -206,7 +210,7 @@ def measure_parts(runs: Runs, parts: Sequence[Part], circuit: Circuit, *, n_rand
 
 
 def _random_parts(graph: Graph, part: Part, circuit: Circuit, count: int, seed: int) -> tuple[str, list[Part]]:
-    """What random choices like a part are made of, and up to `count` different ones."""
+    """What random choices comparable with a part consist of, and up to `count` different ones."""
     if part.kind in ("model", "mlp"):
         return "", []
     if part.edges is not None:
@@ -226,7 +230,7 @@ def _random_parts(graph: Graph, part: Part, circuit: Circuit, count: int, seed: 
 
 
 def _choices(pools: Sequence[tuple[list[str], int]], count: int, seed: int) -> list[tuple[str, ...]]:
-    """Up to `count` different choices of some names from each pool; all that there are, if these are fewer."""
+    """Up to `count` different choices of some names from each pool; all choices, if there are fewer."""
     rng = np.random.default_rng(seed)
     if prod(comb(len(pool), n) for pool, n in pools) <= count:
         return [tuple(chain(*choice)) for choice in product(*(combinations(pool, n) for pool, n in pools))]
@@ -238,19 +242,19 @@ def _choices(pools: Sequence[tuple[list[str], int]], count: int, seed: int) -> l
     return [*found]
 
 
-def _run(part: Part) -> Hashable:
-    """Equal for parts whose absence is one and the same run."""
+def _run_key(part: Part) -> Hashable:
+    """A key that is equal for parts whose ablation is the same run."""
     return frozenset(part.nodes) if part.edges is None else part.edges.tobytes()
 
 
 def _run_without(runs: Runs, parts: Iterable[Part]) -> dict[Hashable, tuple[np.ndarray, np.ndarray]]:
-    """The metric and the accuracy without each part, shape [pair] each; runs that are the same are done once."""
-    graph, different = runs.model.graph, {_run(part): part for part in parts}
-    at_once = max(1, min(CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE // graph.exists.nbytes))
+    """The metric and the accuracy without each part, shape [pair] each; equal runs are done once."""
+    graph, different = runs.model.graph, {_run_key(part): part for part in parts}
+    chunk_size = max(1, min(CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE // graph.exists.nbytes))
     keys = [*different]
     values: dict[Hashable, tuple[np.ndarray, np.ndarray]] = {}
-    for start in range(0, len(keys), at_once):
-        chunk = keys[start : start + at_once]
+    for start in range(0, len(keys), chunk_size):
+        chunk = keys[start : start + chunk_size]
         found = runs.evaluations([graph.exists & ~different[key].dropped(graph) for key in chunk])
         values |= {key: (one.metric, one.right) for key, one in zip(chunk, found, strict=True)}
     return values

@@ -1,4 +1,4 @@
-"""Tables with one row a quantity, component, step and prompt: their check, and one quantity's values by step."""
+"""Tables with one row for each quantity, component, step and prompt: a check, and one quantity's values by step."""
 
 import pandas as pd
 
@@ -6,10 +6,10 @@ from interp_emerge.core.errors import InputError
 
 
 def values_by_step(frame: pd.DataFrame, quantity: str, component: str, column: str = "value") -> pd.DataFrame:
-    """A quantity's values, one row a prompt and one column a step, both ascending; undefined steps are left out.
+    """The values of a quantity, with a row for each prompt and a column for each step where it is defined, ascending.
 
     Raises:
-        InputError: a column is missing, there are no such rows, or a prompt is missing at some steps.
+        InputError: a column is missing, the quantity has no values, or a prompt is missing at some steps.
     """
     require_rows_of_prompts(frame, column)
     rows = frame[(frame["quantity"] == quantity) & (frame["component"] == component)]
@@ -21,18 +21,22 @@ def values_by_step(frame: pd.DataFrame, quantity: str, component: str, column: s
     gaps = table.isna().any().to_numpy()
     if gaps.any():
         step = table.columns.to_numpy()[gaps][0]
-        raise InputError(f"{quantity} {component} lacks some prompts at step {step}; ask the same ones at every step")
+        raise InputError(
+            f"{quantity} {component} lacks some prompts at step {step}; use the same prompts at every step"
+        )
     return table
 
 
 def require_rows_of_prompts(frame: pd.DataFrame, column: str = "value") -> None:
-    """Nothing, if a table has a row a quantity, component, step and prompt.
+    """Raises an error unless a table has one row for each quantity, component, step and prompt.
 
     Raises:
         InputError: a column is missing, or there is no row.
     """
     for needed in ("quantity", "component", "step", "prompt", column):
         if needed not in frame.columns:
-            raise InputError(f"the table lacks column {needed!r}; wanted is a row a quantity, component, step, prompt")
+            raise InputError(
+                f"the table lacks column {needed!r}; give one row for each quantity, component, step, prompt"
+            )
     if frame.empty:
-        raise InputError("the table has no rows; wanted is a row a quantity, component, step, prompt")
+        raise InputError("the table has no rows; give one row for each quantity, component, step, prompt")

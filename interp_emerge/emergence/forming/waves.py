@@ -1,30 +1,31 @@
-"""Progress measures of modular addition: what a model has learned before its test loss shows it.
+"""Progress measures of modular addition, which show learning before the test loss does.
 
 Source: Nanda, Chan, Lieberum, Smith and Steinhardt, 2023, https://arxiv.org/abs/2301.05217. A model that adds modulo p
-by waves has logits Σ_k α_k cos(w_k (a + b − c)) with w_k = 2πk/p and a few key frequencies k of 1 … (p − 1)/2. With
-L[a, b, c] the logits of number c after the prompt `a b =`, less their mean over c, which no loss sees:
+with waves has logits Σ_k α_k cos(w_k (a + b − c)), with w_k = 2πk/p and a few key frequencies k of 1 … (p − 1)/2. Let
+L[a, b, c] be the logits of number c after the prompt `a b =`, less their mean over c, which does not affect the loss.
 
-1. `sum_waves`: F[k, c] = (1/p²) Σ_ab L[a, b, c] exp(−i w_k (a + b)), the discrete Fourier transform over s = a + b mod
-   p of the mean of L over the p pairs of one sum. F[0, c] is the constant.
-2. `frequency_shares`: share_k = 2 Σ_c |F[k, c]|² / Σ_c (mean over a, b of (L − F[0])²), the fraction of the logits'
-   variance over pairs that lies in cos(w_k (a + b)) and sin(w_k (a + b)).
-3. `key_frequencies`: those whose share exceeds both an equal part of what all frequencies hold, and the null. The null
-   gives the p² vectors of logits to pairs at random, `n_shuffles` times; the largest share over frequencies has to be
-   beaten in 95% of the draws. A model that has learned its training pairs by heart beats this null at every frequency
-   alike, since a table of some sums holds all waves: hence the equal part.
-4. *Restricted loss*: cross-entropy of F[0] plus the waves of the key frequencies alone. *Excluded loss*: that of L
-   less these waves, on training pairs. `restricted_loss` is over all pairs, as in the source, `restricted_test_loss`
-   over test pairs, to be compared with `test_loss`. Their null are `RANDOM_SETS` sets of as many other frequencies:
-   `restricted_random` on test pairs and `excluded_random` on training pairs, means over the sets.
-5. Gini coefficients (Hurley and Rickard, 2009, https://doi.org/10.1109/TIT.2009.2027527) over frequencies: 0 where all
-   hold the same, 1 − 2/(p − 1) where one holds all; of the shares, and of the norms of the Fourier components of the
-   number tokens' embeddings.
+1. `sum_waves`: F[k, c] = (1/p²) Σ_ab L[a, b, c] exp(−i w_k (a + b)). This is the discrete Fourier transform over
+   s = a + b mod p of the mean of L over the p pairs with one sum. F[0, c] is the constant.
+2. `frequency_shares`: share_k = 2 Σ_c |F[k, c]|² / Σ_c (mean over a, b of (L − F[0])²), the fraction of the variance of
+   the logits over pairs that lies in cos(w_k (a + b)) and sin(w_k (a + b)).
+3. `key_frequencies`: the frequencies whose share exceeds both the mean share and the null. The null assigns the p²
+   vectors of logits to pairs at random, `n_shuffles` times; the largest share over frequencies has to be exceeded in
+   95% of the draws. A model that has memorised its training pairs beats this null at all frequencies alike, since a
+   table of some sums contains all waves. This is why the mean share has to be exceeded too.
+4. *Restricted loss*: cross-entropy of F[0] plus the waves of the key frequencies alone. *Excluded loss*: cross-entropy
+   of L less these waves, on training pairs. `restricted_loss` is over all pairs, as in the source.
+   `restricted_test_loss` is over test pairs, to be compared with `test_loss`. Their null consists of `RANDOM_SETS` sets
+   of other frequencies, of the same number: `restricted_random` on test pairs and `excluded_random` on training pairs,
+   means over the sets.
+5. Gini coefficients (Hurley and Rickard, 2009, https://doi.org/10.1109/TIT.2009.2027527) over frequencies: 0 if all are
+   equal, 1 − 2/(p − 1) if one has everything. They are taken of the shares, and of the norms of the Fourier components
+   of the embeddings of the numbers.
 
-As in the source the waves are fitted to the whole table, test pairs included: a restricted loss is a look at the model
-and not a predictor. The output c is not restricted to waves, the source's trigonometric identities inside the model
-(neurons, attention) are not checked, and its bias correction is the constant F[0].
+As in the source, the waves are fitted to all pairs, test pairs included: a restricted loss describes the model and is
+not a prediction. The output c is not restricted to waves. The source's trigonometric identities inside the model
+(neurons, attention) are not checked. Its bias correction is the constant F[0].
 
-Cost: one forward pass over p² prompts a checkpoint, and 8 p³ bytes for a copy of the logits.
+Cost: one forward pass over p² prompts for each checkpoint, and 8 p³ bytes for a copy of the logits.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,11 +60,11 @@ UNITS = {
     "gini_embedding": "Gini coefficient",
     "weight_norm": "Euclidean norm of all weights",
 }
-"""Every measure with its unit. `n_key` counts the checkpoint's own key frequencies; `key_share` is the part of the
-frequencies that the losses are restricted to, `sum_share` that of all frequencies."""
+"""Every measure with its unit. `n_key` counts the key frequencies of the checkpoint itself. `key_share` is the share of
+the frequencies that the losses are restricted to, `sum_share` that of all frequencies."""
 RISING = ("excluded_loss", "excluded_random", "key_share", "sum_share", "gini_logits", "gini_embedding")
 LEAST_CHANGE = 2.0
-"""Factor by which a measure has to fall or rise to its last value for the way there to have a half."""
+"""A measure has to fall or rise by this factor to have an onset."""
 PROMPTS_AT_ONCE = 4096
 RANDOM_SETS = 10
 
@@ -111,7 +112,7 @@ def frequency_shares(logits: np.ndarray) -> np.ndarray:
     """Fraction of the variance of logits, shape [a, b, c], in the waves of each frequency 1 … (p − 1)/2 of the sum.
 
     Raises:
-        InputError: logits of another shape, not finite, or alike for all pairs.
+        InputError: the logits have another shape, are not finite, or are equal for all pairs.
     """
     centred = _centred(logits)
     return _shares(centred, float((centred**2).sum(-1).mean()))
@@ -119,18 +120,19 @@ def frequency_shares(logits: np.ndarray) -> np.ndarray:
 
 @checked
 def key_frequencies(logits: np.ndarray, *, n_shuffles: int = 100, seed: int = 0) -> tuple[int, ...]:
-    """Frequencies whose share exceeds the null and an equal part of what all hold, ascending.
+    """Frequencies whose share exceeds the null and the mean share, ascending.
 
     Args:
         logits: shape [a, b, c].
-        n_shuffles: random orders of the pairs that the null is made of.
-        seed: of these orders.
+        n_shuffles: number of random orders of the pairs in the null.
+        seed: seed of these orders.
 
     Raises:
-        InputError: logits of another shape, not finite, or alike for all pairs; or fewer than 20 shuffles.
+        InputError: the logits have another shape, are not finite, or are equal for all pairs; or there are fewer than
+            20 shuffles.
     """
     if n_shuffles < 20:
-        raise InputError(f"{n_shuffles} shuffles have no 95th percentile; ask for at least 20")
+        raise InputError(f"{n_shuffles} shuffles are too few for a 95th percentile; ask for at least 20")
     centred = _centred(logits)
     variance, modulus = float((centred**2).sum(-1).mean()), len(logits)
     shares, rng = _shares(centred, variance), np.random.default_rng(seed)
@@ -141,7 +143,7 @@ def key_frequencies(logits: np.ndarray, *, n_shuffles: int = 100, seed: int = 0)
 
 
 def restricted_logits(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:
-    """The constant and the waves of the given frequencies of the sum alone, shape [a, b, c]."""
+    """Only the constant and the waves of the given frequencies of the sum, shape [a, b, c]."""
     return _waves(logits, (0, *_checked(frequencies, len(logits))))
 
 
@@ -151,7 +153,7 @@ def excluded_logits(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarra
 
 
 def other_frequencies(frequencies: Sequence[int], modulus: int, n: int, *, seed: int = 0) -> list[tuple[int, ...]]:
-    """`n` random sets of as many frequencies, none of them among the given; empty where too few are left."""
+    """`n` random sets of other frequencies, each as large as the given set; empty if too few are left."""
     rng, others = np.random.default_rng(seed), np.setdiff1d(np.arange(1, (modulus + 1) // 2), frequencies)
     if not 0 < len(frequencies) <= len(others):
         return []
@@ -159,14 +161,14 @@ def other_frequencies(frequencies: Sequence[int], modulus: int, n: int, *, seed:
 
 
 def addition_losses(logits: np.ndarray) -> np.ndarray:
-    """Cross-entropy of the right sum after each pair, nats, shape [a, b]."""
+    """Cross-entropy of the correct sum after each pair, nats, shape [a, b]."""
     number = np.arange(len(logits))
     total = (number[:, None] + number) % len(logits)
     return -np.take_along_axis(log_softmax(logits, axis=-1), total[..., None], axis=-1)[..., 0]
 
 
 def gini(values: np.ndarray) -> float:
-    """Gini coefficient of values of zero or more: 0 if all are equal, 1 − 1/n if one of n holds all."""
+    """Gini coefficient of nonnegative values: 0 if all are equal, 1 − 1/n if one of n values is the whole sum."""
     ordered, n = np.sort(values), len(values)
     return float((2 * np.arange(1, n + 1) - n - 1) @ ordered / (n * ordered.sum()))
 
@@ -184,18 +186,18 @@ def progress_measures(
     """Progress measures of one checkpoint.
 
     Args:
-        model: takes prompts of the ids a, b and p.
+        model: model whose prompts are the token ids a, b and p.
         modulus: p, odd.
         frequencies: the key frequencies; by default those of this model.
-        train_pairs: which pairs were trained on, bool, shape [a, b]; without it the losses of either side are NaN.
-        n_shuffles: of the null of the key frequencies.
-        seed: of the nulls.
+        train_pairs: which pairs were trained on, bool, shape [a, b]; without it, losses of either part are NaN.
+        n_shuffles: number of shuffles in the null of the key frequencies.
+        seed: seed of the nulls.
 
     Returns:
-        One row a measure: columns `measure`, `value`, `unit` (see `UNITS`).
+        One row for each measure: columns `measure`, `value`, `unit` (see `UNITS`).
 
     Raises:
-        InputError: the modulus, the frequencies or the pairs do not fit, or the model gives all pairs the same logits.
+        InputError: the modulus, frequencies or pairs do not fit, or the model gives all pairs the same logits.
     """
     logits = addition_logits(model, modulus=modulus)
     trained = _checked_pairs(train_pairs, modulus)
@@ -237,23 +239,23 @@ def measure_progress(
     n_shuffles: int = 100,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Progress measures of every checkpoint of a family; what is not on the grid is left out.
+    """Progress measures of every checkpoint of a family.
 
     Args:
-        family: models that take prompts of the ids a, b and p.
+        family: models whose prompts are the token ids a, b and p.
         modulus: p, odd.
-        train_pairs: which pairs were trained on, bool, shape [a, b]; without it the losses of either side are NaN.
-        sizes: which sizes; by default all.
-        frequencies: the key frequencies of all checkpoints; by default, for each training run, those of its last one.
-        n_shuffles: of the null of the key frequencies.
-        seed: of the nulls.
+        train_pairs: which pairs were trained on, bool, shape [a, b]; without it, losses of either part are NaN.
+        sizes: names of sizes; by default all.
+        frequencies: the key frequencies of all checkpoints; by default those of the last checkpoint of each run.
+        n_shuffles: number of shuffles in the null of the key frequencies.
+        seed: seed of the nulls.
 
     Returns:
-        One row a checkpoint and measure: columns `size`, `seed` (of the training run), `step`, `measure`, `value`,
-        `unit`.
+        One row for each checkpoint and measure: columns `size`, `seed` (of the training run), `step`, `measure`,
+        `value`, `unit`.
 
     Raises:
-        UnknownNameError: the family has no such size.
+        UnknownNameError: the family lacks a size.
         InputError: as for `progress_measures`.
     """
     runs = [(size, run) for size in (family.sizes if sizes is None else sizes) for run in family.seeds(size)]
@@ -280,24 +282,22 @@ def measure_progress(
 def progress_onsets(measured: pd.DataFrame, *, scale: Literal["log", "linear"] = "log") -> pd.DataFrame:
     """Between which checkpoints each measure of a training run is half-way to its last value, the earliest first.
 
-    A measure of `RISING` counts from its lowest value, and half-way is the mean of that and the last value; any other
-    counts from its first value, and half-way is their geometric mean, or with a linear scale their mean. The onset is
-    the first checkpoint beyond it, even if a passing jump of the training loss is what brings it there.
+    A measure of `RISING` counts from its lowest value, and half-way is the mean of that and the last value. Any other
+    measure counts from its first value, and half-way is their geometric mean, or on a linear scale their mean. The
+    onset is the first checkpoint beyond half-way, even if only a passing jump of the training loss leads there.
 
-    All pairs are measured, so nothing is sampled: the resolution is that of the checkpoints, and what varies is the
-    training run. Of two measures whose intervals overlap it cannot be told which came first. The order may depend on
-    the scale: a loss that falls early from 4 to 1 and late from 1 to 0.001 is half-way early on the linear one, late on
-    the other.
+    All pairs are measured, so there is no sampling error: the resolution is that of the checkpoints, and only training
+    runs vary. If the intervals of two measures overlap, their order is unknown. The order may depend on the scale: a
+    loss that falls early from 4 to 1 and late from 1 to 0.001 is half-way early on the linear scale, and late on the
+    logarithmic one.
 
     Args:
         measured: a table of `measure_progress`.
-        scale: where half-way lies of what falls.
+        scale: scale on which half-way lies for measures that fall.
 
     Returns:
-        One row a run and measure: columns `size`, `seed`, `measure`, `start`, `end`, `half_way` (in the measure's
-        unit), `last_without`, `first_with` (training steps; NaN if never), and `verdict`: falls, rises, not reached
-        (the value changes by less than a factor of two) or undefined (a value is not finite; or it falls to zero, to
-        which there is no half-way on the logarithmic scale).
+        One row for each run and measure: columns `size`, `seed`, `measure`, `start`, `end`, `half_way` (in the
+        measure's unit), `last_without`, `first_with` (training steps; NaN if never), and `verdict` (`ProgressVerdict`).
     """
     rows = []
     for (size, seed, measure), run in measured.groupby(["size", "seed", "measure"], sort=False):
@@ -317,18 +317,23 @@ def _onset(steps: np.ndarray, values: np.ndarray, rises: bool, scale: str) -> di
     half = (start + end) / 2
     if scale == "log" and not rises:
         half = (start * end) ** 0.5 if end > 0 else np.nan
-    ends = {"start": start, "end": end, "half_way": half}
+    levels = {"start": start, "end": end, "half_way": half}
     if start == end or ((end < LEAST_CHANGE * start) if rises else (start < LEAST_CHANGE * end)):
-        return {**ends, "last_without": float(steps[-1]), "first_with": np.nan, "verdict": ProgressVerdict.NOT_REACHED}
+        return {
+            **levels,
+            "last_without": float(steps[-1]),
+            "first_with": np.nan,
+            "verdict": ProgressVerdict.NOT_REACHED,
+        }
     if np.isnan(half):
-        return {**ends, **nowhere, "verdict": ProgressVerdict.UNDEFINED}
+        return {**levels, **nowhere, "verdict": ProgressVerdict.UNDEFINED}
     first = begin + int((sign * values[begin:] > sign * half).argmax())
     between = {"last_without": float(steps[first - 1]), "first_with": float(steps[first])}
-    return {**ends, **between, "verdict": ProgressVerdict.RISES if rises else ProgressVerdict.FALLS}
+    return {**levels, **between, "verdict": ProgressVerdict.RISES if rises else ProgressVerdict.FALLS}
 
 
 def _waves(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:
-    """The part of the logits in the waves of some frequencies of the sum, 0 being the constant, shape [a, b, c]."""
+    """The part of the logits in the waves of some frequencies of the sum (0: the constant), shape [a, b, c]."""
     modulus, number = len(logits), np.arange(len(logits))
     components = sum_waves(logits)
     kept = np.zeros_like(components)
@@ -342,9 +347,9 @@ def _shares(centred: np.ndarray, variance: float) -> np.ndarray:
 
 
 def _centred(logits: np.ndarray) -> np.ndarray:
-    """Logits less their mean over outputs, which no loss sees, and less what is the same for all pairs."""
+    """Logits less their mean over outputs, which does not affect the loss, and less their mean over pairs."""
     if logits.ndim != 3 or len(set(logits.shape)) > 1:
-        raise InputError(f"logits of addition have shape [p, p, p] for inputs a, b and output c, not {logits.shape}")
+        raise InputError(f"logits of addition need shape [p, p, p] for inputs a, b and output c, not {logits.shape}")
     _require_modulus(len(logits))
     centred = logits - logits.mean(-1, keepdims=True)
     centred = centred - centred.mean((0, 1))
@@ -352,7 +357,9 @@ def _centred(logits: np.ndarray) -> np.ndarray:
     if not np.isfinite(scale):
         raise InputError("the logits are not finite; the checkpoint is damaged or training has diverged")
     if np.abs(centred).max() <= 1e-12 * scale:
-        raise InputError("the model gives every pair the same logits: there are no waves in them to measure")
+        raise InputError(
+            "the model gives every pair the same logits, so there are no waves to measure; give a trained model"
+        )
     return centred
 
 
@@ -360,7 +367,7 @@ def _checked(frequencies: Sequence[int], modulus: int) -> tuple[int, ...]:
     highest = (modulus - 1) // 2
     for frequency in frequencies:
         if not 1 <= frequency <= highest:
-            raise InputError(f"frequency {frequency} is not one of 1 to {highest}, which modulus {modulus} has")
+            raise InputError(f"frequency {frequency} does not exist for modulus {modulus}; give 1 to {highest}")
     return tuple(sorted({int(frequency) for frequency in frequencies}))
 
 
@@ -371,13 +378,15 @@ def _checked_pairs(train_pairs: np.ndarray | None, modulus: int) -> np.ndarray |
         raise InputError(f"train_pairs is {train_pairs.dtype} of shape {list(train_pairs.shape)}; give bool of shape "
                          f"[{modulus}, {modulus}], True where a pair was trained on")  # fmt: skip
     if train_pairs.all() or not train_pairs.any():
-        raise InputError("train_pairs leaves no pair to train or none to test on; leave it out for one loss over all")
+        raise InputError(
+            "train_pairs leaves no training pairs or no test pairs; leave it out for one loss over all pairs"
+        )
     return train_pairs
 
 
 def _require_modulus(modulus: int) -> None:
     if modulus < 5 or modulus % 2 == 0:
-        raise InputError(f"addition modulo {modulus} has no waves to tell apart; give an odd number from 5 on")
+        raise InputError(f"addition modulo {modulus} is not supported; give an odd modulus of at least 5")
 
 
 def _mean_over(sets: Sequence[Sequence[int]], measure: Callable[[Sequence[int]], float]) -> float:

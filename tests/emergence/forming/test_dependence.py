@@ -1,4 +1,4 @@
-"""Dependence on a circuit: total where the circuit is known to carry everything, nothing on heads that do nothing."""
+"""Dependence on a circuit: complete where the circuit is known to carry everything, zero on heads that do nothing."""
 
 from dataclasses import replace
 
@@ -12,6 +12,8 @@ from interp_emerge.circuits.known import GroundTruth
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.emergence.forming.dependence import (
     COLUMNS,
+    DependenceCriterion,
+    DependenceVerdict,
     Part,
     _onsets,
     dependence,
@@ -37,15 +39,15 @@ def heads(*names: str) -> list[Part]:
     return [Part(kind="head", name=name, nodes=(name,)) for name in names]
 
 
-def test_without_the_circuit_all_is_lost_and_without_heads_that_do_nothing_nothing(distractors: GroundTruth):
+def test_ablating_the_circuit_loses_everything_and_idle_heads_nothing(distractors: GroundTruth):
     others = ("a0.h1", "a0.h2", "a0.h3", "a1.h1", "a1.h2", "a1.h3")
     parts = [*parts_of(distractors.circuit), *heads(*others)]
     found = dependence_at(ie.Runs(distractors.model, distractors.pairs), distractors.circuit, parts=parts)
     for metric in ("logit_diff", "accuracy"):
         gap = at(found, "every edge", metric)["drop"]
         assert gap > 0.9
-        for whole in ("circuit edges", "circuit heads", "a1.h0"):
-            row = at(found, whole, metric)
+        for carrier in ("circuit edges", "circuit heads", "a1.h0"):
+            row = at(found, carrier, metric)
             assert (row["drop"], row["share"]) == pytest.approx((gap, 1), rel=1e-5)
         for idle in others:
             assert at(found, idle, metric)["drop"] == 0
@@ -54,7 +56,7 @@ def test_without_the_circuit_all_is_lost_and_without_heads_that_do_nothing_nothi
     assert at(found, "a0.h0")["share"] == pytest.approx(1 / 3, abs=0.01)
 
 
-def test_a_part_is_held_against_all_heads_like_it_that_are_outside_the_circuit(distractors: GroundTruth):
+def test_a_part_is_compared_with_heads_of_its_layers_outside_the_circuit(distractors: GroundTruth):
     found = dependence_at(ie.Runs(distractors.model, distractors.pairs), distractors.circuit)
     assert [*found] == [*COLUMNS]
     row = at(found, "circuit heads")
@@ -75,7 +77,7 @@ def test_where_a_layer_has_no_other_head_there_is_no_null():
     assert row["note"] == "no null: a layer has too few other heads"
 
 
-def test_a_head_that_another_stands_in_for_costs_nothing():
+def test_a_head_that_another_head_replaces_costs_nothing():
     truth = ie.circuits.ground_truth("backup", 12)
     parts = [*heads("a1.h0", "a2.h0"), Part(kind="role", name="induction", nodes=("a1.h0", "a2.h0"))]
     found = dependence_at(ie.Runs(truth.model, truth.pairs), truth.circuit, parts=parts)
@@ -84,7 +86,7 @@ def test_a_head_that_another_stands_in_for_costs_nothing():
     assert at(found, "induction")["share"] == pytest.approx(1, rel=1e-5)
 
 
-def test_ablating_a_head_is_ablating_it_as_elsewhere(distractors: GroundTruth):
+def test_ablating_a_head_agrees_with_ablate(distractors: GroundTruth):
     found = dependence_at(ie.Runs(distractors.model, distractors.pairs, ablation="mean"), distractors.circuit)
     expected = ie.ablate(distractors.model, ["a0.h0"], distractors.pairs, ablation="mean")
     assert at(found, "a0.h0")["value"] == pytest.approx(expected.mean(), rel=1e-5)
@@ -109,7 +111,7 @@ def test_without_a_gap_nothing_is_depended_on(distractors: GroundTruth):
     assert found["note"].str.fullmatch("undefined: the gap of 0 is within noise").all()
     assert found["value"].notna().all()
     onsets = dependence([(5, distractors.model)], distractors.circuit, same).onsets
-    assert {*onsets["verdict"]} == {"undefined"}
+    assert {*onsets["verdict"]} == {DependenceVerdict.UNDEFINED}
     assert onsets["first_with"].isna().all()
 
 
@@ -135,8 +137,8 @@ def test_a_model_made_at_one_step_depends_on_its_circuit_from_there_on(distracto
     table, onsets = found([0, 1, 2])
     assert table["step"].drop_duplicates().tolist() == [0, 1, 2]
     rows = onsets[(onsets["component"] == "circuit heads")]
-    assert rows["criterion"].tolist() == ["above random", "half of last"] * 2
-    assert rows["verdict"].tolist() == ["too few random choices", "depends"] * 2
+    assert rows["criterion"].tolist() == [*DependenceCriterion] * 2
+    assert rows["verdict"].tolist() == [DependenceVerdict.TOO_FEW, DependenceVerdict.DEPENDS] * 2
     ends = rows[["last_without", "first_with", "ci_low", "ci_high"]]
     assert ends.to_numpy().tolist() == [[0, 1, 1, 1]] * 4
     for left, right in zip((table, onsets), found([2, 0, 1]), strict=True):
@@ -144,7 +146,7 @@ def test_a_model_made_at_one_step_depends_on_its_circuit_from_there_on(distracto
 
 
 def by_hand(drop: float, *, random: float = 0.1, gap: float = 1.0, spread: float = 0.0, choices: int = 19) -> PartRuns:
-    """Runs of 40 pairs with these mean losses."""
+    """Runs of 40 pairs with these mean drops."""
     noise = np.tile([-spread, spread], 20)
     without, zero = 1 - drop + noise, np.zeros(40)
     part = Part(kind="head", name="a0.h0", nodes=("a0.h0",))
@@ -156,25 +158,29 @@ def by_hand(drop: float, *, random: float = 0.1, gap: float = 1.0, spread: float
 @pytest.mark.parametrize(
     ("drops", "first", "verdict"),
     [
-        ([0.05, 0.2, 0.8], (1, 2), ("depends", "depends")),
-        ([0.05, 0.7, 0.05, 0.8], (3, 3), ("depends", "depends")),
-        ([0.3, 0.5], (0, 0), ("from the start", "from the start")),
-        ([0.05, 0.8, 0.05], (None, 0), ("lost again", "from the start")),
-        ([0.0, 0.0, 0.0], (None, None), ("not reached", "not reached")),
+        ([0.05, 0.2, 0.8], (1, 2), (DependenceVerdict.DEPENDS, DependenceVerdict.DEPENDS)),
+        ([0.05, 0.7, 0.05, 0.8], (3, 3), (DependenceVerdict.DEPENDS, DependenceVerdict.DEPENDS)),
+        ([0.3, 0.5], (0, 0), (DependenceVerdict.FROM_THE_START, DependenceVerdict.FROM_THE_START)),
+        ([0.05, 0.8, 0.05], (None, 0), (DependenceVerdict.LOST_AGAIN, DependenceVerdict.FROM_THE_START)),
+        ([0.0, 0.0, 0.0], (None, None), (DependenceVerdict.NOT_REACHED, DependenceVerdict.NOT_REACHED)),
     ],
     ids=["grows", "a coincidence passes", "always", "no more than random at the end", "never"],
 )
-def test_the_onset_is_where_dependence_comes_to_stay(drops: list[float], first: tuple, verdict: tuple):
+def test_the_onset_is_the_first_step_from_which_dependence_lasts(drops: list[float], first: tuple, verdict: tuple):
     onsets = _onsets([*range(len(drops))], [by_hand(drop) for drop in drops], 0)
     assert tuple(onset["first_with"] for onset in onsets) == first
     assert tuple(onset["verdict"] for onset in onsets) == verdict
 
 
-def test_fewer_random_choices_than_a_p_value_of_five_percent_needs_prove_nothing():
-    for choices, verdict in ((3, "too few random choices"), (18, "too few random choices"), (19, "depends")):
+def test_fewer_than_19_random_choices_are_too_few():
+    for choices, verdict in (
+        (3, DependenceVerdict.TOO_FEW),
+        (18, DependenceVerdict.TOO_FEW),
+        (19, DependenceVerdict.DEPENDS),
+    ):
         above, half = _onsets([10, 20], [by_hand(drop, choices=choices) for drop in (0.0, 0.8)], 0)
         assert (above["first_with"], above["n_random"], above["verdict"]) == (20, choices, verdict)
-        assert half["verdict"] == "depends"
+        assert half["verdict"] == DependenceVerdict.DEPENDS
 
 
 def test_runs_come_back_from_their_table_as_they_were(distractors: GroundTruth):
@@ -185,7 +191,7 @@ def test_runs_come_back_from_their_table_as_they_were(distractors: GroundTruth):
     pd.testing.assert_frame_equal(dependence_from({5: made}).onsets, dependence_from({5: again}).onsets)
 
 
-def test_where_too_few_heads_are_outside_the_circuit_any_others_of_the_layers_are_the_null():
+def test_with_too_few_heads_outside_the_circuit_any_heads_of_the_layers_are_the_null():
     model = ie.load_family("miniature").load("560k")
     heads_of = ["a1.h0", "a1.h4", "a2.h0", "a2.h2", "a2.h3", "a2.h7"]
     circuit = ie.Circuit.from_nodes(model, ["embed", *heads_of])
@@ -199,24 +205,26 @@ def test_where_too_few_heads_are_outside_the_circuit_any_others_of_the_layers_ar
     assert not any({*choice.nodes} & {*heads_of} for choice in _random_parts(model.graph, part, circuit, 15, seed=0)[1])
 
 
-def test_an_mlp_is_a_part_with_nothing_like_it_to_compare_with():
+def test_an_mlp_has_no_null():
     known = ie.circuits.ground_truth("chain", 12)
     found = dependence_at(ie.Runs(known.model, known.pairs), known.circuit)
     row = at(found, "m1")
     assert (row["kind"], row["n_random"], row["note"]) == ("mlp", 0, "no null: a layer has one MLP")
     assert row["share"] == pytest.approx(1, rel=1e-5)
     onsets = dependence([(5, known.model)], known.circuit, known.pairs).onsets
-    assert {*onsets[(onsets["kind"] == "mlp") & (onsets["criterion"] == "above random")]["verdict"]} == {"undefined"}
+    assert {
+        *onsets[(onsets["kind"] == "mlp") & (onsets["criterion"] == DependenceCriterion.ABOVE_RANDOM)]["verdict"]
+    } == {DependenceVerdict.UNDEFINED}
 
 
-def test_an_onset_that_other_pairs_would_move_has_a_wide_interval_and_one_they_would_undo_is_undecided():
+def test_onsets_that_vary_over_pairs_have_a_wide_interval_or_are_undecided():
     above, _ = _onsets([10, 20, 30], [by_hand(0.0), by_hand(0.15, spread=0.4), by_hand(0.8)], 0)
     assert (above["first_with"], above["ci_low"], above["ci_high"]) == (20, 20, 30)
     above, _ = _onsets([10, 20], [by_hand(0.0), by_hand(0.15, spread=0.4)], 0)
-    assert (above["first_with"], above["ci_high"], above["verdict"]) == (20, None, "undecided")
+    assert (above["first_with"], above["ci_high"], above["verdict"]) == (20, None, DependenceVerdict.UNDECIDED)
 
 
-def test_every_edge_has_no_null_but_zero():
+def test_every_edge_is_compared_with_zero_alone():
     runs = [by_hand(gap, gap=gap) for gap in (0.0, 0.05, 0.8)]
     everything = Part(kind="model", name="every edge", edges=np.ones((1, 1), dtype=bool))
     above, half = _onsets(
@@ -225,16 +233,16 @@ def test_every_edge_has_no_null_but_zero():
     assert (above["first_with"], half["first_with"]) == (2, 3)
 
 
-def test_a_checkpoint_without_a_gap_counts_as_one_without():
+def test_a_checkpoint_without_a_gap_counts_as_not_depending():
     above, half = _onsets([1, 2, 3], [by_hand(0.8), by_hand(0.8, gap=0.0), by_hand(0.8)], 0)
     assert above["first_with"] == half["first_with"] == 3
 
 
 def test_what_cannot_be_measured_is_refused(distractors: GroundTruth):
     model, circuit, pairs = distractors.model, distractors.circuit, distractors.pairs
-    with pytest.raises(InputError, match="the circuit has no edge, so there is nothing to ablate; find one where"):
+    with pytest.raises(InputError, match="the circuit has no edge, so there is nothing to ablate; find a circuit"):
         dependence_at(ie.Runs(model, pairs), circuit.with_kept(np.zeros_like(circuit.kept)))
-    with pytest.raises(InputError, match="n_random=0: give at least one random choice"):
+    with pytest.raises(InputError, match="n_random is 0; give at least 1 random choice"):
         dependence_at(ie.Runs(model, pairs), circuit, n_random=0)
     with pytest.raises(InputError, match="the circuit was found in a graph of another shape"):
         dependence_at(ie.Runs(small_model("gpt2"), pairs), circuit)

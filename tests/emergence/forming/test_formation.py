@@ -27,6 +27,11 @@ def formed(known: GroundTruth) -> Formation:
     return formation_at(known.model, known.circuit, [("previous_token", "a0.h0")], known.pairs, steps=20)
 
 
+@pytest.fixture(scope="module")
+def after(known: GroundTruth) -> Formation:
+    return formation_at(known.model, known.circuit, [], known.pairs)
+
+
 def test_a_part_has_the_effect_that_scoring_the_model_gives_it(known: GroundTruth, formed: Formation):
     means = formed.parts.groupby(["quantity", "component"])["value"].mean()
     nodes = ie.score(known.model, known.pairs, method="activation_patching").to_frame().set_index("node")["score"]
@@ -47,11 +52,10 @@ def test_the_known_circuit_is_faithful_and_its_head_attends_to_the_token_before(
     assert role["ci_low"] <= role["value"] <= role["ci_high"]
 
 
-def test_before_there_is_a_gap_the_faithfulness_is_undefined_and_there_is_no_circuit(known: GroundTruth):
+def test_without_a_gap_faithfulness_is_undefined_and_there_is_no_circuit(known: GroundTruth, after: Formation):
     before = ie.load_family("handset").load("induction_distractors", 0)
     nothing = formation_at(before, known.circuit, [], known.pairs)
     assert nothing.parts[nothing.parts["quantity"] == "faithfulness"]["value"].isna().all()
-    after = formation_at(known.model, known.circuit, [], known.pairs)
     table = turnover({0: nothing, 1: after, 2: after}, known.circuit)
     assert table["note"].tolist() == ["no circuit at this step", "the first circuit", ""]
     last = table.iloc[-1]
@@ -60,8 +64,7 @@ def test_before_there_is_a_gap_the_faithfulness_is_undefined_and_there_is_no_cir
     assert last["p_value"] < 0.05
 
 
-def test_a_head_that_takes_over_is_born_and_the_one_it_replaces_is_lost(known: GroundTruth):
-    after = formation_at(known.model, known.circuit, [], known.pairs)
+def test_a_head_that_takes_over_is_born_and_the_one_it_replaces_is_lost(known: GroundTruth, after: Formation):
     swapped = {"a0.h0": "a0.h1", "a0.h1": "a0.h0"}
     edges = after.edges.copy()
     edges["key"] = [
@@ -75,7 +78,7 @@ def test_a_head_that_takes_over_is_born_and_the_one_it_replaces_is_lost(known: G
     assert 0 < last["jaccard"] < 1
 
 
-def test_followed_are_the_circuits_heads_that_clear_the_baseline_the_strongest_of_each_role(known: GroundTruth):
+def test_the_strongest_heads_of_each_role_above_the_baseline_are_followed(known: GroundTruth):
     roles = ie.role_table(known.model, roles=("previous_token", "induction"))
     followed = heads_to_follow(roles, known.circuit)
     assert followed == [("previous_token", "a0.h0"), ("induction", "a1.h0")]

@@ -1,4 +1,4 @@
-"""Onsets, lags and order of everything that the cells of a formation hold; and of abilities on grids with holes."""
+"""Onsets, lags and order of all quantities in a formation; onsets of abilities where sizes are missing."""
 
 from typing import Any
 
@@ -8,8 +8,16 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.forming.onsets import LEADING, ability_onsets, component_onsets, lag_table, order_table
-from interp_emerge.emergence.scale.onset import Criterion, find_onset
+from interp_emerge.emergence.forming.onsets import (
+    LEADING,
+    WITHIN_NOISE,
+    ability_onsets,
+    component_onsets,
+    lag_table,
+    order_table,
+)
+from interp_emerge.emergence.forming.order import LagVerdict
+from interp_emerge.emergence.scale.onset import Criterion, OnsetVerdict, find_onset
 from interp_emerge.emergence.scale.seeds import success_by_size
 
 INDUCTION = ie.load_ability("induction")
@@ -34,12 +42,12 @@ def prompts(means, *, noise: float, n: int = 40, name: str = "") -> dict[int, np
 def formation(curves=CURVES, faithfulness=FAITHFULNESS, *, noise: float = 0.1) -> dict[int, pd.DataFrame]:
     drawn = {key: prompts(means, noise=noise, name=" ".join(key)) for key, means in curves.items()}
     cells = {}
-    for step, whole in zip(STEPS, faithfulness, strict=True):
+    for step, found in zip(STEPS, faithfulness, strict=True):
         parts = [
             pd.DataFrame({"quantity": key[0], "component": key[1], "prompt": np.arange(40), "value": values[step]})
             for key, values in drawn.items()
         ]
-        value, low, high = whole or (np.nan,) * 3
+        value, low, high = found or (np.nan,) * 3
         circuit = {"quantity": "faithfulness", "component": "circuit", "prompt": 0, "value": value}
         parts.append(pd.DataFrame([{**circuit, "ci_low": low, "ci_high": high}]))
         cells[step] = pd.concat(parts, ignore_index=True)
@@ -90,13 +98,13 @@ def test_an_effect_has_the_onset_that_find_onset_gives() -> None:
     row = onsets().loc[("effect", "a1.h0")]
     assert row[["last_without", "first_with", "ci_low", "ci_high"]].tolist() == ["250", "500", "500", "500"]
     assert (alone.last_without, alone.first_with, alone.ci_low, alone.ci_high) == (250, 500, 500, 500)
-    assert row["verdict"] == "learned"
+    assert row["verdict"] == OnsetVerdict.LEARNED
 
 
-def test_what_ends_within_noise_of_nothing_has_no_half_way() -> None:
+def test_an_effect_that_ends_within_noise_of_zero_is_undefined() -> None:
     found = onsets().loc[("edge effect", "m0 → a1.h0.v")]
 
-    assert found["verdict"] == "undefined: its last value is within noise"
+    assert found["verdict"] == WITHIN_NOISE
     assert np.isnan(found["threshold"]) and found["ci_low"] == found["last_without"] == ""
 
 
@@ -105,14 +113,14 @@ def test_where_the_faithfulness_is_undefined_the_circuit_is_absent() -> None:
 
     # At 250 the value is below half of the last one, and its interval on both sides.
     assert circuit[["last_without", "first_with", "ci_low", "ci_high"]].tolist() == ["250", "500", "250", "500"]
-    assert circuit["verdict"] == "learned"
+    assert circuit["verdict"] == OnsetVerdict.LEARNED
     unknown = onsets(formation(faithfulness=[*FAITHFULNESS[:4], (0.1, -0.1, 0.3)]))
-    assert unknown.loc[("faithfulness", "circuit"), "verdict"] == "undefined: its last value is within noise"
+    assert unknown.loc[("faithfulness", "circuit"), "verdict"] == WITHIN_NOISE
     never = onsets(formation(faithfulness=[None] * 5))
-    assert never.loc[("faithfulness", "circuit"), "verdict"] == "undefined: its last value is within noise"
+    assert never.loc[("faithfulness", "circuit"), "verdict"] == WITHIN_NOISE
 
 
-def test_steps_without_values_are_holes() -> None:
+def test_steps_without_values_are_left_out() -> None:
     cells = formation()
     cells[250].loc[cells[250]["component"] == "a1.h0", "value"] = np.nan
     cells[500] = cells[500][cells[500]["quantity"] != "edge effect"]
@@ -123,17 +131,17 @@ def test_steps_without_values_are_holes() -> None:
     assert edge[["last_without", "first_with"]].tolist() == ["250", "1000"]
 
 
-def test_each_part_leads_the_ability_or_lags_behind_it_as_far_as_can_be_told() -> None:
+def test_each_part_leads_the_ability_or_lags_behind_it_or_is_unresolved() -> None:
     lags: Any = lag_table(formation(), ROLES, LEARNED, INDUCTION).set_index(["quantity", "component"])
 
     assert lags["verdict"].to_dict() == {
-        ("induction", "a1.h0"): "unresolved",
-        ("effect", "a1.h0"): "unresolved",
-        ("effect", "m0"): "leads",
-        ("effect", "m1"): "lags",
-        ("edge effect", "a0.h1 → a1.h0.k"): "unresolved",
-        ("edge effect", "m0 → a1.h0.v"): "undefined",
-        ("faithfulness", "circuit"): "unresolved",
+        ("induction", "a1.h0"): LagVerdict.UNRESOLVED,
+        ("effect", "a1.h0"): LagVerdict.UNRESOLVED,
+        ("effect", "m0"): LagVerdict.LEADS,
+        ("effect", "m1"): LagVerdict.LAGS,
+        ("edge effect", "a0.h1 → a1.h0.k"): LagVerdict.UNRESOLVED,
+        ("edge effect", "m0 → a1.h0.v"): LagVerdict.UNDEFINED,
+        ("faithfulness", "circuit"): LagVerdict.UNRESOLVED,
     }
     assert lags.loc[("effect", "m0"), ["steps_low", "steps_high"]].tolist() == [0 - 500, 100 - 250]
     assert lags.loc[("effect", "m1"), ["steps_low", "steps_high"]].tolist() == [500 - 500, 1000 - 250]
@@ -148,19 +156,22 @@ def test_the_lag_of_the_faithfulness_comes_from_its_own_intervals() -> None:
     between = lag(FAITHFULNESS)
     assert between[["steps_low", "steps_high"]].tolist() == [100 - 500, 500 - 250]
     assert between["log_high"] == pytest.approx(np.log(501 / 251)) and np.isnan(between["crossing"])
+    assert between["verdict"] == LagVerdict.UNRESOLVED
     assert between["answer"] == "cannot be told: both intervals fall between step 100 and step 500"
     early = lag([None, (0.8, 0.7, 0.9), *FAITHFULNESS[3:], (0.8, 0.7, 0.9)])
-    assert (early["verdict"], early["answer"]) == ("leads", "faithfulness circuit before accuracy model")
+    assert (early["verdict"], early["answer"]) == (LagVerdict.LEADS, "faithfulness circuit before accuracy model")
     assert early[["steps_low", "steps_high"]].tolist() == [0 - 500, 100 - 250]
     late = lag([None] * 4 + [(0.8, 0.7, 0.9)])
-    assert (late["verdict"], late["answer"]) == ("lags", "accuracy model before faithfulness circuit")
-    assert lag([None] * 5)["verdict"] == "undefined"
+    assert late["verdict"] == LagVerdict.LAGS
+    assert lag([None] * 5)["verdict"] == LagVerdict.UNDEFINED
 
 
 def test_an_ability_that_never_comes_is_led_by_what_does() -> None:
     lags: Any = lag_table(formation(), ROLES, accuracy([0] * 5), INDUCTION).set_index(["quantity", "component"])
 
-    assert lags.loc[("effect", "a1.h0"), "verdict"] == lags.loc[("faithfulness", "circuit"), "verdict"] == "leads"
+    assert (
+        lags.loc[("effect", "a1.h0"), "verdict"] == lags.loc[("faithfulness", "circuit"), "verdict"] == LagVerdict.LEADS
+    )
     assert lags.loc[("faithfulness", "circuit"), "steps_low"] == -np.inf
 
 
@@ -185,7 +196,7 @@ def grid(runs: dict[tuple[str, int], dict[int, float]]) -> dict:
     }
 
 
-def test_each_run_counts_over_sizes_at_its_own_last_step_and_sizes_not_measured_are_holes() -> None:
+def test_over_sizes_each_run_counts_at_its_own_last_step_and_sizes_may_be_missing() -> None:
     measured = grid({
         ("small", 0): {0: 0.0, 500: 0.1},
         ("middle", 0): {0: 0.0, 500: 0.0},

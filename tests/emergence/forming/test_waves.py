@@ -1,4 +1,4 @@
-"""Progress measures of modular addition: exact on logits made of known waves, silent on noise."""
+"""Progress measures of modular addition: exact on logits made of known waves, empty on noise."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import interp_emerge as ie
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.forming.waves import (
     UNITS,
+    ProgressVerdict,
     addition_logits,
     addition_losses,
     excluded_logits,
@@ -65,7 +66,7 @@ def test_what_every_output_or_every_pair_has_in_common_changes_no_share() -> Non
     assert frequency_shares(shifted) == pytest.approx(frequency_shares(logits))
 
 
-def test_waves_alone_lose_nothing_by_restriction_and_all_by_exclusion() -> None:
+def test_pure_waves_lose_nothing_by_restriction_and_everything_by_exclusion() -> None:
     logits = waves({2: 5.0, 7: 5.0, 11: 5.0})
     full = addition_losses(logits)
 
@@ -102,14 +103,14 @@ def test_other_frequencies_neither_restore_nor_remove_what_the_key_ones_do() -> 
     assert other_frequencies(range(1, 8), P, 10) == []  # too few are left
 
 
-def test_random_logits_have_a_key_frequency_as_rarely_as_the_null_says() -> None:
+def test_random_logits_rarely_have_a_key_frequency() -> None:
     found = [bool(key_frequencies(noise(seed), n_shuffles=40)) for seed in range(50)]
 
     assert sum(found) <= 8  # 2.5 of 50 are expected, more than 8 has a chance of 0.1%
     assert key_frequencies(noise(0)) == ()
 
 
-def test_a_table_learned_by_heart_has_all_waves_and_few_stand_out() -> None:
+def test_a_memorised_table_has_all_waves_about_equally() -> None:
     rng = np.random.default_rng(0)
     table = np.where(rng.random((P, P, 1)) < 0.4, 10.0 * (TOTAL[..., None] == NUMBER), noise())
     shares = frequency_shares(table)
@@ -159,7 +160,7 @@ def test_measures_of_a_model_are_those_of_its_logits(model: ie.HookedModel) -> N
     assert values["weight_norm"] == pytest.approx(squares**0.5, rel=1e-5)
 
 
-def test_without_the_training_pairs_the_losses_of_either_side_are_undefined(model: ie.HookedModel) -> None:
+def test_without_the_training_pairs_losses_on_either_part_are_undefined(model: ie.HookedModel) -> None:
     values = progress_measures(model, modulus=P).set_index("measure")["value"]
 
     undefined = {"train_loss", "test_loss", "restricted_test_loss", "excluded_loss"}
@@ -205,11 +206,11 @@ def test_onsets_are_half_way_in_the_logarithm_down_and_in_the_value_up() -> None
     ).set_index("measure")
 
     assert onsets["verdict"].to_dict() == {
-        "train_loss": "falls",
-        "test_loss": "falls",
-        "excluded_loss": "rises",
-        "n_key": "not reached",
-        "restricted_loss": "undefined",
+        "train_loss": ProgressVerdict.FALLS,
+        "test_loss": ProgressVerdict.FALLS,
+        "excluded_loss": ProgressVerdict.RISES,
+        "n_key": ProgressVerdict.NOT_REACHED,
+        "restricted_loss": ProgressVerdict.UNDEFINED,
     }
     assert onsets["half_way"]["train_loss"] == pytest.approx(0.2)
     assert onsets["half_way"]["test_loss"] == pytest.approx(0.2)
@@ -227,13 +228,17 @@ def test_a_loss_that_falls_to_zero_has_a_half_way_on_the_linear_scale_alone() ->
     linear: Any = progress_onsets(losses, scale="linear").set_index("measure")
     log: Any = progress_onsets(losses, scale="log").set_index("measure")
 
-    assert log.loc["train_loss", "verdict"] == "undefined"
+    assert log.loc["train_loss", "verdict"] == ProgressVerdict.UNDEFINED
     assert log.loc["train_loss", ["half_way", "last_without", "first_with"]].isna().all()
-    assert linear.loc["train_loss", ["last_without", "first_with", "verdict"]].tolist() == [0, 100, "falls"]
+    assert linear.loc["train_loss", ["last_without", "first_with", "verdict"]].tolist() == [
+        0,
+        100,
+        ProgressVerdict.FALLS,
+    ]
     assert log.loc["test_loss", ["last_without", "first_with"]].tolist() == [200, 300]
-    for told in (linear, log):
-        assert (told.loc[["n_key", "sum_share"], "verdict"] == "not reached").all()
-        reached = told.dropna(subset="first_with")
+    for onsets in (linear, log):
+        assert (onsets.loc[["n_key", "sum_share"], "verdict"] == ProgressVerdict.NOT_REACHED).all()
+        reached = onsets.dropna(subset="first_with")
         assert (reached["last_without"] < reached["first_with"]).all()
 
 
@@ -245,29 +250,29 @@ def test_the_order_may_depend_on_the_scale() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"modulus": 22}, "addition modulo 22 has no waves to tell apart; give an odd number from 5 on"),
+        ({"modulus": 22}, "addition modulo 22 is not supported; give an odd modulus"),
         ({"modulus": 101}, "token ids go from 0 to 101"),
-        ({"modulus": P, "frequencies": (12,)}, "frequency 12 is not one of 1 to 11, which modulus 23 has"),
+        ({"modulus": P, "frequencies": (12,)}, "frequency 12 does not exist for modulus 23; give 1 to 11"),
         ({"modulus": P, "train_pairs": np.ones((3, 3), dtype=bool)}, r"shape \[3, 3\]; give bool of shape \[23, 23\]"),
-        ({"modulus": P, "train_pairs": np.ones((P, P), dtype=bool)}, "leaves no pair to train or none to test on"),
-        ({"modulus": P, "n_shuffles": 5}, "5 shuffles have no 95th percentile; ask for at least 20"),
+        ({"modulus": P, "train_pairs": np.ones((P, P), dtype=bool)}, "leaves no training pairs or no test pairs"),
+        ({"modulus": P, "n_shuffles": 5}, "5 shuffles are too few for a 95th percentile; ask for at least 20"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(model: ie.HookedModel, options: dict, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_what_cannot_be_measured_is_refused(model: ie.HookedModel, options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         progress_measures(model, **options)
 
 
 @pytest.mark.parametrize(
-    ("logits", "said"),
+    ("logits", "message"),
     [
-        (np.ones((P, P, P)), "gives every pair the same logits"),
+        (np.ones((P, P, P)), "gives every pair the same logits, so there are no waves"),
         (np.full((P, P, P), np.nan), "not finite"),
         (np.ones((P, P)), r"shape \[p, p, p\] for inputs a, b and output c, not \(23, 23\)"),
     ],
 )
-def test_logits_without_waves_are_refused(logits: np.ndarray, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_logits_without_waves_are_refused(logits: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         key_frequencies(logits)
