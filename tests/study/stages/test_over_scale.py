@@ -56,7 +56,7 @@ def test_they_are_empty_where_the_family_does_not_say(monkeypatch: pytest.Monkey
     assert ability[["tokens", "flops"]].isna().all(axis=None)
     assert ability[["loss", "value"]].notna().all(axis=None)
     jump = tables("over_scale", results(axis="flops"))["jump"]
-    assert "does not say how many tokens a step has" in jump["reason"].item()
+    assert "does not say how many tokens a training step has" in jump["reason"].item()
 
 
 @pytest.mark.parametrize("axis", ["parameters", "flops", "loss"])
