@@ -44,6 +44,7 @@ def test_a_jump_is_found_between_the_right_checkpoints() -> None:
 
 
 # 5% of lines should be cut; then 8 or more of 60 are cut in 1% of cases.
+@pytest.mark.calibration
 def test_a_straight_line_in_the_logarithm_of_the_step_has_no_change() -> None:
     assert (
         sum(len(change_points(STEPS, noisy(4 - 0.3 * X, seed=seed), resamples=200).changes) for seed in range(60)) < 8
@@ -86,6 +87,7 @@ def test_lines_are_fitted_exactly_where_the_curve_is_made_of_lines() -> None:
     assert len(found.changes) == 1
 
 
+@pytest.mark.calibration
 def test_the_interval_of_a_cut_holds_the_true_one() -> None:
     held = 0
     for seed in range(40):
@@ -126,6 +128,7 @@ def test_each_run_has_the_changes_of_its_own_loss() -> None:
 
 
 # Both shares are over 80 runs; 0.66 and 1 were measured.
+@pytest.mark.calibration
 def test_a_jump_of_ten_times_the_noise_is_found_and_one_of_five_not_always() -> None:
     def places(noise: float) -> list[pd.DataFrame]:
         drawn = [noisy(jump_at(6), noise=noise, seed=seed) for seed in range(30)]

@@ -104,7 +104,7 @@ def test_an_effect_has_the_onset_that_find_onset_gives() -> None:
 def test_an_effect_that_ends_within_noise_of_zero_is_undefined() -> None:
     found = onsets().loc[("edge effect", "m0 → a1.h0.v")]
 
-    assert found["verdict"] == WITHIN_NOISE
+    assert found["verdict"] == WITHIN_NOISE == "undefined: its last value is within noise"
     assert np.isnan(found["threshold"]) and found["ci_low"] == found["last_without"] == ""
 
 
@@ -162,7 +162,7 @@ def test_the_lag_of_the_faithfulness_comes_from_its_own_intervals() -> None:
     assert (early["verdict"], early["answer"]) == (LagVerdict.LEADS, "faithfulness circuit before accuracy model")
     assert early[["steps_low", "steps_high"]].tolist() == [0 - 500, 100 - 250]
     late = lag([None] * 4 + [(0.8, 0.7, 0.9)])
-    assert late["verdict"] == LagVerdict.LAGS
+    assert (late["verdict"], late["answer"]) == (LagVerdict.LAGS, "accuracy model before faithfulness circuit")
     assert lag([None] * 5)["verdict"] == LagVerdict.UNDEFINED
 
 

@@ -69,12 +69,14 @@ def test_a_curve_that_ends_at_the_threshold_is_undecided() -> None:
 
 # The least coverage measured over 400 simulations of each is 0.992. A percentile bootstrap of the first crossing covers
 # 0.84 of the monotone curves and 0.40 of those that never come, both with 16 prompts.
+@pytest.mark.calibration
 @pytest.mark.parametrize("n", [16, 48, 128], ids=lambda n: f"{n} prompts")
 @pytest.mark.parametrize("rates", NEAR_THE_THRESHOLD.values(), ids=NEAR_THE_THRESHOLD.keys())
 def test_the_interval_covers_the_true_onset_in_at_least_95_percent(rates: list[float], n: int) -> None:
     assert coverage(rates, lambda rates, seed: curve(rates, seed=seed, n=n)) >= 0.95
 
 
+@pytest.mark.calibration
 @pytest.mark.parametrize("spread", [0.2, 0.5, 1.0], ids=lambda spread: f"noise {spread}")
 def test_it_covers_for_skewed_values_on_prompts_shared_by_all_points(spread: float) -> None:
     def draw(rates: list[float], seed: int) -> dict[int, list[np.ndarray]]:
@@ -84,6 +86,7 @@ def test_it_covers_for_skewed_values_on_prompts_shared_by_all_points(spread: flo
     assert min(coverage(rates, draw, simulations=80) for rates in NEAR_THE_THRESHOLD.values()) >= 0.95
 
 
+@pytest.mark.calibration
 def test_it_covers_the_onset_of_the_mean_over_runs_that_share_their_prompts() -> None:
     def draw(rates: list[float], seed: int) -> dict[int, list[np.ndarray]]:
         rng = np.random.default_rng(seed)
@@ -152,6 +155,7 @@ def test_an_end_of_the_interval_that_touches_the_threshold_is_the_test_at_its_le
 
 
 # The least coverage of four such curves with 16, 48 and 128 prompts is 0.957, over 300 simulations of each.
+@pytest.mark.calibration
 @pytest.mark.parametrize("rates", [[0.1, 0.3, 0.44, 0.48, 0.52, 0.6, 0.9], [0.1, 0.3, 0.51, 0.6, 0.7, 0.45, 0.2]])
 def test_intervals_of_a_ratio_give_one_that_covers_the_true_onset(rates: list[float]) -> None:
     truth = next(i for i, rate in enumerate(rates) if rate > 0.5)
@@ -180,7 +184,7 @@ def test_a_hole_in_the_axis_is_part_of_the_onset() -> None:
 
 
 def test_no_points_and_undefined_values_are_refused() -> None:
-    with pytest.raises(InputError, match="none was given"):
+    with pytest.raises(InputError, match="an onset needs at least one point with values; none was given"):
         find_onset({}, ACCURACY)
-    with pytest.raises(InputError, match="point 5 has no values, or values that are not finite; leave"):
+    with pytest.raises(InputError, match="point 5 has no values, or values that are not finite; leave the point out"):
         find_onset({5: [np.array([np.nan, 1.0])]}, ACCURACY)

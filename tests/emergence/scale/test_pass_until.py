@@ -111,7 +111,7 @@ def test_the_law_is_recovered_from_rates_that_greedy_answers_would_miss() -> Non
     assert truth[0] < 1e-3
     assert abs(law.exponent - 0.3) < 3 * law.error
     assert law.p_value > 0.01
-    assert law.n_points == 6
+    assert "the law is not rejected over 6 points" in str(law)
     assert law.predict(1e6) == pytest.approx(np.exp(-8 * 1e3**-0.3), rel=0.1)
 
 

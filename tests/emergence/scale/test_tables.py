@@ -70,7 +70,7 @@ def test_sizes_at_the_same_place_on_an_axis_leave_one_row_with_the_reason(name: 
 def test_without_the_tokens_of_a_step_one_row_gives_the_reason(name: str) -> None:
     (row,) = TABLES[name](JUMPING, ABILITY, axis="flops").to_dict("records")
 
-    assert "axis 'flops'" in row["reason"] and "give the family" in row["reason"]
+    assert row["reason"] == "axis 'flops' needs the number of tokens of a training step; give the family"
 
 
 @pytest.mark.parametrize("name", TABLES)
