@@ -127,7 +127,7 @@ def _faithful(row: pd.Series) -> str:
         f"At {row['size']}, {row['n_edges']:.0f} of {row['n_graph_edges']:.0f} edges ({row['edge_share']:.1%}) keep "
         f"{Interval.of(row, 'faithfulness', 'ci')} of the clean-corrupt gap on prompts "
         f"that they were not chosen on; 95% of {row['n_random']:.0f} random circuits of equal size, all of whose edges "
-        f"lie on paths from embedding to logits, keep less than {row['random_p95']:.2f}. Circuits of bootstrap samples "
+        f"lie on paths from embedding to logits, keep at most {row['random_p95']:.2g}. Circuits of bootstrap samples "
         f"of the prompts have a mean Jaccard index of {row['stability']:.2f}."
     )
 

@@ -85,9 +85,15 @@ def test_the_answer_gives_onset_circuit_ablation_and_order(tables: dict[str, pd.
 
     assert "Induction emerges between small and large parameters" in text
     assert "0.97 [0.96, 0.98] at large; a guess scores 0.10" in text
-    assert "keep 0.85 [0.80, 0.90]" in text and "keep less than 0.20" in text
+    assert "keep 0.85 [0.80, 0.90]" in text and "keep at most 0.2." in text
     assert "from 0.97 to 0.05" in text and "leaves 0.95" in text
     assert text.index("previous token attention (a0.h0)") < text.index("steps 3 and 9, the ability")
+
+
+def test_what_random_circuits_keep_is_not_rounded_to_nothing(tables: dict[str, pd.DataFrame]) -> None:
+    tables["circuits"]["random_p95"] = 0.000137
+
+    assert "keep at most 0.00014." in said(tables)
 
 
 def test_the_control_is_said_not_to_be_emergent_and_the_opposite_would_be_called_wrong(
