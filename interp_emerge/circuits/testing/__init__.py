@@ -1,4 +1,4 @@
-"""The claim that a circuit carries an ability, put to the test: minimality, completeness, backups, hypothesis tests."""
+"""Tests of the claim that a circuit carries an ability: hypothesis tests, completeness, minimality, backup heads."""
 
 import lazy_loader
 

@@ -1,18 +1,18 @@
-"""Backup heads: heads that matter more once others are gone.
+"""Backup heads: heads that matter more once other nodes are ablated.
 
 Source: Wang et al., 2022, https://arxiv.org/abs/2211.00593 (backup name movers); McGrath et al., 2023,
-https://arxiv.org/abs/2307.15771 (self-repair). For ablated nodes A and each other head h, pair by pair, in the metric's
-unit,
+https://arxiv.org/abs/2307.15771 (self-repair). Let A be the ablated nodes, h another head, and M∖A the whole model
+without the edges that A writes. For each pair, in the metric's unit,
 
     interaction = [m(M∖A) − m(M∖A∖h)] − [m(M) − m(M∖h)]
 
-what h is worth without A, less what it is worth with A. M∖A is the whole model without the edges that A writes.
-Positive: h backs A up. Negative: h needs A, or the two do the same harm. Heads that only read what A wrote lose their
-worth with it, so a negative value is no news, and a head may be a backup and downstream at once. Zero is no proof of
-independence where the metric is capped, as accuracy is.
+This is the effect of h without A minus its effect with A. Positive: h backs A up. Negative: h needs A, or h and A do
+the same harm. A head that only reads what A wrote loses its effect with A, so a negative value is expected there, and a
+head can be both a backup of A and downstream of A. If the metric is capped, as accuracy is, zero does not prove that
+the two are independent.
 
-Whether a head backs up is a sign-flip test over pairs, with false-discovery rates over the other heads (Benjamini and
-Hochberg, 1995). Cost: 2 n_heads + 2 circuit runs.
+A sign-flip test over pairs decides whether a head backs up, with false-discovery rates over all other heads (Benjamini
+and Hochberg, 1995). Cost: 2 n_heads + 2 circuit runs.
 """
 
 from collections.abc import Sequence
@@ -36,17 +36,17 @@ from interp_emerge.stats.significance import SIGNIFICANT, false_discovery
 def backup_heads(runs: Runs, ablated: Sequence[str]) -> pd.DataFrame:
     """One row for each head that is not ablated.
 
-    Columns `node`, `layer`, `index`; `worth` (m(M) − m(M∖h)) and `worth_without` (m(M∖A) − m(M∖A∖h)), means over
-    pairs; `interaction`, their difference, with `ci_low`, `ci_high`, `p_value`, `q_value`; `backs_up`, whether it is
-    positive with q < 0.05.
+    Columns `node`, `layer`, `index`; `worth`, the head's effect m(M) − m(M∖h), and `worth_without`, its effect without
+    the ablated nodes m(M∖A) − m(M∖A∖h), both means over pairs; `interaction`, the second minus the first, with
+    `ci_low`, `ci_high`, `p_value`, `q_value`; `backs_up`, whether the interaction is positive with q < 0.05.
 
     Args:
-        runs: what to run on.
-        ablated: names of the writers that are taken away: heads such as `a1.h0`, MLPs such as `m2`.
+        runs: the model and the pairs.
+        ablated: names of the ablated nodes: heads such as `a1.h0`, MLPs such as `m2`.
 
     Raises:
-        UnknownNameError: a node that the model lacks.
-        InputError: nothing is ablated, or every head.
+        UnknownNameError: the model has no node of this name.
+        InputError: no node or every head is ablated.
     """
     graph = runs.model.graph
     ranks = {name: rank for rank, name in enumerate(graph.writer_names)}

@@ -1,22 +1,23 @@
-"""Whether a circuit holds all that the model uses: the same nodes knocked out of the circuit and of the whole model.
+"""Whether a circuit holds all that the model uses: the same nodes are knocked out of the circuit and of the model.
 
 Source: Wang et al., 2022, section 4 of Interpretability in the Wild, https://arxiv.org/abs/2211.00593.
 
-For a set K of the circuit's nodes, incompleteness is |F(C∖K) − F(M∖K)|. Here F is the share of the gap
-(m(·) − m(∅)) / (m(M) − m(∅)), a fraction that may leave [0, 1]; Wang et al. take the metric itself. A node is knocked
-out by dropping every edge that it writes. A circuit without the backups of its own nodes can be faithful as it stands
-and still incomplete: what the whole model makes up for, the circuit cannot.
+For a set K of the circuit's nodes, incompleteness is |F(C∖K) − F(M∖K)|. F is the share of the gap
+(m(·) − m(∅)) / (m(M) − m(∅)), a fraction that may leave [0, 1]; Wang et al. use the metric itself. To knock a node
+out, every edge that it writes is dropped. A circuit that lacks the backups of its own nodes can be faithful and still
+be incomplete: the whole model makes up for a lost node, the circuit cannot.
 
-1. `node_groups`, `random_sets` and `_greedy_set` choose the sets K. The embedding is in none: without it both sides are
-   the ablated run.
+1. `node_groups`, `random_sets` and `_greedy_set` choose the sets K. No set holds the embedding: without it circuit and
+   model both become the run with every edge ablated.
 2. `completeness` runs the circuit and the model without each set, and bootstraps the difference over pairs.
 
-The greedy set grows by the node that makes the circuit most incomplete, and gives nodes back where that raises it. Its
-value is biased up on the pairs that chose it: with `greedy` among the strategies it is chosen on one half of the pairs,
-and all sets are measured on the other. The worst of many random sets is a maximum of noisy values too, and its interval
-does not account for that.
+The greedy set grows by the node that makes the circuit most incomplete, and drops a node again if that raises the
+incompleteness. On the pairs that chose the set this value is too large. So if `greedy` is among the strategies, one
+half of the pairs chooses the set, and all sets are measured on the other half. The worst of many random sets is also a
+maximum of noisy values, and its interval does not account for that.
 
-Cost: two circuit runs a set; the greedy choice up to 4 · `max_size` · (nodes of the circuit) runs on half of the pairs.
+Cost: two circuit runs a set. The greedy choice takes up to 4 · `max_size` · (nodes of the circuit) runs on half of the
+pairs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,17 +36,17 @@ from interp_emerge.stats.intervals import Interval
 
 STRATEGIES = ("random", "role", "greedy")
 LEAST_GAIN = 0.01
-"""Fraction of the gap by which a set must be more incomplete than a smaller one to be preferred to it."""
+"""A larger set is preferred to a smaller one only if its incompleteness is larger by this fraction of the gap."""
 Nodes = frozenset[int]
 """Writers by their index in the graph."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnockOut:
-    """A set of nodes, and what is left of the gap without it, as fractions of the gap.
+    """A set of nodes that is knocked out, with the shares of the gap that circuit and whole model keep without it.
 
-    `interval` is that of the incompleteness: the difference of the two shares, turned so that its value is positive. An
-    interval that reaches below zero cannot tell circuit and model apart.
+    `interval` is that of the incompleteness, the difference of the two shares with the sign that makes it positive. If
+    the interval reaches below zero, circuit and model do not differ significantly.
     """
 
     strategy: str
@@ -61,24 +62,24 @@ class KnockOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Completeness:
-    """A circuit and the whole model without the same sets of nodes; all NaN where the gap is within noise."""
+    """What a circuit and the whole model keep without the same sets of nodes; NaN if the gap is within noise."""
 
     knock_outs: tuple[KnockOut, ...]
     n_pairs: int
-    """Pairs that the values were measured on: with a greedy set the half that did not choose it."""
+    """Number of pairs that the values were measured on; with a greedy set, the half that did not choose it."""
 
     @property
     def worst(self) -> KnockOut | None:
-        """The set without which circuit and model differ most, None where that is undefined."""
+        """The set without which circuit and model differ most; None if that is undefined."""
         defined = [knock_out for knock_out in self.knock_outs if not np.isnan(knock_out.incompleteness)]
         return max(defined, key=lambda knock_out: knock_out.incompleteness, default=None)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a set.
 
-        Columns `strategy` (`none` for the empty set, `role: NAME` for a given group), `nodes` with blanks between the
-        names, `n_nodes`, `f_circuit`, `f_model`, `incompleteness` with its 95% interval `ci_low`, `ci_high`, `n_pairs`
-        (that all of these were measured on).
+        Columns `strategy` (`none` for the empty set, `role: NAME` for a given group), `nodes` (names with spaces
+        between them), `n_nodes`, `f_circuit` and `f_model` (share of the gap kept), `incompleteness` with its 95%
+        interval `ci_low`, `ci_high`, and `n_pairs` (number of pairs that these were measured on).
         """
         return pd.DataFrame(
             {
@@ -105,23 +106,24 @@ def completeness(
     n_random: int = 20,
     max_size: int = 8,
 ) -> Completeness:
-    """How differently a circuit and the whole model fare without the same nodes of the circuit.
+    """How much a circuit and the whole model differ when the same nodes are knocked out of both.
 
     The empty set is always among the sets: its incompleteness is |F(C) − 1|.
 
     Args:
-        runs: what to run on; with `greedy` half of its pairs, drawn by its seed, choose the set.
+        runs: the model and the pairs; with `greedy`, half of the pairs, drawn by its seed, choose the set.
         circuit: edges of the model's graph.
-        strategies: `random`: sets of random nodes, half of them of random size and half of half the circuit's nodes;
-            `role`: the groups; `greedy`: the set found to be most incomplete. Groups that are given count in any case.
+        strategies: how sets are chosen. `random`: random nodes; half of these sets have a random size, the others hold
+            half of the circuit's nodes. `role`: the given groups, which are used even if this is left out. `greedy`:
+            the set that a greedy search finds to be most incomplete.
         groups: names of nodes of the circuit by the name of their group, such as the roles of heads.
         n_random: number of random sets.
-        max_size: most nodes in the greedy set.
+        max_size: largest number of nodes in the greedy set.
 
     Raises:
         UnknownNameError: no strategy or node has the name.
-        InputError: a group names a node outside the circuit, `role` is asked for without groups, a count is out of its
-            range, or there are too few pairs to choose on one half and report on the other.
+        InputError: a group names a node outside the circuit, `role` is given without groups, a count is out of its
+            range, or there are too few pairs to choose on one half and measure on the other.
     """
     runs.model.require_graph(circuit.graph)
     require_at_least(0, n_random=n_random)
@@ -137,16 +139,16 @@ def completeness(
     sets += [(f"role: {name}", group) for name, group in node_groups(circuit, groups or {}).items()]
     if "random" in strategies:
         sets += [("random", drawn) for drawn in dict.fromkeys(random_sets(nodes, n_random, rng))]
-    reporting = runs
+    measuring = runs
     if "greedy" in strategies:
-        choosing, reporting = runs.halves(rng)
+        choosing, measuring = runs.halves(rng)
         sets.append(("greedy", _greedy_set(choosing, circuit.kept, nodes, max_size)))
-    inside, outside = _without_each(reporting, circuit.kept, [chosen for _, chosen in sets])
+    inside, outside = _without_each(measuring, circuit.kept, [chosen for _, chosen in sets])
     knock_outs = tuple(
-        _knock_out(reporting, strategy, chosen, of_circuit, of_model)
+        _knock_out(measuring, strategy, chosen, of_circuit, of_model)
         for (strategy, chosen), of_circuit, of_model in zip(sets, inside, outside, strict=True)
     )
-    return Completeness(knock_outs=knock_outs, n_pairs=len(reporting.pairs))
+    return Completeness(knock_outs=knock_outs, n_pairs=len(measuring.pairs))
 
 
 def require_at_least(least: int, **counts: int) -> None:
@@ -157,7 +159,7 @@ def require_at_least(least: int, **counts: int) -> None:
 
 
 def nodes_of(kept: EdgeMask) -> list[int]:
-    """The writers of kept edges but for the embedding, by their index."""
+    """Indices of the nodes that write a kept edge, without the embedding."""
     return [int(writer) for writer in np.flatnonzero(kept.any(1)) if writer > 0]
 
 
@@ -165,8 +167,8 @@ def node_groups(circuit: Circuit, groups: Mapping[str, Sequence[str]]) -> dict[s
     """Groups of named nodes as indices.
 
     Raises:
-        UnknownNameError: a node that the graph lacks.
-        InputError: a node that writes no edge of the circuit.
+        UnknownNameError: the graph has no node of this name.
+        InputError: a node writes no edge of the circuit.
     """
     graph, inside = circuit.graph, {*nodes_of(circuit.kept)}
     found: dict[str, Nodes] = {}
@@ -179,7 +181,7 @@ def node_groups(circuit: Circuit, groups: Mapping[str, Sequence[str]]) -> dict[s
 
 
 def random_sets(nodes: Sequence[int], n: int, rng: np.random.Generator) -> list[Nodes]:
-    """`n` sets of random nodes: every second of random size, the others of half of the nodes; without nodes none."""
+    """`n` sets of random nodes, every second of random size, the others of half of the nodes; none without nodes."""
     sizes = [int(rng.integers(1, len(nodes) + 1)) if i % 2 else (len(nodes) + 1) // 2 for i in range(n) if len(nodes)]
     return [frozenset(map(int, rng.choice(nodes, size, replace=False))) for size in sizes]
 
@@ -187,8 +189,8 @@ def random_sets(nodes: Sequence[int], n: int, rng: np.random.Generator) -> list[
 def _greedy_set(runs: Runs, kept: EdgeMask, nodes: Sequence[int], max_size: int) -> Nodes:
     """A set of at most `max_size` nodes without which circuit and model differ much, grown a node at a time.
 
-    After each addition a node is given back as long as that raises the difference. The set returned is the smallest on
-    the way within `LEAST_GAIN` of the best.
+    After each addition, nodes are dropped again as long as that raises the difference. Of all sets met on the way, the
+    smallest one within `LEAST_GAIN` of the best is returned.
     """
     gap = abs(runs.gap.mean())
     current: Nodes = frozenset()
@@ -201,7 +203,7 @@ def _greedy_set(runs: Runs, kept: EdgeMask, nodes: Sequence[int], max_size: int)
         while len(current) > 2:
             smaller = [current - {node} for node in sorted(current)]
             found = _incompleteness(runs, kept, smaller)
-            # A set that was met before was left for a better one, and going back to it would not end.
+            # A set that was met before was left for a better one: going back to it would loop for ever.
             if found.max() <= reached[current] or smaller[int(found.argmax())] in reached:
                 break
             current = smaller[int(found.argmax())]

@@ -1,13 +1,14 @@
-"""Put a circuit to the test: what speaks for the claim and against it, on prompts that it was not chosen on.
+"""All tests of a circuit at once, on prompts that it was not chosen on.
 
 1. `circuits.running.evaluation`: what the circuit keeps and what is left without it, by template, under every ablation,
    at the level of edges and of nodes.
-2. `circuits.testing.hypotheses`: five tests against the model and against random circuits of equal size.
-3. `circuits.testing.completeness`, `circuits.testing.minimality`: what the circuit lacks, and what it could do without.
-4. `circuits.roles.labels`: roles of its heads, given where behaviour and effect agree, and what they attend to here.
-5. `circuits.testing.backup`: heads that take over when its own are ablated; `circuits.roles.composition`: what the
-   weights alone say of its edges between heads.
-6. `circuits.finding.stability`: how far the prompts that it was found on decide which edges are in it.
+2. `circuits.testing.hypotheses`: five tests against the whole model and against random circuits of the same size.
+3. `circuits.testing.completeness`, `circuits.testing.minimality`: what the circuit lacks, and what it does not need.
+4. `circuits.roles.labels`: roles of its heads, given where behaviour and effect agree, and what they attend to on these
+   pairs.
+5. `circuits.testing.backup`: heads that take over when the circuit's own heads are ablated;
+   `circuits.roles.composition`: composition of the circuit's heads by their weights alone.
+6. `circuits.finding.stability`: how much the circuit's edges depend on the prompts that it was found on.
 
 Cost: several hundred circuit runs, most of them for the tests against random circuits; `parts` leaves some out.
 """
@@ -30,7 +31,7 @@ from interp_emerge.circuits.testing.backup import backup_heads
 from interp_emerge.circuits.testing.completeness import completeness
 from interp_emerge.circuits.testing.hypotheses import hypothesis_tests
 from interp_emerge.circuits.testing.minimality import minimality
-from interp_emerge.circuits.testing.telling import sentences, small_tables
+from interp_emerge.circuits.testing.sentences import sentences, small_tables
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import UnknownNameError
@@ -45,13 +46,13 @@ PARTS = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examination:
-    """A circuit with all that its tests showed, as tidy tables by the name of the test."""
+    """A circuit with the results of its tests, as tidy tables by the name of the test."""
 
     circuit: Circuit
     evaluation: Evaluation
     """With everything outside the circuit ablated."""
     without: Evaluation
-    """With the circuit's own edges ablated, and nothing else."""
+    """With only the circuit's own edges ablated."""
     prompts: str
     """Hash of the pairs' token ids."""
     tables: dict[str, pd.DataFrame]
@@ -61,24 +62,24 @@ class Examination:
 
     @property
     def sentences(self) -> list[str]:
-        """What was found, in words; the numbers behind them are in the tables."""
-        said = sentences(self.circuit, self.evaluation, self.without, self.tables)
+        """The results in words, from the numbers in the tables."""
+        found = sentences(self.circuit, self.evaluation, self.without, self.tables)
         if self.circuit.origin.get("prompts") == self.prompts:
-            said.insert(0, "The circuit was found on just these prompts: what follows flatters it.")
-        return said
+            found.insert(0, "The circuit was found on these same prompts, so the results are biased in its favour.")
+        return found
 
     @property
     def shown(self) -> dict[str, pd.DataFrame]:
-        """What is read best as a table, cut down to what fits a terminal."""
+        """The results that read best as tables, small enough for a terminal."""
         return small_tables(self.tables)
 
     def with_search(self, found: Stability) -> "Examination":
-        """The same, and how alike circuits are that the whole search finds on bootstrap samples."""
+        """This examination, with how similar the circuits are that the whole search finds on bootstrap samples."""
         tables = {f"search_{name}": table for name, table in _stability(found).items()}
         return replace(self, tables=self.tables | tables)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values: `circuit`, `sentences`, and the tables as lists of rows."""
+        """The examination as plain values: `circuit`, `sentences`, and each table as a list of rows."""
         tables = {name: json.loads(table.to_json(orient="records")) for name, table in self.tables.items()}
         return {"circuit": json.loads(self.circuit.to_json()), "sentences": self.sentences, **tables}
 
@@ -93,16 +94,16 @@ def examine(
     n_random: int = 100,
     resamples: int = 100,
 ) -> Examination:
-    """Everything that can be asked of a circuit on pairs that it was not chosen on.
+    """Runs every test of a circuit, on pairs that it was not chosen on.
 
     Args:
-        runs: what to run on, other pairs than those that the circuit was found on; its seed is for all that is drawn.
+        runs: the model and the pairs, which are not those that the circuit was found on. Its seed is for all draws.
         circuit: edges of the model's graph.
-        scores: what it was chosen by; without scores of edges the curve and stability are left out, and stability where
-            they hold no values by pair.
-        parts: which tests to run, of `PARTS`; the evaluation itself always runs.
-        n_random: random circuits to compare with.
-        resamples: bootstrap samples of the discovery pairs.
+        scores: the scores that the circuit was chosen by. The curve and stability need scores of edges, and stability
+            needs their values by pair; they are left out otherwise.
+        parts: the tests to run, from `PARTS`; the evaluation itself always runs.
+        n_random: number of random circuits to compare with.
+        resamples: number of bootstrap samples of the discovery pairs.
 
     Raises:
         InputError: the circuit belongs to a graph of another shape, or there are too few pairs for a test.
@@ -112,7 +113,7 @@ def examine(
     model, pairs = runs.model, runs.pairs
     model.require_graph(circuit.graph)
     found, without = runs.evaluations([circuit.kept, circuit.complement().kept])
-    tables = {"evaluation": _beside(found, without)}
+    tables = {"evaluation": _evaluation_table(found, without)}
     for part in (part for part in PARTS if part in parts):
         match part:
             case "templates":
@@ -154,8 +155,8 @@ def require_parts(parts: Sequence[str]) -> None:
             raise UnknownNameError("part of an examination", part, PARTS)
 
 
-def _beside(found: Evaluation, without: Evaluation) -> pd.DataFrame:
-    """The summaries of the circuit alone and of the model without it: `edges`, then the columns of the summary."""
+def _evaluation_table(found: Evaluation, without: Evaluation) -> pd.DataFrame:
+    """Summaries of the circuit alone and of the model without it; column `edges` says which edges were kept."""
     parts = []
     for edges, evaluation in (("circuit", found), ("all others", without)):
         summary = evaluation.summary()
@@ -165,7 +166,7 @@ def _beside(found: Evaluation, without: Evaluation) -> pd.DataFrame:
 
 
 def _under_every_ablation(runs: Runs, circuit: Circuit) -> pd.DataFrame:
-    """Faithfulness and divergence under each ablation at each level, since that choice changes verdicts."""
+    """Faithfulness and divergence under each ablation at each level, since results depend on that choice."""
     rows = []
     for ablation in ABLATIONS:
         for level in LEVELS:
@@ -189,7 +190,7 @@ def _areas(curve: FaithfulnessCurve) -> pd.DataFrame:
 
 
 def _stability(found: Stability) -> dict[str, pd.DataFrame]:
-    """The indices with the central 95% of all pairs of samples, and how often each edge was in."""
+    """Mean indices with the central 95% of all pairs of samples, and how often each edge was selected."""
     unknown = float("nan")
     rows = [
         *((name, *vars(getattr(found, name)).values()) for name in ("jaccard", "node_jaccard", "weighted_jaccard")),

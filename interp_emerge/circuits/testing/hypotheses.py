@@ -1,36 +1,44 @@
-"""A circuit as a claim that can be rejected: five tests, each with its null hypothesis.
+"""Five hypothesis tests of the claim that a circuit does what the whole model does on the pairs.
 
-Source: Shi et al., 2024, Hypothesis Testing the Circuit Hypothesis in LLMs, https://arxiv.org/abs/2410.13032. Below, M
-is the whole model, C the circuit, M∖C the model without the circuit's edges and m the metric of a pair. The distance of
-two runs is the root of the mean over pairs of the squared difference of m, in the metric's unit.
+Source: Shi et al., 2024, Hypothesis Testing the Circuit Hypothesis in LLMs, https://arxiv.org/abs/2410.13032.
 
-1. `equivalence`: |P(m(C) > m(M)) − 1/2| ≤ ε. Statistic: the share of pairs on which the circuit does better. p is the
-   binomial chance of a share as far from 1/2, both ways, where P = 1/2 + ε, the worst case. A tie counts half: the
-   share then varies less than the binomial, so p errs upward. Rejecting speaks against the circuit.
-2. `independence`: m(M∖C) and m(M) are independent over pairs. Statistic: the Hilbert-Schmidt independence criterion
-   (Gretton et al., 2007, https://papers.nips.cc/paper/3201-a-kernel-statistical-test-of-independence) with Gaussian
-   kernels, each as wide as its median distance. p: permutations of the pairs. Rejecting speaks against the circuit:
-   what is left of the model still knows about the task. The run with every edge ablated, m(∅), may know about it too,
-   such as one on corrupt prompts that share most tokens with the clean ones; the test would then reject even the whole
-   model as a circuit. So m(∅) and m(M) are tested first, on the same permutations, and where they are dependent
-   (p ≤ α, not adjusted) independence is undefined. A dependence too weak to be found still counts against the circuit.
-3. `sufficiency`: C is a random circuit of its size. Statistic: its distance from M, small where C is faithful. p: its
-   rank among random circuits. Rejecting supports the circuit.
-4. `partial_necessity`: C is a random circuit of its size. Statistic: mean m(M) − m(M∖C), large where the knock-out
-   hurts; Shi et al. take the distance, which counts a rise as harm. p: its rank. Rejecting supports the circuit.
-5. `minimality`: some edge of C does no more than a random edge of C with a random path added, one that leaves C.
-   Effect of an edge: the distance of the circuit with it from that without it. p of an edge: the rank of its effect,
-   not exact, since the edge was not drawn as the others were (measured in analyses/test_calibration); of the circuit:
-   its largest, as every edge must pass. Rejecting supports the circuit.
+M is the whole model, C the circuit, M∖C the model without the circuit's edges, ∅ the run with every edge ablated, and
+m the metric of a pair. The distance of two runs is the root mean squared difference of m over pairs, in the metric's
+unit. Each test has a null hypothesis:
 
-The p-value of a rank (`stats.ranks`) is exact where the circuit is itself such a draw; a tie counts as doing as well,
-and is reported. Shi et al. ask instead whether the circuit beats more than a share q of all
-random circuits: `p_value_quantile` is the binomial p-value of that, and rejecting it supports the circuit. For
-minimality they turn the null: each edge beats more than a share q of random ones, and rejecting it (Holm over edges)
-speaks against the circuit.
+1. `equivalence`. Null: |P(m(C) > m(M)) − 1/2| ≤ ε. The statistic is the share of pairs on which the circuit has the
+   higher metric. The p-value is the two-sided binomial chance of a share at least as far from 1/2 if P = 1/2 + ε, the
+   worst case. A tie counts half: the share then varies less than the binomial, so the p-value is too large rather than
+   too small. Rejection is evidence against the circuit.
+2. `independence`. Null: m(M∖C) and m(M) are independent over pairs. The statistic is the Hilbert-Schmidt independence
+   criterion (Gretton et al., 2007, https://papers.nips.cc/paper/3201-a-kernel-statistical-test-of-independence) with
+   Gaussian kernels, each as wide as its median distance. The p-value comes from permutations of the pairs. Rejection
+   is evidence against the circuit, because what is left of the model still depends on the task. But m(∅) may depend
+   on the task too, for example where corrupted prompts share most tokens with the clean ones. The test would then
+   reject even the whole model as a circuit. So m(∅) and m(M) are tested first, with the same permutations. If they
+   are dependent (p ≤ α, not adjusted), independence is undefined. A dependence too weak to be found still counts
+   against the circuit.
+3. `sufficiency`. Null: C is a random circuit of its size. The statistic is the distance of C from M, which is small if
+   C is faithful. The p-value is its rank among random circuits. Rejection is evidence for the circuit.
+4. `partial_necessity`. Null: C is a random circuit of its size. The statistic is the mean of m(M) − m(M∖C), which is
+   large if removing the circuit hurts. (Shi et al. use the distance, which counts a rise of the metric as harm.) The
+   p-value is its rank among random circuits. Rejection is evidence for the circuit.
+5. `minimality`. Null: some edge of C does no more than an edge added at random. The effect of an edge is the distance
+   of the circuit with it from the circuit without it. For the null distribution, a random path that leaves C is added
+   to C, and the effect of a random one of the added edges is measured. The p-value of an edge of C is the rank of its
+   effect. It is not exact, since the edge was not drawn as the random ones were (analyses/test_calibration measures the
+   error). The p-value of the circuit is the largest of its edges, since every edge must pass. Rejection is evidence for
+   the circuit.
 
-Not rejecting proves nothing: with few pairs equivalence and independence are seldom rejected. Where no outcome on so
-few pairs or draws could have been rejected beside the other tests, the note says so.
+The p-value of a rank (`stats.ranks`) is exact if the circuit is itself such a draw. A random circuit that ties with the
+circuit counts as equally good, and the number of ties is reported.
+
+Shi et al. ask instead whether the circuit beats more than a share q of all random circuits. `p_value_quantile` is the
+binomial p-value of that test; its rejection is evidence for the circuit. For minimality they reverse the null: each
+edge beats more than a share q of random edges. Its rejection (Holm over edges) is evidence against the circuit.
+
+Failing to reject a null is not evidence for it: with few pairs, equivalence and independence are seldom rejected. If a
+test has so few pairs or draws that it could not have been rejected at all, given the other tests, its note says so.
 
 Cost: 2 + 2 · `n_random` + (edges) + 2 · `n_inflated` circuit runs.
 """
@@ -46,12 +54,13 @@ from interp_emerge.circuits.finding.random_paths import random_connected_circuit
 from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.circuits.testing.outcomes import (
+    HypothesisVerdict,
     Outcome,
-    beside_each_other,
     binomial,
     noted,
     ranked,
     verdict,
+    with_few_draws_noted,
 )
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
@@ -62,47 +71,50 @@ from interp_emerge.stats.ranks import least_p, rank_p, tolerance
 from interp_emerge.stats.significance import SIGNIFICANT, holm
 
 NULLS = {
-    "equivalence": "circuit and model do better than each other about equally often",
-    "independence": "the model without the circuit is independent of the model",
-    "sufficiency": "the circuit is no closer to the model than random circuits of its size",
-    "partial_necessity": "the circuit's knock-out hurts no more than that of random circuits of its size",
-    "minimality": "some edge of the circuit does no more than an edge added at random",
+    "equivalence": "on about half of the pairs the circuit does better than the whole model",
+    "independence": "the model without the circuit is independent of the whole model",
+    "sufficiency": "the circuit is not closer to the whole model than random circuits of the same size",
+    "partial_necessity": "removing the circuit does not hurt more than removing random circuits of the same size",
+    "minimality": "some edge of the circuit does not do more than an edge added at random",
 }
-SPEAKING_AGAINST = ("equivalence", "independence")
-"""Tests whose rejection speaks against the circuit."""
+"""The null hypothesis of each test."""
+TESTS_AGAINST = ("equivalence", "independence")
+"""Tests whose rejection is evidence against the circuit."""
 MOST_INFLATED = 1000
-"""Most random edges that minimality draws unless asked for more."""
+"""The largest number of random edges that minimality draws by default."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HypothesisTests:
-    """Outcomes of the five tests, and the edges' part in minimality."""
+    """Outcomes of the five tests, with the effect of each edge that minimality measured."""
 
     outcomes: tuple[Outcome, ...]
     edges: pd.DataFrame
     """One row an edge of the circuit: `writer`, `reader`, `effect`, `p_value`, `p_adjusted` (Holm over edges),
     `p_value_quantile`."""
     alpha: float
+    """Rate of false rejections among the five tests together."""
 
     def to_frame(self) -> pd.DataFrame:
         """One row a test.
 
         Columns `test`, `null`, `statistic`, `p_value`, `p_adjusted` (Holm over the tests that are defined), `rejected`
-        (`p_adjusted` at most alpha), `verdict` (`speaks against`, `no evidence against`, `supports`, `cannot tell` or
-        `undefined`), `supports` (true where a rejection supports the circuit, false where one speaks against it, NA
-        where nothing is rejected), `n` (pairs or random draws), `beaten` with `ci_low`, `ci_high`, `p_value_quantile`
-        and `note`. Undefined: NaN, and NA for `rejected`.
+        (`p_adjusted` at most alpha), `verdict` (a `HypothesisVerdict`), `supports` (true where a rejection is evidence
+        for the circuit, false where it is evidence against it, NA where the null is not rejected), `n` (pairs or random
+        draws), `beaten` with `ci_low`, `ci_high`, `p_value_quantile` and `note`. For a test that is undefined, numbers
+        are NaN and `rejected` is NA.
         """
         frame = pd.DataFrame([vars(outcome) for outcome in self.outcomes])
         frame["null"] = frame["test"].map(NULLS)
         frame["p_adjusted"] = holm(frame["p_value"].to_numpy(dtype=float))
         rejected = (frame["p_adjusted"] <= self.alpha).astype("boolean").mask(frame["p_value"].isna())
-        against = frame["test"].isin(SPEAKING_AGAINST)
+        against = frame["test"].isin(TESTS_AGAINST)
         frame["rejected"] = rejected
-        frame["verdict"] = [
+        verdicts: list[HypothesisVerdict] = [
             verdict(float(p_value), alpha=self.alpha, against=bool(side))
             for p_value, side in zip(frame["p_adjusted"], against, strict=True)
         ]
+        frame["verdict"] = verdicts
         frame["supports"] = (~against).astype("boolean").mask(~rejected.fillna(False))
         columns = ["test", "null", "statistic", "p_value", "p_adjusted", "rejected", "verdict", "supports", "n"]
         return frame[[*columns, "beaten", "ci_low", "ci_high", "p_value_quantile", "note"]]
@@ -121,20 +133,21 @@ def hypothesis_tests(
     alpha: float = SIGNIFICANT,
     connected: bool = True,
 ) -> HypothesisTests:
-    """Five tests of the claim that the circuit is what the model does on the pairs.
+    """Five tests of the claim that the circuit does what the whole model does on the pairs.
 
     Args:
-        runs: what to run on, independent prompt pairs; its seed is for random circuits, paths, edges and permutations.
+        runs: the model and the pairs, which must be independent of each other. Its seed draws random circuits, paths,
+            edges and permutations.
         circuit: edges of the model's graph, chosen on other pairs than these.
-        n_random: random circuits to rank the circuit among.
-        n_inflated: random edges to rank the circuit's edges among; by default enough for the adjusted p-values of an
-            edge and of the circuit to reach alpha, from `n_random` to 1000.
-        n_permutations: permutations of the pairs for independence.
-        epsilon: how far from 1/2 counts as equivalent.
+        n_random: number of random circuits to rank the circuit among.
+        n_inflated: number of random edges to rank the circuit's edges among; by default enough for the adjusted
+            p-values of an edge and of the circuit to reach alpha, from `n_random` to 1000.
+        n_permutations: number of permutations of the pairs for independence.
+        epsilon: largest distance from 1/2 that counts as equivalent.
         quantile: the share q of random circuits to beat.
         alpha: rate of false rejections among the five tests together.
-        connected: whether random circuits consist of paths from the embedding to the logits; single edges drawn at
-            random seldom join the two, and are beaten easily.
+        connected: whether random circuits consist of paths from the embedding to the logits. Otherwise they consist of
+            single random edges, which seldom join the two and are easily beaten.
 
     Raises:
         InputError: the circuit belongs to a graph of another shape, or an option is out of its range.
@@ -152,12 +165,12 @@ def hypothesis_tests(
         if count < 1:
             raise InputError(f"{name}={count} is not a number of random draws; give at least 1")
     graph, seed = runs.model.graph, runs.seed
-    # Under resample ablation dead ends do nothing, and would make the random circuits larger than what they stand for.
+    # Under resample ablation dead ends do nothing. Counting them would make the random circuits too large.
     kept = graph.prune(circuit.kept) if runs.ablation == "resample" else circuit.kept & graph.exists
     n_edges = int(kept.sum())
     reason = _undefined(runs, n_edges)
     if reason:
-        return _nothing(graph, kept, reason, alpha)
+        return _all_undefined(graph, kept, reason, alpha)
     n_inflated = n_inflated or min(max(n_random, ceil(max(n_edges, len(NULLS)) / alpha)), max(n_random, MOST_INFLATED))
     draw = random_connected_circuits if connected else random_circuits
     drawn = draw(graph, n_edges, n_random, seed=seed)
@@ -174,12 +187,18 @@ def hypothesis_tests(
         partial_necessity(without[0], without[1:], whole, quantile=quantile),
         minimal,
     )
-    return HypothesisTests(outcomes=beside_each_other(outcomes, alpha), edges=edges, alpha=alpha)
+    return HypothesisTests(outcomes=with_few_draws_noted(outcomes, alpha), edges=edges, alpha=alpha)
 
 
 @checked
 def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1) -> Outcome:
-    """Whether circuit and model, shape [pair] each, do better than each other about equally often."""
+    """Tests whether the circuit does better than the whole model on about half of the pairs.
+
+    Args:
+        circuit: the metric of the circuit, shape [pair].
+        model: the metric of the whole model, shape [pair].
+        epsilon: largest distance from 1/2 that counts as equivalent.
+    """
     from scipy.stats import binom
 
     n, difference = len(model), circuit - model
@@ -187,7 +206,7 @@ def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1)
     better = float(((difference > 0) & ~tied).sum() + tied.sum() / 2)
     off = abs(better - n / 2)
     law = binom(n, 0.5 + epsilon)
-    # Counts k with |k - n/2| at least as large, lower and upper; at the centre that is every count.
+    # The two tails of counts k with |k - n/2| >= off. At off = 0 they hold every count.
     p_value = 1.0 if off == 0 else float(law.cdf(np.floor(n / 2 - off)) + law.sf(np.ceil(n / 2 + off) - 1))
     return Outcome(
         test="equivalence",
@@ -210,16 +229,23 @@ def independence(
     alpha: float = SIGNIFICANT,
     seed: int = 0,
 ) -> Outcome:
-    """Whether the model without the circuit is independent of the model over pairs, shape [pair] each.
+    """Tests whether the model without the circuit is independent of the whole model over pairs.
 
-    Undefined where `ablated`, the run with every edge ablated, depends on the model as well: p at most alpha.
+    Args:
+        without: the metric of the model without the circuit, shape [pair].
+        model: the metric of the whole model, shape [pair].
+        ablated: the metric with every edge ablated, shape [pair]. The test is undefined if this depends on the whole
+            model's metric too (p at most alpha).
+        n_permutations: number of permutations of the pairs.
+        alpha: level of the test of `ablated`.
+        seed: of the permutations.
     """
     n = len(model)
     if ablated is not None and (p_value := _dependence(ablated, model, n_permutations, seed)[1]) <= alpha:
-        note = f"the run with every edge ablated depends on the whole model's too, p = {p_value:.2g}"
+        note = f"even with every edge ablated the metric depends on the whole model's, p = {p_value:.2g}"
         return Outcome(test="independence", n=n, note=note)
     statistic, p_value = _dependence(without, model, n_permutations, seed)
-    # All permutations of few pairs are few.
+    # n pairs have only n! permutations.
     least = max(least_p(n_permutations), exp(-lgamma(n + 1)))
     return Outcome(
         test="independence",
@@ -243,14 +269,28 @@ def _dependence(without: np.ndarray, model: np.ndarray, n_permutations: int, see
 
 @checked
 def sufficiency(circuit: np.ndarray, drawn: np.ndarray, model: np.ndarray, *, quantile: float = 0.9) -> Outcome:
-    """Whether the circuit, shape [pair], is closer to the model than random circuits, shape [draw, pair]."""
+    """Tests whether the circuit is closer to the whole model than random circuits of the same size.
+
+    Args:
+        circuit: the metric of the circuit, shape [pair].
+        drawn: the metric of the random circuits, shape [draw, pair].
+        model: the metric of the whole model, shape [pair].
+        quantile: the share q of random circuits to beat.
+    """
     found, *others = _distance(np.vstack([circuit, drawn]), model)
     return ranked("sufficiency", float(found), np.array(others), quantile, sign=-1, drawn="random circuits")
 
 
 @checked
 def partial_necessity(without: np.ndarray, drawn: np.ndarray, model: np.ndarray, *, quantile: float = 0.9) -> Outcome:
-    """Whether knocking out the circuit, shape [pair], hurts more than knocking out random ones, shape [draw, pair]."""
+    """Tests whether removing the circuit hurts more than removing random circuits of the same size.
+
+    Args:
+        without: the metric of the model without the circuit, shape [pair].
+        drawn: the metric of the model without each random circuit, shape [draw, pair].
+        model: the metric of the whole model, shape [pair].
+        quantile: the share q of random circuits to beat.
+    """
     lost = (model - drawn).mean(-1)
     found = float((model - without).mean())
     return ranked("partial_necessity", found, lost, quantile, sign=1, drawn="random circuits")
@@ -265,10 +305,10 @@ def _minimality(
     quantile: float,
     alpha: float,
 ) -> tuple[Outcome, pd.DataFrame]:
-    """The outcome for the circuit, and the table of its edges."""
+    """The outcome of minimality for the circuit, and the table of its edges."""
     graph, at = runs.model.graph, np.argwhere(kept)
     if not (graph.exists & ~kept).any():
-        note = "the circuit is the whole graph: no edge can be added to compare with"
+        note = "the circuit is the whole graph, so no edge can be added to compare with"
         return Outcome(test="minimality", n=0, note=note), _edge_table(graph, kept)
     knocked = runs.metric_of((without_edges(kept, [edge]) for edge in at), len(at))
     effects = _distance(knocked, circuit)
@@ -283,12 +323,12 @@ def _minimality(
     within = float(holm(edges["p_value_quantile"].to_numpy()).min())
     least = min(1.0, least_p(n_inflated, n_tests=len(at)))
     few = f"no adjusted p-value of {len(at)} edges among {n_inflated} random ones is below {least:.2g}"
-    whole = replace(ranks[weakest], p_value_quantile=within)
-    return noted(whole, few) if least > alpha else whole, edges
+    outcome = replace(ranks[weakest], p_value_quantile=within)
+    return noted(outcome, few) if least > alpha else outcome, edges
 
 
 def _inflated(graph: Graph, kept: EdgeMask, n: int, seed: int) -> Iterator[np.ndarray]:
-    """The circuit with a random path added, then the same without a random one of the edges added, `n` times."""
+    """`n` times: the circuit with a random path added, then the same without a random one of the added edges."""
     rng = np.random.default_rng([seed, 1])
     for path in random_paths_leaving(graph, kept, n, rng):
         new = [edge for edge in path if not kept[edge]]
@@ -313,26 +353,26 @@ def _distance(runs: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _centred_kernel(values: np.ndarray) -> np.ndarray:
-    """Gaussian kernel of the values, as wide as their median distance, less the means of its rows and columns."""
+    """Gaussian kernel of the values, as wide as their median distance, minus the means of its rows and columns."""
     from scipy.spatial.distance import pdist, squareform
 
     apart = pdist(values[:, None])
-    # More than half of the pairs may share a value, and their median distance is then zero.
+    # If more than half of the distances are zero, so is their median.
     width = np.median(apart) or (np.mean(apart[apart > 0]) if apart.any() else 1.0)
     kernel = np.exp(-(squareform(apart) ** 2) / (2 * width**2))
     return kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
 
 
 def _undefined(runs: Runs, n_edges: int) -> str:
-    """Why no test of this circuit on these pairs means anything; empty where they do."""
+    """The reason why all tests are undefined for this circuit on these pairs; empty if they are defined."""
     if len(runs.pairs) < 2:
-        return "fewer than 2 pairs"
+        return "there are fewer than 2 pairs"
     if not n_edges:
         return "the circuit is empty"
     why = runs.whole.why_undefined
     return f"the gap of {runs.whole.gap.value:.3g} {why}" if why else ""
 
 
-def _nothing(graph: Graph, kept: EdgeMask, reason: str, alpha: float) -> HypothesisTests:
+def _all_undefined(graph: Graph, kept: EdgeMask, reason: str, alpha: float) -> HypothesisTests:
     outcomes = tuple(Outcome(test=test, n=0, note=reason) for test in NULLS)
     return HypothesisTests(outcomes=outcomes, edges=_edge_table(graph, kept), alpha=alpha)

@@ -1,18 +1,18 @@
-"""Whether a circuit needs each of its nodes: the largest difference that a node makes while others are knocked out.
+"""Whether a circuit needs each of its nodes: the largest difference a node makes while others are knocked out.
 
 Source: Wang et al., 2022, section 4 of Interpretability in the Wild, https://arxiv.org/abs/2211.00593.
 
 The effect of node v is the largest |F(C∖(K∪{v})) − F(C∖K)| over sets K of other nodes of the circuit: the empty set,
-the given groups, and random sets. F is the share of the gap (m(·) − m(∅)) / (m(M) − m(∅)); Wang et al. take the metric
-itself. A node can matter in no single knock-out and still matter once its backups are gone, hence the sets.
+the given groups, and random sets. F is the share of the gap (m(·) − m(∅)) / (m(M) − m(∅)); Wang et al. use the metric
+itself. The sets are needed because a node with backups matters only once its backups are knocked out.
 
 1. `_effects` runs the circuit without each set, and without each set and v.
-2. The set with the largest effect is chosen on one half of the pairs, and the effect measured on the other.
+2. One half of the pairs chooses the set with the largest effect, and the effect is measured on the other half.
 3. The null: random nodes from outside the circuit are added to it, one at a time, with all edges that join them to the
-   circuit's nodes, the embedding and the logits (`_joined`), and go through 1 and 2 in the same way. The p-value of a
-   node is that of its effect's rank among theirs (`stats.ranks`).
+   circuit's nodes, the embedding and the logits (`_joined`). Steps 1 and 2 measure their effects in the same way. The
+   p-value of a node is the rank of its effect among theirs (`stats.ranks`).
 
-A node in the circuit with an effect like those outside has no better claim to its place than they have.
+If a node of the circuit has no larger effect than nodes outside, nothing shows that it belongs to the circuit.
 
 Cost: (1 + sets) · (1 + nodes + random nodes) circuit runs on each half of the pairs.
 """
@@ -41,9 +41,9 @@ from interp_emerge.stats.ranks import rank_p
 
 @dataclass(frozen=True, kw_only=True)
 class NodeEffect:
-    """The difference that a node makes without the set `without`, as a fraction of the gap.
+    """The difference that a node makes while the nodes in `without` are knocked out, as a fraction of the gap.
 
-    `interval` is turned so that its value is positive; one that reaches below zero cannot be told from no effect.
+    `interval` has the sign that makes its value positive. If it reaches below zero, the effect is not significant.
     """
 
     node: str
@@ -57,30 +57,30 @@ class NodeEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Minimality:
-    """Effects of the circuit's nodes, and of random nodes added to it; all NaN where the gap is within noise."""
+    """Effects of the circuit's nodes, and of random nodes added to it; all NaN if the gap is within noise."""
 
     inside: tuple[NodeEffect, ...]
     outside: tuple[NodeEffect, ...]
 
     @property
     def defined(self) -> bool:
-        """Whether the gap was above noise, so that effects are numbers."""
+        """Whether the gap is above noise, so that the effects are numbers."""
         return not any(np.isnan(found.effect) for found in self.inside)
 
     def p_value(self, effect: float) -> float:
-        """How rarely a random node outside the circuit has an effect as large; NaN where there is none outside."""
+        """The p-value of an effect among those of random nodes outside the circuit; NaN if there are none."""
         return rank_p(effect, np.array([found.effect for found in self.outside]), magnitude=1.0)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a node, those of the circuit first.
 
-        Columns `node`, `place` (`circuit`, or `outside` for the random ones), `effect` with its 95% interval `ci_low`,
-        `ci_high`, `without` (the set that shows it, blanks between the names), `null_median` and `null_max` (of the
-        random nodes' effects) and `p_value`, NaN outside the circuit.
+        Columns `node`, `place` (`circuit`, or `outside` for random nodes), `effect` with its 95% interval `ci_low`,
+        `ci_high`, `without` (the nodes knocked out meanwhile, with spaces between the names), `null_median` and
+        `null_max` (median and maximum of the random nodes' effects) and `p_value`, which is NaN outside the circuit.
         """
         rows = [*self.inside, *self.outside]
         null = [found.effect for found in self.outside] or [np.nan]
-        beyond = [np.nan] * len(self.outside)
+        no_p_values = [np.nan] * len(self.outside)
         return pd.DataFrame(
             {
                 "node": [found.node for found in rows],
@@ -91,7 +91,7 @@ class Minimality:
                 "without": [" ".join(found.without) for found in rows],
                 "null_median": np.median(null),
                 "null_max": np.max(null),
-                "p_value": [self.p_value(found.effect) for found in self.inside] + beyond,
+                "p_value": [self.p_value(found.effect) for found in self.inside] + no_p_values,
             }
         )
 
@@ -105,14 +105,14 @@ def minimality(
     n_random: int = 10,
     n_outside: int = 20,
 ) -> Minimality:
-    """The largest difference that each node of a circuit makes, beside that of random nodes added to it.
+    """The largest difference that each node of a circuit makes, compared with random nodes added to the circuit.
 
     Args:
-        runs: what to run on; half of its pairs, drawn by its seed, choose the set that shows a node's effect.
+        runs: the model and the pairs; half of the pairs, drawn by its seed, choose the set for each node.
         circuit: edges of the model's graph.
-        groups: names of nodes of the circuit by the name of their group; each is one of the sets.
+        groups: names of nodes of the circuit by the name of their group; each group is one of the sets.
         n_random: number of random sets.
-        n_outside: most random nodes outside the circuit to compare with.
+        n_outside: largest number of random nodes outside the circuit to compare with.
 
     Raises:
         UnknownNameError: no node has the name.
@@ -130,26 +130,27 @@ def minimality(
     with_node = dict.fromkeys(nodes, circuit.kept)
     with_node |= {int(node): _joined(graph, circuit.kept, int(node)) for node in np.sort(chosen)}
 
-    shown = np.abs(_effects(choosing, with_node, sets).mean(2)).argmax(1)
+    largest = np.abs(_effects(choosing, with_node, sets).mean(2)).argmax(1)
     measured = _effects(measuring, with_node, sets)
     found = [
         _node_effect(measuring, node, sets[best] - {node}, values[best])
-        for node, best, values in zip(with_node, shown, measured, strict=True)
+        for node, best, values in zip(with_node, largest, measured, strict=True)
     ]
     return Minimality(inside=tuple(found[: len(nodes)]), outside=tuple(found[len(nodes) :]))
 
 
 def _effects(runs: Runs, with_node: Mapping[int, EdgeMask], sets: Sequence[Nodes]) -> np.ndarray:
-    """Metric with each node less that without it, while each set is knocked out, shape [node, set, pair].
+    """The metric with each node minus that without it, while each set is knocked out, shape [node, set, pair].
 
-    `with_node` holds the circuit with the node, which is the circuit itself where the node is a part of it.
+    `with_node` holds for each node a circuit that contains it: the tested circuit itself, or that circuit with the node
+    added.
     """
-    whole = [(edges, knocked - {node}) for node, edges in with_node.items() for knocked in sets]
-    less = [(edges, knocked | {node}) for node, edges in with_node.items() for knocked in sets]
-    circuits = (without_writers(edges, knocked) for edges, knocked in [*whole, *less])
-    values = runs.metric_of(circuits, 2 * len(whole))
+    present = [(edges, knocked - {node}) for node, edges in with_node.items() for knocked in sets]
+    absent = [(edges, knocked | {node}) for node, edges in with_node.items() for knocked in sets]
+    circuits = (without_writers(edges, knocked) for edges, knocked in [*present, *absent])
+    values = runs.metric_of(circuits, 2 * len(present))
     shape = (len(with_node), len(sets), len(runs.pairs))
-    return (values[: len(whole)] - values[len(whole) :]).reshape(shape)
+    return (values[: len(present)] - values[len(present) :]).reshape(shape)
 
 
 def _joined(graph: Graph, kept: EdgeMask, node: int) -> np.ndarray:

@@ -1,66 +1,87 @@
-"""What one test of a circuit found, in numbers and in a word, and whether it could have found anything."""
+"""The outcome of one hypothesis test of a circuit, its verdict, and whether it could have rejected its null at all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from math import nan
 
 import numpy as np
 
-from interp_emerge.stats.intervals import UNDEFINED, success_interval
+from interp_emerge.stats.intervals import success_interval
 from interp_emerge.stats.ranks import beyond_and_tied, least_p, rank_p
 from interp_emerge.stats.significance import holm
 
-VERDICTS = {"against": ("speaks against", "no evidence against"), "for": ("supports", "cannot tell")}
-"""What a test against or for a circuit says of it where the null is rejected, and where it is not."""
+
+class HypothesisVerdict(StrEnum):
+    """What a test says about a circuit."""
+
+    AGAINST = "speaks against"
+    """The null is rejected, and the rejection is evidence against the circuit."""
+    NOT_AGAINST = "no evidence against"
+    """The null is not rejected, in a test whose rejection would be evidence against the circuit."""
+    SUPPORTS = "supports"
+    """The null is rejected, and the rejection is evidence for the circuit."""
+    CANNOT_TELL = "cannot tell"
+    """The null is not rejected, in a test whose rejection would be evidence for the circuit."""
+    UNDEFINED = "undefined"
+    """The test could not be run; the outcome's note says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one test found; NaN, with the reason in `note`, where it is undefined."""
+    """The result of one test. Where the test is undefined its numbers are NaN and `note` says why."""
 
     test: str
     statistic: float = nan
     p_value: float = nan
     n: int
-    """Pairs, or random draws, that p comes from."""
+    """Number of pairs or of random draws that the p-value comes from."""
     beaten: float = nan
-    """Share of random circuits that do worse, with the ends of its exact 95% interval (Clopper and Pearson)."""
+    """Share of random circuits that do worse, with its exact 95% interval `ci_low`, `ci_high` (Clopper and Pearson)."""
     ci_low: float = nan
     ci_high: float = nan
     p_value_quantile: float = nan
+    """Binomial p-value of the null that the circuit beats no more than a share q of all random circuits."""
     drawn: str = ""
-    """What bounds p from below, such as `100 random circuits`, with the least p-value that it can give."""
+    """The draws whose number limits the p-value, such as `100 random circuits`."""
     least_p_value: float = 0.0
+    """The smallest p-value that so many draws can give."""
     note: str = ""
 
 
-def verdict(p_adjusted: float, *, alpha: float, against: bool) -> str:
-    """What a test against or for a circuit says of it; undefined where p is NaN."""
+def verdict(p_adjusted: float, *, alpha: float, against: bool) -> HypothesisVerdict:
+    """The verdict of a test; `against` says whether its rejection is evidence against the circuit, or for it."""
     if np.isnan(p_adjusted):
-        return UNDEFINED
-    return VERDICTS["against" if against else "for"][0 if p_adjusted <= alpha else 1]
+        return HypothesisVerdict.UNDEFINED
+    if against:
+        return HypothesisVerdict.AGAINST if p_adjusted <= alpha else HypothesisVerdict.NOT_AGAINST
+    return HypothesisVerdict.SUPPORTS if p_adjusted <= alpha else HypothesisVerdict.CANNOT_TELL
 
 
-def beside_each_other(outcomes: Sequence[Outcome], alpha: float) -> tuple[Outcome, ...]:
-    """The outcomes, noting where no p-value that the draws can give would be rejected beside the others' p-values."""
+def with_few_draws_noted(outcomes: Sequence[Outcome], alpha: float) -> tuple[Outcome, ...]:
+    """The outcomes, with a note on each test that has too few draws to be rejected.
+
+    A test has too few draws if even its smallest possible p-value stays above alpha after Holm's adjustment, with the
+    p-values of the other tests as they are.
+    """
     p_values, found = np.array([outcome.p_value for outcome in outcomes]), []
     for row, outcome in enumerate(outcomes):
         least = outcome.least_p_value
         best = np.where(np.arange(len(outcomes)) == row, least, p_values)
         if not np.isnan(outcome.p_value) and holm(best)[row] > alpha:
-            few = f"the least p-value of {outcome.drawn}, {least:.2g}, cannot reach {alpha:g} after adjustment"
-            outcome = noted(outcome, f"{few}: ask for more")
+            few = f"the smallest possible p-value of {outcome.drawn} is {least:.2g}, too large to reach {alpha:g} after"
+            outcome = noted(outcome, f"{few} adjustment: ask for more")
         found.append(outcome)
     return tuple(found)
 
 
 def noted(outcome: Outcome, note: str) -> Outcome:
-    """An outcome with one more note."""
+    """The outcome with one more note."""
     return replace(outcome, note="; ".join(filter(None, (outcome.note, note))))
 
 
 def ranked(test: str, found: float, others: np.ndarray, quantile: float, *, sign: int, drawn: str) -> Outcome:
-    """The rank of a value among random ones; `sign` is 1 where large values do well, -1 where small ones do."""
+    """The outcome of ranking a value among random ones; `sign` is 1 where large values are good, -1 where small are."""
     side = "greater" if sign > 0 else "less"
     beyond, tied = (int(draws.sum()) for draws in beyond_and_tied(found, others, side=side))
     n, worse = len(others), len(others) - beyond - tied
@@ -81,7 +102,7 @@ def ranked(test: str, found: float, others: np.ndarray, quantile: float, *, sign
 
 
 def binomial(share: float, n: int, quantile: float, alternative: str) -> float:
-    """The p-value of so large a share of `n` draws beaten, where the chance of beating one is `quantile`."""
+    """The binomial p-value of beating this share of `n` draws, if the chance of beating one draw is `quantile`."""
     from scipy.stats import binomtest
 
     return float(binomtest(round(share * n), n, quantile, alternative=alternative).pvalue)

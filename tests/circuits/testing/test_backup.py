@@ -11,7 +11,7 @@ from tests.models.small_models import ARCHITECTURES, HEADS, LAYERS, small_model,
 
 
 def metric_without(model: HookedModel, pairs: ie.PromptPairs, gone: list[str], ablation: Ablation) -> np.ndarray:
-    """The metric of the whole graph less every edge that some nodes write, by the names of the edges."""
+    """The metric of the whole graph without every edge that some nodes write, built from the names of the edges."""
     graph = model.graph
     edges = [
         (writer, reader)
@@ -24,7 +24,7 @@ def metric_without(model: HookedModel, pairs: ie.PromptPairs, gone: list[str], a
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("ablation", ["resample", "zero"])
-def test_the_interaction_is_what_a_head_is_worth_without_the_others_less_what_it_is_worth_with_them(
+def test_the_interaction_is_a_heads_effect_without_the_others_minus_its_effect_with_them(
     architecture: str, ablation: Ablation
 ):
     model, gone = small_model(architecture), ["a1.h2", "m0"]
@@ -49,7 +49,7 @@ def test_the_head_that_was_built_to_take_over_is_found_and_no_other():
     assert [*frame.index[frame["backs_up"]]] == ["a2.h0"]
     assert frame["worth"]["a2.h0"] == pytest.approx(0, abs=1e-3)
     assert frame["worth_without"]["a2.h0"] > 9
-    # The head that both depend on is worth as much with the one as with the other.
+    # The head that both depend on has the same effect with either of them.
     assert frame["interaction"]["a0.h0"] == pytest.approx(0, abs=1e-3)
     assert frame["worth"]["a0.h0"] > 6
 
@@ -70,7 +70,7 @@ def test_small_pieces_give_the_same_table():
     np.testing.assert_allclose(split[numbers], whole[numbers], atol=1e-5)
 
 
-def test_ablated_nodes_that_leave_nothing_to_ask_are_refused():
+def test_no_ablated_node_or_every_head_ablated_is_refused():
     model = small_model("gpt2")
     pairs = telling_pairs(model)
     with pytest.raises(UnknownNameError, match=r"unknown node 'a0\.h9'; did you mean 'a0\.h"):

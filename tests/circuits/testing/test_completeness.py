@@ -20,7 +20,7 @@ def whole(model: HookedModel) -> ie.Circuit:
 
 
 def direct(model: HookedModel, *writers: str) -> ie.Circuit:
-    """Nodes that read the embedding and write to the logits alone."""
+    """A circuit of nodes that read only the embedding and write only to the logits."""
     first = [f"{writer}.v" if ".h" in writer else writer for writer in writers]
     edges = [("embed", reader) for reader in first] + [(writer, "logits") for writer in writers]
     return ie.Circuit.from_edges(model, edges)
@@ -50,8 +50,8 @@ def test_without_any_set_incompleteness_is_how_far_faithfulness_is_from_one():
     assert nothing.incompleteness == pytest.approx(abs(faithfulness - 1), abs=1e-6)
 
 
-def test_in_a_linear_model_a_set_takes_from_circuit_and_model_what_runs_through_it():
-    """Effects add up there: C∖K keeps the direct paths that are left, and M∖K what the whole model keeps without K."""
+def test_in_a_linear_model_knocking_out_a_set_removes_what_runs_through_it():
+    """Effects add up there: C∖K keeps the direct paths that are left, M∖K what the whole model keeps without K."""
     model = linear_model()
     pairs, names = telling_pairs(model), ["a0.h0", "a0.h3", "a1.h1"]
     circuit = direct(model, *names)
@@ -67,7 +67,7 @@ def test_in_a_linear_model_a_set_takes_from_circuit_and_model_what_runs_through_
         assert knocked.interval.low <= knocked.incompleteness <= knocked.interval.high
 
 
-def test_the_greedy_set_of_one_node_is_the_best_there_is_and_is_measured_on_other_pairs():
+def test_the_greedy_set_of_one_node_is_the_best_one_and_is_measured_on_other_pairs():
     model = small_model("gpt2")
     pairs, circuit = telling_pairs(model, 8), ie.Circuit.from_nodes(model, HEADS)
     found = completeness(ie.Runs(model, pairs), circuit, strategies=["greedy"], max_size=1)
@@ -85,14 +85,14 @@ def test_the_greedy_set_of_one_node_is_the_best_there_is_and_is_measured_on_othe
     assert greedy.incompleteness == pytest.approx(abs(inside - outside), abs=1e-5)
 
 
-def test_greedy_finds_the_head_whose_loss_a_backup_makes_up_for_where_plain_knock_outs_see_nothing():
+def test_greedy_finds_a_head_with_a_backup_that_single_knock_outs_miss():
     truth = ground_truth("backup")
     found = completeness(ie.Runs(truth.model, truth.pairs), truth.circuit, strategies=["greedy"])
     greedy = found.knock_outs[-1]
     assert "a1.h0" in greedy.nodes
     assert greedy.incompleteness > 0.9 and greedy.interval.low > 0.9
     assert found.worst == greedy
-    # As it stands the circuit is faithful, and the whole model does as well without the head.
+    # The circuit is faithful, and the whole model does equally well without the head.
     assert found.knock_outs[0].incompleteness < 0.01
     losses = ie.score(truth.model, truth.pairs, method="ablation").to_frame().set_index("node")["score"]
     assert abs(losses["a1.h0"]) < 0.01 < losses["a0.h0"]
@@ -108,7 +108,7 @@ def test_how_circuits_are_batched_changes_nothing(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(together.loc[:, "f_circuit":], alone.loc[:, "f_circuit":], atol=2e-5)
 
 
-def test_random_sets_are_of_nodes_of_the_circuit_and_never_the_embedding():
+def test_random_sets_hold_nodes_of_the_circuit_but_never_the_embedding():
     model = small_model("gpt_neox")
     circuit = ie.Circuit.from_nodes(model, [*HEADS, "m0"])
     frame = completeness(ie.Runs(model, telling_pairs(model)), circuit, strategies=["random"], n_random=30).to_frame()
@@ -120,7 +120,7 @@ def test_random_sets_are_of_nodes_of_the_circuit_and_never_the_embedding():
     pd.testing.assert_frame_equal(again, frame, atol=1e-5)
 
 
-def test_where_the_gap_is_within_noise_everything_is_undefined():
+def test_with_a_gap_within_noise_everything_is_undefined():
     model = small_model("gpt_neox")
     pairs = telling_pairs(model)
     same = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.clean, answer=pairs.answer, foil=pairs.foil)
@@ -130,7 +130,7 @@ def test_where_the_gap_is_within_noise_everything_is_undefined():
     assert found.worst is None
 
 
-def test_what_cannot_be_taken_is_refused():
+def test_wrong_strategies_groups_counts_and_pairs_are_refused():
     model = small_model("gpt_neox")
     pairs, circuit = telling_pairs(model), ie.Circuit.from_nodes(model, HEADS)
     with pytest.raises(UnknownNameError, match="unknown strategy 'gredy'; did you mean 'greedy'"):
@@ -151,7 +151,7 @@ def test_what_cannot_be_taken_is_refused():
         completeness(ie.Runs(small_model("gpt2", layers=2), pairs), circuit)
 
 
-def test_a_circuit_of_no_nodes_but_the_embedding_has_the_empty_set_alone():
+def test_a_circuit_without_nodes_besides_the_embedding_has_only_the_empty_set():
     model = small_model("gpt_neox")
     found = completeness(ie.Runs(model, telling_pairs(model)), ie.Circuit.from_edges(model, [("embed", "logits")]))
     assert isinstance(found, Completeness)

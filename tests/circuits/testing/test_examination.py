@@ -9,6 +9,7 @@ from interp_emerge.circuits.finding.find import find_circuit
 from interp_emerge.circuits.running.ablation import heads_to_ablate
 from interp_emerge.circuits.running.evaluation import GRID
 from interp_emerge.circuits.testing.examination import PARTS, Examination, examine
+from interp_emerge.circuits.testing.outcomes import HypothesisVerdict
 from interp_emerge.core.errors import InputError, UnknownNameError
 from tests.models.small_models import small_model
 
@@ -35,7 +36,7 @@ def test_a_circuit_that_holds_keeps_the_gap_leaves_none_and_beats_random_circuit
     assert examined.tables["hypotheses"].set_index("test")["supports"]["sufficiency"]
 
 
-def test_what_heads_are_labelled_they_do_on_the_prompts_of_the_ability_too(examined: Examination):
+def test_heads_labelled_induction_attend_as_such_on_the_prompts_of_the_ability_too(examined: Examination):
     labels, attention = examined.tables["roles"], examined.tables["attention"]
     induction = labels[(labels["role"] == "induction") & labels["label"].fillna(False)]
     there = attention[attention["position"] == "after first occurrence"].set_index("node")
@@ -53,7 +54,6 @@ def test_areas_composition_and_backup_are_those_of_their_own_functions(examined:
         (edge.writer, edge.reader) for edge in examined.circuit.edges if edge.writer[0] == edge.reader[0] == "a"
     }
     assert not set(examined.tables["backup"]["node"]) & set(heads_to_ablate(examined.circuit))
-    assert "CPR is " in "".join(examined.sentences) and "Heads that grow when" in "".join(examined.sentences)
 
 
 def test_the_table_of_ablations_has_the_evaluation_among_its_rows(examined: Examination):
@@ -62,17 +62,20 @@ def test_the_table_of_ablations_has_the_evaluation_among_its_rows(examined: Exam
     assert len(rows) == 8
 
 
-def test_sentences_say_the_numbers_of_the_tables(examined: Examination):
+def test_sentences_hold_the_numbers_of_the_tables(examined: Examination):
     text = "\n".join(examined.sentences)
     low, high = examined.evaluation.ci
-    assert f"keep {examined.evaluation.faithfulness:.2f} [{low:.2f}, {high:.2f}] of the clean-corrupt gap" in text
+    assert f"{examined.evaluation.faithfulness:.2f} [{low:.2f}, {high:.2f}] of the clean-corrupt gap" in text
     for test in ("Equivalence", "Independence", "Sufficiency", "Partial necessity", "Minimality"):
         assert f"{test} " in text
     jaccard = examined.tables["stability"].set_index("quantity").loc["jaccard", "value"]
     assert f"Jaccard index of {jaccard:.2f} [" in text
+    areas = examined.tables["areas"].set_index("quantity")["value"]
+    assert f"CPR is {areas['cpr']:.2f} [" in text
+    assert f"Of {len(examined.tables['backup'])} other heads" in text
 
 
-def test_heads_are_shown_with_the_roles_that_they_are_given(examined: Examination):
+def test_heads_are_shown_with_the_roles_that_they_are_labelled_with(examined: Examination):
     shown = examined.shown["roles of heads"].set_index("head")
     labels = examined.tables["roles"]
     for head in examined.circuit.heads:
@@ -100,14 +103,15 @@ def test_a_part_that_is_left_out_is_not_run():
         examine(ie.Runs(small_model("llama_grouped"), pairs), circuit)
 
 
-def test_where_there_is_no_gap_it_says_undefined_and_gives_the_divergence():
+def test_without_a_gap_results_are_undefined_and_the_divergence_is_given():
     model = small_model("gpt2")
     tokens = np.arange(1, 33).reshape(8, 4)
     pairs = ie.PromptPairs(clean=tokens, corrupt=tokens[::-1].copy(), answer=[7, 8] * 4, foil=[8, 7] * 4)
     nothing = examine(ie.Runs(model, pairs), ie.Circuit.from_edges(model, [("embed", "logits")]), parts=("hypotheses",))
     assert np.isnan(nothing.evaluation.faithfulness)
-    assert f"divergence from the whole model is {nothing.evaluation.divergence.value:.3g} nats" in nothing.sentences[0]
+    assert f" {nothing.evaluation.divergence.value:.3g} nats" in nothing.sentences[0]
     assert nothing.tables["hypotheses"]["p_value"].isna().all()
+    assert (nothing.tables["hypotheses"]["verdict"] == HypothesisVerdict.UNDEFINED).all()
     assert all("is undefined" in sentence for sentence in nothing.sentences)
     assert isinstance(nothing.shown["what is kept"], pd.DataFrame)
     assert nothing.shown["what is kept"].loc[0, "faithfulness"] == "undefined"

@@ -1,3 +1,5 @@
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,8 @@ import interp_emerge as ie
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
 from interp_emerge.circuits.testing.hypotheses import (
     NULLS,
+    TESTS_AGAINST,
     HypothesisTests,
-    Outcome,
     _inflated,
     equivalence,
     hypothesis_tests,
@@ -19,6 +21,7 @@ from interp_emerge.circuits.testing.hypotheses import (
     partial_necessity,
     sufficiency,
 )
+from interp_emerge.circuits.testing.outcomes import HypothesisVerdict, Outcome
 from interp_emerge.core.errors import InputError
 from tests.models.small_models import random_pairs, small_model, telling_pairs
 
@@ -47,9 +50,7 @@ def table(
 
 
 @pytest.mark.parametrize("better", [0, 3, 5, 6, 10])
-def test_the_p_value_of_equivalence_is_the_binomial_chance_of_a_share_as_far_from_one_half(
-    better: int, rng: np.random.Generator
-):
+def test_the_p_value_of_equivalence_is_the_binomial_chance_of_so_uneven_a_share(better: int, rng: np.random.Generator):
     model = rng.normal(0, 1, 10)
     found = equivalence(model + np.where(np.arange(10) < better, 1, -1), model, epsilon=0.1)
     as_far = [k for k in range(11) if abs(k - 5) >= abs(better - 5)]
@@ -58,7 +59,7 @@ def test_the_p_value_of_equivalence_is_the_binomial_chance_of_a_share_as_far_fro
     assert found.note == ""
 
 
-def test_ties_count_half_and_are_told(rng: np.random.Generator):
+def test_ties_count_half_and_are_reported(rng: np.random.Generator):
     model = rng.normal(0, 1, 12)
     found = equivalence(model + np.array([0] * 4 + [1e-9] * 4 + [1] * 3 + [-1]), model)
     assert found.statistic == (3 + 4) / 12
@@ -66,7 +67,7 @@ def test_ties_count_half_and_are_told(rng: np.random.Generator):
     assert equivalence(model, model).p_value == 1
 
 
-def test_independence_is_found_where_there_is_none_and_rejected_where_the_link_is_no_correlation(
+def test_independence_holds_for_independent_draws_and_is_rejected_without_a_correlation(
     rng: np.random.Generator,
 ):
     model = rng.normal(0, 1, 60)
@@ -89,59 +90,59 @@ def test_the_criterion_is_that_of_gretton_by_hand(rng: np.random.Generator):
     assert independence(5 * first + 1, second, n_permutations=1).statistic == pytest.approx(expected)
 
 
-def test_a_constant_is_independent_of_everything_and_repeated_values_are_taken(rng: np.random.Generator):
+def test_a_constant_is_independent_of_everything_and_repeated_values_are_allowed(rng: np.random.Generator):
     model = rng.normal(0, 1, 20)
     assert independence(np.ones(20), model, n_permutations=99).p_value == 1
     mostly_alike = np.where(np.arange(20) < 16, 0.0, model)
     assert 0 < independence(mostly_alike, model, n_permutations=99).p_value <= 1
 
 
-def test_where_the_ablated_run_depends_on_the_model_independence_of_the_rest_is_undefined(rng: np.random.Generator):
+def test_independence_is_undefined_if_the_ablated_run_depends_on_the_model(rng: np.random.Generator):
     model = rng.normal(0, 1, 60)
     dependent, free = model + 0.1 * rng.normal(0, 1, 60), np.random.default_rng(5).normal(0, 1, 60)
     options: dict[str, Any] = {"n_permutations": 199}
     assert independence(dependent, model, ablated=free, **options) == independence(dependent, model, **options)
     undefined = independence(free, model, ablated=dependent, **options)
     assert np.isnan(undefined.p_value) and np.isnan(undefined.statistic)
-    assert undefined.note == "the run with every edge ablated depends on the whole model's too, p = 0.005"
-    # At a stricter level than so many permutations can reach the control finds nothing.
+    assert "every edge ablated" in undefined.note and undefined.note.endswith("p = 0.005")
+    # 199 permutations cannot reach a stricter level, so the control finds nothing.
     assert independence(free, model, ablated=dependent, alpha=0.004, **options).note == ""
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_whole_model_as_a_circuit_is_never_spoken_against(seed: int):
-    """Nothing is left of the model then but the run with every edge ablated, which is what the control tests."""
+def test_no_test_is_evidence_against_the_whole_model_as_a_circuit(seed: int):
+    """Without the whole model the run with every edge ablated is left, which is what the control tests."""
     rng = np.random.default_rng(seed)
     model, ablated = rng.normal(0, 1, (2, 40)) + rng.normal(0, 0.7, 40)
     found = independence(ablated, model, ablated=ablated, n_permutations=99, seed=seed)
     assert not found.p_value <= 0.05
     trained = ie.load_family("miniature").load("7k")
     frame = table(trained, whole(trained), ie.load_ability("induction").sample(trained, 64, seed=seed), n_random=1)
-    assert frame.loc["independence", "verdict"] in ("undefined", "no evidence against")
-    assert not (frame["verdict"] == "speaks against").any()
+    assert frame.loc["independence", "verdict"] in (HypothesisVerdict.UNDEFINED, HypothesisVerdict.NOT_AGAINST)
+    assert not (frame["verdict"] == HypothesisVerdict.AGAINST).any()
 
 
-def test_a_test_that_could_not_have_rejected_anything_says_so_and_wants_more_draws():
+def test_a_test_with_too_few_draws_to_reject_anything_asks_for_more():
     model = small_model("gpt_neox")
     pairs = telling_pairs(model, 30)
     few = table(model, path_of(model), pairs, n_random=19, n_inflated=120)
-    note = "the least p-value of 19 random circuits, 0.05, cannot reach 0.05 after adjustment: ask for more"
+    note = "p-value of 19 random circuits is 0.05, too large to reach 0.05 after adjustment: ask for more"
     assert notes(few)["sufficiency"].endswith(note) and notes(few)["partial_necessity"].endswith(note)
-    assert "cannot reach" not in notes(few)["minimality"]
+    assert "ask for more" not in notes(few)["minimality"]
     enough = table(model, path_of(model), pairs, n_random=120, n_inflated=120)
-    assert not enough["note"].str.contains("cannot reach").any()
+    assert not enough["note"].str.contains("ask for more").any()
     pairs_too = table(model, path_of(model), pairs[:4], n_random=19, n_permutations=9)
-    assert "least p-value of 4 pairs, 0.16," in notes(pairs_too)["equivalence"]
-    assert notes(pairs_too)["independence"].startswith("the least p-value of 9 permutations of 4 pairs, 0.1,")
+    assert "4 pairs is 0.16," in notes(pairs_too)["equivalence"]
+    assert "9 permutations of 4 pairs is 0.1," in notes(pairs_too)["independence"]
 
 
 def test_by_default_enough_random_edges_are_drawn_to_support_the_smallest_circuit():
-    """Five tests share the level, so that 1 / (1 + draws) has to be a fifth of it."""
+    """Five tests share the level, so 1 / (1 + draws) has to be at most a fifth of it."""
     model = small_model("gpt_neox")
     direct = ie.Circuit.from_edges(model, [("embed", "logits")])
     frame = table(model, direct, telling_pairs(model, 30), n_random=2)
     assert frame.loc["minimality", "n"] == 100
-    assert "cannot reach" not in notes(frame)["minimality"]
+    assert "ask for more" not in notes(frame)["minimality"]
 
 
 def test_ranks_among_random_circuits_by_hand():
@@ -153,14 +154,14 @@ def test_ranks_among_random_circuits_by_hand():
     assert near.p_value_quantile == pytest.approx(5 / 16)
     interval = binomtest(3, 4).proportion_ci(0.95, method="exact")
     assert (near.ci_low, near.ci_high) == (interval.low, interval.high)
-    # The same values are losses of -1/2 to -3, of which a loss of 0.7 beats all: knocking the random ones out helps.
+    # As losses the same values are -1/2 to -3: removing the random circuits helps, so a loss of 0.7 beats them all.
     hurting = partial_necessity(np.full(4, -0.7), drawn, model)
     assert (hurting.statistic, hurting.p_value, hurting.beaten) == (pytest.approx(0.7), 1 / 5, 1)
-    # A loss of -2 is more than that of the last alone, and the same as that of the third.
+    # A loss of -2 beats the last one alone and ties with the third.
     assert partial_necessity(np.full(4, 2.0), drawn, model).p_value == (1 + 3) / 5
 
 
-def test_a_circuit_no_better_than_its_like_ties_with_them_and_is_not_called_better(rng: np.random.Generator):
+def test_a_circuit_equal_to_the_random_ones_ties_with_them_and_does_not_beat_them(rng: np.random.Generator):
     drawn = np.repeat(rng.normal(0, 1, (1, 6)), 9, axis=0)
     assert sufficiency(drawn[0] + 1e-9, drawn, np.zeros(6)).p_value == 1
     assert sufficiency(drawn[0], drawn, np.zeros(6)).beaten == 0
@@ -168,30 +169,41 @@ def test_a_circuit_no_better_than_its_like_ties_with_them_and_is_not_called_bett
     assert sufficiency(0.5 * drawn[0], drawn, np.zeros(6)).note == ""
 
 
-def test_a_rejection_speaks_for_or_against_the_circuit_and_anything_else_for_nothing():
+def test_only_a_rejection_is_evidence_for_or_against_the_circuit():
     outcomes = [Outcome(test=test, p_value=p, n=9) for test in NULLS for p in (1e-6, 0.9)]
     frame = HypothesisTests(outcomes=(*outcomes, Outcome(test="minimality", n=0)), edges=pd.DataFrame(), alpha=0.05)
     for test, rows in frame.to_frame().groupby("test"):
-        against = test in ("equivalence", "independence")
-        said = ["speaks against", "no evidence against"] if against else ["supports", "cannot tell"]
-        assert rows["verdict"].tolist()[:2] == said
+        against = test in TESTS_AGAINST
+        verdicts = (
+            (HypothesisVerdict.AGAINST, HypothesisVerdict.NOT_AGAINST)
+            if against
+            else (HypothesisVerdict.SUPPORTS, HypothesisVerdict.CANNOT_TELL)
+        )
+        assert rows["verdict"].tolist()[:2] == [*verdicts]
         assert rows["supports"].iloc[0] == (not against) and rows["supports"].iloc[1:].isna().all()
     undefined = frame.to_frame().iloc[-1]
-    assert undefined["verdict"] == "undefined" and undefined[["rejected", "supports"]].isna().all()
+    assert undefined["verdict"] == HypothesisVerdict.UNDEFINED and undefined[["rejected", "supports"]].isna().all()
 
 
-def test_the_table_has_a_row_for_each_test_and_says_which_way_the_outcome_speaks():
+def test_the_table_has_a_row_for_each_test_with_its_verdict():
     model = small_model("gpt_neox")
     frame = hypothesis_tests(ie.Runs(model, telling_pairs(model, 12)), path_of(model), **FEW).to_frame()
     assert list(frame.columns) == COLUMNS
     assert frame["test"].tolist() == list(NULLS)
     assert frame["null"].tolist() == list(NULLS.values())
     assert frame["n"].tolist() == [12, 12, 19, 19, 19]
-    defined = frame["verdict"] != "undefined"
+    defined = frame["verdict"] != HypothesisVerdict.UNDEFINED
     assert (defined == frame["p_value"].notna()).all() and defined.sum() >= 4
     assert (frame["p_adjusted"] >= frame["p_value"])[defined].all()
     assert (frame["rejected"] == (frame["p_adjusted"] <= 0.05))[defined].all()
     assert (frame["supports"].notna() == frame["rejected"].fillna(False)).all()
+
+
+def test_verdicts_are_written_to_a_table_as_plain_words(tmp_path: Path):
+    frame = HypothesisTests(outcomes=(Outcome(test="sufficiency", n=9),), edges=pd.DataFrame(), alpha=0.05).to_frame()
+    assert json.loads(frame.to_json(orient="records"))[0]["verdict"] == "undefined"
+    frame.to_csv(tmp_path / "tests.csv")
+    assert pd.read_csv(tmp_path / "tests.csv")["verdict"].tolist() == ["undefined"]
 
 
 def test_what_the_tests_compare_is_what_evaluation_gives():
@@ -229,16 +241,16 @@ def test_dead_ends_count_for_nothing_and_the_seed_decides(connected: bool):
 
 
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
-def test_other_ablations_are_taken(ablation):
+def test_other_ablations_work(ablation):
     model = small_model("gpt2")
     frame = table(
         model, path_of(model), telling_pairs(model, 24), how={"ablation": ablation, "metric": "log_prob"}, **FEW
     )
-    reasons = frame["note"].str.contains("within noise|every edge ablated depends")
+    reasons = frame["note"].str.contains("within noise|with every edge ablated")
     assert (frame["p_value"].isna() == reasons).all()
 
 
-def test_what_is_undefined_is_no_number_and_says_why():
+def test_an_undefined_test_has_no_numbers_but_a_reason():
     model = small_model("gpt_neox")
     pairs, circuit = telling_pairs(model), path_of(model)
     same = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.clean, answer=pairs.answer, foil=pairs.foil)
@@ -246,7 +258,7 @@ def test_what_is_undefined_is_no_number_and_says_why():
         (circuit, same, "the gap of 0 is within noise"),
         (ie.Circuit.from_edges(model, []), pairs, "the circuit is empty"),
         (ie.Circuit.from_edges(model, [("embed", "m0")]), pairs, "the circuit is empty"),
-        (circuit, pairs[:1], "fewer than 2 pairs"),
+        (circuit, pairs[:1], "there are fewer than 2 pairs"),
     ]:
         found = hypothesis_tests(ie.Runs(model, on), claim, **FEW)
         frame = found.to_frame()
@@ -255,18 +267,19 @@ def test_what_is_undefined_is_no_number_and_says_why():
         assert found.edges["p_value"].isna().all()
 
 
-def test_the_whole_graph_has_no_minimality_to_test_but_the_rest():
+def test_of_the_whole_graph_only_minimality_is_undefined():
     model = small_model("gpt_neox", layers=1)
     frame = table(model, whole(model), telling_pairs(model), **FEW)
-    assert frame.loc["minimality", "note"] == "the circuit is the whole graph: no edge can be added to compare with"
+    assert "no edge can be added" in notes(frame)["minimality"]
     assert frame["p_value"].isna()["minimality"]
     assert not frame["p_value"].isna()[["equivalence", "sufficiency", "partial_necessity"]].any()
     assert frame.loc["sufficiency", "p_value"] == 1
     assert notes(frame)["sufficiency"].startswith("19 of 19 random circuits tie; ")
-    assert notes(frame)["equivalence"].startswith("6 of 6 pairs tie; the least p-value of 6 pairs, 0.051, cannot reach")
+    assert notes(frame)["equivalence"].startswith("6 of 6 pairs tie; ")
+    assert "6 pairs is 0.051," in notes(frame)["equivalence"]
 
 
-def test_a_circuit_that_lacks_a_single_edge_is_compared_with_just_that_edge():
+def test_a_circuit_that_lacks_one_edge_is_compared_with_that_edge():
     model = small_model("gpt_neox")
     graph = model.graph
     nearly = whole(model) - ie.Circuit.from_edges(model, [("a0.h3", "a2.h3.k")])
@@ -277,7 +290,7 @@ def test_a_circuit_that_lacks_a_single_edge_is_compared_with_just_that_edge():
     assert found.outcomes[-1].n == 5 and found.outcomes[-1].p_value <= 1
 
 
-def test_too_few_random_edges_for_the_number_of_edges_are_told():
+def test_too_few_random_edges_for_the_number_of_edges_are_noted():
     model = small_model("gpt_neox")
     kept = random_connected_circuits(model.graph, 30, 1)[0]
     circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))
@@ -303,25 +316,25 @@ def test_options_out_of_range_and_circuits_of_other_graphs_are_refused():
 
 
 def not_more_often_than(rate: float, p_values: np.ndarray) -> bool:
-    """Whether so many p-values of at most the rate are likely (one in a thousand) to come from tests that keep it."""
+    """Whether a test that keeps its rate gives this many small p-values with a chance above one in a thousand."""
     return bool(binomtest(int((p_values <= rate).sum()), len(p_values), rate, alternative="greater").pvalue > 1e-3)
 
 
 @pytest.mark.calibration
 @pytest.mark.parametrize("share", [0.4, 0.5, 0.55, 0.6])
-def test_equivalence_rejects_what_is_equivalent_no_more_often_than_its_level(share: float):
+def test_equivalence_rejects_true_nulls_no_more_often_than_its_level(share: float):
     rng = np.random.default_rng(1)
     better = rng.random((600, 100)) < share
     p_values = np.array([equivalence(np.where(row, 1.0, -1.0), np.zeros(100)).p_value for row in better])
     assert not_more_often_than(0.05, p_values)
     if share in (0.4, 0.6):
-        # At the edge of the null the level is used, up to the steps of the binomial.
+        # At the edge of the null the rate comes close to the level, up to the steps of the binomial.
         assert np.mean(p_values <= 0.05) > 0.02
     assert np.mean([equivalence(row, np.zeros(100)).p_value <= 0.05 for row in rng.random((50, 100)) - 0.2]) > 0.9
 
 
 @pytest.mark.calibration
-def test_independence_rejects_independent_draws_as_often_as_its_level_says():
+def test_independence_rejects_independent_draws_at_its_level():
     rng = np.random.default_rng(2)
     p_values = np.array(
         [
@@ -335,7 +348,7 @@ def test_independence_rejects_independent_draws_as_often_as_its_level_says():
 
 @pytest.mark.calibration
 @pytest.mark.slow
-def test_random_circuits_are_called_sufficient_or_necessary_as_often_as_the_level_says():
+def test_random_circuits_are_called_sufficient_or_necessary_at_the_level():
     model, sets = small_model("gpt_neox", layers=2), 80
     graph, rng = model.graph, np.random.default_rng(3)
     circuits = random_connected_circuits(graph, 24, 20 * sets, seed=4)
@@ -345,7 +358,7 @@ def test_random_circuits_are_called_sufficient_or_necessary_as_often_as_the_leve
     )
     clean = kept[0].clean
     inside, outside = (np.stack([run.metric for run in runs]).reshape(sets, 20, -1) for runs in (kept, left))
-    # The first of twenty circuits drawn alike is the claim, and the others are what it is ranked among.
+    # Of each twenty random circuits, the first is tested and ranked among the other nineteen.
     enough = np.array([sufficiency(runs[0], runs[1:], clean).p_value for runs in inside])
     needed = np.array([partial_necessity(runs[0], runs[1:], clean).p_value for runs in outside])
     for p_values in (enough, needed):
@@ -355,8 +368,8 @@ def test_random_circuits_are_called_sufficient_or_necessary_as_often_as_the_leve
 
 @pytest.mark.calibration
 @pytest.mark.slow
-def test_edges_of_random_circuits_are_rarely_called_needed_and_all_of_them_never():
-    """An edge of a random circuit is nearly, not exactly, such a draw as those that it is ranked among."""
+def test_edges_of_random_circuits_are_rarely_called_needed_and_never_all_at_once():
+    """An edge of a random circuit is drawn nearly, but not exactly, as the edges that it is ranked among."""
     model, rng = small_model("gpt_neox", layers=2), np.random.default_rng(3)
     pairs, of_an_edge, of_all = telling_pairs(model, 8), [], []
     for seed, kept in enumerate(random_connected_circuits(model.graph, 24, 40, seed=1000)):

@@ -12,7 +12,7 @@ HEADS = ["a0.h0", "a0.h1", "a1.h0", "a1.h2"]
 COLUMNS = ["node", "place", "effect", "ci_low", "ci_high", "without", "null_median", "null_max", "p_value"]
 
 
-def test_in_a_linear_model_the_effect_of_a_node_is_its_own_share_whatever_else_is_knocked_out():
+def test_in_a_linear_model_the_effect_of_a_node_is_its_own_share_of_the_gap():
     model = linear_model()
     pairs, names = telling_pairs(model, 8), ["a0.h0", "a0.h3", "a1.h1"]
     paths = {name: [("embed", f"{name}.v"), (name, "logits")] for name in names}
@@ -34,7 +34,7 @@ def test_a_node_that_does_nothing_has_no_effect_and_no_better_rank_than_those_ou
     used, lost = [("embed", "a0.h1.v"), ("a0.h1", "logits")], [("embed", "a0.h0.v"), ("a0.h0", "m1")]
     circuit = ie.Circuit.from_edges(model, used + lost)
     frame = minimality(ie.Runs(model, telling_pairs(model, 8)), circuit).to_frame().set_index("node")
-    # Nothing hears m1, so what a0.h0 writes is lost on the way.
+    # Nothing reads m1, so what a0.h0 writes is lost on the way.
     assert frame["effect"]["a0.h0"] == 0
     assert frame["p_value"]["a0.h0"] == 1
     assert frame["effect"]["a0.h1"] > 0.01
@@ -57,7 +57,7 @@ def test_random_nodes_are_outside_the_circuit_and_their_effects_rank_those_insid
 
 
 def test_a_node_is_added_with_every_edge_that_joins_it_to_the_circuit():
-    """With one node outside, added, the circuit is the one that joins all of them, and the effect what it adds."""
+    """With all nodes but one in the circuit, adding the last gives the circuit of all nodes."""
     model = small_model("gpt2")
     pairs = telling_pairs(model, 8)
     names = [name for name in model.graph.writer_names if name not in ("embed", "a1.h1")]
@@ -71,7 +71,7 @@ def test_a_node_is_added_with_every_edge_that_joins_it_to_the_circuit():
     assert added.effect == pytest.approx(abs(after.faithfulness - before.faithfulness), abs=1e-5)
 
 
-def test_a_backup_shows_only_once_the_head_that_it_stands_in_for_is_gone():
+def test_a_backup_has_an_effect_only_once_the_head_it_backs_up_is_knocked_out():
     truth = ground_truth("backup")
     with_backup = ie.Circuit.from_nodes(truth.model, [*truth.circuit.nodes, "a2.h0"])
     frame = minimality(ie.Runs(truth.model, truth.pairs), with_backup, n_random=20).to_frame().set_index("node")
@@ -81,7 +81,7 @@ def test_a_backup_shows_only_once_the_head_that_it_stands_in_for_is_gone():
     assert abs(plain.faithfulness - ie.evaluate(truth.model, with_backup, truth.pairs).faithfulness) < 0.01
 
 
-def test_where_the_gap_is_within_noise_effects_are_undefined():
+def test_with_a_gap_within_noise_effects_are_undefined():
     model = small_model("gpt_neox")
     pairs = telling_pairs(model)
     same = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.clean, answer=pairs.answer, foil=pairs.foil)
@@ -91,7 +91,7 @@ def test_where_the_gap_is_within_noise_effects_are_undefined():
     assert frame[["effect", "ci_low", "ci_high", "null_median", "null_max", "p_value"]].isna().all(axis=None)
 
 
-def test_too_few_pairs_and_strange_groups_are_refused():
+def test_too_few_pairs_negative_counts_and_unknown_groups_are_refused():
     model = small_model("gpt_neox")
     circuit = ie.Circuit.from_nodes(model, HEADS)
     with pytest.raises(InputError, match="2 pairs are too few, give at least 4"):
@@ -104,7 +104,7 @@ def test_too_few_pairs_and_strange_groups_are_refused():
         minimality(ie.Runs(model, telling_pairs(model)), circuit, groups={"early": ["m0"]})
 
 
-def test_an_empty_circuit_has_no_nodes_to_judge():
+def test_an_empty_circuit_has_no_rows():
     model = small_model("gpt_neox")
     found = minimality(ie.Runs(model, telling_pairs(model)), ie.Circuit.from_edges(model, []))
     assert found.to_frame().empty
