@@ -103,7 +103,7 @@ def test_circuit_finds_tests_and_saves(monkeypatch: pytest.MonkeyPatch, capsys, 
 def test_circuit_repeats_the_whole_search_on_request(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     words = ["circuit", "miniature", "7k", "induction", "--n", "16", "--parts", "none", "--repeat", "3"]
     assert run(monkeypatch, *words) == 0
-    assert "The circuits that the whole search finds on bootstrap samples" in capsys.readouterr().out
+    assert "Circuits that the whole search finds on bootstrap samples" in capsys.readouterr().out
 
 
 def test_circuit_says_beforehand_what_it_would_take(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path) -> None:

@@ -1,17 +1,18 @@
-"""How much two circuits of one graph share, beside what random circuits of the same sizes would.
+"""How much two circuits of one graph share, compared with random circuits of the same sizes.
 
-Two circuits overlap by chance already, the more so the larger they are: an overlap says something only against that.
-Sets are compared by their Jaccard index, |A ∩ B| / |A ∪ B|, from 0 (nothing shared) to 1 (equal); at three levels:
+Two circuits overlap by chance, and more so the larger they are. So an overlap means something only against a null. Sets
+are compared by their Jaccard index, |A ∩ B| / |A ∪ B|, from 0 (nothing shared) to 1 (equal), at three levels:
 
-* edges, of all edges of the graph;
+* edges, out of all edges of the graph;
 * nodes: heads and MLPs that write a kept edge. The embedding is in every circuit and is left out;
-* heads alone.
+* heads only.
 
-The null is random sets of the same two sizes, whose distribution is exact (`stats.sets`). Scores enter the weighted
-Jaccard index of their magnitudes over the edges of either circuit. Its null puts both circuits' scores on random edges,
-`n_random` times.
+The null is random sets of the same two sizes, whose distribution is exact (`stats.sets`). The weighted Jaccard index
+compares the magnitudes of the scores over the edges of either circuit. Its null puts both circuits' scores on random
+edges, `n_random` times.
 
-Circuits that share few edges may still do the same: also evaluate each where the other was found. No model is run.
+Circuits that share few edges may still do the same thing, so also evaluate each where the other was found. No model is
+run.
 """
 
 from collections.abc import Sequence
@@ -29,16 +30,16 @@ from interp_emerge.stats.ranks import rank_p, spearman
 from interp_emerge.stats.sets import SetOverlap, jaccard_of_weights, random_jaccards_of_weights
 
 FEWEST_TO_RANK = 3
-"""Edges below which a rank correlation says nothing."""
+"""The smallest number of edges for which a rank correlation is computed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Overlap:
-    """What two circuits of one graph share, with the null of random circuits of their sizes.
+    """What two circuits of one graph share, with the null of random circuits of the same sizes.
 
-    `weighted` is the weighted Jaccard index of their scores. `rank_correlation` is Spearman's of the scores over the
-    edges of either circuit, an edge outside a circuit counting 0, so that it falls below 0 where little is shared;
-    `rank_correlation_shared` is over the shared edges alone. All three are NaN where a circuit has no scores.
+    `weighted` is the weighted Jaccard index of their scores. `rank_correlation` is Spearman's correlation of the scores
+    over the edges of either circuit. An edge outside a circuit counts 0, so the correlation is negative if little is
+    shared. `rank_correlation_shared` is over the shared edges only. All three are NaN if a circuit has no scores.
     """
 
     edges: SetOverlap
@@ -64,21 +65,21 @@ class Overlap:
 
     @property
     def sentence(self) -> str:
-        """The overlap of the edges in words."""
+        """The overlap of the edges as a predicate of the two circuits."""
         edges = self.edges
         if not edges.n_a + edges.n_b:
             return "share nothing: both circuits are empty"
         null = edges.random
         return (
-            f"share {edges.shared} of {edges.n_a} and {edges.n_b} edges: Jaccard {edges.jaccard:.2f}, random circuits "
-            f"of these sizes {null}"
+            f"share {edges.shared} of {edges.n_a} and {edges.n_b} edges (Jaccard index {edges.jaccard:.2f}; random "
+            f"circuits of the same sizes {null})"
         )
 
     def __repr__(self) -> str:
         return f"Overlap({self.sentence})"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a level: edges, nodes, heads, weighted edges.
+        """One row a level: edges, nodes, heads, and edges weighted by score.
 
         Columns `level`, `n_a`, `n_b`, `shared`, `jaccard`, `random` (mean over random circuits) with its central 95%
         `random_low`, `random_high`, and `p_value`.
@@ -98,9 +99,9 @@ def overlap(a: Circuit, b: Circuit, *, n_random: int = 1000, seed: int = 0) -> O
     """What two circuits of one graph share.
 
     Args:
-        a: a circuit, called a in the result.
-        b: another one of the same graph, called b.
-        n_random: draws of the null of the weighted index.
+        a: the first circuit, called a in the result.
+        b: the second circuit, of the same graph, called b.
+        n_random: number of draws of the null of the weighted index.
         seed: of these draws.
 
     Raises:
@@ -108,7 +109,7 @@ def overlap(a: Circuit, b: Circuit, *, n_random: int = 1000, seed: int = 0) -> O
     """
     require_one_graph([a, b])
     if n_random < 1:
-        raise InputError(f"{n_random} random circuits make no null; give at least 1")
+        raise InputError(f"n_random={n_random} is too few to compare with; give at least 1")
     weighted = weighted_jaccard(a, b)
     if np.isnan(weighted):
         null, p_value = Interval.undefined(), np.nan
@@ -132,11 +133,12 @@ def overlap(a: Circuit, b: Circuit, *, n_random: int = 1000, seed: int = 0) -> O
     )
 
 
-def sizes_beside(a: Circuit, b: Circuit, *, names: tuple[str, str] = ("a", "b")) -> pd.DataFrame:
-    """What can be compared of circuits of different graphs: their size as a share of the graph, and where heads lie.
+def relative_sizes(a: Circuit, b: Circuit, *, names: tuple[str, str] = ("a", "b")) -> pd.DataFrame:
+    """Sizes that can be compared between graphs: each circuit's share of all edges, and of each layer's heads.
 
-    One row a circuit and layer: `circuit`, `n_edges`, `n_graph_edges`, `edge_share`, `layer`, `depth` (where the middle
-    of the layer lies, as a fraction of all layers), `n_heads` of the circuit in the layer, `head_share` of its heads.
+    One row a circuit and layer: `circuit`, `n_edges`, `n_graph_edges`, `edge_share`, `layer`, `depth` (middle of the
+    layer as a fraction of the number of layers), `n_heads` (the circuit's heads in the layer) and `head_share` (as a
+    fraction of the layer's heads).
     """
     frames = []
     for name, circuit in zip(names, (a, b), strict=True):
@@ -161,13 +163,13 @@ def sizes_beside(a: Circuit, b: Circuit, *, names: tuple[str, str] = ("a", "b"))
 
 
 def node_overlap(a: Circuit, b: Circuit, *, kinds: Sequence[str] = ("head", "mlp")) -> SetOverlap:
-    """What two circuits of one graph share of the nodes of some kinds that write a kept edge."""
+    """The overlap of the nodes, of the given kinds, that write a kept edge in two circuits of one graph."""
     possible = _is_kind(a.graph, kinds)
     return SetOverlap.of(a.kept.any(1) & possible, b.kept.any(1) & possible, int(possible.sum()))
 
 
 def weighted_jaccard(a: Circuit, b: Circuit) -> float:
-    """Σ min / Σ max of the magnitudes of two circuits' scores; NaN where one has no scores."""
+    """Σ min / Σ max of the magnitudes of two circuits' scores; NaN if one has no scores."""
     strengths = [np.abs(circuit.scores * circuit.kept) for circuit in (a, b)]
     if not all(strength.any() for strength in strengths):
         return np.nan
@@ -179,8 +181,8 @@ def require_one_graph(circuits: Sequence[Circuit]) -> None:
     for circuit in circuits[1:]:
         if circuit.graph != circuits[0].graph:
             shapes = " and ".join(_shape(one.graph) for one in (circuits[0], circuit))
-            raise InputError(f"circuits of different graphs ({shapes}) have no edges in common to count; compare their "
-                             "sizes as shares of the graph with sizes_beside(a, b)")  # fmt: skip
+            raise InputError(f"circuits of different graphs ({shapes}) cannot share edges; compare their sizes with "
+                             "relative_sizes(a, b)")  # fmt: skip
 
 
 def _shape(graph: Graph) -> str:
@@ -194,7 +196,7 @@ def _is_kind(graph: Graph, kinds: Sequence[str]) -> np.ndarray:
 
 
 def _rank_correlation(a: Circuit, b: Circuit, over: np.ndarray) -> float:
-    """Spearman's correlation of scores over some edges; NaN for fewer than three, or where one side is constant."""
+    """Spearman's correlation of scores over some edges; NaN for fewer than three, or if one side is constant."""
     if over.sum() < FEWEST_TO_RANK:
         return np.nan
     return float(spearman(*((circuit.scores * circuit.kept)[over] for circuit in (a, b))))

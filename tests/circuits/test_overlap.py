@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from interp_emerge.circuits.overlap import overlap, sizes_beside
+from interp_emerge.circuits.overlap import overlap, relative_sizes
 from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
@@ -47,19 +47,19 @@ def _spearman(a: list[float], b: list[float]) -> float:
     return pd.Series(a).corr(pd.Series(b), method="spearman")
 
 
-def test_the_sentence_says_what_is_shared_beside_chance():
+def test_the_sentence_gives_the_overlap_and_that_of_random_circuits():
     found = overlap(circuit(A), circuit(B))
     null = found.edges.random
     expected = (
-        "share 3 of 4 and 5 edges: Jaccard 0.50, random circuits of these sizes "
-        f"{null.value:.2f} [{null.low:.2f}, {null.high:.2f}]"
+        "share 3 of 4 and 5 edges (Jaccard index 0.50; random circuits of the same sizes "
+        f"{null.value:.2f} [{null.low:.2f}, {null.high:.2f}])"
     )
     assert found.sentence == expected and repr(found) == f"Overlap({expected})"
-    # Of 4 and 5 of 46 edges chance shares none (0.62), one (0.33) or two (0.05): 1 / 8 at the upper end, and 2 / 7.
+    # Random sets of 4 and 5 of 46 edges share none (0.62), one (0.33; Jaccard 1/8) or two (0.05; Jaccard 2/7).
     assert null.low == 0 and 0.04 < null.value < 0.08 and null.high == pytest.approx(2 / 7)
 
 
-def test_a_circuit_overlaps_with_itself_wholly_and_with_its_complement_not_at_all():
+def test_a_circuit_has_overlap_one_with_itself_and_zero_with_its_complement():
     one = drawn(12, seed=1)
     same, other = overlap(one, one), overlap(one, one.complement())
     assert same.jaccard == same.nodes.jaccard == same.heads.jaccard == same.weighted == 1
@@ -88,7 +88,7 @@ def test_the_null_is_what_random_circuits_of_these_sizes_share(n_a: int, n_b: in
     assert (null.low, null.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.06)
 
 
-def test_the_p_value_is_the_share_of_random_circuits_that_share_at_least_as_many():
+def test_the_p_value_is_the_share_of_random_circuits_that_share_at_least_as_many_edges():
     shared = [(a & b).sum() for a, b in zip(random_circuits(GRAPH, 9, 4000, seed=5),
                                             random_circuits(GRAPH, 14, 4000, seed=6), strict=True)]  # fmt: skip
     for k in range(8):
@@ -102,7 +102,7 @@ def test_random_circuits_seldom_overlap_beyond_chance():
         assert np.mean(np.array(values) <= 0.05) <= 0.09
 
 
-def test_the_null_of_sets_of_millions_is_exact_and_quick():
+def test_the_null_of_sets_of_millions_is_exact():
     n = 1_600_000
     assert SetOverlap(n_possible=n, n_a=n // 2, n_b=n // 2, shared=0).random.value == pytest.approx(1 / 3, abs=1e-6)
     assert SetOverlap(n_possible=n, n_a=n, n_b=n, shared=n).random.value == pytest.approx(1)
@@ -138,24 +138,24 @@ def test_the_overlap_of_two_empty_circuits_is_undefined():
 def test_the_seed_fixes_the_null_of_the_weighted_index():
     a, b = circuit(A), circuit(B)
     assert overlap(a, b, seed=3).weighted_random == overlap(a, b, seed=3).weighted_random
-    with pytest.raises(InputError, match="0 random circuits make no null; give at least 1"):
+    with pytest.raises(InputError, match="n_random=0 is too few to compare with; give at least 1"):
         overlap(a, b, n_random=0)
 
 
-def test_circuits_of_different_graphs_are_refused_and_it_is_said_what_can_be_compared():
+def test_circuits_of_different_graphs_are_refused_with_what_can_be_compared_instead():
     other = Graph(n_layers=4, n_heads=4, n_kv_heads=2, parallel=True)
     message = (
         rf"different graphs \(2 serial layers × 2 heads, {GRAPH.n_edges} edges and 4 parallel layers × 4 heads, 2 "
-        rf"key-value heads, {other.n_edges} edges\) .* sizes_beside\(a, b\)"
+        rf"key-value heads, {other.n_edges} edges\) .* relative_sizes\(a, b\)"
     )
     with pytest.raises(InputError, match=message):
         overlap(circuit(A), circuit({("embed", "logits"): 1.0}, other))
 
 
-def test_sizes_beside_each_other_are_shares_of_the_graph_and_of_the_heads_of_each_layer():
+def test_relative_sizes_are_shares_of_the_graph_and_of_the_heads_of_each_layer():
     other = Graph(n_layers=4, n_heads=4, n_kv_heads=2, parallel=True)
     larger = circuit({("embed", "a3.h0.q"): 1.0, ("a3.h0", "logits"): 1.0, ("a3.h1", "logits"): 1.0}, other)
-    frame = sizes_beside(circuit(A), larger, names=("small", "large"))
+    frame = relative_sizes(circuit(A), larger, names=("small", "large"))
     assert [*frame["circuit"]] == ["small"] * 2 + ["large"] * 4
     assert [*frame["depth"]] == [0.25, 0.75, 0.125, 0.375, 0.625, 0.875]
     assert [*frame["n_heads"]] == [1, 1, 0, 0, 0, 2]

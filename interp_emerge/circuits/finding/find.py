@@ -144,7 +144,9 @@ def search_stability(runs: Runs, circuit: Circuit, *, resamples: int = 20, **how
     """
     rows = resample_rows(len(runs.pairs), resamples=resamples, seed=runs.seed)
     bar = tqdm(rows, desc="searches", delay=2, leave=False)
-    return stability_of(circuit, [find_circuit(runs.but(pairs=runs.pairs[sample]), **how).circuit for sample in bar])
+    return stability_of(
+        circuit, [find_circuit(runs.replace(pairs=runs.pairs[sample]), **how).circuit for sample in bar]
+    )
 
 
 def edges_in(graph: Graph, share: float) -> int:

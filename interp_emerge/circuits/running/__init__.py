@@ -1,4 +1,4 @@
-"""A circuit run with everything else ablated, and how much of the ability it keeps."""
+"""Runs of a circuit with everything else ablated, and how much of the ability it keeps."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Accuracy with some heads ablated: the causal test of a circuit's heads, against random heads of the same layers."""
+"""Accuracy with the circuit's heads ablated, compared with ablating random heads of the same layers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ ABLATION = Table(
     row="accuracy with some heads ablated",
     about={**MODEL_COLUMNS, **ABILITY_COLUMN},
     filled={
-        "condition": "none, circuit heads, or random heads of the same layers",
-        "draw": "which random choice; 0 otherwise",
-        "heads": "names of the ablated heads, space between",
-        "accuracy": "fraction of pairs answered right",
+        "condition": "which heads were ablated: none, circuit heads, or random heads of the same layers",
+        "draw": "number of the random draw; 0 otherwise",
+        "heads": "names of the ablated heads, separated by spaces",
+        "accuracy": "fraction of pairs answered correctly",
         **INTERVAL_COLUMNS,
     },
 )
@@ -34,15 +34,15 @@ ABLATION = Table(
 def accuracy_without(
     model: HookedModel, heads: Sequence[str], pairs: PromptPairs, *, record: Recorder = record
 ) -> np.ndarray:
-    """Whether each clean prompt is answered right while the heads write what they wrote on the corrupt one.
+    """Whether each clean prompt is answered correctly while the heads write what they wrote on the corrupted one.
 
-    Resample ablation: the head stays a plausible head, but knows nothing of what tells clean from corrupt.
+    This is resample ablation: a head still writes plausible output, but without the difference between the prompts.
 
     Returns:
         0 or 1 for each pair, shape [pair].
 
     Raises:
-        UnknownNameError: a head that the model lacks.
+        UnknownNameError: the model has no head of this name.
     """
     _head_nodes(model.graph, heads)
     return ablate(model, heads, pairs, ablation="resample", metric="accuracy", record=record)
@@ -57,13 +57,13 @@ def ablation_table(
     seed: int = 0,
     record: Recorder = record,
 ) -> pd.DataFrame:
-    """Accuracy with nothing ablated, without the circuit's heads, and without as many others of the same layers.
+    """Accuracy with no head ablated, with the circuit's heads ablated, and with the same number of other heads ablated.
 
     Args:
-        model: what to run.
-        circuit: whose heads to ablate: see `heads_to_ablate`.
+        model: the model to run.
+        circuit: the circuit whose heads are ablated: see `heads_to_ablate`.
         pairs: prompts that the circuit was not found on.
-        n_random: draws of random heads; equal ones count once.
+        n_random: number of draws of random heads from the same layers; equal draws count once.
         seed: of the draws.
         record: gets the activations of a run; by default runs the model.
 
@@ -83,10 +83,10 @@ def ablation_table(
 
 
 def heads_to_ablate(circuit: Circuit) -> list[str]:
-    """The circuit's heads, in a layer where it takes more than half of them the strongest half.
+    """The circuit's heads, but at most the strongest half of each layer's heads.
 
-    Strength is the sum of the magnitudes of the edges that a head writes. With half of each layer left out, as many
-    other heads of the same layers remain to compare with.
+    The strength of a head is the sum of the magnitudes of the scores of the edges that it writes. Half of each layer
+    stays free, so the same number of other heads remains to compare with.
     """
     written = np.abs(circuit.scores * circuit.kept).sum(1)
     heads = _head_nodes(circuit.graph, circuit.heads)
@@ -99,7 +99,7 @@ def heads_to_ablate(circuit: Circuit) -> list[str]:
 
 
 def matched_random_heads(graph: Graph, heads: Sequence[str], *, seed: int) -> list[str] | None:
-    """As many other heads from each layer as are named; None where a layer has too few others."""
+    """The same number of other heads, drawn at random from each layer; None if a layer has too few other heads."""
     nodes = _head_nodes(graph, heads)
     rng = np.random.default_rng(seed)
     chosen: list[str] = []

@@ -1,6 +1,6 @@
-"""What a circuit keeps, or the best edges at each size, in one call: `Runs` of a model on some pairs, used once.
+"""The evaluation of one circuit, or of the best edges at each size, in one call; and random circuits, the null.
 
-Random circuits are the null of every claim about a circuit.
+Each call makes a `Runs` of the model and the pairs and uses it once.
 """
 
 from collections.abc import Sequence
@@ -34,12 +34,12 @@ def evaluate(
     budget: int | None = None,
     record: Recorder = record,
 ) -> Evaluation:
-    """What a circuit keeps of the model's behaviour on the pairs, everything outside it ablated.
+    """What a circuit keeps of the model's behaviour on the pairs, with everything outside it ablated.
 
     Args:
         model: the model that the circuit is claimed for.
         circuit: edges of the model's graph.
-        pairs: prompts that the circuit was not chosen on, if it is to be judged.
+        pairs: prompt pairs; to test a circuit, pairs that it was not chosen on.
         metric: see `Runs`.
         ablation: see `Runs`.
         level: whether all edges outside the circuit are ablated, or only the outputs of nodes outside it.
@@ -70,7 +70,7 @@ def faithfulness_curve(
     """Faithfulness of the best edges at each share of the graph's edges: see `Runs` and `Runs.curve`.
 
     Raises:
-        InputError: the shares do not ascend within 0 (not taken) to 1, or there is none.
+        InputError: the shares do not ascend, one is not above 0 and at most 1, or there are none.
     """
     runs = Runs(model, pairs, metric=metric, ablation=ablation, budget=budget, record=record)
     return runs.curve(scores, shares=shares, by=by)
@@ -78,7 +78,7 @@ def faithfulness_curve(
 
 @checked
 def random_circuits(graph: Graph, n_edges: int, count: int, *, seed: int = 0) -> list[EdgeMask]:
-    """`count` random sets of `n_edges` edges, each shape [writer, reader]: the null of every claim about a circuit."""
+    """`count` random sets of `n_edges` edges, each of shape [writer, reader]: the null for claims about a circuit."""
     rng = np.random.default_rng(seed)
     at = np.argwhere(graph.exists)
     circuits = np.zeros((count, *graph.exists.shape), dtype=bool)

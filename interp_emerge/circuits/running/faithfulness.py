@@ -1,15 +1,15 @@
-"""What running a circuit showed: its metric beside the whole model's, pair by pair, and what follows from that.
+"""The result of running a circuit: its metric and the whole model's for each pair, and what follows from them.
 
-* **Faithfulness** is (m(C) − m(∅)) / (m(M) − m(∅)): m(M) is the whole model's metric, m(∅) that with all edges ablated.
-  `faithfulness` is the ratio of the means over pairs, `mean_of_ratios` the mean of the pairs' own ratios, which a pair
-  with a small gap can rule. Where the mean gap is not above zero with 97.5% confidence, both are undefined: NaN, and
-  `why_undefined` says whether the gap is within noise or negative.
+* **Faithfulness** is (m(C) − m(∅)) / (m(M) − m(∅)): m(C) is the circuit's metric, m(M) the whole model's, and m(∅) that
+  with every edge ablated. `faithfulness` is the ratio of the means over pairs. `mean_of_ratios` is the mean of each
+  pair's own ratio, which a pair with a small gap can dominate. If the mean gap is not above zero with 97.5% confidence,
+  both are undefined: they are NaN, and `why_undefined` says whether the gap is within noise or negative.
 * `recovery` m(C) − m(∅), in the metric's unit, and `divergence`, the Kullback–Leibler divergence of the circuit's
-  next-token distribution from the whole model's, in nats, are defined there too.
+  next-token distribution from the whole model's, in nats, are defined even then.
 * **CPR** and **CMD** are the areas under f and under |1 − f| over the share of edges (Mueller et al., 2025,
-  https://arxiv.org/abs/2504.13151).
+  https://arxiv.org/abs/2504.13151), where f is the faithfulness.
 
-Intervals are bootstrapped over pairs.
+Intervals come from a bootstrap over pairs.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ EXCHANGED = ": the whole model scores below the run with every edge ablated, so 
 
 
 def not_above_zero(values: np.ndarray) -> str:
-    """What keeps a mean over pairs from being above zero, as a predicate: `is negative`; empty where it is above."""
+    """Why a mean over pairs is not above zero, as a predicate such as `is negative`; empty if it is above zero."""
     if len(values) < 2:
         return "is that of a single pair, which does not show how large the noise is"
     if not np.isfinite(values).all():
@@ -39,17 +39,17 @@ def not_above_zero(values: np.ndarray) -> str:
 
 
 def why_undefined(gap: np.ndarray) -> str:
-    """Why nothing can be a fraction of a gap, shape [pair], as a predicate of the gap; empty where it is above zero."""
+    """Why fractions of a gap, shape [pair], are undefined, as a predicate of the gap; empty if they are defined."""
     found = not_above_zero(gap)
     return f"{NEGATIVE}{EXCHANGED}" if found == NEGATIVE else found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """A circuit's run beside the whole model's and that with every edge ablated, one value a pair each, shape [pair].
+    """The metric of a circuit (`metric`), of the whole model (`clean`) and with every edge ablated (`corrupt`).
 
-    Under resample ablation the run with every edge ablated is the corrupt one. `templates` names the wording of each
-    pair and is empty where the pairs have none.
+    Each array has shape [pair]. Under resample ablation the run with every edge ablated is the corrupted run.
+    `templates` names the template of each pair and is empty if the pairs have none.
     """
 
     metric: np.ndarray
@@ -58,28 +58,28 @@ class Evaluation:
     kl: np.ndarray
     """Divergence of the circuit's next-token distribution from the whole model's on the clean prompt, nats."""
     right: np.ndarray
-    """1 where the circuit gives the answer the highest logit of all tokens, else 0."""
+    """1 if the circuit gives the correct answer the highest logit of all tokens, else 0."""
     ablation: str
     templates: tuple[str, ...] = ()
 
     @property
     def gap(self) -> Interval:
-        """Mean of what there is to keep: the whole model's metric less that with every edge ablated."""
+        """Mean of the whole model's metric minus that with every edge ablated, in the metric's unit."""
         return mean_interval(self.clean - self.corrupt)
 
     @property
     def defined(self) -> bool:
-        """Whether the gap is above zero beyond resampling noise, which a single pair cannot show."""
+        """Whether the gap is above zero with 97.5% confidence; False for a single pair, which shows no noise."""
         return not self.why_undefined
 
     @property
     def why_undefined(self) -> str:
-        """Why faithfulness is undefined, as a predicate of the gap; empty where it is defined."""
+        """Why faithfulness is undefined, as a predicate of the gap; empty if it is defined."""
         return why_undefined(self.clean - self.corrupt)
 
     @property
     def interval(self) -> Interval:
-        """Faithfulness, the ratio of means, with its 95% interval; NaN where it is undefined."""
+        """Faithfulness, the ratio of means, with its 95% interval; NaN if it is undefined."""
         if not self.defined:
             return Interval.undefined()
         return ratio_interval(self.metric - self.corrupt, self.clean - self.corrupt)
@@ -96,29 +96,29 @@ class Evaluation:
 
     @property
     def per_pair(self) -> np.ndarray:
-        """Each pair's own ratio, shape [pair]; NaN where the pair has no gap."""
+        """Each pair's own ratio, shape [pair]; NaN for a pair without a gap."""
         gap = self.clean - self.corrupt
         return np.divide(self.metric - self.corrupt, gap, out=np.full(len(gap), np.nan), where=gap != 0)
 
     @property
     def mean_of_ratios(self) -> Interval:
-        """Mean over pairs of their own ratios; NaN where faithfulness is undefined or a pair has no gap."""
+        """Mean over pairs of their own ratios; NaN if faithfulness is undefined or a pair has no gap."""
         ratios = self.per_pair
         return mean_interval(ratios) if self.defined and np.isfinite(ratios).all() else Interval.undefined()
 
     @property
     def recovery(self) -> Interval:
-        """Mean rise of the metric over the run with every edge ablated, in the metric's unit."""
+        """Mean of the circuit's metric minus that with every edge ablated, in the metric's unit."""
         return mean_interval(self.metric - self.corrupt)
 
     @property
     def divergence(self) -> Interval:
-        """Mean Kullback–Leibler divergence from the whole model, nats."""
+        """Mean Kullback–Leibler divergence from the whole model, in nats."""
         return mean_interval(self.kl)
 
     @property
     def accuracy(self) -> Interval:
-        """Share of pairs that the circuit answers right."""
+        """Fraction of pairs that the circuit answers correctly."""
         return mean_interval(self.right)
 
     def __repr__(self) -> str:
@@ -186,13 +186,13 @@ class Evaluation:
 class FaithfulnessCurve:
     """Faithfulness of the best edges at growing shares of the graph.
 
-    Areas are taken over the shares asked for, as on MIB's grid. In a small graph several of them come to one number of
-    edges.
+    Areas are taken over the given shares, by default MIB's grid. In a small graph several shares can round to the same
+    number of edges.
     """
 
     shares: tuple[float, ...]
     n_edges: tuple[int, ...]
-    """Edges asked for at each share; those on no path to the logits carry nothing and are not run."""
+    """Number of edges at each share, before those that lie on no path to the logits are dropped."""
     evaluations: tuple[Evaluation, ...]
 
     def to_frame(self) -> pd.DataFrame:
@@ -222,12 +222,12 @@ class FaithfulnessCurve:
 
     @cached_property
     def cpr_interval(self) -> Interval:
-        """CPR with its 95% interval; NaN where faithfulness is undefined."""
+        """CPR with its 95% interval; NaN if faithfulness is undefined."""
         return self._area(lambda faithfulness: faithfulness)
 
     @cached_property
     def cmd_interval(self) -> Interval:
-        """CMD with its 95% interval; NaN where faithfulness is undefined."""
+        """CMD with its 95% interval; NaN if faithfulness is undefined."""
         return self._area(lambda faithfulness: np.abs(1 - faithfulness))
 
     def _area(self, of: Callable[[np.ndarray], np.ndarray]) -> Interval:

@@ -1,15 +1,16 @@
-"""The bundle that circuits are run with: a model, prompt pairs, a metric, an ablation, and how much memory to take.
+"""What circuits are run with: a model, prompt pairs, a metric, an ablation, a seed, and a budget of memory.
 
-1. `evaluations` runs many circuits on the same pairs in batches. Edges outside a circuit carry what the ablation puts
-   there (`patching.engines.circuit_run`): their writer's output in the corrupt run (`resample`), its mean over the
-   corrupt prompts and positions (`mean`), or at each position (`mean_by_position`), or nothing (`zero`).
+1. `evaluations` runs many circuits on the same pairs in batches. An edge outside a circuit carries what the ablation
+   puts there (`patching.engines.circuit_run`): its writer's output in the corrupted run (`resample`), the mean of that
+   over prompts and positions (`mean`) or over prompts at each position (`mean_by_position`), or zero (`zero`).
 2. `evaluate` gives one circuit's `Evaluation` (`circuits.running.faithfulness`): faithfulness, divergence, accuracy.
 3. `curve` evaluates the best edges at the sizes of MIB's grid (Mueller et al., 2025, https://arxiv.org/abs/2504.13151).
-4. `metric_of` gives the metric alone, of any number of circuits, in pieces that fit in memory.
+4. `metric_of` gives only the metric, of any number of circuits, in batches that fit in memory.
 
-At the level of nodes a circuit keeps every edge that its nodes write, so that what is ablated is the whole output of
-the nodes outside. Under resample ablation the run with every edge ablated is the corrupt run. Elsewhere it is a run of
-its own, and what hangs on no path from the embedding still counts: a node whose inputs are means does not write a mean.
+At the level of nodes a circuit keeps every edge that its nodes write, so only the whole outputs of nodes outside are
+ablated. Under resample ablation the run with every edge ablated is the corrupted run. Under other ablations it is a run
+of its own, and edges that lie on no path from the embedding still have an effect: a node whose inputs are means does
+not write its mean output.
 
 Cost: at most one forward pass a circuit, plus one norm for each different input.
 """
@@ -49,16 +50,16 @@ from interp_emerge.patching.engines.circuit_run import circuit_values
 from interp_emerge.stats.intervals import Interval, ratio_interval
 
 CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE = 256, 1 << 26
-"""Circuits in one piece of work, and the bytes that their edges may take, which decides for large models."""
+"""Largest number of circuits in a batch, and of bytes of their edge masks, which is the limit for large models."""
 Level = Literal["edges", "nodes"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 ARGUMENTS = ("model", "pairs", "metric", "ablation", "seed", "budget", "record")
 GRID = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Shares of the graph's edges at which curves are taken."""
+"""Shares of the graph's edges at which curves are evaluated."""
 
 
 class Runs:
-    """What circuits of one model are run on, and how."""
+    """What circuits of one model are run with: prompt pairs, metric, ablation, seed and memory budget."""
 
     @checked
     def __init__(
@@ -72,20 +73,20 @@ class Runs:
         budget: int | None = None,
         record: Recorder = record,
     ) -> None:
-        """Nothing is run yet.
+        """Stores the arguments; runs nothing.
 
         Args:
             model: the model that the circuits are claimed for.
-            pairs: prompt pairs; to judge a circuit, others than it was found on.
+            pairs: prompt pairs; to test a circuit, pairs that it was not found on.
             metric: name of a metric, or a callable from logits and pairs to one value a pair.
-            ablation: what stands for the edges outside.
-            seed: of everything that is drawn: random circuits, sets of nodes, halves of the pairs, bootstrap samples.
+            ablation: what the edges outside a circuit carry.
+            seed: of all draws: random circuits, sets of nodes, halves of the pairs, bootstrap samples.
             budget: bytes that a batch of circuits may need; by default a constant for the kind of device.
             record: gets the activations of a run; by default runs the model.
 
         Raises:
             UnknownNameError: no metric or ablation has the name.
-            InputError: an argument of another kind, or pairs that do not fit the model.
+            InputError: an argument has the wrong type, or the pairs do not fit the model.
         """
         require_metric(metric)
         require_pairs(model, pairs)
@@ -99,7 +100,7 @@ class Runs:
 
     @checked
     def evaluate(self, circuit: Circuit, *, level: Level = "edges") -> Evaluation:
-        """What a circuit keeps of the model's behaviour, everything outside it ablated.
+        """What a circuit keeps of the model's behaviour, with everything outside it ablated.
 
         Args:
             circuit: edges of the model's graph.
@@ -117,17 +118,17 @@ class Runs:
         """Evaluations of circuits that fit in memory together.
 
         Raises:
-            InputError: edges of another shape than the graph's.
+            InputError: the edges do not have the graph's shape.
         """
         graph, nothing = self.model.graph, np.zeros_like(self.model.graph.exists)
         if any(edges.shape != nothing.shape for edges in circuits):
-            raise InputError(f"a circuit of {self.model.spec} needs edges of shape {nothing.shape}")
+            raise InputError(f"circuits of {self.model.spec} have edges of shape {nothing.shape}; give such arrays")
         if not len(circuits):
             return []
         clean_run, corrupt_run = (self.record(self.model, tokens) for tokens in (self.pairs.clean, self.pairs.corrupt))
         metrics = self._metrics(clean_run)
         clean = self._read(clean_run, metrics)
-        # Under resample ablation what pruning drops changes nothing: circuits equal without it share a run.
+        # Under resample ablation dead ends change nothing: circuits that are equal once pruned share a run.
         asked = [graph.prune(edges) if self.ablation == "resample" else edges & graph.exists for edges in circuits]
         values = {graph.exists.tobytes(): clean}
         if self.ablation == "resample":
@@ -161,11 +162,12 @@ class Runs:
         """Faithfulness of the best edges at each share of the graph's edges.
 
         Raises:
-            InputError: the shares do not ascend within 0 (not taken) to 1, or there is none.
+            InputError: the shares do not ascend, one is not above 0 and at most 1, or there are none.
         """
         if not len(shares) or not all(0 < share <= 1 for share in shares) or any(np.diff(shares) <= 0):
             raise InputError(
-                f"shares {[*shares]} make no curve; give ascending fractions of the edges, above 0 and up to 1"
+                f"cannot draw a curve at the shares {[*shares]}; give ascending fractions of the edges, above 0 and up "
+                "to 1"
             )
         counts = [max(1, round(share * scores.graph.n_edges)) for share in shares]
         evaluations = self.evaluations([scores.top(count, by=by).kept for count in counts])
@@ -173,16 +175,16 @@ class Runs:
 
     @cached_property
     def whole(self) -> Evaluation:
-        """The whole model's run, which holds the run with every edge ablated too."""
+        """The whole model's evaluation; its `corrupt` is the metric with every edge ablated."""
         return self.evaluations([self.model.graph.exists])[0]
 
     @property
     def gap(self) -> np.ndarray:
-        """Metric of the whole model less that with every edge ablated, shape [pair]."""
+        """The metric of the whole model minus that with every edge ablated, shape [pair]."""
         return self.whole.clean - self.whole.corrupt
 
     def metric_of(self, circuits: Iterable[EdgeMask], n: int) -> np.ndarray:
-        """The metric of `n` circuits, which may be made as they are asked for, shape [circuit, pair]."""
+        """The metric of `n` circuits, shape [circuit, pair]; the circuits may come from a generator."""
         at_once = max(1, min(CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE // self.model.graph.exists.nbytes))
         values, remaining = np.empty((n, len(self.pairs))), iter(circuits)
         for start in range(0, n, at_once):
@@ -191,32 +193,32 @@ class Runs:
         return values
 
     def share_interval(self, difference: np.ndarray) -> Interval:
-        """A difference of metrics, shape [pair], as a share of the gap; NaN where the gap is within noise."""
+        """A difference of metrics, shape [pair], as a share of the gap; NaN if the gap is not above noise."""
         if not self.whole.defined:
             return Interval.undefined()
         return ratio_interval(difference, self.gap)
 
     def halves(self, rng: np.random.Generator) -> tuple["Runs", "Runs"]:
-        """The same runs on two halves of the pairs: one to choose sets on, the other to measure them on.
+        """The same runs on two random halves of the pairs: one to choose sets on, the other to measure them on.
 
         Raises:
-            InputError: fewer than four pairs.
+            InputError: there are fewer than four pairs.
         """
         n = len(self.pairs)
         if n < 4:
-            raise InputError(f"sets are chosen on one half of the pairs and measured on the other: {n} pairs are too "
-                             "few, give at least 4")  # fmt: skip
+            raise InputError(f"{n} pairs are too few to choose sets on one half and measure them on the other; give at "
+                             "least 4")  # fmt: skip
         order = rng.permutation(n)
-        first, second = (self.but(pairs=self.pairs[np.sort(part)]) for part in (order[: n // 2], order[n // 2 :]))
+        first, second = (self.replace(pairs=self.pairs[np.sort(part)]) for part in (order[: n // 2], order[n // 2 :]))
         return first, second
 
-    def but(self, **changes: Any) -> "Runs":
-        """The same runs with other arguments: other pairs, another ablation."""
+    def replace(self, **changes: Any) -> "Runs":
+        """The same runs with some arguments changed, such as the pairs or the ablation."""
         own = {name: getattr(self, name) for name in ARGUMENTS}
         return Runs(**(own | changes))
 
     def _metrics(self, clean: Recording) -> tuple[BoundMetric, ...]:
-        """The metric, and beside it minus the divergence from the clean run and the accuracy."""
+        """The metric, minus the divergence from the clean run, and the accuracy."""
         model, pairs, each = self.model, self.pairs, bytes_per_prompt(self.model, self.pairs.length)
 
         @torch.no_grad()
@@ -232,7 +234,7 @@ class Runs:
         return first, divergence, bind_metric("accuracy", model, pairs)
 
     def _read(self, run: Recording, metrics: Sequence[BoundMetric]) -> Float[np.ndarray, "metric pair"]:
-        """Metrics of a recorded run as it was, pairs in chunks that fit the budget."""
+        """Metrics of a recorded run, computed on chunks of pairs that fit the budget."""
         n, length = self.pairs.clean.shape
         each = bytes_per_prompt(self.model, length) + bytes_of_reading(self.model)
         chunk = items_that_fit(each, n, device=self.model.device, budget=self.budget)

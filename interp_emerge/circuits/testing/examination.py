@@ -170,7 +170,7 @@ def _under_every_ablation(runs: Runs, circuit: Circuit) -> pd.DataFrame:
     rows = []
     for ablation in ABLATIONS:
         for level in LEVELS:
-            found = runs.but(ablation=ablation).evaluate(circuit, level=level)
+            found = runs.replace(ablation=ablation).evaluate(circuit, level=level)
             rows.append(
                 {
                     "ablation": ablation,

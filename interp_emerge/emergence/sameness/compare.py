@@ -17,7 +17,7 @@ import pandas as pd
 from interp_emerge.abilities import load_ability
 from interp_emerge.abilities.metrics import METRICS
 from interp_emerge.abilities.prompts import EVALUATION
-from interp_emerge.circuits.overlap import overlap, sizes_beside
+from interp_emerge.circuits.overlap import overlap, relative_sizes
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, InterpEmergeError
@@ -86,7 +86,7 @@ def compare(
         load_ability(ability)
     if family is not None:
         load_family(family)
-    tables = {"sizes": sizes_beside(a, b).replace({"circuit": {"a": names[0], "b": names[1]}})}
+    tables = {"sizes": relative_sizes(a, b).replace({"circuit": {"a": names[0], "b": names[1]}})}
     if a.graph != b.graph:
         sentence = f"{names[0]} and {names[1]} belong to graphs of two shapes, which have no edges in common to count."
         return Comparison(sentences=[sentence], tables=tables)

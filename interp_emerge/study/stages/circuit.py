@@ -9,7 +9,13 @@ import pandas as pd
 from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
 from interp_emerge.circuits.finding.selection import smallest_faithful
 from interp_emerge.circuits.finding.stability import stability
-from interp_emerge.circuits.running.beyond_chance import CIRCUIT_EDGES, CIRCUITS, against_random, verdict_of
+from interp_emerge.circuits.running.beyond_chance import (
+    CIRCUIT_EDGES,
+    CIRCUITS,
+    CircuitVerdict,
+    against_random,
+    verdict_of,
+)
 from interp_emerge.circuits.running.faithfulness import WITHIN_NOISE
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.circuit import Circuit
@@ -163,7 +169,7 @@ def _row(results: Results, at: Checkpoint, found: Found) -> dict[str, Any]:
 
 
 def _without(results: Results, at: Checkpoint, why: str) -> dict[str, Any]:
-    return {**_about(results, at), "verdict": f"no circuit: {why}", "file": ""}
+    return {**_about(results, at), "verdict": f"{CircuitVerdict.NO_CIRCUIT}: {why}", "file": ""}
 
 
 def _about(results: Results, at: Checkpoint) -> dict[str, Any]:

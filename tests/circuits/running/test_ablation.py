@@ -17,7 +17,7 @@ ALL_HEADS = [f"a{layer}.h{head}" for layer in range(3) for head in range(4)]
 
 
 def half_right(logits: Tensor) -> ie.PromptPairs:
-    """Pairs of which every second has the most likely token as its answer."""
+    """Pairs with the most likely token as the correct answer of every second pair."""
     best, worst = logits.argmax(1), logits.argmin(1)
     right = torch.arange(len(logits)) % 2 == 0
     return replace(random_pairs(), answer=torch.where(right, best, worst), foil=torch.where(right, worst, best))
@@ -40,7 +40,7 @@ def logits_with_corrupt_heads(model: HookedModel, heads: list[str]) -> Tensor:
 
 
 @torch.no_grad()
-def test_with_no_head_ablated_the_accuracy_is_that_of_the_model():
+def test_with_no_head_ablated_the_accuracy_is_the_models():
     model = small_model("gpt_neox")
     pairs = half_right(model.logits(random_pairs().clean))
     assert accuracy_without(model, [], pairs).tolist() == [1, 0, 1, 0, 1, 0]
@@ -70,7 +70,7 @@ def circuit_with(strength: dict[str, float]) -> ie.Circuit:
     return ie.Circuit(graph=model.graph, kept=kept, scores=scores)
 
 
-def test_where_a_layer_has_more_than_half_its_heads_in_the_circuit_the_strongest_half_is_ablated():
+def test_at_most_the_strongest_half_of_a_layers_heads_is_ablated():
     crowded = {"a0.h0": 1.0, "a0.h1": -5.0, "a0.h2": 2.0, "a0.h3": 0.5}
     assert heads_to_ablate(circuit_with(crowded | {"a2.h3": 0.1})) == ["a0.h1", "a0.h2", "a2.h3"]
     assert heads_to_ablate(circuit_with({"a1.h3": 0.1, "a1.h0": 0.1})) == ["a1.h0", "a1.h3"]
@@ -81,7 +81,7 @@ def test_equally_strong_heads_are_taken_in_their_order():
     assert heads_to_ablate(circuit_with({f"a1.h{head}": 1.0 for head in range(4)})) == ["a1.h0", "a1.h1"]
 
 
-def test_as_many_other_heads_of_the_same_layers_are_drawn():
+def test_the_same_number_of_other_heads_is_drawn_from_each_layer():
     graph, heads = small_model("gpt2").graph, ["a0.h1", "a0.h2", "a2.h0"]
     draws = [matched_random_heads(graph, heads, seed=seed) for seed in range(30)]
     for drawn in draws:
@@ -93,7 +93,7 @@ def test_as_many_other_heads_of_the_same_layers_are_drawn():
     assert draws[0] == matched_random_heads(graph, heads, seed=0)
 
 
-def test_where_a_layer_has_too_few_other_heads_nothing_is_drawn():
+def test_nothing_is_drawn_if_a_layer_has_too_few_other_heads():
     graph = Graph(n_layers=1, n_heads=3, n_kv_heads=3, parallel=False)
     assert matched_random_heads(graph, ["a0.h0", "a0.h1"], seed=0) is None
     assert matched_random_heads(graph, ["a0.h0"], seed=0) in (["a0.h1"], ["a0.h2"])

@@ -15,7 +15,7 @@ from tests.patching.scored import score_edges
 
 CORRUPT, GAP = np.random.default_rng(0).normal(0, 1, 50), np.random.default_rng(1).uniform(1, 3, 50)
 NOISE = GAP - GAP.mean() + 0.1
-"""A gap whose mean is above zero, by less than resampling moves it."""
+"""A gap whose mean is above zero, but by less than the bootstrap scatters."""
 
 
 def keeping(share: float) -> Evaluation:
@@ -36,7 +36,7 @@ def pairs() -> ie.PromptPairs:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.8, 1.0, 1.3, -0.2])
-def test_faithfulness_is_the_share_of_the_gap_that_is_kept_and_may_leave_zero_to_one(share: float):
+def test_faithfulness_is_the_share_of_the_gap_that_is_kept(share: float):
     evaluation = keeping(share)
     assert evaluation.faithfulness == pytest.approx(share)
     assert evaluation.ci == pytest.approx((share, share))
@@ -51,7 +51,7 @@ def test_the_interval_of_faithfulness_comes_from_resampling_pairs(rng: np.random
 
 
 @pytest.mark.parametrize("gap", [NOISE, np.zeros(50), -GAP])
-def test_faithfulness_is_undefined_where_the_gap_is_not_above_noise(gap: np.ndarray):
+def test_faithfulness_is_undefined_if_the_gap_is_not_above_noise(gap: np.ndarray):
     evaluation = invented(CORRUPT + 1, CORRUPT + gap, CORRUPT)
     assert not evaluation.defined
     assert np.isnan([evaluation.faithfulness, *evaluation.ci, evaluation.mean_of_ratios.value]).all()
@@ -66,14 +66,13 @@ def test_the_ratio_of_means_and_the_mean_of_ratios_by_hand():
     assert evaluation.per_pair.tolist() == [1, 0.25]
 
 
-def test_a_pair_without_a_gap_leaves_the_mean_of_ratios_undefined_and_the_ratio_of_means_not():
+def test_a_pair_without_a_gap_leaves_only_the_mean_of_ratios_undefined():
     evaluation = invented(np.array([1.0, 1.0, 0.5]), np.array([1.0, 1.0, 0.0]), np.zeros(3))
-    # The third pair's gap is zero; a resample of it alone has no ratio at all.
     assert np.isnan(evaluation.per_pair).tolist() == [False, False, True]
     assert np.isnan(evaluation.mean_of_ratios.value)
 
 
-def test_templates_are_summarised_apart():
+def test_each_template_has_its_own_summary():
     by_hand = invented(np.array([1.0, 1.0, 0.0, 0.0]), np.ones(4), np.zeros(4), ("kept", "kept", "lost", "lost"))
     frame = by_hand.by_template()
     faithfulness = frame[frame["quantity"] == "faithfulness"].set_index("template")["value"]
@@ -103,13 +102,13 @@ def test_a_single_pair_shows_no_gap_beyond_noise():
 
 
 @pytest.mark.parametrize("shares", [(), (0.5, 0.1), (0.0, 1.0), (0.5, 1.2), (0.5, 0.5)])
-def test_shares_that_make_no_curve_are_refused(shares: tuple[float, ...], pairs: ie.PromptPairs):
+def test_shares_that_do_not_ascend_from_0_to_1_are_refused(shares: tuple[float, ...], pairs: ie.PromptPairs):
     model = small_model("gpt_neox")
-    with pytest.raises(InputError, match="make no curve; give ascending fractions of the edges"):
+    with pytest.raises(InputError, match=r"cannot draw a curve at the shares \[.*give ascending fractions"):
         ie.faithfulness_curve(model, score_edges(model, pairs, "eap"), pairs, shares=shares)
 
 
-def test_the_two_areas_of_a_curve_that_never_exceeds_one_sum_to_the_width_of_the_grid(rng: np.random.Generator):
+def test_the_areas_of_a_curve_below_one_sum_to_the_width_of_the_grid(rng: np.random.Generator):
     shares = np.sort(rng.random(len(GRID)))
     curve = FaithfulnessCurve(shares=GRID, n_edges=(1,) * len(GRID), evaluations=tuple(map(keeping, shares)))
     assert curve.cpr + curve.cmd == pytest.approx(0.999)
@@ -123,7 +122,7 @@ def test_the_areas_of_a_curve_above_one_by_hand():
     assert (curve.cpr, curve.cmd) == pytest.approx((0.5 + 0.75, 0.5 + 0.25))
 
 
-def test_the_whole_graph_is_wholly_faithful_and_no_edges_not_at_all(pairs: ie.PromptPairs):
+def test_the_whole_graph_has_faithfulness_one_and_no_edges_have_zero(pairs: ie.PromptPairs):
     model = small_model("gpt_neox")
     whole = ie.Circuit(graph=model.graph, kept=model.graph.exists, scores=np.zeros(model.graph.exists.shape))
     empty = ie.Circuit.from_edges(model, [])
@@ -133,7 +132,7 @@ def test_the_whole_graph_is_wholly_faithful_and_no_edges_not_at_all(pairs: ie.Pr
 
 @pytest.mark.parametrize("ablation", ABLATIONS)
 @pytest.mark.parametrize("architecture", ["gpt_neox", "llama_grouped", "gemma2"])
-def test_under_every_ablation_the_whole_graph_is_wholly_faithful_and_no_edges_not_at_all(
+def test_under_every_ablation_the_whole_graph_has_faithfulness_one_and_no_edges_zero(
     architecture: str, ablation: Ablation
 ):
     model = small_model(architecture)
@@ -170,7 +169,7 @@ def test_at_the_level_of_nodes_only_what_nodes_outside_write_is_ablated():
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)
-def test_a_node_that_is_ablated_by_its_edges_is_ablated_as_a_node(ablation: Ablation):
+def test_ablating_a_nodes_edges_is_ablating_the_node(ablation: Ablation):
     model = small_model("llama_grouped")
     pairs = telling_pairs(model)
     circuit = ie.Circuit.from_edges(model, []).complement().without(["a1.h2", "m0"])
@@ -180,15 +179,15 @@ def test_a_node_that_is_ablated_by_its_edges_is_ablated_as_a_node(ablation: Abla
     np.testing.assert_allclose(found.metric, ablated, atol=2e-5)
 
 
-def test_under_mean_ablation_what_hangs_on_no_path_still_counts(pairs: ie.PromptPairs):
+def test_under_mean_ablation_edges_on_no_path_still_have_an_effect(pairs: ie.PromptPairs):
     model = small_model("gpt_neox")
-    hanging = ie.Circuit.from_edges(model, [("m0", "logits")])
-    resampled, mean = (ie.evaluate(model, hanging, pairs, ablation=ablation) for ablation in ("resample", "mean"))
+    dead_end = ie.Circuit.from_edges(model, [("m0", "logits")])
+    resampled, mean = (ie.evaluate(model, dead_end, pairs, ablation=ablation) for ablation in ("resample", "mean"))
     assert (resampled.metric == resampled.corrupt).all()
     assert np.abs(mean.metric - mean.corrupt).max() > 0.01
 
 
-def test_names_that_are_not_offered_are_refused(pairs: ie.PromptPairs):
+def test_unknown_ablations_and_levels_are_refused(pairs: ie.PromptPairs):
     model = small_model("gpt_neox")
     circuit = ie.Circuit.from_edges(model, [("embed", "logits")])
     with pytest.raises(UnknownNameError, match="unknown ablation 'means'; did you mean 'mean"):
@@ -207,7 +206,7 @@ def test_an_evaluation_holds_one_value_for_each_pair(pairs: ie.PromptPairs):
     assert (result.metric < 0).all()
 
 
-def test_many_circuits_are_evaluated_as_each_alone_and_dead_ends_do_not_count(pairs: ie.PromptPairs):
+def test_circuits_evaluated_together_have_the_values_of_each_alone_without_dead_ends(pairs: ie.PromptPairs):
     model = small_model("gpt_neox")
     path = [("embed", "a0.h1.v"), ("a0.h1", "a1.h0.k"), ("a1.h0", "logits")]
     lists = [path, [*path, ("embed", "m1")], path[:2], [("embed", "logits")], path]
@@ -223,10 +222,10 @@ def test_many_circuits_are_evaluated_as_each_alone_and_dead_ends_do_not_count(pa
 
 def test_a_circuit_of_another_graph_is_refused(pairs: ie.PromptPairs):
     other = ie.Circuit.from_edges(small_model("llama_grouped"), [("embed", "logits")])
-    with pytest.raises(InputError, match="was found in a graph of another shape than that of memory/GPTNeoX"):
+    with pytest.raises(InputError, match="graph of another shape than that of memory/GPTNeoX"):
         ie.evaluate(small_model("gpt_neox"), other, pairs)
     serial = ie.Circuit.from_edges(small_model("llama"), [("embed", "logits")])
-    with pytest.raises(InputError, match="was found in a graph of another shape"):
+    with pytest.raises(InputError, match="graph of another shape"):
         ie.evaluate(small_model("gpt_neox"), serial, pairs)
 
 
@@ -241,7 +240,7 @@ def test_a_curve_has_a_row_for_each_share_and_ends_at_the_whole_graph(pairs: ie.
     assert curve.cpr == pytest.approx(np.trapezoid(frame["faithfulness"], GRID))
 
 
-def test_random_circuits_are_as_large_as_asked_inside_the_graph_and_follow_the_seed():
+def test_random_circuits_have_the_given_size_and_lie_in_the_graph_and_follow_the_seed():
     graph = small_model("llama_grouped").graph
     circuits = random_circuits(graph, 30, 20, seed=1)
     assert {int(kept.sum()) for kept in circuits} == {30}
@@ -254,6 +253,6 @@ def test_random_circuits_are_as_large_as_asked_inside_the_graph_and_follow_the_s
 def test_random_circuits_take_every_edge_equally_often():
     graph = small_model("gpt2").graph
     share = np.mean(random_circuits(graph, graph.n_edges // 4, 400), 0)[graph.exists]
-    # 400 draws: one standard error is 0.022; over 350 edges the largest deviation is near three of them.
+    # 400 draws: one standard error is 0.022. Over 350 edges the largest deviation is about three standard errors.
     assert share.mean() == pytest.approx(0.25, abs=0.01)
     assert np.abs(share - 0.25).max() < 0.1

@@ -1,4 +1,4 @@
-"""Why faithfulness is undefined, in true words, wherever it is said: noise, a negative gap, one pair, no number."""
+"""The reason why faithfulness is undefined is right wherever it is given: noise, a negative gap, one pair, NaN."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,12 +10,11 @@ import interp_emerge as ie
 from interp_emerge.circuits.finding.selection import smallest_faithful
 from interp_emerge.circuits.known import GroundTruth, ground_truth
 from interp_emerge.circuits.roles.labels import effects_of_heads
-from interp_emerge.circuits.running.beyond_chance import verdict_of
+from interp_emerge.circuits.running.beyond_chance import CircuitVerdict, verdict_of
 from interp_emerge.circuits.running.faithfulness import not_above_zero, why_undefined
 from tests.patching.scored import score_edges
 
-RNG = np.random.default_rng(0)
-NOISE = RNG.normal(0, 1, 60)
+NOISE = np.random.default_rng(0).normal(0, 1, 60)
 NEGATIVE = "is negative: the whole model scores below the run with every edge ablated, so clean and corrupt may be exch"
 
 
@@ -45,7 +44,7 @@ def exchanged(pairs: ie.PromptPairs) -> ie.PromptPairs:
         (np.where(np.arange(60) == 7, np.inf, NOISE - 3), "is not finite"),
     ],
 )
-def test_the_words_are_those_of_the_gap(gap: np.ndarray, words: str):
+def test_the_reason_fits_the_gap(gap: np.ndarray, words: str):
     with np.errstate(invalid="ignore"):
         found = why_undefined(gap)
     assert found.startswith(words)
@@ -53,7 +52,7 @@ def test_the_words_are_those_of_the_gap(gap: np.ndarray, words: str):
 
 
 @pytest.mark.parametrize("construction", ["induction", "induction_grouped", "duplicate_token", "backup", "chain"])
-def test_an_evaluation_on_exchanged_pairs_says_that_the_gap_is_negative(construction: str):
+def test_an_evaluation_on_exchanged_pairs_has_a_negative_gap(construction: str):
     truth = ground_truth(construction)
     found = ie.evaluate(truth.model, truth.circuit, exchanged(truth.pairs))
     assert found.gap.high < 0
@@ -62,13 +61,13 @@ def test_an_evaluation_on_exchanged_pairs_says_that_the_gap_is_negative(construc
     assert ie.evaluate(truth.model, truth.circuit, truth.pairs).why_undefined == ""
 
 
-def test_a_single_pair_is_said_to_be_one(truth: GroundTruth):
+def test_a_single_pair_is_named_as_the_reason(truth: GroundTruth):
     found = ie.evaluate(truth.model, truth.circuit, truth.pairs[:1])
-    assert f"gap {found.gap.value:.3g} is that of a single pair, which does not show" in repr(found)
+    assert f"gap {found.gap.value:.3g} is that of a single pair" in repr(found)
 
 
 def notes(truth: GroundTruth, pairs: ie.PromptPairs) -> dict[str, str]:
-    """What each place says about a circuit on pairs without a usable gap."""
+    """The reason that each result gives for a circuit on pairs without a usable gap."""
     model, circuit = truth.model, truth.circuit
     scores = score_edges(model, truth.pairs, method="eap")
     found = smallest_faithful(ie.Runs(model, pairs), scores)
@@ -89,13 +88,13 @@ def notes(truth: GroundTruth, pairs: ie.PromptPairs) -> dict[str, str]:
     }
 
 
-def test_every_place_says_that_a_negative_gap_is_negative_and_none_calls_it_noise(truth: GroundTruth):
-    for place, said in notes(truth, exchanged(truth.pairs)).items():
-        assert NEGATIVE in said, place
-        assert "within noise" not in said, place
+def test_every_result_calls_a_negative_gap_negative_and_not_noise(truth: GroundTruth):
+    for place, note in notes(truth, exchanged(truth.pairs)).items():
+        assert NEGATIVE in note, place
+        assert "within noise" not in note, place
 
 
-def test_every_place_still_calls_noise_noise(truth: GroundTruth):
+def test_every_result_calls_noise_noise(truth: GroundTruth):
     both: dict[str, Any] = {
         name: np.concatenate([np.asarray(getattr(truth.pairs, name)), np.asarray(getattr(other, name))])
         for other in [exchanged(truth.pairs)]
@@ -103,26 +102,26 @@ def test_every_place_still_calls_noise_noise(truth: GroundTruth):
     }
     mixed = ie.PromptPairs(**both)
     assert ie.evaluate(truth.model, truth.circuit, mixed).why_undefined == "is within noise"
-    for place, said in notes(truth, mixed).items():
-        assert "is within noise" in said, place
-        assert "negative" not in said, place
+    for place, note in notes(truth, mixed).items():
+        assert "is within noise" in note, place
+        assert "negative" not in note, place
 
 
 def test_the_target_that_a_search_missed_is_explained_by_the_gap(truth: GroundTruth):
     found = ie.find_circuit(ie.Runs(truth.model, exchanged(truth.pairs)), method="eap")
     assert not len(found.circuit)
-    assert f"faithfulness is undefined there, since the gap {NEGATIVE}" in str(
+    assert f"undefined there, since the gap {NEGATIVE}" in str(
         ie.examine(ie.Runs(truth.model, truth.pairs), found.circuit, parts=[])
     )
 
 
-def test_a_mean_below_zero_beyond_noise_is_negative_and_blames_no_exchange():
+def test_the_reason_for_a_negative_mean_does_not_mention_an_exchange():
     assert not_above_zero(NOISE - 3) == "is negative"
     assert not_above_zero(NOISE + 3) == ""
     assert not_above_zero(NOISE) == "is within noise"
 
 
-def test_a_study_names_the_reason_in_its_verdict():
+def test_a_study_gives_the_reason_in_its_verdict():
     unknown: dict[str, float] = {"faithfulness": np.nan, "low": np.nan, "random_p95": np.nan, "target": 0.8}
     for why in ("is within noise", NEGATIVE):
-        assert verdict_of(**unknown, why_undefined=why) == f"undefined: the clean-corrupt gap {why}"
+        assert verdict_of(**unknown, why_undefined=why) == f"{CircuitVerdict.UNDEFINED}: the clean-corrupt gap {why}"
