@@ -18,11 +18,11 @@ METHODS = (
     *("ablation", "activation_patching", "atp_star", "attribution_patching", "path_patching", "random"),
 )
 DRAWS, RANDOM_DRAWS = 5, 100
-"""Of the pairs for each method, and of the order in which `random` puts the edges."""
+"""Number of draws of the pairs for each method, and of random orders of the edges for `random`."""
 
 
 def main(*, keep: bool) -> None:
-    """Print median, lowest and highest AUROC of the draws, of edges and of nodes, and the share of draws with 1."""
+    """Print median, lowest and highest AUROC over draws, for edges and for nodes, and the share of draws with 1."""
     areas = pd.DataFrame(row for name in ie.load_family("handset").sizes for row in areas_of(name))
     each = areas.groupby(["construction", "method", "ranked"], sort=False)["auroc"]
     table = each.agg(
@@ -36,7 +36,7 @@ def main(*, keep: bool) -> None:
 
 
 def areas_of(name: str) -> list[dict]:
-    """One row a method, draw and what is ranked; methods that score nodes rank no edges."""
+    """One row for each method, draw and level (edges or nodes); methods that score nodes do not rank edges."""
     rows = []
     drawn = [ie.circuits.ground_truth(name, seed=seed) for seed in range(DRAWS)]
     for method in tqdm(METHODS, desc=name, delay=2, leave=False):

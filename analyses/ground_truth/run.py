@@ -1,4 +1,4 @@
-"""Score every construction of the family `handset` with every method, and say how well each finds the known circuit.
+"""Score every construction of the family `handset` with every method, and measure how well each finds its circuit.
 
 python analyses/ground_truth/run.py          # prints the tables
 python analyses/ground_truth/run.py --keep   # and writes them between the markers of docs/ground_truth.md
@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "ground_truth.md"
 TITLES = {
     "edge_auroc": "AUROC of edges",
     "node_auroc": "AUROC of nodes",
-    "faithfulness": "Faithfulness of as many edges as the true circuit has, the strongest by magnitude, on other pairs",
+    "faithfulness": "Faithfulness, on other pairs, of the strongest edges by magnitude, in the true circuit's number",
 }
 EDGE_METHODS = ("exact_edges", "acdc", "eap", "clean_corrupted", "eap_ig", "eap_ig_activations")
 NODE_METHODS = ("ablation", "atp_star")
@@ -24,7 +24,7 @@ STEPS = (1, 2, 3, 4, 5, 6, 10, 20, 50)
 
 
 def main(*, keep: bool) -> None:
-    """Print what is measured of whole rankings, then the scores of single edges and nodes that explain it."""
+    """Print the measures of whole rankings, then the scores of single edges and nodes that explain them."""
     for block, text in (("measured", rankings()), ("single scores", single_scores())):
         print(text)
         if keep:
@@ -35,7 +35,7 @@ def main(*, keep: bool) -> None:
 
 
 def rankings() -> str:
-    """One table a measure: a row a method, a column a construction."""
+    """One table for each measure, with one row a method and one column a construction."""
     recovery, parts = ie.circuits.recovery_table(), []
     for measure, title in TITLES.items():
         wide = recovery.pivot(index="method", columns="construction", values=measure)
@@ -45,7 +45,7 @@ def rankings() -> str:
 
 
 def single_scores() -> str:
-    """Scores of true and silent edges, the largest of the others, those of single nodes, and of one edge by steps."""
+    """Scores of true and silent edges, the largest score of other edges, of single nodes, and of one edge by steps."""
     known, parts = {name: ie.circuits.ground_truth(name) for name in ie.load_family("handset").sizes}, []
     edges = {name: [score(truth, method).scores for method in EDGE_METHODS] for name, truth in known.items()}
     for name in ("backup", "induction"):
@@ -73,13 +73,13 @@ def score(truth, method: str, **options):
 
 
 def places_of(truth) -> dict[str, tuple[int, int]]:
-    """True edges, then silent ones: the name, and the place in a table of writers and readers."""
+    """Names of true edges, then of silent ones, with their index in an array of writers and readers."""
     graph, places = truth.model.graph, [*np.argwhere(truth.circuit.kept), *np.argwhere(truth.silent.kept)]
     return {f"{graph.writer_names[at[0]]} → {graph.reader_names[at[1]]}": tuple(at) for at in places}
 
 
 def shares_kept(truth) -> list[tuple[str, float]]:
-    """What edges with an exact effect keep, and circuit and model without the nodes that greedy completeness picks."""
+    """Faithfulness of the edges with an exact effect, and of circuit and model without the greedy set of nodes."""
     strongest = ie.evaluate(truth.model, score(truth, "exact_edges").top(4), truth.pairs).faithfulness
     runs = ie.Runs(truth.model, truth.pairs)
     picked = testing.completeness(runs, truth.circuit, strategies=["greedy"]).knock_outs[-1]
@@ -89,7 +89,7 @@ def shares_kept(truth) -> list[tuple[str, float]]:
 
 
 def as_markdown(title: str, columns, rows, *, form: str = ".3g") -> str:
-    """A title, and a table whose first column names the row and whose others are numbers."""
+    """A title and a table whose first column names the row and whose other columns are numbers."""
     lines = [f"{title}:\n", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     lines += [f"| `{name}` | {' | '.join(f'{value:{form}}' for value in values)} |" for name, *values in rows]
     return "\n".join(lines) + "\n"

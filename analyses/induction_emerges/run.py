@@ -1,4 +1,4 @@
-"""Run the study beside this file, then say when each ability and each part of the circuit appears."""
+"""Run the study of this folder, then print when each ability and each part of its circuit appears."""
 
 import sys
 from pathlib import Path

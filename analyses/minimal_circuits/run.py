@@ -1,4 +1,4 @@
-"""Find the smallest circuit of an ability in every size of a family, and say how much of it other prompts would change.
+"""Find the smallest circuit of an ability in every size of a family, and how much it depends on the prompts.
 
 python analyses/minimal_circuits/run.py                    # the bundled family, about four minutes on two cores
 python analyses/minimal_circuits/run.py FAMILY ABILITY     # any other: a name, or a directory; --keep draws figure.svg
@@ -15,7 +15,7 @@ from interp_emerge.circuits import finding
 
 PAIRS, RESAMPLES, TARGET = 64, 20, 0.8
 MEASURED = "circuit"
-"""What the figure calls the value of a circuit; everything else is what that stands against."""
+"""Name of the circuit's own value in the figure; all other values are for comparison."""
 
 
 def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -> None:
@@ -44,7 +44,7 @@ def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -
 
 
 def measured(found, tested, again) -> pd.DataFrame:
-    """Faithfulness and both stabilities with their intervals, each beside what it stands against: a row a value."""
+    """Faithfulness and both stabilities with their intervals, and the values to compare them with: one row a value."""
     fixed, unknown = finding.stability(found.scores, found.circuit), (np.nan, np.nan)
     kept, without = tested.evaluation, tested.without
     table = [
@@ -65,7 +65,10 @@ def row(found, tested, values: pd.DataFrame) -> dict:
     attends = seen[seen.index.isin(labels[labels["role"] == "induction"]["node"])]
     return {
         "edges": f"{len(circuit)} of {circuit.graph.n_edges}",
-        **{f"{one.quantity}, {one.of}": told(one.value, one.value_low, one.value_high) for one in values.itertuples()},
+        **{
+            f"{one.quantity}, {one.of}": with_interval(one.value, one.value_low, one.value_high)
+            for one in values.itertuples()
+        },
         **{role: " ".join(labels[labels["role"] == role]["node"]) for role in ("previous_token", "induction")},
         "they attend": f"{attends.min():.2f} to {attends.max():.2f}",
         "others attend": f"{seen.drop(attends.index).max():.2f} at most",
@@ -73,7 +76,7 @@ def row(found, tested, values: pd.DataFrame) -> dict:
     }
 
 
-def told(value, low, high) -> str:
+def with_interval(value, low, high) -> str:
     return f"{value:.2f}" + ("" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]")
 
 

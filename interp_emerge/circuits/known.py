@@ -1,21 +1,20 @@
-"""Models whose circuit is known by construction, pairs on which all of it counts, and how well a method finds it.
+"""Models whose circuit is known by construction, pairs that need all of it, and how well methods find it.
 
-1. `ground_truth` loads a model of the family `handset`, draws its pairs and names its circuit. A corruption reaches
-   some edges only: exchanging what stands before the answer changes the keys of an induction head, not its query. So
-   the pairs mix corruptions, named in `templates`, and each true edge carries the difference in some of them.
-2. `auroc` says how well scores tell true edges, or nodes, from the others: the probability that a true one outranks
-   another one, ties counting half (Mann and Whitney, 1947, https://doi.org/10.1214/aoms/1177730491; Hanley and McNeil,
-   1982, https://doi.org/10.1148/radiology.143.1.7063747). 1 is a perfect ranking, 0.5 what chance gives. Ranked is by
-   magnitude: a part that works against the answer belongs to the circuit too. A node's score from edges is the sum of
-   the magnitudes of the edges that it writes.
-3. `recovery` is the table of methods against constructions.
+1. `ground_truth` loads a model of the family `handset`, draws its pairs and names its circuit. One corruption reaches
+   only some edges: swapping the token before the answer changes the keys of an induction head, but not its query. So
+   the pairs mix corruptions, named in `templates`, and each true edge carries a difference in some of them.
+2. `auroc` says how well scores separate true edges, or nodes, from the others: the probability that a true one ranks
+   above another one, ties counting half (Mann and Whitney, 1947, https://doi.org/10.1214/aoms/1177730491; Hanley and
+   McNeil, 1982, https://doi.org/10.1148/radiology.143.1.7063747). 1 is a perfect ranking, 0.5 is chance. The ranking is
+   by magnitude, since a part that works against the answer belongs to the circuit too. If scores are of edges, a node's
+   score is the sum of the magnitudes of the edges that it writes.
+3. `recovery_table` compares methods on the constructions.
 
-Cost: that of the methods. The largest model has 100 edges and 1.8 million parameters.
+Cost: that of the methods. The largest model has 110 edges and 1.8 million parameters.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +22,7 @@ from tqdm.auto import tqdm
 
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.circuits.running.evaluation import evaluate
+from interp_emerge.circuits.running.runs import Level
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
@@ -35,17 +35,16 @@ from interp_emerge.patching.base import EdgeScores, NodeScores
 from interp_emerge.patching.scoring import score
 
 SEGMENT = 12
-"""Different tokens between the first and the last one of a prompt."""
+"""Number of different tokens between the first and the last token of a prompt."""
 RANDOM_DRAWS = 20
-"""Random rankings that the row of the method `random` is the mean of."""
-Level = Literal["edges", "nodes"]
+"""Number of random rankings; the row of the method `random` is their mean."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GroundTruth:
-    """A model, prompt pairs and the circuit that carries its ability on them.
+    """A model, prompt pairs and the circuit that carries the model's ability on them.
 
-    `silent` are edges that do nothing until a part of the circuit is taken away: those of a backup head.
+    `silent` holds edges that do nothing until a part of the circuit is removed: those of a backup head.
     """
 
     name: str
@@ -66,11 +65,11 @@ class _Pair:
 
 @checked
 def ground_truth(name: str, n: int = 48, *, seed: int = 0) -> GroundTruth:
-    """A construction of the family `handset` with `n` pairs, its corruptions in turn.
+    """A construction of the family `handset` with `n` pairs, which take its corruptions in turn.
 
     Raises:
         UnknownNameError: no construction has the name.
-        InputError: fewer pairs than the construction has corruptions.
+        InputError: there are fewer pairs than the construction has corruptions.
     """
     family = HandsetFamily()
     construction = family.construction(name)
@@ -100,13 +99,13 @@ def auroc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "ed
     """Probability that a true edge, or node, has a larger magnitude of score than another one; ties count half.
 
     Args:
-        scores: of edges, or of nodes; of the latter those count that write to the residual stream.
+        scores: scores of edges, or of nodes; only nodes that write to the residual stream count.
         truth: the circuit by construction. Its nodes are the writers of its edges.
-        level: what is ranked; scores of nodes rank nodes only.
+        level: what is ranked, `edges` or `nodes`; scores of nodes can only rank nodes.
 
     Raises:
-        InputError: another graph, positions, scores that are not finite, nodes where edges are asked for, or nothing
-            that is true or nothing that is not among what was scored.
+        InputError: the scores are of another graph, by position or not finite; scores of nodes are to rank edges; or
+            all or none of what was scored is true.
     """
     from scipy.stats import mannwhitneyu
 
@@ -116,9 +115,9 @@ def auroc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "ed
 
 @checked
 def roc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "edges") -> pd.DataFrame:
-    """The curve whose area `auroc` is: one row a threshold, from the strictest on.
+    """The ROC curve, whose area is `auroc`: one row a threshold, the strictest first.
 
-    Columns `threshold` (magnitude of score that is still kept), `false_positive_rate`, `true_positive_rate`.
+    Columns `threshold` (smallest magnitude of score that is kept), `false_positive_rate`, `true_positive_rate`.
 
     Raises:
         InputError: as `auroc` does.
@@ -145,55 +144,56 @@ def recovery_table(
 ) -> pd.DataFrame:
     """How well each method finds each circuit: one row a method and construction.
 
-    Columns `construction`, `method`, `node_auroc`, `edge_auroc`, and `faithfulness` on other pairs of the circuit of as
-    many edges as the true one has, the strongest by magnitude. The last two are empty for methods that score nodes.
+    Columns `construction`, `method`, `node_auroc`, `edge_auroc` and `faithfulness`. Faithfulness is that of the
+    strongest edges by magnitude, in the true circuit's number, on other pairs. The last two columns are NaN for methods
+    that score nodes.
 
     Args:
         names: constructions; by default all.
-        methods: patching methods; by default all on the shelf, with the options that they have by themselves.
-        n: pairs to score on, and as many others to judge on.
+        methods: patching methods; by default all, with their default options.
+        n: number of pairs to score on; the same number of other pairs is used to evaluate.
         seed: of the pairs, and of methods that draw; the row of `random` is the mean of 20 draws.
 
     Raises:
-        UnknownNameError: a construction or method that is not there.
+        UnknownNameError: no construction or method has the name.
     """
     methods = methods or shelf.names()
     rows = []
     for name in tqdm(names, desc="constructions", delay=2, leave=False):
-        found, judged = ground_truth(name, n, seed=seed), ground_truth(name, n, seed=seed + 1)
+        scoring, held_out = ground_truth(name, n, seed=seed), ground_truth(name, n, seed=seed + 1)
         for method in methods:
             draws = RANDOM_DRAWS if method == "random" else 1
             seeds = [shelf[method].pick(seed=seed + draw) for draw in range(draws)]
-            drawn = [_row(score(found.model, found.pairs, method=method, **own), judged) for own in seeds]
+            drawn = [_row(score(scoring.model, scoring.pairs, method=method, **own), held_out) for own in seeds]
             rows.append({"construction": name, "method": method, **pd.DataFrame(drawn).mean()})
     return pd.DataFrame(rows, columns=["construction", "method", "node_auroc", "edge_auroc", "faithfulness"])
 
 
-def _row(scores: EdgeScores | NodeScores, judged: GroundTruth) -> dict[str, float]:
-    by_node = auroc(scores, judged.circuit, level="nodes")
+def _row(scores: EdgeScores | NodeScores, held_out: GroundTruth) -> dict[str, float]:
+    by_node = auroc(scores, held_out.circuit, level="nodes")
     if isinstance(scores, NodeScores):
         return {"node_auroc": by_node, "edge_auroc": np.nan, "faithfulness": np.nan}
-    strongest = scores.top(len(judged.circuit))
+    strongest = scores.top(len(held_out.circuit))
     return {
         "node_auroc": by_node,
-        "edge_auroc": auroc(scores, judged.circuit),
-        "faithfulness": evaluate(judged.model, strongest, judged.pairs).faithfulness,
+        "edge_auroc": auroc(scores, held_out.circuit),
+        "faithfulness": evaluate(held_out.model, strongest, held_out.pairs).faithfulness,
     }
 
 
 def _labelled(scores: EdgeScores | NodeScores, truth: Circuit, level: Level) -> tuple[np.ndarray, np.ndarray]:
-    """Magnitudes of scores, and whether what they are of is true, shape [edge or node] each."""
+    """Magnitudes of scores, and whether each scored edge or node is true, shape [edge or node] each."""
     graph = truth.graph
     if scores.graph != graph:
         raise InputError("scores and true circuit belong to graphs of different shapes; score the circuit's own model")
     if scores.positions is not None:
-        raise InputError("a true circuit has no positions: score again without positions")
+        raise InputError("the scores are by position, but the true circuit is not; score again without positions")
     if not np.isfinite(scores.scores).all():
         raise InputError("scores that are not finite cannot be ranked; check the model's dtype and the metric")
     writes = np.asarray(truth.kept.any(1))
     if level == "edges":
         if isinstance(scores, NodeScores):
-            raise InputError("scores of nodes rank no edges; ask for level='nodes'")
+            raise InputError("scores of nodes cannot rank edges; give level='nodes'")
         values, true = scores.scores[graph.exists], truth.kept[graph.exists]
     elif isinstance(scores, EdgeScores):
         values, true = np.abs(scores.scores).sum(1), writes
@@ -208,10 +208,10 @@ def _labelled(scores: EdgeScores | NodeScores, truth: Circuit, level: Level) -> 
 
 
 def _induction_pair(corruption: str, rng: np.random.Generator) -> _Pair:
-    """A segment of different tokens, then one of them again; what followed it is the answer.
+    """A segment of different tokens, then one of them again; the correct answer is the token that followed it.
 
-    `key`: it changes places with another one, so the same question points elsewhere. `query`: another one is asked
-    about. `value`: what followed is another token.
+    In the corrupted prompt, `key`: the earlier copy changes places with another token, so another token follows it;
+    `query`: the last token is another token of the segment; `value`: another token follows the earlier copy.
     """
     segment, (fresh, *_) = _words(rng, range(1, VOCABULARY))
     asked = int(rng.integers(0, SEGMENT - 3))
@@ -228,10 +228,11 @@ def _induction_pair(corruption: str, rng: np.random.Generator) -> _Pair:
 
 
 def _backup_pair(corruption: str, rng: np.random.Generator) -> _Pair:
-    """As for induction, but the corrupt prompt has no answer, so that neither head fires there.
+    """As for induction, but the corrupted prompt has no answer, so neither head fires there.
 
-    `key`: the earlier copy is another token. `query`: a token is asked about that has not stood before.
-    `key and value`: the earlier copy and what followed it are others. The foil is a token that neither prompt leads to.
+    In the corrupted prompt, `key`: the earlier copy is replaced; `query`: the last token is one that did not occur
+    before; `key and value`: the earlier copy and the token after it are replaced. The foil is a token that neither
+    prompt leads to.
     """
     segment, (fresh, second, *_) = _words(rng, range(1, VOCABULARY))
     asked = int(rng.integers(0, SEGMENT - 3))
@@ -258,8 +259,8 @@ def _repeating(segment: list[int], last: int, corrupt: list[int], corrupt_last: 
 def _duplicate_pair(corruption: str, rng: np.random.Generator) -> _Pair:
     """A segment of different tokens, then one of them again or a new one.
 
-    `key`: the earlier copy is there in one prompt and not in the other. `query`: the last token differs. In half of the
-    pairs the clean prompt has the copy.
+    `key`: only one of the two prompts has the earlier copy. `query`: the last token differs. In half of the pairs the
+    clean prompt is the one with the copy.
     """
     segment, (fresh, *_) = _words(rng, range(NEW + 1, VOCABULARY))
     asked = int(rng.integers(SEGMENT))
@@ -278,7 +279,7 @@ def _duplicate_pair(corruption: str, rng: np.random.Generator) -> _Pair:
 
 
 def _chain_pair(corruption: str, rng: np.random.Generator) -> _Pair:
-    """Words, two operands and words; the answer is the operands' sum. The corrupt prompt has one other operand."""
+    """Words, two operands, words; the correct answer is the operands' sum. Corrupted prompts change one operand."""
     operands = rng.integers(OPERANDS, size=2)
     others = operands.copy()
     others[0 if corruption == "first operand" else 1] += rng.integers(1, OPERANDS)

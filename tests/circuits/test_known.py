@@ -1,6 +1,6 @@
-"""Circuits known by construction are what they are said to be, and methods find them or are shown to miss.
+"""Circuits known by construction do what they were built for, and methods find them or miss them for a known reason.
 
-Each miss has its reason in docs/ground_truth.md.
+docs/ground_truth.md explains each miss.
 """
 
 from dataclasses import replace
@@ -22,8 +22,8 @@ METHODS = ("acdc", "eap_ig", "exact_edges")
 MISSED = ("backup", "exact_edges")
 FOUND = [(name, method) for name in CONSTRUCTIONS for method in METHODS if (name, method) != MISSED]
 NOTHING = 1e-3
-"""Logits. A part that does nothing scores 1e-4 at most, by way of the norms and of e^-12 of attention; the weakest true
-edge scores 3.3 where nothing makes up for it."""
+"""In logits. A part that does nothing scores at most 1e-4, through the norms and e^-12 of attention. The weakest true
+edge scores 3.3 if no backup makes up for it."""
 
 
 @cache
@@ -52,12 +52,12 @@ def edge_score(name: str, method: str, writer: str, reader: str, **more) -> floa
 
 
 def without(truth: GroundTruth, kept: np.ndarray, *nodes: str) -> np.ndarray:
-    """The edges but those that some nodes write."""
+    """The edges without those that some nodes write."""
     return kept & ~np.isin(truth.model.graph.writer_names, nodes)[:, None]
 
 
 @pytest.mark.parametrize("name", CONSTRUCTIONS)
-def test_the_model_answers_every_prompt_right_and_is_misled_by_every_corrupt_one(name: str):
+def test_the_model_answers_every_clean_prompt_correctly_and_no_corrupted_one(name: str):
     truth = known(name)
     right = ie.evaluate(truth.model, truth.circuit, truth.pairs, metric="accuracy")
     assert right.clean.tolist() == right.metric.tolist() == [1] * 24
@@ -99,14 +99,14 @@ def test_edges_that_a_backup_makes_up_for_have_no_exact_effect():
     for writer, reader in (("a0.h0", "a1.h0.k"), ("embed", "a1.h0.q")):
         assert abs(edge_score("backup", "exact_edges", writer, reader)) < NOTHING
         assert edge_score("backup", "acdc", writer, reader) > 3
-    # Without the flag that the first head has fired, both heads say the answer.
+    # Without the flag of the first head, both heads write the answer.
     assert edge_score("backup", "exact_edges", "a1.h0", "a2.h0.q") == pytest.approx(-10, abs=0.01)
     truth = known("backup")
     seen = edge_scores("backup", "exact_edges").top(4)
     assert ie.evaluate(truth.model, seen, truth.pairs).faithfulness < 0.01
 
 
-def test_a_backup_head_is_silent_until_the_head_before_it_is_taken_away():
+def test_a_backup_head_is_silent_until_the_head_before_it_is_ablated():
     truth = known("backup")
     assert abs(node_scores("backup", "activation_patching")["a2.h0"]) < NOTHING
     assert abs(node_scores("backup", "ablation")["a2.h0"]) < NOTHING
@@ -149,7 +149,7 @@ def test_dropping_the_gradient_through_the_only_later_layer_hides_a_head():
     assert scores["a1.h0"] == pytest.approx(20, abs=0.01)
 
 
-def test_paths_to_the_logits_alone_leave_out_what_acts_through_other_heads():
+def test_direct_paths_to_the_logits_leave_out_effects_through_other_heads():
     scores = node_scores("induction", "path_patching")
     assert max(abs(scores["a0.h0"]), abs(scores["embed"])) < 1e-6
     assert scores["a1.h0"] == pytest.approx(20, abs=0.01)
@@ -198,10 +198,10 @@ def test_the_area_lies_under_the_curve():
         assert area == pytest.approx(auroc(scores, truth))
 
 
-def test_what_cannot_be_ranked_is_refused():
+def test_scores_that_cannot_be_ranked_are_refused():
     scores, truth = scored(np.array([4.0, 3.0, 2.0, 1.0]))
     nodes = NodeScores(graph=scores.graph, per_pair=np.ones((1, len(scores.graph.writers))))
-    with pytest.raises(InputError, match="scores of nodes rank no edges; ask for level='nodes'"):
+    with pytest.raises(InputError, match="scores of nodes cannot rank edges; give level='nodes'"):
         auroc(nodes, truth)
     with pytest.raises(InputError, match="none of the 23 edges that were scored are true; a ranking needs both kinds"):
         auroc(scores, replace(truth, kept=np.zeros_like(truth.kept)))
@@ -214,7 +214,7 @@ def test_what_cannot_be_ranked_is_refused():
         auroc(placed, truth)
 
 
-def test_pairs_follow_the_seed_and_take_their_corruptions_in_turn():
+def test_pairs_follow_the_seed_and_take_corruptions_in_turn():
     first, again, other = (ground_truth("chain", 6, seed=seed).pairs for seed in (0, 0, 1))
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert first.templates == ("first operand", "second operand") * 3
@@ -224,7 +224,7 @@ def test_pairs_follow_the_seed_and_take_their_corruptions_in_turn():
         ground_truth("backups")
 
 
-def test_the_table_has_a_row_for_each_method_and_no_number_where_a_method_ranks_no_edges():
+def test_the_table_has_a_row_for_each_method_and_nan_if_a_method_does_not_rank_edges():
     table = recovery_table(["duplicate_token"], ["ablation", "eap_ig", "random"], n=8)
     assert table["method"].tolist() == ["ablation", "eap_ig", "random"]
     assert (table["construction"] == "duplicate_token").all()

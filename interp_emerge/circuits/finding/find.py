@@ -1,12 +1,12 @@
-"""Find a circuit on some prompts: score, then select.
+"""Find a circuit on some prompts: score nodes or edges, then select.
 
 1. `ie.score` gives every node or edge its effect.
-2. One of these chooses: a number of edges or a share of the graph's (the strongest, or grown from the logits), a
-   threshold, a number of nodes, or by default the smallest circuit that reaches a target
+2. The circuit is chosen in one of these ways: a number of edges or a share of the graph's edges (the strongest, or
+   grown from the logits), a threshold, a number of nodes, or by default the smallest circuit that reaches a target
    (`circuits.finding.selection`).
 
-The circuit is a claim about other prompts: hold back pairs to put it to the test on (`PromptPairs.split`, or another
-seed of the ability), as `circuits.testing.examination` does.
+The circuit is a claim about other prompts. So hold back some pairs to test it on (`PromptPairs.split`, or another seed
+of the ability), as `circuits.testing.examination` does.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from interp_emerge.circuits.finding.selection import SELECTIONS, Select, grow, smallest_faithful
-from interp_emerge.circuits.finding.stability import Stability, stability, stability_of
+from interp_emerge.circuits.finding.stability import ORDERS, Stability, stability, stability_of
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
@@ -27,12 +27,10 @@ from interp_emerge.patching.scores import By
 from interp_emerge.patching.scoring import score
 from interp_emerge.stats.resampling import resample_rows
 
-ORDERS = ("score", "magnitude")
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
-    """A circuit, and the scores that it was chosen by."""
+class FoundCircuit:
+    """A circuit and the scores that it was chosen by."""
 
     circuit: Circuit
     scores: NodeScores | EdgeScores
@@ -53,27 +51,29 @@ def find_circuit(
     local_search: bool = True,
     sure: bool = True,
     **options: Any,
-) -> Found:
+) -> FoundCircuit:
     """The circuit that a method finds on the pairs of some runs.
 
+    At most one of `target`, `n_edges`, `share`, `threshold` and `n_nodes` sets the size of the circuit.
+
     Args:
-        runs: the model, prompts to find the circuit on (judge it on others), the metric, what stands for edges outside
-            while the smallest circuit is looked for, and the seed of a method that draws.
+        runs: the model, the pairs to find the circuit on (test it on others), the metric, the ablation that is used in
+            the search for the smallest circuit, and the seed of a method that draws.
         method: name of a patching method.
-        target: fraction of the clean-corrupt gap to keep; 0.8 if nothing else says how large the circuit is to be.
-        n_edges: number of edges instead.
-        share: share of the graph's edges instead, above 0 and at most 1.
-        threshold: least score of an edge instead, in the metric's unit.
-        n_nodes: number of nodes instead, with all edges between them; for methods that score nodes.
-        select: the strongest edges (`top`), or grown from the logits (`grow`).
-        by: what makes an edge or node strong: `magnitude`, or `score`, which thresholds compare with by default.
+        target: fraction of the clean-corrupt gap to keep; 0.8 if nothing else sets the size.
+        n_edges: number of edges.
+        share: share of the graph's edges, above 0 and at most 1.
+        threshold: smallest score of an edge, in the metric's unit.
+        n_nodes: number of nodes, with all edges between them; for methods that score nodes.
+        select: the strongest edges (`top`), or edges grown from the logits (`grow`).
+        by: strength of an edge or node: its `magnitude`, or its `score`, which is the default for thresholds.
         local_search: whether to drop single edges from the smallest circuit.
-        sure: whether the lower end of the 95% interval has to reach the target.
-        options: the method's own, such as `steps` of `eap_ig`.
+        sure: whether the lower end of the 95% interval must reach the target, instead of the value.
+        options: options of the method, such as `steps` of `eap_ig`.
 
     Raises:
-        InputError: two of target, n_edges, share, threshold and n_nodes, or one that does not fit the method.
-        UnknownNameError: no method or selection has the name.
+        InputError: two of the five sizes are given, or one that does not fit the method.
+        UnknownNameError: no method, selection or order has the name.
     """
     sizes = {
         "a target": target,
@@ -84,15 +84,17 @@ def find_circuit(
     }
     given = [name for name, value in sizes.items() if value is not None]
     if len(given) > 1:
-        raise InputError(f"{' and '.join(given)} each say how large the circuit is; give one of them")
+        raise InputError(f"{' and '.join(given)} each set the size of the circuit; give only one of them")
     if select != "top" and (threshold is not None or n_nodes is not None):
-        raise InputError(f"{given[0]} leaves nothing to grow; give a target, a share or a number of edges")
+        raise InputError(
+            f"select={select!r} does not work with {given[0]}; give a target, a share or a number of edges"
+        )
     by = by or ("score" if threshold is not None else "magnitude")
     for name, value, known in (("selection", select, SELECTIONS), ("order", by, ORDERS)):
         if value not in known:
             raise UnknownNameError(name, value, known)
     if (shelf[method].scores == "nodes") != (n_nodes is not None):
-        fitting = "say how many nodes to keep" if n_nodes is None else "leave the number of nodes out"
+        fitting = "give n_nodes" if n_nodes is None else "leave n_nodes out"
         raise InputError(f"method {method!r} scores {shelf[method].scores}; {fitting}")
     own = shelf[method].pick(seed=runs.seed) | options
     how: dict[str, Any] = {"metric": runs.metric, "budget": runs.budget, "record": runs.record}
@@ -111,11 +113,11 @@ def find_circuit(
         circuit = smallest_faithful(
             runs, scores, target=target, select=select, by=by, local_search=local_search, sure=sure
         )
-    return Found(circuit=circuit, scores=scores)
+    return FoundCircuit(circuit=circuit, scores=scores)
 
 
 def selected_again(scores: EdgeScores, circuit: Circuit, *, resamples: int = 100, seed: int = 0) -> Stability:
-    """How stable a circuit is under the selection that its origin names: by threshold, grown, by score or magnitude."""
+    """The stability of a circuit if bootstrap samples are selected as its origin says it was selected itself."""
     chosen = circuit.origin.get("selection") or {}
     by, threshold, n = chosen.get("by", "magnitude"), chosen.get("threshold"), chosen.get("n_edges", len(circuit))
     how: dict[str, Any] = {"resamples": resamples, "by": by, "seed": seed}
@@ -128,19 +130,19 @@ def selected_again(scores: EdgeScores, circuit: Circuit, *, resamples: int = 100
 
 @checked
 def search_stability(runs: Runs, circuit: Circuit, *, resamples: int = 20, **how: Any) -> Stability:
-    """How alike the circuits are that the whole search finds on bootstrap samples of the pairs.
+    """How similar the circuits are that the whole search finds on bootstrap samples of the pairs.
 
-    Scoring, selection and local search are done again on each sample, with the same seed. That is stricter than
-    `stability`, which keeps the size and the order of selection, and takes a search a sample.
+    Scoring, selection and local search are repeated on each sample, with the same seed. This is stricter than
+    `stability`, which keeps the number of edges and the way of selection. It costs one search a sample.
 
     Args:
-        runs: what the circuit was found with; its seed is that of the samples, too.
-        circuit: what was found on all pairs.
-        resamples: bootstrap samples.
+        runs: what the circuit was found with; its seed also draws the samples.
+        circuit: the circuit found on all pairs.
+        resamples: number of bootstrap samples.
         how: arguments of `find_circuit`.
 
     Raises:
-        InputError: fewer than two samples, or as `find_circuit` does.
+        InputError: there are fewer than two samples, or as `find_circuit` does.
     """
     rows = resample_rows(len(runs.pairs), resamples=resamples, seed=runs.seed)
     bar = tqdm(rows, desc="searches", delay=2, leave=False)
@@ -150,7 +152,7 @@ def search_stability(runs: Runs, circuit: Circuit, *, resamples: int = 20, **how
 
 
 def edges_in(graph: Graph, share: float) -> int:
-    """How many edges make a share of the graph, at least one.
+    """The number of edges in a share of the graph's edges, at least one.
 
     Raises:
         InputError: the share is not above 0 and at most 1.

@@ -1,31 +1,26 @@
-"""Choose the edges of a circuit: by growth from the logits, or as few as keep an ability.
+"""Choose the edges of a circuit: by growth from the logits, or as few as possible that keep an ability.
 
-`grow` adds edges greedily from the logits backward (Hanna et al., 2024, https://arxiv.org/abs/2403.17806): unlike the
-strongest edges of the graph, each edge that it takes leads to the logits.
+`grow` adds edges greedily from the logits backward (Hanna et al., 2024, https://arxiv.org/abs/2403.17806). Unlike the
+strongest edges of the graph, each edge that it adds leads to the logits.
 
 `smallest_faithful` looks for the smallest circuit whose faithfulness (`circuits.running.faithfulness`) reaches a
 target, like the minimal circuits at 80% of Tigges et al. (2024, https://arxiv.org/abs/2407.10827).
 
-1. Edges are put in order, by strength (`EdgeScores.ranked`) or by growth (`_grown`). A size n stands for the first n of
-   them, pruned.
+1. Edges are put in order, by strength (`EdgeScores.ranked`) or by growth (`_grown`). Size n means the first n of them,
+   pruned.
 2. `_first_reaching` evaluates 14 sizes on a geometric grid and takes the first that reaches the target. Then it
    evaluates seven sizes between this one and the next smaller, moves to the first that reaches the target, and so on,
-   until no size lies between. Faithfulness may fall as edges are added, so a size that was never evaluated may do with
-   fewer; `origin` lists the sizes that were.
-3. `_drop_edges` is the local search: evaluate the circuit without each of its edges, order those that it can do
-   without from the weakest effect on, and drop the longest evaluated prefix of these that keeps the target; again,
-   until no single edge can be dropped. What is left is minimal, not the smallest there is.
+   until no size lies between. Faithfulness may fall as edges are added, so a smaller size that was not evaluated may
+   reach the target too; `origin` lists the sizes that were evaluated.
+3. `_drop_edges` is the local search. It evaluates the circuit without each of its edges, and orders the edges whose
+   loss alone keeps the target, the most dispensable first. It drops as many from the front as evaluation shows to keep
+   the target. This is repeated until no single edge can be dropped. The result is minimal, but not always the smallest.
 
-Cost: one circuit run on all pairs for each size, at most 7 for each factor of 8 between two sizes of the grid; and in
-the local search for each edge of the circuit in each round, and about ten more. Two rounds were enough on the bundled
-family: 102 runs from 46 to 24 of 1487 edges.
+By default the lower end of the bootstrap interval must reach the target (`sure`). A circuit whose value just reaches it
+was chosen to do so on these very pairs, and keeps less on others (measured in docs/calibration.md).
 
-By default the lower end of the bootstrap interval has to reach the target (`sure`), since a circuit that reaches it by
-its value alone was chosen to do so on these very pairs. Measured on the bundled family's 200k (induction, EAP-IG, 64
-pairs, all steps repeated on 8 bootstrap samples of the pairs, and on 16 for the default), as median number of edges,
-mean faithfulness on 256 other pairs and mean Jaccard index of two samples' circuits: strongest edges 26, 0.80, 0.68;
-with local search 21, 0.78, 0.88; sure 35, 0.85, 0.64; sure and with local search, the default, 23, 0.82, 0.78. Growth
-finds the same circuits as strength at every size of the family.
+Cost: one circuit run on all pairs for each size, with at most 7 sizes for each factor of 8 between two sizes of the
+grid. The local search costs one run for each edge of the circuit in each round, and about ten more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,25 +42,26 @@ from interp_emerge.patching.scores import By
 Select = Literal["top", "grow"] | str
 SELECTIONS = ("top", "grow")
 GRID_SIZES = 14
-"""Sizes on the first grid: neighbours differ by a factor of at most 3 in a graph of 1.6 million edges."""
+"""Sizes on the first grid: neighbouring sizes differ by at most a factor of 3 in a graph of 1.6 million edges."""
 SIZES_AT_ONCE = 7
+"""Sizes evaluated at once between two others."""
 MOST_ROUNDS = 50
-"""Rounds of the local search; the most that were needed on the bundled family are two."""
+"""Largest number of rounds of the local search; the bundled family needs at most two."""
 
 
 @checked
 def grow(scores: EdgeScores, n_edges: int, *, by: By = "magnitude") -> Circuit:
-    """The circuit of `n_edges` edges added greedily from the logits, less those on no path from the embedding.
+    """The circuit of `n_edges` edges added greedily from the logits, without those on no path from the embedding.
 
-    Again and again the strongest edge is added whose reader is the logits, or belongs to a component that writes an
-    edge already added. A key or value that heads share belongs to each of them.
+    Each step adds the strongest edge among those whose reader is the logits or belongs to a node that writes an edge
+    already added. A key or value that several heads share belongs to each of them.
 
     Raises:
         InputError: `n_edges` is not between 1 and the number of edges, or positions are resolved.
     """
     graph = scores.graph
     if not 1 <= n_edges <= graph.n_edges:
-        raise InputError(f"grow({n_edges}): the graph has {graph.n_edges} edges; ask for 1 to {graph.n_edges}")
+        raise InputError(f"cannot grow a circuit of n_edges={n_edges}; give 1 to {graph.n_edges}, the graph's number")
     kept = _first_edges(graph, _grown(scores, n_edges, by), n_edges)
     return Circuit(graph=graph, kept=kept, scores=scores.scores * kept, origin=scores.origin)
 
@@ -86,29 +82,27 @@ def smallest_faithful(
 ) -> Circuit:
     """The smallest circuit found whose faithfulness on these pairs reaches the target.
 
-    Where no size on the grid reaches it, the largest is returned as it is; with all edges allowed that happens for
-    targets above 1 only, since the whole graph is wholly faithful. Where faithfulness is undefined on these pairs, no
-    edge is claimed: the circuit is empty. `origin["selection"]` says all this: `reached`, the `faithfulness` on these
-    pairs (None if undefined, where `undefined` says what is wrong with the gap), `minimal` (no single edge can be
-    dropped), and every size `tried` with the value that was
-    compared with the target.
+    If no size on the grid reaches the target, the largest size is returned unchanged. With all edges allowed this
+    happens only for targets above 1, since the whole graph has faithfulness 1. If faithfulness is undefined on these
+    pairs, the circuit is empty. `origin["selection"]` reports this: `reached`; the `faithfulness` on these pairs, or
+    None with the reason in `undefined`; `minimal` (no single edge can be dropped); and every size `tried` with the
+    value that was compared with the target.
 
     Args:
-        runs: what to run on: the model that the scores were taken on, and prompts to find the circuit on; judge it on
-            others.
-        scores: strength of every edge, positions collapsed.
-        target: fraction of the clean-corrupt gap to keep, above 0; a circuit may keep more than all of it.
-        select: order by strength (`top`), or that in which `grow` adds edges.
-        by: what makes an edge strong.
+        runs: the model that the scores were taken on, and the pairs to find the circuit on; test it on others.
+        scores: strength of every edge, without positions.
+        target: fraction of the clean-corrupt gap to keep, above 0; a circuit may keep more than 1.
+        select: order of the edges: by strength (`top`), or as `grow` adds them.
+        by: strength of an edge: its `magnitude`, or its `score`.
         shares: fractions of the graph's edges to choose from, instead of all sizes.
-        largest: fraction of the graph's edges that is tried at most, where `shares` is left out.
-        local_search: whether to drop single edges at last.
-        max_rounds: rounds of the local search at most, 0 for none.
-        sure: whether the lower end of the 95% interval has to reach the target, or only the value.
+        largest: largest fraction of the graph's edges to try if `shares` is left out.
+        local_search: whether to drop single edges at the end.
+        max_rounds: largest number of rounds of the local search; 0 for none.
+        sure: whether the lower end of the 95% interval must reach the target, instead of the value.
 
     Raises:
-        InputError: the scores are by position or of another graph, the target is no finite number above 0, a share is
-            not above 0 and at most 1, or the rounds are negative.
+        InputError: the scores are by position or of another graph, the target is not a finite number above 0, a share
+            is not above 0 and at most 1, or the number of rounds is negative.
         UnknownNameError: `select` is unknown.
     """
     graph = scores.graph
@@ -116,9 +110,7 @@ def smallest_faithful(
     if select not in SELECTIONS:
         raise UnknownNameError("selection", select, SELECTIONS)
     if not 0 < target < np.inf:
-        raise InputError(
-            f"target={target:g} is not a part of the gap that can be kept; give a finite number above 0, such as 0.8"
-        )
+        raise InputError(f"target={target:g} is not a fraction of the gap; give a finite number above 0, such as 0.8")
     if max_rounds < 0:
         raise InputError(f"max_rounds={max_rounds} is not a number of rounds; give at least 0")
     sizes = _grid(graph, largest) if shares is None else _sizes(graph, shares)
@@ -129,7 +121,7 @@ def smallest_faithful(
         if local_search and trial.reaches(found.metric):
             found = _drop_edges(trial, found, max_rounds)
     else:
-        found = _Found(np.zeros_like(graph.exists), runs.whole.corrupt)
+        found = _Candidate(np.zeros_like(graph.exists), runs.whole.corrupt)
     selection: dict[str, Any] = {
         "target": target,
         "sure": sure,
@@ -150,18 +142,21 @@ def smallest_faithful(
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
-    """Edges, the metric of every pair with the others ablated, and what is known about smaller circuits."""
+class _Candidate:
+    """A circuit of the search."""
 
     kept: EdgeMask
     metric: np.ndarray
+    """Its metric, shape [pair]."""
     tried: dict[int, float] = field(default_factory=dict)
+    """What was compared with the target at each size."""
     minimal: bool = False
+    """Whether it is known that no single edge can be dropped."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """What circuits are held to, and what they are run on."""
+    """Runs circuits and compares them with the target."""
 
     runs: Runs
     target: float
@@ -172,12 +167,12 @@ class _Trial:
         return self.runs.metric_of(circuits, n)
 
     def faithfulness(self, metric: np.ndarray) -> float:
-        """Without the interval, which takes as long as a small model's run; NaN where it is undefined."""
+        """Faithfulness without its interval, which would cost as much as a small model's run; NaN if undefined."""
         whole = self.runs.whole
         return float((metric - whole.corrupt).mean() / self.runs.gap.mean()) if whole.defined else np.nan
 
     def strength(self, metric: np.ndarray) -> float:
-        """What is compared with the target: faithfulness, or the lower end of its interval."""
+        """The value compared with the target: faithfulness, or the lower end of its interval."""
         if self.sure:
             return self.runs.share_interval(metric - self.runs.whole.corrupt).low
         return self.faithfulness(metric)
@@ -186,8 +181,8 @@ class _Trial:
         return bool(self.strength(metric) >= self.target)
 
 
-def _first_reaching(trial: _Trial, order: np.ndarray, sizes: list[int], *, refine: bool) -> _Found:
-    """The circuit of the first size found that reaches the target, or that of the last size."""
+def _first_reaching(trial: _Trial, order: np.ndarray, sizes: list[int], *, refine: bool) -> _Candidate:
+    """The circuit of the first size found that reaches the target, or of the last size if none does."""
     graph, best, below = trial.runs.model.graph, sizes[-1], 0
     metrics: dict[int, np.ndarray] = {}
     while sizes:
@@ -197,11 +192,11 @@ def _first_reaching(trial: _Trial, order: np.ndarray, sizes: list[int], *, refin
         below = max((size for size in metrics if size < best), default=0)
         sizes = _between(below, best) if refine and trial.reaches(metrics[best]) else []
     tried = {size: trial.strength(metric) for size, metric in metrics.items()}
-    return _Found(_first_edges(graph, order, best), metrics[best], tried)
+    return _Candidate(_first_edges(graph, order, best), metrics[best], tried)
 
 
-def _drop_edges(trial: _Trial, found: _Found, max_rounds: int) -> _Found:
-    """The circuit less edges that it can do without: minimal, unless the rounds came to their end before."""
+def _drop_edges(trial: _Trial, found: _Candidate, max_rounds: int) -> _Candidate:
+    """The circuit without the edges that it does not need: minimal, unless the rounds ran out before."""
     graph, kept, metric = trial.runs.model.graph, found.kept, found.metric
     for _ in range(max_rounds):
         edges = np.argwhere(kept)
@@ -210,7 +205,7 @@ def _drop_edges(trial: _Trial, found: _Found, max_rounds: int) -> _Found:
         order = np.argsort(-left, kind="stable")
         spare = edges[order[left[order] >= trial.target]]
         if not len(spare):
-            return _Found(kept, metric, found.tried, minimal=True)
+            return _Candidate(kept, metric, found.tried, minimal=True)
         n_dropped, too_many, metric = 1, len(spare) + 1, alone[order[0]]
         while counts := _between(n_dropped, too_many):
             fewer = trial.metrics((graph.prune(without_edges(kept, spare[:count])) for count in counts), len(counts))
@@ -219,54 +214,55 @@ def _drop_edges(trial: _Trial, found: _Found, max_rounds: int) -> _Found:
                     n_dropped, metric = count, one
             too_many = min(count for count in (*counts, too_many) if count > n_dropped)
         kept = graph.prune(without_edges(kept, spare[:n_dropped]))
-    return _Found(kept, metric, found.tried)
+    return _Candidate(kept, metric, found.tried)
 
 
 def _first_edges(graph: Graph, order: np.ndarray, n: int) -> np.ndarray:
-    """The first `n` edges of an order, less those on no path from the embedding to the logits."""
+    """The first `n` edges of an order, without those on no path from the embedding to the logits."""
     kept = np.zeros_like(graph.exists)
     kept[tuple(order[:n].T)] = True
     return graph.prune(kept)
 
 
 def _sizes(graph: Graph, shares: Sequence[float]) -> list[int]:
-    """Different numbers of edges, in order, that make these shares of the graph.
+    """The different numbers of edges, ascending, in these shares of the graph.
 
     Raises:
-        InputError: there is no share, or one is not above 0 and at most 1.
+        InputError: there are no shares, or one is not above 0 and at most 1.
     """
     if not len(shares):
-        raise InputError("no share of the graph's edges to choose from; give some above 0 and at most 1")
+        raise InputError("shares is empty; give some shares of the graph's edges, above 0 and at most 1")
     for share in shares:
         if not 0 < share <= 1:
-            raise InputError(f"{share:g} is not a share of the graph's edges; give more than 0 and at most 1")
+            raise InputError(f"{share:g} is not a share of the graph's edges; give a number above 0 and at most 1")
     return sorted({max(1, round(share * graph.n_edges)) for share in shares})
 
 
 def _grid(graph: Graph, largest: float) -> list[int]:
-    """Sizes from one edge to a share of the graph, each about as many times the one before."""
+    """Sizes from one edge to a share of the graph, on a geometric grid."""
     (last,) = _sizes(graph, [largest])
     return sorted({round(size) for size in np.geomspace(1, last, GRID_SIZES)})
 
 
 def _between(low: int, high: int) -> list[int]:
-    """Up to seven whole numbers that part the interval between two others evenly."""
+    """Up to seven whole numbers that divide the interval between two others evenly."""
     return sorted({round(part) for part in np.linspace(low, high, SIZES_AT_ONCE + 2)} - {low, high})
 
 
 def _rounded(value: float) -> float | None:
-    """A value for a file: six digits, which do not depend on the machine, and None for what is undefined."""
+    """A value for a file: six decimals, which do not depend on the machine, or None if it is undefined."""
     return None if np.isnan(value) else round(value, 6)
 
 
 def _grown(scores: EdgeScores, n: int, by: By) -> np.ndarray:
-    """The first `n` edges that growth adds, rows of (writer, reader); ties keep the graph's order.
+    """The first `n` edges that growth adds, as rows (writer, reader); ties keep the graph's order.
 
-    The heap holds the strongest edge left of each open reader, so that it stays as short as the list of readers.
+    A reader is open once an edge into it may be added. The heap holds the strongest remaining edge of each open reader,
+    so it is never longer than the list of readers.
     """
     graph = scores.graph
     ranked = scores.ranked(by)
-    # Edges of one reader stand together, in the order of their strength.
+    # Edges sorted by reader, and by strength for each reader.
     by_reader = np.argsort(ranked[:, 1], kind="stable")
     starts = np.searchsorted(ranked[by_reader, 1], np.arange(len(graph.readers) + 1))
     feeders = [np.flatnonzero(column).tolist() for column in graph.reaches.T]

@@ -1,24 +1,24 @@
-"""Whether other prompts of the same kind would give the same circuit.
+"""How much a circuit depends on the prompts: circuits of bootstrap samples of the pairs are compared with each other.
 
 1. `stability` draws bootstrap samples of the prompt pairs (Efron, 1979, https://doi.org/10.1214/aos/1176344552), takes
-   the mean scores of each, and selects a circuit from them: the n strongest edges, less what pruning drops. For a given
-   circuit n is the least number that leaves as many edges as it has, or more, on the scores of all pairs (`_as_many`);
-   pruning may leave fewer or more of the n strongest edges of a sample.
+   the mean scores of each sample, and selects a circuit from them: the n strongest edges, pruned. For a given circuit,
+   n is the smallest number that gives at least the circuit's number of edges on all pairs once pruned
+   (`_n_to_select`). On a sample, pruning may leave fewer or more.
 2. Every two of these circuits are compared by their Jaccard index: of edges, of nodes (heads and MLPs that write a kept
    edge), and weighted by the scores (`circuits.overlap`). Means over all pairs of samples come with the central 95% of
-   these pairs, which is their spread and no confidence interval.
-3. Beside them stands the mean Jaccard index of random sets of as many edges as the samples' circuits have, exact for
-   the two sizes of every pair of samples (`_of_random_sets`). It is a low bar: samples have pairs in common, and with
-   them their noise. Scores of nothing but noise on 64 pairs gave 0.14, random sets 0.06.
+   these pairs, which is their spread and not a confidence interval.
+3. They are compared with the mean Jaccard index of random sets of the same sizes, exact for the two sizes of every pair
+   of samples (`_of_random_sets`). This null is easy to beat, since samples share pairs and thus noise
+   (docs/calibration.md).
 
 A mean of 0.8 has been proposed as the bar for a stable circuit; indirect object identification in GPT-2 with EAP-IG
-reaches about 0.67. Only the selection is repeated, on scores that are there already: no model is run. `stability_of`
-takes circuits for which everything was done again (`circuits.finding.find.search_stability`).
+reaches about 0.67. Only the selection is repeated, on existing scores: no model is run. `stability_of` compares
+circuits for which scoring and search were repeated too (`circuits.finding.find.search_stability`).
 
-Memory: the scores of some samples at a time, within the default budget, and one bit an edge and sample. At the 1.6
-million edges of Pythia-2.8B, 64 pairs and 100 samples take about half a minute.
+Memory: the scores of some samples at a time, within the default budget, and one bit for each edge and sample. With the
+1.6 million edges of Pythia-2.8B, 64 pairs and 100 samples take about half a minute.
 
-`stability_across` compares circuits that are there already: of templates (`by_template`), methods or seeds.
+`stability_across` compares existing circuits: of templates (`by_template`), methods or seeds.
 """
 
 from bisect import bisect_left
@@ -36,7 +36,7 @@ from interp_emerge.circuits.overlap import node_overlap, require_one_graph, weig
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
-from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.errors import InputError, UnknownNameError, counted
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.patching.base import EdgeScores
@@ -45,27 +45,28 @@ from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.resampling import resample_weights
 from interp_emerge.stats.sets import SetOverlap, jaccard
 
-Select = Callable[[EdgeScores], Circuit]
+Selector = Callable[[EdgeScores], Circuit]
 ORDERS = ("score", "magnitude")
+"""What makes an edge strong."""
 NO_EDGE = "no sample gives a circuit with an edge"
 EDGES_AT_ONCE = 1 << 14
-"""Edges weighed in one piece of work, 13 MB for 100 samples; a multiple of 8, which is a byte of bits."""
+"""Edges in one piece of work, 13 MB for 100 samples; a multiple of 8, so that pieces start at whole bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stability:
-    """How alike the circuits of bootstrap samples are, and how often each edge is in them.
+    """How similar the circuits of bootstrap samples are, and how often each edge is in them.
 
     `jaccard`, `node_jaccard` and `weighted_jaccard` are means over all pairs of samples, with the central 95% of the
-    pairs; two empty circuits are left out. `random` is the same mean for random sets of as many edges as the circuits
-    of the two samples have. `with_circuit` is the mean Jaccard index of `circuit` with those of the samples.
-    `frequency` is the fraction of samples whose circuit holds an edge, shape [writer, reader]. Where no sample has an
-    edge to compare, all but that are NaN, and `note` says why.
+    pairs; pairs of two empty circuits are left out. `random` is the same mean for random sets of the same sizes.
+    `with_circuit` is the mean Jaccard index of `circuit` with the circuits of the samples. `frequency` is the fraction
+    of samples whose circuit holds an edge, shape [writer, reader]. If no sample has an edge to compare, all of these
+    except `frequency` are NaN, and `note` says why.
     """
 
     circuit: Circuit
     n_edges: np.ndarray
-    """Edges in the circuit of each sample, shape [sample]."""
+    """Number of edges in the circuit of each sample, shape [sample]."""
     jaccard: Interval
     node_jaccard: Interval
     weighted_jaccard: Interval
@@ -79,12 +80,12 @@ class Stability:
         if self.note:
             return f"Stability(undefined: {self.note})"
         return (
-            f"Stability(Jaccard {found} over {len(self.n_edges)} "
-            f"samples, random circuits of this size {self.random:.2f})"
+            f"Stability(Jaccard index {found} over {len(self.n_edges)} samples; random circuits of the same sizes "
+            f"{self.random:.2f})"
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an edge of the circuit or of any sample's, the most frequent first.
+        """One row for each edge of the circuit or of any sample's circuit, the most frequent first.
 
         Columns `writer`, `reader`, `frequency` (fraction of samples), `kept` (whether the circuit holds it).
         """
@@ -109,31 +110,30 @@ def stability(
     *,
     resamples: int = 100,
     by: By = "magnitude",
-    select: Select | None = None,
+    select: Selector | None = None,
     seed: int = 0,
 ) -> Stability:
-    """How alike the circuits are that bootstrap samples of the prompt pairs give.
+    """How similar the circuits are that bootstrap samples of the prompt pairs give.
 
     Args:
         scores: scores with the values of each pair.
-        of: how many of the strongest edges make a circuit; or the circuit to compare with, in which case each sample
-            gives as many of its strongest edges as leave, pruned, a circuit of that size on all pairs. Stability of an
-            empty circuit is undefined. May be left out where `select` is given.
-        resamples: bootstrap samples.
-        by: what makes an edge strong, where `select` is left out.
-        select: gives a circuit from the scores of a sample, which come with standard errors but without single pairs.
+        of: the number of strongest edges to select; or the circuit to compare with, from which that number follows (see
+            the module). The stability of an empty circuit is undefined. May be left out if `select` is given.
+        resamples: number of bootstrap samples.
+        by: strength of an edge, if `select` is left out: its `magnitude`, or its `score`.
+        select: selects a circuit from the scores of a sample, which have standard errors but no values of single pairs.
         seed: of the samples.
 
     Raises:
-        InputError: the scores lack the values of each pair, are by position or of a single pair; fewer than two samples
-            are asked for; or it is not said what to select.
+        InputError: the scores lack the values of each pair, are by position or of a single pair; there are fewer than
+            two samples; or neither `of` nor `select` is given.
         UnknownNameError: `by` is neither `score` nor `magnitude`.
     """
     if by not in ORDERS:
         raise UnknownNameError("order", by, ORDERS)
     values = _values_of_pairs(scores)
     if resamples < 2:
-        raise InputError(f"{resamples} bootstrap samples have no pairs to compare; ask for at least 2")
+        raise InputError(f"resamples={resamples} is too few to compare samples; give at least 2")
     if isinstance(of, Circuit):
         require_one_graph([of, _circuit(scores, scores.graph.exists)])
         if not len(of) and select is None:
@@ -166,13 +166,13 @@ def stability(
 
 
 def stability_of(circuit: Circuit, samples: Sequence[Circuit]) -> Stability:
-    """The same of circuits that were found on bootstrap samples in any way, all of the graph of `circuit`.
+    """The stability of a circuit from circuits that were found on bootstrap samples in any way.
 
     Raises:
-        InputError: fewer than two samples, or circuits of different graphs.
+        InputError: there are fewer than two samples, or the circuits belong to different graphs.
     """
     if len(samples) < 2:
-        raise InputError(f"{len(samples)} circuits of bootstrap samples have no pairs to compare; give at least 2")
+        raise InputError(f"{counted(len(samples), 'circuit')} of bootstrap samples cannot be compared; give at least 2")
     require_one_graph([circuit, *samples])
     graph, kept = circuit.graph, np.stack([sample.kept[circuit.graph.exists] for sample in samples])
     packed, frequency = np.packbits(kept, axis=1), np.zeros(graph.exists.shape)
@@ -193,16 +193,16 @@ def stability_of(circuit: Circuit, samples: Sequence[Circuit]) -> Stability:
 
 
 def stability_across(circuits: Mapping[str, Circuit]) -> pd.DataFrame:
-    """Every two of some circuits of one graph beside random circuits of their sizes, one row a pair.
+    """The overlap of every two circuits of one graph, with random circuits of the same sizes; one row a pair.
 
     Columns `a`, `b`, `n_a`, `n_b`, `shared` (edges), `jaccard`, `random` (exact mean for random sets of these sizes)
     with its central 95% `random_low`, `random_high`, `p_value`, `node_jaccard`, `weighted_jaccard`.
 
     Raises:
-        InputError: fewer than two circuits, or circuits of different graphs.
+        InputError: there are fewer than two circuits, or they belong to different graphs.
     """
     if len(circuits) < 2:
-        raise InputError(f"{len(circuits)} circuits have no pairs to compare; give at least 2")
+        raise InputError(f"{counted(len(circuits), 'circuit')} cannot be compared; give at least 2")
     require_one_graph([*circuits.values()])
     rows = []
     for (first, a), (second, b) in combinations(circuits.items(), 2):
@@ -225,15 +225,16 @@ def stability_across(circuits: Mapping[str, Circuit]) -> pd.DataFrame:
 
 
 def by_template(scores: EdgeScores, pairs: PromptPairs, n_edges: int, *, by: By = "magnitude") -> dict[str, Circuit]:
-    """The circuit of the strongest edges on the pairs of each template alone, by the template's name.
+    """The circuit of the strongest edges on the pairs of each template, by the template's name.
 
     Raises:
-        InputError: the scores lack the values of each pair, are by position or of other pairs, or no template is named.
+        InputError: the scores lack the values of each pair, are by position or of other pairs, or the pairs have no
+            templates.
     """
     values = _values_of_pairs(scores)
     if len(pairs) != len(values) or not pairs.templates:
-        raise InputError(f"scores of {len(values)} pairs need those pairs with their templates, not {len(pairs)} pairs "
-                         f"with {len(pairs.templates)} template names")  # fmt: skip
+        raise InputError(f"the scores are of {len(values)} pairs; give those pairs with their templates, not "
+                         f"{counted(len(pairs), 'pair')} with {len(pairs.templates)} template names")  # fmt: skip
     circuits = {}
     for template in dict.fromkeys(pairs.templates):
         rows = [row for row, name in enumerate(pairs.templates) if name == template]
@@ -246,9 +247,9 @@ def by_template(scores: EdgeScores, pairs: PromptPairs, n_edges: int, *, by: By 
 def _values_of_pairs(scores: EdgeScores) -> np.ndarray:
     """Scores of every pair, shape [pair, edge]."""
     if scores.positions is not None:
-        raise InputError("collapse positions first: a circuit has none; score again without positions")
+        raise InputError("the scores are by position, but a circuit has no positions; score again without positions")
     if scores.per_pair is None:
-        raise InputError("these scores hold no values of single pairs to resample; score again by a method that keeps "
+        raise InputError("the scores hold no values of single pairs to resample; score again with a method that keeps "
                          "them, on fewer pairs or with a larger budget")  # fmt: skip
     if len(scores.per_pair) < 2:
         raise InputError("a single pair cannot be resampled; score at least 2")
@@ -256,7 +257,7 @@ def _values_of_pairs(scores: EdgeScores) -> np.ndarray:
 
 
 def _sampled(scores: EdgeScores, values: np.ndarray, weights: np.ndarray, *, errors: bool) -> Iterator[EdgeScores]:
-    """The scores of each bootstrap sample, made for some samples at a time."""
+    """The scores of each bootstrap sample, computed for some samples at a time."""
     graph, n = scores.graph, len(values)
     bytes_each = 8 * (2 if errors else 1) * graph.n_edges
     at_once = items_that_fit(bytes_each, len(weights), device=torch.device("cpu"), what="one sample's scores")
@@ -277,26 +278,29 @@ def _sampled(scores: EdgeScores, values: np.ndarray, weights: np.ndarray, *, err
 
 
 def _chooser(
-    whole: EdgeScores, of: int | Circuit | None, by: By, select: Select | None
+    scores_of_all: EdgeScores, of: int | Circuit | None, by: By, select: Selector | None
 ) -> Callable[[EdgeScores], np.ndarray]:
-    """What gives the edges of a circuit from the scores of a sample."""
+    """A function from the scores of a sample to the edges of its circuit."""
     if select is not None and not isinstance(of, int):
         return lambda scores: select(scores).kept
     if select is not None or of is None:
-        raise InputError("give a number of edges or a circuit, or `select`, which says itself how many edges it takes")
-    n = _as_many(whole, len(of), by) if isinstance(of, Circuit) else of
+        raise InputError("it is unclear what to select; give either `of`, a number of edges or a circuit, or `select`")
+    n = _n_to_select(scores_of_all, len(of), by) if isinstance(of, Circuit) else of
     return lambda scores: scores.graph.prune(_strongest(scores.graph, scores.scores, n, by))
 
 
-def _as_many(scores: EdgeScores, size: int, by: By) -> int:
-    """The least number of strongest edges of which pruning leaves `size` or more; of more it leaves no fewer."""
+def _n_to_select(scores: EdgeScores, size: int, by: By) -> int:
+    """The smallest number of strongest edges that leave at least `size` edges once pruned.
+
+    The number that is left never falls as edges are added, so bisection finds it.
+    """
     graph = scores.graph
     counts = range(1, graph.n_edges + 1)
     return counts[bisect_left(counts, size, key=lambda n: graph.prune(_strongest(graph, scores.scores, n, by)).sum())]
 
 
 def _undefined(circuit: Circuit, resamples: int) -> Stability:
-    """What can be said of an empty circuit's stability."""
+    """The stability of an empty circuit, which is undefined."""
     unknown = Interval.undefined()
     return Stability(
         circuit=circuit,
@@ -316,9 +320,9 @@ def _circuit(scores: EdgeScores, kept: EdgeMask) -> Circuit:
 
 
 def _strongest(graph: Graph, scores: np.ndarray, n: int, by: By) -> np.ndarray:
-    """The edges that `EdgeScores.ranked` lists first, found without a whole ranking."""
+    """The edges that `EdgeScores.ranked` lists first, found without ranking all edges."""
     if not 1 <= n <= graph.n_edges:
-        raise InputError(f"{n} edges make no circuit of this graph, which has {graph.n_edges}; ask for at least 1")
+        raise InputError(f"a circuit cannot have {n} of this graph's edges; give 1 to {graph.n_edges}, its number")
     strength = np.abs(scores[graph.exists]) if by == "magnitude" else scores[graph.exists]
     least = np.partition(strength, -n)[-n]
     chosen = strength > least
@@ -329,17 +333,17 @@ def _strongest(graph: Graph, scores: np.ndarray, n: int, by: By) -> np.ndarray:
 
 
 def _jaccards(packed: np.ndarray) -> np.ndarray:
-    """Jaccard indices of all pairs of sets, given as bits, shape [pair of sets]."""
+    """Jaccard indices of all pairs of sets, given as packed bits, shape [pair of sets]."""
     return np.concatenate([_jaccards_with(one, packed[row + 1 :]) for row, one in enumerate(packed)])
 
 
 def _jaccards_with(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Jaccard indices of one set with others, all given as bits; NaN for two empty ones."""
+    """Jaccard indices of one set with others, all given as packed bits; NaN for two empty sets."""
     return jaccard(*(np.bitwise_count(bits).sum(-1, dtype=np.int64) for bits in (one & others, one, others)))
 
 
 def _weighted_jaccards(values: np.ndarray, weights: np.ndarray, packed: np.ndarray) -> np.ndarray:
-    """Weighted Jaccard indices of the circuits of all pairs of samples; NaN where neither has a score."""
+    """Weighted Jaccard indices of the circuits of all pairs of samples; NaN if neither has a score."""
     n = len(weights)
     first, second = np.triu_indices(n, 1)
     total, lower = np.zeros(n), np.zeros((n, n))
@@ -354,7 +358,7 @@ def _weighted_jaccards(values: np.ndarray, weights: np.ndarray, packed: np.ndarr
 
 
 def _of_random_sets(n_possible: int, sizes: np.ndarray) -> float:
-    """Mean Jaccard index of random sets over all pairs of these sizes, those of two empty sets left out."""
+    """Mean Jaccard index of random sets over all pairs of these sizes, without pairs of two empty sets."""
     different, counts = np.unique(sizes, return_counts=True)
     total = weight = 0.0
     for row, (a, n_a) in enumerate(zip(different, counts, strict=True)):
@@ -371,12 +375,12 @@ def _pieces(n_edges: int) -> list[slice]:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean of the values that are defined; NaN where none is."""
+    """Mean of the values that are defined; NaN if none is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else np.nan
 
 
 def _over_pairs(values: np.ndarray) -> Interval:
-    """Mean over pairs of samples with their central 95%; NaN where none is defined."""
+    """Mean over pairs of samples with their central 95%; NaN if none is defined."""
     defined = values[~np.isnan(values)]
     return percentile_interval(_mean(values), defined) if len(defined) else Interval.undefined()

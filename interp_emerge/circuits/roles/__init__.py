@@ -1,4 +1,4 @@
-"""What heads do, compared with untrained models and with the effect of removing them."""
+"""Roles of heads: what heads do, compared with untrained models and with the effect of removing the head."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
-"""The weights of a layer's heads as maps from the residual stream and back, with the norms' fixed part folded in.
+"""The weights of a layer's heads as maps from the residual stream and back, with the fixed part of norms folded in.
 
-A norm multiplies each feature with a gain, may take away the mean over features, and divides by a scale that depends on
-the prompt. Gain and mean are folded into the weights beside it; scale and bias are left out. Left out too are biases of
-the projections, rotation, and norms, clipping and caps inside attention.
+A norm multiplies each feature by a gain, may subtract the mean over features, and divides by a scale that depends on
+the prompt. Gain and mean are folded into the weights. Left out are the scale and bias of the norm, biases of the
+projections, rotary embeddings, and norms, clipping and caps inside attention.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from interp_emerge.core.decoder import Block, Norm
 class HeadWeights:
     """One layer's heads, in float32 at least; keys and values by key-value head.
 
-    `q`, `k` and `v` map the stream before the layer's norm to a head's features, `o` these to what the head writes.
+    `q`, `k` and `v` map the stream before the layer's norm to a head's features. `o` maps these to the head's output.
     """
 
     q: Float[Tensor, "head d_head d_model"]
@@ -36,12 +36,12 @@ class HeadWeights:
 
     @property
     def group(self) -> int:
-        """Heads that share a key and value."""
+        """The number of heads that share a key and value."""
         return len(self.q) // len(self.k)
 
 
 def read_through(norm: Norm, weight: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
-    """A weight that reads a norm's output, as it reads the norm's input when the scale is one."""
+    """A weight that reads a norm's output, as a weight that reads the norm's input if the scale is one."""
     weight = _wide(weight)
     if norm.gain is not None:
         weight = weight * norm.gain

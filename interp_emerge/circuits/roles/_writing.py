@@ -1,7 +1,8 @@
-"""What a head writes if it attends to one token alone, and whether that raises the token.
+"""What a head writes if it attends to a single token, and whether that raises the token's logit.
 
-`written_for` puts what a token is after the first block through each head's values and outputs: the token stands alone
-after what is first in the model's prompts. Heads of the first layer are given the embedding, all that they ever read.
+`written_for` sends a token's stream after the first block through each head's values and outputs. The token stands
+alone behind the tokens that begin the model's prompts. Heads of the first layer get the embedding, which is all they
+ever read.
 
 Ties count against the head. Cost: the first block on the tokens, and an unembedding for each head and token.
 """
@@ -20,11 +21,13 @@ from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 
 TOP = 5
+"""A token counts as written if its logit is among so many highest."""
 PROBES = 256
+"""Largest number of random tokens."""
 
 
 def random_tokens(model: HookedModel, *, seed: int) -> Int[Tensor, " token"]:
-    """Different ordinary tokens, at most 256."""
+    """Different ordinary tokens, drawn at random, at most 256."""
     ordinary = np.array(model.ordinary_ids)
     chosen = np.random.default_rng(seed).choice(ordinary, size=min(PROBES, len(ordinary)), replace=False)
     return torch.from_numpy(chosen)
@@ -32,7 +35,7 @@ def random_tokens(model: HookedModel, *, seed: int) -> Int[Tensor, " token"]:
 
 @torch.no_grad()
 def written_for(model: HookedModel, tokens: Int[Tensor, " token"]) -> Float[Tensor, "token head d_model"]:
-    """What each head would write if it attended to the token alone, up to a positive factor, heads layer by layer.
+    """What each head would write if it attended only to the token, up to a positive factor, heads layer by layer.
 
     Raises:
         InputError: a token is not in the vocabulary.
@@ -56,7 +59,7 @@ def written_for(model: HookedModel, tokens: Int[Tensor, " token"]) -> Float[Tens
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CopyScores:
-    """Whether each token is among the 5 highest logits of what a head writes, and of minus that: 0 or 1."""
+    """Whether each token is among the 5 highest logits of a head's output, and of minus that output: 0 or 1."""
 
     written: Float[np.ndarray, "token head"]
     written_against: Float[np.ndarray, "token head"]
@@ -85,7 +88,7 @@ def copy_scores(task: RoleTask) -> CopyScores:
 def _among_the_first(
     model: HookedModel, written: Float[Tensor, "token head d_model"], tokens: Int[Tensor, " token"]
 ) -> Bool[Tensor, "token head"]:
-    """Whether each token is among the highest logits of what a head writes."""
+    """Whether each token is among the 5 highest logits of what a head writes."""
     rows, wanted = written.flatten(0, 1).to(model.dtype), tokens.repeat_interleave(written.shape[1])
     at_once = items_that_fit(16 * model.d_vocab, len(rows), device=model.device)
     first = []

@@ -1,7 +1,7 @@
-"""What a role of heads is, and what heads are scored with.
+"""What a role of heads is, and what its score is computed from.
 
-The higher a score, the more of the role. A role scores every head of a model at once, sample by sample: on prompts,
-tokens, list items or prompt pairs, as the role has it.
+The higher the score, the more a head plays the role. A role scores every head of a model on each sample; depending on
+the role, samples are prompts, tokens, list items or prompt pairs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +22,10 @@ Needs = Literal["nothing", "tokens", "orders", "pairs"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RoleTask:
-    """One model whose heads are scored, with what was given to score them on.
+    """A model whose heads are scored, with the inputs to score them on.
 
-    `tokens` and `orders` are None where the roles are to take their own. `heads` names heads that hold a role, by the
-    role; `metric` is that of roles which are effects on `pairs`.
+    If `tokens` or `orders` is None, roles use their default. `heads` maps a role to the names of heads that play it.
+    `metric` is for roles whose score is an effect on `pairs`.
     """
 
     model: HookedModel
@@ -38,17 +38,17 @@ class RoleTask:
 
 
 def task_itself(task: RoleTask) -> RoleTask:
-    """What a role reads that shares no work with others."""
+    """The default of `Role.reads`: the task itself, for a role that shares no work with others."""
     return task
 
 
 def no_requirement(task: RoleTask) -> None:
-    """What a role requires that every model can be asked about."""
+    """The default of `Role.require`: every model will do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """Something that heads are known to do, and how far each head of a model does it."""
+    """Something that heads are known to do, with a score of how much each head does it."""
 
     name: str
     summary: str
@@ -56,28 +56,28 @@ class Role:
     unit: str
     score: Callable[[Any], np.ndarray]
     """Scores of every head from what `reads` returns, shape [sample, head], heads layer by layer; NaN for a head that
-    cannot hold the role."""
+    cannot play the role."""
     reads: Callable[[RoleTask], Any] = task_itself
-    """What the score is computed from. Roles with the same `reads` share its work: it runs once for all of them."""
+    """Computes what the score needs. Roles with the same `reads` share its work: it runs once for all of them."""
     expected_sign: Literal[1, -1] = 1
     """Sign of the effect that a head in this role has on a metric of the answer: positive if it carries the answer,
     negative if it works against it."""
     needs: Needs = "nothing"
-    """What it is asked with: `tokens` and `orders` have a default."""
+    """The input that the score needs; `tokens` and `orders` have a default."""
     aims_at: str = ""
-    """Another role, whose heads it has to know. Where none are given, those that clear that role's baseline are taken.
-    The other role may not aim at a third."""
+    """Another role, whose heads must be known. If none are given, heads that clear that role's baseline are used. The
+    other role may not aim at a third."""
     require: Callable[[RoleTask], None] = no_requirement
-    """Raises an `InputError` that says why the role cannot be asked of this model with what was given."""
+    """Raises an `InputError` with the reason if the role is undefined for this model or these inputs."""
     no_score: str = ""
-    """Why a single head may have no score where others have one."""
+    """Why a single head may have no score although others have one."""
 
     def lacks_pairs(self, task: RoleTask) -> bool:
-        """Whether it needs prompt pairs and none were given."""
+        """Whether the role needs prompt pairs and none were given."""
         return self.needs == "pairs" and task.pairs is None
 
     def why_not(self, task: RoleTask) -> str:
-        """Why it cannot be asked of this model with what was given; empty if it can."""
+        """Why the role is undefined for this model or these inputs; empty if it is defined."""
         if self.lacks_pairs(task):
             return "needs prompt pairs"
         try:

@@ -1,4 +1,4 @@
-"""Composition scores: how much of what a head reads could come from what an earlier head writes, by weights alone.
+"""Composition scores: how much of what a head reads could come from an earlier head's output, judged by weights alone.
 
 Source: Elhage et al., 2021, https://transformer-circuits.pub/2021/framework/index.html. For a writer with
 W_OV = W_O W_V and a later head that reads through a matrix W,
@@ -11,18 +11,19 @@ reader: W stacks the matrices of all heads that share it.
 
 1. `HeadWeights.of` folds the norms' gains and centring into the weights.
 2. `_triangle` shrinks every tall factor to a d_head × d_head one with the same norm: if A = QR, ‖A X‖_F = ‖R X‖_F. So
-   no matrix of d_model × d_model is made, and a pair of layers takes a product of d_head × d_model × d_head for each
+   no d_model × d_model matrix is formed, and a pair of layers needs one product of d_head × d_model × d_head for each
    pair of heads.
 
-The baseline is the score's root mean square where the writer's output is turned at random: for any W and W_OV and a
-uniformly random rotation U, E‖W U W_OV‖²_F = ‖W‖²_F ‖W_OV‖²_F / d_model, so it is 1/√d_model at every pair. Elhage et
-al. draw random matrices of the same shapes and subtract the mean of their scores, which is a little below that.
+The baseline is the root mean square of the score if the writer's output is rotated at random. For any W and W_OV and a
+uniformly random rotation U, E‖W U W_OV‖²_F = ‖W‖²_F ‖W_OV‖²_F / d_model, so it is 1/√d_model for every pair. Elhage et
+al. draw random matrices of the same shapes and subtract the mean of their scores, which is slightly below that.
 
-What it leaves out: rotation of queries and keys, their norms (Qwen 3, Gemma 3, OLMo 2, Phi), scales of norms, biases,
-position embeddings, and whatever MLPs do between. A high score says that two heads can talk, not that they do on some
-prompt: merge it with measured edges, `composition_scores(model).merge(edges.to_frame(), on=["writer", "reader"])`.
+Left out are rotary embeddings and norms of queries and keys (Qwen 3, Gemma 3, OLMo 2, Phi), scales of norms, biases,
+position embeddings, and the MLPs between the heads. A high score says that two heads can compose, not that they do so
+on some prompt. To compare with measured edges, merge the two tables:
+`composition_scores(model).merge(edges.to_frame(), on=["writer", "reader"])`.
 
-Cost: no forward pass; in memory, a copy of the attention weights in float32.
+Cost: no forward pass. Memory: a copy of the attention weights in float32.
 """
 
 from typing import Literal
@@ -50,11 +51,11 @@ def composition_scores(model: HookedModel, *, budget: int | None = None) -> pd.D
     """One row for each head and each query, key or value of a later layer.
 
     Columns `writer`, `reader`, `kind` (Q, K or V), `composition` and `baseline`, the root mean square of the score
-    under random rotations. The score is empty where one of the two matrices is zero. Rows stand in the order of the
-    graph's edges.
+    under random rotations. The score is NaN if one of the two matrices is zero. Rows follow the order of the graph's
+    edges.
 
     Args:
-        model: whose weights to read.
+        model: the model whose weights are read.
         budget: bytes that a pair of layers may need; by default a constant for the kind of device.
 
     Raises:

@@ -1,16 +1,16 @@
 """Copy suppression: a head that attends to a token and lowers its logit (McDougall et al., 2023,
 https://arxiv.org/abs/2310.04625).
 
-On a random segment said twice, at every position of the second pass, a head's output is a sum over the earlier
-positions that it attends to. The score is minus the first-order effect of each term on the logit of the token that
-stands at its source, above the mean over the vocabulary:
+The prompts repeat a random segment. At each position of the second pass, a head's output is a sum of terms, one for
+each earlier position. The score is minus the first-order effect of each term on the logit of the token at that
+position, relative to the mean over the vocabulary:
 
     − Σ_s A[q, s] · (W_O v_s) · ∂(logit of token s − mean logit)/∂stream_q
 
-summed over the sources s before q, mean over q; in nats, positive where the head lowers what it attends to. The
-position itself and the beginning of the text are no sources.
+summed over the sources s before q and averaged over q, in nats. It is positive if the head lowers what it attends to.
+Position q itself and the beginning of the text are not sources.
 
-Cost: one forward pass on the prompts; a gradient of the last norm and of one logit for each position of the prompts.
+Cost: one forward pass on the prompts, and a gradient of the last norm and of one logit for each position.
 """
 
 import numpy as np
@@ -69,7 +69,7 @@ def _of_prompts(model: HookedModel, outputs: list[Tensor], prompts: Tensor) -> n
 def _logit_directions(
     model: HookedModel, final: Float[Tensor, "prompt query d_model"], tokens: Int[Tensor, "prompt source"]
 ) -> Float[Tensor, "prompt query source d_model"]:
-    """Gradient, at the stream after all blocks, of each token's logit above the vocabulary's mean."""
+    """Gradient of each token's logit minus the vocabulary's mean, with respect to the stream after all blocks."""
     decoder, found = model.decoder, []
     with model.running(), torch.enable_grad():
         normed = decoder.final_norm(final).detach().requires_grad_()

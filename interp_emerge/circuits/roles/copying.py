@@ -1,5 +1,5 @@
-"""Copying: how far a head raises the logit of the token that induction predicts above the mean over the vocabulary, in
-the second pass. First-order effect of the head's output on the logits, by its direct path alone, in nats.
+"""Copying: how much a head raises the logit of the token that induction predicts, relative to the mean over the
+vocabulary, in the second pass. The score is the first-order effect of the head's output by its direct path, in nats.
 
 Cost: one gradient of the last norm and the unembedding.
 """

@@ -1,9 +1,9 @@
-"""Eigenvalues of copying: Σλ / Σ|λ| over the eigenvalues of a head's W_U W_OV W_E, in [−1, 1]; 1 where every direction
-of tokens raises itself.
+"""Eigenvalues of copying: Σλ / Σ|λ| over the eigenvalues of a head's W_U W_OV W_E, in [−1, 1]. It is 1 if every
+direction of tokens raises itself.
 
-The nonzero ones are those of the d_head × d_head matrix W_V (W_E W_U) W_O, where W_E W_U is d_model × d_model. Gains
-and centring of norms are folded in; their scales and biases, position embeddings, norms of embeddings and caps are left
-out.
+The nonzero eigenvalues are those of the d_head × d_head matrix W_V (W_E W_U) W_O, where W_E W_U is d_model × d_model.
+Gains and centring of norms are folded in. Scales and biases of norms, position embeddings, norms of embeddings and caps
+are left out.
 
 Cost: one product of the embedding with the unembedding.
 """
@@ -21,10 +21,10 @@ from interp_emerge.core.source import Source
 
 @torch.no_grad()
 def score(task: RoleTask) -> np.ndarray:
-    """Scores of every head, a single sample; NaN where all eigenvalues are zero.
+    """Scores of every head, as a single sample; NaN if all eigenvalues are zero.
 
     Raises:
-        InputError: embeddings are not of the stream's width.
+        InputError: the width of the embeddings is not that of the stream.
     """
     require(task)
     model = task.model
@@ -46,12 +46,12 @@ def score(task: RoleTask) -> np.ndarray:
 
 
 def require(task: RoleTask) -> None:
-    """Raise an `InputError` unless tokens have weights of the stream's width on both sides of the model."""
+    """Raise an `InputError` unless embedding and unembedding have the width of the stream."""
     model = task.model
     for side in (model.hf.get_input_embeddings(), model.hf.get_output_embeddings()):
         if side.weight.shape[1] != model.d_model:
-            raise InputError(f"embeddings of {model.spec} are {side.weight.shape[1]} wide and its stream "
-                             f"{model.d_model}, so its tokens have no eigenvalues of copying")  # fmt: skip
+            raise InputError(f"embeddings of {model.spec} have width {side.weight.shape[1]} but its stream has width "
+                             f"{model.d_model}, so copying has no eigenvalues")  # fmt: skip
 
 
 shelf.add(
@@ -62,6 +62,6 @@ shelf.add(
         unit="Σλ/Σ|λ|",
         score=score,
         require=require,
-        no_score="what the head reads and writes is zero",
+        no_score="the head's map from tokens to tokens is zero",
     )
 )

@@ -1,4 +1,4 @@
-"""Duplicate-token heads: attention, in the second pass, to the same token in the first, as a fraction of attention."""
+"""Duplicate-token heads: fraction of attention from the second pass to the same token in the first pass."""
 
 import numpy as np
 

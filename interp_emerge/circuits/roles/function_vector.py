@@ -1,7 +1,7 @@
-"""Function-vector heads: rise of the answer's probability when the head's output at the last position of the corrupt
-prompts is replaced with its mean over the clean prompts (average indirect effect).
+"""Function-vector heads: rise of the answer's probability if the head's output at the last position of the corrupted
+prompts is replaced by its mean over the clean prompts (average indirect effect).
 
-In the paper corrupt prompts are in-context examples with shuffled labels; any pairs are taken.
+In the paper the corrupted prompts are in-context examples with shuffled labels; here any pairs will do.
 
 Cost: two recorded runs, and for each head part of a forward pass.
 """
@@ -32,7 +32,7 @@ def score(task: RoleTask) -> np.ndarray:
 shelf.add(
     Role(
         name="function_vector",
-        summary="its mean output makes other prompts' answers",
+        summary="its mean output raises the answers of other prompts",
         source=Source("Todd et al.", 2023, "https://arxiv.org/abs/2310.15213"),
         unit="probability",
         score=score,

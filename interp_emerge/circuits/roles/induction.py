@@ -1,5 +1,5 @@
-"""Induction heads: attention, in the second pass, to the token after the same token in the first (prefix matching), as
-a fraction of attention.
+"""Induction heads: fraction of attention from the second pass to the token after the same token in the first pass
+(prefix matching).
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def score(run: RepeatedRun) -> np.ndarray:
 shelf.add(
     Role(
         name="induction",
-        summary="attends to what followed the same token before",
+        summary="attends to the token after the earlier occurrence of the same token",
         source=Source("Olsson et al.", 2022, "https://arxiv.org/abs/2209.11895"),
         unit="fraction of attention",
         reads=repeated_run,

@@ -1,18 +1,18 @@
-"""Which roles the heads of a circuit hold: a label needs the behaviour and the effect.
+"""Which roles the heads of a circuit play. A label needs both the behaviour and an effect.
 
 1. `role_table` scores every head in every role against untrained models: the behaviour.
-2. `effects_of_heads` drops all edges that a head writes and runs what is left: the effect is m(C) − m(C∖head), mean
-   over pairs, with the sign-flip test and false-discovery rates over the circuit's heads (Benjamini and Hochberg,
-   1995).
-3. A label is given where the score clears its baseline, the effect is significant (q < 0.05) and has the role's sign:
-   positive for roles that carry the answer, negative for those that work against it.
+2. `effects_of_heads` drops all edges that a head writes and runs the rest of the circuit. The effect is the mean over
+   pairs of m(C) − m(C∖head), with a sign-flip test and false-discovery rates over the circuit's heads (Benjamini and
+   Hochberg, 1995).
+3. A head gets a label if its score clears the baseline, and its effect is significant (q < 0.05) and has the role's
+   sign: positive for roles that carry the answer, negative for those that work against it.
 
-Where the clean-corrupt gap, or the part of it that the circuit keeps, is not above noise, effects and labels are
-undefined, and the behaviour is not measured either: the untrained models would take most of the time for no label.
-`role_table` measures it in any case. `attention_at` shows what the heads attend to on the ability's own prompts, which
-no role score looks at.
+If the clean-corrupt gap, or the part of it that the circuit keeps, is not above noise, effects and labels are
+undefined. Then the behaviour is not measured either, since scoring the untrained models would cost most of the time for
+nothing; `role_table` measures it in any case. `attention_at` shows what the heads attend to on the ability's own
+prompts, which role scores do not look at.
 
-Cost: one circuit run for each head of the circuit and one more, beside what the roles take.
+Cost: one circuit run for each head of the circuit and one more, in addition to the cost of the roles.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,8 +37,8 @@ from interp_emerge.stats.intervals import mean_intervals
 from interp_emerge.stats.significance import SIGNIFICANT, false_discovery, sign_flip_p_values
 
 ROUNDING = 1e-4
-"""Differences of a metric below this fraction of its largest magnitude are no effects. Heads that do nothing in models
-made by hand come to 6e-5 in float32, those that do something to 1 and more."""
+"""Differences of a metric below this fraction of its largest magnitude count as zero. In models made by hand, heads
+that do nothing give up to 6e-5 in float32, and heads that do something give 1 or more."""
 EFFECT_COLUMNS = ["node", "effect", "effect_low", "effect_high", "p_value", "q_value", "effect_note"]
 ATTENTION_COLUMNS = ["node", "layer", "index", "position", "attention", "ci_low", "ci_high"]
 
@@ -58,18 +58,18 @@ def label_heads(
 
     Columns of `role_table`, then `effect` in the metric's unit with `effect_low`, `effect_high`, `p_value` and
     `q_value`; `agrees`, whether the effect is significant and has the role's sign; `label`, whether the score clears
-    its baseline too. Both are missing where undefined; `note` says why. Where no effect is defined and no table given,
-    the columns of `role_table` are missing as well.
+    its baseline too. Both are NA if undefined, and `note` says why. If no effect is defined and no table is given, the
+    scores of `role_table` are missing as well.
 
     Args:
-        runs: what effects are measured on, and the roles that need pairs: others than the circuit was found on. For its
-            seed see `role_table`.
-        circuit: whose heads to label.
+        runs: the model and the pairs, for the effects and for roles that need pairs; the pairs are not those that the
+            circuit was found on. For its seed see `role_table`.
+        circuit: the circuit whose heads are labelled.
         roles: names of roles; by default all.
         tokens: see `role_table`.
         orders: see `role_table`.
         name_movers: see `role_table`.
-        table: what `role_table` gave for this model; measured here if left out.
+        table: the result of `role_table` for this model; computed here if left out.
 
     Raises:
         UnknownNameError: no role or head has the name.
@@ -94,7 +94,7 @@ def label_heads(
     rows = table[table["node"].isin(circuit.heads) & table["role"].isin(wanted)].reset_index(drop=True)
     if len(rows) != len(circuit.heads) * len(wanted):
         raise InputError(f"the table holds {len(rows)} rows for {len(circuit.heads)} heads and {len(wanted)} roles; "
-                         "give what role_table made of this model with these roles")  # fmt: skip
+                         "give the result of role_table for this model and these roles")  # fmt: skip
     rows = rows.merge(effects, on="node", how="left", validate="many_to_one")
     sign = np.array([signs[str(role)] for role in rows["role"]])
     agrees = pd.array((rows["q_value"] < SIGNIFICANT) & (np.sign(rows["effect"]) == sign), dtype="boolean")
@@ -105,38 +105,38 @@ def label_heads(
 
 
 def _unmeasured(model: HookedModel, circuit: Circuit, roles: Iterable[str]) -> pd.DataFrame:
-    """The table of roles of the circuit's heads with no score in it."""
+    """The table of roles of the circuit's heads, without scores."""
     heads = [node for node in model.graph.nodes(["head"]) if node.name in circuit.heads]
     rows = [(head.name, head.layer, head.index, role) for role in roles for head in heads]
     table = pd.DataFrame(rows, columns=pd.Index(["node", "layer", "index", "role"]))
     scores = dict.fromkeys(("score", "ci_low", "ci_high", "baseline"), np.nan)
     unknown = pd.array([pd.NA] * len(rows), dtype="boolean")
-    return table.assign(**scores, clears_baseline=unknown, note="role not measured, since it can earn no label")
+    return table.assign(**scores, clears_baseline=unknown, note="role not measured, since no label is possible")
 
 
 def effects_of_heads(runs: Runs, circuit: Circuit) -> pd.DataFrame:
-    """What the circuit's metric loses without each of its heads, one row a head.
+    """The effect of each head on the circuit's metric, one row a head.
 
     Columns `node`, `effect` (m(C) − m(C∖head), mean over pairs), `effect_low`, `effect_high`, `p_value`, `q_value` and
-    `effect_note`, the reason where the effect is undefined.
+    `effect_note`, the reason if the effect is undefined.
 
     Raises:
         InputError: the circuit belongs to a graph of another shape.
     """
     runs.model.require_graph(circuit.graph)
     without = [without_writers(circuit.kept, [circuit.graph.writer_names.index(head)]) for head in circuit.heads]
-    whole, *parts = runs.evaluations([circuit.kept, *without])
+    found, *parts = runs.evaluations([circuit.kept, *without])
     reason, n = "", len(circuit.heads)
-    if not whole.defined:
-        reason = f"effect undefined: clean-corrupt gap {whole.gap.value:.3g} {whole.why_undefined}"
-    elif why := not_above_zero(kept := whole.metric - whole.corrupt):
-        reason = f"effect undefined: what the circuit keeps of the gap, {kept.mean():.3g}, {why}"
+    if not found.defined:
+        reason = f"effect undefined: clean-corrupt gap {found.gap.value:.3g} {found.why_undefined}"
+    elif why := not_above_zero(kept := found.metric - found.corrupt):
+        reason = f"effect undefined: the part of the gap that the circuit keeps, {kept.mean():.3g}, {why}"
     unknown = np.full(n, np.nan)
     mean = low = high = p_values = unknown
     if n and not reason:
-        losses = np.stack([whole.metric - part.metric for part in parts], 1)
+        losses = np.stack([found.metric - part.metric for part in parts], 1)
         mean, low, high = mean_intervals(losses)
-        p_values = p_values_beyond_rounding(losses, scale=np.abs(whole.metric).max())
+        p_values = p_values_beyond_rounding(losses, scale=np.abs(found.metric).max())
     columns = (
         np.array(circuit.heads, dtype=object),
         mean,
@@ -150,9 +150,10 @@ def effects_of_heads(runs: Runs, circuit: Circuit) -> pd.DataFrame:
 
 
 def p_values_beyond_rounding(values: np.ndarray, *, scale: float) -> np.ndarray:
-    """Sign-flip p-values of the columns of differences of a metric, those within rounding of its `scale` as zero.
+    """Sign-flip p-values of the columns of differences of a metric; differences within rounding count as zero.
 
-    Rounding has a sign of its own: the same on every pair, it would be called significant.
+    `scale` is the largest magnitude of the metric. Rounding errors can have the same sign on every pair, and would then
+    be called significant.
     """
     return sign_flip_p_values(np.where(np.abs(values) > ROUNDING * scale, values, 0))
 
@@ -173,21 +174,21 @@ def attention_at(
     `ci_low`, `ci_high`.
 
     Args:
-        model: what to run.
-        pairs: prompts with names for positions.
-        circuit: whose heads to look at.
-        prompts: which side of the pairs to run, `clean` or `corrupt`.
+        model: the model to run.
+        pairs: pairs with named positions.
+        circuit: the circuit whose heads are looked at.
+        prompts: the prompts to run, `clean` or `corrupt`.
         budget: bytes that a chunk of prompts may need; by default a constant for the kind of device.
 
     Raises:
-        InputError: the pairs name no position, the circuit is of another graph, or a side that there is not.
+        InputError: the pairs name no position, the circuit is of another graph, or `prompts` is neither of the two.
     """
     model.require_graph(circuit.graph)
     require_pairs(model, pairs)
     if not pairs.positions:
-        raise InputError("the pairs name no positions to attend to; give PromptPairs(positions={name: index a pair})")
+        raise InputError("the pairs name no positions; give PromptPairs(positions={name: one index a pair})")
     if prompts not in ("clean", "corrupt"):
-        raise InputError(f"prompts={prompts!r}; give 'clean' or 'corrupt'")
+        raise InputError(f"prompts={prompts!r} is unknown; give 'clean' or 'corrupt'")
     tokens = pairs.clean if prompts == "clean" else pairs.corrupt
     places = torch.stack([*pairs.positions.values()], 1).to(model.device)
     heads = [node for node in model.graph.nodes(["head"]) if node.name in circuit.heads]

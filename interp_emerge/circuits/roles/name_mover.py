@@ -1,5 +1,5 @@
-"""Name movers: share of tokens for which the token is among the 5 highest logits of what the head writes if it attends
-to that token alone (copy score). In [0, 1].
+"""Name movers: copy score, the fraction of tokens that are among the 5 highest logits of what the head writes if it
+attends only to that token. In [0, 1].
 """
 
 import numpy as np

@@ -1,5 +1,5 @@
-"""Negative name movers: share of tokens for which the token is among the 5 highest logits of minus what the head writes
-if it attends to that token alone. In [0, 1].
+"""Negative name movers: the fraction of tokens that are among the 5 highest logits of minus what the head writes if it
+attends only to that token. In [0, 1].
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def score(copied: CopyScores) -> np.ndarray:
 shelf.add(
     Role(
         name="negative_name_mover",
-        summary="writes against what it attends to",
+        summary="writes against the token that it attends to",
         source=Source("Wang et al.", 2022, "https://arxiv.org/abs/2211.00593"),
         unit="fraction of tokens",
         reads=copy_scores,

@@ -1,4 +1,4 @@
-"""Previous-token heads: attention to the token before, mean over positions, as a fraction of attention."""
+"""Previous-token heads: fraction of attention to the previous token, mean over positions."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def score(run: RepeatedRun) -> np.ndarray:
 shelf.add(
     Role(
         name="previous_token",
-        summary="attends to the token before",
+        summary="attends to the previous token",
         source=Source("Olsson et al.", 2022, "https://arxiv.org/abs/2209.11895"),
         unit="fraction of attention",
         reads=repeated_run,

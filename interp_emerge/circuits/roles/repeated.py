@@ -1,4 +1,4 @@
-"""A random segment of distinct tokens said twice, on which nothing but position and repetition can be attended to.
+"""Prompts that repeat a random segment of distinct tokens, so that only position and repetition can guide attention.
 
 Source: Olsson et al., 2022, https://arxiv.org/abs/2209.11895. Cost: one forward pass on the prompts.
 """
@@ -17,18 +17,19 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 
 SEGMENT = 16
+"""Number of tokens in the segment."""
 PROMPTS = 32
 
 
 def repeated_segments(model: HookedModel, n: int = PROMPTS, *, seed: int = 0) -> Tensor:
-    """Prompts of a random segment said twice after what is first in the model's prompts, shape [prompt, pos].
+    """Prompts of a random segment and its repetition, behind the usual first tokens, shape [prompt, pos].
 
     Raises:
         InputError: the vocabulary has too few ordinary tokens.
     """
     ordinary = np.array(model.ordinary_ids)
     if len(ordinary) < SEGMENT:
-        raise InputError(f"head roles need {SEGMENT} different ordinary tokens, {model.spec} has {len(ordinary)}")
+        raise InputError(f"this role needs {SEGMENT} different ordinary tokens; {model.spec} has {len(ordinary)}")
     rng = np.random.default_rng(seed)
     segments = np.stack([rng.choice(ordinary, size=SEGMENT, replace=False) for _ in range(n)])
     first = np.full((n, len(model.bos)), model.bos or 0)
@@ -47,17 +48,17 @@ class RepeatedRun:
 
     @property
     def start(self) -> int:
-        """Where the first pass begins."""
+        """The position where the first pass begins."""
         return self.tokens.shape[1] - 2 * SEGMENT
 
     @property
     def everywhere(self) -> Int[Tensor, " query"]:
-        """Every position behind the first of the segment."""
+        """Every position after the first token of the segment."""
         return torch.arange(self.start + 1, self.tokens.shape[1])
 
     @property
     def second(self) -> Int[Tensor, " query"]:
-        """Positions of the second pass, less the last, which predicts nothing."""
+        """Positions of the second pass without the last, which predicts nothing."""
         return torch.arange(self.start + SEGMENT, self.tokens.shape[1] - 1)
 
     @cached_property
@@ -66,7 +67,7 @@ class RepeatedRun:
         return self.recording.patterns(self.model.graph.n_layers).flatten(1, 2).float()
 
     def attention(self, queries: Int[Tensor, " query"], *, back: int) -> np.ndarray:
-        """Attention to the position so far back, mean over the queries, shape [prompt, head]."""
+        """Attention to the position `back` steps before, mean over the queries, shape [prompt, head]."""
         return self.patterns[:, :, queries, queries - back].mean(2).cpu().double().numpy()
 
 
@@ -82,5 +83,5 @@ def repeated_run(task: RoleTask) -> RepeatedRun:
 
 
 def require_segments(task: RoleTask) -> None:
-    """Raise an `InputError` where no segments can be made for the model."""
+    """Raise an `InputError` if no segments can be made for the model."""
     repeated_segments(task.model, 1)

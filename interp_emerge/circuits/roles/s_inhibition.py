@@ -1,8 +1,8 @@
-"""S-inhibition heads: rise of the metric when the queries of the name movers, and nothing else, take the head's clean
-term in the corrupt run.
+"""S-inhibition heads: rise of the metric if, in the corrupted run, only the queries of the name movers read the head's
+output from the clean run.
 
-Path patching with MLPs between computed again. In the metric's unit, positive toward the clean run. NaN for heads that
-do not run before a name mover.
+This is path patching, in which MLPs on the way are computed again. The score is in the metric's unit, positive toward
+the clean run, and NaN for heads that do not run before a name mover.
 
 Cost: two recorded runs, and for each head part of a forward pass.
 """
@@ -23,7 +23,7 @@ def score(task: RoleTask) -> np.ndarray:
     """Scores of every head on each pair.
 
     Raises:
-        UnknownNameError: a name mover that the model lacks.
+        UnknownNameError: the model has no head with the name of a name mover.
         InputError: no head runs before a name mover.
     """
     assert task.pairs is not None
@@ -35,7 +35,7 @@ def score(task: RoleTask) -> np.ndarray:
     last = max(by_name[name].layer for name in movers)
     senders = [head.name for head in heads if head.layer < last]
     if not senders:
-        raise InputError(f"no head runs before {', '.join(movers)}, so none writes into their queries")
+        raise InputError(f"no head runs before {', '.join(movers)}, so no head writes into their queries")
     found = score_by(
         task.model,
         task.pairs,
@@ -54,7 +54,7 @@ def score(task: RoleTask) -> np.ndarray:
 def require(task: RoleTask) -> None:
     movers = task.heads.get(MOVERS)
     if not movers:
-        raise InputError("no head clears the baseline of name movers, whose queries it would aim at")
+        raise InputError("no head clears the baseline of name movers, whose queries this role is about")
     if all(name.startswith("a0.") for name in movers):
         raise InputError(f"no head runs before the name movers {', '.join(movers)}")
 
@@ -69,6 +69,6 @@ shelf.add(
         needs="pairs",
         aims_at=MOVERS,
         require=require,
-        no_score="the head runs before none of the name movers",
+        no_score="the head does not run before any name mover",
     )
 )

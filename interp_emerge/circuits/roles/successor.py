@@ -1,5 +1,6 @@
-"""Successor heads: share of an ordered list's items, less the last, for which the next item has the highest logit among
-the list, of what the head writes if it attends to the item alone. In [0, 1]; ties count against the head.
+"""Successor heads: the head writes the next item of an ordered list. The score is the fraction of the list's items,
+without the last, for which the next item has the highest logit among all items if the head attends only to the item. In
+[0, 1]; ties count against the head.
 
 Cost: the first block on the items, and an unembedding for each head and item.
 """
@@ -17,7 +18,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 
 LEAST_ITEMS = 4
-"""A list of fewer items says little about order."""
+"""Built-in lists with fewer items are not used, since they say little about order."""
 ORDERS = {
     "days": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
     "months": (
@@ -31,18 +32,18 @@ ORDERS = {
     "digits": tuple(map(str, range(1, 31))),
     "letters": tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
 }
-"""Words in order. Of each list, the longest run of neighbours that the tokenizer writes as one token each is asked."""
+"""Words in order. Of each list, the longest run of neighbours that are single tokens is used."""
 
 
 def built_in_orders(model: HookedModel) -> list[list[int]]:
-    """Token ids of those of `ORDERS` that have at least 4 neighbours as single tokens; none without a tokenizer."""
+    """Token ids of the lists in `ORDERS` with at least 4 neighbours as single tokens; none without a tokenizer."""
     runs = [_longest_run([model.lexicon.single_token(word) for word in words]) for words in ORDERS.values()]
     return [run for run in runs if len(run) >= LEAST_ITEMS]
 
 
 @torch.no_grad()
 def score(task: RoleTask) -> np.ndarray:
-    """Whether the next item is on top of its list, 0 or 1, over all lists.
+    """Whether the next item has the highest logit of its list, 0 or 1, for the items of all lists.
 
     Raises:
         InputError: a list is too short or names a token twice, or a token is not in the vocabulary.
@@ -62,7 +63,7 @@ def score(task: RoleTask) -> np.ndarray:
 
 def require(task: RoleTask) -> None:
     if not _orders(task):
-        raise InputError("the tokenizer writes no ordered list as single tokens, and none was given")
+        raise InputError("the tokenizer has no ordered list of single tokens, and none was given")
 
 
 def _orders(task: RoleTask) -> Sequence[Sequence[int]]:
@@ -70,7 +71,7 @@ def _orders(task: RoleTask) -> Sequence[Sequence[int]]:
 
 
 def _longest_run(ids: Sequence[int | None]) -> list[int]:
-    """The longest stretch without a gap; of equally long ones the first."""
+    """The longest run without a gap; the first of equally long runs."""
     runs: list[list[int]] = [[]]
     for token in ids:
         if token is None:

@@ -1,15 +1,15 @@
-"""What a head attends to and writes: scores of known roles, each against heads of untrained models.
+"""Scores of known roles for every head of a model, each compared with the heads of untrained models.
 
-Every file of this folder that bears the name of a role says what it is, where it comes from, its unit, how it scores
-heads, and what it has to be asked with. A study measures the four of `ROLES`; `role_table` measures any:
+Each file of this folder that has the name of a role defines it: its source, its unit, how it scores heads, and what
+inputs it needs. A study measures the four of `ROLES`; `role_table` measures any:
 
-1. `measure` scores every head, sample by sample: prompts, tokens, list items or prompt pairs, as the role has it. A
-   role that cannot be asked of a model, its tokenizer or what was given is undefined, and says why.
-2. `_answers` does the same on models of the same configuration with freshly drawn weights, until 100 heads for which
-   the role is defined have been scored. The baseline is the 99th percentile of these heads' scores.
-3. `_rows` compares the mean over samples with the baseline. A head clears it if its 95% interval lies above.
+1. `measure` scores every head on each sample: prompts, tokens, list items or prompt pairs, depending on the role. A
+   role that is undefined for the model, its tokenizer or the inputs gives the reason.
+2. `_scored_roles` does the same for untrained models of the same configuration, until 100 heads for which the role is
+   defined have been scored. The baseline is the 99th percentile of these heads' scores.
+3. `_rows` compares the mean over samples with the baseline. A head clears the baseline if its 95% interval lies above.
 
-Cost: that of each role, once for the model and once for each untrained one. Roles that read the same share its work.
+Cost: that of each role, once for the model and once for each untrained model. Roles that read the same share its work.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -40,8 +40,8 @@ BASELINE_QUANTILE = 0.99
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Answer:
-    """Scores of every head on every sample, shape [sample, head], with their baseline; or the reason for none."""
+class _ScoredRole:
+    """Scores of every head on every sample, shape [sample, head], with their baseline; or the reason why undefined."""
 
     values: np.ndarray
     baseline: float = np.nan
@@ -60,24 +60,24 @@ def role_table(
     metric: str | MetricFunction = "logit_diff",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """One row a head and role, against untrained models.
+    """Scores of a model's heads in each role, compared with untrained models; one row a head and role.
 
     Columns `node`, `layer`, `index`, `role`, `score` (unit: `shelf[role].unit`), `ci_low`, `ci_high`, `baseline`,
-    `clears_baseline` (missing where undefined) and `note`, the reason why a score is undefined.
+    `clears_baseline` (NA if undefined) and `note`, the reason why a score is undefined.
 
     Args:
-        model: whose heads to score.
+        model: the model whose heads are scored.
         roles: names of roles; by default all.
         pairs: prompt pairs, for `s_inhibition` and `function_vector`.
-        tokens: what copy scores are taken on, such as names; by default random ordinary tokens.
+        tokens: tokens for copy scores, such as names; by default random ordinary tokens.
         orders: token ids in order, for `successor`; by default days, months, numbers and letters.
-        name_movers: heads whose queries `s_inhibition` aims at; by default those that clear that role's baseline.
-        metric: of the effect in `s_inhibition`.
-        seed: of prompts and tokens, and from it on of the untrained models.
+        name_movers: heads whose queries `s_inhibition` is about; by default heads that clear the name movers' baseline.
+        metric: metric of the effect in `s_inhibition`.
+        seed: of prompts and tokens; untrained models use this seed and the following ones.
 
     Raises:
         UnknownNameError: no role, head or metric has the name.
-        InputError: tokens, lists or pairs that do not fit the model.
+        InputError: tokens, lists or pairs do not fit the model.
     """
     wanted = roles_named(roles)
     task = RoleTask(
@@ -92,17 +92,17 @@ def role_table(
     aiming = [role for role in wanted if role.aims_at]
     sought = {role.aims_at for role in aiming if role.aims_at not in task.heads and not role.lacks_pairs(task)}
     first = {role.name: role for role in wanted if not role.aims_at} | {name: shelf[name] for name in sorted(sought)}
-    answers = _answers(task, [*first.values()])
+    scored = _scored_roles(task, [*first.values()])
     for name in sought:
-        rows = _rows(model, shelf[name], answers[name])
+        rows = _rows(model, shelf[name], scored[name])
         clearing = rows["node"][rows["clears_baseline"].fillna(False)]
         task = replace(task, heads={**task.heads, name: tuple(clearing)})
-    answers |= _answers(task, aiming)
-    return pd.concat([_rows(model, role, answers[role.name]) for role in wanted], ignore_index=True)
+    scored |= _scored_roles(task, aiming)
+    return pd.concat([_rows(model, role, scored[role.name]) for role in wanted], ignore_index=True)
 
 
 def roles_named(names: Iterable[str] | None) -> list[Role]:
-    """The roles of these names, each once; all where none are named.
+    """The roles of these names, each once; all roles if `names` is None.
 
     Raises:
         UnknownNameError: no role has the name.
@@ -120,7 +120,7 @@ def measure(task: RoleTask, roles: Sequence[Role]) -> dict[str, np.ndarray]:
 
 
 def _sharing(reads: Callable[[RoleTask], Any], task: RoleTask, roles: Sequence[Role]) -> dict[str, np.ndarray]:
-    """Scores in roles that read the same, which is freed afterwards."""
+    """Scores in roles with the same `reads`, whose result is freed afterwards."""
     read = reads(task)
     return {role.name: role.score(read) for role in roles}
 
@@ -152,12 +152,12 @@ ROLE_TABLE = Table(
         "node": "name of the head",
         "layer": "layer of the head",
         "index": "head within the layer",
-        "role": "previous_token, duplicate_token, induction (all: fraction of attention), or copying",
-        "score": "mean attention on the positions of the role; copying: see the role's definition",
+        "role": f"name of the role: {', '.join(ROLES)}",
+        "score": "mean score over prompts: a fraction of attention; for copying in nats",
         **INTERVAL_COLUMNS,
-        "baseline": "99th percentile of the score over the heads of random-init models of the same size",
+        "baseline": "99th percentile of the score over the heads of untrained models of the same size",
         "clears_baseline": "whether the interval lies above the baseline",
-        "in_circuit": "whether the head writes an edge of the circuit found in the same size's last step",
+        "in_circuit": "whether the head writes an edge of the circuit found at the last step of the same size",
     },
 )
 
@@ -186,12 +186,14 @@ def role_frame(model: HookedModel, scores: dict[str, np.ndarray], baselines: dic
     return pd.concat(parts, ignore_index=True)
 
 
-def _answers(task: RoleTask, roles: Sequence[Role]) -> dict[str, _Answer]:
-    """The roles' scores on the model, each with its baseline over untrained ones."""
+def _scored_roles(task: RoleTask, roles: Sequence[Role]) -> dict[str, _ScoredRole]:
+    """The roles' scores on the model, each with its baseline from untrained models."""
     reasons = {role.name: role.why_not(task) for role in roles}
     n_heads = task.model.graph.n_layers * task.model.graph.n_heads
     none = np.full((1, n_heads), np.nan)
-    answers = {name: _Answer(values=none, reason=f"undefined: {reason}") for name, reason in reasons.items() if reason}
+    scored = {
+        name: _ScoredRole(values=none, reason=f"undefined: {reason}") for name, reason in reasons.items() if reason
+    }
     askable = [role for role in roles if not reasons[role.name]]
     measured = measure(task, askable)
     defined = [int((~np.isnan(values.mean(0))).sum()) for values in measured.values()]
@@ -203,20 +205,20 @@ def _answers(task: RoleTask, roles: Sequence[Role]) -> dict[str, _Answer]:
     for name, values in measured.items():
         heads = np.concatenate(null[name])
         baseline = float(np.nanquantile(heads, BASELINE_QUANTILE)) if not np.isnan(heads).all() else np.nan
-        answers[name] = _Answer(values=values, baseline=baseline)
-    return answers
+        scored[name] = _ScoredRole(values=values, baseline=baseline)
+    return scored
 
 
-def _rows(model: HookedModel, role: Role, answer: _Answer) -> pd.DataFrame:
+def _rows(model: HookedModel, role: Role, scored: _ScoredRole) -> pd.DataFrame:
     heads = model.graph.nodes(["head"])
-    mean, low, high = mean_intervals(answer.values)
-    if len(answer.values) == 1 and role.needs == "pairs":
-        # A single pair says nothing about the others; eigenvalues are no sample.
+    mean, low, high = mean_intervals(scored.values)
+    if len(scored.values) == 1 and role.needs == "pairs":
+        # One pair has no interval. Eigenvalues are a single sample too, but exact, so their score is its own interval.
         low, high = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    defined = ~np.isnan(low) & ~np.isnan(answer.baseline)
-    clears = pd.array(low > answer.baseline, dtype="boolean")
+    defined = ~np.isnan(low) & ~np.isnan(scored.baseline)
+    clears = pd.array(low > scored.baseline, dtype="boolean")
     clears[~defined] = pd.NA
-    reason = answer.reason or (f"undefined: {role.no_score}" if role.no_score else "")
+    reason = scored.reason or (f"undefined: {role.no_score}" if role.no_score else "")
     return pd.DataFrame(
         {
             "node": [head.name for head in heads],
@@ -226,7 +228,7 @@ def _rows(model: HookedModel, role: Role, answer: _Answer) -> pd.DataFrame:
             "score": mean,
             "ci_low": low,
             "ci_high": high,
-            "baseline": answer.baseline,
+            "baseline": scored.baseline,
             "clears_baseline": clears,
             "note": np.where(np.isnan(mean), reason, ""),
         }

@@ -15,7 +15,7 @@ def pairs() -> ie.PromptPairs:
     return telling_pairs(small_model("llama_grouped"))
 
 
-def test_each_way_to_say_how_large_gives_what_its_selection_gives(pairs: ie.PromptPairs):
+def test_each_way_to_set_the_size_gives_what_its_selection_gives(pairs: ie.PromptPairs):
     model = small_model("llama_grouped")
     scores = score_edges(model, pairs, "eap")
     ways: list[tuple[dict[str, Any], ie.Circuit]] = [
@@ -39,14 +39,14 @@ def test_nodes_are_chosen_from_scores_of_nodes(pairs: ie.PromptPairs):
     found = find_circuit(ie.Runs(model, pairs), method="activation_patching", n_nodes=5)
     assert found.circuit == ie.score(model, pairs, method="activation_patching").top(5)
     assert 1 < len(found.circuit.nodes) <= 6
-    # Ablation scores heads and MLPs alone; the embedding is in the circuit all the same.
+    # Ablation scores only heads and MLPs, but the embedding is in the circuit nevertheless.
     assert "embed" in find_circuit(ie.Runs(model, pairs), method="ablation", n_nodes=5).circuit.nodes
 
 
-def test_a_circuit_says_what_it_was_chosen_by_and_is_chosen_again_in_the_same_way(pairs: ie.PromptPairs):
+def test_a_circuit_records_how_it_was_selected_and_is_selected_again_in_the_same_way(pairs: ie.PromptPairs):
     model = small_model("llama_grouped")
-    whole = {"n_edges": 30, "by": "score"}, {"threshold": 0.02}, {"n_edges": 30, "select": "grow"}, {"share": 0.2}
-    for options in whole:
+    ways = {"n_edges": 30, "by": "score"}, {"threshold": 0.02}, {"n_edges": 30, "select": "grow"}, {"share": 0.2}
+    for options in ways:
         asked: dict[str, Any] = {"method": "eap", **options}
         found = find_circuit(ie.Runs(model, pairs), **asked)
         assert {*options.items()} - {("share", 0.2)} <= {*found.circuit.origin["selection"].items()}
@@ -58,12 +58,12 @@ def test_a_circuit_says_what_it_was_chosen_by_and_is_chosen_again_in_the_same_wa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_edges": 3, "target": 0.8}, "a target and a number of edges each say how large the circuit is; give one"),
-        ({"share": 0.0}, "share=0 is not a share of the graph's edges"),
+        ({"n_edges": 3, "target": 0.8}, "a target and a number of edges each set the size .* give only one"),
+        ({"share": 0.0}, "share=0 is not a share"),
         ({"share": 1.1}, "give a number above 0 and at most 1"),
-        ({"n_nodes": 3}, "method 'eap' scores edges; leave the number of nodes out"),
-        ({"threshold": 1.0, "select": "grow"}, "a threshold leaves nothing to grow"),
-        ({"method": "activation_patching"}, "scores nodes; say how many nodes to keep"),
+        ({"n_nodes": 3}, "method 'eap' scores edges; leave n_nodes out"),
+        ({"threshold": 1.0, "select": "grow"}, "select='grow' does not work with a threshold; give a target"),
+        ({"method": "activation_patching"}, "scores nodes; give n_nodes"),
     ],
 )
 def test_sizes_that_contradict_each_other_or_the_method_are_refused(
@@ -75,7 +75,7 @@ def test_sizes_that_contradict_each_other_or_the_method_are_refused(
 
 
 @pytest.mark.parametrize(("name", "value", "near"), [("select", "gro", "grow"), ("by", "scores", "score")])
-def test_names_that_are_not_offered_are_refused(name: str, value: str, near: str, pairs: ie.PromptPairs):
+def test_unknown_selections_and_orders_are_refused(name: str, value: str, near: str, pairs: ie.PromptPairs):
     asked: dict[str, Any] = {name: value}
     with pytest.raises(UnknownNameError, match=f"did you mean '{near}'"):
         find_circuit(ie.Runs(small_model("llama_grouped"), pairs), method="eap", **asked)

@@ -27,7 +27,7 @@ def drawn_scores(graph: Graph, seed: int = 0) -> EdgeScores:
 
 
 def grown_by_looking_everywhere(scores: EdgeScores, n: int, by: str) -> np.ndarray:
-    """Greedy growth as one would say it: look at every edge before each step."""
+    """Greedy growth by definition: every edge is looked at before each step."""
     graph, strength = scores.graph, np.abs(scores.scores) if by == "magnitude" else scores.scores
     kept = np.zeros_like(graph.exists)
     for _ in range(n):
@@ -51,7 +51,7 @@ def grown_by_looking_everywhere(scores: EdgeScores, n: int, by: str) -> np.ndarr
 
 @pytest.mark.parametrize("by", ["score", "magnitude"])
 @pytest.mark.parametrize("shape", GRAPHS)
-def test_growth_adds_the_strongest_edge_into_what_is_in_already(shape: str, by: Any):
+def test_growth_adds_the_strongest_edge_into_the_nodes_already_added(shape: str, by: Any):
     scores = drawn_scores(GRAPHS[shape])
     for n in (1, 2, 5, 12, 30, scores.graph.n_edges):
         grown = grow(scores, n, by=by)
@@ -60,7 +60,7 @@ def test_growth_adds_the_strongest_edge_into_what_is_in_already(shape: str, by: 
     assert (grow(scores, scores.graph.n_edges).kept == scores.graph.exists).all()
 
 
-def test_growth_passes_by_a_strong_edge_until_its_reader_is_in():
+def test_growth_skips_a_strong_edge_until_its_reader_is_added():
     graph, scores = GRAPHS["serial"], np.zeros(GRAPHS["serial"].exists.shape)
     for edge, score in {("embed", "a0.h0.v"): 9.0, ("a0.h0", "m1"): 5.0, ("m0", "logits"): 2.0,
                         ("embed", "m0"): 1.0, ("m1", "logits"): 0.5}.items():  # fmt: skip
@@ -68,11 +68,11 @@ def test_growth_passes_by_a_strong_edge_until_its_reader_is_in():
     given = EdgeScores(graph=graph, scores=scores, standard_errors=0 * scores)
     assert len(given.top(3)) == 0
     assert {(edge.writer, edge.reader) for edge in grow(given, 2).edges} == {("m0", "logits"), ("embed", "m0")}
-    assert len(grow(given, 3)) == 2  # m1 → logits is in, and nothing that reaches it yet
+    assert len(grow(given, 3)) == 2  # m1 → logits is added, but no edge into m1 yet
     assert len(grow(given, 5)) == 5
 
 
-def test_a_key_that_heads_share_is_open_once_one_of_them_is_in():
+def test_a_shared_key_is_open_once_one_of_its_heads_is_added():
     graph = GRAPHS["grouped"]
     scores = graph.edge_matrix([("a1.h1", "logits"), ("embed", "a1.kv0.k"), ("embed", "a1.kv1.k")]).astype(float)
     grown = grow(EdgeScores(graph=graph, scores=scores, standard_errors=0 * scores), 2)
@@ -80,8 +80,8 @@ def test_a_key_that_heads_share_is_open_once_one_of_them_is_in():
 
 
 @pytest.mark.parametrize("n", [0, 10_000])
-def test_a_number_of_edges_to_grow_that_cannot_be_is_refused(n: int):
-    with pytest.raises(InputError, match=rf"grow\({n}\): the graph has \d+ edges; ask for 1 to"):
+def test_growing_no_edges_or_more_than_the_graph_has_is_refused(n: int):
+    with pytest.raises(InputError, match=rf"n_edges={n}; give 1 to"):
         grow(drawn_scores(GRAPHS["serial"]), n)
 
 
@@ -114,15 +114,14 @@ def test_among_given_shares_the_first_that_reaches_the_target_is_chosen():
 
 @pytest.mark.parametrize("select", ["top", "grow"])
 @pytest.mark.parametrize("target", [0.3, 0.8, 0.95])
-def test_no_size_that_was_tried_below_the_chosen_one_reaches_the_target_and_none_is_left_untried_next_to_it(
-    select: Any, target: float
-):
+def test_the_chosen_size_is_the_smallest_tried_that_reaches_the_target(select: Any, target: float):
     model, pairs, scores = scored()
     found = smallest_faithful(
         ie.Runs(model, pairs), scores, target=target, select=select, local_search=False, sure=False
     )
     tried = dict(found.origin["selection"]["tried"])
     size = min(size for size, value in tried.items() if value >= target)
+    # No size is left untried just below.
     assert size == 1 or (tried[size - 1] < target)
     assert found == (scores.top(size) if select == "top" else grow(scores, size))
     assert reached(model, found.kept, pairs) >= target - 1e-6
@@ -130,7 +129,7 @@ def test_no_size_that_was_tried_below_the_chosen_one_reaches_the_target_and_none
 
 
 @pytest.mark.parametrize(("sure", "ablation"), [(True, "resample"), (False, "resample"), (False, "mean")])
-def test_after_the_local_search_the_target_is_reached_and_no_edge_can_be_spared(sure: bool, ablation: Any):
+def test_after_the_local_search_the_target_is_reached_and_no_edge_can_be_dropped(sure: bool, ablation: Any):
     model, pairs, scores = scored(layers=3)
     runs = ie.Runs(model, pairs, ablation=ablation)
     whole = smallest_faithful(runs, scores, target=0.6, sure=sure, local_search=False)
@@ -149,7 +148,7 @@ def test_after_the_local_search_the_target_is_reached_and_no_edge_can_be_spared(
     assert selection["faithfulness"] == pytest.approx(here.faithfulness, abs=1e-5)
 
 
-def test_rounds_may_be_limited_and_the_circuit_then_says_that_edges_may_be_spared():
+def test_with_few_rounds_the_circuit_says_that_it_may_not_be_minimal():
     model, pairs, scores = scored()
     found = smallest_faithful(ie.Runs(model, pairs), scores, target=0.6, max_rounds=1)
     whole = smallest_faithful(ie.Runs(model, pairs), scores, target=0.6, local_search=False)
@@ -166,7 +165,7 @@ def test_being_sure_takes_no_fewer_edges():
     assert sizes[0] <= sizes[1]
 
 
-def test_where_no_size_reaches_the_target_the_largest_allowed_is_given():
+def test_if_no_size_reaches_the_target_the_largest_is_returned():
     model, pairs, scores = scored()
     found = smallest_faithful(ie.Runs(model, pairs), scores, target=100.0, largest=0.1)
     assert found == scores.share(0.1)
@@ -175,11 +174,9 @@ def test_where_no_size_reaches_the_target_the_largest_allowed_is_given():
 
 
 @pytest.mark.parametrize("target", [float("nan"), float("inf"), 0.0, -0.5])
-def test_a_target_that_is_no_finite_number_above_zero_is_refused(target: float):
+def test_a_target_that_is_not_a_finite_number_above_zero_is_refused(target: float):
     model, pairs, scores = scored()
-    with pytest.raises(
-        InputError, match=rf"^target={target:g} is not a part of the gap that can be kept; give a finite number"
-    ):
+    with pytest.raises(InputError, match=rf"^target={target:g} is not a fraction of the gap; give a finite number"):
         smallest_faithful(ie.Runs(model, pairs), scores, target=target)
 
 
@@ -194,7 +191,7 @@ def test_the_whole_graph_reaches_any_target_up_to_one():
     assert smallest_faithful(ie.Runs(model, pairs), scores, target=1.0, shares=[1.0]).origin["selection"]["reached"]
 
 
-def test_where_faithfulness_is_undefined_no_edge_is_claimed():
+def test_if_faithfulness_is_undefined_the_circuit_is_empty():
     model, pairs, scores = scored()
     turned = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.corrupt, answer=pairs.foil, foil=pairs.answer)
     found = smallest_faithful(ie.Runs(model, turned), scores)
@@ -224,11 +221,11 @@ def test_batches_and_budget_change_nothing():
 
 
 @pytest.mark.parametrize("given", [{"shares": [0.1, 1.5]}, {"largest": 0.0}, {"shares": [-0.5]}])
-def test_a_share_that_cannot_be_is_refused(given: dict[str, Any]):
+def test_shares_out_of_range_are_refused(given: dict[str, Any]):
     model, pairs, scores = scored()
-    with pytest.raises(InputError, match=r"is not a share of the graph's edges; give more than 0 and at most 1"):
+    with pytest.raises(InputError, match=r"is not a share of the graph's edges; give a number above 0"):
         smallest_faithful(ie.Runs(model, pairs), scores, **given)
-    with pytest.raises(InputError, match=r"no share of the graph's edges to choose from"):
+    with pytest.raises(InputError, match="shares is empty; give some"):
         smallest_faithful(ie.Runs(model, pairs), scores, shares=[])
 
 

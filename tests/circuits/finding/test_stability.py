@@ -25,7 +25,7 @@ MEAN = np.random.default_rng(0).standard_t(3, GRAPH.n_edges)
 
 
 def noisy(noise: float, n: int = 32, **origin: Any) -> EdgeScores:
-    """Scores of pairs that scatter around one mean."""
+    """Scores whose values by pair scatter around one mean."""
     values = MEAN + noise * np.random.default_rng(1).normal(size=(n, GRAPH.n_edges))
     return EdgeScores.from_pairs(GRAPH, values.astype(np.float32), origin=origin)
 
@@ -40,7 +40,7 @@ def by_the_definition(scores: EdgeScores, n: int, resamples: int, seed: int) -> 
     return [EdgeScores.from_pairs(GRAPH, values_of(scores)[sample]).top(n) for sample in rows]
 
 
-def test_scores_without_noise_are_wholly_stable():
+def test_scores_without_noise_have_stability_one():
     found = stability(noisy(0.0), 12)
     assert (found.jaccard.value, found.jaccard.low, found.jaccard.high) == (1, 1, 1)
     assert found.node_jaccard.value == found.weighted_jaccard.value == found.with_circuit == 1
@@ -58,7 +58,7 @@ def test_the_noisier_the_pairs_the_less_stable_the_circuit():
         assert one.jaccard.value < one.with_circuit
 
 
-def test_every_number_is_that_of_the_definition():
+def test_every_number_follows_the_definition():
     scores = noisy(3.0)
     found = stability(scores, 15, resamples=20, seed=4)
     circuits = by_the_definition(scores, 15, 20, seed=4)
@@ -82,16 +82,16 @@ def of_random_sets(sizes: Any) -> float:
     return float(np.nanmean([both.random.value for both in pairs]))
 
 
-def test_the_null_is_the_exact_mean_of_random_sets_of_the_sizes_of_every_two_samples():
+def test_the_null_is_the_exact_mean_of_random_sets_of_the_same_sizes():
     found = stability(noisy(100.0), 20)
     assert len({*found.n_edges}) > 3
     assert found.random == pytest.approx(of_random_sets(found.n_edges))
     assert 0.05 < found.random < found.jaccard.value
-    assert repr(found).startswith(f"Stability(Jaccard {found.jaccard.value:.2f} [")
-    assert repr(found).endswith(f"over 100 samples, random circuits of this size {found.random:.2f})")
+    null = f"random circuits of the same sizes {found.random:.2f}"
+    assert repr(found) == f"Stability(Jaccard index {found.jaccard} over 100 samples; {null})"
 
 
-def test_a_circuit_is_compared_with_as_many_edges_of_each_sample():
+def test_a_circuit_is_compared_with_the_same_number_of_edges_of_each_sample():
     scores = noisy(1.0)
     circuit = grow(scores, 14)
     found = stability(scores, circuit)
@@ -101,8 +101,8 @@ def test_a_circuit_is_compared_with_as_many_edges_of_each_sample():
 
 
 @pytest.mark.parametrize("by", ["magnitude", "score"])
-def test_pairs_that_agree_give_back_a_pruned_circuit_whole(by: Any):
-    """What pruning has dropped once is not dropped from the size again."""
+def test_pairs_that_agree_give_back_a_pruned_circuit(by: Any):
+    """The edges that pruning dropped are made up for in the number to select."""
     scores = noisy(0.0)
     pruned = {n: scores.top(n, by=by) for n in range(1, GRAPH.n_edges + 1, 7)}
     assert any(0 < len(circuit) < n for n, circuit in pruned.items())
@@ -112,7 +112,7 @@ def test_pairs_that_agree_give_back_a_pruned_circuit_whole(by: Any):
         assert np.isnan(found.with_circuit) if not len(circuit) else found.with_circuit == 1
 
 
-def test_an_empty_circuit_has_no_stability_and_says_why():
+def test_the_stability_of_an_empty_circuit_is_undefined_with_the_reason():
     scores = noisy(1.0)
     empty = Circuit(graph=GRAPH, kept=np.zeros_like(GRAPH.exists), scores=np.zeros(GRAPH.exists.shape))
     found = stability(scores, empty, resamples=5)
@@ -123,7 +123,7 @@ def test_an_empty_circuit_has_no_stability_and_says_why():
     assert searched.note == "no sample gives a circuit with an edge" and np.isnan(searched.random)
 
 
-def test_circuits_of_samples_have_the_null_of_their_sizes_however_small():
+def test_circuits_of_samples_have_the_null_of_their_own_sizes():
     one, none = noisy(0.0).top(1), noisy(0.0).top(1).with_kept(np.zeros_like(GRAPH.exists))
     direct = Circuit(graph=GRAPH, kept=GRAPH.edge_matrix([("embed", "logits")]), scores=one.scores)
     found = stability_of(direct, [direct, none, none])
@@ -133,7 +133,7 @@ def test_circuits_of_samples_have_the_null_of_their_sizes_however_small():
     assert stability_of(direct, sizes).random == pytest.approx(of_random_sets([len(circuit) for circuit in sizes]))
 
 
-def test_an_order_that_there_is_not_is_refused():
+def test_an_unknown_order_is_refused():
     with pytest.raises(UnknownNameError, match=r"unknown order 'scores'; did you mean 'score'\?"):
         stability(noisy(1.0), 12, by="scores")
 
@@ -146,7 +146,7 @@ def test_any_selection_can_be_repeated_on_the_samples():
     assert grown.circuit == grow(scores, 12) and 0 < grown.jaccard.value < 1
 
 
-def test_the_samples_that_a_selection_gets_have_the_standard_errors_of_their_pairs():
+def test_a_selection_gets_samples_with_the_standard_errors_of_their_pairs():
     scores, seen = noisy(2.0), []
 
     def select(sampled: EdgeScores) -> Circuit:
@@ -161,7 +161,7 @@ def test_the_samples_that_a_selection_gets_have_the_standard_errors_of_their_pai
         np.testing.assert_allclose(sampled.standard_errors, expected.standard_errors, rtol=1e-4, atol=1e-6)
 
 
-def test_the_table_lists_the_edges_of_any_sample_with_how_often_they_are_chosen():
+def test_the_table_lists_the_edges_of_all_samples_with_their_frequency():
     found = stability(noisy(3.0), 12, resamples=50)
     frame = found.to_frame()
     assert [*frame.columns] == ["writer", "reader", "frequency", "kept"]
@@ -189,7 +189,7 @@ def test_how_many_samples_are_taken_at_once_changes_nothing(monkeypatch: pytest.
     scores = noisy(3.0)
     expected = stability(scores, 12, resamples=30)
     monkeypatch.setattr(memory, "CPU_BUDGET", 8 * GRAPH.n_edges * 7)
-    # The room has a function of the module's name.
+    # In the package the name `stability` is the function, not the module.
     monkeypatch.setattr(sys.modules["interp_emerge.circuits.finding.stability"], "EDGES_AT_ONCE", 16)
     found = stability(scores, 12, resamples=30)
     assert found.jaccard == expected.jaccard
@@ -197,7 +197,7 @@ def test_how_many_samples_are_taken_at_once_changes_nothing(monkeypatch: pytest.
     np.testing.assert_array_equal(found.frequency, expected.frequency)
 
 
-def test_circuits_that_are_all_empty_have_no_stability():
+def test_the_stability_of_circuits_that_are_all_empty_is_undefined():
     found = stability(noisy(1.0), select=lambda scores: scores.above(1e9), resamples=5)
     assert np.isnan(
         [found.jaccard.value, found.node_jaccard.low, found.weighted_jaccard.high, found.with_circuit]
@@ -206,30 +206,28 @@ def test_circuits_that_are_all_empty_have_no_stability():
     assert found.note == "no sample gives a circuit with an edge"
 
 
-def test_what_cannot_be_resampled_is_refused():
+def test_scores_that_cannot_be_resampled_are_refused():
     scores = noisy(1.0)
-    with pytest.raises(InputError, match="hold no values of single pairs to resample; score again by a method that"):
+    with pytest.raises(InputError, match="hold no values of single pairs to resample; score again with a method"):
         stability(replace(scores, per_pair=None), 12)
     with pytest.raises(InputError, match="a single pair cannot be resampled; score at least 2"):
         stability(noisy(1.0, n=1), 12)
-    with pytest.raises(InputError, match="1 bootstrap samples have no pairs to compare; ask for at least 2"):
+    with pytest.raises(InputError, match="resamples=1 is too few to compare samples; give at least 2"):
         stability(scores, 12, resamples=1)
     places = EdgeScores.from_pairs(GRAPH, np.ones((4, 2, GRAPH.n_edges), np.float32), positions=("0", "1"))
-    with pytest.raises(InputError, match="collapse positions first"):
+    with pytest.raises(InputError, match="score again without positions"):
         stability(places, 12)
 
 
 @pytest.mark.parametrize("given", [{}, {"of": 3, "select": lambda scores: scores.top(3)}])
-def test_it_has_to_be_said_what_to_select(given: dict[str, Any]):
-    with pytest.raises(
-        InputError, match="give a number of edges or a circuit, or `select`, which says itself how many"
-    ):
+def test_exactly_one_of_size_and_selection_is_taken(given: dict[str, Any]):
+    with pytest.raises(InputError, match="unclear what to select; give either `of`"):
         stability(noisy(1.0), **given)
 
 
 @pytest.mark.parametrize("n", [0, 10_000])
-def test_a_number_of_edges_that_cannot_be_is_refused(n: int):
-    with pytest.raises(InputError, match=rf"{n} edges make no circuit of this graph, which has {GRAPH.n_edges}"):
+def test_a_number_of_edges_out_of_range_is_refused(n: int):
+    with pytest.raises(InputError, match=rf"cannot have {n} of this graph's edges; give 1 to {GRAPH.n_edges}"):
         stability(noisy(1.0), n)
 
 
@@ -254,7 +252,7 @@ def test_every_two_circuits_are_compared():
         ("p_value", expected.p_value),
     ):
         assert frame[column][0] == value
-    with pytest.raises(InputError, match="1 circuits have no pairs to compare; give at least 2"):
+    with pytest.raises(InputError, match="1 circuit cannot be compared; give at least 2"):
         stability_across({"a": circuits["a"]})
 
 
@@ -271,7 +269,7 @@ def test_each_template_has_the_circuit_of_its_own_pairs():
         alone = score_edges(model, pairs[rows], "eap").top(30)
         assert found[template] == alone
         assert (found[template].origin["template"], found[template].origin["n_pairs"]) == (template, len(rows))
-    with pytest.raises(InputError, match="scores of 6 pairs need those pairs with their templates, not 6 pairs with 0"):
+    with pytest.raises(InputError, match="of 6 pairs; give those pairs with their templates, not 6 pairs with 0"):
         by_template(scores, plain, 30)
     with pytest.raises(InputError, match="not 2 pairs with 2 template names"):
         by_template(scores, pairs[:2], 30)

@@ -14,7 +14,7 @@ from tests.patching.scored import score_edges
 
 
 def folded(norm: Norm) -> Tensor:
-    """The norm as a matrix on column vectors, its scale left out."""
+    """The norm as a matrix on column vectors, without its scale."""
     return norm.linear(torch.eye(WIDTH), torch.ones(())).T
 
 
@@ -32,14 +32,14 @@ def matrices(block: Block) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def by_definition(reads: list[Tensor], writes: Tensor) -> float:
-    """Composition through several matrices that stand for one reader."""
+    """Composition by its definition, with a reader's matrices stacked."""
     read = torch.cat(reads)
     return float((read @ writes).norm() / (read.norm() * writes.norm()))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", FORMS)
-def test_scores_are_those_of_the_whole_matrices(architecture: str):
+def test_scores_equal_those_of_the_full_matrices(architecture: str):
     model = small_model(architecture)
     found = composition_scores(model).set_index(["writer", "reader"])["composition"]
     of_layer = [matrices(block) for block in model.decoder.blocks]
@@ -59,7 +59,7 @@ def test_scores_are_those_of_the_whole_matrices(architecture: str):
 
 @pytest.fixture
 def one_pair() -> HookedModel:
-    """All attention is zero but for a0.h1, which writes feature 3, and the keys of a1.h2, which read it."""
+    """All attention weights are zero except for a0.h1, which writes feature 3, and the keys of a1.h2, which read it."""
     hf = build("llama", layers=2)
     with torch.no_grad():
         for layer in hf.model.layers:
@@ -75,20 +75,20 @@ def one_pair() -> HookedModel:
     return ie.hook(hf)
 
 
-def test_heads_made_to_compose_through_keys_do_so_wholly_and_through_queries_not_at_all(one_pair: HookedModel):
+def test_heads_made_to_compose_through_keys_score_one_there_and_zero_through_queries(one_pair: HookedModel):
     frame = composition_scores(one_pair).set_index(["writer", "reader"])["composition"]
     assert frame["a0.h1", "a1.h2.k"] == pytest.approx(1, abs=1e-6)
     assert frame["a0.h1", "a1.h2.q"] == 0
 
 
-def test_a_head_of_zeros_composes_with_nothing_and_is_left_empty(one_pair: HookedModel):
+def test_the_composition_of_a_head_of_zeros_is_undefined(one_pair: HookedModel):
     frame = composition_scores(one_pair).set_index(["writer", "reader"])["composition"]
     assert frame.notna().sum() == 2
     assert np.isnan(frame["a0.h0", "a1.h2.k"])
     assert np.isnan(frame["a0.h1", "a1.h2.v"])
 
 
-def test_half_of_what_is_read_is_written_when_keys_read_a_second_feature_as_strongly(one_pair: HookedModel):
+def test_keys_that_read_a_second_feature_as_strongly_halve_the_squared_score(one_pair: HookedModel):
     with torch.no_grad():
         one_pair.hf.model.layers[1].self_attn.k_proj.weight[2 * WIDTH // HEADS, 4] = 3.0
     frame = composition_scores(one_pair).set_index(["writer", "reader"])["composition"]
@@ -96,7 +96,7 @@ def test_half_of_what_is_read_is_written_when_keys_read_a_second_feature_as_stro
 
 
 @torch.no_grad()
-def test_the_baseline_is_the_root_mean_square_over_random_rotations_of_what_is_written():
+def test_the_baseline_is_the_root_mean_square_over_random_rotations_of_the_output():
     model = small_model("llama")
     of_keys, of_values = (
         matrices(block)[side] for side, block in ((0, model.decoder.blocks[1]), (1, model.decoder.blocks[0]))

@@ -1,4 +1,4 @@
-"""What holds for every role, whichever files stand on the shelf."""
+"""What holds for every role on the shelf."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ AGAINST = {"negative_name_mover", "copy_suppression"}
 """Roles of heads that work against the answer."""
 GIVEN: dict[str, Any] = {"orders": [[5, 6, 7, 8, 9, 10]], "name_movers": ["a2.h1"]}
 NEW = '''
-"""A role that the first head of every layer holds and no other."""
+"""A role that the first head of every layer plays and no other head."""
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def score(task):
 shelf.add(
     Role(
         name="first_of_its_layer",
-        summary="stands first in its layer",
+        summary="is the first head of its layer",
         source=Source("Nobody", 2020, "https://example.org"),
         unit="none",
         score=score,
@@ -56,7 +56,7 @@ def role(request: pytest.FixtureRequest) -> Role:
 
 @pytest.fixture(scope="module")
 def model() -> HookedModel:
-    """A model whose weights are drawn and not trained, by another seed than those of the baselines."""
+    """An untrained model, whose weights have another seed than those of the baselines."""
     return untrained(small_model("gpt2"), 1000)
 
 
@@ -72,7 +72,7 @@ def table(model: HookedModel, pairs: ie.PromptPairs) -> pd.DataFrame:
 
 @pytest.fixture
 def new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of a role that stands in a file of its own in another folder."""
+    """The name of a role whose file is in another folder."""
     name = "first_of_its_layer"
     (tmp_path / f"{name}.py").write_text(NEW)
     monkeypatch.setattr(roles, "__path__", [*roles.__path__, str(tmp_path)])
@@ -81,7 +81,7 @@ def new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     shelf._items.pop(name, None)
 
 
-def test_it_carries_the_name_of_its_file_and_says_what_it_is(role: Role):
+def test_it_has_the_name_of_its_file_and_a_summary_unit_and_source(role: Role):
     assert shelf[role.name] is role
     assert role.summary and "\n" not in role.summary
     assert role.unit and "\n" not in role.unit
@@ -89,13 +89,11 @@ def test_it_carries_the_name_of_its_file_and_says_what_it_is(role: Role):
     assert role.expected_sign == (-1 if role.name in AGAINST else 1)
 
 
-def test_it_aims_at_a_role_that_aims_at_none(role: Role):
+def test_it_may_only_aim_at_a_role_that_aims_at_none(role: Role):
     assert not role.aims_at or shelf[role.aims_at].aims_at == ""
 
 
-def test_it_scores_every_head_of_every_sample_and_the_same_once_more(
-    role: Role, model: HookedModel, pairs: ie.PromptPairs
-):
+def test_it_scores_every_head_on_every_sample_reproducibly(role: Role, model: HookedModel, pairs: ie.PromptPairs):
     task = RoleTask(model=model, pairs=pairs, orders=GIVEN["orders"], heads={"name_mover": ["a2.h1"]})
     one, other = (measure(task, [role])[role.name] for _ in range(2))
     assert one.ndim == 2 and one.shape[1] == LAYERS * HEADS and len(one) >= 1
@@ -113,21 +111,21 @@ def test_its_scores_are_the_same_alone_and_among_all_roles(
     np.testing.assert_array_equal(alone, table.loc[table["role"] == role.name, "score"].to_numpy(dtype=float))
 
 
-def test_an_untrained_model_scores_its_baseline(role: Role, table: pd.DataFrame):
+def test_heads_of_an_untrained_model_rarely_exceed_the_baseline(role: Role, table: pd.DataFrame):
     rows = table[(table["role"] == role.name) & table["score"].notna()]
     assert len(rows) >= HEADS
-    # A score above the 99th percentile comes once in a hundred heads.
+    # One head in a hundred has a score above the 99th percentile.
     assert (rows["score"] > rows["baseline"]).sum() <= 1
     assert rows["clears_baseline"].sum() <= 1
 
 
-def test_what_it_cannot_be_asked_with_is_a_reason_and_no_score(role: Role, model: HookedModel):
+def test_inputs_that_it_lacks_are_a_reason_why_it_is_undefined(role: Role, model: HookedModel):
     reason = role.why_not(RoleTask(model=model, orders=[]))
     assert (reason != "") == (role.needs in ("pairs", "orders"))
     assert "\n" not in reason
 
 
-def test_the_roles_of_a_study_read_one_recording():
+def test_the_roles_of_a_study_share_one_recording():
     assert len({shelf[name].reads for name in ROLES}) == 1
     scores = role_scores(small_model("gpt2"))
     assert [*scores] == [*ROLES]

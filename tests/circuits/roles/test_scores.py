@@ -23,7 +23,7 @@ LENGTH = 2 * SEGMENT + 1
 
 @pytest.fixture(scope="module")
 def shifting() -> HookedModel:
-    """A model by hand: positions are one-hot, and each of its three heads attends so many positions back."""
+    """A model by hand: positions are one-hot, and each of its three heads attends a fixed number of positions back."""
     width = 48
     config = GPT2Config(vocab_size=40, n_positions=width, n_embd=3 * width, n_layer=1, n_head=3, bos_token_id=0)
     hf: Any = GPT2LMHeadModel(config)
@@ -40,11 +40,11 @@ def shifting() -> HookedModel:
     return ie.hook(hf)
 
 
-def test_a_head_that_attends_by_hand_to_where_a_role_says_scores_one_and_the_others_do_not(shifting: HookedModel):
+def test_a_head_made_to_attend_as_a_role_says_scores_one_in_that_role_only(shifting: HookedModel):
     scores = role_scores(shifting)
     for head, role in enumerate(SHIFTS):
         np.testing.assert_allclose(scores[role][:, head], 1, atol=1e-3)
-        # Before its shift, a head has nothing to attend to and attends evenly.
+        # At positions before its shift, a head has nothing to match and attends evenly.
         assert all(scores[other][:, head].mean() < 0.1 for other in SHIFTS if other != role)
 
 
@@ -58,7 +58,7 @@ def test_a_head_that_attends_evenly_scores_one_over_the_number_of_tokens_before(
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_attention_scores_are_means_of_the_patterns_that_transformer_lens_records(architecture: str):
+def test_attention_scores_are_means_of_the_patterns_of_transformer_lens(architecture: str):
     model = small_model(architecture)
     tokens = repeated_segments(model)
     _, cache = model.bridge.run_with_cache(tokens)
@@ -74,7 +74,7 @@ def test_attention_scores_are_means_of_the_patterns_that_transformer_lens_record
 
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", DENSE_FORMS)
-def test_copying_is_how_the_logits_of_the_induced_token_move_with_the_output_of_the_head(architecture: str):
+def test_copying_is_the_change_of_the_induced_tokens_logit_with_the_heads_output(architecture: str):
     model = ie.hook(build(architecture))
     tokens, found = repeated_segments(model), role_scores(model)["copying"]
     recording = record(model, tokens)
@@ -89,15 +89,14 @@ def test_copying_is_how_the_logits_of_the_induced_token_move_with_the_output_of_
         return (logits.gather(2, tokens[:, queries + 1, None])[..., 0] - logits.mean(2)).mean(1)
 
     heads = [index for index, node in enumerate(model.graph.writers) if node.kind == "head"]
-    # A longer step where the norm computes in float32 in any case.
-    step = 0.03
+    step = 0.03  # long enough for norms that compute in float32 whatever the model's dtype
     for column, head in enumerate(heads):
         expected = (rise(step * written[:, :, head]) - rise(-step * written[:, :, head])) / (2 * step)
         np.testing.assert_allclose(found[:, column], expected, atol=3e-4, rtol=1e-3)
     assert np.abs(found).max() > 0.01
 
 
-def test_the_prompts_are_a_segment_of_distinct_tokens_said_twice():
+def test_the_prompts_are_a_segment_of_distinct_tokens_and_its_repetition():
     tokens = repeated_segments(small_model("gpt2"), n=5)
     assert tokens.shape == (5, LENGTH)
     assert (tokens[:, 0] == 0).all() and not (tokens[:, 1:] == 0).any()
@@ -107,11 +106,11 @@ def test_the_prompts_are_a_segment_of_distinct_tokens_said_twice():
 
 def test_a_vocabulary_that_is_too_small_is_refused():
     small = GPT2Config(vocab_size=10, n_positions=48, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0)
-    with pytest.raises(InputError, match=r"head roles need 16 different ordinary tokens, .* has 9"):
+    with pytest.raises(InputError, match=r"needs 16 different ordinary tokens; .* has 9"):
         repeated_segments(ie.hook(GPT2LMHeadModel(small)))
 
 
-def test_the_baseline_of_attention_in_untrained_models_is_a_little_above_even_attention():
+def test_the_baseline_of_attention_is_slightly_above_even_attention():
     baselines = role_baselines(small_model("gpt_neox"))
     even = np.mean([1 / (position + 1) for position in range(2, LENGTH)])
     second = np.mean([1 / (position + 1) for position in range(SEGMENT + 1, LENGTH - 1)])
@@ -137,7 +136,7 @@ SECTIONS = dict(re.findall(r"^## (\w+)\n\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | r
 
 
 @pytest.mark.parametrize("name", shelf.names())
-def test_every_role_has_its_definition_formula_unit_baseline_warning_and_source_on_the_page(name: str):
+def test_the_page_has_definition_formula_unit_baseline_warning_and_source_of_every_role(name: str):
     section, role = SECTIONS[name], shelf[name]
     for part in ("Definition.", "Formula.", "Unit.", "Baseline.", "Misleads", "Source."):
         assert f"**{part}**" in section, f"{name} lacks {part}"
@@ -145,7 +144,7 @@ def test_every_role_has_its_definition_formula_unit_baseline_warning_and_source_
     assert f"{role.source.authors}, {role.source.year}, {role.source.url}" in " ".join(section.split())
 
 
-def test_the_page_lists_the_roles_that_there_are_with_unit_and_sign():
+def test_the_page_lists_all_roles_with_unit_and_sign():
     rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.) \|$", PAGE, re.MULTILINE)
     signs = {1: "+", -1: "−"}
     assert {(name, unit.replace("\\", ""), sign) for name, unit, _, sign in rows} == {

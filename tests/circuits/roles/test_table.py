@@ -35,12 +35,12 @@ from tests.models.small_models import (
 from tests.patching.scored import score_edges
 
 SAME = 1
-"""The head of the models by hand that writes the token that it is given; others write the next one, and minus it."""
+"""The head of the models by hand that writes its own token; the others write the next token, and minus the token."""
 EVERY_THIRD = torch.arange(1, VOCABULARY, 3)
 
 
 def passing_on(layers: int) -> HookedModel:
-    """A model by hand: tokens are one-hot, and each of a layer's three heads passes on a permutation of them."""
+    """A model by hand: tokens are one-hot; a layer's three heads write the next token, the token, and minus it."""
     shape: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "n_positions": 48,
@@ -81,7 +81,7 @@ def mean_of(scores: np.ndarray) -> list[float]:
     return scores.mean(0).tolist()
 
 
-def test_a_head_that_passes_its_token_on_is_a_name_mover_and_one_that_writes_against_it_a_negative_one(
+def test_a_head_that_writes_its_token_is_a_name_mover_and_one_that_writes_minus_it_a_negative_one(
     writing: HookedModel,
 ):
     task = RoleTask(model=writing, tokens=EVERY_THIRD)
@@ -91,23 +91,23 @@ def test_a_head_that_passes_its_token_on_is_a_name_mover_and_one_that_writes_aga
     assert mean_of(scores["negative_name_mover"]) == [0, 0, 1]
 
 
-def test_a_head_that_writes_the_next_token_is_a_successor_head_on_lists_in_that_order_only(writing: HookedModel):
+def test_a_head_that_writes_the_next_token_is_a_successor_head_on_ascending_lists_only(writing: HookedModel):
     assert mean_of(scores_of("successor", writing, orders=[[5, 6, 7, 8], [20, 21, 22]])) == [1, 0, 0]
     assert scores_of("successor", writing, orders=[[5, 6, 7, 8], [20, 21, 22]]).shape == (5, 3)
     assert mean_of(scores_of("successor", writing, orders=[[8, 7, 6, 5]])) == [0, 0, 0]
 
 
-def test_eigenvalues_of_copying_are_positive_for_a_copying_head_negative_for_its_opposite_and_mixed_for_a_permutation(
+def test_eigenvalues_of_copying_by_hand_for_a_copy_its_opposite_and_a_permutation(
     writing: HookedModel,
 ):
     forward, same, against = scores_of("copying_eigenvalues", writing)[0]
     assert (same, against) == pytest.approx((1, -1), abs=1e-5)
-    # The eigenvalues of a cyclic permutation are roots of unity and sum to zero, but for the one that centring moves.
+    # Eigenvalues of a cyclic permutation are roots of unity and sum to zero, except for the one that centring moves.
     assert forward == pytest.approx(0, abs=0.05)
 
 
 def folded(norm: Norm) -> Tensor:
-    """The norm as a matrix on column vectors, its scale left out."""
+    """The norm as a matrix on column vectors, without its scale."""
     width = 24
     return norm.linear(torch.eye(width), torch.ones(())).T
 
@@ -132,12 +132,12 @@ def test_eigenvalues_are_those_of_the_map_from_tokens_to_tokens(architecture: st
 
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", DENSE_FORMS)
-def test_what_a_head_writes_for_a_token_is_its_output_where_the_token_stands_alone(architecture: str):
+def test_what_a_head_writes_for_a_token_is_its_output_on_that_token_alone(architecture: str):
     model, tokens = ie.hook(build(architecture, layers=2), prepend_bos=False), torch.tensor([3, 9, 17])
     found = written_for(model, tokens)
     outputs = writer_outputs(model, record(model, tokens[:, None]))[:, 0]
     heads = outputs[:, [node.kind == "head" for node in model.graph.writers]]
-    # Behind a norm after attention, the scale that all heads of a layer have together is left out.
+    # With a norm after attention, the scale, which is common to all heads of a layer, is left out.
     factor = (heads * found).sum(2) / found.square().sum(2)
     torch.testing.assert_close(found * factor[..., None], heads, atol=1e-4, rtol=1e-3)
     if model.decoder.blocks[0].attention_post_norm.module is None:
@@ -146,7 +146,7 @@ def test_what_a_head_writes_for_a_token_is_its_output_where_the_token_stands_alo
 
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2", "olmo"])
-def test_copy_suppression_is_how_far_each_term_of_a_heads_output_lowers_the_logit_of_the_token_at_its_source(
+def test_copy_suppression_is_how_much_a_heads_terms_lower_the_logits_of_their_sources(
     architecture: str,
 ):
     model = small_model(architecture)
@@ -175,7 +175,7 @@ def test_copy_suppression_is_how_far_each_term_of_a_heads_output_lowers_the_logi
     assert found[0, layer * HEADS + head] == pytest.approx(np.mean(totals), rel=0.01, abs=2e-4)
 
 
-def test_an_induction_head_raises_what_it_attends_to_and_turned_round_it_suppresses_it():
+def test_an_induction_head_with_its_sign_changed_suppresses_what_it_attends_to():
     truth = ground_truth("induction")
     (raising,) = scores_of("copy_suppression", truth.model).mean(0)[[1]]
     assert raising < -5
@@ -190,7 +190,7 @@ def test_s_inhibition_is_the_effect_of_a_head_on_the_name_movers_queries():
     found = inhibition_of(model, pairs, "a2.h3")
     assert found.shape == (len(pairs), LAYERS * HEADS)
     assert np.isnan(found[:, 2 * HEADS :]).all() and np.isfinite(found[:, : 2 * HEADS]).all()
-    # In parallel blocks no MLP stands between layer 1 and the queries of layer 2, and one edge is the whole path.
+    # In parallel blocks no MLP lies between layer 1 and the queries of layer 2, so the path is a single edge.
     edges = (
         score_edges(model, pairs, "exact_edges", direction="denoising")
         .to_frame()
@@ -200,17 +200,17 @@ def test_s_inhibition_is_the_effect_of_a_head_on_the_name_movers_queries():
         assert found[:, HEADS + head].mean() == pytest.approx(edges[f"a1.h{head}", "a2.h3.q"], abs=1e-5)
 
 
-def test_name_movers_that_there_are_not_or_that_nothing_runs_before_are_refused():
+def test_unknown_name_movers_and_those_of_the_first_layer_are_refused():
     model, pairs = small_model("gpt2"), random_pairs()
     with pytest.raises(UnknownNameError, match=r"unknown head 'a2\.h9'"):
         inhibition_of(model, pairs, "a2.h9")
-    with pytest.raises(InputError, match=r"no head runs before a0\.h1, so none writes into their queries"):
+    with pytest.raises(InputError, match=r"no head runs before a0\.h1"):
         inhibition_of(model, pairs, "a0.h1")
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_function_vector_is_the_mean_clean_output_put_into_the_corrupt_prompts_at_the_last_position(
+def test_a_function_vector_is_the_mean_clean_output_put_into_the_corrupted_run(
     architecture: str,
 ):
     model = small_model(architecture)
@@ -232,14 +232,14 @@ def test_a_function_vector_is_the_mean_clean_output_put_into_the_corrupt_prompts
     assert np.abs(found).max() > 1e-3
 
 
-def test_the_lists_in_order_are_those_that_the_tokenizer_writes_as_single_tokens():
+def test_the_built_in_lists_are_those_of_single_tokens():
     model = ie.load_family("miniature").load(size="7k")
     (numbers,) = built_in_orders(model)
     assert model.words(numbers) == [*ORDERS["number words"][:11]]
     assert built_in_orders(small_model("gpt2")) == []
 
 
-def test_a_list_that_is_no_order_and_tokens_outside_the_vocabulary_are_refused(writing: HookedModel):
+def test_lists_that_are_not_an_order_and_tokens_outside_the_vocabulary_are_refused(writing: HookedModel):
     with pytest.raises(InputError, match=r"the ordered list \[3\] needs at least 2 tokens, each once"):
         role_table(writing, roles=["successor"], orders=[[3]])
     with pytest.raises(InputError, match=r"the ordered list \[3, 4, 3\] needs"):
@@ -248,7 +248,7 @@ def test_a_list_that_is_no_order_and_tokens_outside_the_vocabulary_are_refused(w
         role_table(writing, roles=["name_mover"], tokens=[99])
 
 
-def test_tokens_to_copy_are_different_ordinary_ones():
+def test_tokens_to_copy_are_different_ordinary_tokens():
     drawn = random_tokens(small_model("gpt2"), seed=0).tolist()
     assert sorted(drawn) == [*range(1, VOCABULARY)]
 
@@ -259,7 +259,7 @@ def table() -> pd.DataFrame:
     return role_table(model, pairs=telling_pairs(model), orders=[[5, 6, 7, 8]], name_movers=["a2.h1"])
 
 
-def test_the_table_has_every_head_in_every_role_with_interval_baseline_and_verdict(table: pd.DataFrame):
+def test_the_table_has_interval_and_baseline_of_every_head_in_every_role(table: pd.DataFrame):
     assert [*table["role"].unique()] == shelf.names()
     assert len(table) == len(shelf.names()) * LAYERS * HEADS
     defined = table[table["score"].notna()]
@@ -268,14 +268,14 @@ def test_the_table_has_every_head_in_every_role_with_interval_baseline_and_verdi
     assert (defined["note"] == "").all()
 
 
-def test_heads_that_cannot_hold_a_role_are_undefined_with_the_reason_and_never_zero(table: pd.DataFrame):
+def test_heads_that_cannot_play_a_role_are_undefined_with_the_reason_and_never_zero(table: pd.DataFrame):
     undefined = table[table["score"].isna()]
     assert {*undefined["role"]} == {"s_inhibition"} and {*undefined["layer"]} == {2}
     assert undefined["clears_baseline"].isna().all()
-    assert (undefined["note"] == "undefined: the head runs before none of the name movers").all()
+    assert undefined["note"].str.startswith("undefined: the head does not run before any name mover").all()
 
 
-def test_the_four_roles_of_a_study_have_the_scores_and_baselines_of_a_study(table: pd.DataFrame):
+def test_the_four_roles_of_a_study_have_the_baselines_of_a_study(table: pd.DataFrame):
     model = small_model("gpt2")
     baselines = role_baselines(model)
     assert [*baselines] == [*ROLES]
@@ -283,17 +283,16 @@ def test_the_four_roles_of_a_study_have_the_scores_and_baselines_of_a_study(tabl
         assert table.loc[table["role"] == role, "baseline"].unique() == pytest.approx([baselines[role]])
 
 
-def test_roles_that_lack_what_they_are_asked_with_say_what_it_is():
+def test_roles_without_their_input_name_it_in_the_note():
     table = role_table(small_model("gpt2"), roles=["function_vector", "s_inhibition", "successor"])
     notes = table.groupby("role")["note"].unique()
     assert [*notes["function_vector"]] == [*notes["s_inhibition"]] == ["undefined: needs prompt pairs"]
-    assert [*notes["successor"]] == [
-        "undefined: the tokenizer writes no ordered list as single tokens, and none was given"
-    ]
+    (note,) = notes["successor"]
+    assert note.startswith("undefined: the tokenizer has no ordered list of single tokens")
     assert table[["score", "ci_low", "ci_high", "baseline"]].isna().all(axis=None)
 
 
-def test_where_no_head_moves_names_or_none_runs_before_s_inhibition_is_undefined():
+def test_s_inhibition_is_undefined_without_name_movers_or_heads_before_them():
     model = small_model("gpt2", layers=1)
     pairs = telling_pairs(model)
     first = role_table(model, roles=["s_inhibition"], pairs=pairs, name_movers=["a0.h0"])
@@ -302,27 +301,27 @@ def test_where_no_head_moves_names_or_none_runs_before_s_inhibition_is_undefined
     assert none["note"].str.startswith("undefined: no head clears the baseline of name movers").all()
 
 
-def test_the_name_movers_that_s_inhibition_aims_at_are_found_where_none_are_named():
+def test_s_inhibition_finds_its_name_movers_if_none_are_given():
     model, pairs = passing_on(2), random_pairs()
     table = role_table(model, roles=["name_mover", "s_inhibition"], pairs=pairs)
     movers = table["node"][(table["role"] == "name_mover") & table["clears_baseline"]]
     assert [*movers] == [f"a{layer}.h{SAME}" for layer in (0, 1)]
     found = table[table["role"] == "s_inhibition"]
-    # Only those of the second layer have heads before them, and these attend evenly whatever their queries are.
+    # Only name movers of the second layer have heads before them, and they attend evenly whatever their queries are.
     np.testing.assert_allclose(found["score"][found["layer"] == 0], 0, atol=1e-6)
-    assert found["note"][found["layer"] == 1].str.contains("runs before none of the name movers").all()
+    assert found["note"][found["layer"] == 1].str.contains("does not run before any name mover").all()
 
 
-def test_a_vocabulary_too_small_for_repeated_segments_is_a_reason_and_no_error():
+def test_a_vocabulary_too_small_for_repeated_segments_is_a_reason_and_not_an_error():
     config = GPT2Config(vocab_size=10, n_positions=48, n_embd=8, n_layer=10, n_head=4, bos_token_id=0, eos_token_id=0)
     table = role_table(ie.hook(GPT2LMHeadModel(config)), roles=["induction", "copy_suppression", "name_mover"])
     notes = table.set_index("role")["note"]
     for role in ("induction", "copy_suppression"):
-        assert notes[role].str.startswith("undefined: head roles need 16 different ordinary tokens").all()
+        assert notes[role].str.startswith("undefined: this role needs 16 different ordinary tokens").all()
     assert (notes["name_mover"] == "").all()
 
 
-def test_a_single_pair_has_no_interval_and_clears_nothing():
+def test_a_single_pair_has_no_interval_and_clears_no_baseline():
     model = small_model("gpt2")
     table = role_table(model, roles=["function_vector"], pairs=telling_pairs(model)[:1])
     assert table["score"].notna().all()

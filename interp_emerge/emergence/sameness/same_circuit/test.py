@@ -47,7 +47,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from interp_emerge.circuits.finding.stability import Select, stability
+from interp_emerge.circuits.finding.stability import Selector, stability
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
@@ -301,7 +301,7 @@ def _permuted(space: Edges | Classes, values: list[np.ndarray], resamples: int, 
     return rank_p(index, indices, side="less", then=(weighted, weights))
 
 
-def _select(space: Edges | Classes, side: int) -> Select:
+def _select(space: Edges | Classes, side: int) -> Selector:
     """The same edges of a sample's scores, as a circuit."""
 
     def strongest(scores: EdgeScores) -> Circuit:
