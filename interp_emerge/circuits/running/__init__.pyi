@@ -1,3 +1,4 @@
+from .beyond_chance import CircuitVerdict as CircuitVerdict
 from .evaluation import (
     evaluate as evaluate,
     faithfulness_curve as faithfulness_curve,

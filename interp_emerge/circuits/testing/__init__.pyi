@@ -10,3 +10,4 @@ from .hypotheses import (
     sufficiency as sufficiency,
 )
 from .minimality import Minimality as Minimality, minimality as minimality
+from .outcomes import HypothesisVerdict as HypothesisVerdict

@@ -63,7 +63,7 @@ def backup_heads(runs: Runs, ablated: Sequence[str]) -> pd.DataFrame:
     def values(circuits: list[EdgeMask]) -> np.ndarray:
         return np.stack([evaluation.metric for evaluation in runs.evaluations(circuits)], 1)
 
-    whole = values([graph.exists, left])
+    all_heads = values([graph.exists, left])
     at_once = items_that_fit(
         8 * graph.exists.size, len(heads), device=runs.model.device, budget=runs.budget, what="one head"
     )
@@ -72,10 +72,10 @@ def backup_heads(runs: Runs, ablated: Sequence[str]) -> pd.DataFrame:
     for chunk in tqdm(chunks, desc="backup heads", delay=2, leave=False):
         rows = [ranks[head.name] for head in chunk]
         lacking = values([without_writers(edges, [row]) for edges in (graph.exists, left) for row in rows])
-        worths.append(whole[:, :, None] - lacking.reshape(len(lacking), 2, len(rows)))
+        worths.append(all_heads[:, :, None] - lacking.reshape(len(lacking), 2, len(rows)))
     worth, worth_without = np.concatenate(worths, 2).transpose(1, 0, 2)
     mean, low, high = mean_intervals(worth_without - worth)
-    p_values = p_values_beyond_rounding(worth_without - worth, scale=np.abs(whole).max())
+    p_values = p_values_beyond_rounding(worth_without - worth, scale=np.abs(all_heads).max())
     q_values = false_discovery(p_values)
     return pd.DataFrame(
         {

@@ -220,8 +220,8 @@ def _incompleteness(runs: Runs, kept: EdgeMask, sets: Sequence[Nodes]) -> np.nda
 
 def _without_each(runs: Runs, kept: EdgeMask, sets: Sequence[Nodes]) -> tuple[np.ndarray, np.ndarray]:
     """The metric of circuit and model without each set, shape [set, pair] each."""
-    whole = runs.model.graph.exists
-    circuits = (without_writers(edges, chosen) for edges in (kept, whole) for chosen in sets)
+    every_edge = runs.model.graph.exists
+    circuits = (without_writers(edges, chosen) for edges in (kept, every_edge) for chosen in sets)
     values = runs.metric_of(circuits, 2 * len(sets))
     return values[: len(sets)], values[len(sets) :]
 

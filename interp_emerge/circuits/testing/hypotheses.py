@@ -176,15 +176,15 @@ def hypothesis_tests(
     drawn = draw(graph, n_edges, n_random, seed=seed)
     inside = runs.metric_of([kept, *drawn], 1 + n_random)
     without = runs.metric_of((graph.exists & ~edges for edges in [kept, *drawn]), 1 + n_random)
-    whole = runs.whole.clean
+    model = runs.whole.clean
     minimal, edges = _minimality(runs, kept, inside[0], n_inflated=n_inflated, quantile=quantile, alpha=alpha)
     outcomes = (
-        equivalence(inside[0], whole, epsilon=epsilon),
+        equivalence(inside[0], model, epsilon=epsilon),
         independence(
-            without[0], whole, ablated=runs.whole.corrupt, n_permutations=n_permutations, alpha=alpha, seed=seed
+            without[0], model, ablated=runs.whole.corrupt, n_permutations=n_permutations, alpha=alpha, seed=seed
         ),
-        sufficiency(inside[0], inside[1:], whole, quantile=quantile),
-        partial_necessity(without[0], without[1:], whole, quantile=quantile),
+        sufficiency(inside[0], inside[1:], model, quantile=quantile),
+        partial_necessity(without[0], without[1:], model, quantile=quantile),
         minimal,
     )
     return HypothesisTests(outcomes=with_few_draws_noted(outcomes, alpha), edges=edges, alpha=alpha)

@@ -81,7 +81,7 @@ def mean_of(scores: np.ndarray) -> list[float]:
     return scores.mean(0).tolist()
 
 
-def test_a_head_that_writes_its_token_is_a_name_mover_and_one_that_writes_minus_it_a_negative_one(
+def test_a_head_that_writes_its_token_is_a_name_mover_and_its_opposite_a_negative_one(
     writing: HookedModel,
 ):
     task = RoleTask(model=writing, tokens=EVERY_THIRD)
