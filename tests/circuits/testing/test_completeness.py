@@ -145,7 +145,7 @@ def test_wrong_strategies_groups_counts_and_pairs_are_refused():
         completeness(ie.Runs(model, pairs), circuit, max_size=0)
     with pytest.raises(InputError, match="n_random=-1 is too few; give at least 0"):
         completeness(ie.Runs(model, pairs), circuit, n_random=-1)
-    with pytest.raises(InputError, match="3 pairs are too few .*; give at least 4"):
+    with pytest.raises(InputError, match=r"3 pairs are too few .*; give at least 4"):
         completeness(ie.Runs(model, pairs[:3]), circuit)
     with pytest.raises(InputError, match="graph of another shape"):
         completeness(ie.Runs(small_model("gpt2", layers=2), pairs), circuit)

@@ -94,7 +94,7 @@ def test_with_a_gap_within_noise_effects_are_undefined():
 def test_too_few_pairs_negative_counts_and_unknown_groups_are_refused():
     model = small_model("gpt_neox")
     circuit = ie.Circuit.from_nodes(model, HEADS)
-    with pytest.raises(InputError, match="2 pairs are too few .*; give at least 4"):
+    with pytest.raises(InputError, match=r"2 pairs are too few .*; give at least 4"):
         minimality(ie.Runs(model, telling_pairs(model)[:2]), circuit)
     with pytest.raises(InputError, match="n_random=-1 is too few; give at least 0"):
         minimality(ie.Runs(model, telling_pairs(model)), circuit, n_random=-1)
