@@ -146,7 +146,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch: pytest.Monkey
         (["run", "--family", "minature"], "did you mean 'miniature'"),
         (["run", "--steps", "ten"], "not a list of numbers"),
         (["circuit", "miniature", "7k", "induction", "--out", "c.txt"], "ends in neither .json nor .graphml"),
-        (["circuit", "miniature", "7k", "induction", "--edges", "3", "--share", "0.1"], "a share each set the size of the circuit; give only one of them"),
+        (
+            ["circuit", "miniature", "7k", "induction", "--edges", "3", "--share", "0.1"],
+            "a share each set the size of the circuit; give only one of them",
+        ),
         (["circuit", "miniature", "7k", "induction", "--circuit", "c.json", "--edges", "3"], "is tested as it is"),
         (["circuit", "miniature", "7k", "induction", "--out", "/proc/no/c.json"], "cannot be written"),
         (["circuit", "miniature", "7k", "induction", "--edges", "3", "--ablation", "means"], "did you mean 'mean"),

@@ -1,4 +1,4 @@
-"""What a model can do: prompt pairs, positions by name, metrics, chance levels and sources."""
+"""What a model can do: prompt pairs with named positions, metrics, chance levels and sources."""
 
 import lazy_loader
 

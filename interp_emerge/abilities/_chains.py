@@ -1,4 +1,4 @@
-"""Chains of people who follow one another, told as facts in random order: the text behind two abilities."""
+"""Chains of people who follow one another, written as facts in random order: the text of two abilities."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ from interp_emerge.abilities.base import PromptPairs, single_tokens, stack_promp
 from interp_emerge.core.model import HookedModel
 
 CHAINS = 3
+"""Number of chains in a prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chains:
-    """Three chains of three names, and the order in which their six facts are told."""
+    """Three chains of three names, and the order in which the text gives their six facts."""
 
     starts: list[str]
     middles: list[str]
@@ -37,14 +38,14 @@ class Chains:
 
     def facts(self) -> str:
         """Every fact: from the start of a chain to its middle, and from there to its end."""
-        told = [
+        facts = [
             f" {one} follows {next_}."
             for one, next_ in zip(self.starts + self.middles, self.middles + self.ends, strict=True)
         ]
-        return "".join(told[fact] for fact in self.order)
+        return "".join(facts[fact] for fact in self.order)
 
     def conclusions(self, order: list[int]) -> str:
-        """Where each chain leads."""
+        """The end of each chain, the chains in this order."""
         return "".join(f" {self.starts[chain]} reaches {self.ends[chain]}." for chain in order)
 
 
@@ -60,7 +61,7 @@ def pairs_of_chains(
     ability: str,
     choose_wording: Callable[[np.random.Generator], Wording],
 ) -> PromptPairs:
-    """Pairs whose answer ends a chain, and ends another one in the corrupt prompt: the two ends are exchanged there."""
+    """Pairs that ask for the end of a chain. The corrupted prompt exchanges that end with the end of another chain."""
     names = single_tokens(model, language.NAMES, at_least=3 * CHAINS, wanted_for=ability)
     clean, corrupt, answer, foil, starts, middles = [], [], [], [], [], []
     for _ in range(n):

@@ -1,10 +1,10 @@
 """The miniature language: sixty-four words whose statistics are known exactly.
 
-The bundled family is trained on documents of this language, and the abilities that are read off it draw their
-prompts from the same grammar. A document holds one kind of text:
+The bundled family is trained on documents of this language. The abilities that are measured on it draw their prompts
+from the same grammar. A document holds one kind of text:
 
-* `markov`: words drawn from a first-order Markov chain. It needs no context beyond one word, so every size learns it
-  smoothly: the negative control for claims of emergence.
+* `markov`: words drawn from a first-order Markov chain. Only the last word is needed to predict the next, so models of
+  every size learn it smoothly: the negative control for claims of emergence.
 * `induction`: a segment of distinct random words, repeated.
 * `indirect_object`: "When Mary and John met, John gave the book to Mary." in both orders, at three distances.
 * `modular_addition`: "three plus nine is one." modulo eleven.
@@ -34,7 +34,7 @@ MARKOV_SHARPNESS = 2.0
 
 @cache
 def markov_chain() -> np.ndarray:
-    """Transition matrix of the background, rows summing to one, shape [word, next_word] over `CONTENT`."""
+    """Transition probabilities of the Markov chain, shape [word, next_word] over `CONTENT`; rows sum to one."""
     logits = MARKOV_SHARPNESS * np.random.default_rng(20240407).standard_normal((len(CONTENT), len(CONTENT)))
     weights = np.exp(logits - logits.max(1, keepdims=True))
     return weights / weights.sum(1, keepdims=True)
@@ -42,18 +42,18 @@ def markov_chain() -> np.ndarray:
 
 @cache
 def markov_stationary() -> np.ndarray:
-    """Long-run frequency of each word of `CONTENT` in the background, shape [word]."""
+    """Long-run frequency of each word of `CONTENT` in the Markov chain, shape [word]."""
     return np.linalg.matrix_power(markov_chain(), 256)[0]
 
 
 def markov_entropy() -> float:
-    """Entropy rate of the background, in nats per word: no model's loss on it can be lower."""
+    """Entropy rate of the Markov chain, in nats per word: no model's loss on it can be lower."""
     chain = markov_chain()
     return float(-(markov_stationary()[:, None] * chain * np.log(chain)).sum())
 
 
 def walk_markov(rng: np.random.Generator, rows: int, length: int) -> np.ndarray:
-    """Walks of the background chain from its stationary law: indices into `CONTENT`, shape [row, pos]."""
+    """Walks of the Markov chain that start from its long-run frequencies: indices into `CONTENT`, shape [row, pos]."""
     cumulative = markov_chain().cumsum(1)
     words = np.empty((rows, length), dtype=np.int64)
     words[:, 0] = rng.choice(len(CONTENT), size=rows, p=markov_stationary())
@@ -64,5 +64,5 @@ def walk_markov(rng: np.random.Generator, rows: int, length: int) -> np.ndarray:
 
 
 def distinct(rng: np.random.Generator, rows: int, size: int, choose: int) -> np.ndarray:
-    """`choose` different integers below `size` in each row, in random order, shape [row, choose]."""
+    """Different integers below `size` in each row, in random order, shape [row, choose]."""
     return rng.permuted(np.tile(np.arange(size), (rows, 1)), axis=1)[:, :choose]

@@ -1,9 +1,9 @@
-"""Recall of a fact that was told: "A follows B" stands somewhere before, and "A follows" is asked again.
+"""Recall of a fact from the prompt: it says "A follows B" at some place, and ends with "A follows".
 
-It differs from induction in that every fact shares its middle word, so the token before the answer says nothing: the
-name before that has to be found again. The prompt tells six facts of three chains and where each chain leads, then asks
-for the end of one. The corrupt prompt exchanges the ends of two chains throughout. A model that only knows which names
-end a chain guesses one in three.
+It differs from induction in one point. All facts share the word "follows", so the token before the answer does not
+determine the answer: the model has to look for the name before it. The prompt gives the six facts of three chains and
+the end of each chain, then asks for the end of one. The corrupted prompt exchanges the ends of two chains everywhere. A
+model that only knows which names end a chain is right in one case of three.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def choose_wording(rng: np.random.Generator) -> Wording:
 shelf.add(
     Ability(
         name="fact_recall",
-        summary="recall the second name of a fact that was told before",
+        summary="recall the second name of a fact that the prompt gives",
         source=Source("Zoology: Arora et al.", 2023, "https://arxiv.org/abs/2312.04927"),
         chance=1 / CHAINS,
         draw=draw,

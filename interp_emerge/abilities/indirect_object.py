@@ -1,7 +1,7 @@
-"""Indirect objects: of two names, the one that does not act again receives the thing.
+"""Indirect objects: two people meet, one of them gives something, and the other one receives it.
 
-Both orders occur (ABBA and BABA), in two wordings of equal length that put the names at different distances. The
-corrupt prompt lets the other person act, so answer and foil change places.
+Both orders of the names occur (ABBA and BABA), in two wordings of equal length with different distances between the
+names. In the corrupted prompt the other person gives, so answer and foil change places.
 """
 
 import numpy as np

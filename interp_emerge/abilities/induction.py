@@ -1,9 +1,10 @@
-"""Induction: a random segment begins to repeat, and what followed the last token before follows it again.
+"""Induction: a segment of random tokens begins to repeat, and the model continues it.
 
-The corrupt prompt swaps two tokens of the first pass, the one asked about and another, so that the same query now
-points at the other's successor. Both prompts hold the same tokens, and nothing but the order of the first pass tells
-the answer: the difference between them travels through what stood *before* the answer, which is what a previous-token
-head passes on to the keys of an induction head.
+The answer is the token that followed the last token of the prompt when that token first occurred. The corrupted prompt
+swaps two tokens of the first pass: the last token and another one. After the swap, the last token of the prompt is
+followed by the other one's successor. Both prompts hold the same tokens, and only their order in the first pass gives
+the answer. The difference between the prompts lies in the token *before* the answer, which a previous-token head writes
+to the keys of an induction head.
 """
 
 import numpy as np

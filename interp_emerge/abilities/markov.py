@@ -1,7 +1,7 @@
-"""The Markov background of the miniature language: the word most likely to follow the last one.
+"""The Markov chain of the miniature language: the answer is the word most likely to follow the last one.
 
-It needs no context beyond one word, and models of every size learn it smoothly. It is the control: an analysis that
-calls it emergent is wrong. A model that was not trained on the miniature language has no reason to know it.
+Only the last word is needed, and models of every size learn it smoothly. It is the negative control: an analysis that
+calls it emergent is wrong. A model that was not trained on the miniature language cannot know it.
 """
 
 import numpy as np

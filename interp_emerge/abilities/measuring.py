@@ -1,4 +1,4 @@
-"""What a model can do: every ability and the held-out loss, with the values of each prompt pair kept."""
+"""Measure what a model can do: metrics of its abilities on every prompt pair, and its loss on held-out text."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,8 +16,9 @@ from interp_emerge.stats.intervals import mean_interval
 from interp_emerge.tables.schema import INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
 MEASURED = ("accuracy", "log_prob", "logit_diff", "prob", "choice_prob", "brier")
-"""The ladder from a thresholded metric to continuous ones, all from the same logits."""
+"""Metrics from a thresholded one to continuous ones, all from the same logits."""
 PASSAGE_TOKENS = 48
+"""Tokens of a passage that are predicted."""
 Sampler = Callable[[Ability, HookedModel, int, int], PromptPairs]
 """Gives an ability's prompt pairs for a model, by number and seed."""
 
@@ -32,7 +33,7 @@ def measure(
     seed: int = 0,
     sample: Sampler = Ability.sample,
 ) -> pd.DataFrame:
-    """Metrics of each ability on each of `n` clean prompts, which `sample` draws.
+    """Metrics of each ability on each of `n` clean prompts. `sample` draws the prompts.
 
     Returns:
         Columns `ability`, `metric`, `pair`, `value`.
@@ -52,7 +53,10 @@ def measure(
 @checked
 @torch.no_grad()
 def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
-    """Mean next-token loss on passages cut to a common context, nats per token; NaN without a tokenizer that fits."""
+    """Mean next-token loss on passages, nats per token; NaN if the model's tokenizer cannot write them.
+
+    Passages are cut so that at most `PASSAGE_TOKENS` tokens of each are predicted.
+    """
     try:
         rows = [(model.bos + model.encode(passage))[: PASSAGE_TOKENS + 1] for passage in passages]
     except InputError:
@@ -74,12 +78,13 @@ ABILITY = Table(
     filled={
         "n_parameters": "non-embedding parameters",
         "loss": "mean next-token loss on the family's held-out text, nats per token",
-        "tokens": "tokens of all training steps so far; empty where the family does not say",
-        "flops": "floating-point operations of training, 6 · n_parameters · tokens; empty likewise",
+        "tokens": "tokens of all training steps so far; empty if the family does not give their number",
+        "flops": "floating-point operations of training, 6 · n_parameters · tokens; empty where `tokens` is",
         "ability": "name of the ability",
         "control": "whether the ability is a control that every size learns smoothly",
-        "metric": "accuracy (fraction), log_prob (nats), logit_diff (nats, answer less foil), prob (of the "
-        "answer), choice_prob (of the answer against the foil), brier (minus its squared error)",
+        "metric": "accuracy (fraction), log_prob (nats), logit_diff (nats, answer minus foil), prob (of the answer), "
+        "choice_prob (of the answer, if only answer and foil can be chosen), brier (minus the squared error of "
+        "choice_prob)",
         "value": "mean over prompt pairs",
         **INTERVAL_COLUMNS,
         "chance": "accuracy of the best guess that ignores what the ability is about",
@@ -90,7 +95,7 @@ ABILITY = Table(
 
 
 def summarise(measured: pd.DataFrame) -> pd.DataFrame:
-    """Mean over pairs with its bootstrap interval for every ability and metric.
+    """Mean over pairs with its 95% bootstrap interval, for every ability and metric.
 
     Returns:
         Columns `ability`, `metric`, `value`, `ci_low`, `ci_high`, `n_pairs`.

@@ -1,4 +1,4 @@
-"""Metrics: from the logits after the prompt to one number a pair. Higher is always closer to the clean run's answer."""
+"""Metrics: one number for each pair from the logits after the prompt. A higher value favours the clean answer more."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,58 +19,60 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.core.registry import Registry
 
 MetricFunction = Callable[[Tensor, PromptPairs], Tensor]
+"""From logits after the prompt, shape [pair, d_vocab], and the pairs to one value for each pair."""
 
 
 def logit_diff(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Logit of the answer less that of the foil, nats.
+    """Logit of the answer minus logit of the foil, nats.
 
-    Of several, the logarithm of the sum of their exponentials: the log-odds of an answer against a foil.
+    Several answers or foils count with the logarithm of the sum of their exponentials. The result is then the log-odds
+    of any answer against any foil.
     """
-    return _together(logits, pairs.answers) - _together(logits, pairs.foils)
+    return _log_sum_exp(logits, pairs.answers) - _log_sum_exp(logits, pairs.foils)
 
 
 def prob_diff(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Probability of the answers less that of the foils."""
+    """Probability of the answers minus probability of the foils."""
     probabilities = logits.softmax(-1)
-    return _sum(probabilities, pairs.answers) - _sum(probabilities, pairs.foils)
+    return _sum_at_tokens(probabilities, pairs.answers) - _sum_at_tokens(probabilities, pairs.foils)
 
 
 def log_prob(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Log-probability that the token is an answer, nats."""
-    return _together(log_softmax(logits, -1), pairs.answers)
+    """Log-probability that the next token is an answer, nats."""
+    return _log_sum_exp(log_softmax(logits, -1), pairs.answers)
 
 
 def prob(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Probability of the answers among all tokens."""
-    return _sum(logits.softmax(-1), pairs.answers)
+    """Probability that the next token is an answer."""
+    return _sum_at_tokens(logits.softmax(-1), pairs.answers)
 
 
 def choice_prob(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Probability of the answers where only they and the foils can be chosen."""
+    """Probability of the answers if only answers and foils can be chosen."""
     return torch.sigmoid(logit_diff(logits, pairs))
 
 
 def accuracy(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """1 where an answer has the highest logit of all tokens, else 0. It has no gradient."""
+    """1 if an answer has the highest logit of all tokens, else 0. It has no gradient."""
     return (logits.argmax(-1, keepdim=True) == pairs.answers.to(logits.device)).any(-1).to(logits.dtype)
 
 
 def brier(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Minus the squared error of the probability given to the answer against the foil (Brier, 1950)."""
+    """Minus (1 − `choice_prob`)², the Brier score of the choice between answer and foil (Brier, 1950)."""
     return -((1 - torch.sigmoid(logit_diff(logits, pairs))) ** 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric by name: one line on what it is, and how it is read from the logits after the prompt."""
+    """A metric: its name, one line that describes it, and its function of the logits after the prompt."""
 
     name: str
     summary: str
     function: MetricFunction | None
-    """None where the metric compares a run with the whole model's: see `KL`."""
+    """None if the metric compares a run with the whole model's run: see `KL`."""
 
     def __call__(self, logits: Logits, pairs: PromptPairs) -> PerPair:
-        """One value a pair, of a metric that is read from the logits alone."""
+        """One value for each pair, of a metric that needs the logits alone."""
         assert self.function is not None
         return self.function(logits, pairs)
 
@@ -81,26 +83,26 @@ for _function in (logit_diff, prob_diff, log_prob, prob, choice_prob, accuracy, 
 KL = METRICS.add(
     Metric(
         name="kl",
-        summary="Minus the divergence, in nats, of the next-token distribution from the whole model's on the clean "
-        "prompt.",
+        summary="Minus the Kullback-Leibler divergence, in nats, between the whole model's next-token distribution "
+        "after the clean prompt and the run's.",
         function=None,
     )
 )
 FROM_LOGITS = tuple(metric.name for metric in METRICS if metric.function is not None)
-"""Names of the metrics that are read from the logits of one run, without the whole model's."""
+"""Names of the metrics that need the logits of one run only."""
 TABLE_SHARE = 4
-"""Part of the budget, one in so many, that the log-probabilities of all pairs may take while a run takes the rest."""
+"""One part in so many of the budget may be used for the log-probabilities of all pairs; a run uses the rest."""
 
 
 def bytes_of_reading(model: HookedModel) -> int:
-    """Memory that a metric needs to be read on one pair: of a divergence, two distributions and what joins them."""
+    """Memory that a metric needs for one pair: a divergence needs two distributions and intermediate values."""
     return 6 * BYTES_A_FLOAT * model.d_vocab
 
 
 class CleanLogProbs:
-    """Log-probabilities of every token after the clean prompts of some pairs: made for those that are asked for.
+    """Log-probabilities of every token after the clean prompts of some pairs, computed when they are needed.
 
-    The last ones made are kept, since metrics are read on one chunk of pairs many times in a row.
+    The last chunk is kept, because a metric is read on one chunk of pairs many times in a row.
     """
 
     def __init__(self, make: Callable[[slice], Tensor], rows: range) -> None:
@@ -108,7 +110,7 @@ class CleanLogProbs:
         self._kept: dict[tuple[int, int], Tensor] = {}
 
     def __getitem__(self, rows: slice) -> "CleanLogProbs":
-        """Those of some of the pairs."""
+        """The log-probabilities of some of the pairs."""
         part = CleanLogProbs(self._make, self._rows[rows])
         part._kept = self._kept
         return part
@@ -125,22 +127,23 @@ class CleanLogProbs:
 def clean_log_probs(
     make: Callable[[slice], Tensor], n: int, model: HookedModel, *, budget: int | None = None
 ) -> Tensor | CleanLogProbs:
-    """Log-probabilities of every token after `n` clean prompts: all of them where they are few, else as asked for.
+    """Log-probabilities of every token after `n` clean prompts: a table if it is small, else computed when needed.
 
     Args:
         make: gives the log-probabilities of some of the prompts.
         n: number of prompts.
-        model: decides how many tokens there are.
-        budget: bytes that may be used, by default a constant for the kind of device; few take a quarter of it.
+        model: gives the number of tokens.
+        budget: bytes that may be used, by default a constant for the kind of device. A table is small if it takes at
+            most a quarter of them.
     """
     each = TABLE_SHARE * BYTES_A_FLOAT * model.d_vocab
-    few = items_that_fit(each, n, device=model.device, budget=budget, what="one prompt's log-probabilities") >= n
-    return make(slice(0, n)) if few else CleanLogProbs(make, range(n))
+    small = items_that_fit(each, n, device=model.device, budget=budget, what="one prompt's log-probabilities") >= n
+    return make(slice(0, n)) if small else CleanLogProbs(make, range(n))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoundMetric:
-    """A metric together with the pairs that it is read on."""
+    """A metric together with the pairs on which it is read."""
 
     name: str
     function: MetricFunction | None
@@ -148,7 +151,7 @@ class BoundMetric:
     clean_log_probs: Tensor | CleanLogProbs | None = None
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """One value a pair from logits of shape [..., pair, d_vocab], shape [..., pair], float32.
+        """One value for each pair, shape [..., pair], from logits of shape [..., pair, d_vocab].
 
         Raises:
             InputError: the metric returned another shape, or a value that is not finite.
@@ -175,15 +178,15 @@ class BoundMetric:
         return values
 
     def reading(self) -> "tuple[Tensor | None, BoundMetric]":
-        """The tokens whose logits the metric reads, shape [pair, token], and the metric on these logits alone.
+        """The tokens whose logits the metric needs, shape [pair, token], and the metric as a function of these logits.
 
-        None and the metric itself where it reads the logits of all tokens.
+        For a metric that needs the logits of all tokens: None, and the metric itself.
         """
         if self.function not in (logit_diff, choice_prob, brier):
             return None, self
         answers, foils = self.pairs.answers, self.pairs.foils
         read = torch.cat([answers, foils], 1)
-        # Where a pair has fewer tokens than another, its first one is read again, and counts once.
+        # Pairs with fewer tokens than others are filled up with their first token, which still counts once.
         first = torch.cat([answers[:, :1].expand_as(answers), foils[:, :1].expand_as(foils)], 1)
         places = torch.where(read >= 0, torch.arange(read.shape[1]), -1)
         n = answers.shape[1]
@@ -201,11 +204,11 @@ class BoundMetric:
 def bind_metric(
     metric: str | MetricFunction, model: HookedModel, pairs: PromptPairs, *, budget: int | None = None
 ) -> BoundMetric:
-    """A metric by name, or any callable from logits and pairs to one value a pair, ready to read on these pairs.
+    """A metric, by name or as a function of logits and pairs, bound to these pairs.
 
     Raises:
         UnknownNameError: no metric has the name.
-        InputError: an answer or foil is not in the model's vocabulary, or the metric is neither name nor callable.
+        InputError: an answer or foil is not in the model's vocabulary, or the metric is neither a name nor a function.
     """
     require_metric(metric)
     require_pairs(model, pairs)
@@ -223,7 +226,7 @@ def bind_metric(
 
 
 def require_metric(metric: object) -> None:
-    """Raise an error unless this is the name of a metric, or a callable."""
+    """Raise an error unless this is the name of a metric, or a function of two arguments."""
     if callable(metric):
         _require_two_arguments(metric)
         return
@@ -250,7 +253,7 @@ def _require_two_arguments(metric: Callable[..., Any]) -> None:
 def metrics_of_clean(
     model: HookedModel, pairs: PromptPairs, metrics: Iterable[str], *, budget: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Some of `FROM_LOGITS` after the clean prompts, one value a pair each, all read off one run, in chunks."""
+    """Some of `FROM_LOGITS` after the clean prompts, by name: one value for each pair, all from one run in chunks."""
     values: dict[str, list[Tensor]] = {metric: [] for metric in metrics}
     for rows, logits in model.logits_in_chunks(pairs.clean, budget=budget):
         for metric, parts in values.items():
@@ -258,17 +261,17 @@ def metrics_of_clean(
     return {metric: torch.cat(parts).numpy() for metric, parts in values.items()}
 
 
-def _at(values: Logits, ids: Int[Tensor, "pair token"]) -> AtTokens:
-    """Values at some tokens of each pair, those that stand for none at -inf, shape [pair, token]."""
+def _at_tokens(values: Logits, ids: Int[Tensor, "pair token"]) -> AtTokens:
+    """Values at some tokens of each pair, shape [pair, token]; -inf where a token id is below zero and means none."""
     ids = ids.to(values.device)
     return values.gather(-1, ids.clamp_min(0)).masked_fill(ids < 0, -torch.inf)
 
 
-def _together(values: Logits, ids: Int[Tensor, "pair token"]) -> PerPair:
+def _log_sum_exp(values: Logits, ids: Int[Tensor, "pair token"]) -> PerPair:
     """Logarithm of the sum of the exponentials at some tokens of each pair."""
-    return _at(values, ids)[:, 0] if ids.shape[1] == 1 else _at(values, ids).logsumexp(-1)
+    return _at_tokens(values, ids)[:, 0] if ids.shape[1] == 1 else _at_tokens(values, ids).logsumexp(-1)
 
 
-def _sum(values: Logits, ids: Int[Tensor, "pair token"]) -> PerPair:
-    """Sum of values that are not negative at some tokens of each pair."""
-    return _at(values, ids).clamp_min(0).sum(-1)
+def _sum_at_tokens(values: Logits, ids: Int[Tensor, "pair token"]) -> PerPair:
+    """Sum over some tokens of each pair, of values that are not negative."""
+    return _at_tokens(values, ids).clamp_min(0).sum(-1)

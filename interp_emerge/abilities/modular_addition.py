@@ -1,4 +1,4 @@
-"""Addition of two number words modulo eleven; the corrupt prompt changes one of the two numbers."""
+"""Addition of two number words modulo eleven; the corrupted prompt changes one of the two numbers."""
 
 import numpy as np
 import torch

@@ -1,21 +1,21 @@
-"""Which prompts a circuit is found on and judged on, and prompt pairs that are drawn once for many models."""
+"""The seeds of the prompts on which a circuit is found and judged, and prompt pairs drawn once for many models."""
 
 from interp_emerge.abilities.base import Ability, PromptPairs
 from interp_emerge.core.model import HookedModel
 
 DISCOVERY, EVALUATION = 1000, 2000
-"""Added to the seed of a study or a command: circuits are found on prompts of the first and judged on those of the
-second. Abilities are measured on prompts of the seed itself, so that no two of the three share prompts."""
+"""Added to the seed of a study or a command: circuits are found on prompts of the first sum and judged on those of the
+second. Abilities are measured on prompts of the seed itself. So the three uses have three different seeds."""
 
 
 class Prompts:
-    """Prompt pairs that were drawn before, by tokenizer, ability, number and seed."""
+    """A memory of prompt pairs, by tokenizer, ability, number of pairs and seed."""
 
     def __init__(self) -> None:
         self._drawn: dict[tuple[str, str, int, int], PromptPairs] = {}
 
     def sample(self, ability: Ability, model: HookedModel, n: int, seed: int) -> PromptPairs:
-        """`ability.sample(model, n, seed)`, without drawing again what another model of the tokenizer was given.
+        """`ability.sample(model, n, seed)`, drawn once for all models with the same tokenizer.
 
         Raises:
             InputError: the tokenizer cannot express the prompts, or they do not fit the model's context.

@@ -1,7 +1,8 @@
 """Two-hop look-up: from "A follows B" and "B follows C" to "A reaches C".
 
-Six facts of three chains stand in random order. The corrupt prompt exchanges the ends of two chains, so that the same
-question leads to the other chain's end. A model that only knows which names end a chain guesses one in three.
+The prompt gives the six facts of three chains in random order. The corrupted prompt exchanges the ends of two chains,
+so the same question has the end of the other chain as its answer. A model that only knows which names end a chain is
+right in one case of three.
 """
 
 import numpy as np
@@ -18,6 +19,7 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
 
 
 def ask(chains: Chains, asked: int) -> str:
+    """All facts, then the question for the end of one chain."""
     return f"{chains.facts()} {chains.starts[asked]} reaches"
 
 

@@ -1,15 +1,17 @@
-"""Ablation: what the metric loses when a node's value is taken away in the clean run.
+"""Ablation: how far the metric falls when a node of the clean run gets a stand-in for its value (Wang et al., 2022).
 
-1. Both runs are recorded; `stand_ins` makes of the corrupt run what stands for an ablated node: its value there
-   (`resample`), its mean over all corrupt prompts and positions (`mean`) or over the prompts at each position
-   (`mean_by_position`), or nothing (`zero`).
-2. `patched_rises` puts that in for one node at a time. The score is the clean metric less the ablated one, so a node
-   that the answer needs scores positive. With `resample` this is activation patching with `direction="noising"`.
+1. Both runs are recorded. `stand_ins` makes the stand-ins of all nodes from the corrupted run: their values there
+   (`resample`), their means over all corrupted prompts and positions (`mean`) or over the prompts at each position
+   (`mean_by_position`), or zero (`zero`).
+2. `patched_rises` puts the stand-in of one node at a time into the clean run. The score is the clean metric minus the
+   ablated one, so a node that the answer needs scores positive. With `resample` this is activation patching with
+   `direction="noising"`.
 
-Heads are ablated at their output before the last projection, the embedding and MLPs at what they add to the stream.
-Behind a norm after attention the heads that stay are rescaled. `ablate` takes away many nodes together.
+Heads are ablated at their output before the last projection of attention. The embedding and MLPs are ablated at what
+they add to the residual stream. Where a norm follows attention, ablating a head also rescales the layer's other heads.
+`ablate` ablates several nodes together.
 
-Cost: a node of layer l takes the share of a run that lies behind it; `ablate` one run.
+Cost: for a node of layer l of L, (L − l) / L of a forward pass; for `ablate` one pass.
 """
 
 from collections.abc import Sequence
@@ -44,7 +46,7 @@ class Options(AtPositions):
     """Options of `ablation`."""
 
     sites: Sites = ("head", "mlp")
-    ablation: Annotated[Ablation, "what stands for an ablated node"] = "resample"
+    ablation: Annotated[Ablation, "what an ablated node's value is replaced by"] = "resample"
 
 
 def run(task: PatchingTask[Options]) -> NodeScores:
@@ -67,7 +69,7 @@ def _nodes(task: PatchingTask[Options]) -> tuple[Node, ...]:
 
 
 def stand_ins(corrupt: Recording, ablation: Ablation) -> Recording:
-    """What stands for each ablated node on each prompt, from the corrupt run."""
+    """The value that replaces each ablated node on each prompt, made from the corrupted run."""
     over = {"mean": (0, 1), "mean_by_position": (0,)}
 
     def make(values: Tensor) -> Tensor:
@@ -96,16 +98,17 @@ def ablate(
     budget: int | None = None,
     record: Recorder = record,
 ) -> np.ndarray:
-    """The metric of the clean run with some nodes ablated together, one value a pair, shape [pair].
+    """The metric of the clean run with some nodes ablated together, one value for each pair, shape [pair].
 
     Args:
-        model: what to run.
-        nodes: names of writers: heads such as `a1.h0`, MLPs such as `m2`, `embed`; none leaves the clean run.
-        pairs: prompts that are run, and the corrupt ones that the stand-ins come from.
+        model: model to run.
+        nodes: names of writers: heads such as `a1.h0`, MLPs such as `m2`, `embed`. Without any, the run is the clean
+            one.
+        pairs: clean prompts that are run, and corrupted prompts that the stand-ins are made from.
         ablation: `resample`, `zero`, `mean` or `mean_by_position`.
-        metric: name of a metric, or a callable from logits and pairs to one value a pair.
+        metric: name of a metric, or a callable from logits and pairs to one value for each pair.
         budget: bytes that a chunk of pairs may need; by default a constant for the kind of device.
-        record: gets the activations of the corrupt run; by default runs the model.
+        record: gets the activations of the corrupted run; by default runs the model.
 
     Raises:
         UnknownNameError: no node, metric or ablation has the name.
@@ -129,28 +132,28 @@ def ablate(
 
 
 def _logits_without(model: HookedModel, ablated: frozenset[Node], tokens: Tensor, source: Recording) -> Tensor:
-    """Logits of prompts with some nodes' values taken from another recording."""
+    """Logits of prompts with some nodes' values stand_in from another recording."""
 
-    def taken(name: str) -> Tensor:
+    def stand_in(name: str) -> Tensor:
         return source.activations[name].to(model.device)
 
-    stream = taken(EMBED) if Node(-1, "embed") in ablated else model.decoder.embed(tokens)
+    stream = stand_in(EMBED) if Node(-1, "embed") in ablated else model.decoder.embed(tokens)
     for layer, block in enumerate(model.decoder.blocks):
         z = block.attention.mix(*block.project(block.attention_norm(stream)))
         heads = [node.index for node in ablated if node.kind == "head" and node.layer == layer]
         if heads:
             z = z.clone()
-            z[:, :, heads] = taken(z_name(layer))[:, :, heads]
+            z[:, :, heads] = stand_in(z_name(layer))[:, :, heads]
         attended = stream + block.attention_writes(z)
         kept = Node(layer, "mlp") not in ablated
-        stream = attended + (block.mlp_writes(block.mlp_reads(stream, attended)) if kept else taken(mlp_name(layer)))
+        stream = attended + (block.mlp_writes(block.mlp_reads(stream, attended)) if kept else stand_in(mlp_name(layer)))
     return model.decoder.logits(stream[:, -1])
 
 
 shelf.add(
     Method(
         name="ablation",
-        summary="what the metric loses when a node of the clean run takes its corrupt value, a mean or zero",
+        summary="fall of the metric when a node of the clean run takes its corrupted value, a mean or zero",
         source=Source("Wang et al.", 2022, "https://arxiv.org/abs/2211.00593"),
         scores="nodes",
         run=run,

@@ -1,25 +1,27 @@
-"""Activation patching: the exact effect of giving one node the value that it has in another run.
+"""Activation patching: the exact effect of giving one node the value that it has in the other run (Vig et al., 2020).
 
-1. Both runs are recorded. One is patched, the other gives the values: with `direction="denoising"` clean values enter
-   the corrupt run and the score is the metric's rise, with `"noising"` corrupt values enter the clean run and the score
-   is its fall.
-2. `_spans` finds on which positions a node's value differs between the runs; a pair on which none does is not run.
-3. `_at_block` computes what the patch makes of the residual stream behind its layer, on those positions. Heads patched
-   at their queries, keys, values or patterns share one call of attention: each takes its own output from it.
+1. Both runs are recorded. One run is patched, the other gives the values. With `direction="denoising"` clean values
+   enter the corrupted run and the score is the metric's rise; with `"noising"` corrupted values enter the clean run and
+   the score is the metric's fall. Positive means that the clean value raises the metric.
+2. `_spans` finds the positions at which a node's value differs between the runs. A pair without any is not run.
+3. `_at_block` computes the residual stream that the patch leaves behind the node's layer, on those positions. Heads
+   patched at their queries, keys, values or patterns share one call of attention, and each takes its own output of it
+   (`_mixed_heads`).
 4. `resume` carries the streams through the blocks that follow, and `Readout` reads the metric.
 
-Sites, each at the place of TransformerLens's hook of the name in parentheses:
+Sites, each with the TransformerLens hook at which it is patched:
 
 - `embed`, `resid_pre`, `resid_mid` (serial blocks), `resid_post`: the residual stream (`hook_resid_pre` …).
-- `head`: a head's output before its last projection (`hook_z`). Behind a norm after attention (Gemma 2, OLMo 2) all
-  heads of the layer are scaled together, so that patching one also rescales what the others write.
-- `q`, `k`, `v`: what the projections make, before any norm of heads and before rotation; `k` and `v` by key-value head.
-- `pattern`: a head's attention weights (`hook_pattern`), resolved by the position that attends.
-- `attention`, `mlp`: what a layer adds to the stream (`hook_attn_out`, `hook_mlp_out`). Before or behind a norm is the
-  same patch: the norm acts on each position by itself.
+- `head`: a head's output before the last projection of attention (`hook_z`). Where a norm follows attention (Gemma 2,
+  OLMo 2), it scales all heads of the layer together, so patching one head also rescales what the others write.
+- `q`, `k`, `v`: the outputs of the projections, before any norm of heads and before rotation. Where heads share keys
+  and values, `k` and `v` count key-value heads.
+- `pattern`: a head's attention weights (`hook_pattern`). Its position is that of the query.
+- `attention`, `mlp`: what a layer adds to the stream (`hook_attn_out`, `hook_mlp_out`). To patch before or behind the
+  norm that follows is the same, because the norm acts on each position alone.
 
-With `positions`, a node is patched at one position at a time. Cost: a node of layer l takes the share of a run that
-lies behind it, and a position the share of the tokens from it on. What is not done: several nodes at once (`ablate`).
+With `positions`, a node is patched at one position at a time. Cost: for a node of layer l of L, (L − l) / L of a
+forward pass, times the share of tokens from the position on. Nodes are not patched together: `ablate` does that.
 """
 
 from collections import defaultdict
@@ -36,18 +38,18 @@ from interp_emerge.core.axes import HeadVectors
 from interp_emerge.core.graph import Node
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask, require_ordinary_run
+from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask, require_finite
 from interp_emerge.patching.engines.options import AtPositions, Direction, Sites
-from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, ends, resume
+from interp_emerge.patching.engines.resuming import BatchLimits, Change, Readout, UnfoldedRun, resume, runs_by_direction
 
 OF_HEADS = ("head", "q", "k", "v", "pattern")
 BEFORE_BLOCK = {"embed": lambda _: 0, "resid_pre": lambda layer: layer, "resid_post": lambda layer: layer + 1}
-"""Sites that are the stream before a block, and which block that is."""
+"""Sites that are the residual stream before a block, with the number of that block."""
 
 Cell = tuple[int, int]
-"""A node and a place, as they are counted in the scores."""
+"""The numbers of a node and of a place in the scores."""
 Span = tuple[int, int]
-"""The first changed position and the one after the last."""
+"""The first changed position, and the position after the last changed one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ class Options(AtPositions):
 
 
 def run(task: PatchingTask[Options]) -> NodeScores:
-    reference, source, sign = ends(task, task.options.direction)
+    reference, source, sign = runs_by_direction(task, task.options.direction)
     nodes = task.graph.nodes(task.options.sites)
     rises = patched_rises(task, nodes, reference, source, "activation patching")
     return node_scores(task, nodes, sign * rises, "activation_patching")
@@ -71,7 +73,7 @@ def cost(task: PatchingTask[Options]) -> Cost:
 
 def node_scores(task: PatchingTask, nodes: tuple[Node, ...], values: Tensor, method: str) -> NodeScores:
     """Scores from values of shape [node, place, pair]."""
-    require_ordinary_run(values, f"{method} scores")
+    require_finite(values, f"{method} scores")
     per_pair = np.ascontiguousarray(values.permute(2, 1, 0).cpu())
     origin, positions = task.origin(method), None if task.places is None else task.places.names
     collapsed = per_pair[:, 0] if positions is None else per_pair
@@ -79,10 +81,12 @@ def node_scores(task: PatchingTask, nodes: tuple[Node, ...], values: Tensor, met
 
 
 def patching_cost(task: PatchingTask, nodes: Sequence[Node]) -> Cost:
-    """What patching each node takes, the two recorded runs included."""
+    """The cost of patching each node, including the two recorded runs."""
     n_layers = task.graph.n_layers
     share = sum((n_layers - max(0, node.layer)) / n_layers for node in nodes)
-    return Cost(passes=2 + share * sum(_tokens_behind(task)) / task.pairs.length, bytes=Room.of(task).bytes)
+    return Cost(
+        passes=2 + share * sum(_changeable_positions(task)) / task.pairs.length, bytes=BatchLimits.of(task).bytes
+    )
 
 
 @torch.no_grad()
@@ -90,32 +94,33 @@ def patched_rises(
     task: PatchingTask, nodes: Sequence[Node], reference: Recording, source: Recording, what: str
 ) -> Float[Tensor, "node place pair"]:
     """How far the metric rises in the reference run when one node takes its value from the source run."""
-    room, tokens = Room.of(task), _tokens_behind(task)
-    # Patches at one place change one span, on which those of all layers run together.
+    limits, tokens = BatchLimits.of(task), _changeable_positions(task)
+    # Patches at the same place change the same span, so those of all layers run together.
     cells = [(node, place) for place in range(len(tokens)) for node in range(len(nodes))]
     rises = torch.zeros(len(nodes), len(tokens), len(task.pairs))
-    chunks = [slice(start, start + room.pairs) for start in range(0, len(task.pairs), room.pairs)]
+    chunks = [slice(start, start + limits.pairs) for start in range(0, len(task.pairs), limits.pairs)]
     for rows in task.bar(chunks, what):
-        runs = [Run(model=task.model, recording=recording[rows]) for recording in (reference, source)]
+        runs = [UnfoldedRun(model=task.model, recording=recording[rows]) for recording in (reference, source)]
         metric, places = task.metric[rows], None if task.places is None else task.places.index[:, rows]
-        sweep = _Sweep(run=runs[0], source=runs[1], nodes=nodes, places=places)
-        readout = Readout(runs[0], metric, budget=room.bytes)
-        for batch in _batches(cells, [tokens[place] for _, place in cells], room.tokens // len(metric.pairs)):
+        patches = _Patches(run=runs[0], source=runs[1], nodes=nodes, places=places)
+        readout = Readout(runs[0], metric, budget=limits.bytes)
+        for batch in _batches(cells, [tokens[place] for _, place in cells], limits.tokens // len(metric.pairs)):
             node, place = torch.tensor(batch).T
-            rises[node, place, rows] = sweep.rises(batch, readout).cpu()
+            rises[node, place, rows] = patches.rises(batch, readout).cpu()
     return rises
 
 
-def _tokens_behind(task: PatchingTask[Options]) -> list[int]:
-    """How many positions of a prompt a patch can change, for each place; all where places are collapsed."""
+def _changeable_positions(task: PatchingTask[Options]) -> list[int]:
+    """The number of positions of a prompt that a patch can change, for each place; all where places are collapsed."""
     length = task.pairs.length
     return [length] if task.places is None else (length - task.places.index.min(1).values).tolist()
 
 
-def _batches(cells: Sequence[Cell], sizes: Sequence[int], room: int) -> list[list[Cell]]:
-    batches, used = [], room + 1
+def _batches(cells: Sequence[Cell], sizes: Sequence[int], most: int) -> list[list[Cell]]:
+    """The cells in order, in batches whose sizes sum to at most `most`, or of a single cell."""
+    batches, used = [], most + 1
     for cell, size in zip(cells, sizes, strict=True):
-        if used + size > room:
+        if used + size > most:
             batches.append([])
             used = 0
         batches[-1].append(cell)
@@ -124,11 +129,11 @@ def _batches(cells: Sequence[Cell], sizes: Sequence[int], room: int) -> list[lis
 
 
 @dataclass(kw_only=True, eq=False)
-class _Sweep:
-    """Many patches of one run with values of another, on one chunk of pairs."""
+class _Patches:
+    """Patches of one run with values of another, on one chunk of pairs."""
 
-    run: Run
-    source: Run
+    run: UnfoldedRun
+    source: UnfoldedRun
     nodes: Sequence[Node]
     places: Tensor | None
     _mixed: dict[tuple, HeadVectors] = field(default_factory=dict)
@@ -151,24 +156,25 @@ class _Sweep:
         return readout.rises(len(batch), torch.cat([empty, *cells]), rows, torch.cat(streams))
 
     def _spans(self, node: Node, place: int) -> list[tuple[Span, Tensor]]:
-        """The positions on which a patch changes the stream behind its layer, and the rows on which it does."""
+        """The spans of positions on which a patch changes the stream behind its layer, each with its pairs."""
         differs, length = self._differing(node), self.run.before[0].shape[1]
         if self.places is not None:
             there = self.places[place].to(differs.device)[:, None]
             differs = differs & (torch.arange(length, device=differs.device) == there)
         rows = differs.any(1).nonzero()[:, 0]
         start = differs.int().argmax(1)[rows]
-        reaches_on = node.kind in ("k", "v")
-        stop = torch.full_like(start, length) if reaches_on else length - differs.flip(1).int().argmax(1)[rows]
+        # A key or value changes the outputs of all later positions.
+        reaches_later = node.kind in ("k", "v")
+        stop = torch.full_like(start, length) if reaches_later else length - differs.flip(1).int().argmax(1)[rows]
         if node.kind != "embed" and node.layer == self.run.model.graph.n_layers - 1 and node.kind != "resid_pre":
-            # Behind the last block only the last position is read.
+            # Behind the last block, only the last position is read.
             start = torch.full_like(start, length - 1)
             rows, start, stop = rows[stop == length], start[stop == length], stop[stop == length]
         found = torch.stack([start, stop], 1)
         return [((a, b), rows[(found == found.new_tensor([a, b])).all(1)]) for a, b in {*map(tuple, found.tolist())}]
 
     def _differing(self, node: Node) -> Bool[Tensor, "pair pos"]:
-        """Where the node's value in one run is not that in the other."""
+        """Where the node's value differs between the two runs."""
         key = node.kind, node.layer
         if key not in self._compared:
             one, other = (_values(run, node) for run in (self.run, self.source))
@@ -177,7 +183,7 @@ class _Sweep:
         return compared[:, :, node.index] if node.kind in OF_HEADS else compared
 
     def _at_block(self, stage: str, layer: int, span: Span, parts: Sequence[tuple[int, Cell, Tensor]]) -> Change:
-        """The patched streams before the block that reads them, of cells whose patches change the same positions."""
+        """The patched streams before the block that reads them, for cells that change the same span."""
         at, rows = slice(*span), torch.cat([rows for _, _, rows in parts])
         patched = torch.cat([self._patched(cell, span, rows) for _, cell, rows in parts])
         if stage in BEFORE_BLOCK:
@@ -198,7 +204,7 @@ class _Sweep:
     def _patched(self, cell: Cell, span: Span, rows: Tensor) -> Tensor:
         """The patched value on a span of positions.
 
-        For a head it is what attention writes then; where no norm follows attention, only the change of that.
+        For a head it is the patched output of attention or, where no norm follows attention, the change of it.
         """
         node, at = self.nodes[cell[0]], slice(*span)
         if node.kind not in OF_HEADS:
@@ -212,7 +218,7 @@ class _Sweep:
         return block.attention_writes(z)
 
     def _mixed_heads(self, node: Node, place: int) -> tuple[HeadVectors, slice]:
-        """Heads' outputs under a patch, and the heads that it changes; the output of other heads is not to be used."""
+        """Heads' outputs under a patch, and the heads that it changes; only the outputs of these are valid."""
         graph, layer = self.run.model.graph, node.layer
         shared = graph.n_heads // graph.n_kv_heads if node.kind in ("k", "v") else 1
         joined = graph.joined and node.kind in ("q", "k")
@@ -226,7 +232,7 @@ class _Sweep:
         return self._mixed[key], heads
 
     def _mix(self, node: Node, place: int | None, *, joined: bool) -> HeadVectors:
-        """What attention makes of the source's values of one kind, of a single head of them if heads are joined."""
+        """The output of attention with the source's values of one kind; of one head alone if a norm joins the heads."""
         attention = self.run.model.decoder.blocks[node.layer].attention
         sides = list(self.run.projected[node.layer])
         if node.kind == "pattern":
@@ -244,8 +250,8 @@ class _Sweep:
         return attention.mix(*sides)
 
 
-def _values(run: Run, node: Node) -> Tensor:
-    """A run's values of all nodes of a kind in a layer, shape [pair, pos, ...]; a pattern's position is its query's."""
+def _values(run: UnfoldedRun, node: Node) -> Tensor:
+    """The values of all nodes of a kind in a layer, shape [pair, pos, ...]; a pattern's position is its query's."""
     layer = node.layer
     match node.kind:
         case "embed":
@@ -272,7 +278,7 @@ def _values(run: Run, node: Node) -> Tensor:
 shelf.add(
     Method(
         name="activation_patching",
-        summary="exact rise of the metric when one node takes its clean value in the corrupt run, or the reverse",
+        summary="exact rise of the metric when one node takes its clean value in the corrupted run, or the reverse",
         source=Source("Vig et al.", 2020, "https://arxiv.org/abs/2004.12265"),
         scores="nodes",
         run=run,

@@ -1,22 +1,24 @@
-"""AtP*: attribution patching with two of its blind spots removed.
+"""AtP*: attribution patching with corrections for two cases that it misses (Kramár et al., 2024).
 
-Nodes are the queries, keys and values of each head (what the projections put out), the heads' terms in the residual
-stream and the MLPs' outputs; the values of the corrupt run are replaced by clean ones.
+Nodes are the queries, keys and values of each head (outputs of the projections), the heads' terms in the residual
+stream, and the outputs of the MLPs. As in attribution patching, values of the corrupted run are replaced by clean ones.
 
-1. QK correction. For a query or key node the attention pattern is computed anew with that node patched, and its exact
-   change is multiplied with the gradient at the pattern, so that a saturated softmax hides nothing. Queries of all
-   heads and positions are done at once, and so are keys, all positions of a head together; by position, one key
-   position at a time. Where a norm joins the heads, one head at a time, and the patterns of all heads count.
-2. GradDrop. Behind a node the gradient may cancel between paths. For each layer l the gradient is taken with that
-   through the whole of what layer l adds to the stream stopped; the score's size is Σ_l |estimate_l| / (L − 1) for each
-   pair, L counting layers. Dropping the node's own layer gives 0, dropping one before it changes nothing. With one
-   layer there is none to drop, and scores are the estimates of step 1.
+1. QK correction, for queries and keys. A saturated softmax has almost no gradient. So `_pattern_changes` computes the
+   attention pattern again with the node patched, and this exact change is multiplied with the gradient at the pattern
+   (`gradient_at_pattern`). All heads are patched in one call: queries at all positions, because a query changes only
+   the pattern at its own position; keys at all positions together, or at one position at a time where positions are
+   resolved. Where a norm joins the heads, one head is patched at a time, and the patterns of all heads count.
+2. GradDrop, for all nodes. Behind a node, contributions of several paths to the gradient may cancel. So for each layer
+   l, `_without_each_layer` takes the gradient with the part through layer l's outputs (attention and MLP) stopped. The
+   size of a score is Σ_l |estimate_l| / (L − 1) on each pair, with L layers: the estimate is 0 if the node's own layer
+   is stopped, and unchanged if an earlier one is. With L = 1 scores are the estimates of step 1.
 
-Sign: that of the estimate without dropping; the published values have none. Sizes are no estimates of an effect where
-layers reinforce each other: a linear model's are too small or too large.
+Sign: that of the estimate with no layer stopped; the published values are sizes without a sign. A size does not
+estimate an effect where layers reinforce each other: in a linear model it can be too small or too large.
 
-Cost: two forward passes, one backward pass and those of the L gradients below the dropped layers, together half of L;
-and 2 patterns a layer, or one for each head where these are joined, and for each key position by position.
+Cost: two forward passes, one backward pass, and L − 1 gradients below the stopped layers, which together take about L/2
+backward passes. In addition two patterns for each layer, times the number of heads where a norm joins them, and for
+keys times the number of positions where these are resolved.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,14 +34,21 @@ from interp_emerge.patching import shelf
 from interp_emerge.patching.attribution_patching import effects, gradient_at_pattern
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
 from interp_emerge.patching.engines.attribution import at_places, bytes_per_run, node_cost, tally_nodes
-from interp_emerge.patching.engines.gradients import Parts, Run, Site, gradients_at, run_of_prompts, wide
+from interp_emerge.patching.engines.gradients import (
+    DecoderRun,
+    Parts,
+    Site,
+    at_least_float32,
+    gradients_at,
+    run_of_prompts,
+)
 from interp_emerge.patching.engines.options import AtPositions, Sites
 
 SITES = ("q", "k", "v", "head", "mlp")
 SHARE_OF_PATTERN = 0.25
-"""What the patterns of all layers take once, as a share of a forward pass, in models of some hundred wide."""
+"""Time of computing the patterns of all layers once, as a share of a forward pass, in models of a few hundred wide."""
 GRADIENT_OF = {"q": "head", "k": "head", "v": "v", "head": "attention", "mlp": "mlp"}
-"""Where the gradient is taken for the nodes of each kind: at z for queries and keys."""
+"""The part at which the gradient is taken for each kind of node: for queries and keys at z, the heads' outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,69 +91,73 @@ def _chunk_scores(task: PatchingTask, rows: slice) -> Parts:
 
     sites = dict.fromkeys((GRADIENT_OF[kind], layer) for kind, layer in nodes)
     streams = [("resid_pre", layer + 1) for layer in range(n_layers)]
-    whole = gradients_at(corrupt, task.metric[rows], [*sites, *streams], again=True)
-    plain = {node: estimate(node, whole) for node in nodes}
+    undropped = gradients_at(corrupt, task.metric[rows], [*sites, *streams], again=True)
+    plain = {node: estimate(node, undropped) for node in nodes}
     if n_layers == 1:
         return plain
+    # Stopping an earlier layer leaves a node's estimate as it is, once for each of them.
     sizes = {node: plain[node].abs() * node[1] for node in nodes}
-    for dropped, gradients in _without_each_layer(corrupt, whole, sites, n_layers):
+    for dropped, gradients in _without_each_layer(corrupt, undropped, sites, n_layers):
         for node in nodes:
             if node[1] < dropped:
                 sizes[node] += estimate(node, gradients).abs()
     return {node: torch.copysign(sizes[node] / (n_layers - 1), plain[node]) for node in nodes}
 
 
-def _without_each_layer(run: Run, whole: Parts, sites: Iterable[Site], n_layers: int) -> Iterator[tuple[int, Parts]]:
-    """Gradients below each layer but the first, with that through what the layer adds to the stream stopped.
+def _without_each_layer(
+    run: DecoderRun, undropped: Parts, sites: Iterable[Site], n_layers: int
+) -> Iterator[tuple[int, Parts]]:
+    """For each layer but the first: the gradients below it, with the part through the layer's own outputs stopped.
 
-    All that is left below the layer is then the gradient above it, which the undropped pass has found.
+    The gradient at the stream before the layer is then the gradient at the stream after it, known from `undropped`.
     """
     for dropped in range(1, n_layers):
         below = [site for site in sites if site[1] < dropped]
         found = torch.autograd.grad(
             run.parts["resid_pre", dropped],
             [run.parts[site] for site in below],
-            whole["resid_pre", dropped + 1],
+            undropped["resid_pre", dropped + 1],
             retain_graph=True,
         )
         yield dropped, dict(zip(below, found, strict=True))
 
 
 def _pattern_changes(task: PatchingTask, rows: slice, node: Site, clean: Parts, corrupt: Parts) -> Tensor:
-    """What patching queries or keys changes in a layer's patterns, shape [patched, place, pair, head, query, key].
+    """The change of a layer's patterns when queries or keys are patched, [patched, place, pair, head, query, key].
 
-    `patched` counts heads where a norm joins them, and is 1 where all can be patched at once. `place` counts places for
-    keys by position, and is 1 otherwise: a query changes the pattern at its own position alone.
+    The axis `patched` counts heads where a norm joins them, and has length 1 where all heads are patched in one call.
+    The axis `place` counts positions for keys where positions are resolved, and has length 1 otherwise: a query changes
+    the pattern at its own position alone.
     """
     side, layer = node
     attention = task.model.decoder.blocks[layer].attention
     q, k, ordinary, target = corrupt["q", layer], corrupt["k", layer], corrupt[side, layer], clean[side, layer]
-    before, found = wide(attention.pattern(q, k)), []
+    before, found = at_least_float32(attention.pattern(q, k)), []
     for heads in range(ordinary.shape[2]) if attention.joins_heads else [slice(None)]:
         for at in _places(task, rows) if side == "k" else [(slice(None), slice(None))]:
             patched = ordinary.clone()
             patched[(*at, heads)] = target[(*at, heads)]
-            found.append(wide(attention.pattern(*((patched, k) if side == "q" else (q, patched)))) - before)
+            found.append(at_least_float32(attention.pattern(*((patched, k) if side == "q" else (q, patched)))) - before)
     n_heads = ordinary.shape[2] if attention.joins_heads else 1
     return torch.stack(found).unflatten(0, (n_heads, -1))
 
 
 def _places(task: PatchingTask, rows: slice) -> list[tuple[slice | Tensor, slice | Tensor]]:
-    """Pairs and positions of each place; all positions at once where they are collapsed."""
+    """The index of pairs and positions for each place; all positions together where they are not resolved."""
     if task.places is None:
         return [(slice(None), slice(None))]
     return [(torch.arange(len(index)), index) for index in task.places.index[:, rows]]
 
 
 def _gather_query(task: PatchingTask, rows: slice, block: Block, products: Tensor) -> Tensor:
-    """Effects of queries: over keys, and over the heads whose patterns a query changes."""
+    """Effects of queries: products summed over keys, and over the heads whose patterns a query changes."""
     by_query = products[:, 0].sum(-1)
     by_head = by_query.sum(2).permute(1, 2, 0) if block.attention.joins_heads else by_query[0].mT
     return at_places(task, rows, by_head)
 
 
 def _gather_key(task: PatchingTask, block: Block, products: Tensor) -> Tensor:
-    """Effects of keys: over queries and keys, and over the heads whose patterns a key changes."""
+    """Effects of keys: products summed over queries and keys, and over the heads whose patterns a key changes."""
     by_head = products.sum((-1, -2))
     if block.attention.joins_heads:
         found = by_head.sum(-1).permute(2, 1, 0)
@@ -154,7 +167,7 @@ def _gather_key(task: PatchingTask, block: Block, products: Tensor) -> Tensor:
 
 
 def _bytes_each(task: PatchingTask[Options]) -> int:
-    """Both runs are kept whole, with two sets of gradients, and the changed patterns of every layer."""
+    """Bytes for one pair: all parts of both runs, two sets of gradients, and the changed patterns of every layer."""
     graph, length = task.graph, task.pairs.length
     places = 1 if task.places is None else len(task.places.names)
     patterns = (graph.n_heads if graph.joined else 1) * (1 + places) + 3

@@ -1,15 +1,22 @@
-"""Attribution patching: a first-order estimate of patching every node, in the corrupt run.
+"""Attribution patching: a first-order estimate of patching every node in the corrupted run (Nanda, 2023).
 
-The score of a node is (its value in the clean run − in the corrupt run) · (gradient of the metric at it). By `sites`:
+The score of a node is (its value in the clean run − its value in the corrupted run) · (gradient of the metric at it),
+with the gradient taken in the corrupted run. Positive means that the clean value raises the metric.
+
+1. `run_of_prompts` runs both prompts; `gradients_at` takes one backward pass to all sites (`_gradient_site`).
+2. `effects` multiplies the change of each node with the gradient at it.
+
+The sites:
 
 - `embed`, `head`, `mlp` (the default): the writers. A head's value is its term in the residual stream, so that a node's
-  score is the sum of its edges' under `eap`. Behind a norm after attention, a head's term is what it is divided by in
-  its own run; what a head does to the scale of the others is not counted.
-- `q`, `k`, `v`: what the projections put out. `pattern`: the attention of a head; its gradient is that at the head's z
-  times the values. A pattern's position is the query's.
+  score is the sum of the scores of its edges under `eap`. Where a norm follows attention, each run's terms are scaled
+  by the norm in that run; a head's influence on the scale of the other heads is not counted.
+- `q`, `k`, `v`: the outputs of the projections.
+- `pattern`: the attention weights of a head. Their gradient is that at the head's z times the values. A pattern's
+  position is that of the query.
 - `attention`, `resid_pre`, `resid_mid`, `resid_post`: what a layer's attention adds, and the residual stream.
 
-Cost: two forward passes and one backward. `positions` resolves scores by token position.
+Cost: two forward passes and one backward pass. `positions` resolves scores by token position.
 """
 
 from dataclasses import dataclass
@@ -29,7 +36,7 @@ from interp_emerge.patching.engines.attribution import (
     node_cost,
     tally_nodes,
 )
-from interp_emerge.patching.engines.gradients import Parts, Site, gradients_at, run_of_prompts, wide
+from interp_emerge.patching.engines.gradients import Parts, Site, at_least_float32, gradients_at, run_of_prompts
 from interp_emerge.patching.engines.options import AtPositions, Sites
 
 
@@ -66,7 +73,7 @@ def _chunk_effects(task: PatchingTask, rows: slice) -> Parts:
 
 
 def _gradient_site(kind: str, layer: int) -> Site:
-    """Where the gradient is taken for the nodes of a kind in a layer."""
+    """The part at which the gradient is taken for the nodes of a kind in a layer."""
     match kind:
         case "embed":
             return "resid_pre", 0
@@ -80,19 +87,22 @@ def _gradient_site(kind: str, layer: int) -> Site:
 
 
 def effects(block: Block, kind: str, place: Site, clean: Parts, corrupt: Parts, gradients: Parts) -> Tensor:
-    """Change of each node of a kind in a layer times the gradient at it, shape [pair, pos, node].
+    """The change of each node of a kind in a layer times the gradient at it, shape [pair, pos, node].
 
-    `place` is where the gradient was taken.
+    `place` is the part at which the gradient was taken.
     """
-    gradient, layer = wide(gradients[place]), place[1]
+    gradient, layer = at_least_float32(gradients[place]), place[1]
     if kind == "head":
         change = head_change(block, clean["head", layer], corrupt["head", layer])
         return (torch.einsum("bpd,hkd->bphk", gradient, head_weights(block)) * change).sum(-1)
     if kind == "pattern":
-        patterns = (wide(block.attention.pattern(parts["q", layer], parts["k", layer])) for parts in (clean, corrupt))
+        patterns = (
+            at_least_float32(block.attention.pattern(parts["q", layer], parts["k", layer]))
+            for parts in (clean, corrupt)
+        )
         change = next(patterns) - next(patterns)
         return (change * gradient_at_pattern(block, corrupt, layer, gradients[place])).sum(-1).mT
-    products = (wide(clean[place]) - wide(corrupt[place])) * gradient
+    products = (at_least_float32(clean[place]) - at_least_float32(corrupt[place])) * gradient
     return products.sum(-1) if products.ndim == 4 else products.sum(-1, keepdim=True)
 
 
@@ -101,11 +111,11 @@ def gradient_at_pattern(block: Block, parts: Parts, layer: int, at_z: Tensor) ->
     with torch.enable_grad():
         pattern = block.attention.pattern(parts["q", layer].detach(), parts["k", layer].detach()).requires_grad_(True)
         z = block.attention.weigh(pattern, parts["v", layer].detach())
-    return wide(torch.autograd.grad(z, pattern, at_z)[0])
+    return at_least_float32(torch.autograd.grad(z, pattern, at_z)[0])
 
 
 def _bytes_each(task: PatchingTask[Options]) -> int:
-    """Both runs are kept whole, with the gradients that are asked for."""
+    """Bytes for one pair: all parts of both runs, and the gradients at the sites."""
     vectors = task.graph.n_layers * (10 + 2 * len(task.options.sites))
     return bytes_per_run(task) + 4 * vectors * task.pairs.length * task.model.d_model
 
@@ -113,7 +123,7 @@ def _bytes_each(task: PatchingTask[Options]) -> int:
 shelf.add(
     Method(
         name="attribution_patching",
-        summary="change of the node between the runs times gradient of the metric, in the corrupt run",
+        summary="change of the node between the runs times gradient of the metric, in the corrupted run",
         source=Source("Nanda", 2023, "https://www.neelnanda.io/mechanistic-interpretability/attribution-patching"),
         scores="nodes",
         run=run,

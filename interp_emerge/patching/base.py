@@ -1,6 +1,6 @@
 """What a patching method is given and what it returns.
 
-Sign: positive means that moving the node or edge from the corrupt run toward the clean one raises the metric.
+Sign: positive means that moving the node or edge from the corrupted run toward the clean one raises the metric.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,30 +28,30 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Places:
-    """Positions that results are resolved by: their names, and the index of each in every pair, shape [place, pair]."""
+    """The positions at which nodes or edges are scored one by one."""
 
     names: tuple[str, ...]
     index: Tensor
+    """The index of each position in every pair, shape [place, pair]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a method would take."""
+    """The time and memory that a method would need."""
 
     passes: int | float
-    """Forward passes over all pairs, a backward pass counted as one and a part of the model as its share."""
+    """Forward passes over all pairs. A backward pass counts as one, and a part of the model as its share."""
     bytes: int
-    """Most memory that the method holds at once beside the weights."""
+    """Most memory that the method holds at one time, without the weights."""
     seconds_per_pass: int | float = 1
-    """How much longer one of its passes takes than a bare forward pass, as measured: small pieces keep a processor less
-    busy than whole runs."""
+    """Measured time of one of its passes, in forward passes: small pieces use a processor less well than full runs."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PatchingTask(Generic[Chosen]):
-    """One model on one set of pairs, read by one metric.
+    """What a method works on: one model, one set of pairs, one metric, and the method's options.
 
-    `record` gets the activations of a run: by default by running the model, in a study from the cache on disk.
+    `record` gets the activations of a run. By default it runs the model; in a study it reads the cache on disk.
     """
 
     model: HookedModel
@@ -75,7 +75,7 @@ class PatchingTask(Generic[Chosen]):
 
     @cached_property
     def places(self) -> Places | None:
-        """Positions to resolve, each with its index in every pair; None where they are collapsed."""
+        """The positions that are scored one by one; None where all positions are patched together."""
         wanted, pairs = self.options.positions if isinstance(self.options, AtPositions) else None, self.pairs
         if wanted is None:
             return None
@@ -86,7 +86,7 @@ class PatchingTask(Generic[Chosen]):
         return Places(names=tuple(places), index=torch.stack([*places.values()]))
 
     def _place(self, name: str) -> tuple[str, Tensor]:
-        """What a position is called, counted from the start where it is a number, and its index in every pair."""
+        """The name of a position and its index in every pair. A number is counted from the start in the name."""
         pairs = self.pairs
         if name in pairs.positions:
             return name, pairs.positions[name]
@@ -104,19 +104,19 @@ class PatchingTask(Generic[Chosen]):
         return tqdm(items, desc=what, delay=2, leave=False)
 
     def origin(self, method: str) -> dict[str, Any]:
-        """What a result has to say about where it comes from: see `scores_origin`."""
+        """The origin that a result records: see `scores_origin`."""
         return scores_origin(self.model, self.pairs, method=method, metric=self.metric.name, options=self.options)
 
 
 def scores_origin(
     model: HookedModel, pairs: PromptPairs, *, method: str, metric: str, options: NoOptions
 ) -> dict[str, Any]:
-    """What scores say about where they come from, whether they were just computed or come from a file."""
+    """The origin that scores record: model, pairs, method, metric and options; the same for scores from a file."""
     given = {name: value for name, value in asdict(options).items() if value is not None}
     return {
         **given,
         **({"ability": pairs.ability} if pairs.ability else {}),
-        "model": _described(model, pairs),
+        "model": _model_record(model, pairs),
         "method": method,
         "metric": metric,
         "corruption": "resample",
@@ -125,8 +125,8 @@ def scores_origin(
     }
 
 
-def _described(model: HookedModel, pairs: PromptPairs) -> dict[str, Any]:
-    """The model's record; it names a first token only if that does stand first in these prompts."""
+def _model_record(model: HookedModel, pairs: PromptPairs) -> dict[str, Any]:
+    """The model's specification; it names a prepended token only if these prompts begin with it."""
     first = torch.tensor(model.bos, dtype=torch.int64)
     begins = bool((pairs.clean[:, : len(first)] == first).all()) if len(first) <= pairs.length else False
     return model.spec.to_dict() | ({} if begins else {"prepended": ""})
@@ -134,7 +134,7 @@ def _described(model: HookedModel, pairs: PromptPairs) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A patching method: what it scores, where it comes from, and how."""
+    """A patching method: what it scores, its source, and the functions that run it and estimate its cost."""
 
     name: str
     summary: str
@@ -143,7 +143,7 @@ class Method:
     run: Callable[[PatchingTask[Any]], NodeScores | EdgeScores]
     cost: Callable[[PatchingTask[Any]], Cost]
     options: type[NoOptions] = NoOptions
-    """The dataclass that declares its options; all others are refused."""
+    """The dataclass that declares its options; every other option is refused."""
 
     @property
     def declared(self) -> Mapping[str, Option]:
@@ -151,11 +151,11 @@ class Method:
         return declared(self.options)
 
     def pick(self, **given: Any) -> dict[str, Any]:
-        """Those of some options that the method has: what to hand to `score` where the method may be any."""
+        """The given options that this method has; the others are dropped. For callers that pass on any method."""
         return {name: value for name, value in given.items() if name in self.declared}
 
 
-def require_ordinary_run(values: Tensor, what: str) -> None:
+def require_finite(values: Tensor, what: str) -> None:
     """Raise an `InputError` if scores are not finite."""
     if not torch.isfinite(values).all():
         raise InputError(f"{what} are not finite; check the model's dtype and the metric")

@@ -1,9 +1,10 @@
-"""Edge attribution patching with the mean of the gradients in the corrupt and in the clean run.
+"""Edge attribution patching with the mean of the gradients in the corrupted and in the clean run (Hanna et al., 2024).
 
-A trapezoid over the line between the two runs' embeddings with its ends alone: the scores are the mean of those of
-`eap` with the gradient in either run. An effect that is saturated in one of the runs is found in the other.
+The score of an edge is the mean of two scores of `eap`, one with the gradient in either run. It is the trapezoidal rule
+with two points on the line between the embeddings. An effect that is saturated in one run can be found in the other.
+Positive means that the clean value of the edge raises the metric.
 
-Cost: two forward and two backward passes, the forward ones serving for the recordings too.
+Cost: two forward and two backward passes. The forward passes give the changes of the writers too.
 """
 
 from interp_emerge.core.source import Source
@@ -24,7 +25,7 @@ def cost(task: PatchingTask) -> Cost:
 shelf.add(
     Method(
         name="clean_corrupted",
-        summary="edge attribution patching, the gradient averaged over the corrupt and the clean run",
+        summary="edge attribution patching, the gradient averaged over the corrupted and the clean run",
         source=Source("Hanna et al.", 2024, "https://arxiv.org/abs/2403.17806"),
         scores="edges",
         run=run,

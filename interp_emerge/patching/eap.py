@@ -1,10 +1,11 @@
-"""Edge attribution patching: a first-order estimate of patching every edge, from two forward passes and one backward.
+"""Edge attribution patching: a first-order estimate of patching every edge (Syed et al., 2023).
 
-The score of an edge is (writer's output in the clean run − in the corrupt run) · (gradient at the reader's input), the
-gradient taken in the corrupt run. Where a softmax or a norm is saturated there, effects are missed.
+The score of an edge is (writer's output in the clean run − in the corrupted run) · (gradient at the reader's input),
+with the gradient taken in the corrupted run. Positive means that the clean value of the edge raises the metric. Effects
+are missed where a softmax or a norm is saturated in the corrupted run.
 
-Cost: the corrupt run serves for the gradient and the recording. `positions` resolves scores by token position, at the
-price of an edge's values at each of them.
+Cost: two forward passes and one backward pass; the forward pass of the corrupted run gives both its gradient and its
+recording. `positions` resolves scores by token position, which multiplies the memory of the scores by their number.
 """
 
 from interp_emerge.core.source import Source
@@ -25,7 +26,7 @@ def cost(task: PatchingTask) -> Cost:
 shelf.add(
     Method(
         name="eap",
-        summary="edge attribution patching: change of the writer times gradient at the reader, in the corrupt run",
+        summary="edge attribution patching: change of the writer times gradient at the reader, in the corrupted run",
         source=Source("Syed et al.", 2023, "https://arxiv.org/abs/2310.10348"),
         scores="edges",
         run=run,

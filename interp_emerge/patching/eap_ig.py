@@ -1,10 +1,12 @@
-"""Edge attribution patching with integrated gradients over the embeddings.
+"""Edge attribution patching with integrated gradients over the embeddings (Hanna et al., 2024).
 
-The gradient is averaged over `steps` midpoints of the line from the corrupt to the clean embeddings, so that the
-embedding's edges sum to the true change of the metric as the steps grow. The midpoint rule has an error of second order
-in the spacing, half that of the trapezoid; the left sum of the method's first implementation has one of first order.
+The score of an edge is its writer's change times the gradient at its reader's input, as in `eap`. Here the gradient is
+averaged over the midpoints of `steps` equal parts of the line from the corrupted to the clean embeddings. As the steps
+grow, the scores of the embedding's edges sum to the true change of the metric. The error of the midpoint rule is of
+second order in the spacing, and half that of the trapezoidal rule; the left sum of the method's first implementation
+has an error of first order. Positive means that the clean value of the edge raises the metric.
 
-Cost: two forward passes, and one forward and backward pass a step.
+Cost: two forward passes, and for each step one forward and one backward pass.
 """
 
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ def cost(task: PatchingTask[Options]) -> Cost:
 shelf.add(
     Method(
         name="eap_ig",
-        summary="edge attribution patching, the gradient averaged over midpoints between corrupt and clean embeddings",
+        summary="edge attribution patching, the gradient averaged over points between corrupted and clean embeddings",
         source=Source("Hanna et al.", 2024, "https://arxiv.org/abs/2403.17806"),
         scores="edges",
         run=run,

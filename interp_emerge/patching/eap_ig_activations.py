@@ -1,17 +1,18 @@
 """Edge attribution patching with integrated gradients over the activations of each writer in turn.
 
 1. The writers run in stages: the embedding, then each layer's heads together, then its MLP.
-2. A stage's outputs are moved from their corrupt to their clean values, everything before it staying corrupt. At
+2. A stage's outputs move from their corrupted to their clean values, while everything before it stays corrupted. At
    `steps` midpoints of that line the blocks behind the stage run, and give the gradient at all readers behind it.
-3. The edges of the stage's writers score their change times the mean of these gradients.
+3. The score of an edge from a writer of the stage is the writer's change times the mean of these gradients.
 
-The edges of a stage sum to the exact effect of patching the whole stage as the steps grow, with an error of second
-order in the spacing. The embedding's edges score what `eap_ig` gives them. A layer's heads and MLP are stages of their
-own in parallel blocks too: neither reads the other, but moved together they meet in the norms behind them, and the
-gradients are others.
+As the steps grow, the edges of a stage sum to the exact effect of patching the whole stage, with an error of second
+order in the spacing. The embedding's edges score as under `eap_ig`. A layer's heads and its MLP are separate stages in
+parallel blocks too. There neither reads the other, but moving both together would change the norms behind them and so
+the gradients.
 
-Cost: two forward passes, and for each of 2 · layers + 1 stages and each step a forward and a backward pass of the
-blocks behind it. `positions` resolves scores by token position.
+Positive means that the clean value of the edge raises the metric. Cost: two forward passes; and for each of the
+2 · layers + 1 stages and each step, a forward and a backward pass of the blocks behind the stage. `positions` resolves
+scores by token position.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ from interp_emerge.patching.engines.attribution import (
     empty_sums,
     in_groups,
     midpoints,
-    tally_chunks,
+    tally_edges,
 )
 from interp_emerge.patching.engines.gradients import Parts, ReaderGradients, differentiable_run, run_of_prompts
 from interp_emerge.patching.engines.options import AtPositions, Steps
@@ -48,26 +49,27 @@ class Options(AtPositions):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Stage:
-    """Writers that are moved together, and where the run behind them starts."""
+    """Writers that move together, and where the run behind them starts."""
 
     writers: slice
     stream: Tensor
-    """The residual stream behind the stage in the corrupt run."""
+    """The residual stream behind the stage in the corrupted run."""
     change: Tensor
+    """The stage's outputs in the clean run less those in the corrupted one."""
     first: int
+    """The first block that runs."""
     midway: bool = False
+    """Whether that block starts at its MLP."""
 
 
 def run(task: PatchingTask[Options]) -> EdgeScores:
     points = midpoints(task.options.steps)
-    return tally_chunks(
-        task, lambda rows: _chunk_scores(task, rows, points), bytes_per_pair(task), "eap_ig_activations"
-    )
+    return tally_edges(task, lambda rows: _chunk_scores(task, rows, points), bytes_per_pair(task), "eap_ig_activations")
 
 
 def cost(task: PatchingTask[Options]) -> Cost:
     points = midpoints(task.options.steps)
-    # A stage has half of the model behind it on average, and runs it forward and backward.
+    # On average half of the model lies behind a stage, and runs forward and backward.
     passes = 2 + len(points) * (2 * task.graph.n_layers + 1) * (1 + contraction_passes(task) / 2)
     return Cost(passes=passes, bytes=bytes_held(task, bytes_per_pair(task)))
 
@@ -93,6 +95,7 @@ def _chunk_scores(task: PatchingTask, rows: slice, points: list[float]) -> Tenso
 
 
 def _stages(task: PatchingTask, clean: Parts, corrupt: Parts) -> Iterator[_Stage]:
+    """The stages in the order in which they run."""
     graph, first = task.graph, 1
 
     def change(kind: str, layer: int) -> Tensor:
@@ -114,7 +117,7 @@ def _stages(task: PatchingTask, clean: Parts, corrupt: Parts) -> Iterator[_Stage
 shelf.add(
     Method(
         name="eap_ig_activations",
-        summary="edge attribution patching, the gradient averaged between the corrupt and clean outputs of each stage",
+        summary="edge attribution patching, the gradient averaged between corrupted and clean outputs of each stage",
         source=Source("Hanna et al.", 2024, "https://arxiv.org/abs/2403.17806"),
         scores="edges",
         run=run,

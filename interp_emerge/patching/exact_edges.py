@@ -1,19 +1,25 @@
-"""Exact edge patching: the effect of exchanging one edge at a time, for every edge.
+"""Exact edge patching: the effect of exchanging one edge at a time, for every edge (Hanna et al., 2024).
 
-1. Both runs are recorded. Noising (the default, and what the field calls exact edge patching) gives one edge of the
-   clean run its corrupt value, and the score is m(clean) - m(patched): the published m(patched) - m(clean) with its
-   sign turned, so that positive still means that the clean value helps. Denoising gives one edge of the corrupt run its
-   clean value, and the score is m(patched) - m(corrupt).
-2. `_batches` lists the edges by layer of their reader, each with the pairs whose writer differs between the runs where
-   the reader heeds it; the others score 0 without a run.
-3. `_Exchange` computes again what the reader feeds, in its own block and from the first exchanged position on: the
-   heads of one query, key or value (all heads, where a norm joins them), what they add to attention's output, and the
-   MLP where it reads that. The blocks before are as recorded.
-4. `resume` carries the changed streams of many edges through the later blocks at once.
+An edge carries one writer's output into one reader's input. To exchange it, the writer's term in that input alone is
+replaced by its value in the other run. The reader and everything behind it run again; all other readers get the term of
+their own run.
 
-Cost: at most one forward pass an edge, about half of one on average; `cost` counts them. However many there are, the
-method starts: `estimate` tells beforehand, and a log message at level INFO when it begins. What it does not do is
-patch edges together: exact effects of single edges miss what two edges do only jointly.
+1. Both runs are recorded. Noising, the default, gives one edge of the clean run its corrupted value. Denoising gives
+   one edge of the corrupted run its clean value.
+2. `_batches` lists the edges, grouped by `_stages` of readers that run together. A pair is run only if the writer
+   differs between the two runs at a position that the reader uses; otherwise its score is 0.
+3. `_Exchange.changed` recomputes the reader's own block with the edge exchanged, from the first differing position on:
+   `_attention_change` for the heads of a query, key or value (all heads of the layer, where a norm joins them) and
+   `_after_attention` for the MLP that reads them, or `_after_mlp` where the reader is the MLP. Earlier blocks are as
+   recorded.
+4. `resume` carries the changed streams of many edges through the later blocks together, and `Readout` reads the metric.
+
+Sign: positive where the clean value of the edge raises the metric. Noising scores m(clean) − m(patched), which is the
+published m(patched) − m(clean) with its sign turned. Denoising scores m(patched) − m(corrupted).
+
+Cost: at most one forward pass for each edge, about half of one on average; `cost` counts them. The method starts
+however many there are: ask `ie.estimate` first. A log message at level INFO gives the number when it begins. Edges are
+not exchanged together, so effects that need two edges at once are missed.
 """
 
 import logging
@@ -32,13 +38,12 @@ from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
-from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask, require_ordinary_run
+from interp_emerge.patching.base import Cost, EdgeScores, Method, PatchingTask, require_finite
 from interp_emerge.patching.engines.options import AtPositions, Direction
-from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, resume
+from interp_emerge.patching.engines.resuming import BatchLimits, Change, Readout, UnfoldedRun, resume
 
 BATCH_TOKENS = 4096
-"""Tokens that a batch may hold on a processor: all 2,421 edges of 5 layers of width 96 on 16 pairs take 3.1 s with this
-many, 3.7 s with a quarter and 3.4 s with four times as many."""
+"""Positions in a batch on a CPU (docs/calibration.md)."""
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +56,7 @@ class Options(AtPositions):
 
 @torch.no_grad()
 def run(task: PatchingTask[Options]) -> EdgeScores:
-    graph, places, room = task.graph, task.places, _room(task)
+    graph, places, limits = task.graph, task.places, _batch_limits(task)
     noising = task.options.direction == "noising"
     own, other = (task.clean, task.corrupt) if noising else (task.corrupt, task.clean)
     n_places = 1 if places is None else len(places.names)
@@ -60,16 +65,16 @@ def run(task: PatchingTask[Options]) -> EdgeScores:
     effects = np.zeros((len(task.pairs), n_places, graph.n_edges), dtype=np.float32)
     number = np.zeros(graph.exists.shape, dtype=int)
     number[graph.exists] = np.arange(graph.n_edges)
-    for start in range(0, len(task.pairs), room.pairs):
-        part = slice(start, start + room.pairs)
+    for start in range(0, len(task.pairs), limits.pairs):
+        part = slice(start, start + limits.pairs)
         exchange = _Exchange(task, own[part], other[part], None if places is None else places.index[:, part])
-        readout = Readout(exchange.run, task.metric[part], budget=room.bytes)
-        for batch in task.bar(list(_batches(exchange, room.tokens)), "exact_edges"):
+        readout = Readout(exchange.run, task.metric[part], budget=limits.bytes)
+        for batch in task.bar(list(_batches(exchange, limits.tokens)), "exact_edges"):
             cells, change = exchange.changed(batch)
             (streams,) = resume(exchange.run, [change])
             rises = readout.rises(len(batch.edges), cells, change.rows, streams).T.cpu().numpy()
             effects[part, batch.place, number[tuple(batch.edges.T)]] = -rises if noising else rises
-    require_ordinary_run(torch.from_numpy(effects), "exact_edges scores")
+    require_finite(torch.from_numpy(effects), "exact_edges scores")
     return EdgeScores.from_pairs(
         graph,
         effects[:, 0] if places is None else effects,
@@ -79,7 +84,7 @@ def run(task: PatchingTask[Options]) -> EdgeScores:
 
 
 def cost(task: PatchingTask[Options]) -> Cost:
-    """Both recordings, and for each edge the share of blocks and positions that run again, by the weights in use."""
+    """Both recordings, and for each edge the share of the blocks' weights and of the positions that run again."""
     graph, length, block = task.graph, task.pairs.length, task.model.decoder.blocks[0]
     differs = (task.pairs.clean != task.pairs.corrupt).any(0)
     first = int(differs.int().argmax()) if differs.any() else length
@@ -91,17 +96,17 @@ def cost(task: PatchingTask[Options]) -> Cost:
     )
     blocks = 0.0
     for stage in _stages(graph):
-        # What a single position or a single head takes is not counted.
+        # The work at a single position, and that of a single head, is not counted.
         if stage.layer < graph.n_layers - 1:
-            own = 0.0 if graph.parallel and graph.readers[stage.readers.start].kind != "mlp" else mlp_share
+            own_block = 0.0 if graph.parallel and graph.readers[stage.readers.start].kind != "mlp" else mlp_share
             between = graph.n_layers - 2 - stage.layer
-            blocks += int(graph.exists[:, stage.readers].sum()) * (own + between + reading_share)
+            blocks += int(graph.exists[:, stage.readers].sum()) * (own_block + between + reading_share)
     passes = 2 + blocks / graph.n_layers * sum(1 - at / length for at in starts)
-    return Cost(passes=passes, bytes=_room(task).bytes, seconds_per_pass=2)
+    return Cost(passes=passes, bytes=_batch_limits(task).bytes, seconds_per_pass=2)
 
 
-def _room(task: PatchingTask[Options]) -> Room:
-    """What is taken at once: a pair needs its run and all writers' outputs, a token of a batch what a block makes."""
+def _batch_limits(task: PatchingTask[Options]) -> BatchLimits:
+    """How much fits the budget: a pair needs its run and all writers' outputs, a position needs a block's parts."""
     graph, length, device = task.graph, task.pairs.length, task.model.device
     width, item = task.model.d_model, max(4, task.model.dtype.itemsize)
     token = item * (24 * width + graph.n_heads * length)
@@ -111,7 +116,7 @@ def _room(task: PatchingTask[Options]) -> Room:
     )
     limit = max(n * (pair + length * token), items_that_fit(1, 1 << 62, device=device, budget=task.budget))
     tokens = min((limit - n * pair) // token, max(n * length, BATCH_TOKENS) if device.type == "cpu" else 1 << 62)
-    return Room(pairs=n, tokens=tokens, bytes=n * pair + tokens * token)
+    return BatchLimits(pairs=n, tokens=tokens, bytes=n * pair + tokens * token)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,34 +126,36 @@ class _Stage:
     layer: int
     readers: slice
     last: bool
-    """Whether only their input at the last position counts."""
+    """Whether these readers use their input at the last position only."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Batch:
-    """Edges that are exchanged at one place."""
+    """Edges that are exchanged at the same position of each pair, or at all positions."""
 
     stage: _Stage
     place: int
     edges: np.ndarray
-    """Writer and reader of each."""
+    """Writer and reader of each edge, shape [edge, 2]."""
 
 
 def _stages(graph: Graph) -> Iterator[_Stage]:
-    """The readers in the order of the graph, parted where another block or another share of positions has to run."""
+    """The readers in the order of the graph, split where another part of a block or other positions have to run."""
     at = 0
-    for key, group in groupby(graph.readers, lambda reader: _runs_with(graph, reader)):
+    for key, group in groupby(graph.readers, lambda reader: _stage_of(graph, reader)):
         count = len(list(group))
         yield _Stage(layer=key[0], readers=slice(at, at + count), last=key[2])
         at += count
 
 
-def _runs_with(graph: Graph, reader: Node) -> tuple[int, bool, bool]:
-    heeds_last_only = reader.layer >= graph.n_layers - 1 and reader.kind not in ("k", "v")
-    return reader.layer, reader.kind == "mlp", heeds_last_only
+def _stage_of(graph: Graph, reader: Node) -> tuple[int, bool, bool]:
+    """Layer, whether the reader is an MLP, and whether it uses its input at the last position only."""
+    uses_last_only = reader.layer >= graph.n_layers - 1 and reader.kind not in ("k", "v")
+    return reader.layer, reader.kind == "mlp", uses_last_only
 
 
 def _batches(exchange: "_Exchange", tokens: int) -> Iterator[_Batch]:
+    """All edges that change anything, in batches of about `tokens` positions."""
     graph, length = exchange.run.model.graph, exchange.length
     for stage in _stages(graph):
         for place in range(exchange.n_places):
@@ -161,8 +168,8 @@ def _batches(exchange: "_Exchange", tokens: int) -> Iterator[_Batch]:
                 yield _Batch(stage=stage, place=place, edges=edges[first : first + size])
 
 
-def _reached(graph: Graph, reader: Node) -> tuple[slice, slice]:
-    """The heads that a query, key or value takes part in, and the keys and values that these heads take."""
+def _affected_heads(graph: Graph, reader: Node) -> tuple[slice, slice]:
+    """The heads that a query, key or value takes part in, and the key-value heads that these heads use."""
     if graph.joined:
         return slice(None), slice(None)
     group = graph.n_heads // graph.n_kv_heads
@@ -172,7 +179,7 @@ def _reached(graph: Graph, reader: Node) -> tuple[slice, slice]:
 
 
 def _of_heads(attention: Attention, queries: tuple[int, slice], keys: tuple[int, slice]) -> Attention:
-    """The attention of some heads: each side has a number of all heads, and which of them are wanted."""
+    """The attention of some heads only; `queries` and `keys` are the number of heads and the ones that are wanted."""
     slopes = attention.slopes
     return replace(
         attention,
@@ -183,61 +190,61 @@ def _of_heads(attention: Attention, queries: tuple[int, slice], keys: tuple[int,
 
 
 def _norm_of_heads(norm: nn.Module | None, n_heads: int, heads: slice) -> nn.Module | None:
-    """A norm of queries or keys for some heads, as some norms have a gain for each head."""
+    """A norm of queries or keys for some heads only. It matters where the norm has a gain for each head."""
     gain = getattr(norm, "weight", None)
     one_for_all = isinstance(gain, Tensor) and gain.ndim == 1
     return norm if norm is None or one_for_all or heads == slice(None) else _SomeHeads(norm, n_heads, heads)
 
 
 class _SomeHeads(nn.Module):
-    """A norm that is given some heads of all."""
+    """A norm over all heads, applied to some of them; the others are set to zero."""
 
     def __init__(self, norm: nn.Module, n_heads: int, heads: slice) -> None:
         super().__init__()
         self.norm, self.n_heads, self.heads = norm, n_heads, heads
 
     def forward(self, x: Tensor) -> Tensor:
-        everyone = x.new_zeros(*x.shape[:2], self.n_heads, x.shape[3])
-        everyone[:, :, self.heads] = x
-        return self.norm(everyone)[:, :, self.heads]
+        all_heads = x.new_zeros(*x.shape[:2], self.n_heads, x.shape[3])
+        all_heads[:, :, self.heads] = x
+        return self.norm(all_heads)[:, :, self.heads]
 
 
 class _Exchange:
-    """One chunk of pairs: the run whose edges are exchanged, and how far each writer is from the other run."""
+    """One chunk of pairs: the run whose edges are exchanged, and each writer's output in the other run less in this."""
 
     def __init__(self, task: PatchingTask, own: Recording, other: Recording, places: Tensor | None) -> None:
-        self.run = Run(model=task.model, recording=own)
+        self.run = UnfoldedRun(model=task.model, recording=own)
         difference = writer_outputs(task.model, other) - writer_outputs(task.model, own)
         self.difference: Float[Tensor, "writer pair pos d_model"] = difference.movedim(2, 0).contiguous()
-        self.moved: Bool[Tensor, "writer pair pos"] = (self.difference != 0).any(-1)
+        self.differing: Bool[Tensor, "writer pair pos"] = (self.difference != 0).any(-1)
         self.length = task.pairs.length
         self.places = None if places is None else places.to(task.model.device)
         self.n_places = 1 if places is None else len(places)
 
     def differs(self, stage: _Stage, place: int) -> Bool[Tensor, "writer pair"]:
-        """Whether an edge from each writer carries anything else in the other run, where its reader heeds it."""
+        """Whether each writer differs between the runs at a position that the stage's readers use."""
         if self.places is None:
-            return self.moved[..., -1] if stage.last else self.moved.any(-1)
+            return self.differing[..., -1] if stage.last else self.differing.any(-1)
         at = self.places[place]
-        there = self.moved.gather(2, at.expand(len(self.moved), -1)[..., None])[..., 0]
+        there = self.differing.gather(2, at.expand(len(self.differing), -1)[..., None])[..., 0]
         return there & (at == self.length - 1) if stage.last else there
 
     def start(self, stage: _Stage, place: int) -> int:
-        """The first position at which the stage's readers take in anything else, over all pairs."""
+        """The first position, over all pairs, at which the input of the stage's readers can differ."""
         if stage.last:
             return self.length - 1
         if self.places is not None:
             return int(self.places[place].min())
-        positions = self.moved.any(1).any(0).nonzero()
+        positions = self.differing.any(1).any(0).nonzero()
         return int(positions[0]) if len(positions) else self.length - 1
 
     def changed(self, batch: _Batch) -> tuple[Int[Tensor, " row"], Change]:
-        """The stream after the readers' block, one edge exchanged in one pair a row; and the edge of each row.
+        """The edge of each row, and the streams after the readers' block with that edge exchanged in that row's pair.
 
-        A row stands for an edge and a pair between whose runs its writer differs.
+        There is a row for each edge and each pair whose two runs differ in the edge's writer.
         """
         stage, graph, start = batch.stage, self.run.model.graph, self.start(batch.stage, batch.place)
-        writers = torch.from_numpy(batch.edges[:, 0]).to(self.moved.device)
+        writers = torch.from_numpy(batch.edges[:, 0]).to(self.differing.device)
         cells, rows = self.differs(stage, batch.place)[writers].nonzero(as_tuple=True)
         change = self._exchanged(batch.place, writers[cells], rows, start)
         if stage.layer == graph.n_layers:
@@ -258,7 +265,7 @@ class _Exchange:
         return cells, Change(layer=stage.layer + 1, rows=rows, start=begin, stream=stream)
 
     def _exchanged(self, place: int, writers: Tensor, rows: Tensor, start: int) -> Tensor:
-        """What each row's edge carries in the other run, less what it carries in this one."""
+        """What each row's edge carries in the other run less what it carries in this one."""
         change = self.difference[:, :, start:][writers, rows]
         if self.places is None:
             return change
@@ -267,9 +274,9 @@ class _Exchange:
         return torch.where(there[..., None], change, 0)
 
     def _attention_change(self, reader: Node, rows: Tensor, start: int, begin: int, change: Tensor) -> Tensor:
-        """What is added to attention's output, before any norm, as one query, key or value reads something else."""
+        """The change of attention's output, before any norm, when the input of one query, key or value changes."""
         graph, block = self.run.model.graph, self.run.model.decoder.blocks[reader.layer]
-        heads, shared = _reached(graph, reader)
+        heads, shared = _affected_heads(graph, reader)
         at = reader.index if graph.joined else 0
         side = {"q": block.q, "k": block.k, "v": block.v}[reader.kind]
         normed = block.attention_norm(self.run.before[reader.layer][rows, start:] + change)
@@ -284,8 +291,8 @@ class _Exchange:
             sides[reader.kind][:, start:, at] = made
         attention = _of_heads(block.attention, (graph.n_heads, heads), (graph.n_kv_heads, shared))
         z = self.run.z(reader.layer)
-        moved = attention.mix(sides["q"], sides["k"], sides["v"]) - z[:, begin:, heads][rows]
-        return block.some_heads_write(moved, heads)
+        change_of_z = attention.mix(sides["q"], sides["k"], sides["v"]) - z[:, begin:, heads][rows]
+        return block.some_heads_write(change_of_z, heads)
 
     def _after_attention(self, layer: int, rows: Tensor, begin: int, change: Tensor) -> Tensor:
         run, block = self.run, self.run.model.decoder.blocks[layer]
@@ -305,7 +312,7 @@ class _Exchange:
 shelf.add(
     Method(
         name="exact_edges",
-        summary="exact fall of the metric when one edge carries its corrupt value (noising), or its rise (denoising)",
+        summary="exact fall of the metric when one edge carries its corrupted value (noising), or rise (denoising)",
         source=Source("Hanna et al.", 2024, "https://arxiv.org/abs/2403.17806"),
         scores="edges",
         run=run,

@@ -1,6 +1,7 @@
-"""Random scores: the floor that every method has to beat.
+"""Random scores of edges: the baseline that every method has to beat.
 
-They are drawn once and not pair by pair, so they have no spread: intervals and p-values in their table are empty.
+Each edge has one normal draw, not one for each pair. So the scores have no spread over pairs, and the intervals and
+p-values in their table are empty.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ def run(task: PatchingTask[Options]) -> EdgeScores:
 shelf.add(
     Method(
         name="random",
-        summary="edges in random order: the floor that every method has to beat",
+        summary="edges in random order: the baseline that every method has to beat",
         source=Source("Mueller et al.", 2025, "https://arxiv.org/abs/2504.13151"),
         scores="edges",
         run=run,

@@ -1,8 +1,9 @@
-"""What a patching method returns: the effect of every node or edge, and how sure it is over prompt pairs.
+"""The result of a patching method: the effect of every node or edge, with its uncertainty over prompt pairs.
 
-Positive means that moving the node or edge from the corrupt run toward the clean one raises the metric. Intervals are
-bootstrapped over pairs (`stats.intervals`); p-values are those of the two-sided sign-flip test that the mean over pairs
-is zero, q-values the false-discovery rates over all rows of the table (`stats.significance`).
+Positive means that moving the node or edge from the corrupted run toward the clean one raises the metric. The 95%
+intervals come from a bootstrap over pairs (`stats.intervals`). The p-values are those of the two-sided sign-flip test
+that the mean over pairs is zero. The q-values control the false-discovery rate over all rows of the table
+(`stats.significance`).
 """
 
 import logging
@@ -21,7 +22,7 @@ from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
 from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, TEST_COLUMNS, Table
 
 By = Literal["score", "magnitude"] | str
-"""One of these names; any other is refused."""
+"""How scores are ranked: by their value, or by their absolute value. Any other name is refused."""
 log = logging.getLogger(__name__)
 NODE_SCORES = Table(
     name="node_scores",
@@ -30,17 +31,17 @@ NODE_SCORES = Table(
         **MODEL_COLUMNS,
         **ABILITY_COLUMN,
         "method": "patching method",
-        "metric": "metric that the effect is measured in",
+        "metric": "metric in which the effect is measured",
     },
     filled={
         "node": "name of the writer",
         "layer": "layer of the node; -1 for the embedding",
         "kind": "embed, head or mlp",
         "index": "head within the layer; 0 otherwise",
-        "score": "rise of the metric when the node's clean value is put into the corrupt run",
+        "score": "rise of the metric when the node's clean value is put into the corrupted run",
         **INTERVAL_COLUMNS,
         **TEST_COLUMNS,
-        "share": "score as a fraction of the clean-corrupt gap; empty where the gap is within noise",
+        "share": "score as a fraction of the gap between clean and corrupted run; empty where the gap is within noise",
     },
 )
 EDGE_SCORES = Table(
@@ -50,10 +51,10 @@ EDGE_SCORES = Table(
     filled={
         "writer": "name of the edge's writer",
         "reader": "name of the edge's reader",
-        "score": "rise of the metric, estimated, when the edge takes its clean value; mean over prompt pairs",
+        "score": "estimated rise of the metric when the edge takes its clean value; mean over prompt pairs",
         "standard_error": "standard error of the mean over prompt pairs",
-        "ci_low": "lower end of the 95% interval, bootstrap over prompts or, without per-pair values, normal",
-        "ci_high": "upper end of the 95% interval, bootstrap over prompts or, without per-pair values, normal",
+        "ci_low": "lower end of the 95% interval, bootstrap over pairs or, without per-pair values, normal",
+        "ci_high": "upper end of the 95% interval, bootstrap over pairs or, without per-pair values, normal",
         **TEST_COLUMNS,
     },
 )
@@ -61,10 +62,10 @@ EDGE_SCORES = Table(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NodeScores:
-    """The effect of some nodes, pair by pair, in the metric's unit.
+    """The effect of some nodes on each pair, in the metric's unit.
 
-    `per_pair` has shape [pair, node], or [pair, position, node] where `positions` labels the token positions at which
-    the nodes were patched one at a time. Where `nodes` is left out they are the graph's writers.
+    `per_pair` has shape [pair, node]. Where the nodes were patched at one token position at a time, it has shape
+    [pair, position, node], and `positions` names the positions. Without `nodes` they are the graph's writers.
     """
 
     graph: Graph
@@ -86,7 +87,7 @@ class NodeScores:
         return self.per_pair.mean(0)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a node, or a node at a position.
+        """One row for each node, or for each node and position.
 
         Columns `node`, `position` (where positions are resolved), `score` with its 95% interval `ci_low`, `ci_high`,
         two-sided `p_value`, `q_value`, `layer`, `kind`, `index`.
@@ -112,21 +113,21 @@ class NodeScores:
 
     @checked
     def top(self, n: int, *, by: By = "magnitude") -> Circuit:
-        """The circuit of every edge between the `n` strongest writers, less what lies on no path to the logits.
+        """The circuit of all edges between the `n` strongest writers, without edges on no path to the logits.
 
-        The embedding is always among them, scored or not.
+        The embedding is always included, whether it was scored or not.
 
         Raises:
-            InputError: `n` is not between 1 and the number of writers scored, positions are resolved, or nodes were
-                scored that are no writers.
+            InputError: `n` is not between 1 and the number of scored writers, positions are resolved, or some scored
+                node is not a writer.
         """
         _require_collapsed(self.positions, f"top({n})")
         names = [self.graph.node_name(node) for node in self.nodes]
         others = [name for name in names if name not in self.graph.writer_names]
         if others:
             raise InputError(
-                f"top({n}): a circuit is chosen from scores of writers (embed, heads, MLPs), and {others[0]} is none; "
-                "score these sites"
+                f"top({n}): a circuit is chosen from scores of writers, and {others[0]} is not a writer; score the "
+                "sites embed, head and mlp"
             )
         if not 1 <= n <= len(names):
             raise InputError(f"top({n}): {len(names)} writers were scored; ask for 1 to {len(names)}")
@@ -136,11 +137,11 @@ class NodeScores:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EdgeScores:
-    """The effect of every edge: mean over pairs and its standard error, zero off the graph, in the metric's unit.
+    """The effect of every edge, in the metric's unit: mean over pairs and its standard error.
 
-    Both have shape [writer, reader], or [position, writer, reader] where `positions` labels token positions.
-    `per_pair`, shape [pair, edge] or [pair, position, edge] with edges as `np.nonzero(graph.exists)` lists them, is
-    None where the method did not keep the values of each pair.
+    Both have shape [writer, reader], or [position, writer, reader] where `positions` names token positions. They are
+    zero where the graph has no edge. `per_pair` has shape [pair, edge] or [pair, position, edge], edges in the order of
+    `np.nonzero(graph.exists)`; it is None if the method did not keep the values of each pair.
     """
 
     graph: Graph
@@ -170,7 +171,7 @@ class EdgeScores:
     ) -> "EdgeScores":
         """Scores from the values of each pair, shape [pair, edge] or [pair, position, edge].
 
-        The standard error is that of the mean over pairs, 0 for a single pair. Values are kept in single precision.
+        The standard error is that of the mean over pairs, and 0 for a single pair. Values are kept in single precision.
 
         Raises:
             InputError: the shape does not fit the graph and positions, or there is no pair.
@@ -195,13 +196,13 @@ class EdgeScores:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an edge, or an edge at a position.
+        """One row for each edge, or for each edge and position.
 
         Columns `writer`, `reader`, `position` (where positions are resolved), `score`, `standard_error`, `ci_low`,
-        `ci_high`, two-sided `p_value`, `q_value`. Without `per_pair` the interval is score ± 1.96 standard errors and
-        the p-value the normal limit of the sign-flip test. Both are empty where the standard error is 0 but the score
-        is not: such a score is no mean over pairs, or the pairs say nothing about its spread. The p-value is empty also
-        where `origin` does not say the number of pairs.
+        `ci_high`, two-sided `p_value`, `q_value`. Without `per_pair` the interval is score ± 1.96 standard errors, and
+        the p-value is the normal limit of the sign-flip test. Both are empty where the standard error is 0 but the
+        score is not: such a score is not a mean over pairs, or there is too little to estimate its spread. The p-value
+        is empty also if `origin` does not give the number of pairs.
         """
         writers, readers = np.nonzero(self.graph.exists)
         scores = self.scores[..., writers, readers].ravel()
@@ -257,7 +258,7 @@ class EdgeScores:
 
     @checked
     def top(self, n: int, *, by: By = "magnitude") -> Circuit:
-        """The circuit of the `n` strongest edges, less those on no path from the embedding to the logits.
+        """The circuit of the `n` strongest edges, without those on no path from the embedding to the logits.
 
         Raises:
             InputError: `n` is not between 1 and the number of edges, or positions are resolved.
@@ -270,7 +271,7 @@ class EdgeScores:
         return self._circuit(kept)
 
     def share(self, fraction: float, *, by: By = "magnitude") -> Circuit:
-        """The circuit of the strongest edges that make this fraction of the graph's edges, at least one, as `top`.
+        """The circuit of this fraction of the graph's edges, the strongest ones and at least one, chosen as by `top`.
 
         Raises:
             InputError: the fraction is not above 0 and at most 1, or positions are resolved.
@@ -283,7 +284,7 @@ class EdgeScores:
 
     @checked
     def above(self, threshold: float, *, by: By = "score") -> Circuit:
-        """The circuit of all edges whose score, or its magnitude, is at least the threshold, less dead ends.
+        """The circuit of all edges whose score or magnitude is at least the threshold, without dead ends.
 
         Raises:
             InputError: positions are resolved, or the threshold is not a number.
@@ -301,7 +302,7 @@ class EdgeScores:
 
 
 def _intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means of columns with the ends of their intervals, which a single pair does not have."""
+    """Means of columns with the ends of their 95% intervals; the ends are NaN for a single pair."""
     mean, low, high = mean_intervals(values)
     unknown = np.full(len(mean), np.nan)
     return (mean, low, high) if len(values) > 1 else (mean, unknown, unknown)
@@ -326,7 +327,7 @@ def _normal_limit(
 
 
 def _described(origin: dict[str, Any], count: int, what: str, positions: tuple[str, ...] | None) -> str:
-    """A line on what was scored, how, and on how many pairs, as far as the origin tells."""
+    """One line: what was scored, with which method and metric, and on how many pairs, if the origin has these."""
     places = "" if positions is None else f" at {len(positions)} positions"
     known = [str(origin[key]) for key in ("method", "metric") if key in origin]
     pairs = [f"{origin['n_pairs']} pairs"] if "n_pairs" in origin else []
@@ -334,25 +335,25 @@ def _described(origin: dict[str, Any], count: int, what: str, positions: tuple[s
 
 
 def _n_places(positions: tuple[str, ...] | None) -> int:
-    """How often a table lists each node or edge."""
+    """The number of rows that a table has for each node or edge."""
     return 1 if positions is None else len(positions)
 
 
 def _position_column(positions: tuple[str, ...] | None, n: int) -> dict[str, np.ndarray]:
-    """The column that names the position of each row: `n` rows of the first one, then `n` of the next."""
+    """The column of positions: `n` rows of the first position, then `n` rows of the next one."""
     return {} if positions is None else {"position": np.repeat(positions, n)}
 
 
 def _require_shape(
     what: str, given: tuple[int, ...], positions: tuple[str, ...] | None, *wanted: int, pairs: bool = False
 ) -> None:
-    """Raise an `InputError` if an array has another shape than its graph, nodes and positions ask for."""
+    """Raise an `InputError` if the shape of an array does not fit its graph, nodes and positions."""
     axes = wanted if positions is None else (len(positions), *wanted)
     if pairs and not (given and given[0]):
-        raise InputError(f"{what} of shape {given} holds no pair; score at least one")
+        raise InputError(f"{what} of shape {given} has no pair; score at least one")
     if given[pairs:] != axes:
         shape = ("pairs", *axes) if pairs else axes
-        raise InputError(f"{what} of shape {given} does not fit its graph, nodes and positions, which make {shape}")
+        raise InputError(f"{what} has shape {given}, but its graph, nodes and positions need {shape}")
 
 
 def _require_collapsed(positions: tuple[str, ...] | None, what: str) -> None:
@@ -368,10 +369,10 @@ def _rank(scores: np.ndarray, by: str) -> np.ndarray:
 
 
 def _strength(scores: np.ndarray, by: str) -> np.ndarray:
-    """What scores are compared by.
+    """The values by which scores are ranked.
 
     Raises:
-        InputError: neither the score nor its magnitude.
+        InputError: `by` is neither 'score' nor 'magnitude'.
     """
     if by not in ("score", "magnitude"):
         raise InputError(f"scores are ranked by 'score' or 'magnitude', not {by!r}")

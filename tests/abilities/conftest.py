@@ -1,4 +1,4 @@
-"""A small untrained model that speaks the miniature language: enough to draw prompts for."""
+"""A small untrained model with the tokenizer of the miniature language, for which prompts are drawn."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What holds for every ability, whichever files stand on the shelf."""
+"""What holds for every ability on the shelf."""
 
 import pytest
 import torch
@@ -84,7 +84,7 @@ def test_positions_are_named_and_inside_the_prompt(pairs: PromptPairs):
         assert ((places >= 0) & (places < pairs.length)).all()
 
 
-def test_what_pairs_are_about_is_named_and_varies(pairs: PromptPairs):
+def test_variables_are_named_and_vary(pairs: PromptPairs):
     assert pairs.variables
     for name, values in pairs.variables.items():
         assert name.strip() == name != ""
@@ -92,12 +92,12 @@ def test_what_pairs_are_about_is_named_and_varies(pairs: PromptPairs):
         assert len(values.unique()) > 1, name
 
 
-def test_every_pair_says_its_wording(pairs: PromptPairs):
+def test_every_pair_names_its_template(pairs: PromptPairs):
     assert len(pairs.templates) == PAIRS
     assert all(pairs.templates)
 
 
-def test_without_a_tokenizer_it_draws_token_ids_or_says_what_it_lacks(ability: Ability, bare: HookedModel):
+def test_without_a_tokenizer_it_draws_token_ids_or_an_error_names_what_is_missing(ability: Ability, bare: HookedModel):
     drawn = sample_or_refusal(ability, bare)
     if isinstance(drawn, str):
         assert "token" in drawn

@@ -6,7 +6,7 @@ def after_first_occurrence(words: list[str]) -> str:
     return words[words.index(words[-1]) + 1]
 
 
-def test_what_followed_the_last_token_in_the_first_pass_is_the_answer_in_clean_and_the_foil_in_corrupt(speaker, read):
+def test_the_successor_of_the_last_token_is_the_answer_or_the_foil_if_corrupted(speaker, read):
     pairs = shelf["induction"].sample(speaker, n=32, seed=0)
     for row in range(len(pairs)):
         clean, corrupt = read(pairs.clean[row]), read(pairs.corrupt[row])

@@ -5,14 +5,14 @@ def likeliest_next(word: str) -> str:
     return language.CONTENT[language.markov_chain()[language.CONTENT.index(word)].argmax()]
 
 
-def test_the_answer_is_the_likeliest_word_after_the_last_one_and_the_foil_after_the_corrupt_last_one(speaker, read):
+def test_the_answer_is_the_likeliest_next_word_and_the_foil_that_of_the_corrupted_prompt(speaker, read):
     pairs = shelf["markov"].sample(speaker, n=32, seed=0)
     for row in range(len(pairs)):
         assert [likeliest_next(read(pairs.clean[row])[-1])] == read(pairs.answer[row])
         assert [likeliest_next(read(pairs.corrupt[row])[-1])] == read(pairs.foil[row])
 
 
-def test_clean_and_corrupt_differ_in_the_last_word_alone(speaker):
+def test_both_prompts_of_a_pair_differ_in_the_last_word_alone(speaker):
     pairs = shelf["markov"].sample(speaker, n=32, seed=0)
     assert (pairs.clean[:, :-1] == pairs.corrupt[:, :-1]).all()
 

@@ -1,4 +1,4 @@
-"""Padded pairs are refused wherever pairs come in, and so are tokens and answers that the model does not have."""
+"""Every function that takes pairs refuses padded prompts, and tokens and answers that the model does not have."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ Entry = Callable[[HookedModel, ie.PromptPairs], object]
 
 
 def drawn(pairs: ie.PromptPairs) -> Ability:
-    """An ability that gives just these pairs."""
+    """An ability that always draws these pairs."""
     return Ability(name="x", summary="", source=Source("x", 2020, "x"), chance=0.0, draw=lambda *_: pairs)
 
 

@@ -1,4 +1,4 @@
-"""Prompt pairs from one's own token ids: any container goes in, and what makes no pair is named."""
+"""Prompt pairs from one's own token ids: any container is accepted, and errors name what does not make pairs."""
 
 import re
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def test_some_of_the_pairs_are_pairs() -> None:
 
 
 def numbered_pairs(n: int, *, templates: Sequence[str] = (), repeats: int = 1) -> ie.PromptPairs:
-    """Pairs with different prompts, or in runs of `repeats` with the same; the answers count them."""
+    """Pairs whose answers number them; each prompt occurs `repeats` times in a row."""
     prompts = torch.arange(n) // repeats
     return ie.PromptPairs(
         clean=torch.stack([prompts, prompts], 1),

@@ -1,4 +1,4 @@
-"""Prompts of a sweep: drawn once a tokenizer, and the same as an ability draws them for each model."""
+"""Prompts of a study: drawn once for each tokenizer, and the same as those that an ability draws for each model."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.models.tokenizers import PythonWords
 
 
 def counted(ability: Ability) -> tuple[Ability, list[HookedModel]]:
-    """An ability that keeps the models that it draws for."""
+    """The ability, and a list of the models for which it has drawn."""
     asked: list[HookedModel] = []
 
     def draw(model, n, rng):
@@ -46,7 +46,7 @@ def test_another_number_seed_ability_or_vocabulary_draws_anew():
     assert len(asked) == 4
 
 
-def test_a_tokenizer_that_cannot_be_told_from_others_shares_nothing():
+def test_a_tokenizer_without_an_identity_shares_nothing():
     class WithoutFiles(PythonWords):
         def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
             raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Pairs with several correct tokens: metrics read them as a set, in every method."""
+"""Pairs with several correct tokens: metrics treat them as a set, in every method."""
 
 import math
 import re
@@ -17,7 +17,7 @@ from tests.models.small_models import random_pairs, small_model
 LOGITS = torch.log(torch.tensor([[1.0, 2.0, 3.0, 4.0, 10.0], [1.0, 2.0, 3.0, 4.0, 10.0]]))
 """Probabilities of 0.05, 0.1, 0.15, 0.2 and 0.5."""
 CLOSE = 2e-5
-"""Scores of several answers by two routes differ by up to 3e-6; they are up to 2."""
+"""Scores of several answers from two metrics differ by up to 3e-6; they are up to 2."""
 
 
 def with_sets(pairs: ie.PromptPairs) -> ie.PromptPairs:
@@ -99,7 +99,7 @@ def test_parts_of_pairs_keep_their_sets_variables_and_continuations() -> None:
         ({"continuation": [[7, 1], [1, 7]]}, "the continuation of pair 1 begins with a token that is not its answer"),
     ],
 )
-def test_what_makes_no_pairs_is_named(changed: dict, message: str) -> None:
+def test_an_error_names_what_does_not_make_pairs(changed: dict, message: str) -> None:
     given = {"clean": [[1, 2], [3, 4]], "corrupt": [[1, 3], [3, 5]], "answer": [7, 7], "foil": [8, 8], **changed}
     with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
         ie.PromptPairs(**given)

@@ -2,20 +2,20 @@ from interp_emerge.abilities import shelf
 
 
 def end_of_chain(words: list[str]) -> str:
-    """Where two facts lead from the name that is asked about."""
+    """The name that two facts lead to from the name in the question."""
     follows = {words[i - 1]: words[i + 1] for i, word in enumerate(words) if word == "follows"}
     assert words[-1] == "reaches"
     return follows[follows[words[-2]]]
 
 
-def test_the_answer_ends_the_chain_that_is_asked_about_and_the_foil_ends_it_in_the_corrupt_prompt(speaker, read):
+def test_the_answer_ends_the_chain_in_the_clean_prompt_and_the_foil_in_the_corrupted_one(speaker, read):
     pairs = shelf["two_hop"].sample(speaker, n=32, seed=0)
     for row in range(len(pairs)):
         assert [end_of_chain(read(pairs.clean[row]))] == read(pairs.answer[row])
         assert [end_of_chain(read(pairs.corrupt[row]))] == read(pairs.foil[row])
 
 
-def test_clean_and_corrupt_hold_the_same_words_and_exchange_two_of_them(speaker):
+def test_both_prompts_of_a_pair_hold_the_same_words_with_two_of_them_exchanged(speaker):
     pairs = shelf["two_hop"].sample(speaker, n=32, seed=0)
     assert (pairs.clean.sort(1).values == pairs.corrupt.sort(1).values).all()
     assert ((pairs.clean != pairs.corrupt).sum(1) == 2).all()

@@ -1,4 +1,4 @@
-"""Effects of nodes and edges by running a slow reading of the model for each, and by no method of the package."""
+"""Effects of nodes and edges from a slow model that is written out in the tests, without the package's methods."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ Edges = Sequence[tuple[str, str]]
 
 
 def exact_nodes(model: HookedModel, pairs: PromptPairs) -> np.ndarray:
-    """Rise of the logit difference when each writer takes its clean value in the corrupt run, shape [pair, writer]."""
+    """Rise of the logit difference when a writer takes its clean value in the corrupted run, shape [pair, writer]."""
     graph = model.graph
     readers = [np.array(graph.reader_names)[exists] for exists in graph.exists]
     cells = [[(writer, reader) for reader in read] for writer, read in zip(graph.writer_names, readers, strict=True)]
@@ -27,7 +27,7 @@ def exact_edges(
 ) -> np.ndarray:
     """Mean effect of each edge on the logit difference, positive where its clean value raises it, [writer, reader].
 
-    With `at`, one position a pair, the edge is exchanged only there.
+    With `at`, one position for each pair, the edge is exchanged only there.
     """
     graph = model.graph
     edges = [(graph.writer_names[writer], graph.reader_names[reader]) for writer, reader in np.argwhere(graph.exists)]
@@ -41,9 +41,9 @@ def exact_edges(
 def rises(
     model: HookedModel, own: Tensor, other: Tensor, pairs: PromptPairs, cells: Sequence[Edges], at: Tensor | None = None
 ) -> np.ndarray:
-    """How far the logit difference rises in the run `own` when each set of edges carries what it does in `other`.
+    """Rise of the logit difference in the run `own` when each set of edges carries its values of the run `other`.
 
-    Shape [pair, set]. All sets run at once, in copies of the prompts.
+    Shape [pair, set]. All sets run together, each in its own copy of the prompts.
     """
     slow, metric = SlowModel(model.hf), bind_metric("logit_diff", model, pairs)
     elsewhere, before = slow.run(other)[1], metric(slow.run(own)[0])

@@ -1,11 +1,14 @@
-"""Slopes of the logit difference by finite differences, as one node or edge moves from its corrupt to its clean value.
+"""Slopes of the logit difference, by finite differences, as one node or edge moves from corrupted to clean value.
 
-The decoder runs forward only, written out here once more: no gradient, and no line of the patching methods.
+The decoder runs forward only, and is written out here once more: no gradient, and no line of the patching methods.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,8 +26,9 @@ Change = Callable[[str, int, Tensor], Tensor]
 """From a kind of part, its layer and its value to the value that the run goes on with."""
 
 
+@cache
 def precise_model(architecture: str) -> HookedModel:
-    """A small model that computes in float64 throughout."""
+    """A small model that computes in float64 throughout; tests leave it as it is."""
     return ie.hook(precisely(build(architecture, layers=2)))
 
 
@@ -72,9 +76,31 @@ def run_with(model: HookedModel, tokens: Tensor, change: Change) -> tuple[Tensor
     return model.decoder.logits(stream[:, -1]), values
 
 
-def slope_of_node(model: HookedModel, pairs: PromptPairs, node: Node, position: int | None = None) -> float:
-    """Slope at the corrupt run as a node moves to its clean value, at one position or all of them."""
+@lru_cache(maxsize=2)
+def parts_of(model: HookedModel, pairs: PromptPairs) -> tuple[Values, Values]:
+    """The parts of the clean and of the corrupted run."""
     clean, corrupt = (run_with(model, tokens, lambda *given: given[2])[1] for tokens in (pairs.clean, pairs.corrupt))
+    return clean, corrupt
+
+
+def slopes_of_nodes(
+    model: HookedModel, pairs: PromptPairs, nodes: Sequence[Node], position: int | None = None
+) -> np.ndarray:
+    """Slope at the corrupted run as each node alone moves to its clean value, at one position or all, shape [node]."""
+    slopes: list[float] = []
+    for site, group in groupby(nodes, key=lambda node: (node.kind, node.layer)):
+        moves = [_move_of_node(model, pairs, node, position) for node in group]
+
+        def change(shifts: Tensor, site: tuple[str, int] = site) -> Change:
+            return lambda kind, layer, x: x + shifts if (kind, layer) == site else x
+
+        slopes += central_differences(model, pairs, moves, change)
+    return np.array(slopes)
+
+
+def _move_of_node(model: HookedModel, pairs: PromptPairs, node: Node, position: int | None) -> Tensor:
+    """The change of a site's values from the corrupted to the clean run, at one node."""
+    clean, corrupt = parts_of(model, pairs)
     site = (node.kind, node.layer)
     move = torch.zeros_like(clean[site])
     positions = slice(None) if position is None else position
@@ -86,46 +112,69 @@ def slope_of_node(model: HookedModel, pairs: PromptPairs, node: Node, position: 
         case _:
             at = (slice(None), positions)
     move[at] = (clean[site] - corrupt[site])[at]
-    return central_difference(
-        model, pairs, lambda share: lambda kind, layer, x: x + share * move if (kind, layer) == site else x
-    )
+    return move
 
 
-def central_difference(model: HookedModel, pairs: PromptPairs, change: Callable[[float], Change]) -> float:
-    ends = [_logit_diff(run_with(model, pairs.corrupt, change(share))[0], pairs) for share in (STEP, -STEP)]
-    return (ends[0] - ends[1]) / (2 * STEP)
+def central_differences(
+    model: HookedModel, pairs: PromptPairs, moves: Sequence[Tensor], change: Callable[[Tensor], Change]
+) -> list[float]:
+    """Slope of the logit difference along each move, all from one run on copies of the corrupted prompts.
 
-
-def _logit_diff(logits: Tensor, pairs: PromptPairs) -> float:
+    `change` makes a change of the run from the shifts of all copies: a step along each move, and the step back.
+    """
+    shifts = torch.cat([step * move for move in moves for step in (STEP, -STEP)])
+    logits = run_with(model, pairs.corrupt.repeat(2 * len(moves), 1), change(shifts))[0]
+    logits = logits.unflatten(0, (len(moves), 2, len(pairs)))
     rows = torch.arange(len(pairs))
-    return float((logits[rows, pairs.answer] - logits[rows, pairs.foil]).mean())
+    ends = (logits[..., rows, pairs.answer] - logits[..., rows, pairs.foil]).mean(-1)
+    return ((ends[:, 0] - ends[:, 1]) / (2 * STEP)).tolist()
 
 
-def slope_of_edge(model: HookedModel, pairs: PromptPairs, writer: int, reader: int) -> float:
-    """Slope at the corrupt run as one writer's term in one reader's input moves to its clean value."""
-    source, target = model.graph.writers[writer], model.graph.readers[reader]
-    clean, corrupt = (run_with(model, tokens, lambda *given: given[2])[1] for tokens in (pairs.clean, pairs.corrupt))
-    move = clean[source.kind, source.layer] - corrupt[source.kind, source.layer]
-    move = move[:, :, source.index] if source.kind == "head" else move
+def slopes_of_edges(
+    model: HookedModel, pairs: PromptPairs, edges: Sequence[tuple[int, int]], *, point: float = 0.0
+) -> np.ndarray:
+    """Slope of the metric as each writer's term in one reader's input moves by its change between the runs, [edge].
 
-    def change(share: float) -> Change:
-        return lambda kind, layer, x: _read_anew(model, target, kind, layer, x, corrupt, share * move)
+    Edges are pairs of the numbers of writer and reader; they run together where neighbours have the same reader. The
+    slope is taken in the run whose embedding is at a point of the line from the corrupted (0) to the clean (1) one.
+    """
+    clean, corrupt = parts_of(model, pairs)
+    embedding = torch.lerp(corrupt["embed", -1], clean["embed", -1], point)
 
-    return central_difference(model, pairs, change)
+    def begin(kind: str, layer: int, x: Tensor) -> Tensor:
+        return embedding.repeat(len(x) // len(pairs), 1, 1) if kind == "embed" else x
+
+    base = run_with(model, pairs.corrupt, begin)[1]
+    slopes: list[float] = []
+    for number, group in groupby(edges, key=lambda edge: edge[1]):
+        sources, target = [model.graph.writers[writer] for writer, _ in group], model.graph.readers[number]
+        moves = [clean[source.kind, source.layer] - corrupt[source.kind, source.layer] for source in sources]
+        moves = [
+            move[:, :, source.index] if source.kind == "head" else move
+            for source, move in zip(sources, moves, strict=True)
+        ]
+
+        def change(shifts: Tensor, target: Node = target) -> Change:
+            return lambda kind, layer, x: _read_again(model, target, kind, layer, begin(kind, layer, x), base, shifts)
+
+        slopes += central_differences(model, pairs, moves, change)
+    return np.array(slopes)
 
 
-def _read_anew(
-    model: HookedModel, reader: Node, kind: str, layer: int, x: Tensor, corrupt: Values, shift: Tensor
+def _read_again(
+    model: HookedModel, reader: Node, kind: str, layer: int, x: Tensor, base: Values, shift: Tensor
 ) -> Tensor:
-    """A part's value where its reader's input is shifted; the run above the reader is the corrupt one."""
+    """A part's value if its reader's input is shifted; up to the reader the run is the base run."""
     if reader.kind == "logits":
         return x + shift if (kind, layer) == ("resid_post", model.graph.n_layers - 1) else x
     if (kind, layer) != (reader.kind, reader.layer):
         return x
     block = model.decoder.blocks[layer]
+    read = base["resid_mid" if kind == "mlp" and not block.parallel else "resid_pre", layer]
+    shifted = read.repeat(len(shift) // len(read), 1, 1) + shift
     if kind == "mlp":
-        return block.mlp_writes(corrupt["resid_pre" if block.parallel else "resid_mid", layer] + shift)
-    projected = dict(zip("qkv", block.project(block.attention_norm(corrupt["resid_pre", layer] + shift)), strict=True))
+        return block.mlp_writes(shifted)
+    projected = dict(zip("qkv", block.project(block.attention_norm(shifted)), strict=True))
     x = x.clone()
     x[:, :, reader.index] = projected[kind][:, :, reader.index]
     return x

@@ -1,3 +1,4 @@
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import ABLATIONS, Ablation, ablate
 from tests.models.small_models import ARCHITECTURES, random_pairs, small_model
-from tests.patching.scored import score_nodes
+from tests.patching.scored import record_once, score_nodes
 
 SEVERAL = ("embed", "a0.h1", "a0.h3", "a1.h2", "m1", "a2.h0")
 
@@ -21,10 +22,20 @@ def pairs() -> ie.PromptPairs:
     return random_pairs()
 
 
+RECORD = record_once()
+
+
+@cache
+@torch.no_grad()
+def corrupted_by_bridge(model: HookedModel) -> Any:
+    """What TransformerLens records of the corrupted run."""
+    return model.bridge.run_with_cache(random_pairs().corrupt)[1]
+
+
 @torch.no_grad()
 def logits_by_hooks(model: HookedModel, nodes: tuple[str, ...], pairs: ie.PromptPairs, ablation: Ablation) -> Tensor:
     """Logits of the clean run with nodes ablated by hooks of TransformerLens."""
-    _, corrupt = model.bridge.run_with_cache(pairs.corrupt)
+    corrupt = corrupted_by_bridge(model)
 
     def stand_in(name: str) -> Tensor:
         values = corrupt[name]
@@ -48,7 +59,7 @@ def logits_by_hooks(model: HookedModel, nodes: tuple[str, ...], pairs: ie.Prompt
         return z.view(shape)
 
     def put(_: Tensor, hook: Any) -> Tensor:
-        return stand_in(hook.name)
+        return stand_in(hook.name).clone()
 
     hooks: list[tuple[str, Any]] = [(f"blocks.{layer}.attn.hook_z", put_heads) for layer in range(model.graph.n_layers)]
     hooks += [(f"blocks.{node[1:]}.hook_mlp_out", put) for node in nodes if node[0] == "m"]
@@ -80,8 +91,9 @@ def test_a_score_is_the_clean_metric_less_that_without_the_node(
 ):
     model = small_model(architecture)
     scores = score_nodes(model, pairs, "ablation", sites=("embed", "head", "mlp"), ablation=ablation)
-    clean = ablate(model, (), pairs)
-    expected = np.stack([clean - ablate(model, (node.name,), pairs, ablation=ablation) for node in scores.nodes], 1)
+    clean = ablate(model, (), pairs, record=RECORD)
+    without = [ablate(model, (node.name,), pairs, ablation=ablation, record=RECORD) for node in scores.nodes]
+    expected = clean[:, None] - np.stack(without, 1)
     assert scores.origin["ablation"] == scores.origin["corruption"] == ablation
     assert np.abs(expected).max() > 0.3
     np.testing.assert_allclose(scores.per_pair, expected, atol=1e-4)

@@ -4,9 +4,9 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import acdc
-from interp_emerge.patching.engines import circuit_run as _circuit_run
+from interp_emerge.patching.engines import circuit_run
 from tests.models.small_models import FORMS, random_pairs, small_model
-from tests.patching.scored import score_edges
+from tests.patching.scored import record_once, score_edges
 
 CLOSE = 2e-5
 """Largest difference found 4e-6, on metrics up to 5."""
@@ -18,12 +18,12 @@ def pairs() -> ie.PromptPairs:
 
 
 def one_by_one(model: HookedModel, pairs: ie.PromptPairs, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Edges that are left and the fall at every test, [pair, writer, reader], by one circuit run after the other."""
-    graph = model.graph
+    """The edges that are left, and the fall at every test, [pair, writer, reader], from one run for each edge."""
+    graph, runs = model.graph, ie.Runs(model, pairs, record=record_once())
     left, falls = graph.exists.copy(), np.zeros((len(pairs), *graph.exists.shape))
 
     def value() -> np.ndarray:
-        return ie.Runs(model, pairs).metric_of([left], 1)[0]
+        return runs.metric_of([left], 1)[0]
 
     current = value()
     for reader in reversed(range(len(graph.readers))):
@@ -41,7 +41,7 @@ def one_by_one(model: HookedModel, pairs: ie.PromptPairs, threshold: float) -> t
 @pytest.mark.parametrize(
     ("architecture", "threshold"), [("gpt_neox", 0.003), ("llama_grouped", 0.03), ("olmo2", -0.01)]
 )
-def test_betting_on_several_edges_finds_what_testing_one_at_a_time_finds(
+def test_several_edges_in_a_batch_score_as_one_test_at_a_time(
     architecture: str, threshold: float, pairs: ie.PromptPairs
 ):
     model = small_model(architecture, layers=2)
@@ -53,11 +53,11 @@ def test_betting_on_several_edges_finds_what_testing_one_at_a_time_finds(
     np.testing.assert_allclose(found.per_pair, falls[:, model.graph.exists], atol=CLOSE)
 
 
-def test_how_many_edges_are_bet_on_changes_nothing(pairs: ie.PromptPairs, monkeypatch: pytest.MonkeyPatch):
+def test_how_many_edges_are_in_a_batch_changes_nothing(pairs: ie.PromptPairs, monkeypatch: pytest.MonkeyPatch):
     model = small_model("gpt2")
     found = []
     for tokens in (1, 200, 4000):
-        monkeypatch.setattr(_circuit_run, "BATCH_TOKENS", tokens)
+        monkeypatch.setattr(circuit_run, "BATCH_TOKENS", tokens)
         found.append(score_edges(model, pairs, "acdc", threshold=0.01))
     for other in found[1:]:
         assert (other.above(0.01).kept == found[0].above(0.01).kept).all()
@@ -72,7 +72,9 @@ def test_chunks_of_pairs_are_decided_on_together(pairs: ie.PromptPairs):
 
 
 @pytest.mark.parametrize("architecture", FORMS)
-def test_where_no_edge_may_go_the_falls_are_the_exact_effects_of_single_edges(architecture: str, pairs: ie.PromptPairs):
+def test_where_no_edge_is_removed_the_falls_are_the_exact_effects_of_single_edges(
+    architecture: str, pairs: ie.PromptPairs
+):
     model = small_model(architecture)
     exact = score_edges(model, pairs, "exact_edges").scores
     found = score_edges(model, pairs, "acdc", threshold=-1000.0).scores
@@ -81,7 +83,7 @@ def test_where_no_edge_may_go_the_falls_are_the_exact_effects_of_single_edges(ar
 
 
 @pytest.mark.parametrize("architecture", FORMS)
-def test_the_falls_of_the_edges_that_went_sum_to_what_the_circuit_lacks(architecture: str, pairs: ie.PromptPairs):
+def test_the_falls_of_the_removed_edges_sum_to_what_the_circuit_lacks(architecture: str, pairs: ie.PromptPairs):
     model = small_model(architecture)
     scores = score_edges(model, pairs, "acdc", threshold=0.01)
     circuit = scores.above(0.01)
@@ -92,12 +94,12 @@ def test_the_falls_of_the_edges_that_went_sum_to_what_the_circuit_lacks(architec
     assert scores.scores[gone].sum() == pytest.approx(lacking, abs=1e-4)
 
 
-def test_where_every_edge_goes_only_those_into_the_logits_are_run_and_sum_to_the_gap(
+def test_where_every_edge_is_removed_only_those_into_the_logits_run_and_sum_to_the_gap(
     pairs: ie.PromptPairs, monkeypatch: pytest.MonkeyPatch
 ):
     model, rows = small_model("gpt2"), []
     run = acdc.run_circuits
-    monkeypatch.setattr(acdc, "run_circuits", lambda unfolded, kept: rows.append(len(kept)) or run(unfolded, kept))
+    monkeypatch.setattr(acdc, "run_circuits", lambda recorded, kept: rows.append(len(kept)) or run(recorded, kept))
     scores = score_edges(model, pairs, "acdc", threshold=1000.0)
     assert sum(rows) == len(model.graph.writers)
     assert scores.above(1000.0).kept.sum() == 0
@@ -115,12 +117,12 @@ def test_with_the_divergence_as_metric_a_fall_is_its_rise(pairs: ie.PromptPairs)
     assert scores.scores[gone].sum() == pytest.approx(-evaluation.metric.mean(), abs=CLOSE)
 
 
-def test_the_threshold_stands_in_the_origin_also_where_it_was_not_given(pairs: ie.PromptPairs):
+def test_the_origin_records_the_threshold_also_where_it_was_not_given(pairs: ie.PromptPairs):
     model = small_model("gpt2")
     assert score_edges(model, pairs, "acdc").origin["threshold"] == 0.01
     assert score_edges(model, pairs, "acdc", threshold=0.5).origin["threshold"] == 0.5
 
 
-def test_its_cost_is_at_most_a_pass_an_edge(pairs: ie.PromptPairs):
+def test_its_cost_is_at_most_one_pass_for_each_edge(pairs: ie.PromptPairs):
     model = small_model("gpt2")
     assert model.graph.n_edges / 3 < ie.estimate(model, pairs, method="acdc").passes - 2 < model.graph.n_edges

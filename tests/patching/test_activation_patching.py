@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -40,9 +41,9 @@ HOOKS = {
     "resid_post": "hook_resid_post",
 }
 PATTERN_NOT_USED = ("gpt_neo", "opt", "gptj")
-"""Architectures on whose bridge a pattern that a hook returns changes nothing."""
+"""Architectures whose bridge ignores a pattern that a hook returns."""
 LARGEST_ERROR = 1e-4
-"""As a fraction of the largest effect. Right patches differ by up to 8e-6; one at the wrong place by 0.5 and more."""
+"""As a fraction of the largest effect. Right patches differ by up to 8e-6, patches at a wrong place by 0.5 or more."""
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +59,15 @@ def replace_positions(pairs: ie.PromptPairs, places: dict[str, list[int]]) -> ie
 
 
 def model_with_bridge(architecture: str) -> HookedModel:
-    """The bridge knows no norm of queries and keys in Phi."""
+    """A small model that TransformerLens's bridge can run: it does not support Phi's norm of queries and keys."""
     return ie.hook(build("phi", qk_layernorm=False)) if architecture == "phi" else small_model(architecture)
+
+
+@lru_cache(maxsize=1)
+@torch.no_grad()
+def clean_by_bridge(model: HookedModel, pairs: ie.PromptPairs) -> Any:
+    """What TransformerLens records of the clean run."""
+    return model.bridge.run_with_cache(pairs.clean)[1]
 
 
 def effects_by_hooks(
@@ -68,8 +76,7 @@ def effects_by_hooks(
     """Rise of the metric with each node patched by a hook of TransformerLens, shape [pair, node]."""
     metric, found = bind_metric("logit_diff", model, pairs), []
     with torch.no_grad():
-        before = metric(model.logits(pairs.corrupt))
-        _, clean = model.bridge.run_with_cache(pairs.clean)
+        before, clean = metric(model.logits(pairs.corrupt)), clean_by_bridge(model, pairs)
         for _, group in groupby(nodes, key=lambda node: (node.layer, node.kind)):
             logits = logits_by_hooks(model, pairs, clean, [*group], at)
             found.append(metric(logits.unflatten(0, (-1, len(pairs)))) - before)
@@ -79,7 +86,7 @@ def effects_by_hooks(
 def logits_by_hooks(
     model: HookedModel, pairs: ie.PromptPairs, clean: Any, nodes: list[Node], at: Tensor | None
 ) -> Tensor:
-    """Logits of as many copies of the corrupt prompts as there are nodes of one kind and layer, one patched in each."""
+    """Logits of copies of the corrupted prompts, with one node of one kind and layer patched in each copy."""
     kind, layer = nodes[0].kind, max(0, nodes[0].layer)
     there = torch.ones(pairs.clean.shape, dtype=torch.bool)
     if at is not None:
@@ -133,9 +140,9 @@ def test_a_node_patched_at_one_position_has_the_effect_of_a_hook_there(architect
 
 
 @pytest.mark.parametrize("architecture", FORMS)
-def test_every_writer_has_the_effect_that_a_slow_reading_of_the_model_gives(architecture: str, pairs: ie.PromptPairs):
+def test_every_writer_has_the_effect_that_a_slow_model_gives(architecture: str, pairs: ie.PromptPairs):
     if architecture in ("gemma2", "gemma3", "olmo2"):
-        pytest.skip("behind a norm a patched head rescales the others, whose terms the slow reading leaves alone")
+        pytest.skip("behind a norm a patched head rescales the others, whose terms the slow model leaves alone")
     model = small_model(architecture)
     assert_equal_effects(score_nodes(model, pairs, "activation_patching").per_pair, exact_nodes(model, pairs))
 
@@ -144,7 +151,7 @@ def test_every_writer_has_the_effect_that_a_slow_reading_of_the_model_gives(arch
 def test_the_stream_within_a_block_is_patched_for_its_mlp_and_all_that_follows(
     architecture: str, pairs: ie.PromptPairs
 ):
-    # TransformerLens's hook_resid_mid is the input of the MLP's norm alone, without the skip path.
+    # TransformerLens's hook_resid_mid is only the input of the MLP's norm, without the skip connection.
     model = small_model(architecture)
     graph, cells = model.graph, []
     for layer in range(graph.n_layers):
@@ -170,7 +177,7 @@ class PatternsPut(SlowModel):
 
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", PATTERN_NOT_USED)
-def test_patterns_have_the_effect_that_a_slow_reading_gives_where_a_hook_has_none(
+def test_patterns_have_the_effect_that_a_slow_model_gives_where_a_hook_has_none(
     architecture: str, pairs: ie.PromptPairs
 ):
     model = small_model(architecture)
@@ -207,7 +214,7 @@ def kinds_of(model: HookedModel) -> list[str]:
 
 @pytest.mark.parametrize("positions", [None, "all"])
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gemma2", "olmo2"])
-def test_noising_is_denoising_with_clean_and_corrupt_exchanged_and_the_sign_turned(
+def test_noising_is_minus_denoising_with_clean_and_corrupted_prompts_exchanged(
     architecture: str, positions: str | None, pairs: ie.PromptPairs
 ):
     model = small_model(architecture)
@@ -264,6 +271,6 @@ def test_a_pair_that_does_not_differ_scores_exactly_zero(pairs: ie.PromptPairs):
     assert np.abs(np.delete(found, 2, 0)).max(1).min() > 0.3
 
 
-def test_the_stream_within_a_block_whose_attention_and_mlp_read_the_same_is_refused(pairs: ie.PromptPairs):
+def test_the_stream_within_a_parallel_block_is_refused(pairs: ie.PromptPairs):
     with pytest.raises(UnknownNameError, match="unknown site 'resid_mid'; did you mean 'resid_"):
         score_nodes(small_model("gpt_neox"), pairs, "activation_patching", sites="resid_mid")

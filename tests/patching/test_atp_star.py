@@ -15,7 +15,7 @@ SITES = ("q", "k", "v", "head", "mlp")
 
 
 def saturated(gain: float) -> HookedModel:
-    """A model whose queries and keys in its last layer are as much longer or shorter."""
+    """A model whose queries and keys in the last layer are multiplied by `gain`."""
     hf = build("gpt2", layers=2)
     with torch.no_grad():
         for values in hf.transformer.h[1].attn.c_attn.parameters():
@@ -33,8 +33,9 @@ def test_where_attention_is_saturated_it_finds_what_the_gradient_misses(side: st
             for method in ("activation_patching", "attribution_patching", "atp_star")
         )
         errors[gain] = [np.abs(found - exact).mean() / np.abs(exact).mean() for found in (plain, corrected)]
-    # Errors as shares of the effects: 0.003 and 0.002 for q where attention is even, 1.04 and 0.25 where it is
-    # saturated; for k 0.007 and 0.002, 1.96 and 0.27. The rest is the curvature behind the pattern.
+    # Errors of the plain and the corrected estimate, as shares of the effects. Even attention: 0.003 and 0.002 for q,
+    # 0.007 and 0.002 for k. Saturated attention: 1.04 and 0.25 for q, 1.96 and 0.27 for k; what remains is the
+    # curvature behind the pattern.
     assert max(errors[0.1]) < 0.02
     assert errors[3.0][0] > 0.9
     assert errors[3.0][1] < 0.35
@@ -52,7 +53,7 @@ def test_in_the_last_layer_values_heads_and_mlps_score_as_under_attribution_patc
 
 
 @pytest.mark.parametrize("architecture", FORMS)
-def test_a_size_is_at_least_that_of_the_estimate_times_the_share_of_layers_dropped_before_the_node(architecture: str):
+def test_a_size_is_at_least_the_estimates_times_the_share_of_earlier_layers(architecture: str):
     model, pairs = small_model(architecture), random_pairs()
     star, plain = (
         score_nodes(model, pairs, m, sites=("v", "head", "mlp")) for m in ("atp_star", "attribution_patching")
@@ -130,7 +131,7 @@ def test_a_key_at_a_position_is_patched_there_alone():
     assert not by_position.per_pair[:, [0, 2, 3, 4, 6]][..., first].any()
 
 
-def test_with_one_layer_there_is_none_to_drop():
+def test_with_one_layer_no_gradient_is_stopped():
     model, pairs = ie.hook(build("gpt_neox", layers=1)), random_pairs()
     star, plain = (score_nodes(model, pairs, m, sites=("v", "mlp")) for m in ("atp_star", "attribution_patching"))
     np.testing.assert_allclose(star.per_pair, plain.per_pair, atol=1e-6)

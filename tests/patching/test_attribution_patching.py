@@ -6,7 +6,7 @@ from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.caching.recording import EMBED, mlp_name, z_name
 from interp_emerge.core.errors import UnknownNameError
 from tests.models.small_models import FORMS, random_pairs, small_model
-from tests.patching.interpolation import precise_model, sites_of, slope_of_node
+from tests.patching.interpolation import precise_model, sites_of, slopes_of_nodes
 from tests.patching.scored import score_edges, score_nodes
 
 
@@ -22,7 +22,7 @@ def test_a_node_scores_the_sum_of_its_edges(architecture: str):
 def test_a_node_of_any_kind_scores_the_slope_of_the_metric_as_it_is_moved(architecture: str):
     model, pairs = precise_model(architecture), random_pairs()
     found = score_nodes(model, pairs, "attribution_patching", sites=sites_of(model))
-    slopes = np.array([slope_of_node(model, pairs, node) for node in found.nodes])
+    slopes = slopes_of_nodes(model, pairs, found.nodes)
     assert np.abs(slopes).max() > 0.1
     # Largest difference 4e-7, the error of central differences.
     assert np.abs(found.scores - slopes).max() < 1e-6 * np.abs(slopes).max()
@@ -32,7 +32,7 @@ def test_a_node_of_any_kind_scores_the_slope_of_the_metric_as_it_is_moved(archit
 def test_a_node_at_a_position_scores_the_slope_as_it_is_moved_there(architecture: str):
     model, pairs = precise_model(architecture), random_pairs()
     found = score_nodes(model, pairs, "attribution_patching", sites=sites_of(model), positions="all")
-    slopes = [[slope_of_node(model, pairs, node, position) for node in found.nodes[::4]] for position in (1, 6)]
+    slopes = np.stack([slopes_of_nodes(model, pairs, found.nodes[::4], position) for position in (1, 6)])
     assert np.abs(found.scores[[1, 6], ::4] - slopes).max() < 1e-6 * np.abs(slopes).max()
 
 

@@ -1,9 +1,10 @@
-"""What holds for every patching method, whichever files stand on the shelf."""
+"""What holds for every patching method on the shelf."""
 
 import gc
 import resource
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,15 @@ from tests.models.small_models import FORMS, build, linear_model, random_pairs, 
 from tests.patching.exact import exact_edges, exact_nodes
 
 RANDOM = "random"
-"""The one method that looks at nothing."""
+"""The one method that does not run the model."""
 KEEPS_ALL: dict[str, dict[str, Any]] = {"acdc": {"threshold": -1e9}}
-"""Options under which a method tests each edge in the whole model."""
+"""Options under which a method removes no edge, so that it tests each edge in the whole model."""
 NO_ESTIMATES = {RANDOM, "atp_star"}
-"""Methods whose scores are no effects: that above, and one that adds up sizes."""
+"""Methods whose scores do not estimate effects: the random one, and one that sums absolute values."""
 DIRECT = "path_patching"
-"""The one method that by default scores the way to the logits alone."""
-
-
+"""The one method that by default scores only the direct path to the logits."""
 NOT_OPTIONS = {"model", "pairs", "method", "metric", "budget", "record", "corruption", "n_pairs", "prompts", "ability"}
-"""What all methods are given, and what every result records."""
+"""Arguments of all methods, and fields that every result records."""
 OTHER_VALUES: dict[str, Any] = {
     "ablation": "mean",
     "direction": "noising",
@@ -46,7 +45,7 @@ OTHER_VALUES: dict[str, Any] = {
     "steps": 2,
     "threshold": 0.5,
 }
-"""A value of each option that is not what every method has by itself."""
+"""For each option a value that is not the default of every method."""
 
 
 @pytest.fixture(params=shelf.names())
@@ -82,7 +81,7 @@ def state_of(hf: Any) -> list[object]:
 
 
 def spoiled(calls: int, error: BaseException) -> tuple[Callable[[Tensor, ie.PromptPairs], Tensor], list[int]]:
-    """A metric that raises the error when it is called for the last of so many times, and how often it was called."""
+    """A metric that raises the error at its call number `calls`, and the number of its calls so far."""
     count = [0]
 
     def metric(logits: Tensor, pairs: ie.PromptPairs) -> Tensor:
@@ -94,17 +93,29 @@ def spoiled(calls: int, error: BaseException) -> tuple[Callable[[Tensor, ie.Prom
     return metric, count
 
 
-def least_budget(model: HookedModel, pairs: ie.PromptPairs, method: str) -> tuple[int, str]:
-    """The smallest power of two that the method accepts, and what it says to half of that."""
-    said = ""
+def with_least_budget(model: HookedModel, pairs: ie.PromptPairs, method: str) -> tuple[np.ndarray, str]:
+    """Scores under the smallest power of two that the method accepts, and the error under half of that."""
+    message = ""
     for budget in (1 << exponent for exponent in range(8, 40)):
         try:
-            ie.score(model, pairs, method=method, budget=budget)
+            return values(ie.score(model, pairs, method=method, budget=budget)), message
         except InputError as refusal:
-            said = str(refusal)
-        else:
-            return budget, said
+            message = str(refusal)
     raise AssertionError("no budget was enough")
+
+
+@cache
+def scores_of_gpt2(method: str, **options: Any) -> NodeScores | EdgeScores:
+    """Scores of the small model, which several tests look at."""
+    return ie.score(small_model("gpt2"), random_pairs(), method=method, **options)
+
+
+@cache
+def calls_of_metric(method: str) -> int:
+    """How often the method reads the metric of a small model."""
+    metric, count = spoiled(-1, ZeroDivisionError())
+    ie.score(ie.hook(build("gemma2", layers=2).bfloat16()), random_pairs(), method=method, metric=metric)
+    return count[0]
 
 
 def test_it_carries_the_name_of_its_file_and_says_what_it_is(method: Method):
@@ -138,8 +149,8 @@ def test_where_clean_and_corrupt_are_the_same_everything_scores_zero(
 
 
 def test_the_order_of_the_pairs_is_irrelevant(method: Method, pairs: ie.PromptPairs):
-    one, other = (ie.score(small_model("gpt2"), p, method=method.name) for p in (pairs, pairs[[3, 0, 5, 1, 4, 2]]))
-    np.testing.assert_allclose(values(one), values(other), atol=1e-5)
+    other = ie.score(small_model("gpt2"), pairs[[3, 0, 5, 1, 4, 2]], method=method.name)
+    np.testing.assert_allclose(values(scores_of_gpt2(method.name)), values(other), atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ["llama_grouped", "olmo2"])
@@ -149,10 +160,9 @@ def test_the_smallest_budget_that_is_accepted_gives_the_same_scores(
     if method.name == RANDOM:
         return
     model, pairs = small_model(architecture, layers=2), pairs[:3]
-    budget, refusal = least_budget(model, pairs, method.name)
+    found, refusal = with_least_budget(model, pairs, method.name)
     assert "allowed; raise the budget" in refusal and "\n" not in refusal
-    one, other = (ie.score(model, pairs, method=method.name, budget=b) for b in (None, budget))
-    np.testing.assert_allclose(values(one), values(other), atol=1e-5)
+    np.testing.assert_allclose(found, values(ie.score(model, pairs, method=method.name)), atol=1e-5)
 
 
 def test_what_it_takes_is_known_beforehand(method: Method, pairs: ie.PromptPairs):
@@ -171,7 +181,7 @@ def test_what_it_takes_is_known_beforehand(method: Method, pairs: ie.PromptPairs
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_a_model_in_half_precision_scores_about_the_same(dtype: torch.dtype, method: Method, pairs: ie.PromptPairs):
     options = KEEPS_ALL.get(method.name, {})
-    full = values(ie.score(small_model("gpt2"), pairs, method=method.name, **options))
+    full = values(scores_of_gpt2(method.name, **options))
     half = values(ie.score(ie.hook(build("gpt2").to(dtype)), pairs, method=method.name, **options))
     # Largest difference 0.06 of the largest score.
     assert np.abs(full - half).max() < 0.15 * np.abs(full).max()
@@ -193,7 +203,7 @@ def test_on_a_linear_model_it_finds_the_exact_effects(method: Method, linear: tu
 
 def test_the_result_says_where_it_comes_from(method: Method, pairs: ie.PromptPairs):
     model = small_model("gpt2")
-    origin = ie.score(model, pairs, method=method.name).origin
+    origin = scores_of_gpt2(method.name).origin
     assert (origin["method"], origin["metric"]) == (method.name, "logit_diff")
     # These prompts do not begin with the model's first token.
     recorded = model.spec.to_dict() | {"prepended": ""}
@@ -283,10 +293,8 @@ def test_the_model_is_left_as_it_was_found_also_after_an_error_or_an_interruptio
     if method.name == RANDOM:
         return
     model = ie.hook(build("gemma2", layers=2).bfloat16().train())
-    metric, count = spoiled(-1, error)
-    ie.score(model, pairs, method=method.name, metric=metric)
     before = state_of(model.hf)
-    metric, _ = spoiled(min(at, count[0]), error)
+    metric, _ = spoiled(min(at, calls_of_metric(method.name)), error)
     with pytest.raises(type(error)):
         ie.score(model, pairs, method=method.name, metric=metric)
     assert state_of(model.hf) == before
@@ -326,7 +334,7 @@ def test_thirty_calls_leave_nothing_in_memory(method: Method, pairs: ie.PromptPa
     ],
     ids=["wrong shape", "no axis", "not a number"],
 )
-def test_a_metric_that_is_none_is_refused_in_one_line(
+def test_a_metric_of_another_shape_or_not_finite_is_refused_in_one_line(
     metric: Callable[..., Tensor], message: str, method: Method, pairs: ie.PromptPairs
 ):
     if method.name != RANDOM:

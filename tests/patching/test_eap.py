@@ -13,7 +13,7 @@ from interp_emerge.patching.engines.attribution import bytes_per_pair
 from interp_emerge.patching.engines.options import AtPositions
 from tests.models.small_models import FORMS, build, random_pairs, small_model
 from tests.patching.exact import slow_eap
-from tests.patching.interpolation import precise_model, slope_of_edge
+from tests.patching.interpolation import precise_model, slopes_of_edges
 from tests.patching.lens_edges import lens_edge_scores, name_of
 from tests.patching.scored import score_edges
 
@@ -31,8 +31,8 @@ LENS_READS: dict[str, dict[str, Any]] = {
 }
 """Architectures whose edges TransformerLens 4.3 scores, and what has to be changed for it to do so.
 
-It refuses grouped queries, norms behind attention (Gemma 2 and 3, OLMo 2), outputs of attention that are scaled
-(Granite), Phi's norms of queries and keys, and `use_attn_result` in GPT-Neo, GPT-J and OPT; in BLOOM, Cohere and MPT,
+TransformerLens refuses grouped queries, norms behind attention (Gemma 2 and 3, OLMo 2), scaled outputs of attention
+(Granite), Phi's norms of queries and keys, and `use_attn_result` in GPT-Neo, GPT-J and OPT. In BLOOM, Cohere and MPT,
 and in Phi without such norms, it finds no hooks at the inputs of queries or of the MLP.
 """
 
@@ -63,11 +63,11 @@ def test_edges_score_what_autograd_gives_when_every_reader_has_an_input_of_its_o
 def test_an_edge_scores_the_slope_of_the_metric_as_it_alone_is_moved(architecture: str):
     model, pairs = precise_model(architecture), random_pairs()
     scores = score_edges(model, pairs, "eap").scores
-    edges = np.argwhere(model.graph.exists)[::5]
-    slopes = np.array([slope_of_edge(model, pairs, writer, reader) for writer, reader in edges])
+    edges = sorted(np.argwhere(model.graph.exists)[::5].tolist(), key=lambda edge: edge[1])
+    slopes = slopes_of_edges(model, pairs, [(writer, reader) for writer, reader in edges])
     assert np.abs(slopes).max() > 0.05
     # Largest difference 4e-8, the error of central differences.
-    assert np.abs(scores[tuple(edges.T)] - slopes).max() < 1e-6 * np.abs(slopes).max()
+    assert np.abs(scores[tuple(np.transpose(edges))] - slopes).max() < 1e-6 * np.abs(slopes).max()
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gemma3", "olmo2"])
@@ -87,7 +87,7 @@ def test_named_positions_are_looked_up_pair_by_pair():
     np.testing.assert_allclose(named[:, 0], everywhere[np.arange(6), where], atol=1e-6)
 
 
-def test_before_the_first_corrupt_token_nothing_has_an_effect():
+def test_before_the_first_corrupted_token_nothing_has_an_effect():
     resolved = score_edges(small_model("llama"), random_pairs(), "eap", positions="all").scores
     assert not resolved[0].any()
     assert resolved[1].any()

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -7,15 +9,21 @@ from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from tests.models.small_models import random_pairs, small_model
-from tests.patching.interpolation import precise_model, run_with
+from tests.patching.interpolation import parts_of, precise_model, run_with
 from tests.patching.scored import score_edges
 
 STEPS = (2, 4, 8, 16)
+PAIRS = random_pairs()
+
+
+@cache
+def scores_with(architecture: str, steps: int) -> np.ndarray:
+    return score_edges(precise_model(architecture), PAIRS, "eap_ig_activations", steps=steps).scores
 
 
 def effect_of_stage(model: HookedModel, pairs: ie.PromptPairs, kind: str, layer: int) -> float:
-    """Exact rise of the logit difference when a stage takes its clean output in the corrupt run."""
-    clean = run_with(model, pairs.clean, lambda *given: given[2])[1]
+    """Exact rise of the logit difference when a stage takes its clean output in the corrupted run."""
+    clean, _ = parts_of(model, pairs)
     metric = bind_metric("logit_diff", model, pairs)
 
     def patch(found: str, at: int, value: torch.Tensor) -> torch.Tensor:
@@ -39,24 +47,19 @@ def stages(model: HookedModel) -> dict[tuple[str, int], slice]:
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2", "olmo2", "phi"])
 def test_the_edges_of_a_stage_sum_to_the_exact_effect_of_patching_it(architecture: str):
-    model, pairs = precise_model(architecture), random_pairs()
-    scores = {steps: score_edges(model, pairs, "eap_ig_activations", steps=steps).scores for steps in STEPS}
+    model = precise_model(architecture)
     for (kind, layer), writers in stages(model).items():
-        exact = effect_of_stage(model, pairs, kind, layer)
-        errors = [abs(scores[steps][writers].sum() - exact) for steps in STEPS]
+        exact = effect_of_stage(model, PAIRS, kind, layer)
         # Largest error 1.7e-3, on an effect of -1.3.
-        assert errors[-1] < 0.01 * max(abs(exact), 0.2)
+        assert abs(scores_with(architecture, STEPS[-1])[writers].sum() - exact) < 0.01 * max(abs(exact), 0.2)
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2", "olmo2", "phi"])
 def test_the_error_is_of_second_order_in_the_spacing(architecture: str):
-    model, pairs = precise_model(architecture), random_pairs()
-    exact = effect_of_stage(model, pairs, "attention", 1)
+    model = precise_model(architecture)
+    exact = effect_of_stage(model, PAIRS, "attention", 1)
     writers = stages(model)["attention", 1]
-    errors = [
-        abs(score_edges(model, pairs, "eap_ig_activations", steps=steps).scores[writers].sum() - exact)
-        for steps in STEPS
-    ]
+    errors = [abs(scores_with(architecture, steps)[writers].sum() - exact) for steps in STEPS]
     order = -np.polyfit(np.log(STEPS), np.log(errors), 1)[0]
     # Fitted orders 2.0 to 2.1.
     assert 1.9 < order < 2.2

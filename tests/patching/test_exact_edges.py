@@ -13,9 +13,9 @@ from tests.patching.exact import exact_edges
 from tests.patching.scored import score_edges
 
 CLOSE = 2e-5
-"""Largest difference found 6e-6, on effects up to 5; in every architecture some edge has one of 0.1."""
+"""Largest difference found 6e-6, on effects up to 5; in every architecture some edge has an effect of 0.1."""
 AT = torch.tensor([5, 1, 1, 5, 3, 6])
-"""One position a pair, at some of which the prompts are the same."""
+"""One position for each pair; at some of them the two prompts are the same."""
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +109,14 @@ def test_a_small_budget_gives_the_same_values_of_each_pair(
     np.testing.assert_allclose(whole, in_parts, atol=1e-5)
 
 
-def test_a_budget_that_holds_not_one_pair_is_refused(pairs: ie.PromptPairs):
+def test_a_budget_below_one_pair_is_refused(pairs: ie.PromptPairs):
     with pytest.raises(InputError, match="one pair under exact_edges needs about"):
         ie.score(small_model("gpt2"), pairs, method="exact_edges", budget=1000)
 
 
 def test_a_pair_scores_the_same_alone_as_among_others(pairs: ie.PromptPairs):
     model = small_model("gpt2")
-    # Pair 1 is the same in both runs, so its rows are left out of every batch.
+    # The prompts of pair 1 are the same, so its rows are left out of every batch.
     mixed = replace_corrupt(pairs, 1)
     among = score_edges(model, mixed, "exact_edges").per_pair
     alone = score_edges(model, pairs[[2]], "exact_edges").per_pair
@@ -150,7 +150,7 @@ def test_it_says_how_many_runs_it_starts(pairs: ie.PromptPairs, caplog: pytest.L
     assert "exact_edges: 262 edges at 7 places of 6 pairs" in caplog.text
 
 
-def test_it_heeds_direction_and_positions_only(pairs: ie.PromptPairs):
+def test_it_takes_the_options_direction_and_positions_only(pairs: ie.PromptPairs):
     assert {*shelf["exact_edges"].declared} == {"direction", "positions"}
     with pytest.raises(InputError, match="exact_edges takes no option 'sites'"):
         ie.score(small_model("gpt2"), pairs, method="exact_edges", sites=["head"])

@@ -1,7 +1,7 @@
-"""Every architecture × short and long prompts × precision × kernel: the package against hooks on the plain model.
+"""Every architecture × short and long prompts × precision × kernel: the package compared with hooks on the plain model.
 
-An error is the largest difference, as a share of the largest value of the quantity. `table_of_errors` lists the largest
-ones: `python -c "from tests.patching.test_matrix import table_of_errors as t; print(t().to_string())"`.
+An error is the largest difference as a share of the largest value of the quantity. `table_of_errors` lists the largest
+errors: `python -c "from tests.patching.test_matrix import table_of_errors as t; print(t().to_string())"`.
 """
 
 from collections.abc import Sequence
@@ -38,18 +38,19 @@ from tests.patching.scored import score_edges
 Values = dict[str, Tensor]
 Row = tuple[str, dict[str, Any]]
 SHORT, BETWEEN, LONG = 7, 10, 20
-"""Lengths of prompts, and one between them at which variants of the architectures change."""
+"""Lengths of prompts, and a length between them at which variants of the architectures change."""
 LAYERS, PAIRS, STEPS = 2, 3, 2
 EDGES_OF_A_KIND = 3
 KERNELS = ("eager", "sdpa")
 
 TOLERANCE = 3e-5
-"""In float32. Right readings are off by up to 7e-6 (exact edges of Phi), those of `WRONG` by 0.11 and more."""
+"""In float32. Right results are off by up to 7e-6 (exact edges of Phi), those of `WRONG` by 0.11 or more."""
 ROUNDING, MOST = 0.05, 0.6
-"""In bfloat16 twice the dtype's own noise is allowed, and this much more, but never more than `MOST`. The noise is how
-far hooks on the model in bfloat16 are from hooks on the same weights in float32: up to 0.23 (EAP-IG of a rotation that
-changes with the length), mostly below 0.04. Right readings come to 0.67 of what is allowed (exact edges of OLMo 2, off
-by 0.17), those of `WRONG` to 1.2 times as much and more (exact edges of Gemma 2, off by 0.19)."""
+"""In bfloat16 an error of twice the dtype's own noise plus `ROUNDING` is allowed, and that limit has to be below
+`MOST`. The noise is the error of hooks on the model in bfloat16 against hooks on the same weights in float32: up to
+0.23 (EAP-IG of a rotation that changes with the length), mostly below 0.04. The largest error of a right result is 0.67
+of its limit (exact edges of OLMo 2, off by 0.17), the smallest of `WRONG` 1.2 times its limit (exact edges of Gemma 2,
+off by 0.19)."""
 
 
 def rope(kind: str, **more: Any) -> dict[str, Any]:
@@ -70,8 +71,8 @@ VARIANTS: dict[str, Row] = {
     "mistral_wide_window": ("mistral", {"sliding_window": BETWEEN}),
     "qwen3_moe_all_experts": ("qwen3_moe", ALL_EXPERTS),
 }
-"""Rotations that depend on the length or on that of training, a window that the model's code ignores, and one that only
-the long prompts fill."""
+"""Rotations that depend on the length of the prompt or of training prompts, a window that the model's code ignores, and
+a window that only the long prompts fill."""
 ROWS: dict[str, Row] = {name: (name, {}) for name in CONFIGURATIONS} | VARIANTS
 WRONG: dict[str, dict[str, Any]] = {
     "mistral": {"sliding_window": 4},
@@ -86,7 +87,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "llama": rope("linear", factor=1.5),
     "llama_llama3": rope("llama3", **LLAMA3, original_max_position_embeddings=LONG),
 }
-"""One setting of a row changed."""
+"""One wrong setting for each of some rows."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def takes_sdpa(row: str) -> bool:
 
 
 def dtypes(row: str) -> Sequence[torch.dtype]:
-    """Half precision where every expert runs: a router chooses others once it is rounded, which is not an error."""
+    """Float32, and bfloat16 unless a router chooses some experts: rounded, it chooses others, which is not an error."""
     return (torch.float32,) if row == "qwen3_moe" else (torch.float32, torch.bfloat16)
 
 
@@ -137,14 +138,14 @@ def plain_model(row: str, dtype: torch.dtype = torch.float32, kernel: str = "eag
 
 @cache
 def hooked_model(row: str, dtype: torch.dtype = torch.float32, kernel: str = "eager") -> HookedModel:
-    """The package's reading of such a model; it shares nothing with the one that the oracle runs."""
+    """The package's model; it shares no module with the one that the hooks run on."""
     return ie.hook(model_of(row, dtype, kernel))
 
 
 @cache
 @torch.no_grad()
 def pairs_of(row: str, length: int) -> ie.PromptPairs:
-    """Prompts that differ at every third token; answer and foil are the tokens that this moves most."""
+    """Prompts that differ at every third token; answer and foil are the tokens whose logits this changes most."""
     drawn = random_pairs(PAIRS, length=length)
     corrupt = drawn.clean.clone()
     corrupt[:, 1:-1:3] = 1 + (drawn.clean[:, 1:-1:3] + 5) % (VOCABULARY - 1)
@@ -158,7 +159,7 @@ def plain_edges(row: str) -> tuple[Edge, ...]:
 
 
 def sampled_edges(row: str) -> list[Edge]:
-    """Some edges into queries, keys, values, MLPs and the logits each."""
+    """Some edges into readers of each kind: queries, keys, values, MLPs and the logits."""
     rng, kinds = np.random.default_rng(0), ("q", "k", "v", "m", "l")
     of_kinds = [[edge for edge in plain_edges(row) if kind in (edge[1][0], edge[1][-1])] for kind in kinds]
     return [some[at] for some in of_kinds for at in rng.choice(len(some), EDGES_OF_A_KIND, replace=False)]
@@ -206,7 +207,7 @@ def by_package(case: Case) -> Values:
 
 
 def by_hooks(case: Case, **changes: Any) -> Values:
-    """The same quantities of the plain model, or of one with another setting."""
+    """The same quantities from hooks on the plain model, or on one with another setting."""
     given, pairs = (case.row, case.dtype, case.kernel), pairs_of(case.row, case.length)
     plain = PlainModel(model_of(*given, **changes)) if changes else plain_model(*given)
 
@@ -258,7 +259,7 @@ def allowed(case: Case) -> dict[str, float]:
 
 
 def table_of_errors() -> pd.DataFrame:
-    """The largest error of each quantity in each precision, where it was found, and how large the dtype's own is."""
+    """The largest error of each quantity in each precision, its case, and the largest noise of the dtype itself."""
     rows = []
     for case in CASES:
         found = errors(by_package(case), expected(case))

@@ -1,4 +1,4 @@
-"""A method's options are what it declares in its own file: nothing else has to know them."""
+"""A method declares its options in its own file, and no other file names them."""
 
 import json
 import sys
@@ -61,7 +61,7 @@ class Every(AtPositions):
 
 @pytest.fixture
 def constant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A method that stands in a file of its own, in a folder that is not the package's."""
+    """A method in a file of its own, in a folder outside the package."""
     (tmp_path / "constant.py").write_text(CONSTANT)
     with monkeypatch.context() as patched:
         patched.setattr(patching, "__path__", [*patching.__path__, str(tmp_path)])

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def pairs() -> ie.PromptPairs:
 
 
 def receivers_in(model: HookedModel) -> dict[str, tuple[str, ...]]:
-    """Receivers of every kind, alone and together, within a layer and across."""
+    """Receivers of every kind, alone and together, in one layer and in several."""
     n_keys = model.graph.n_kv_heads
     kv = f"kv{min(1, n_keys - 1)}" if n_keys != model.graph.n_heads else "h1"
     return {
@@ -94,28 +95,38 @@ def test_heads_reach_the_logits_directly_as_with_transformer_lens_hooks(architec
 
 
 @torch.no_grad()
-def slow_with_live_mlps(model: HookedModel, pairs: ie.PromptPairs, sender: str, receivers: tuple[str, ...]) -> Tensor:
-    """The metric with heads between frozen and MLPs computed again, in two runs as Wang et al. (2022) describe them."""
+def slow_with_live_mlps(
+    model: HookedModel, pairs: ie.PromptPairs, senders: Sequence[str], receivers: tuple[str, ...]
+) -> Tensor:
+    """The rise with heads between frozen and MLPs computed again, in two runs as Wang et al. (2022) describe them.
+
+    Shape [pair, sender]. All senders run together, each in its own copy of the prompts.
+    """
     slow, metric = SlowModel(model.hf), bind_metric("logit_diff", model, pairs)
-    clean, corrupt = slow.run(pairs.clean)[1], slow.run(pairs.corrupt)[1]
+    tokens = pairs.corrupt.repeat(len(senders), 1)
+    clean, (logits, corrupt) = slow.run(pairs.clean)[1], slow.run(tokens)
+    copies = {name: slice(copy * len(pairs), (copy + 1) * len(pairs)) for copy, name in enumerate(senders)}
 
     def term(written: Written, given: Written) -> Tensor:
-        """What the sender and the MLPs that it moved add to the corrupt stream."""
-        moved = {name: given[name] for name in written}
-        moved |= {sender: clean[sender]} if sender in written else {}
-        return sum((moved[name] - corrupt[name] for name in written), start=torch.zeros_like(corrupt["embed"]))
+        """What the sender and the MLPs that it moved add to the corrupted stream, in each copy."""
+        total = sum((given[name] - corrupt[name] for name in written), start=torch.zeros_like(corrupt["embed"]))
+        for sender, rows in copies.items():
+            if sender in written:
+                total[rows] += clean[sender] - given[sender][rows]
+        return total
 
     def between(reader: str, written: Written) -> Tensor:
         frozen = reader[0] == "a" or reader in receivers
         back = sum((corrupt[name] - written[name] for name in written), start=torch.zeros_like(corrupt["embed"]))
         return back if frozen else back + term(written, written)
 
-    carried = slow.run(pairs.corrupt, between)[1]
+    carried = slow.run(tokens, between)[1]
 
     def receive(reader: str, written: Written) -> Tensor:
         return term(written, carried) if reader in receivers else torch.zeros_like(corrupt["embed"])
 
-    return metric(slow.run(pairs.corrupt, receive)[0]) - metric(slow.run(pairs.corrupt)[0])
+    moved = slow.run(tokens, receive)[0]
+    return (metric(moved.unflatten(0, (-1, len(pairs)))) - metric(logits.unflatten(0, (-1, len(pairs))))).T
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2", "olmo2"])
@@ -123,15 +134,15 @@ def test_live_mlps_between_sender_and_receivers_are_computed_again(architecture:
     model = small_model(architecture)
     for receivers in receivers_in(model).values():
         live = score_nodes(model, pairs, "path_patching", receivers=receivers, mlps="live")
-        expected = [slow_with_live_mlps(model, pairs, node.name, receivers) for node in live.nodes]
-        assert_close(live.per_pair, torch.stack(expected, 1).numpy())
+        expected = slow_with_live_mlps(model, pairs, [node.name for node in live.nodes], receivers)
+        assert_close(live.per_pair, expected.numpy())
     frozen = score_nodes(model, pairs, "path_patching", mlps="frozen")
     live = score_nodes(model, pairs, "path_patching", mlps="live")
     assert np.abs(live.per_pair - frozen.per_pair).max() > 0.1
 
 
 @pytest.mark.parametrize("mlps", ["frozen", "live"])
-def test_noising_is_denoising_with_clean_and_corrupt_exchanged_and_the_sign_turned(mlps: str, pairs: ie.PromptPairs):
+def test_noising_is_minus_denoising_with_clean_and_corrupted_prompts_exchanged(mlps: str, pairs: ie.PromptPairs):
     exchanged = ie.PromptPairs(clean=pairs.corrupt, corrupt=pairs.clean, answer=pairs.answer, foil=pairs.foil)
     options: dict[str, Any] = {"receivers": ("a1.h1.q", "m2"), "mlps": mlps}
     model = small_model("gpt2")

@@ -21,7 +21,7 @@ def edge_scores(given: dict[tuple[str, str], float]) -> EdgeScores:
 
 
 def edges_of_pairs(n: int = 40, *places: int, **given: Any) -> EdgeScores:
-    """Edges whose values scatter around zero, but for the first, which is around one, and the last, always zero."""
+    """Edges whose values scatter around zero; those of the first edge scatter around one, and the last is always 0."""
     values = np.random.default_rng(n).normal(0, 0.2, (n, *places, GRAPH.n_edges)).astype(np.float32)
     values[..., 0] += 1
     values[..., -1] = 0
@@ -195,13 +195,13 @@ def test_a_circuit_is_not_chosen_from_edges_by_position():
 
 def test_edges_of_another_shape_than_the_graph_are_refused():
     zeros = np.zeros(GRAPH.exists.shape)
-    with pytest.raises(InputError, match=r"scores of shape \(2, 2\) does not fit .* which make \(7, 15\)"):
+    with pytest.raises(InputError, match=r"scores has shape \(2, 2\), but .* need \(7, 15\)"):
         EdgeScores(graph=GRAPH, scores=np.zeros((2, 2)), standard_errors=zeros)
-    with pytest.raises(InputError, match=r"per_pair of shape \(4, 5\) does not fit .* make \('pairs', 46\)"):
+    with pytest.raises(InputError, match=r"per_pair has shape \(4, 5\), but .* need \('pairs', 46\)"):
         EdgeScores(graph=GRAPH, scores=zeros, standard_errors=zeros, per_pair=np.zeros((4, 5)))
-    with pytest.raises(InputError, match=r"per_pair of shape \(4, 2, 46\) does not fit .* make \('pairs', 3, 46\)"):
+    with pytest.raises(InputError, match=r"per_pair has shape \(4, 2, 46\), but .* need \('pairs', 3, 46\)"):
         edges_of_pairs(4, 2, positions=PLACES)
-    with pytest.raises(InputError, match=r"per_pair of shape \(0, 46\) holds no pair"):
+    with pytest.raises(InputError, match=r"per_pair of shape \(0, 46\) has no pair"):
         edges_of_pairs(0)
 
 
@@ -236,7 +236,7 @@ def test_a_number_of_nodes_that_cannot_be_is_refused(n: int):
 
 def test_the_table_of_nodes_has_the_sign_flip_test_over_all_its_rows():
     frame = node_scores(a0_h1=1.0).to_frame().set_index("node")
-    # Two pairs of one sign cannot say more than p = 2 / 2^2; the others are ±0.1 and cancel.
+    # With two pairs of the same sign, the smallest p-value is 2 / 2^2. The others are ±0.1 and cancel.
     assert frame.loc["a0.h1", "p_value"] == 0.5
     assert (frame.drop("a0.h1")["p_value"] == 1).all()
     assert (frame["q_value"] == 1).all()
@@ -270,12 +270,14 @@ def test_nodes_by_position_are_listed_position_after_position():
     assert row["p_value"] == pytest.approx(sign_flip_p_values(values[:, 2, [3]])[0])
 
 
-def test_a_circuit_is_not_chosen_from_nodes_by_position_nor_from_nodes_that_are_not_the_writers():
+def test_a_circuit_is_not_chosen_from_nodes_by_position_or_from_nodes_that_are_not_writers():
     by_position = NodeScores(graph=GRAPH, per_pair=np.ones((2, 3, 7)), positions=PLACES)
     with pytest.raises(InputError, match=r"top\(2\): collapse positions first: these are scores at 3 positions"):
         by_position.top(2)
     others = NodeScores(graph=GRAPH, nodes=(Node(0, "head", 0), Node(1, "k", 1)), per_pair=np.ones((2, 2)))
-    with pytest.raises(InputError, match=r"top\(2\): .* scores of writers .* a1\.h1\.k is none; score these sites"):
+    with pytest.raises(
+        InputError, match=r"top\(2\): .* a1\.h1\.k is not a writer; score the sites embed, head and mlp"
+    ):
         others.top(2)
 
 
@@ -285,7 +287,7 @@ def test_a_circuit_is_chosen_from_some_writers_and_the_embedding():
 
 
 def test_nodes_of_another_number_and_scores_of_no_pair_are_refused():
-    with pytest.raises(InputError, match=r"per_pair of shape \(2, 6\) does not fit .* make \('pairs', 7\)"):
+    with pytest.raises(InputError, match=r"per_pair has shape \(2, 6\), but .* need \('pairs', 7\)"):
         NodeScores(graph=GRAPH, per_pair=np.ones((2, 6)))
-    with pytest.raises(InputError, match=r"per_pair of shape \(0, 7\) holds no pair; score at least one"):
+    with pytest.raises(InputError, match=r"per_pair of shape \(0, 7\) has no pair; score at least one"):
         NodeScores(graph=GRAPH, per_pair=np.ones((0, 7)))

@@ -1,14 +1,28 @@
-"""Edge attribution: what each writer changes between the runs, times the gradient at each reader's input.
+"""Edge attribution: the change of each writer between the runs times the gradient at each reader's input.
 
-1. `edge_changes` is the difference of every writer's output between the clean and the corrupt run.
-2. `attribute_edges` takes the gradient at points on the line between the two runs' embeddings. Where an end of the line
-   is a point, its run serves as the recording too.
-3. `add_edges` contracts both over positions and width, one layer's readers at a time, so that the gradients at all
-   readers' inputs are never held together.
-4. `tally_chunks` adds chunks of pairs up to a mean and its standard error. The values of each pair are kept too, in
-   float32, as long as 4 bytes × pairs × edges stay within the budget, or within `core.memory`'s constant for the CPU.
+The score of the edge from writer u to reader v, on one pair, is
 
-Memory is that of one chunk of pairs, beside the kept values.
+    Σ over positions and width of (u in the clean run − u in the corrupted run) · (∂ metric / ∂ input of v),
+
+with the gradient averaged over points on the line from the corrupted embedding (0) to the clean one (1). The points are
+what `eap` (Syed et al., 2023, https://arxiv.org/abs/2310.10348), `eap_ig` and `clean_corrupted` (Hanna et al., 2024,
+https://arxiv.org/abs/2403.17806) differ in.
+
+1. `attribute_edges` splits the pairs into chunks that fit the budget. `_chunk_scores` does steps 2 to 4 on each chunk.
+2. At each point, `differentiable_run` runs the decoder and `ReaderGradients.add` takes one backward pass. If 0 or 1 is
+   a point, the outputs of the writers in that run come from it; otherwise they come from a recording (`_recorded`).
+3. `edge_changes` gives the difference of every writer's output between the two runs.
+4. `add_edges` multiplies changes and gradients and sums over positions and width, one layer's readers at a time. The
+   gradients at the inputs of all readers are never in memory together. Where positions are resolved, `arrangement`
+   leaves the sum over positions out.
+5. `tally_edges` sums the chunks to a mean over pairs and its standard error. It also keeps the values of each pair, in
+   float32, while 4 bytes × pairs × edges fit the budget, or `core.memory.CPU_BUDGET` where none is given.
+
+Methods that score nodes use `tally_nodes` in the same way.
+
+Sign: positive where moving the edge toward the clean run raises the metric. Cost: one forward and one backward pass for
+each point, a recorded run for each end of the line that is not a point, and the products (`contraction_passes`).
+Memory: one chunk of pairs, and the kept values.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,32 +36,31 @@ from interp_emerge.caching.recording import EMBED, mlp_name, z_name
 from interp_emerge.core.decoder import Block
 from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.memory import CPU_BUDGET, items_that_fit
-from interp_emerge.patching.base import Cost, EdgeScores, NodeScores, PatchingTask, require_ordinary_run
+from interp_emerge.patching.base import Cost, EdgeScores, NodeScores, PatchingTask, require_finite
 from interp_emerge.patching.engines.gradients import (
     Arrange,
     Parts,
     ReaderGradients,
     Site,
+    at_least_float32,
     differentiable_run,
     run_of_prompts,
-    wide,
 )
 
 CORRUPT, CLEAN = 0.0, 1.0
 """The ends of the line between the runs' embeddings."""
 EMBEDDING: Site = ("resid_pre", 0)
-AT_ONCE = 3
-"""Points whose gradients are contracted with the changes together. One at a time takes 9% longer, and five no less time
-but more memory."""
+POINTS_TOGETHER = 3
+"""Points whose gradients are multiplied with the changes together (docs/calibration.md)."""
 
 
 def attribute_edges(task: PatchingTask, points: Sequence[float], method: str) -> EdgeScores:
-    """Scores of all edges, the gradient averaged over points on the line from the corrupt to the clean embedding."""
-    return tally_chunks(task, lambda rows: _chunk_scores(task, rows, points), bytes_per_pair(task), method)
+    """Scores of all edges, the gradient averaged over points on the line from the corrupted to the clean embedding."""
+    return tally_edges(task, lambda rows: _chunk_scores(task, rows, points), bytes_per_pair(task), method)
 
 
 def edge_cost(task: PatchingTask, points: Sequence[float]) -> Cost:
-    """What `attribute_edges` takes: a forward and a backward pass a point, and one for each end that is none."""
+    """The cost of `attribute_edges`: two passes for each point, one for each end of the line that is not a point."""
     passes = len({CORRUPT, CLEAN} - {*points}) + len(points) * (2 + contraction_passes(task))
     return Cost(passes=passes, bytes=bytes_held(task, bytes_per_pair(task)))
 
@@ -58,7 +71,7 @@ def _chunk_scores(task: PatchingTask, rows: slice, points: Sequence[float]) -> T
     tokens = {CORRUPT: task.pairs.corrupt[rows], CLEAN: task.pairs.clean[rows]}
     ends = {end: _recorded(task, ids) for end, ids in tokens.items() if end not in points}
     sums = changes = None
-    # The ends come first: the other points lie between what their runs record.
+    # Points at the ends come first: the embeddings of the other points lie between theirs.
     for group in in_groups(sorted(points, key=lambda point: point not in tokens)):
         gradients = ReaderGradients(decoder, task.metric[rows], arrange)
         for point in group:
@@ -79,24 +92,24 @@ def _chunk_scores(task: PatchingTask, rows: slice, points: Sequence[float]) -> T
 
 
 def in_groups(points: Sequence[float]) -> list[Sequence[float]]:
-    """The points in groups of about equal length, as many as are contracted together."""
-    size = ceil(len(points) / ceil(len(points) / AT_ONCE))
+    """The points in groups of about equal size, at most `POINTS_TOGETHER`."""
+    size = ceil(len(points) / ceil(len(points) / POINTS_TOGETHER))
     return [points[start : start + size] for start in range(0, len(points), size)]
 
 
 def empty_sums(task: PatchingTask, changes: Tensor) -> Tensor:
-    """Where the scores of a chunk are added up, shape [row, writer, reader]."""
+    """Zeros to which the scores of a chunk are added, shape [row, writer, reader]."""
     return changes.new_zeros(changes.shape[1], len(task.graph.writers), len(task.graph.readers))
 
 
 def add_edges(sums: Tensor, graph: Graph, changes: Tensor, gradients: ReaderGradients, first_writer: int = 0) -> None:
-    """Add the scores of the edges from some writers to all readers at which there are gradients.
+    """Add the scores of the edges from some writers to all readers that have gradients.
 
     Args:
-        sums: what is added to, shape [row, writer, reader].
+        sums: receives the scores, shape [row, writer, reader].
         graph: writers and readers.
-        changes: of writers from `first_writer` on, shape [writer, row, inner, d_model].
-        gradients: arranged as the changes are.
+        changes: changes of the writers from `first_writer` on, shape [writer, row, inner, d_model].
+        gradients: gradients, with the same rows and inner positions as the changes.
         first_writer: number of the first of these writers in the graph's order.
     """
     per_layer = graph.n_heads + 2 * graph.n_kv_heads + 1
@@ -117,7 +130,7 @@ def add_edges(sums: Tensor, graph: Graph, changes: Tensor, gradients: ReaderGrad
         add(products[..., :-1], to_attention, (layer + 1) * per_layer - 1)
         add(products[..., -1:], to_mlp, (layer + 1) * per_layer)
     writers = written_before(graph.readers[-1])
-    add(_contract(changes[writers], gradients.at_end()), writers, len(graph.readers))
+    add(_contract(changes[writers], gradients.at_logits()), writers, len(graph.readers))
 
 
 def _contract(changes: Tensor, gradients: Tensor) -> Tensor:
@@ -126,45 +139,47 @@ def _contract(changes: Tensor, gradients: Tensor) -> Tensor:
 
 
 def edge_changes(task: PatchingTask, clean: Parts, corrupt: Parts, arrange: Arrange) -> Tensor:
-    """What each writer's output changes from the corrupt run to the clean one, shape [writer, row, inner, d_model]."""
+    """Each writer's output in the clean run minus that in the corrupted one, shape [writer, row, inner, d_model]."""
 
     def change(site: Site) -> Tensor:
-        return arrange(wide(clean[site]) - wide(corrupt[site]))
+        return arrange(at_least_float32(clean[site]) - at_least_float32(corrupt[site]))
 
     embed, start = change(EMBEDDING), 1
     changes = embed.new_empty(len(task.graph.writers), *embed.shape)
     changes[0] = embed
     for layer, block in enumerate(task.model.decoder.blocks):
         heads = changes[start : start + task.graph.n_heads]
-        short = arrange(head_change(block, clean["head", layer], corrupt["head", layer]))
-        torch.bmm(short.permute(2, 0, 1, 3).flatten(1, 2), head_weights(block), out=heads.flatten(1, 2))
+        of_heads = arrange(head_change(block, clean["head", layer], corrupt["head", layer]))
+        torch.bmm(of_heads.permute(2, 0, 1, 3).flatten(1, 2), head_weights(block), out=heads.flatten(1, 2))
         changes[start + task.graph.n_heads] = change(("mlp", layer))
         start += task.graph.n_heads + 1
     return changes
 
 
 def _written(parts: Parts) -> Parts:
-    """What writers' outputs are made from, of all parts of a run."""
+    """The parts of a run that writers' outputs are made from, without their graph of gradients."""
     return {site: part.detach() for site, part in parts.items() if site[0] in ("head", "mlp") or site == EMBEDDING}
 
 
 def head_change(block: Block, clean: Tensor, corrupt: Tensor) -> Tensor:
-    """The difference of z, each run's divided by what the norm behind attention divides by in that run."""
+    """The difference of the heads' z between the runs, each times the scale of a norm after attention in its run."""
     norm = block.attention_post_norm
     if norm.module is None:
-        return wide(clean) - wide(corrupt)
-    clean, corrupt = (wide(z) * norm.scale(block.attention_out(z.flatten(2))).unsqueeze(-1) for z in (clean, corrupt))
+        return at_least_float32(clean) - at_least_float32(corrupt)
+    clean, corrupt = (
+        at_least_float32(z) * norm.scale(block.attention_out(z.flatten(2))).unsqueeze(-1) for z in (clean, corrupt)
+    )
     return clean - corrupt
 
 
 def head_weights(block: Block) -> Tensor:
-    """From such a difference to the stream, shape [head, d_head, d_model]."""
-    weight = wide(block.attention_out.weight()).unflatten(1, (block.q.n_heads, -1)).permute(1, 2, 0)
+    """The linear map from a head's `head_change` to the residual stream, shape [head, d_head, d_model]."""
+    weight = at_least_float32(block.attention_out.weight()).unflatten(1, (block.q.n_heads, -1)).permute(1, 2, 0)
     return block.attention_post_norm.linear(weight, weight.new_ones(1))
 
 
 def arrangement(task: PatchingTask, rows: slice) -> Arrange:
-    """Rows are pairs and positions are summed over; where positions are resolved, rows are pairs × places."""
+    """How values are arranged: a row for each pair, summed over positions; or a row for each pair and place."""
     if task.places is None:
         return lambda values: values
     index = task.places.index[:, rows].T.to(task.model.device)
@@ -173,6 +188,7 @@ def arrangement(task: PatchingTask, rows: slice) -> Arrange:
 
 
 def _recorded(task: PatchingTask, tokens: Tensor) -> Parts:
+    """The parts that writers' outputs are made from, from a recording."""
     activations = task.record(task.model, tokens).activations
     parts = {EMBEDDING: activations[EMBED]}
     for layer in range(task.graph.n_layers):
@@ -181,7 +197,7 @@ def _recorded(task: PatchingTask, tokens: Tensor) -> Parts:
 
 
 def chunks_of_pairs(task: PatchingTask, bytes_each: int) -> list[slice]:
-    """Runs of pairs that fit the memory budget, of about equal length."""
+    """Chunks of pairs of about equal length that fit the memory budget."""
     n = len(task.pairs)
     fit = items_that_fit(bytes_each, n, device=task.model.device, budget=task.budget, what="one pair")
     size = ceil(n / ceil(n / fit))
@@ -191,13 +207,13 @@ def chunks_of_pairs(task: PatchingTask, bytes_each: int) -> list[slice]:
 def tally_nodes(
     task: PatchingTask, sites: Iterable[str], chunk_scores: Callable[[slice], Parts], bytes_each: int, method: str
 ) -> NodeScores:
-    """Node scores of all pairs from those of chunks, as `at_places` gives them for each kind and layer."""
+    """Node scores of all pairs from those of chunks, each by kind and layer as `at_places` returns them."""
     nodes, found = task.graph.nodes(sites), []
     groups = dict.fromkeys((node.kind, node.layer) for node in nodes)
     for rows in task.bar(chunks_of_pairs(task, bytes_each), method):
         by_group = chunk_scores(rows)
         found.append(torch.cat([by_group[group] for group in groups], -1).cpu())
-        require_ordinary_run(found[-1], f"{method} scores")
+        require_finite(found[-1], f"{method} scores")
     return NodeScores(
         graph=task.graph,
         per_pair=torch.cat(found).numpy(),
@@ -208,14 +224,14 @@ def tally_nodes(
 
 
 def at_places(task: PatchingTask, rows: slice, values: Tensor) -> Tensor:
-    """From [pair, pos, node] to [pair, node], or to [pair, place, node] where positions are resolved."""
+    """The sum over positions, [pair, node]; where positions are resolved the values at each, [pair, place, node]."""
     if task.places is None:
         return values.sum(1)
     return arrangement(task, rows)(values).unflatten(0, (len(values), -1)).squeeze(2)
 
 
 def node_cost(task: PatchingTask, passes: float, bytes_each: int) -> Cost:
-    """What a method takes that scores nodes chunk by chunk."""
+    """The cost of a method that scores nodes chunk by chunk."""
     return Cost(passes=passes, bytes=bytes_each * min(chunks_of_pairs(task, bytes_each)[0].stop, len(task.pairs)))
 
 
@@ -224,10 +240,10 @@ def midpoints(steps: int) -> list[float]:
     return [(step + 0.5) / steps for step in range(steps)]
 
 
-def tally_chunks(
+def tally_edges(
     task: PatchingTask, chunk_scores: Callable[[slice], Tensor], bytes_each: int, method: str
 ) -> EdgeScores:
-    """Edge scores of all pairs from those of chunks, shape [row, writer, reader] each."""
+    """Edge scores of all pairs from those of chunks, each of shape [row, writer, reader]."""
     graph, places = task.graph, task.places
     writers, readers = (torch.from_numpy(ends) for ends in np.nonzero(graph.exists))
     axes = (graph.n_edges,) if places is None else (len(places.names), graph.n_edges)
@@ -235,7 +251,7 @@ def tally_chunks(
     kept = np.empty((len(task.pairs), *axes), np.float32) if _keeps_pairs(task) else None
     for rows in task.bar(chunks_of_pairs(task, bytes_each), method):
         values = chunk_scores(rows)[:, writers, readers].cpu().unflatten(0, (-1, *axes[:-1]))
-        require_ordinary_run(values, f"{method} scores")
+        require_finite(values, f"{method} scores")
         for one in values.double():
             total += one
             squares += one.square()
@@ -265,13 +281,13 @@ def _keeps_pairs(task: PatchingTask) -> bool:
 
 
 def bytes_held(task: PatchingTask, bytes_each: int) -> int:
-    """Memory of one chunk and of the kept values."""
+    """Memory of one chunk and of the values of each pair, where these are kept."""
     rows = chunks_of_pairs(task, bytes_each)[0]
     return bytes_each * min(rows.stop, len(task.pairs)) + _kept_bytes(task) * _keeps_pairs(task)
 
 
 def contraction_passes(task: PatchingTask) -> float:
-    """What one contraction of all edges takes, as a share of a forward pass."""
+    """The time of multiplying changes and gradients for all edges once, as a share of a forward pass."""
     width = task.model.d_model
     return 0.4 + task.graph.n_edges * width / max(1, task.model.n_parameters)
 

@@ -1,17 +1,26 @@
-"""Run many circuits at once: edges outside a circuit carry what their writer writes in another run, or a mean of it.
+"""Run many circuits in one batch, each with the edges outside it ablated (Hanna et al., 2024).
 
-1. `RecordedRun` holds one run of the prompts, and for every writer what stands for its output on an ablated edge: what
-   it writes in the other run (`resample`), the mean of that over prompts and positions (`mean`) or over the prompts at
-   each position (`mean_by_position`), or nothing (`zero`).
-2. `run_circuits` starts at the first block that a circuit changes; the blocks before it are as recorded. The input of
-   each reader is its live input plus, over the writers outside the circuit, the ablated output less the live one
-   (Hanna et al., 2024, https://arxiv.org/abs/2403.17806). Queries, keys and values of every head get inputs of their
-   own; those that lack the same writers in every circuit of a batch share one. In the last block only the keys and
-   values of earlier positions are computed.
-3. `circuit_values` splits circuits and pairs into batches and reads metrics.
+An edge inside the circuit carries what its writer writes in the run of the circuit. An edge outside it is *ablated*: it
+carries a fixed stand-in. So each reader gets an input of its own, which is not the residual stream:
 
-Cost: the blocks from the first changed one on, and one norm for each different input. Memory: one vector of `d_model`
-for each circuit, pair, position and writer of these blocks.
+    input = residual stream + Σ over the writers outside the circuit of (stand-in − live output)
+
+Source: https://arxiv.org/abs/2403.17806.
+
+1. `RecordedRun.between` takes the outputs of all writers in the recorded run, and their stand-ins from another run: the
+   writer's output there (`resample`), its mean over prompts and positions (`mean`) or over prompts at each position
+   (`mean_by_position`), or zero (`zero`).
+2. `run_circuits` starts at the first block in which any circuit lacks an edge (`_first_changed_layer`); the blocks
+   before it are as recorded.
+3. `_run_block` runs one block for all circuits. `_Writers.inputs_of` makes the inputs of the queries, keys and values
+   of every head, and of the MLP. Readers that lack the same writers in every circuit of the batch share one input.
+   `_Writers.write` then keeps stand-in minus live output of the block's writers, for the readers that follow. In the
+   last block, only keys and values are computed at positions before the last.
+4. `circuit_values` splits circuits and pairs into batches and reads the metrics.
+
+What comes back is the metric itself, without a sign convention. Cost: for each circuit and pair one pass through the
+blocks from the first changed one on, plus a norm and a projection for each different input. Memory: one vector of
+`d_model` for each circuit, pair, position and writer of these blocks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,25 +40,27 @@ from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 
 BATCH_TOKENS = 1024
-"""Circuits share a batch up to this many tokens, which keep a processor busy. The fewer they are, the more readers lack
-the same writers in all of them: of 16 pairs × 27 tokens, one circuit at a time takes 0.7 of the time of five."""
+"""Circuits share a batch up to this many positions on a CPU: with fewer circuits, more readers share an input
+(docs/calibration.md)."""
 ACCELERATOR_BATCH_TOKENS = 1 << 16
-"""The same where small batches would leave most of a device idle."""
+"""The same on an accelerator, which small batches would leave mostly idle."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecordedRun:
-    """A run of some prompts as recorded, and what every writer's ablated edges carry."""
+    """A recorded run of some prompts, and what the ablated edges of every writer carry."""
 
     model: HookedModel
     streams: list[Residual]
-    """The residual stream before each block, and last that after all of them."""
-    own: Float[Tensor, "writer pair pos d_model"]
-    other: Float[Tensor, "writer pair pos d_model"]
-    unwritten: list[Tensor] | None = None
-    """Under zero ablation, the streams that no writer writes to: nothing but biases. Readers then get the sum of their
-    kept writers: the others taken off the live stream leave rounding errors, which norms blow up to 1e-2 of a metric.
-    """
+    """The residual stream before each block, followed by the stream after the last block."""
+    outputs: Float[Tensor, "writer pair pos d_model"]
+    """What each writer writes in the recorded run."""
+    stand_ins: Float[Tensor, "writer pair pos d_model"]
+    """What each writer's ablated edges carry."""
+    bias_streams: list[Tensor] | None = None
+    """Under zero ablation, the streams without any writer: biases alone. A reader's input is then made by adding its
+    kept writers to these. Subtracting the others from the live stream would leave rounding errors, which norms enlarge
+    to 1e-2 of a metric."""
 
     @classmethod
     def between(
@@ -61,30 +72,30 @@ class RecordedRun:
         ablation: str = "resample",
         mean: Tensor | None = None,
     ) -> "RecordedRun":
-        """The run `own`, ablated edges carrying what the ablation makes of the run `other`."""
-        ablated = writer_outputs(model, other)
+        """The run `own`, with stand-ins that the ablation makes of the run `other`; `mean` holds those of a mean."""
+        stand_ins = writer_outputs(model, other)
         if ablation == "zero":
-            ablated = torch.zeros_like(ablated)
+            stand_ins = torch.zeros_like(stand_ins)
         elif mean is not None:
-            ablated = mean.to(ablated.dtype).expand_as(ablated)
+            stand_ins = mean.to(stand_ins.dtype).expand_as(stand_ins)
         return cls(
             model=model,
             streams=streams(model, own),
-            own=writer_outputs(model, own).movedim(2, 0).contiguous(),
-            other=ablated.movedim(2, 0).contiguous(),
-            unwritten=_unwritten(model, own) if ablation == "zero" else None,
+            outputs=writer_outputs(model, own).movedim(2, 0).contiguous(),
+            stand_ins=stand_ins.movedim(2, 0).contiguous(),
+            bias_streams=_bias_streams(model, own) if ablation == "zero" else None,
         )
 
 
 def batch_tokens(device: torch.device) -> int:
-    """Tokens that one batch should hold to keep the device busy."""
+    """Positions that one batch should hold to keep the device busy."""
     return BATCH_TOKENS if device.type == "cpu" else ACCELERATOR_BATCH_TOKENS
 
 
 def batch_sizes(
     model: HookedModel, length: int, *, n_pairs: int, n_circuits: int, budget: int | None
 ) -> tuple[int, int, int]:
-    """Pairs and circuits to take at once, and the bytes that these need."""
+    """Numbers of pairs and of circuits to run together, and the bytes that these need."""
     graph, width = model.graph, model.d_model
     readers = graph.n_heads + 2 * graph.n_kv_heads
     per_pair = 2 * bytes_per_prompt(model, length) + 4 * length * width * (3 * len(graph.writers) + graph.n_layers)
@@ -107,7 +118,17 @@ def circuit_values(
     ablation: str = "resample",
     budget: int | None = None,
 ) -> list[PerCircuit]:
-    """Each metric of every circuit on every pair: the run `own`, edges outside the circuit ablated from `other`."""
+    """Each metric of every circuit on every pair, shape [circuit, pair] each.
+
+    Args:
+        model: what to run.
+        kept: the edges of each circuit.
+        own: the run whose values the edges of a circuit carry.
+        other: the run that the stand-ins of all other edges are made from.
+        metrics: the metrics, all on the same pairs.
+        ablation: `resample`, `zero`, `mean` or `mean_by_position`.
+        budget: bytes that may be used; by default a constant for the kind of device.
+    """
     n_pairs, length = metrics[0].pairs.clean.shape
     pairs, circuits, _ = batch_sizes(model, length, n_pairs=n_pairs, n_circuits=len(kept), budget=budget)
     parts = [slice(start, start + pairs) for start in range(0, n_pairs, pairs)]
@@ -122,14 +143,14 @@ def circuit_values(
             for values, metric in zip(found, metrics, strict=True):
                 values.append(metric[part](logits))
             bar.update(len(masks))
-        for whole, values in zip(read, found, strict=True):
-            whole.append(torch.cat(values))
+        for chunks, values in zip(read, found, strict=True):
+            chunks.append(torch.cat(values))
     bar.close()
     return [torch.cat(values, 1) for values in read]
 
 
 def _mean_outputs(model: HookedModel, other: Recording, parts: Sequence[slice], ablation: str) -> Tensor:
-    """Mean output of every writer over all prompts, and over all positions unless these are kept apart."""
+    """Mean output of every writer over all prompts and, for `mean`, over all positions too."""
     total, count = torch.zeros((), dtype=torch.float64, device=model.device), 0
     for part in parts:
         outputs = writer_outputs(model, other[part])
@@ -139,8 +160,8 @@ def _mean_outputs(model: HookedModel, other: Recording, parts: Sequence[slice], 
     return mean.mean(1, keepdim=True) if ablation == "mean" else mean
 
 
-def _unwritten(model: HookedModel, run: Recording) -> list[Tensor]:
-    """The stream before each block, and last that after all of them, if no head or MLP writes: biases of attention."""
+def _bias_streams(model: HookedModel, run: Recording) -> list[Tensor]:
+    """The streams before each block and after the last one, if no writer writes: the biases of attention alone."""
     found = [torch.zeros_like(run.activations[EMBED][:1, :1], device=model.device)]
     for layer, block in enumerate(model.decoder.blocks):
         z = run.activations[z_name(layer)][:1, :1].to(model.device)
@@ -149,7 +170,7 @@ def _unwritten(model: HookedModel, run: Recording) -> list[Tensor]:
 
 
 def run_circuits(run: RecordedRun, kept: KeptEdges) -> Float[Tensor, "circuit pair d_vocab"]:
-    """Logits after the last token, with only the kept edges of each circuit carrying the run's own values."""
+    """Logits after the last token, with the edges outside each circuit carrying their writers' stand-ins."""
     graph, decoder = run.model.graph, run.model.decoder
     excluded = (torch.from_numpy(graph.exists) & ~kept.cpu()).mT
     first = _first_changed_layer(graph, excluded)
@@ -162,7 +183,7 @@ def run_circuits(run: RecordedRun, kept: KeptEdges) -> Float[Tensor, "circuit pa
 
 
 def _run_block(writers: "_Writers", graph: Graph, block: Block, stream: Tensor, layer: int) -> Tensor:
-    """The residual stream after one block, in the last block only at the last position."""
+    """The residual stream after one block; after the last block at the last position only."""
     readers, last = _readers_of(graph, layer), layer + 1 == graph.n_layers
     sides, mlp = (block.q, block.k, block.v), slice(readers.stop, readers.stop + 1)
     inputs, which = writers.inputs_of(readers, stream, layer)
@@ -184,7 +205,7 @@ def _run_block(writers: "_Writers", graph: Graph, block: Block, stream: Tensor, 
 
 
 def _project(side: Projection, normed: Float[Tensor, "input row pos d_model"], which: Tensor) -> Tensor:
-    """Each head's projection of its own input, shape [row, pos, head, d_head]; `which` names the input by head."""
+    """Each head's projection of its own input, shape [row, pos, head, d_head]; `which` gives the input of each head."""
     weight, bias = side.weight(), side.bias()
     made = normed.new_empty(*normed.shape[1:3], *weight.shape[:2])
     for index in which.unique():
@@ -197,66 +218,71 @@ def _project(side: Projection, normed: Float[Tensor, "input row pos d_model"], w
 
 
 class _Writers:
-    """How far each writer of each circuit is from what its ablated edges carry, while the circuits run."""
+    """Stand-in minus live output of every writer in every circuit, filled in as the blocks run."""
 
     def __init__(self, run: RecordedRun, excluded: Tensor, first: int) -> None:
-        self.graph, self.excluded, self.unwritten = run.model.graph, excluded, run.unwritten
+        self.graph, self.excluded, self.bias_streams = run.model.graph, excluded, run.bias_streams
         # The embedding and the blocks that do not run write the same in every circuit.
         self.n_recorded = 1 + first * (run.model.graph.n_heads + 1)
-        self.recorded = run.other[: self.n_recorded] - run.own[: self.n_recorded]
-        self.other = run.other[self.n_recorded :]
-        self.missing = run.other.new_empty(len(excluded), *self.other.shape)
+        self.recorded_changes = run.stand_ins[: self.n_recorded] - run.outputs[: self.n_recorded]
+        self.stand_ins = run.stand_ins[self.n_recorded :]
+        self.live_changes = run.stand_ins.new_empty(len(excluded), *self.stand_ins.shape)
         self.n_written = 0
 
     def write(self, live: Float[Tensor, "row pos writer d_model"]) -> None:
-        """Note the live outputs of the next writers."""
+        """Take in the live outputs of the next writers."""
         writers = slice(self.n_written, self.n_written + live.shape[2])
-        live = live.unflatten(0, (len(self.missing), -1)).movedim(3, 1)
-        torch.sub(self.other[writers], live, out=self.missing[:, writers])
+        live = live.unflatten(0, (len(self.live_changes), -1)).movedim(3, 1)
+        torch.sub(self.stand_ins[writers], live, out=self.live_changes[:, writers])
         self.n_written = writers.stop
 
     def keep_last_position(self) -> None:
-        self.recorded, self.other, self.missing = (
-            values[..., -1:, :] for values in (self.recorded, self.other, self.missing)
+        """Drop all positions but the last: no later reader needs them."""
+        self.recorded_changes, self.stand_ins, self.live_changes = (
+            values[..., -1:, :] for values in (self.recorded_changes, self.stand_ins, self.live_changes)
         )
 
     def inputs_of(
         self, readers: slice, live: Float[Tensor, "row pos d_model"], n_attended: int
     ) -> tuple[Float[Tensor, "input row pos d_model"], Tensor]:
-        """Inputs of some readers from the live residual stream, and which of these each reader takes.
+        """The different inputs of some readers, and the number of the input that each reader gets.
 
-        Readers that lack the same writers in every circuit share an input. `n_attended` counts the layers whose
-        attention has written to the stream.
+        Args:
+            readers: numbers of the readers in the graph's order.
+            live: the residual stream of each circuit and pair.
+            n_attended: number of layers whose attention has written to that stream.
         """
-        # Writers of a later stage exist for none of these readers, so those that have run are all that count.
+        # A reader has edges from writers that have run, and from no others.
         outside = self.excluded[:, readers, : self.n_recorded + self.n_written]
         outside, which = outside.unique(dim=1, return_inverse=True)
         weights = outside.to(live)
-        if self.unwritten is not None:
+        if self.bias_streams is not None:
+            # Stand-ins are zero here, so a change is minus the live output: the weights −1 add the kept writers.
             n_writers = self.graph.n_writers_before(self.graph.readers[readers.start])
             weights[:, :, :n_writers] -= 1
-            live = self.unwritten[n_attended].expand_as(live)
+            live = self.bias_streams[n_attended].expand_as(live)
         inputs = live.expand(outside.shape[1], *live.shape)
-        for changes, lacking in self._changes(weights):
-            change = (lacking @ changes).unflatten(2, self.recorded.shape[1:])
+        for changes, weight in self._changes(weights):
+            change = (weight @ changes).unflatten(2, self.recorded_changes.shape[1:])
             inputs = inputs + change.movedim(1, 0).flatten(1, 2)
         return inputs, which
 
     def _changes(self, weights: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        early, late = weights.split([self.n_recorded, self.n_written], 2)
-        if early.any():
-            yield self.recorded.flatten(1), early
-        if late.any():
-            yield self.missing[:, : self.n_written].flatten(2), late
+        """Changes of the recorded and of the live writers, each with its weights; those without any are left out."""
+        of_recorded, of_live = weights.split([self.n_recorded, self.n_written], 2)
+        if of_recorded.any():
+            yield self.recorded_changes.flatten(1), of_recorded
+        if of_live.any():
+            yield self.live_changes[:, : self.n_written].flatten(2), of_live
 
 
 def _readers_of(graph: Graph, layer: int) -> slice:
-    """Where the queries, keys and values of a layer stand among the readers; its MLP is the next one."""
+    """The numbers of a layer's queries, keys and values among the readers; the layer's MLP is the next one."""
     count = graph.n_heads + 2 * graph.n_kv_heads
     return slice(layer * (count + 1), layer * (count + 1) + count)
 
 
 def _first_changed_layer(graph: Graph, excluded: Tensor) -> int:
-    """The layer of the first reader that lacks a writer in some circuit; one past the last layer for the logits."""
+    """The layer of the first reader that lacks a writer in some circuit; the number of layers if it is the logits."""
     lacking = excluded.any(0).any(1).nonzero()
     return graph.readers[int(lacking[0])].layer if len(lacking) else graph.n_layers

@@ -1,15 +1,25 @@
-"""The decoder run part by part, the gradient of a metric at its parts, and what that gradient is for every reader.
+"""The gradient of a metric at the input of every reader, from one forward and one backward pass.
 
-1. `run_from` runs the decoder from a residual stream, at the bottom or further up, and keeps every part by its site.
-2. `gradients_at` takes one backward pass to the sites that are asked for.
-3. `ReaderGradients` takes the gradients at the queries, keys and values of a layer on through their weights and the
-   norm before them, to the residual stream, each reader for itself. The Jacobian of a norm at x, transposed, is
-   s · (C G a − u (u · C G a) / d), with s the scale, G the gain, C the centring and u the normalised x. s is applied to
-   the short vectors of a head and C G to the weights. u · C G a is the gradient g at the projection's output times
-   W G u, which is that output less a constant. One pass over the wide vectors is left.
+Edge attribution needs, for every query, key and value of every head, the gradient of the metric at that reader's own
+input: the residual stream before the layer's norm. Autograd gives one gradient for the stream, the sum over all readers
+of the layer. This engine splits it by reader without a backward pass for each.
 
-Cost: one forward and one backward pass of the blocks that are run, the last of them at the last position only, and the
-logits that the metric reads.
+1. `run_from` runs the decoder from a residual stream, before any block, and keeps every part of the run by its site.
+   `run_of_prompts` starts at the embedding; `differentiable_run` prepares a run for gradients.
+2. `gradients_at` takes one backward pass, to the sites that are named.
+3. `ReaderGradients` takes the gradients at the outputs of the projections of queries, keys and values (width d_head)
+   back through the weights and the norm to the residual stream (width d = d_model), for each head alone:
+
+   - Let the norm be x ↦ G u + bias with u = s C x: s is the scale (one over the standard deviation or root mean
+     square), C the centring (or the identity), G the gain. A head's projection is W (G u + bias) + bias.
+   - With g the gradient at the projection's output, the gradient at x is s (C G Wᵀ g − u (u · C G Wᵀ g) / d).
+   - `_compact` keeps s g for each head, of width d_head, and the product u · C G Wᵀ g. The product needs no vector of
+     width d: it is g · (W G u), and W G u is the projection's output less its output for a zero stream.
+   - `of_layer` multiplies s g with C G Wᵀ (`_weight_before`) and subtracts the second term, for all runs together.
+
+Sign: these are plain gradients of the metric; a score multiplies them with clean minus corrupted values. Cost: one
+forward and one backward pass of the blocks that are run, of the last block at the last position only, and the logits
+that the metric reads. `of_layer` adds one matrix product of width d for each reader.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,22 +35,22 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 
 Site = tuple[str, int]
-"""A kind of part and its layer. `resid_pre` of the layer after the last is the stream that the logits read."""
+"""A kind of part and its layer. `resid_pre` with the number of layers is the stream that the logits read."""
 Parts = dict[Site, Tensor]
 PROJECTIONS = ("q", "k", "v")
 REACHED = ("q", "k", "head", "mlp", "resid_pre")
-"""Parts whose sizes decide whether prompts go beyond those on which the decoder has been compared with the model."""
+"""Parts whose sizes decide whether the decoder has to be compared with the model on these prompts once more."""
 Arrange = Callable[[Tensor], Tensor]
-"""From [pair, pos, ...] to [row, inner, ...]: what is kept apart, and the positions that are summed over within it."""
+"""From [pair, pos, ...] to [row, inner, ...]: a row for each score, and the positions that it is summed over."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Run:
-    """What a run from some point of the decoder made.
+class DecoderRun:
+    """The parts of a run of the decoder, from some block on.
 
     Sites: `resid_pre`, `resid_mid`, `q`, `k`, `v` (projections' outputs), `head` (heads' z), `attention` and `mlp`
-    (what they add to the stream), `mlp_in` (the stream as the MLP alone reads it). What the last block makes at other
-    positions than the last is not computed: it stands as zero, and so is its gradient.
+    (what they add to the stream), `mlp_in` (the stream as the MLP alone reads it). The last block's outputs before the
+    last position are not computed: they are zero here, and so are their gradients.
     """
 
     decoder: Decoder
@@ -53,31 +63,31 @@ class Run:
         return metric(self.decoder.logits(end, None if tokens is None else tokens.to(end.device)))
 
 
-def run_from(decoder: Decoder, stream: Tensor, *, first: int = 0, midway: bool = False) -> Run:
-    """Run the decoder from the stream before block `first`, or, `midway`, from that before its MLP."""
+def run_from(decoder: Decoder, stream: Tensor, *, first: int = 0, midway: bool = False) -> DecoderRun:
+    """Run the decoder from the stream before block `first` or, if `midway`, from the stream before that block's MLP."""
     parts: Parts = {}
     for layer, block in enumerate(decoder.blocks[first:], first):
-        # The logits hear nothing of what the last block writes elsewhere.
-        heard = slice(-1, None) if layer == len(decoder.blocks) - 1 else slice(None)
+        # After the last block, the logits read the last position only.
+        needed = slice(-1, None) if layer == len(decoder.blocks) - 1 else slice(None)
         if midway and layer == first:
             attended = parts["resid_mid", layer] = stream
         else:
             parts["resid_pre", layer] = stream
             q, k, v = block.project(block.attention_norm(stream))
-            z = block.attention.mix(q[:, heard], k, v)
-            parts |= {("q", layer): q, ("k", layer): k, ("v", layer): v, ("head", layer): _at_end(z, stream)}
-            parts["attention", layer] = _at_end(block.attention_writes(parts["head", layer][:, heard]), stream)
+            z = block.attention.mix(q[:, needed], k, v)
+            parts |= {("q", layer): q, ("k", layer): k, ("v", layer): v, ("head", layer): _zeros_before(z, stream)}
+            parts["attention", layer] = _zeros_before(block.attention_writes(parts["head", layer][:, needed]), stream)
             attended = parts["resid_mid", layer] = stream + parts["attention", layer]
         read = block.mlp_reads(stream, attended)
         parts["mlp_in", layer] = read.view_as(read)
-        parts["mlp", layer] = _at_end(block.mlp_writes(parts["mlp_in", layer][:, heard]), stream)
+        parts["mlp", layer] = _zeros_before(block.mlp_writes(parts["mlp_in", layer][:, needed]), stream)
         stream = attended + parts["mlp", layer]
     parts["resid_pre", len(decoder.blocks)] = stream
-    return Run(decoder=decoder, parts=parts)
+    return DecoderRun(decoder=decoder, parts=parts)
 
 
-def run_of_prompts(model: HookedModel, tokens: Tensor, *, differentiable: bool = False) -> Run:
-    """The run of some prompts, ready for `gradients_at` where asked.
+def run_of_prompts(model: HookedModel, tokens: Tensor, *, differentiable: bool = False) -> DecoderRun:
+    """The run of some prompts; if `differentiable`, ready for `gradients_at`.
 
     Raises:
         ModelError: the decoder does not give the model's own logits on them.
@@ -92,25 +102,25 @@ def run_of_prompts(model: HookedModel, tokens: Tensor, *, differentiable: bool =
     return made
 
 
-def _at_end(values: Tensor, stream: Tensor) -> Tensor:
-    """Values of the last positions, zero at those before."""
+def _zeros_before(values: Tensor, stream: Tensor) -> Tensor:
+    """Values of the last positions of a stream, with zeros at the positions before."""
     missing = stream.shape[1] - values.shape[1]
     return values if not missing else torch.cat([values.new_zeros(len(values), missing, *values.shape[2:]), values], 1)
 
 
-def differentiable_run(decoder: Decoder, stream: Tensor, *, first: int = 0, midway: bool = False) -> Run:
-    """The same run, ready for `gradients_at`.
+def differentiable_run(decoder: Decoder, stream: Tensor, *, first: int = 0, midway: bool = False) -> DecoderRun:
+    """The run of `run_from`, ready for `gradients_at`.
 
     Raises:
-        ModelError: a part of the model has no gradient, or one that does not say what a change would do.
+        ModelError: a part of the model has no gradient, or its gradient disagrees with the effect of a small change.
     """
     decoder.prove_gradients()
     with torch.enable_grad():
         return run_from(decoder, stream.detach().clone().requires_grad_(True), first=first, midway=midway)
 
 
-def gradients_at(run: Run, metric: BoundMetric, sites: Iterable[Site], *, again: bool = False) -> Parts:
-    """Gradient of each pair's metric at some sites of a differentiable run, which is used up unless `again` is set.
+def gradients_at(run: DecoderRun, metric: BoundMetric, sites: Iterable[Site], *, again: bool = False) -> Parts:
+    """Gradient of each pair's metric at some sites of a differentiable run; it can be taken once unless `again` is set.
 
     Raises:
         InputError: the metric has no gradient.
@@ -125,55 +135,56 @@ def gradients_at(run: Run, metric: BoundMetric, sites: Iterable[Site], *, again:
 
 
 class ReaderGradients:
-    """Gradients at the inputs of a layer's readers, summed over runs of one chunk of pairs.
+    """Gradients at the inputs of a layer's readers, summed over several runs of one chunk of pairs.
 
-    `add` keeps what is short: per run the gradients at the projections' outputs, and the direction of the norm's input.
-    `of_layer` makes the wide ones for all these runs together.
+    `add` keeps the gradients of each run in compact form. `of_layer` makes those of width d_model, for all runs
+    together.
     """
 
     def __init__(self, decoder: Decoder, metric: BoundMetric, arrange: Arrange) -> None:
         self._decoder, self._metric, self._arrange = decoder, metric, arrange
-        self._short: dict[int, list[_Short]] = {}
-        self._whole: Parts = {}
-        self._room: dict[torch.Size, Tensor] = {}
+        self._of_projections: dict[int, list[_Compact]] = {}
+        self._at_streams: Parts = {}
+        self._buffers: dict[torch.Size, Tensor] = {}
 
-    def add(self, run: Run) -> None:
-        """Take the gradient of a differentiable run, which is used up."""
+    def add(self, run: DecoderRun) -> None:
+        """Take the gradients of a differentiable run, which cannot be used again."""
         layers = {layer for kind, layer in run.parts if kind == "q"}
-        whole = [site for site in run.parts if site[0] == "mlp_in"] + [("resid_pre", len(self._decoder.blocks))]
+        streams = [site for site in run.parts if site[0] == "mlp_in"] + [("resid_pre", len(self._decoder.blocks))]
         projections = [(side, layer) for layer in sorted(layers) for side in PROJECTIONS]
-        found = gradients_at(run, self._metric, [*projections, *whole])
-        for site in whole:
-            gradient = wide(self._arrange(found[site]))
-            self._whole[site] = self._whole[site] + gradient if site in self._whole else gradient
+        found = gradients_at(run, self._metric, [*projections, *streams])
+        for site in streams:
+            gradient = at_least_float32(self._arrange(found[site]))
+            self._at_streams[site] = self._at_streams[site] + gradient if site in self._at_streams else gradient
         for layer in sorted(layers):
-            short = _shorten(self._decoder.blocks[layer], layer, run.parts, found, self._arrange)
-            self._short.setdefault(layer, []).append(short)
+            compact = _compact(self._decoder.blocks[layer], layer, run.parts, found, self._arrange)
+            self._of_projections.setdefault(layer, []).append(compact)
 
-    def at_end(self) -> Tensor:
-        """Gradient at the stream that the logits read, shape [reader, row, inner, d_model]."""
-        return self._whole["resid_pre", len(self._decoder.blocks)].unsqueeze(0)
+    def at_logits(self) -> Tensor:
+        """Gradient at the stream that the logits read, shape [1, row, inner, d_model]."""
+        return self._at_streams["resid_pre", len(self._decoder.blocks)].unsqueeze(0)
 
     def of_layer(self, layer: int) -> Tensor:
         """Gradients at the inputs of queries, keys, values and MLP, shape [reader, row, inner, d_model].
 
-        Where no run took in a layer's attention there is the MLP alone, and none where no run took in the layer. The
-        result lies where that for the next layer will: fresh memory for every layer takes as long as the arithmetic.
+        Runs that start before a layer's MLP give the MLP alone; runs that start above the layer give no reader. The
+        next call overwrites the result: new memory for every layer would take as long as the arithmetic.
         """
-        if ("mlp_in", layer) not in self._whole:
-            return self.at_end()[:0]
-        at_mlp, runs, block = self._whole["mlp_in", layer], self._short.get(layer, []), self._decoder.blocks[layer]
+        if ("mlp_in", layer) not in self._at_streams:
+            return self.at_logits()[:0]
+        at_mlp, block = self._at_streams["mlp_in", layer], self._decoder.blocks[layer]
+        runs = self._of_projections.get(layer, [])
         if not runs:
             return at_mlp.unsqueeze(0)
         sides = (block.q, block.k, block.v)
         shape = torch.Size((sum(side.n_heads for side in sides) + 1, *at_mlp.shape))
-        if shape not in self._room:
-            self._room[shape] = at_mlp.new_empty(shape)
-        found, start = self._room[shape], 0
+        if shape not in self._buffers:
+            self._buffers[shape] = at_mlp.new_empty(shape)
+        found, start = self._buffers[shape], 0
         for number, side in enumerate(sides):
             at_inputs = found[start : (start := start + side.n_heads)].flatten(1, 2)
-            short = torch.cat([run.gradients[number] for run in runs], -1).permute(2, 0, 1, 3).flatten(1, 2)
-            torch.bmm(short, _weight_before(block.attention_norm, side).repeat(1, len(runs), 1), out=at_inputs)
+            compact = torch.cat([run.gradients[number] for run in runs], -1).permute(2, 0, 1, 3).flatten(1, 2)
+            torch.bmm(compact, _weight_before(block.attention_norm, side).repeat(1, len(runs), 1), out=at_inputs)
         if block.attention_norm.module is not None:
             for run in runs:
                 found[:-1].addcmul_(run.along, run.direction, value=-1 / at_mlp.shape[-1])
@@ -182,40 +193,41 @@ class ReaderGradients:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Short:
-    """What the wide gradients of one layer and run are made from."""
+class _Compact:
+    """What the gradients at a layer's inputs are made from, for one run."""
 
     gradients: tuple[Tensor, ...]
-    """At the outputs of queries, keys and values, times the norm's scale, shape [row, inner, head, d_head] each."""
+    """s g: gradients at the outputs of queries, keys, values times the scale, shape [row, inner, head, d_head] each."""
     along: Tensor
-    """Their projection on the direction of the norm's input, times d_model, shape [reader, row, inner, 1]."""
+    """s (u · C G Wᵀ g), shape [reader, row, inner, 1]."""
     direction: Tensor
-    """The norm's input, centred and scaled, shape [row, inner, d_model]."""
+    """u: the norm's input, centred and scaled, shape [row, inner, d_model]."""
 
 
-def _shorten(block: Block, layer: int, parts: Parts, gradients: Parts, arrange: Arrange) -> _Short:
+def _compact(block: Block, layer: int, parts: Parts, gradients: Parts, arrange: Arrange) -> _Compact:
     norm, stream = block.attention_norm, parts["resid_pre", layer]
     constants = block.project(norm(stream.new_zeros(1, 1, stream.shape[-1])))
-    direction = wide(arrange(stream))
+    direction = at_least_float32(arrange(stream))
     scale = torch.ones_like(direction[..., :1])
     if norm.module is not None:
         scale = norm.scale(direction)
         direction = _centred(norm, direction) * scale
-    short, along = [], []
+    scaled, along = [], []
     for side, constant in zip(PROJECTIONS, constants, strict=True):
-        short.append(wide(arrange(gradients[side, layer])) * scale.unsqueeze(-1))
-        along.append((short[-1] * wide(arrange(parts[side, layer] - constant))).sum(-1))
-    return _Short(gradients=tuple(short), along=torch.cat(along, -1).movedim(-1, 0).unsqueeze(-1), direction=direction)
+        scaled.append(at_least_float32(arrange(gradients[side, layer])) * scale.unsqueeze(-1))
+        along.append((scaled[-1] * at_least_float32(arrange(parts[side, layer] - constant))).sum(-1))
+    along = torch.cat(along, -1).movedim(-1, 0).unsqueeze(-1)
+    return _Compact(gradients=tuple(scaled), along=along, direction=direction)
 
 
-def wide(values: Tensor) -> Tensor:
-    """Values in float32 at least, in which scores are added up."""
+def at_least_float32(values: Tensor) -> Tensor:
+    """The values in float32, or in float64 if they are that: scores are summed in no smaller precision."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 def _weight_before(norm: Norm, side: Projection) -> Tensor:
-    """A projection's weight with the norm's gain and centring taken into it, shape [head, d_head, d_model]."""
-    weight = wide(side.weight())
+    """A projection's weight multiplied by the norm's gain and centred: W G C, shape [head, d_head, d_model]."""
+    weight = at_least_float32(side.weight())
     return _centred(norm, weight if norm.gain is None else weight * norm.gain)
 
 

@@ -1,13 +1,13 @@
-"""Options of patching methods. Each method declares its own, in a frozen dataclass beside its functions:
+"""Options of patching methods. Each method declares its own options in a frozen dataclass in its file:
 
     @dataclass(frozen=True, kw_only=True)
     class Options(AtPositions):
         steps: Annotated[int, AtLeast(1), "points of integration"] = 5
 
-A field's name is the keyword of `ie.score`, its default is what the method does unless told otherwise, and its
-annotation says what can be given: a whole number, a number, text, one of a few words (`Literal`), or a list of names.
-The text in `Annotated` says what it means. `declared` reads these fields, and from it are made the keywords of
-`ie.score` and `ie.estimate`, their errors and the options of `interp-emerge score`.
+A field's name is the keyword of `ie.score`, and its default is used where the keyword is left out. Its annotation gives
+the kind of value: a whole number, a number, text, one of a few words (`Literal`), or a list of names. The text in
+`Annotated` describes the option. `declared` reads these fields. The keywords of `ie.score` and `ie.estimate`, their
+error messages and the options of `interp-emerge score` are made from them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,12 +38,12 @@ class NoOptions:
 Sites = Annotated[Names, "kinds of nodes to score, such as head, mlp, q, pattern or resid_pre"]
 Positions = Annotated[
     Literal["all"] | Names | None,
-    "positions to score one by one: 'all', numbers, or the names that pairs give to places; without it they are "
-    "patched together",
+    "positions to score one by one: 'all', numbers, or names of positions in the pairs; by default all are patched "
+    "together",
 ]
 Direction = Annotated[
     Literal["denoising", "noising"],
-    "whether clean values are put into the corrupt run (denoising), or corrupt ones into the clean run (noising)",
+    "whether clean values are put into the corrupted run (denoising), or corrupted ones into the clean run (noising)",
 ]
 Steps = Annotated[int, AtLeast(1), "points of integration"]
 Seed = Annotated[int, AtLeast(0), "seed of the random draws"]
@@ -61,33 +61,33 @@ Chosen = TypeVar("Chosen", bound=NoOptions)
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option of a method, as its field declares it."""
+    """One option of a method, read from its field."""
 
     name: str
     about: str
-    """What it means, in one line."""
+    """Its description, in one line."""
     default: object
     kinds: tuple[Any, ...]
-    """The kinds of value that it takes, from the field's annotation."""
+    """The kinds of value that it accepts, from the field's annotation."""
     least: int | None = None
-    """The smallest whole number that it takes."""
+    """The smallest whole number that it accepts."""
 
     @property
     def choices(self) -> Names:
-        """The words that it takes; empty where it takes other values."""
+        """The words that it accepts; empty for an option without fixed words."""
         return tuple(word for kind in self.kinds if get_origin(kind) is Literal for word in get_args(kind))
 
     @property
     def is_list(self) -> bool:
-        """Whether it takes a list of names."""
+        """Whether it accepts a list of names."""
         return Names in self.kinds
 
     def checked(self, value: Any) -> object:
         """The value in the form that the method reads.
 
         Raises:
-            UnknownNameError: it takes a few words, and this is not one of them.
-            InputError: it takes values of another kind, or larger ones.
+            UnknownNameError: the option accepts a few words, and the value is not one of them.
+            InputError: the value is of another kind, or too small.
         """
         if isinstance(value, str) and value in self.choices:
             return value
@@ -112,7 +112,7 @@ class Option:
         return value
 
     def from_text(self, text: str) -> object:
-        """The value that a text on the command line stands for, still to be checked; names have commas between."""
+        """The value of a text from the command line, before `checked`; commas separate names."""
         if self.is_list and text not in self.choices:
             return tuple(part.strip() for part in text.split(",") if part.strip())
         if bool in self.kinds and text.lower() in ("true", "false"):

@@ -1,4 +1,6 @@
-"""A run in which every edge outside a circuit carries its corrupt value, against runs made in other ways."""
+"""A run in which every edge outside a circuit carries its corrupted value, compared with runs made in other ways."""
+
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from transformer_lens.tools.analysis import faithfulness
 
 import interp_emerge as ie
 from interp_emerge.abilities.metrics import bind_metric
-from interp_emerge.caching.recording import EMBED, mlp_name, record, z_name
+from interp_emerge.caching.recording import EMBED, Recording, mlp_name, record, z_name
 from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Node
@@ -29,9 +31,14 @@ def pairs() -> ie.PromptPairs:
     return random_pairs()
 
 
+@lru_cache(maxsize=2)
+def both_runs(model: HookedModel, pairs: ie.PromptPairs) -> tuple[Recording, Recording]:
+    return record(model, pairs.clean), record(model, pairs.corrupt)
+
+
 def metric_of(model: HookedModel, circuits: list[np.ndarray], pairs: ie.PromptPairs, **options) -> np.ndarray:
     bound, masks = bind_metric("logit_diff", model, pairs), torch.from_numpy(np.stack(circuits))
-    clean, corrupt = (record(model, tokens) for tokens in (pairs.clean, pairs.corrupt))
+    clean, corrupt = both_runs(model, pairs)
     with model.running():
         (values,) = circuit_values(model, masks, clean, corrupt, [bound], **options)
     return values.numpy()
@@ -59,7 +66,7 @@ def test_the_full_circuit_is_the_clean_run_and_the_empty_one_the_corrupt_run(arc
 
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", FORMS)
-def test_a_circuit_gives_what_a_slow_reading_of_the_model_gives(architecture: str, pairs: ie.PromptPairs):
+def test_a_circuit_gives_what_a_slow_model_gives(architecture: str, pairs: ie.PromptPairs):
     model = small_model(architecture)
     slow, metric = SlowModel(model.hf), bind_metric("logit_diff", model, pairs)
     ablated = slow.run(pairs.corrupt)[1]
@@ -77,7 +84,7 @@ def test_a_circuit_gives_what_a_slow_reading_of_the_model_gives(architecture: st
 @torch.no_grad()
 @pytest.mark.parametrize("ablation", ["mean", "mean_by_position", "zero"])
 @pytest.mark.parametrize("architecture", FORMS)
-def test_with_means_or_nothing_on_ablated_edges_a_circuit_gives_what_a_slow_reading_gives(
+def test_with_means_or_zeros_on_ablated_edges_a_circuit_gives_what_a_slow_model_gives(
     architecture: str, ablation: Ablation, pairs: ie.PromptPairs
 ):
     model = small_model(architecture)
@@ -119,9 +126,9 @@ def test_a_circuit_keeps_as_much_as_transformer_lens_finds(architecture: str):
 def test_without_the_edges_of_a_writer_the_run_is_that_with_its_output_patched(
     architecture: str, pairs: ie.PromptPairs
 ):
-    """The patched run is TransformerLens's, by its hooks on head and MLP outputs.
+    """The patched run is TransformerLens's, with hooks on head and MLP outputs.
 
-    Only where no norm stands behind attention: there a patched head would change the scale of the others.
+    The architectures have no norm after attention, where a patched head would change the scale of the others.
     """
     model = small_model(architecture)
     _, corrupt = model.bridge.run_with_cache(pairs.corrupt)
@@ -164,7 +171,7 @@ def test_pruning_a_circuit_changes_nothing(architecture: str, pairs: ie.PromptPa
     np.testing.assert_allclose(metric_of(model, circuits, pairs), metric_of(model, pruned, pairs), atol=TOLERANCE)
 
 
-def test_a_budget_that_holds_not_one_pair_is_refused(pairs: ie.PromptPairs):
+def test_a_budget_below_one_pair_is_refused(pairs: ie.PromptPairs):
     model = small_model("gpt_neox")
     with pytest.raises(InputError, match="raise the budget"):
         metric_of(model, [model.graph.exists], pairs, budget=1)
@@ -180,7 +187,7 @@ def test_a_run_that_starts_at_a_later_block_gives_what_one_from_the_first_block_
         kept = random_circuits(model.graph, model.graph.n_edges // 2, 1, seed=layer)[0]
         kept[:, [reader.layer < layer for reader in model.graph.readers]] = True
         late.append(kept & model.graph.exists)
-    # Beside a circuit that lacks edges into the first layer, all start there.
+    # In a batch with a circuit that lacks edges into the first layer, all circuits start there.
     nothing = np.zeros_like(model.graph.exists)
     from_the_first = np.concatenate([metric_of(model, [kept, nothing], pairs)[:1] for kept in late])
     alone = np.concatenate([metric_of(model, [kept], pairs) for kept in late])

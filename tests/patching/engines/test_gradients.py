@@ -4,18 +4,24 @@ from torch import Tensor
 
 from interp_emerge import hook
 from interp_emerge.abilities.metrics import bind_metric
-from interp_emerge.patching.engines.gradients import ReaderGradients, Run, differentiable_run, gradients_at, run_from
+from interp_emerge.patching.engines.gradients import (
+    DecoderRun,
+    ReaderGradients,
+    differentiable_run,
+    gradients_at,
+    run_from,
+)
 from tests.models.small_models import DENSE_FORMS, FORMS, build, random_pairs, small_model
 from tests.patching.interpolation import precisely
 
 
-def logits_of(run: Run) -> Tensor:
+def logits_of(run: DecoderRun) -> Tensor:
     return run.decoder.logits(run.parts["resid_pre", 3][:, -1])
 
 
 @pytest.mark.parametrize("architecture", FORMS)
 @torch.no_grad()
-def test_a_run_taken_up_at_any_block_or_before_its_mlp_ends_in_the_models_own_logits(architecture: str):
+def test_a_run_from_any_block_or_from_its_mlp_ends_in_the_models_own_logits(architecture: str):
     model, tokens = small_model(architecture), random_pairs().clean
     whole, expected = run_from(model.decoder, model.decoder.embed(tokens)), model.logits(tokens)
     torch.testing.assert_close(logits_of(whole), expected)
@@ -38,6 +44,6 @@ def test_the_gradients_at_a_serial_or_parallel_blocks_readers_add_up_to_that_at_
         at_streams = [*gradients_at(run, metric, sites, again=True).values()]
         gradients.add(run)
         at_readers = gradients.of_layer(1).sum(0)
-    # What a stream hears is what its readers hear, and what the stream behind them hears past the block.
+    # The gradient at a stream is the sum of those at its readers and that at the stream after the block.
     torch.testing.assert_close(at_readers + at_streams[1], at_streams[0])
-    torch.testing.assert_close(gradients.at_end()[0], at_streams[2])
+    torch.testing.assert_close(gradients.at_logits()[0], at_streams[2])

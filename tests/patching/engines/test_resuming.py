@@ -12,7 +12,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import PatchingTask
 from interp_emerge.patching.engines.options import NoOptions
-from interp_emerge.patching.engines.resuming import Change, Readout, Room, Run, resume
+from interp_emerge.patching.engines.resuming import BatchLimits, Change, Readout, UnfoldedRun, resume
 from tests.models.small_models import FORMS, random_pairs, small_model
 
 
@@ -22,9 +22,9 @@ def without_gradients():
         yield
 
 
-def run_of(architecture: str) -> Run:
+def run_of(architecture: str) -> UnfoldedRun:
     model = small_model(architecture)
-    return Run(model=model, recording=record(model, random_pairs().corrupt))
+    return UnfoldedRun(model=model, recording=record(model, random_pairs().corrupt))
 
 
 def from_the_start(model: HookedModel, layer: int, stream: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def from_the_start(model: HookedModel, layer: int, stream: Tensor) -> Tensor:
     return stream[:, -1]
 
 
-def changed(run: Run, layer: int, rows: list[int], start: int, stop: int) -> tuple[Change, Tensor]:
+def changed(run: UnfoldedRun, layer: int, rows: list[int], start: int, stop: int) -> tuple[Change, Tensor]:
     """A change of some positions of some rows, and the whole changed streams."""
     stream = run.before[layer][rows].clone()
     stream[:, start:stop] += torch.randn(stream[:, start:stop].shape)
@@ -98,12 +98,12 @@ def test_a_function_of_ones_own_by_the_name_of_a_metric_reads_all_logits():
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
 
 
-def test_room_grows_with_the_budget_and_is_refused_where_not_one_pair_fits():
+def test_batches_grow_with_the_budget_and_a_budget_below_one_pair_is_refused():
     model, pairs = small_model("gpt2"), random_pairs()
     task = PatchingTask(model=model, pairs=pairs, metric=bind_metric("logit_diff", model, pairs), options=NoOptions())
-    small, large = (Room.of(replace(task, budget=budget)) for budget in (300_000, 3_000_000))
+    small, large = (BatchLimits.of(replace(task, budget=budget)) for budget in (300_000, 3_000_000))
     assert small.pairs < large.pairs == 6
     assert small.tokens < large.tokens
     assert small.bytes <= 300_000
     with pytest.raises(InputError, match=r"one pair needs about .* and 1 bytes are allowed"):
-        Room.of(replace(task, budget=1))
+        BatchLimits.of(replace(task, budget=1))
