@@ -1,9 +1,9 @@
-"""Arguments of the wrong kind, found where a user hands them in: a list for a name, a table for a model.
+"""Check of arguments where a user passes them in: a list where one name is wanted, a table where a model is wanted.
 
-A public function is `checked`: before it runs, each argument is compared with its annotation as far as kinds go, and
-the first that does not fit is named on one line, with what to give instead; so is a word that is none of those that
-the annotation lists. Other values are the function's own business: that a share lies between 0 and 1. Any iterable
-stands for a list or tuple, NumPy's numbers for Python's.
+A public function is `checked`. Before it runs, the type of each argument is compared with its annotation. The first
+argument that does not fit is reported on one line, with what to give instead. A word that is not among those that the
+annotation lists is reported in the same way. Whether a value makes sense (that a share lies between 0 and 1, say) is
+checked by the function itself. Any iterable is accepted for a list or tuple, and NumPy's numbers for Python's.
 """
 
 import inspect
@@ -39,12 +39,12 @@ WANTED = {
     "PathLike": "a path",
     "Path": "a path",
 }
-"""What to give, by the name of the kind."""
+"""What an error message asks for, by the name of the type."""
 NUMBERS, UNIONS = {int: Integral, float: Real}, (Union, UnionType)
 
 
 def checked(function: Function) -> Function:
-    """The function, which raises an `InputError` where an argument is of another kind than its annotation says."""
+    """The function, with a check that raises an `InputError` if an argument does not fit its annotation."""
     signature = inspect.signature(function)
     several = {name for name, one in signature.parameters.items() if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
 
@@ -57,7 +57,7 @@ def checked(function: Function) -> Function:
         bare.__annotations__ = written
         try:
             return get_type_hints(bare)
-        except NameError:  # imported for the type checker alone, so that circuits can be read without loading torch
+        except NameError:  # imported for the type checker only, so that circuits can be read without loading torch
             from interp_emerge.core.model import HookedModel
 
             return get_type_hints(bare, localns={"HookedModel": HookedModel})
@@ -89,7 +89,7 @@ def _require(name: str, value: object, kind: Any) -> None:
 
 
 def fits(value: object, kind: Any) -> bool:
-    """Whether a value is of an annotation's kind, as far as that can be seen without running through it."""
+    """Whether a value fits an annotation, as far as that can be seen without using up an iterator."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind in NUMBERS:
         return isinstance(value, NUMBERS[kind]) and not isinstance(value, bool)
@@ -110,7 +110,7 @@ def fits(value: object, kind: Any) -> bool:
 
 
 def in_words(kind: Any) -> str:
-    """What an annotation asks for, in words."""
+    """What an annotation accepts, in words."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in UNIONS:
         named = any(get_origin(one) is Literal for one in inner)
@@ -136,12 +136,12 @@ def _entry(value: Mapping[Any, object], key: object, inner: tuple[Any, Any]) -> 
 
 
 def _fits_items(value: object, of: type, inner: tuple[Any, ...]) -> bool:
-    """Whether a value is a list of what is asked for; one text stands for a list of texts."""
+    """Whether a value is a list whose items fit. One text is accepted for a list of texts."""
     single = of is tuple and inner[-1:] != (Ellipsis,)
     if isinstance(value, str):
         return not single and fits(value, inner[0])
     if not isinstance(value, list | tuple | set | frozenset | Mapping):
-        return isinstance(value, Iterable)  # iterators cannot be looked into, and arrays have one kind of item
+        return isinstance(value, Iterable)  # reading an iterator would use it up; an array has one type of item
     if isinstance(value, Mapping) and not issubclass(Mapping, of):
         return False
     if single:
@@ -150,7 +150,7 @@ def _fits_items(value: object, of: type, inner: tuple[Any, ...]) -> bool:
 
 
 def _shown(value: object, kind: Any) -> str:
-    """What was given; of a list, with the first item that does not fit."""
+    """What was given, in words; for a list, with the first item that does not fit."""
     for one in get_args(kind) if get_origin(kind) in UNIONS else (kind,):
         of, inner = get_origin(one), get_args(one)
         listed = isinstance(of, type) and issubclass(of, Iterable) and not issubclass(of, Mapping | tuple)

@@ -1,7 +1,7 @@
 """Names of tensor shapes, each written once.
 
-`pair` counts prompt pairs, `pos` token positions, `head` attention heads of one layer, `writer` and `reader` the two
-sides of an edge, `circuit` circuits that are evaluated together.
+`pair` counts pairs of prompts, `pos` token positions, `head` attention heads of one layer. `writer` and `reader` are
+the two sides of an edge. `circuit` counts circuits that are evaluated together.
 """
 
 import numpy as np
@@ -22,4 +22,4 @@ Patterns = Float[Tensor, "pair layer head query key"]
 KeptEdges = Bool[Tensor, "circuit writer reader"]
 PerCircuit = Float[Tensor, "circuit pair"]
 EdgeMask = Bool[np.ndarray, "writer reader"]
-"""Which edges of a graph there are, or are kept."""
+"""Which edges a graph has, or which of them are kept."""

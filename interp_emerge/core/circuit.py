@@ -1,4 +1,4 @@
-"""A circuit: the edges of a model's graph that are claimed to carry an ability, and where the claim comes from."""
+"""A circuit: the edges of a model's graph that are claimed to carry an ability, and how they were found."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Circuit:
-    """Edges kept from a graph, with their scores where a method gave them.
+    """Some edges of a graph, with their scores where a method gave them.
 
     `kept` and `scores` have shape [writer, reader]; `scores` is zero where nothing was scored. `origin` says how the
     circuit was found: `model` (the fields of its specification), `method`, `metric`, `ablation`, `prompts` (a hash).
 
-    Circuits of one graph are sets of edges: `a | b`, `a & b`, `a - b`, `a ^ b`, `a <= b`. Where both have a score for
-    an edge, the result has that of the left one.
+    Circuits of the same graph combine like sets of edges: `a | b`, `a & b`, `a - b`, `a ^ b`, `a <= b`. The result
+    takes the score of each edge from the left circuit if that has the edge, else from the right one.
     """
 
     graph: Graph
@@ -37,8 +37,8 @@ class Circuit:
 
     def __post_init__(self) -> None:
         if self.kept.shape != self.graph.exists.shape or self.scores.shape != self.graph.exists.shape:
-            raise InputError(f"a circuit of this graph needs edges of shape {self.graph.exists.shape}, "
-                             f"not {self.kept.shape} and {self.scores.shape}")  # fmt: skip
+            raise InputError(f"kept has shape {self.kept.shape} and scores has shape {self.scores.shape}; for this "
+                             f"graph give both as {self.graph.exists.shape}, (writers, readers)")  # fmt: skip
 
     @classmethod
     @checked
@@ -46,8 +46,8 @@ class Circuit:
         """A circuit from pairs of writer and reader names.
 
         Raises:
-            UnknownNameError: a node that the model lacks.
-            InputError: an edge whose reader runs before its writer.
+            UnknownNameError: the model has no node of that name.
+            InputError: the reader of an edge runs before its writer.
         """
         kept, origin = model.graph.edge_matrix(edges), {"model": model.spec.to_dict(), **origin}
         return cls(graph=model.graph, kept=kept, scores=np.zeros(kept.shape), origin=origin)
@@ -55,13 +55,14 @@ class Circuit:
     @classmethod
     @checked
     def from_nodes(cls, model: "HookedModel", nodes: Iterable[str], **origin: Any) -> "Circuit":
-        """Every edge between these writers, and from them to the logits, less what lies on no path to the logits.
+        """All edges among these nodes, and from them to the logits, that lie on a path from embedding to logits.
 
-        The embedding is always among them. Running the edges is running the nodes, since nothing hears a node that is
-        left out; only behind a norm after attention does it keep its part in the scale of its layer.
+        The embedding is always included. Running these edges is the same as running only these nodes, since nothing
+        reads a node that is left out. There is one exception: in a model with a norm after attention, a head that is
+        left out still contributes to the scale of its layer.
 
         Raises:
-            UnknownNameError: a writer that the model lacks.
+            UnknownNameError: the model has no writer of that name.
         """
         kept, origin = model.graph.between(nodes), {"model": model.spec.to_dict(), **origin}
         return cls(graph=model.graph, kept=kept, scores=np.zeros(kept.shape), origin=origin)
@@ -120,7 +121,7 @@ class Circuit:
         return replace(self, kept=kept & self.graph.exists, scores=self.scores * kept)
 
     def with_origin(self, **more: Any) -> "Circuit":
-        """The same circuit, with more said about how it was found."""
+        """The same circuit, with more fields in its origin."""
         return replace(self, origin={**self.origin, **more})
 
     def complement(self) -> "Circuit":
@@ -132,10 +133,10 @@ class Circuit:
         return self.with_kept(self.graph.prune(self.kept))
 
     def without(self, nodes: Iterable[str]) -> "Circuit":
-        """The circuit less all edges that these nodes write, and less what lies on no path to the logits any more.
+        """The circuit without the edges that these nodes write, pruned to paths from the embedding to the logits.
 
         Raises:
-            UnknownNameError: a writer that the graph lacks.
+            UnknownNameError: the graph has no writer of that name.
         """
         return self.with_kept(without_writers(self.kept, np.flatnonzero(self.graph.is_one_of(nodes)))).pruned()
 
@@ -151,10 +152,10 @@ class Circuit:
         )
 
     def to_networkx(self) -> "networkx.MultiDiGraph":
-        """A directed graph over components, in which every edge says which reader of its target it enters.
+        """A directed graph of components; each edge names the reader by which it enters its target, and its score.
 
-        A head's queries, keys and values are one component; what enters a shared key or value enters every head that
-        uses it.
+        A head with its queries, keys and values is one component. An edge into a shared key or value leads to every
+        head that uses it.
         """
         import networkx
 
@@ -179,7 +180,7 @@ class Circuit:
         _write(path, "\n".join(networkx.generate_graphml(drawn)).encode())
 
     def to_json(self) -> bytes:
-        """The circuit as a file holds it: equal circuits of equal origin give equal bytes.
+        """The content of a circuit file. Equal circuits with equal origins give equal bytes.
 
         `docs/circuit.schema.json` is its schema.
         """
@@ -206,7 +207,7 @@ class Circuit:
         """Read a circuit that `save` wrote, on any machine and without the model.
 
         Raises:
-            InputError: the file is missing, no circuit, or of another schema.
+            InputError: the file is missing, is not a circuit, or has another schema.
         """
         from pydantic import ValidationError
 
@@ -221,9 +222,10 @@ class Circuit:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             if place == "schema" and first["type"] == "literal_error":
-                raise InputError(f"{path} has schema {first['input']!r}; this version reads {SCHEMA!r}") from error
-            said = f"{place}: {first['msg']}" if place else first["msg"]
-            raise InputError(f"{path} is not a circuit file ({said}); write one with Circuit.save") from error
+                raise InputError(f"{path} has schema {first['input']!r}, and this version reads {SCHEMA!r}; write the "
+                                 "file again with Circuit.save") from error  # fmt: skip
+            problem = f"{place}: {first['msg']}" if place else first["msg"]
+            raise InputError(f"{path} is not a circuit file ({problem}); write one with Circuit.save") from error
         graph = Graph(**read.graph.model_dump())
         try:
             kept = graph.edge_matrix((writer, reader) for writer, reader, _ in read.edges)
@@ -236,7 +238,7 @@ class Circuit:
 
     def _same_graph(self, other: "Circuit") -> "Circuit":
         if not isinstance(other, Circuit) or self.graph != other.graph:
-            raise InputError(f"{self!r} and {other!r} are no circuits of one graph; set operations need equal shapes")
+            raise InputError(f"cannot combine {self!r} with {other!r}; give two circuits of the same graph")
         return other
 
     def _joined(self, other: "Circuit", operation: str, kept: np.ndarray) -> "Circuit":

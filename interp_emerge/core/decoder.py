@@ -1,8 +1,8 @@
-"""A decoder as the analyses read it: every norm, projection, head and MLP as a function that can be run by itself.
+"""A decoder in parts: every norm, projection, head and MLP is a function that can be run separately.
 
 `families` builds a `Decoder` over the parameters of a Hugging Face model and proves on every model that it computes the
-model's own logits. Running the parts by hand is what lets an analysis start at any layer and position, give each reader
-an input of its own, and split what a block adds among its heads, with no hook on the model.
+model's own logits. Because the parts run separately, an analysis can start at any layer and position, give each reader
+its own input, and split the output of a block among its heads, without hooks on the model.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,17 +20,18 @@ from torch.nn.functional import linear, scaled_dot_product_attention, softmax
 from interp_emerge.core.axes import HeadVectors, KeyValueVectors, Residual, Tokens
 from interp_emerge.core.graph import Graph
 
-Wired = TypeVar("Wired")
+Stream = TypeVar("Stream")
 Prove = Callable[[Tensor, Tensor], None]
-"""From prompts and the streams behind the last block at their last position to an error, unless the model agrees."""
+"""Takes prompts and the streams after the last block at their last position; raises an error unless the model's own
+logits are those of the streams."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Norm:
-    """A layer norm or root-mean-square norm, together with the linear map that it is once its scale is known."""
+    """A layer norm or root-mean-square norm, and the linear map that it becomes once its scale is fixed."""
 
     module: nn.Module | None
-    """None stands for no norm at all."""
+    """None means that there is no norm."""
     centred: bool = False
     eps: float = 0.0
 
@@ -39,29 +40,32 @@ class Norm:
 
     @cached_property
     def gain(self) -> Tensor | None:
-        """What each feature is multiplied with, in float32, shape [d_model]."""
+        """The factor of each feature, in float32, shape [d_model]; None if there is none."""
         weight = getattr(self.module, "weight", None)
         if self.module is None or weight is None:
             return None
         if self.centred:
             return _wide(weight.detach())
-        # Some norms multiply by the weight and some by one plus the weight: the norm of ones tells which.
+        # Some norms multiply by the weight and some by one plus the weight: the norm of a vector of ones shows which.
         return _wide(self.module(torch.ones_like(weight)).detach()) * (1 + self.eps) ** 0.5
 
     def scale(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... 1"]:
-        """What the norm of `x` divides by, inverted."""
+        """The factor by which the norm scales `x`: one over its root mean square, after centring if the norm centres."""
         x = self._centre(_wide(x))
         return (x.square().mean(-1, keepdim=True) + self.eps).rsqrt()
 
     def linear(self, part: Tensor, scale: Tensor) -> Tensor:
-        """A part of the norm's input as it stands in the output: the parts' outputs sum to the norm, less its bias."""
+        """The contribution of a part of the norm's input to its output, at a fixed scale.
+
+        Parts that sum to the input have contributions that sum to the output without its bias.
+        """
         if self.module is None:
             return part
         out = self._centre(_wide(part)) * scale
         return (out if self.gain is None else out * self.gain).to(part.dtype)
 
     def pull_back(self, gradient: Tensor, x: Tensor) -> Tensor:
-        """Gradient at the input `x` from the gradient at the output; shapes broadcast but for the last axis."""
+        """Gradient at the input `x` from the gradient at the output. All axes but the last broadcast."""
         if self.module is None:
             return gradient
         scale = self.scale(x)
@@ -78,26 +82,26 @@ class Norm:
 class LinearMap:
     """A module that maps x to x Wᵀ + b, with the W and b that it really applies.
 
-    `measured` holds them where the module computes more than its own weight says: an adapter, a quantised or pruned
-    layer, a hook. `families` measures them and proves on every module that they give its output.
+    `measured` holds W and b where the module's own weight does not give its output: in an adapter, in a quantised or
+    pruned layer, or under a hook. `families` measures them and proves on every module that they give its output.
     """
 
     module: nn.Module
     measured: tuple[Tensor, Tensor | None] | None = None
     factor: float = 1.0
-    """What the model multiplies the module's output with before it enters the stream."""
+    """Factor by which the model multiplies the module's output before it enters the stream."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        made = self.module(x)
-        return made if self.factor == 1 else made * self.factor
+        output = self.module(x)
+        return output if self.factor == 1 else output * self.factor
 
     def weight(self) -> Float[Tensor, "output input"]:
-        """W: the module's own parameter, or a view of it, where it says all."""
+        """W: the module's own parameter, or a view of it, unless W was measured."""
         weight = output_by_input(self.module) if self.measured is None else self.measured[0]
         return weight if self.factor == 1 else weight * self.factor
 
     def bias(self) -> Float[Tensor, " output"] | None:
-        """b, None where there is none."""
+        """b, or None if there is none."""
         bias = getattr(self.module, "bias", None) if self.measured is None else self.measured[1]
         return bias if bias is None or self.factor == 1 else bias * self.factor
 
@@ -108,9 +112,9 @@ class Projection:
 
     linear: LinearMap
     shape: tuple[int, ...]
-    """How the map's outputs unfold: heads × d_head, with more axes where queries, keys and values are fused."""
+    """Axes into which the map's outputs unfold: heads × d_head, and more where queries, keys and values are fused."""
     place: tuple[int | slice, ...] = ()
-    """Where this projection's heads lie in what is unfolded; axes that are left before the last one count heads."""
+    """Index of this projection's heads in the unfolded outputs. All axes that are left but the last one count heads."""
 
     @cached_property
     def n_heads(self) -> int:
@@ -133,7 +137,7 @@ class Projection:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Attention:
-    """What happens between the projections and the heads' outputs."""
+    """The step from queries, keys and values to the heads' outputs."""
 
     scale: float
     query_norm: nn.Module | None = None
@@ -141,20 +145,21 @@ class Attention:
     joins_heads: bool = False
     """Whether these norms run over all heads at once, so that one head's query or key changes every head's."""
     rotary: Callable[[int], tuple[Tensor, Tensor]] | None = None
-    """Cosines and sines at the positions of a prompt of some length, shape [pos, feature] each."""
+    """From the length of a prompt to the cosines and sines at its positions, shape [pos, feature] each."""
     neighbours: bool = False
-    """Whether rotation turns each feature with the next one, and not with that half of the features further on."""
+    """Whether rotation pairs each feature with the next one; if not, with the one half of all features further on."""
     slopes: Float[Tensor, " head"] | None = None
-    """What each head's score loses for each position that a key lies further back (Press et al., 2022)."""
+    """By how much each head's score falls for each position between query and key (Press et al., 2022)."""
     unseen: Callable[[int], Tensor | None] | None = None
-    """Which keys each query of a prompt of some length does not see, bool, shape [query, key]; None: the later ones."""
+    """From the length of a prompt to the keys that each query does not see, bool, shape [query, key]; None means the
+    later keys."""
     softcap: float | None = None
     clip: float | None = None
 
     def mix(self, q: HeadVectors, k: KeyValueVectors, v: KeyValueVectors) -> HeadVectors:
-        """Each head's output before its last projection, from the outputs of the projections.
+        """Each head's output before the output projection, from the outputs of the query, key and value projections.
 
-        Keys and values stand for all positions, queries for the last ones.
+        Keys and values are given for all positions, queries for any number of the last ones.
         """
         if self.softcap is not None:
             return self.weigh(self.pattern(q, k), v)
@@ -174,11 +179,11 @@ class Attention:
         return softmax(scores + bias, -1).to(q.dtype)
 
     def weigh(self, pattern: Tensor, v: KeyValueVectors) -> HeadVectors:
-        """The values that a pattern gathers."""
+        """The values, averaged with the weights of a pattern."""
         return (pattern @ _for_heads(self._clipped(v).transpose(1, 2), pattern.shape[1])).transpose(1, 2)
 
     def _scored(self, q: Tensor, k: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Queries and keys by head, as their products make the scores, and what is added to these."""
+        """Queries and keys, ready to be multiplied, and what is added to the scores."""
         length = k.shape[1]
         ready = self._ready(q, self.query_norm, length), self._ready(k, self.key_norm, length)
         return ready, self._bias(q.shape[1], length, q.device)
@@ -214,7 +219,10 @@ class Attention:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """One layer. Attention and MLP each read the residual stream through a norm and add to it, perhaps through one."""
+    """One layer. Attention and MLP each read the residual stream through a norm and add to it.
+
+    In some architectures a second norm follows each of them.
+    """
 
     attention_norm: Norm
     q: Projection
@@ -231,50 +239,50 @@ class Block:
 
     @property
     def form(self) -> tuple[bool, bool, bool]:
-        """Whether the block is parallel, its heads are joined by a norm, and rescaled together by one: see `Graph`."""
+        """The flags `parallel`, `joined` and `rescaled` of `Graph`."""
         return self.parallel, self.attention.joins_heads, self.attention_post_norm.module is not None
 
     def run(self, stream: Residual) -> Residual:
-        """The stream behind the block, from that before it."""
+        """The stream after the block, from the stream before it."""
         z = self.attention.mix(*self.project(self.attention_norm(stream)))
         attended = stream + self.attention_writes(z)
         return attended + self.mlp_writes(self.mlp_reads(stream, attended))
 
-    def mlp_reads(self, stream: Wired, attended: Wired) -> Wired:
-        """The one of two that the MLP reads: the stream before the block, or that with attention in it.
+    def mlp_reads(self, stream: Stream, attended: Stream) -> Stream:
+        """The stream that the MLP reads: `stream`, before the block, or `attended`, after attention has written.
 
-        Anything that belongs to one of the two streams may stand for it, such as its name or its number.
+        The two may also be names or numbers of these streams.
         """
         return stream if self.parallel else attended
 
-    def mlp_behind(self, attended: Residual, recorded: Residual) -> Residual:
-        """What the MLP adds where only attention wrote something else: as recorded, if it does not read that."""
+    def mlp_after_attention(self, attended: Residual, recorded: Residual) -> Residual:
+        """What the MLP adds after a change of attention's output; its recorded output if it does not read attention."""
         return recorded if self.parallel else self.mlp_writes(attended)
 
     def project(self, normed: Tensor) -> tuple[HeadVectors, KeyValueVectors, KeyValueVectors]:
         """Queries, keys and values from the attention norm's output, shape [row, pos, head, d_head] each."""
-        made = {linear: linear(normed) for linear in dict.fromkeys((self.q.linear, self.k.linear, self.v.linear))}
-        q, k, v = (side.heads_of(made[side.linear]) for side in (self.q, self.k, self.v))
+        outputs = {linear: linear(normed) for linear in dict.fromkeys((self.q.linear, self.k.linear, self.v.linear))}
+        q, k, v = (side.heads_of(outputs[side.linear]) for side in (self.q, self.k, self.v))
         return q, k, v
 
     def project_one(self, side: Projection, normed: Float[Tensor, "... d_model"]) -> Float[Tensor, "... head d_head"]:
-        """The queries, keys or values alone, also where one module makes all three."""
+        """Only the queries, the keys or the values, even where one module computes all three."""
         weight, bias = side.weight(), side.bias()
         return linear(normed, weight.flatten(0, 1), None if bias is None else bias.flatten()).unflatten(
             -1, weight.shape[:2]
         )
 
     def some_heads_write(self, z: Float[Tensor, "row pos some_head d_head"], heads: slice) -> Residual:
-        """The sum of some heads' terms, before any norm behind attention, from their part of z."""
+        """The sum of some heads' outputs, before any norm after attention, from their part of z."""
         weight = self.attention_out.weight().unflatten(1, (self.q.n_heads, -1))[:, heads]
         return linear(z.flatten(2), weight.flatten(1))
 
     def attention_writes(self, z: HeadVectors) -> Residual:
-        """What attention adds to the stream: the sum of the heads' terms, and a bias that belongs to none."""
+        """What attention adds to the stream: the sum of the heads' outputs, and a bias that belongs to no head."""
         return self.attention_post_norm(self.attention_out(z.flatten(2)))
 
     def head_writes(self, z: HeadVectors) -> Float[Tensor, "row pos head d_model"]:
-        """What each head adds to the stream. Behind a norm, all heads share the scale that they have together."""
+        """What each head adds to the stream. A norm after attention scales all heads by one common factor."""
         weight = self.attention_out.weight().unflatten(1, z.shape[2:])
         terms = torch.einsum("rphk,dhk->rphd", z, weight)
         if self.attention_post_norm.module is None:
@@ -289,18 +297,18 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decoder:
-    """All blocks, and what stands before and after them."""
+    """The embedding, all blocks, the final norm and the unembedding."""
 
     embed: Callable[[Tokens], Residual]
     blocks: tuple[Block, ...]
     final_norm: Norm
     unembed: Callable[[Tensor, Tensor | None], Tensor]
-    """From the final norm's output to the logits of all tokens, or of some."""
+    """From the final norm's output to the logits of all tokens, or of the given ones."""
     prove: Prove
-    """Raises a `ModelError` unless the model's own logits after some prompts are those of the streams that are given,
-    shape [row, d_model], behind the last block at the last position."""
+    """Raises a `ModelError` unless the model's own logits after some prompts are those of the given streams after the
+    last block at the last position, shape [row, d_model]."""
     prove_gradients: Callable[[], None] = lambda: None
-    """Raises a `ModelError` unless the parts have gradients that say what a change would do."""
+    """Raises a `ModelError` unless gradients of the parts predict the effect of a small change."""
     lengths: Callable[[], set[int]] = set
     """Lengths of the prompts on which attention has been run."""
 
@@ -319,7 +327,7 @@ class Decoder:
         )
 
     def run(self, tokens: Tokens) -> Residual:
-        """The residual stream after the last block, of whole prompts."""
+        """The residual stream after the last block, at every position."""
         stream = self.embed(tokens)
         for block in self.blocks:
             stream = block.run(stream)
@@ -328,30 +336,31 @@ class Decoder:
     def logits(
         self, stream: Float[Tensor, "... d_model"], tokens: Int[Tensor, "... token"] | None = None
     ) -> Float[Tensor, "... token"]:
-        """Next-token logits from the residual stream after the last block: of all tokens, or of some for each place."""
+        """Next-token logits from the residual stream after the last block: of all tokens, or of given ones by place."""
         return self.unembed(self.final_norm(stream), tokens)
 
 
 @contextmanager
 def only_running(module: nn.Module, *, parameters: bool = True) -> Iterator[None]:
-    """While open, the module is in evaluation mode, no parameter asks for a gradient, and outputs are named.
+    """While open, the module is in evaluation mode, its parameters require no gradient, and its outputs have names.
 
-    Then all is as before. `parameters=False` leaves the parameters alone: see `HookedModel.logits_in_chunks`.
+    Afterwards everything is as before. With `parameters=False`, parameters are left as they are: see
+    `HookedModel.logits_in_chunks`.
     """
-    asked = [parameter for parameter in module.parameters() if parameter.requires_grad] if parameters else []
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad] if parameters else []
     training = [part for part in module.modules() if part.training]
     config: Any = getattr(module, "config", None)
     as_tuples = getattr(config, "return_dict", True) is False
     try:
         if as_tuples:
             config.return_dict = True
-        for parameter in asked:
+        for parameter in trainable:
             parameter.requires_grad_(False)
         for part in training:
             part.training = False
         yield
     finally:
-        for parameter in asked:
+        for parameter in trainable:
             parameter.requires_grad_(True)
         for part in training:
             part.training = True
@@ -360,16 +369,16 @@ def only_running(module: nn.Module, *, parameters: bool = True) -> Iterator[None
 
 
 def output_by_input(module: nn.Module) -> Float[Tensor, "output input"]:
-    """A linear module's weight with outputs first; GPT-2's convolution-like layers store it the other way round."""
+    """A linear module's weight, shape [output, input]; GPT-2's `Conv1D` layers store it transposed."""
     weight = module.get_parameter("weight")
     return weight.T if type(module).__name__ == "Conv1D" else weight
 
 
 def _wide(values: Tensor) -> Tensor:
-    """Values in float32 at least: half precision loses the small differences that scores are made of."""
+    """Values in float32 at least: half precision loses small differences, and scores are small differences."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 def _for_heads(shared: Tensor, n_heads: int) -> Tensor:
-    """Keys or values for every head, from those that a group of heads shares, heads on axis 1."""
+    """Keys or values, repeated for each head of the group that shares them, heads on axis 1."""
     return shared if shared.shape[1] == n_heads else shared.repeat_interleave(n_heads // shared.shape[1], 1)

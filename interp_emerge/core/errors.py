@@ -13,7 +13,7 @@ class InterpEmergeError(Exception):
 
 
 class UnknownNameError(InterpEmergeError):
-    """A name that no item carries; the message lists what there is and suggests the nearest."""
+    """A name that does not exist. The message lists the known names and suggests the nearest."""
 
     def __init__(self, kind: str, given: object, known: Iterable[object]) -> None:
         names = [str(name) for name in known]
@@ -24,7 +24,7 @@ class UnknownNameError(InterpEmergeError):
 
 
 class InputError(InterpEmergeError):
-    """Data that an analysis cannot take: prompts, tokens, options, files."""
+    """Input that an analysis cannot use: prompts, tokens, options, files."""
 
 
 class ModelError(InterpEmergeError):
@@ -32,7 +32,7 @@ class ModelError(InterpEmergeError):
 
 
 def described(value: object) -> str:
-    """What was given, short enough for a line: a text or number as it is, anything else by its type."""
+    """A short description of a value for an error: a text or number as it is, anything else by its type."""
     if value is None or isinstance(value, str | Real):
         text = repr(value)
         return text if len(text) <= 40 else f"{text[:37]}..."
@@ -42,7 +42,7 @@ def described(value: object) -> str:
 
 
 def with_article(name: str) -> str:
-    """A name behind a or an."""
+    """A name with its article: `a list`, `an array`."""
     return f"{'an' if name[:1].lower() in {*'aeiou'} else 'a'} {name}"
 
 
@@ -52,13 +52,13 @@ def counted(n: int, what: str) -> str:
 
 
 def require_kind(value: object, kinds: type | tuple[type, ...], what: str, wanted: str) -> None:
-    """Raise an `InputError` unless a value is of one of some kinds; `what` names it, `wanted` says what to give."""
+    """Raise an `InputError` unless a value has one of the types; `what` names it, `wanted` says what to give."""
     if not isinstance(value, kinds):
         raise InputError(f"{what} cannot be {described(value)}; give {wanted}")
 
 
 def require_whole(value: object, what: str, *, least: int | None = None) -> None:
-    """Raise an `InputError` unless a value is a whole number, and at least so large."""
+    """Raise an `InputError` unless a value is a whole number, and at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{what} cannot be {described(value)}; give a whole number")
     if least is not None and int(value) < least:
@@ -66,5 +66,5 @@ def require_whole(value: object, what: str, *, least: int | None = None) -> None
 
 
 def require_seed(seed: object) -> None:
-    """Raise an `InputError` unless a seed is a whole number from 0 on: without one, no result could be had again."""
+    """Raise an `InputError` unless a seed is a whole number from 0 on: without a seed no result can be reproduced."""
     require_whole(seed, "seed", least=0)

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name, flushed, then moved into place."""
+"""Write files so that each is complete or absent: under a temporary name, flushed, then moved into place."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from interp_emerge.core.errors import InputError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that an interruption leaves the old content or the new, never a part."""
+    """Write a file so that an interruption leaves the old content or the new content, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -25,7 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def require_writable(path: str | Path) -> None:
-    """Raise an `InputError` if no file of that name can be written; folders on the way to it are made."""
+    """Raise an `InputError` if no file of that name can be written. Missing folders above it are made."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

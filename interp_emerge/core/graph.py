@@ -1,9 +1,9 @@
 """The computational graph of a decoder: writers, readers and the edges between them.
 
-A *writer* adds to the residual stream: the embedding, each attention head, each MLP. A *reader* takes from it: the
+A *writer* adds to the residual stream: the embedding, each attention head, each MLP. A *reader* reads from it: the
 queries, keys and values of each head (keys and values of each key-value head under grouped queries), each MLP and the
 logits. The input of a reader is the sum of the writers before it, taken before its norm; an edge is one term of that
-sum. An attention output bias belongs to no writer: it is the same in every run and cancels in differences.
+sum. A bias of attention's output belongs to no writer: it is the same in every run and cancels in differences.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,12 +26,12 @@ WHOLE_LAYER = {
     "resid_mid": "r{}.mid",
     "resid_post": "r{}.post",
 }
-"""Names of nodes of which a layer has one."""
+"""Names of the kinds of node that occur once in a layer."""
 
 
 @dataclass(frozen=True, order=True)
 class Node:
-    """One end of an edge; `index` counts heads within the layer and is 0 where there is only one."""
+    """A place in the decoder; `index` counts heads within the layer and is 0 where there is only one."""
 
     layer: int
     kind: Kind
@@ -53,7 +53,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """A writer's term in a reader's input, by their names."""
+    """One writer's term in one reader's input, by their names."""
 
     writer: str
     reader: str
@@ -74,7 +74,7 @@ class Graph:
 
     @cached_property
     def writers(self) -> tuple[Node, ...]:
-        """Writers in the order in which they run; a layer's heads stand before its MLP."""
+        """Writers in the order in which they run; a layer's heads come before its MLP."""
         nodes = [Node(-1, "embed")]
         for layer in range(self.n_layers):
             nodes += [Node(layer, "head", head) for head in range(self.n_heads)]
@@ -96,7 +96,7 @@ class Graph:
         """All nodes of some kinds, in the order in which they run.
 
         Raises:
-            UnknownNameError: no such kind, or none that the analyses can reach in this graph.
+            UnknownNameError: the kind does not exist, or this graph has no node of it.
         """
         count: dict[str, int] = dict.fromkeys(("head", "q", "pattern"), self.n_heads)
         count |= dict.fromkeys(("k", "v"), self.n_kv_heads)
@@ -133,13 +133,13 @@ class Graph:
         return tuple(self.node_name(node) for node in self.readers)
 
     def node_name(self, node: Node) -> str:
-        """A node's name, which says `kv` where several query heads share the key or value."""
+        """A node's name, with `kv` where several query heads share the key or value."""
         if node.kind in ("k", "v") and self.n_kv_heads != self.n_heads:
             return f"a{node.layer}.kv{node.index}.{node.kind}"
         return node.name
 
     def n_writers_before(self, reader: Node) -> int:
-        """How many of `writers`, from the first on, a reader takes in."""
+        """How many of `writers`, counted from the first, a reader reads."""
         per_layer = self.n_heads + 1
         if reader.kind == "logits":
             return 1 + self.n_layers * per_layer
@@ -154,7 +154,7 @@ class Graph:
 
     @cached_property
     def n_edges(self) -> int:
-        """Number of edges, positions collapsed."""
+        """Number of edges; an edge stands for all token positions."""
         return int(self.exists.sum())
 
     @cached_property
@@ -178,9 +178,9 @@ class Graph:
 
     @cached_property
     def reaches(self) -> np.ndarray:
-        """Which writers' output each reader can change in its own block, bool, shape [reader, writer].
+        """Which writers' output each reader can change within its own block, bool, shape [reader, writer].
 
-        Those that it feeds; and where a norm runs over all heads of a layer, every head that shares it.
+        These are the writers that it feeds. Where a norm runs over all heads of a layer, they are all those heads.
         """
         reached = self.owner.copy()
         sharing = ("q", "k", "v") if self.rescaled else ("q", "k") if self.joined else ()
@@ -194,8 +194,8 @@ class Graph:
         """Named edges as a bool matrix, shape [writer, reader].
 
         Raises:
-            UnknownNameError: a node that the graph lacks.
-            InputError: both nodes exist but the reader runs before the writer.
+            UnknownNameError: the graph has no node of that name.
+            InputError: both nodes exist, but the reader runs before the writer.
         """
         writers = {name: index for index, name in enumerate(self.writer_names)}
         readers = {name: index for index, name in enumerate(self.reader_names)}
@@ -209,15 +209,16 @@ class Graph:
             if reader not in readers:
                 raise UnknownNameError("reader", reader, readers)
             if not self.exists[writers[writer], readers[reader]]:
-                raise InputError(f"no edge {writer} → {reader}: the reader takes in only writers that ran before it")
+                raise InputError(f"there is no edge {writer} → {reader}: {writer} runs after {reader}; give edges "
+                                 "from earlier nodes to later ones")  # fmt: skip
             kept[writers[writer], readers[reader]] = True
         return kept
 
     def is_one_of(self, nodes: Iterable[str]) -> np.ndarray:
-        """Which writers these are, bool, shape [writer].
+        """Which of the writers are among these nodes, bool, shape [writer].
 
         Raises:
-            UnknownNameError: a writer that the graph lacks.
+            UnknownNameError: the graph has no writer of that name.
         """
         at = {name: index for index, name in enumerate(self.writer_names)}
         chosen = np.zeros(len(at), dtype=bool)
@@ -228,10 +229,10 @@ class Graph:
         return chosen
 
     def between(self, nodes: Iterable[str]) -> np.ndarray:
-        """Every edge between these writers, the embedding and the logits, pruned, bool, shape [writer, reader].
+        """All edges among these writers, the embedding and the logits, pruned, bool, shape [writer, reader].
 
         Raises:
-            UnknownNameError: a writer that the graph lacks.
+            UnknownNameError: the graph has no writer of that name.
         """
         chosen = self.is_one_of(nodes)
         chosen[0] = True
@@ -242,31 +243,31 @@ class Graph:
     def prune(self, kept: np.ndarray) -> np.ndarray:
         """The edges among `kept` that lie on a path from the embedding to the logits, shape [writer, reader].
 
-        Dropping the others changes nothing in a circuit run: a writer that nothing live reaches writes its ablated
-        value, and a writer that reaches no logits is not heard.
+        Dropping the other edges does not change a run of the circuit. A writer without a path from the embedding
+        writes its ablated value, and a writer without a path to the logits has no effect.
         """
         kept = kept & self.exists
         feeds = self.reaches.astype(np.int64)
         while True:
             reached = kept.any(0) @ feeds > 0
             reached[0] = True
-            heard = feeds @ kept.any(1) > 0
-            heard[-1] = True
-            pruned = kept & reached[:, None] & heard[None, :]
+            used = feeds @ kept.any(1) > 0
+            used[-1] = True
+            pruned = kept & reached[:, None] & used[None, :]
             if (pruned == kept).all():
                 return pruned
             kept = pruned
 
 
 def without_writers(kept: np.ndarray, writers: Iterable[int] | np.ndarray) -> np.ndarray:
-    """The edges less all that some writers write, which are given by their index, shape [writer, reader]."""
+    """The edges without those of some writers, which are given by index, shape [writer, reader]."""
     left = kept.copy()
     left[[*writers]] = False
     return left
 
 
 def without_edges(kept: np.ndarray, edges: Iterable[Sequence[int] | np.ndarray]) -> np.ndarray:
-    """The edges less some of them, rows of (writer, reader), shape [writer, reader]."""
+    """The edges without some of them, which are given as rows of (writer, reader), shape [writer, reader]."""
     left = kept.copy()
     left[tuple(np.array([tuple(edge) for edge in edges], dtype=int).reshape(-1, 2).T)] = False
     return left

@@ -1,6 +1,6 @@
-"""What an analysis needs of a model: where its parts lie, its tokens, its logits, and whether it is still the same.
+"""A model as the analyses use it: its parts, its tokens, its logits, and whether it has changed.
 
-`families` fills its `Decoder` for each architecture; nothing else knows one architecture from another.
+`families` builds the `Decoder` for each architecture; no other code depends on the architecture.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ from interp_emerge.core.weights import State, content_of, require_finite, requir
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """Which weights: enough to load them again, and to tell whether two results came from the same ones."""
+    """Which weights a model has: enough to load them again, and to see whether two results came from the same ones."""
 
     family: str
     size: str
@@ -36,20 +36,21 @@ class ModelSpec:
     location: str = ""
     """Directory of the checkpoint, or the repository's name on the hub."""
     revision: str = ""
-    """Hash of the weights: of the file's content on disk, of the commit on the hub."""
+    """What identifies the weights: a hash of the files on disk, or the commit on the hub."""
     dtype: str = "float32"
     weights: str = "raw"
-    """How the weights were processed after loading; `raw` means not at all, `changed in memory` that they are those
-    that `revision` hashes and no longer those of the checkpoint."""
+    """How the weights were processed after loading. `raw` means not at all. `changed in memory` means that they are no
+    longer those of the checkpoint; `revision` is then a hash of the weights as they are."""
     prepended: str | None = field(default=None, compare=False)
-    """The token in front of every prompt, as the vocabulary has it; empty for none, None until the model is loaded."""
+    """The token in front of every prompt, as the vocabulary writes it; empty if there is none, None until the model is
+    loaded."""
 
     def __str__(self) -> str:
         return f"{self.family}/{self.size}/step{self.step}/seed{self.seed}"
 
     @classmethod
     def parse(cls, text: str) -> "ModelSpec":
-        """The family, size, step and seed named by `str(spec)`; what the text does not hold stays empty.
+        """The family, size, step and seed that `str(spec)` names; other fields keep their defaults.
 
         Raises:
             InputError: the text has another form.
@@ -71,7 +72,7 @@ CHANGED = "changed in memory"
 class HookedModel:
     """A causal language model whose parts can be read and replaced while it runs.
 
-    `hf`, the Hugging Face module, is used as it is; `bridge` offers the same weights as a TransformerBridge.
+    `hf` is the Hugging Face module, used as it is. `bridge` is a TransformerBridge with the same weights.
     """
 
     def __init__(
@@ -98,13 +99,13 @@ class HookedModel:
 
     @property
     def spec(self) -> ModelSpec:
-        """Which weights these are; of weights that were changed in memory, a hash of what they are now."""
+        """Which weights these are. If they were changed in memory, `revision` is a hash of the weights as they are."""
         self._notice_changes()
         return self._spec
 
     @property
     def decoder(self) -> Decoder:
-        """The model in parts that can be run by themselves.
+        """The model in parts that can be run separately.
 
         Raises:
             ModelError: the architecture cannot be split exactly into heads, MLPs and edges.
@@ -124,7 +125,7 @@ class HookedModel:
 
     @property
     def bridge(self) -> Any:
-        """The same weights as a `transformer_lens` TransformerBridge, built when first asked for."""
+        """A `transformer_lens` TransformerBridge with the same weights, built when first used."""
         self._notice_changes()
         return self._bridge
 
@@ -147,12 +148,13 @@ class HookedModel:
 
     @contextmanager
     def running(self, *, parameters: bool = True) -> Iterator[None]:
-        """While open, the model runs as analyses need it: in evaluation mode, in its own precision, with gradients of
-        activations alone. Changes of its weights are noticed at the start; at the end, the parts have been compared
-        with the model on every length that was run.
+        """While open, the model runs as analyses need it.
+
+        It is in evaluation mode and in its own precision, and only activations have gradients. At the start, changes
+        of the weights are noticed. At the end, the parts are compared with the model on every new length of prompts.
 
         Raises:
-            ModelError: weights that changed are not finite or not in memory, or the parts differ from the model.
+            ModelError: changed weights are not finite or not in memory, or the parts differ from the model.
         """
         if not self._depth:
             self._notice_changes(every_weight=True)
@@ -166,7 +168,7 @@ class HookedModel:
             self._depth -= 1
 
     def require_agreement(self, tokens: Tokens, last: Tensor, reach: Reach) -> None:
-        """Compare the decoder with the model on those of the prompts that go beyond what has been compared before.
+        """Compare the decoder with the model on the prompts that exceed all prompts compared before: see `Agreement`.
 
         Raises:
             ModelError: the model's own logits are different.
@@ -174,7 +176,7 @@ class HookedModel:
         self._agreement.require(tokens, last, reach)
 
     def _compare_lengths(self) -> None:
-        """Compare decoder and model on the lengths that were run and on which no prompt has been compared."""
+        """Compare decoder and model on lengths that were run but have not been compared yet."""
         if "_decoder" not in self.__dict__:
             return
         decoder = self._decoder
@@ -188,7 +190,7 @@ class HookedModel:
     def _prepared(self, *, parameters: bool = True) -> Iterator[None]:
         with ExitStack() as open_until_done:
             if torch.is_inference_mode_enabled():
-                # What leaves inference mode also turns gradients on.
+                # Leaving inference mode also turns gradients on.
                 open_until_done.enter_context(torch.inference_mode(False))
                 open_until_done.enter_context(torch.no_grad())
             if torch.is_autocast_enabled(self.device.type):
@@ -197,7 +199,7 @@ class HookedModel:
             yield
 
     def _notice_changes(self, *, every_weight: bool = False) -> None:
-        """Forget what depended on weights, hooks or modules that have changed since, and name the new ones.
+        """If weights, hooks or modules have changed, drop what was computed from them and give them a new name.
 
         Raises:
             ModelError: the new weights are not finite or not in memory.
@@ -217,8 +219,8 @@ class HookedModel:
             dtype = str(self.dtype).removeprefix("torch.")
             changes = {"revision": hash_weights(self.hf), "dtype": dtype, "location": "", "weights": CHANGED}
             self._spec = replace(self._spec, **changes)
-        for made in ("_decoder", "_agreement", "_graph", "_bridge", "n_parameters"):
-            self.__dict__.pop(made, None)
+        for outdated in ("_decoder", "_agreement", "_graph", "_bridge", "n_parameters"):
+            self.__dict__.pop(outdated, None)
         self._state, self._content = state, content
 
     @property
@@ -231,7 +233,7 @@ class HookedModel:
 
     @cached_property
     def n_parameters(self) -> int:
-        """Non-embedding parameters: all but the token, position and output embeddings."""
+        """Number of parameters without the token, position and output embeddings."""
         return count_parameters(self.hf)
 
     @property
@@ -251,33 +253,33 @@ class HookedModel:
 
     @property
     def n_context(self) -> int | None:
-        """Positions that a prompt may have; None where nothing limits them."""
+        """Largest number of tokens of a prompt; None if there is no limit."""
         return self.shape.n_context
 
     @property
     def bos(self) -> list[int]:
-        """The ids that every prompt starts with, mostly a beginning-of-text token; empty where nothing is put first."""
+        """The token ids that every prompt starts with, usually one beginning-of-text token; empty if there are none."""
         return [*self._bos]
 
     def begin_with(self, prepend_bos: FirstTokens) -> None:
-        """Let every prompt that is made for this model begin with other tokens: see `ie.hook`.
+        """Set the tokens that every prompt made for this model begins with: see `ie.hook`.
 
         Raises:
-            InputError: the choice is not one token of this model.
+            InputError: the choice names no token of this model.
         """
         self._bos = self.lexicon.first(prepend_bos)
         self._spec = replace(self._spec, prepended=self.lexicon.recorded(self._bos))
 
     @property
     def ordinary_ids(self) -> list[int]:
-        """Token ids that are no special token, ascending."""
+        """Ids of the tokens that are not special, ascending."""
         return self.lexicon.ordinary_ids
 
     @property
     def vocabulary(self) -> str:
-        """Hash of all that prompts depend on: equal for models that are given the same prompts.
+        """Hash of everything that prompts depend on: equal for models that are given the same prompts.
 
-        Empty where the tokenizer cannot be distinguished from another.
+        Empty if the tokenizer cannot be distinguished from other tokenizers.
         """
         return self.lexicon.vocabulary(self._bos)
 
@@ -290,41 +292,42 @@ class HookedModel:
         return self.lexicon.encode(text)
 
     def words(self, ids: Sequence[int]) -> list[str]:
-        """A name for each token, different for different ones; bare numbers where there is no tokenizer."""
+        """A name for each token; different tokens have different names. Without a tokenizer, the ids as text."""
         return self.lexicon.words(ids)
 
     def logits(self, tokens: Tokens, *, budget: int | None = None) -> Logits:
-        """Logits after the last token of each row, in evaluation mode; rows are run in chunks that fit the budget.
+        """Logits after the last token of each row, in evaluation mode. Rows are run in chunks that fit the budget.
 
         Raises:
             InputError: the tokens are not whole numbers of shape [row, pos] in the vocabulary.
         """
         require_kind(tokens, Tensor, "tokens", "a tensor of token ids, shape [row, pos]")
         if tokens.ndim != 2 or not tokens.numel() or tokens.is_floating_point():
-            raise InputError(f"tokens of shape {list(tokens.shape)} and kind {tokens.dtype} are not prompts; give "
-                             "whole numbers of shape [row, pos]")  # fmt: skip
+            raise InputError(f"tokens have shape {list(tokens.shape)} and dtype {tokens.dtype}; give whole numbers of "
+                             "shape [row, pos]")  # fmt: skip
         self.require_tokens(tokens)
         return torch.cat([logits[:, -1] for _, logits in self.logits_in_chunks(tokens, budget=budget)])
 
     def logits_in_chunks(
         self, tokens: Tokens, *, last: int | None = 1, budget: int | None = None
     ) -> Iterator[tuple[slice, LogitsByPosition]]:
-        """Rows that fit the budget together, and their logits after each of the last tokens, in evaluation mode.
+        """Chunks of rows that fit the budget, each with its logits after the last tokens, in evaluation mode.
 
         Args:
             tokens: prompts.
-            last: positions to give logits of, counted from the end; None gives all.
+            last: number of positions, counted from the end, to give logits of; None gives all.
             budget: bytes that a chunk may need; by default a constant for the kind of device.
 
         Raises:
-            InputError: a single prompt needs more than the budget that was given, or more than there is.
+            InputError: a single prompt needs more than the given budget, or more than the free memory.
         """
         each = bytes_of_run(self.shape, tokens.shape[1], last or tokens.shape[1])
         n = items_that_fit(each, len(tokens), device=self.device, budget=budget)
         for start in range(0, len(tokens), n):
             rows = slice(start, start + n)
-            # Open for the run alone: whoever takes the logits may stop in between. Where parameters ask for no gradient
-            # torch takes another way through linear maps, and logits of the bundled models differ by up to 6e-6.
+            # Open during the run only: the caller may stop between two chunks. Parameters keep requiring gradients,
+            # since without that torch computes linear maps in another way: logits of the bundled models differ by up
+            # to 6e-6.
             with torch.no_grad(), self.running(parameters=False):
                 logits = run_whole(self.hf, tokens[rows].to(self.device), keep=last or 0)
             yield rows, logits
@@ -333,23 +336,25 @@ class HookedModel:
         """Raise an `InputError` unless every id is in the vocabulary and the prompt fits the context."""
         if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.d_vocab):
             raise InputError(f"token ids go from {int(tokens.min())} to {int(tokens.max())}, but {self.spec} has "
-                             f"{self.d_vocab} tokens (0 to {self.d_vocab - 1})")  # fmt: skip
+                             f"{self.d_vocab} tokens (0 to {self.d_vocab - 1}); give token ids of this model")  # fmt: skip
         context = self.n_context
         if context is not None and tokens.shape[1] > context:
-            raise InputError(f"prompts of {tokens.shape[1]} tokens do not fit the {context} positions of {self.spec}")
+            raise InputError(f"prompts of {tokens.shape[1]} tokens do not fit the {context} positions of {self.spec}; "
+                             "give shorter prompts")  # fmt: skip
 
     def require_graph(self, graph: Graph, what: str = "the circuit was found") -> None:
-        """Raise an `InputError` unless this is a graph of the model's shape; `what` begins the error."""
+        """Raise an `InputError` unless this graph is the model's; `what` is the beginning of the error message."""
         if graph != self.graph:
-            raise InputError(f"{what} in a graph of another shape than that of {self.spec}")
+            raise InputError(f"{what} on a model whose graph differs from that of {self.spec}; use a model of the same "
+                             "shape")  # fmt: skip
 
     def require_unpadded(self, tokens: Tensor) -> None:
-        """Raise an `InputError` if a prompt holds padding: see `Lexicon.require_unpadded`."""
+        """Raise an `InputError` if a prompt contains padding: see `Lexicon.require_unpadded`."""
         self.lexicon.require_unpadded(tokens, self._bos)
 
 
 def count_parameters(hf: Any) -> int:
-    """Parameters of a Hugging Face model less its token, position and output embeddings."""
+    """Number of parameters of a Hugging Face model without its token, position and output embeddings."""
     outside = {id(parameter) for parameter in hf.get_output_embeddings().parameters()}
     for module in hf.modules():
         if isinstance(module, nn.Embedding):

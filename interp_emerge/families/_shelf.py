@@ -11,7 +11,7 @@ from interp_emerge.core.registry import Shelf
 if TYPE_CHECKING:
     from interp_emerge.families.base import Family
 
-shelf: "Shelf[Family]" = Shelf("family", __package__ or "", apart=("hooking",))
+shelf: "Shelf[Family]" = Shelf("family", __package__ or "", not_items=("hooking",))
 
 
 @checked

@@ -198,7 +198,7 @@ class _Patches:
             attended = patched
         else:
             attended = run.before[layer][rows, at] + patched
-        mlp = block.mlp_behind(attended, run.mlp(layer)[rows, at])
+        mlp = block.mlp_after_attention(attended, run.mlp(layer)[rows, at])
         return Change(layer=layer + 1, rows=rows, start=span[0], stream=attended + mlp)
 
     def _patched(self, cell: Cell, span: Span, rows: Tensor) -> Tensor:

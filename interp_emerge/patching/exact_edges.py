@@ -301,7 +301,7 @@ class _Exchange:
         else:
             wrote = block.attention_out(run.z(layer).flatten(2))[rows, begin:] + change
             attended = run.before[layer][rows, begin:] + block.attention_post_norm(wrote)
-        return attended + block.mlp_behind(attended, run.mlp(layer)[rows, begin:])
+        return attended + block.mlp_after_attention(attended, run.mlp(layer)[rows, begin:])
 
     def _after_mlp(self, layer: int, rows: Tensor, begin: int, change: Tensor) -> Tensor:
         run, block = self.run, self.run.model.decoder.blocks[layer]

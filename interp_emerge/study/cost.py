@@ -19,7 +19,7 @@ from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.circuits.running.runs import GRID, Runs
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.graph import Graph
-from interp_emerge.core.memory import in_words
+from interp_emerge.core.memory import format_bytes
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families.hooking import untrained
 from interp_emerge.patching.ablation import Ablation
@@ -44,7 +44,7 @@ class Plan:
     def sentences(self) -> list[str]:
         """The sum, in words."""
         most, seconds = int(self.stages["bytes"].max()), float(self.stages["seconds"].sum())
-        return [f"About {seconds:.0f} seconds and {in_words(most)} beside the weights, on this machine."]
+        return [f"About {seconds:.0f} seconds and {format_bytes(most)} beside the weights, on this machine."]
 
     @property
     def shown(self) -> dict[str, pd.DataFrame]:

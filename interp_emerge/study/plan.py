@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from interp_emerge.core.memory import CPU_BUDGET, in_words
+from interp_emerge.core.memory import CPU_BUDGET, format_bytes
 from interp_emerge.study.cells import MissingCell
 from interp_emerge.study.engine import require_workers
 from interp_emerge.study.grid import Checkpoint
@@ -56,7 +56,7 @@ def plan(work: Work, *, workers: int = 1) -> pd.DataFrame:
             words = {"of_each": stage.each(work), "reuses": stage.reuses(work)}
             because = "; ".join(f"{n}: {why}" for why, n in left_out.items())
             rows.append({"round": one.name, "stage": stage.name, **counts, **words, "left_out": because})
-    held = f"one model and up to {in_words(2 * CPU_BUDGET)}"  # a stage's budget, and recordings that are held
+    held = f"one model and up to {format_bytes(2 * CPU_BUDGET)}"  # a stage's budget, and recordings that are held
     return pd.DataFrame(rows).assign(memory=held if workers == 1 else f"{workers} × ({held})")
 
 

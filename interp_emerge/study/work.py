@@ -11,7 +11,7 @@ import pandas as pd
 from interp_emerge.abilities.base import Ability, PromptPairs
 from interp_emerge.abilities.prompts import Prompts
 from interp_emerge.caching.store import ActivationStore
-from interp_emerge.core.memory import in_words
+from interp_emerge.core.memory import format_bytes
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families.base import Family
 from interp_emerge.study.cells import Cells, Models
@@ -62,7 +62,7 @@ class Work:
     def recorded(self) -> str:
         """What activations are on disk, in words."""
         n = len([*self.store.root.glob("*.safetensors")])
-        return f"{n} recordings, {in_words(self.store.bytes_on_disk())}" if n else "none recorded yet"
+        return f"{n} recordings, {format_bytes(self.store.bytes_on_disk())}" if n else "none recorded yet"
 
     def pairs(self, model: HookedModel, first_seed: int) -> PromptPairs:
         """Pairs of the ability, to find circuits on (`first_seed`: `DISCOVERY`) or to judge them on (`EVALUATION`)."""

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.memory import ACCELERATOR_BUDGET, CPU_BUDGET, free_bytes, in_words, items_that_fit
+from interp_emerge.core.memory import ACCELERATOR_BUDGET, CPU_BUDGET, free_bytes, format_bytes, items_that_fit
 
 CPU = torch.device("cpu")
 
@@ -45,4 +45,4 @@ def test_an_item_that_needs_more_than_there_is_is_refused_with_what_is_free():
     [(0, "0 bytes"), (1023, "1.02e+03 bytes"), (1024, "1 KiB"), (5 << 20, "5 MiB"), (3 << 40, "3.07e+03 GiB")],
 )
 def test_a_number_of_bytes_is_said_with_three_digits_and_a_unit(size: int, words: str):
-    assert in_words(float(size)) == words
+    assert format_bytes(float(size)) == words

@@ -7,4 +7,4 @@ from interp_emerge.core.registry import Shelf
 if TYPE_CHECKING:
     from interp_emerge.circuits.roles.base import Role
 
-shelf: "Shelf[Role]" = Shelf("role", __package__ or "", apart=("composition", "labels", "repeated", "table"))
+shelf: "Shelf[Role]" = Shelf("role", __package__ or "", not_items=("composition", "labels", "repeated", "table"))

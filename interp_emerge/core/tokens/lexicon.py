@@ -1,7 +1,8 @@
-"""What a model reads: which tokens there are, which stand first in a prompt, and text to and from token ids.
+"""The tokens of a model: which there are, which come first in a prompt, and text to and from token ids.
 
-A word is written as it is inside a sentence. Some tokenizers put a space in front of whatever they are given, so that
-" Mary" alone becomes two tokens where the Mary of a sentence is one. So the word is taken out of a sentence.
+A word gets the ids that it has inside a sentence. Some tokenizers put a space in front of every text, so " Mary" alone
+becomes two tokens, while Mary inside a sentence is one. So the word is encoded as part of a sentence, and its ids are
+taken from there.
 """
 
 import unicodedata
@@ -21,29 +22,29 @@ from interp_emerge.core.shape import Shape
 from interp_emerge.core.tokens.names import WORD_START, token_names
 
 FirstTokens = bool | int | str | Sequence[int] | None
-"""What stands first: the tokenizer's beginning-of-text token, nothing (False), a token as text or id, several as ids,
-or what the tokenizer itself puts in front (None)."""
+"""What comes first in a prompt: the tokenizer's beginning-of-text token (True), nothing (False), one token as text or
+id, several tokens as ids, or what the tokenizer itself puts in front of a text (None)."""
 SENTENCES = ("a", "the", ".", "x")
-"""Beginnings of a sentence that a text is taken to go on."""
+"""Beginnings of sentences, one of which the text continues."""
 PROBES = ("x", "The", "a b")
 MOST_PROBES = 256
-"""Words of a vocabulary that are tried before it counts as one that says nothing."""
+"""Largest number of words of the vocabulary that are tried to see what the tokenizer puts in front of a text."""
 SAMPLE = "The quick brown fox, naïve and 12 years old:\n\tBERLIN ist größer. 東京"
 
 
 class Lexicon:
-    """The tokens of one model. Without a tokenizer they are numbers, and its configuration says which are special."""
+    """The tokens of one model. Without a tokenizer they are numbers, and the configuration says which are special."""
 
     def __init__(self, tokenizer: Any, shape: Callable[[], Shape], model: str) -> None:
-        """`shape` gives that of the model as it is now; `model` is its name in errors."""
+        """`shape` returns the shape of the model as it is now; `model` is its name in errors."""
         self.tokenizer, self._shape, self._model = tokenizer, shape, model
         self._n_tokens = shape().d_vocab
 
     def first(self, choice: FirstTokens) -> list[int]:
-        """Ids that a choice puts at the front of every prompt, none where that list is empty.
+        """The token ids that a choice puts in front of every prompt; may be empty.
 
         Raises:
-            InputError: the choice is not one token of this model.
+            InputError: the choice names no token of this model.
         """
         if choice is None:
             return [*self._usual_first]
@@ -59,14 +60,14 @@ class Lexicon:
         return [self._within(int(token)) for token in ids]
 
     def recorded(self, ids: Sequence[int]) -> str:
-        """Tokens as the vocabulary has them, for a record that `first` reads back; empty for none."""
+        """Tokens as the vocabulary writes them, for a record that `first` can read back; empty for none."""
         if self.tokenizer is None:
             return " ".join(map(str, ids))
         return " ".join(self._strings.get(token, str(token)) for token in ids)
 
     @cached_property
     def ordinary_ids(self) -> list[int]:
-        """Token ids that are no special token, ascending."""
+        """Ids of the tokens that are not special, ascending."""
         if self.tokenizer is None:
             special = self.special("bos") | self.special("eos") | self.special("pad")
             return [token for token in range(self._n_tokens) if token not in special]
@@ -75,41 +76,41 @@ class Lexicon:
 
     @cached_property
     def content(self) -> str:
-        """Hash of the tokenizer: equal for those that give every text the same ids; empty where it cannot be known."""
+        """Hash of the tokenizer: equal for tokenizers that give every text the same ids; empty if it cannot be made."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         return _hash_of_python(self.tokenizer) if backend is None else hash_bytes(backend.to_str().encode())
 
     def vocabulary(self, first: list[int]) -> str:
-        """Hash of all that prompts depend on; empty where the tokenizer cannot be distinguished from another."""
+        """Hash of everything that prompts depend on; empty if the tokenizer cannot be told from other tokenizers."""
         if self.tokenizer is not None and not self.content:
             return ""
         return hash_of(["" if self.tokenizer is None else self.content, first, hash_of(self.ordinary_ids)])
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text by itself, without special tokens.
+        """Token ids of a text on its own, without special tokens.
 
         Raises:
             InputError: there is no tokenizer, or it has no token for a part of the text.
         """
         if self.tokenizer is None:
-            raise InputError("this model has no tokenizer: pass token ids instead of text")
+            raise InputError(f"{self._model} has no tokenizer; give token ids instead of text")
         if not isinstance(text, str):
             raise InputError(f"text to encode cannot be {described(text)}; give one text at a time")
         fast = bool(getattr(self.tokenizer, "is_fast", False))
-        nameless = f"the tokenizer of {self._model} has no token for a part of {text!r}"
+        incomplete = f"the tokenizer of {self._model} has no token for a part of {text!r}; leave that part out"
         try:
             found = self.tokenizer(text, add_special_tokens=False, **({"return_offsets_mapping": True} if fast else {}))
         except Exception as error:  # the Rust part of tokenizers raises bare Exceptions
-            raise InputError(nameless) from error
+            raise InputError(incomplete) from error
         ids, unknown = [*found["input_ids"]], self.tokenizer.unk_token_id
         if unknown is not None and unknown in ids and self.tokenizer.unk_token not in text:
-            raise InputError(nameless)
+            raise InputError(incomplete)
         if fast and _drops_something(text, found["offset_mapping"]):
-            raise InputError(nameless)
+            raise InputError(incomplete)
         return ids
 
     def continuation(self, text: str) -> list[int]:
-        """Token ids of a text that goes on a sentence: a space in front of it is never a token that was put there.
+        """Token ids of a text that continues a sentence, without a space that the tokenizer itself would add.
 
         Raises:
             InputError: there is no tokenizer, or it has no token for a part of the text.
@@ -123,7 +124,7 @@ class Lexicon:
         return ids
 
     def single_token(self, word: str) -> int | None:
-        """The id of a word that is one token inside a sentence; None where it is several, or none."""
+        """The id of a word that is one token inside a sentence; None if it is several tokens, or has no token."""
         try:
             ids, twice = self.continuation(f" {word}"), self.continuation(f" {word} {word}")
         except InputError:
@@ -131,21 +132,21 @@ class Lexicon:
         return ids[0] if len(ids) == 1 and twice == 2 * ids else None
 
     def words(self, ids: Sequence[int]) -> list[str]:
-        """A name for each token, different for different ones; bare numbers where there is no tokenizer."""
+        """A name for each token; different tokens have different names. Without a tokenizer, the ids as text."""
         if self.tokenizer is None:
             return [str(int(token)) for token in ids]
         return [self._names.get(int(token), f"[{int(token)}]") for token in ids]
 
     def special(self, kind: str) -> set[int]:
-        """Ids of the `bos`, `eos` or `pad` tokens, by the tokenizer and by the model's configuration."""
+        """Ids of the `bos`, `eos` or `pad` tokens that the tokenizer or the model's configuration names."""
         return {*_listed(getattr(self.tokenizer, f"{kind}_token_id", None)), *self._shape().special[kind]}
 
     def require_unpadded(self, tokens: Tensor, first: list[int]) -> None:
-        """Raise an `InputError` if a prompt holds padding.
+        """Raise an `InputError` if a prompt contains padding.
 
-        A token that pads and means nothing else is padding wherever it stands. Where it also begins or ends a text, it
-        is padding at the last place, at the first two places together, and in front of a beginning-of-text token. Alone
-        at the first place it begins the text if the model's prompts begin with it and all of these do.
+        A padding token without another meaning is padding at any position. One that also begins or ends texts is
+        padding at the last position, at the first two positions together, and in front of a beginning-of-text token.
+        At the first position only, it is not padding if the model's prompts begin with it and all given prompts do.
         """
         begins = self.special("bos") | {*first[:1]}
         for pad in sorted(self.special("pad")):
@@ -160,13 +161,14 @@ class Lexicon:
                 rows = at[:, 0] & False
             if rows.any():
                 row = int(rows.nonzero()[0])
-                raise InputError(f"prompt {row} holds the padding token {pad}; give prompts of equal length without "
-                                 "padding, in groups by length if need be")  # fmt: skip
+                raise InputError(f"prompt {row} contains the padding token {pad}; give prompts of equal length without "
+                                 "padding, one group for each length if they differ")  # fmt: skip
             alone = at[:, 0]
             if alone.any() and (pad not in begins or not alone.all()):
-                row, why = int(alone.nonzero()[0]), "others do not" if not alone.all() else "this model's do not"
-                raise InputError(f"prompt {row} begins with the padding token {pad} and {why}; give prompts of equal "
-                                 "length without padding, or say prepend_bos if all are to begin with it")  # fmt: skip
+                row, others = int(alone.nonzero()[0]), "other" if not alone.all() else "this model's usual"
+                raise InputError(f"prompt {row} begins with the padding token {pad}, but {others} prompts do not; give "
+                                 "prompts of equal length without padding, or set prepend_bos if all should begin with "
+                                 "it")  # fmt: skip
 
     @cached_property
     def _strings(self) -> dict[int, str]:
@@ -178,7 +180,7 @@ class Lexicon:
 
     @cached_property
     def _usual_first(self) -> list[int]:
-        """What the tokenizer puts in front of a text; without one, the token that the configuration names."""
+        """What the tokenizer puts in front of a text; without a tokenizer, the token that the configuration names."""
         if self.tokenizer is None:
             token = self._shape().bos
             return [token] if token is not None and 0 <= token < self._n_tokens else []
@@ -193,17 +195,17 @@ class Lexicon:
                 break
         shared = [front for front in (fronts[0] if fronts else []) if all(front in others for others in fronts)]
         if not shared:
-            raise InputError(f"the tokenizer of {self._model} does not show what it puts in front of a text; say it: "
+            raise InputError(f"cannot find out what the tokenizer of {self._model} puts in front of a text; give "
                              "prepend_bos=True, False, or a token")  # fmt: skip
         return shared[0]
 
     def _probes(self) -> Iterable[str]:
-        """Texts to see a tokenizer at work, words of its own after the usual ones."""
+        """Texts to try a tokenizer on: a few usual ones, then words of its vocabulary."""
         own = [self._strings[token] for token in self.ordinary_ids[:MOST_PROBES]]
         return [*PROBES, *(text.strip(f"{WORD_START}Ġ#") for text in own)]
 
     def _written(self, text: str, *, add_special_tokens: bool = False) -> list[int] | None:
-        """What the tokenizer makes of a text, unknown parts and all; None where it makes nothing of it."""
+        """Token ids of a text, including those of unknown parts; None if the tokenizer fails on it."""
         try:
             return [*self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]]
         except Exception:  # noqa: BLE001 (the Rust part of tokenizers raises bare Exceptions)
@@ -217,16 +219,16 @@ class Lexicon:
             raise InputError(f"the configuration of {self._model} names no beginning-of-text token; give the id of "
                              "one as prepend_bos, or prepend_bos=False")  # fmt: skip
         end = self.tokenizer.eos_token
-        such = f", such as its end-of-text token prepend_bos={end!r}" if end else ""
-        raise InputError(f"the tokenizer of {self._model} has no beginning-of-text token; name a token{such}, or say "
-                         "prepend_bos=False")  # fmt: skip
+        example = f" (its end-of-text token: prepend_bos={end!r})" if end else ""
+        raise InputError(f"the tokenizer of {self._model} has no beginning-of-text token; give a token as prepend_bos"
+                         f"{example}, or prepend_bos=False")  # fmt: skip
 
     def _from_text(self, text: str) -> list[int]:
-        """The token that a text names: by the vocabulary's own string, or by what is written as that token alone."""
+        """The token that a text names: by the vocabulary's own string, or as a text that is encoded as one token."""
         if self.tokenizer is None:
             if all(part.isdecimal() for part in text.split()):
                 return [int(part) for part in text.split()]
-            raise InputError(f"{self._model} has no tokenizer: give prepend_bos as the id of a token, not {text!r}")
+            raise InputError(f"{self._model} has no tokenizer, so prepend_bos cannot be {text!r}; give the id of a token")
         known = self.tokenizer.get_vocab()
         if text in known:
             return [int(known[text])]
@@ -236,13 +238,13 @@ class Lexicon:
         if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
             return ids
         special = ", ".join(map(repr, self.tokenizer.all_special_tokens[:5])) or "none"
-        raise InputError(f"prepend_bos = {text!r} is not one token of {self._model}; give one of its vocabulary (its "
-                         f"special tokens: {special}), an id, True or False")  # fmt: skip
+        raise InputError(f"prepend_bos = {text!r} is not one token of {self._model}; give a token of its vocabulary "
+                         f"(special tokens: {special}), an id, True or False")  # fmt: skip
 
     def _within(self, token: int) -> int:
         if not 0 <= token < self._n_tokens:
-            raise InputError(f"prepend_bos is the token {token}, but {self._model} has {self._n_tokens} tokens "
-                             f"(0 to {self._n_tokens - 1})")  # fmt: skip
+            raise InputError(f"prepend_bos cannot be the token {token}; {self._model} has {self._n_tokens} tokens, give "
+                             f"an id from 0 to {self._n_tokens - 1}")  # fmt: skip
         return token
 
 
@@ -252,22 +254,22 @@ def _listed(value: Any) -> list[int]:
 
 
 def _drops_something(text: str, spans: Sequence[tuple[int, int]]) -> bool:
-    """Whether a character that is neither a space nor a mark or control lies in no token."""
+    """Whether a character lies in no token, apart from spaces, combining marks and control characters."""
     seen = {place for start, end in spans for place in range(start, end)}
     return any(place not in seen and unicodedata.category(one)[0] not in "ZMC" for place, one in enumerate(text))
 
 
 def _hash_of_python(tokenizer: Any) -> str:
-    """Hash of a tokenizer that is written in Python: of its class, words, files, and what it makes of a sample."""
+    """Hash of a tokenizer that is written in Python: of its class, words and files, and of the ids of a sample."""
     try:
         with TemporaryDirectory() as directory:
             tokenizer.save_pretrained(directory)
-            # The configuration names where the tokenizer came from; what it does shows in the sample.
+            # Left out: the configuration names where the tokenizer came from. Its effect shows in the sample.
             kept = [path for path in sorted(Path(directory).rglob("*")) if path.name != "tokenizer_config.json"]
             files = [[path.name, sha256(path.read_bytes()).hexdigest()] for path in kept if path.is_file()]
         words = sorted((text, int(token)) for text, token in tokenizer.get_vocab().items())
         sample = tokenizer(SAMPLE, add_special_tokens=True)["input_ids"]
-    except Exception:  # noqa: BLE001 (whatever code it brings may fail)
+    except Exception:  # noqa: BLE001 (the tokenizer's own code may fail in any way)
         return ""
     kind = type(tokenizer)
     return hash_of([kind.__module__, kind.__qualname__, words, files, [int(token) for token in sample]])

@@ -1,9 +1,9 @@
 """A name for every token of a vocabulary: different tokens have different names.
 
-Tokens of byte-level vocabularies are bytes. Those that make whole characters are shown as these, others byte by byte as
-`<0xE4>`, which is what vocabularies of characters call their own bytes. A space that belongs to a token is shown;
-newlines and other characters that do not print are escaped. Where two tokens would have one name, each gets the string
-that the vocabulary itself has for it, and its number where that is not enough.
+The tokens of a byte-level vocabulary are bytes. Bytes that form whole characters are shown as characters, others one by
+one as `<0xE4>`, the form in which vocabularies of characters write single bytes. A space that belongs to a token is
+shown. Newlines and other characters that do not print are escaped. If two tokens would get the same name, each gets
+the vocabulary's own string instead, and its number as well if that is not enough.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 WORD_START = "▁"
-"""What vocabularies of characters write for a space."""
+"""The sign for a space in vocabularies of characters."""
 
 
 def token_names(tokenizer: Any) -> dict[int, str]:
@@ -28,7 +28,7 @@ def token_names(tokenizer: Any) -> dict[int, str]:
 
 
 def _rename_equal(names: dict[int, str], name: Callable[[int], str]) -> bool:
-    """Give tokens that share a name another one each; says whether there were any."""
+    """Give each token that shares its name another name; returns whether there were any."""
     count = Counter(names.values())
     alike = [token for token, shared in names.items() if count[shared] > 1]
     for token in alike:
@@ -48,7 +48,7 @@ def _from_characters(text: str) -> str:
 
 
 def _from_bytes(text: str) -> str:
-    """The text that a token's bytes spell, bytes that are no whole character by their numbers."""
+    """The text that a token's bytes spell; bytes that form no whole character are shown as numbers."""
     alphabet = _byte_alphabet()
     if any(character not in alphabet for character in text):
         return text
