@@ -1,4 +1,4 @@
-"""Carry the circuit of each size, and of each seed of one size, into the models of all others, and run it there.
+"""Carry the circuit of each size, and of each seed of one size, into all other models and run it there.
 
 python analyses/circuit_transfer/run.py                         # the bundled family, under a minute on two cores
 python analyses/circuit_transfer/run.py FAMILY ABILITY [SIZE]   # any other, and a size whose seeds all take part
@@ -23,7 +23,7 @@ CELL = {"width": alt.Step(72), "height": alt.Step(34)}
 
 
 def main(family: str = BUNDLED[0], ability: str = BUNDLED[1], seeds_of: str = "14k") -> None:
-    """Print what each circuit keeps in each model and what stands beside it, and draw it."""
+    """Print what each circuit keeps in each model, with its nulls, and draw it."""
     models, asked = ie.load_family(family), ie.load_ability(ability)
     places = dict(places_of(models, seeds_of))
     circuits, features = {}, {}
@@ -36,7 +36,7 @@ def main(family: str = BUNDLED[0], ability: str = BUNDLED[1], seeds_of: str = "1
             circuits[label] = found.circuit
         print(f"{label}: {found.circuit if label in circuits else 'no circuit'}")
     loaded = [(label, partial(models.load, *place)) for label, place in places.items()]
-    table = sameness.transfer_between(circuits, features, loaded, lambda model: asked.sample(model, PAIRS, seed=2000))
+    table = sameness.transfer_by_match(circuits, features, loaded, lambda model: asked.sample(model, PAIRS, seed=2000))
     shown(table)
     here = Path(__file__).parent if (family, ability) == BUNDLED else Path()
     figure(table).save(here / "figure.svg")
@@ -51,7 +51,7 @@ def places_of(models, seeds_of: str) -> Iterator[tuple[str, tuple[str, Literal["
 
 
 def shown(table: pd.DataFrame) -> None:
-    """Each way as a matrix, a circuit a row and a model a column, then every null."""
+    """Print each way as a matrix with a row for each circuit and a column for each model, then all nulls."""
     labels = [*table["to"].unique()]
     for way in ("own", *WAYS):
         rows = table[table["way"] == way]
@@ -70,13 +70,13 @@ def shown(table: pd.DataFrame) -> None:
 
 
 def cells(rows: pd.DataFrame) -> list[str]:
-    """Faithfulness with its interval, as text, zero without a sign."""
+    """Faithfulness with its interval as text; zero has no sign."""
     kept = (rows[["faithfulness", "ci_low", "ci_high"]].round(2) + 0.0).to_numpy()
     return ["undefined" if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in kept]
 
 
 def figure(table: pd.DataFrame):
-    """Faithfulness by model carried from and to, a panel each way; the diagonal is the model itself."""
+    """Faithfulness of each circuit in each model, one panel for each way; the diagonal is its own model."""
     rows = table[table["way"].isin(WAYS)].assign(text=cells(table[table["way"].isin(WAYS)]))
     rows = rows.assign(value=rows["text"].str.partition(" ")[0], interval=rows["text"].str.partition(" ")[2])
     labels, panels = [*table["to"].unique()], []

@@ -1,4 +1,4 @@
-"""Hold the induction circuits of neighbouring sizes, and of the seeds of a size, against each other and their nulls.
+"""Compare the induction circuits of neighbouring sizes, and of the seeds of one size, with each other and with nulls.
 
 python analyses/same_circuit/run.py                    # the bundled family, about a minute on two cores
 python analyses/same_circuit/run.py FAMILY ABILITY     # any other: a name, or a directory of checkpoints
@@ -19,23 +19,23 @@ DRAWN = ("across", "same scores", "other seeds", "random circuits")
 
 
 def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -> None:
-    """Print a sentence and the levels of each comparison, then how circuits scale."""
+    """Print a sentence and the overlap at each level for each comparison, then how circuits scale."""
     models, asked = ie.load_family(family), ie.load_ability(ability)
     found = {at: one for size in models.sizes for at, one in circuits_of(models, asked, size).items()}
     seeds = [seeds for size in models.sizes if (seeds := [at for at in found if at[0] == size])]
-    asks = [ask for a, b in pairwise(seeds) for ask in product(a, b)]
-    asks += [ask for one in seeds for ask in combinations(one, 2)]
+    compared_pairs = [pair for a, b in pairwise(seeds) for pair in product(a, b)]
+    compared_pairs += [pair for one in seeds for pair in combinations(one, 2)]
     levels, drawn = [], []
-    for a, b in asks:
+    for a, b in compared_pairs:
         match = sameness.match_heads(found[a]["features"], found[b]["features"])
         print(f"\n{name(a)} and {name(b)}: {match}")
         for level in ("edges", "classes"):
             result = compared(found, a, b, match, level)
             print(f"  {level}: {result.sentence}")
             drawn.append(result.to_frame().assign(pair=f"{name(a)}, {name(b)}", level=level))
-        mapped = sameness.mapped_overlap(found[a]["circuit"], found[b]["circuit"], match)
-        about = {"a": name(a), "b": name(b), "ambiguous": mapped.ambiguous, "unmatched_b": mapped.unmatched_b}
-        levels.append(mapped.to_frame().assign(**about))
+        overlap = sameness.overlap_by_match(found[a]["circuit"], found[b]["circuit"], match)
+        about = {"a": name(a), "b": name(b), "ambiguous": overlap.ambiguous, "unmatched_b": overlap.unmatched_b}
+        levels.append(overlap.to_frame().assign(**about))
     shown = ["a", "b", "level", "n_a", "n_b", "shared", "similarity", "random", "random_high", "p_value"]
     print(pd.concat(levels)[[*shown, "unmatched_b", "ambiguous"]].round(3).to_string(index=False, na_rep=""))
     table = sameness.circuit_scaling([one["sized"] for one in found.values()])
@@ -47,7 +47,7 @@ def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -
 
 
 def circuits_of(models, asked, size: str) -> dict:
-    """The circuit of each seed of a size in which the ability has one."""
+    """The circuit of each seed of a size that has one."""
     found = {}
     for seed in models.seeds(size):
         model = models.load(size, "last", seed)
@@ -69,7 +69,7 @@ def circuits_of(models, asked, size: str) -> dict:
 
 
 def compared(found: dict, a: tuple, b: tuple, match, level: str):
-    """Two circuits against halves of their prompts, random circuits, and the other seeds of a's size."""
+    """Two circuits compared with halves of their prompts, random circuits, and the other seeds of a's size."""
     seeds = [at for at in found if at[0] == a[0] and at not in (a, b)]
     others = [(found[at]["scores"], sameness.match_heads(found[a]["features"], found[at]["features"])) for at in seeds]
     circuits = found[a]["circuit"], found[b]["circuit"]

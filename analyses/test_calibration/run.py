@@ -1,4 +1,4 @@
-"""How often the tests of a circuit reject where there is nothing to find, at a level of 0.05.
+"""How often the tests of a circuit reject a true null hypothesis, at a level of 0.05.
 
 python analyses/test_calibration/run.py          # prints the table
 python analyses/test_calibration/run.py --keep   # and writes it between the markers of README.md, and draws figure.svg
@@ -21,11 +21,11 @@ LEVEL, EDGES, DRAWS = 0.05, 24, 20
 
 
 def main(*, keep: bool) -> None:
-    """Print a row a null hypothesis: how many simulations, and the share of them that reject."""
+    """Print a row for each null hypothesis: the number of simulations, and the share of them that reject."""
     study = ie.Study.load(HERE / "study.toml")
     model = study.family.load(size=study.sizes[0], step="last", seed=0)
     pairs = ie.load_ability(study.settings.ability).sample(model, n=study.settings.n_pairs, seed=0)
-    p_values = made_up() | of_random_circuits(model, pairs, 300) | of_random_edges(model, pairs, 150)
+    p_values = of_simulated_values() | of_random_circuits(model, pairs, 300) | of_random_edges(model, pairs, 150)
     table = pd.DataFrame([row(test, null, np.array(found)) for (test, null), found in p_values.items()])
     text = as_markdown(table)
     print(text)
@@ -39,7 +39,7 @@ def main(*, keep: bool) -> None:
 
 
 def row(test: str, null: str, p_values: np.ndarray) -> dict:
-    """The share of p-values at the level or below, with its exact binomial interval."""
+    """The share of p-values that are at most the level, with its exact binomial interval."""
     rejected = int((p_values <= LEVEL).sum())
     interval = binomtest(rejected, len(p_values)).proportion_ci(method="exact")
     share = {"rejected": rejected / len(p_values), "rejected_low": interval.low, "rejected_high": interval.high}
@@ -52,8 +52,8 @@ def as_markdown(table: pd.DataFrame) -> str:
     return head + "".join(line.format_map(row) for row in table.to_dict("records"))
 
 
-def made_up(n_pairs: int = 64) -> dict:
-    """Equivalence in the middle and at the edge of its null, independence of independent draws."""
+def of_simulated_values(n_pairs: int = 64) -> dict:
+    """P-values of equivalence inside and at the edge of its null, and of independence, for simulated values."""
     rng, found = np.random.default_rng(0), {}
     for share in (0.5, 0.6):
         signs = np.where(rng.random((2000, n_pairs)) < share, 1.0, -1.0)
@@ -66,7 +66,7 @@ def made_up(n_pairs: int = 64) -> dict:
 
 
 def of_random_circuits(model, pairs, n: int) -> dict:
-    """Sufficiency and partial necessity of a random circuit among others drawn alike."""
+    """P-values of sufficiency and partial necessity, for a random circuit compared with others drawn the same way."""
     graph, found = model.graph, {}
     for name, draw in (("connected", finding.random_connected_circuits), ("any", running.random_circuits)):
         circuits = draw(graph, EDGES, n * DRAWS, seed=1)
@@ -82,7 +82,7 @@ def of_random_circuits(model, pairs, n: int) -> dict:
 
 
 def of_random_edges(model, pairs, n: int) -> dict:
-    """Minimality of a random connected circuit: of one of its edges, and of all of them."""
+    """P-values of minimality of a random connected circuit: for one of its edges, and for all of them."""
     rng, of_an_edge, of_all = np.random.default_rng(2), [], []
     for seed, kept in enumerate(finding.random_connected_circuits(model.graph, EDGES, n, seed=3)):
         circuit = ie.Circuit(graph=model.graph, kept=kept, scores=np.zeros(kept.shape))

@@ -67,7 +67,7 @@ def transfers(family, ability, places) -> str:
     """Faithfulness of each place's circuit (rows) in each place's model (columns); * above random circuits."""
     circuits = {label: found for label, at in places.items() if len(found := circuit_of(family, ability, *at))}
     models = [(label, lambda place=place: family.load(*place)) for label, place in places.items()]
-    found = sameness.transfer_matrix(circuits, models, lambda model: ability.sample(model, PAIRS, seed=2000))
+    found = sameness.transfer(circuits, models, lambda model: ability.sample(model, PAIRS, seed=2000))
     found["text"] = [told(row, "faithfulness", "ci", row["p_value"]) for row in found.to_dict("records")]
     wide = found.pivot(index=["circuit", "n_edges"], columns="model", values="text")
     wide = wide.reindex([*circuits], level="circuit")[[*places]]

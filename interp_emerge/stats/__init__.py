@@ -1,4 +1,4 @@
-"""Intervals, bootstrap samples, ranks, sets, forms of curves, significance: NumPy and SciPy only."""
+"""Statistics with NumPy and SciPy only: intervals, bootstrap samples, ranks, sets, forms of curves, significance."""
 
 import lazy_loader
 

@@ -7,20 +7,22 @@ With u = log x − mean(log x), each form is y = a + b · g(u) with its own g:
 | constant | none | 1 | `offset` |
 | power_law | (e^(cu) − 1) / c, the line u where c = 0 | 3 | `offset` + `factor` · x^`exponent` |
 | sigmoid | 1 / (1 + e^(−k(u − m))) | 4 | from `start` to `end`, half-way at `midpoint`, `steepness` k |
-| broken_power_law | exponent c₀ before d, c₁ after | 5 | the same with `exponent_after` from `break` on |
+| broken_power_law | exponent c₀ before d, c₁ after | 5 | the same, with `exponent_after` from `break` on |
 
 The broken power law is that of Caballero et al. (2022, https://arxiv.org/abs/2210.14891) with one sharp break.
 
-1. a and b are least squares in closed form for any shape (c; k and m; c₀, c₁ and d), weighted by standard errors where
-   these are given. The shape is searched on a grid, and from its best points by nonlinear least squares.
+1. For any shape (c; k and m; c₀, c₁ and d) the least-squares a and b have a closed form. Points are weighted by their
+   standard errors if these are given. The shape is searched on a grid, then refined from the best grid points by
+   nonlinear least squares.
 2. Forms are compared by AICc (Hurvich and Tsai, 1989, https://doi.org/10.1093/biomet/76.2.297). Without standard errors
-   the noise is one parameter more. Weights are exp(−ΔAICc / 2), normalised over the forms that are defined.
+   the noise is one more parameter. Weights are exp(−ΔAICc / 2), normalised over the forms that are defined.
 3. A form is *undefined* with fewer points than parameters + 2, and with fewer different places than coefficients + 2:
-   points at one place tell its noise and not the form. Weights say which of the forms is the best one, not that it is
-   good: `p_value` does, if standard errors are known.
+   points at one place determine the noise there, not the form. Weights say which form is best, not that it fits.
+   `p_value` says whether it fits, if standard errors are known.
 
-A sigmoid whose rise lies between two points fits for every larger `steepness`: it is bounded where it would take a
-twentieth of the smallest gap. Forms are fits to what was measured; beyond the last point nothing supports them.
+A sigmoid whose rise lies between two points fits equally well for every larger `steepness`. So `steepness` is bounded:
+the rise takes at least a twentieth of the smallest gap. Forms describe what was measured. Nothing supports them beyond
+the last point.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,38 +34,38 @@ import numpy as np
 from interp_emerge.core.errors import InputError
 
 SPARE = 2
-"""Points that a form needs beyond its parameters, and different places beyond its coefficients."""
+"""Points that a form needs in addition to its parameters, and different places in addition to its coefficients."""
 GRID, COARSE_GRID, STARTS = 25, 13, 5
-"""Values of each number of a shape that are tried first, those where there are three, and how many are refined."""
+"""Grid values for each number of a shape, grid values if a shape has three numbers, and grid points refined."""
 CURVED = 10.0
-"""The most that the exponent times the length of the axis may be, in e-folds."""
+"""Largest exponent times the length of the axis, in e-folds."""
 STEEPEST = 20.0
-"""The most that the steepness times the smallest gap may be."""
+"""Largest steepness times the smallest gap."""
 BREAK_WIDTH = 0.01
-"""Part of the axis over which the slope of a broken power law changes."""
+"""Fraction of the axis over which the slope of a broken power law changes."""
 EXACT = 1e-24
-"""Share of the spread of y below which residuals are rounding."""
+"""Residual sum of squares, as a fraction of that of y, below which residuals are rounding errors."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FittedForm:
-    """One form fitted to a curve. Where it is undefined `parameters` is empty, numbers are NaN, `reason` says why."""
+    """One form fitted to a curve. If it is undefined, `parameters` is empty, numbers are NaN and `reason` says why."""
 
     form: str
     parameters: Mapping[str, float]
     n_parameters: int
     chi_square: float
-    """Sum of squared residuals, in squared standard errors where these are known, else in the squared unit of y."""
+    """Sum of squared residuals, in squared standard errors if these are known, else in the squared unit of y."""
     aicc: float
     weight: float
     p_value: float
-    """Chance of residuals as large if the form holds; NaN without standard errors."""
+    """Probability of residuals as large if the form is true; NaN without standard errors."""
     curve: Callable[[np.ndarray], np.ndarray] | None
     reason: str = ""
 
     @property
     def described(self) -> str:
-        """The parameters with their values, or why there are none."""
+        """The parameters with their values, or why the form is undefined."""
         named = ", ".join(f"{name} {value:.4g}" for name, value in self.parameters.items())
         return named if self.curve else f"undefined: {self.reason}"
 
@@ -74,7 +76,9 @@ class FittedForm:
             InputError: the form is undefined.
         """
         if self.curve is None:
-            raise InputError(f"the form {self.form!r} is undefined and predicts nothing: {self.reason}")
+            raise InputError(
+                f"the form {self.form!r} is undefined, so it predicts nothing ({self.reason}); use a defined form"
+            )
         return self.curve(np.asarray(x, dtype=np.float64))
 
 
@@ -82,12 +86,12 @@ def fit_forms(x: np.ndarray, y: np.ndarray, *, errors: np.ndarray | None = None)
     """Every form fitted to y over x, in the order of `FORMS`.
 
     Args:
-        x: places above 0, shape [point]; equal ones may occur.
+        x: places above 0, shape [point]; several points may have the same place.
         y: values, shape [point].
-        errors: standard errors of y, shape [point]; equal and unknown if left out.
+        errors: standard errors of y, shape [point]; if left out, they are equal and unknown.
 
     Raises:
-        InputError: shapes that do not agree, places or errors not above 0, values not finite.
+        InputError: shapes that differ, places or errors that are not above 0, or values that are not finite.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     known = None if errors is None else np.asarray(errors, dtype=np.float64)
@@ -105,7 +109,7 @@ def fit_forms(x: np.ndarray, y: np.ndarray, *, errors: np.ndarray | None = None)
 
 
 def aicc(minus_twice_log_likelihood: float, n_parameters: int, n: int) -> float:
-    """Akaike's criterion for `n` values, corrected for small numbers of them; smaller is better."""
+    """Akaike's information criterion for `n` values, corrected for small `n`; smaller is better."""
     k = n_parameters
     return minus_twice_log_likelihood + 2 * k + 2 * k * (k + 1) / (n - k - 1)
 
@@ -128,7 +132,7 @@ class _Data:
         return float(gaps.min()) if len(gaps) else 1.0
 
     def linear(self, g: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Offset, factor and weighted squared residuals of the best a + b · g, for each row of g, shape [row]."""
+        """Offset a, factor b and weighted squared residuals of the best a + b · g, for each row of g, shape [row]."""
         total = self.weights.sum()
         g_mean, y_mean = (g * self.weights).sum(-1) / total, (self.y * self.weights).sum() / total
         centred = g - g_mean[..., None]
@@ -142,25 +146,25 @@ class _Data:
 
 @dataclass(frozen=True, kw_only=True)
 class _Form:
-    """A shape g(u; θ), the bounds of θ, and the parameters that are reported."""
+    """A shape g(u; θ), the bounds of θ, and the function that gives the reported parameters."""
 
     name: str
     n_linear: int
     g: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    """Takes u, shape [point], and θ, shape [..., number]; gives shape [..., point]."""
+    """From u, shape [point], and θ, shape [..., number], to g, shape [..., point]."""
     bounds: Callable[[_Data], list[tuple[float, float]]]
     report: Callable[[float, float, np.ndarray, float], dict[str, float]]
-    """Takes a, b, θ and the mean of log x."""
+    """From a, b, θ and the mean of log x to the parameters by name."""
 
 
 def _power(u: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """(e^(cu) − 1) / c for c of shape [...], shape [..., point]."""
+    """(e^(cu) − 1) / c, shape [..., point], for c of shape [...]."""
     c = c[..., None]
     return np.where(np.abs(c) < 1e-9, u, np.expm1(c * u) / np.where(np.abs(c) < 1e-9, 1, c))
 
 
 def _broken(u: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """The power law before the break, and behind it one that goes on with the same value, their slopes blended."""
+    """A power law up to the break and another one after it, equal at the break, with a smooth change of slope."""
     before, after, at = (theta[..., i, None] for i in range(3))
     width = BREAK_WIDTH * (np.ptp(u) or 1.0)
     past = width * np.logaddexp(0, (u - at) / width)
@@ -175,7 +179,7 @@ def _sigmoid(u: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 def _report_power(a: float, b: float, theta: np.ndarray, middle: float) -> dict[str, float]:
     c = float(theta[0])
-    if abs(c) < 1e-6:  # the line a + b · u, which no offset and factor of a power express
+    if abs(c) < 1e-6:  # the line a + b · u, which is not an offset plus a multiple of a power
         return {"offset": a - b * middle, "factor": b, "exponent": 0.0}
     return {"offset": a - b / c, "factor": b / c * float(np.exp(-c * middle)), "exponent": c}
 
@@ -183,8 +187,8 @@ def _report_power(a: float, b: float, theta: np.ndarray, middle: float) -> dict[
 def _report_broken(a: float, b: float, theta: np.ndarray, middle: float) -> dict[str, float]:
     before, after, at = (float(value) for value in theta)
     factor = b * float(np.exp(-before * (at + middle)))
-    ends = {"exponent": before, "exponent_after": after, "break": float(np.exp(at + middle))}
-    return {"offset": a, "factor": factor, **ends}
+    slopes = {"exponent": before, "exponent_after": after, "break": float(np.exp(at + middle))}
+    return {"offset": a, "factor": factor, **slopes}
 
 
 def _report_sigmoid(a: float, b: float, theta: np.ndarray, middle: float) -> dict[str, float]:
@@ -259,7 +263,7 @@ def _fit(form: _Form, data: _Data) -> FittedForm:
 
 
 def _search(form: _Form, data: _Data, bounds: list[tuple[float, float]]) -> np.ndarray:
-    """The shape with the smallest residuals: the best few of a grid, each refined by least squares."""
+    """The shape with the smallest residuals. The best few points of a grid are each refined by least squares."""
     from scipy.optimize import least_squares
 
     if not bounds:
@@ -282,11 +286,17 @@ def _search(form: _Form, data: _Data, bounds: list[tuple[float, float]]) -> np.n
 
 def _check(x: np.ndarray, y: np.ndarray, errors: np.ndarray | None) -> None:
     if x.ndim != 1 or x.shape != y.shape or not len(x) or (errors is not None and errors.shape != x.shape):
-        raise InputError(f"a trend needs one score, and one error if any, for each place; places have shape {x.shape}, "
-                         f"scores {y.shape}{'' if errors is None else f', errors {errors.shape}'}")  # fmt: skip
+        given = "" if errors is None else f", errors {errors.shape}"
+        raise InputError(
+            f"a trend needs one score for each place, and one error if any; places have shape {x.shape}, scores "
+            f"{y.shape}{given}"
+        )
     if not (np.isfinite(x) & np.isfinite(y)).all() or (x <= 0).any():
-        raise InputError("a trend over the logarithm of scale needs places above 0 and finite scores; leave out models "
-                         "before training (step 0) and undefined scores")  # fmt: skip
+        raise InputError(
+            "a trend over the logarithm of scale needs places above 0 and finite scores; leave out untrained models "
+            "(step 0) and undefined scores"
+        )
     if errors is not None and not (np.isfinite(errors) & (errors > 0)).all():
-        raise InputError("standard errors have to be above 0; give the resolution where none was seen, such as 1/N of "
-                         "N prompts")  # fmt: skip
+        raise InputError(
+            "standard errors must be above 0; where one is 0 give the resolution instead, such as 1/N for N prompts"
+        )

@@ -1,61 +1,62 @@
-"""Straight lines on stretches of a curve that need not meet: where to cut, for each number of cuts.
+"""Curves cut into straight lines that need not meet: the best cuts, for each number of cuts.
 
 1. `_costs` is the residual sum of squares of one line on every stretch, from cumulative sums.
-2. `_best` is the least total over all ways to cut the points, for each number of cuts: exact dynamic programming
+2. `_best` is the smallest total over all ways to cut the points, for each number of cuts: exact dynamic programming
    (Bellman and Roth, 1969, https://doi.org/10.1080/01621459.1969.10501038; Bai and Perron, 2003,
    https://doi.org/10.1002/jae.659).
-3. `bic_of_cuts` weighs the numbers of cuts (Schwarz, 1978, https://doi.org/10.1214/aos/1176344136).
+3. `bic_of_cuts` compares the numbers of cuts (Schwarz, 1978, https://doi.org/10.1214/aos/1176344136).
 
-Cost: memory and time in the square of the number of points, for each curve; `best_cuts` takes some curves at a time.
+Cost: memory and time grow with the square of the number of points, for each curve. `best_cuts` handles the curves in
+blocks.
 """
 
 from itertools import pairwise
 
 import numpy as np
 
-BYTES_AT_ONCE = 1 << 26
-"""Memory for the costs of all stretches of some curves."""
+BYTES_PER_BLOCK = 1 << 26
+"""Memory for the costs of all stretches, for one block of curves."""
 
 
 def best_cuts(x: np.ndarray, curves: np.ndarray, most: int, shortest: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """The cheapest cuts of each curve, for each number of cuts up to `most`, and what they cost.
+    """The cuts with the smallest residuals for each curve and each number of cuts up to `most`, and these residuals.
 
     Args:
         x: ascending places, shape [point].
         curves: values, shape [curve, point].
         most: the largest number of cuts.
-        shortest: fewest points on one line.
+        shortest: smallest number of points on one line.
 
     Returns:
-        For each number of cuts the index of the first point after each of them, shape [curve, cut]; and the residual
-        sums of squares, shape [number, curve].
+        For each number of cuts the index of the first point after each cut, shape [curve, cut]; and the residual sums
+        of squares, shape [number, curve].
     """
-    # The costs, and about six arrays of their size on the way to them.
-    at_once = max(1, BYTES_AT_ONCE // (8 * 6 * (len(x) + 1) ** 2))
-    pieces = [curves[start : start + at_once] for start in range(0, len(curves), at_once)]
+    # Besides the costs about six arrays of the same size are in memory while they are computed.
+    per_block = max(1, BYTES_PER_BLOCK // (8 * 6 * (len(x) + 1) ** 2))
+    pieces = [curves[start : start + per_block] for start in range(0, len(curves), per_block)]
     cuts, rss = zip(*(_best(_costs(x, piece, shortest), most) for piece in pieces), strict=True)
     return [np.concatenate(of) for of in zip(*cuts, strict=True)], np.concatenate(rss, axis=1)
 
 
 def bic_of_cuts(rss: np.ndarray, n: int, floor: float) -> np.ndarray:
-    """The criterion of residual sums of squares, shape [number, curve], with as many cuts as their row's index.
+    """BIC from residual sums of squares, shape [number, curve]; the row's index is the number of cuts.
 
-    A cut adds three parameters: its place and two coefficients. RSS / n counts as no smaller than `floor`.
+    A cut adds three parameters: its place and two coefficients. `floor` is the smallest value used for RSS / n.
     """
     parameters = 3 * (np.arange(len(rss))[:, None] + 1)
     return n * np.log(np.maximum(rss / n, floor)) + parameters * np.log(n)
 
 
 def fit_lines(x: np.ndarray, mean: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The fitted values, and slope and intercept of each line."""
-    ends = [0, *cuts.tolist(), len(x)]
-    stretches = [slice(start, stop) for start, stop in pairwise(ends)]
+    """The fitted values, shape [point], and the slope and intercept of each line."""
+    borders = [0, *cuts.tolist(), len(x)]
+    stretches = [slice(start, stop) for start, stop in pairwise(borders)]
     lines = [np.polyfit(x[stretch], mean[stretch], 1) for stretch in stretches]
     return np.concatenate([np.polyval(line, x[s]) for line, s in zip(lines, stretches, strict=True)]), lines
 
 
 def _costs(x: np.ndarray, curves: np.ndarray, shortest: int) -> np.ndarray:
-    """Residual sums of squares of a line on points i to j - 1, shape [curve, i, j]; infinite where it is too short."""
+    """Residual sum of squares of a line on points i to j - 1, shape [curve, i, j]; infinite if these are too few."""
     y = curves - curves.mean(1, keepdims=True)
     x = x - x.mean()
 
@@ -74,7 +75,7 @@ def _costs(x: np.ndarray, curves: np.ndarray, shortest: int) -> np.ndarray:
 
 
 def _best(costs: np.ndarray, most: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """The cheapest cuts for each number of them, each shape [curve, cut], and their costs, shape [number, curve]."""
+    """The cheapest cuts for each number of cuts, shape [curve, cut] each, and their costs, shape [number, curve]."""
     cheapest, came_from = [costs[:, 0]], []
     for _ in range(most):
         totals = cheapest[-1][:, :, None] + costs

@@ -1,4 +1,4 @@
-"""One way to read and write tables: CSV for any reader, Parquet that says itself what its rows and columns are."""
+"""Reading and writing tables: as CSV for any reader, and as Parquet with the meaning of rows and columns inside."""
 
 import io
 import json
@@ -12,24 +12,24 @@ from interp_emerge.core.files import write_atomically
 from interp_emerge.tables.schema import Table
 
 DESCRIPTION = b"interp_emerge.table"
-"""Key of a Parquet file's metadata under which the table is described, as JSON."""
+"""Key in a Parquet file's metadata for the description of the table, as JSON."""
 
 
 def require_table_name(path: Path) -> None:
-    """Raise an `InputError` unless the file's name ends in a format that tables are written in."""
+    """Raise an `InputError` unless the file's name ends in .csv or .parquet."""
     if path.suffix not in (".csv", ".parquet"):
-        raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; tables are written as .csv or .parquet")
+        raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; give a name that ends in .csv or .parquet")
 
 
 def save_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write any table to a file of its own, as CSV or Parquet by the name's end."""
+    """Write any table to one file, as CSV or Parquet according to the end of its name."""
     require_table_name(path)
     content = frame.to_csv(index=False).encode() if path.suffix == ".csv" else frame.to_parquet(index=False)
     write_atomically(path, content)
 
 
 def write_table(frame: pd.DataFrame, table: Table, directory: Path) -> None:
-    """Write a table as Parquet, which carries the meaning of its columns, and as CSV.
+    """Write a table as Parquet, with the meaning of its columns inside, and as CSV.
 
     Raises:
         InputError: the frame lacks a column of the table.
@@ -40,41 +40,41 @@ def write_table(frame: pd.DataFrame, table: Table, directory: Path) -> None:
 
 
 def read_table(table: Table, directory: Path) -> pd.DataFrame:
-    """A table that was written there.
+    """A table that `write_table` wrote to the directory.
 
     Raises:
-        InputError: the directory holds no such table, or one of other columns.
+        InputError: the directory has no such table, or it lacks a column.
     """
     path = directory / f"{table.name}.parquet"
     if not path.is_file():
-        raise InputError(f"{directory} holds no table {table.name!r}; run the study first")
+        raise InputError(f"{directory} has no table {table.name!r}; run the study first")
     rows = read_described(path)[1]
     try:
         return table.check(rows)
-    except InputError as error:  # written when the table had fewer columns
+    except InputError as error:  # the table had fewer columns when it was written
         raise InputError(f"{path}: {error}; run the study again") from error
 
 
 def read_described(path: Path) -> tuple[Table, pd.DataFrame]:
-    """A Parquet file that `write_table` wrote: the table that it says it is, and its rows.
+    """A Parquet file that `write_table` wrote: the description of the table, and its rows.
 
     Raises:
-        InputError: the file cannot be read, or does not say which table it is.
+        InputError: the file cannot be read, or has no description of the table.
     """
     import pyarrow.parquet as pq
 
     try:
         read = pq.read_table(path)
-        said = json.loads((read.schema.metadata or {})[DESCRIPTION])
-        return Table(name=path.stem, row=said["row"], filled=said["columns"]), read.to_pandas()
+        description = json.loads((read.schema.metadata or {})[DESCRIPTION])
+        return Table(name=path.stem, row=description["row"], filled=description["columns"]), read.to_pandas()
     except KeyError as error:
-        raise InputError(f"{path} does not say what its columns mean; run the study again") from error
+        raise InputError(f"{path} has no description of its columns; run the study again") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a readable table; run the study again") from error
 
 
 def as_markdown(tables: Iterable[Table]) -> str:
-    """Tables with their columns as text, as `docs/tables.md` has them."""
+    """Tables and their columns as Markdown text, for `docs/tables.md`."""
     parts = []
     for table in tables:
         rows = [f"| `{column}` | {meaning} |" for column, meaning in table.columns.items()]
@@ -88,7 +88,7 @@ def _described(frame: pd.DataFrame, table: Table) -> bytes:
     import pyarrow.parquet as pq
 
     made = pa.Table.from_pandas(frame, preserve_index=False)
-    said = json.dumps({"row": table.row, "columns": table.columns}, ensure_ascii=False).encode()
+    description = json.dumps({"row": table.row, "columns": table.columns}, ensure_ascii=False).encode()
     content = io.BytesIO()
-    pq.write_table(made.replace_schema_metadata({**(made.schema.metadata or {}), DESCRIPTION: said}), content)
+    pq.write_table(made.replace_schema_metadata({**(made.schema.metadata or {}), DESCRIPTION: description}), content)
     return content.getvalue()

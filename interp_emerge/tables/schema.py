@@ -1,4 +1,4 @@
-"""What a table is: a name, what a row of it is, columns with units and meaning; and columns that many tables share."""
+"""A table's name, the meaning of a row, and the unit and meaning of each column; and columns of many tables."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +22,7 @@ INTERVAL_COLUMNS = {
 }
 TEST_COLUMNS = {
     "p_value": "two-sided p-value of the sign-flip test that the mean over prompt pairs is zero; empty if undefined",
-    "q_value": "smallest false-discovery rate, over all rows of the model, at which this row is called nonzero",
+    "q_value": "smallest false-discovery rate, over all rows of the model, at which this row counts as nonzero",
 }
 SCALE_COLUMNS = {
     **ABILITY_COLUMN,
@@ -32,17 +32,17 @@ SCALE_COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table: its name, what a row is, and the unit and meaning of each column.
+    """A table: its name, the meaning of a row, and the unit and meaning of each column.
 
-    It stands beside the function that fills it, and is the only place that names its columns.
+    It is defined next to the function that fills it. Its columns are named nowhere else.
     """
 
     name: str
     row: str
     about: Columns = field(default_factory=dict)
-    """Columns that say which model and ability a row is about, added where results of several are put together."""
+    """Columns for the model and the ability of a row, added when results of several models are combined."""
     filled: Columns
-    """Columns of what the function beside the table returns."""
+    """Columns that the function returns."""
 
     @cached_property
     def columns(self) -> Columns:
@@ -55,7 +55,7 @@ class Table:
         return pd.DataFrame(columns=pd.Index([*self.columns]))
 
     def shaped(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame with exactly these columns, rows numbered from 0; what a row has no value for stays empty."""
+        """The frame with exactly these columns and rows numbered from 0. Missing values stay empty."""
         return frame.reindex(columns=[*self.columns]).reset_index(drop=True)
 
     def check(self, frame: pd.DataFrame) -> pd.DataFrame:

@@ -37,7 +37,7 @@ ENTRIES: dict[str, Entry] = {
     "Runs": ie.Runs,
     "faithfulness_curve": lambda model, pairs: ie.faithfulness_curve(model, SCORES, pairs),
     "transfer": lambda model, pairs: ie.emergence.sameness.transfer({"a": CIRCUIT}, model, pairs),
-    "transfer_matrix": lambda model, pairs: ie.emergence.sameness.transfer_matrix(
+    "transfer to labelled models": lambda model, pairs: ie.emergence.sameness.transfer(
         {"a": CIRCUIT}, [("m", model)], lambda _: pairs
     ),
     "ablate": lambda model, pairs: ie.ablate(model, ["m0"], pairs),

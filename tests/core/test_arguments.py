@@ -133,6 +133,11 @@ def test_a_checked_function_is_called_as_before():
             lambda: ie.emergence.sameness.transfer([CIRCUIT], MODEL, PAIRS),
             "circuits cannot be a list; give a dict from text to a circuit",
         ),
+        (
+            lambda: ie.emergence.sameness.transfer({"a": CIRCUIT}, "model", PAIRS),
+            "models cannot be 'model'; give a model as ie.hook(model, tokenizer=tokenizer) or family.load(...) returns "
+            "it or a list, each item (text, a model",
+        ),
         (lambda: ie.Circuit.from_edges(MODEL, "a0.h0"), "edges cannot be 'a0.h0'; give a list, each item (text, text)"),
         (lambda: ie.Circuit.from_edges(MODEL, ["m0", "m1"]), "edges cannot be a list with 'm0' in it; give a list"),
         (lambda: ie.Circuit.from_edges(MODEL.hf, [("embed", "m0")]), f"a GPTNeoXForCausalLM; {HOOKED}"),

@@ -1,4 +1,4 @@
-"""Fits of forms: against least squares of NumPy where the form is linear, and the criterion that compares them."""
+"""Fits of forms: compared with NumPy's least squares for linear forms, and the criterion that compares forms."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_the_constant_is_the_weighted_mean_with_its_chi_square():
 
 
 def test_no_form_fits_worse_than_one_that_it_contains():
-    """A constant is a power law without a factor; a straight line over log x is the power law of exponent 0."""
+    """A constant is a power law with a factor of 0. A straight line over log x is the power law of exponent 0."""
     for seed in range(5):
         y = np.random.default_rng(seed).normal(size=9)
         residuals = {fit.form: fit.chi_square for fit in fit_forms(X, y)}

@@ -57,7 +57,7 @@ def test_a_ratio_is_that_of_the_means_and_not_the_mean_of_ratios():
     assert ratio_interval(np.array([1.0, 9.0]), np.array([2.0, 10.0])).value == pytest.approx(10 / 12)
 
 
-def test_a_ratio_that_some_resamples_cannot_form_has_no_interval_and_warns_of_nothing(recwarn):
+def test_a_ratio_with_a_zero_denominator_in_some_resamples_has_no_interval_and_no_warning(recwarn):
     below = np.array([1.0] + [0.0] * 9)
     found = ratio_interval(below / 2, below)
     assert found.value == 0.5

@@ -1,4 +1,4 @@
-"""Ranks among draws of a null: the level that they keep, ties, NaN, and rank correlations."""
+"""Ranks among draws of a null: rates of false rejection, ties, NaN, and rank correlations."""
 
 from itertools import permutations, product
 from typing import Any
@@ -21,7 +21,7 @@ from interp_emerge.stats.ranks import (
 
 @pytest.mark.parametrize("side", ["greater", "less"])
 @pytest.mark.parametrize("numbers", [(0.0, 1.0, 2.0, 3.0, 4.0), (0.0, 0.0, 1.0, 1.0, 2.0), (1.0, 1.0, 1.0, 1.0, 1.0)])
-def test_the_null_is_rejected_at_most_as_often_as_the_level_says_by_all_orders_of_value_and_draws(numbers, side):
+def test_over_all_orders_the_null_is_rejected_at_most_as_often_as_the_level_says(numbers, side):
     p_values = np.array([rank_p(order[0], np.array(order[1:]), side=side) for order in permutations(numbers)])
     levels = np.arange(1, 6) / 5
     rejected = (p_values[:, None] <= levels + 1e-12).mean(0)
@@ -36,10 +36,10 @@ def test_the_p_value_of_draws_without_replacement_is_that_of_scipys_permutation_
     def difference(x, y, axis=-1):
         return x.mean(axis) - y.mean(axis)
 
-    # With 35 splits at most, more resamples than that stand for all of them.
+    # There are 35 splits. With more resamples than that SciPy takes each of them once.
     found: Any = permutation_test((a, b), difference, alternative="greater", n_resamples=99)
     null = found.null_distribution
-    # All 35 splits hold the one observed, which scipy counts once and `rank_p` on top of the draws.
+    # The 35 splits include the observed one, which SciPy counts once and `rank_p` adds to the draws.
     others = np.delete(null, np.abs(null - found.statistic).argmin())
     assert rank_p(found.statistic, others) == pytest.approx(found.pvalue)
 
@@ -68,7 +68,7 @@ def test_a_draw_ties_within_the_tolerance_and_not_beyond_it_in_any_unit(factor):
 
 
 def test_rounding_in_float32_is_a_tie_also_near_zero():
-    """The tolerance is of the largest magnitude: a difference of large metrics is near zero up to their rounding."""
+    """The tolerance is a fraction of the largest magnitude: a difference of large metrics contains their rounding."""
     rng = np.random.default_rng(0)
     metrics = rng.normal(5, 1, 50).astype(np.float32)
     noisy = (metrics + rng.normal(0, 3e-6, 50)).mean() - metrics.mean()
@@ -99,8 +99,8 @@ def test_infinite_values_are_ranked_and_leave_the_tolerance_alone(recwarn):
     assert not recwarn
 
 
-def test_what_the_values_are_differences_of_counts_for_the_tolerance():
-    """Shares of a gap of about zero hold the rounding of the whole gap."""
+def test_the_magnitude_of_the_terms_of_a_difference_counts_for_the_tolerance():
+    """Shares of a gap that are about zero contain the rounding error of the whole gap."""
     null = np.array([-2e-8, 1e-8, -0.01])
     assert rank_p(0.0, null) == 3 / 4
     assert rank_p(0.0, np.array([-2e-8, -1e-8])) == 1 / 3
@@ -108,14 +108,14 @@ def test_what_the_values_are_differences_of_counts_for_the_tolerance():
     assert rank_p(0.0, np.array([-2e-8, -1e-8]), magnitude=1e-4) == 1 / 3
 
 
-def test_what_cannot_be_ranked_is_refused():
-    with pytest.raises(InputError, match=r"shape \[2, 2\] cannot be ranked; give one number a draw"):
+def test_draws_that_cannot_be_ranked_are_refused():
+    with pytest.raises(InputError, match=r"shape \[2, 2\] cannot be ranked; give one number"):
         rank_p(1.0, np.zeros((2, 2)))
     with pytest.raises(InputError, match=r"shape \[2\] cannot be ranked"):
         rank_p(1.0, np.zeros(3), then=(1.0, np.zeros(2)))
 
 
-def test_the_quantile_of_a_null_is_one_of_its_draws_so_that_exceeding_it_means_p_at_most_a_twentieth():
+def test_a_value_above_the_quantile_of_a_null_has_p_of_at_most_a_twentieth():
     null = np.random.default_rng(2).random((39, 3))
     bound = null_quantile(null)
     assert np.isin(bound, null).all()

@@ -12,9 +12,9 @@ def test_weights_give_the_means_of_the_rows():
     assert resample_weights(17, resamples=50, seed=4) @ values == pytest.approx(values[rows].mean(1))
 
 
-def test_the_whole_stands_first_and_leaves_the_samples_as_they_are():
+def test_the_observed_mean_comes_first_and_leaves_the_samples_unchanged():
     values = np.random.default_rng(1).normal(size=9)
-    weights = resample_weights(9, resamples=20, seed=2, whole=True)
+    weights = resample_weights(9, resamples=20, seed=2, observed_first=True)
     assert weights.shape == (21, 9)
     assert weights[0] @ values == pytest.approx(values.mean())
     assert (weights[1:] == resample_weights(9, resamples=20, seed=2)).all()
@@ -26,7 +26,7 @@ def test_weights_of_every_sample_sum_to_one_and_count_whole_draws():
         assert weights * 7 == pytest.approx((weights * 7).round())
 
 
-def test_a_generator_draws_other_samples_each_time_and_the_same_again_from_its_seed():
+def test_a_generator_draws_new_samples_each_time_and_its_seed_repeats_them():
     rng = np.random.default_rng(5)
     first, second = draw_weights(rng, 6, resamples=4), draw_weights(rng, 6, resamples=4)
     assert (first != second).any()

@@ -1,4 +1,4 @@
-"""Cuts of curves into straight lines, against a search through all of them."""
+"""Cuts of curves into straight lines, compared with a search through all cuts."""
 
 from itertools import combinations, pairwise
 
@@ -39,10 +39,10 @@ def test_lines_that_were_cut_are_found_and_fitted_exactly():
     assert fitted == pytest.approx(y) and np.array(lines) == pytest.approx(np.array([[2, 0], [-1, 30]]), abs=1e-9)
 
 
-def test_how_many_curves_are_taken_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch):
+def test_the_size_of_a_block_of_curves_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     x, curves = np.arange(8.0), np.random.default_rng(1).normal(size=(7, 8))
     expected = best_cuts(x, curves, 1, 3)
-    monkeypatch.setattr("interp_emerge.stats.segments.BYTES_AT_ONCE", 1)
+    monkeypatch.setattr("interp_emerge.stats.segments.BYTES_PER_BLOCK", 1)
     found = best_cuts(x, curves, 1, 3)
     assert (found[1] == expected[1]).all() and (found[0][1] == expected[0][1]).all()
 

@@ -1,4 +1,4 @@
-"""Overlap of sets and of weights, next to that of random ones."""
+"""Overlap of sets and of weights, compared with that of random ones."""
 
 from itertools import combinations
 
@@ -9,7 +9,7 @@ from interp_emerge.stats.sets import SetOverlap, jaccard, jaccard_of_weights, ra
 
 
 def test_the_null_of_a_pair_of_sets_is_that_of_all_pairs_of_their_sizes():
-    """All 10 · 10 pairs of sets of 3 and 2 of 5 things."""
+    """All 10 · 10 pairs of a set of 3 and a set of 2 out of 5 items."""
     threes, twos = ([{*some} for some in combinations(range(5), n)] for n in (3, 2))
     indices = np.sort([len(a & b) / len(a | b) for a in threes for b in twos])
     null = SetOverlap(n_possible=5, n_a=3, n_b=2, shared=0).random
@@ -34,7 +34,7 @@ def test_two_empty_sets_have_no_index():
     assert jaccard(np.array([0, 1]), np.array([0, 1]), 1) == pytest.approx([0, 1])
 
 
-def test_the_index_of_weights_is_that_of_sets_where_weights_are_ones_and_by_hand_else():
+def test_the_index_of_weights_of_one_is_that_of_sets():
     rng = np.random.default_rng(0)
     a, b = rng.random((2, 20, 9)) < 0.4
     found = jaccard_of_weights(a.astype(float), b.astype(float))
@@ -44,7 +44,7 @@ def test_the_index_of_weights_is_that_of_sets_where_weights_are_ones_and_by_hand
 
 def test_random_indices_of_weights_have_the_mean_of_all_placements():
     a, b = np.array([1.0, 3.0]), np.array([2.0])
-    # b's weight falls on each of a's with chance 1/4, and on neither with 1/2: 1 of 5 shared, 2 of 4, or nothing.
+    # b's weight falls on each item of a with probability 1/4, on neither with 1/2: 1 of 5 shared, 2 of 4, or none.
     drawn = random_jaccards_of_weights(a, b, 4, count=4000, rng=np.random.default_rng(1))
     assert sorted({*drawn.round(6)}) == pytest.approx([0, 1 / 5, 1 / 2], abs=1e-5)
     # Standard error: 0.003.

@@ -7,7 +7,7 @@ from interp_emerge.stats.significance import false_discovery, holm, sign_flip_p_
 
 
 def enumerated(values: np.ndarray) -> np.ndarray:
-    """P-values from all choices of signs; one sign stays, since turning all keeps the distance from zero."""
+    """P-values from all choices of signs. One sign is fixed, since flipping all signs keeps the distance from zero."""
     signs = (np.arange(2 ** (len(values) - 1))[:, None] >> np.arange(len(values)) & 1) * 2.0 - 1
     as_far = [np.abs(part @ values) >= np.abs(values.sum(0)) - 1e-9 for part in np.array_split(signs, 64)]
     return np.concatenate(as_far).mean(0)
@@ -44,8 +44,8 @@ def test_few_pairs_have_the_p_value_of_all_choices_of_signs(n: int, shift: float
 def test_more_pairs_have_nearly_the_p_value_of_all_choices_of_signs(n: int, shift: float, law: str):
     values = drawn(law, n, 64, shift=shift)
     ratio = sign_flip_p_values(values) / enumerated(values)
-    # Largest relative error 0.079 for right or wrong, 0.023 for the others; without the correction for lattices it is
-    # 0.6 for right or wrong, without taking dominant values apart 0.5 for heavy tails.
+    # Largest relative error: 0.079 for right or wrong, 0.023 for the others. Without the correction for lattices it is
+    # 0.6 for right or wrong. Without the separate treatment of dominant values it is 0.5 for heavy tails.
     assert np.abs(ratio - 1).max() < 0.1
     assert np.median(ratio) == pytest.approx(1, abs=0.002)
 
@@ -61,7 +61,7 @@ def test_without_an_effect_p_values_are_uniform(n: int, law: str):
     assert kstest(p, "uniform").statistic < 0.02
 
 
-def test_an_effect_has_a_p_value_far_below_what_sampling_could_show():
+def test_an_effect_has_a_p_value_far_below_those_of_sampling():
     p = sign_flip_p_values(drawn("normal", 64, 200, shift=2))
     assert p.max() < 1e-9
     assert p.min() >= 2 / 2**64
@@ -85,7 +85,7 @@ def test_values_of_one_sign_leave_only_themselves_and_their_mirror_image(n: int)
 
 @pytest.mark.parametrize("n", [8, 15, 64])
 def test_one_value_against_all_others_can_only_be_turned_with_smaller_ones(n: int):
-    # The others are 1, 2, 4 …: against a 4 (the third) stand the subsets of {1, 2, 4} that total at most 4.
+    # The others are 1, 2, 4 …: the third is 4, so the subsets of {1, 2, 4} with a total of at most 4 count.
     values = np.minimum(2.0 ** np.arange(n), 1e6)
     values[2] *= -1
     assert sign_flip_p_values(values[:, None]) == pytest.approx(2 * 5 / 2**n)
@@ -120,7 +120,7 @@ def test_equal_magnitudes_have_the_p_value_of_the_sign_test():
         assert sign_flip_p_values(values)[0] == pytest.approx(binomtest(positive, 64).pvalue, rel=0.1)
 
 
-def test_columns_do_not_touch_each_other():
+def test_columns_do_not_influence_each_other():
     values = drawn("heavy tails", 30, 2500)
     together = sign_flip_p_values(values)
     for column in (0, 1023, 1024, 2499):
@@ -132,8 +132,8 @@ def test_a_table_without_columns_has_no_p_value():
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (4,), (4, 2, 2)])
-def test_values_that_are_no_table_of_pairs_are_refused(shape: tuple[int, ...]):
-    with pytest.raises(InputError, match=r"values of shape \[pair, column\] with a pair, not \("):
+def test_values_that_are_not_a_table_of_pairs_are_refused(shape: tuple[int, ...]):
+    with pytest.raises(InputError, match=r"needs values of shape \[pair, column\] .* not \("):
         sign_flip_p_values(np.ones(shape))
 
 
@@ -141,7 +141,7 @@ def test_values_that_are_no_table_of_pairs_are_refused(shape: tuple[int, ...]):
 def test_undefined_values_are_refused(bad: float):
     values = np.ones((4, 3))
     values[1, 2] = bad
-    with pytest.raises(InputError, match="takes finite values; leave out pairs whose value is undefined"):
+    with pytest.raises(InputError, match="needs finite values; leave out"):
         sign_flip_p_values(values)
 
 

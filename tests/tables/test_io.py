@@ -1,3 +1,5 @@
+"""Tables written and read back, with the meaning of their columns."""
+
 from pathlib import Path
 
 import pandas as pd
@@ -16,19 +18,19 @@ HEIGHTS = Table(
 FRAME = pd.DataFrame({"forest": ["a", "b"], "height": [3, 4], "ci_low": [1.5, None]})
 
 
-def test_columns_are_those_of_what_a_row_is_about_and_those_that_are_filled():
+def test_columns_are_those_about_a_row_then_those_that_are_filled():
     assert [*HEIGHTS.columns] == ["forest", "height", "ci_low"]
     assert [*HEIGHTS.empty.columns] == [*HEIGHTS.columns] and HEIGHTS.empty.empty
 
 
-def test_a_table_comes_back_from_parquet_as_it_was_written_and_stands_beside_it_as_csv(tmp_path: Path):
+def test_a_table_is_written_as_parquet_and_csv_and_read_back_unchanged(tmp_path: Path):
     write_table(FRAME, HEIGHTS, tmp_path)
     pd.testing.assert_frame_equal(read_table(HEIGHTS, tmp_path), FRAME)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "heights.parquet"), FRAME)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "heights.csv"), FRAME)
 
 
-def test_a_parquet_file_says_itself_what_its_rows_and_columns_are(tmp_path: Path):
+def test_a_parquet_file_contains_the_meaning_of_its_rows_and_columns(tmp_path: Path):
     write_table(FRAME, HEIGHTS, tmp_path)
     table, frame = read_described(tmp_path / "heights.parquet")
     assert (table.name, table.row, table.columns) == (HEIGHTS.name, HEIGHTS.row, HEIGHTS.columns)
@@ -55,7 +57,7 @@ def test_a_missing_column_is_named_with_its_meaning(tmp_path: Path):
 
 
 def test_a_missing_table_says_to_run_the_study(tmp_path: Path):
-    with pytest.raises(InputError, match="holds no table 'heights'; run the study first"):
+    with pytest.raises(InputError, match="has no table 'heights'; run the study first"):
         read_table(HEIGHTS, tmp_path)
 
 
@@ -66,10 +68,10 @@ def test_a_table_from_before_a_column_was_added_says_to_run_the_study_again(tmp_
         read_table(HEIGHTS, tmp_path)
 
 
-def test_a_file_that_says_nothing_of_its_columns_or_is_no_table_is_refused(tmp_path: Path):
+def test_a_file_without_a_description_or_that_is_not_a_table_is_refused(tmp_path: Path):
     path = tmp_path / "heights.parquet"
     FRAME.to_parquet(path)
-    with pytest.raises(InputError, match=r"^\S+ does not say what its columns mean; run the study again$"):
+    with pytest.raises(InputError, match=r"^\S+ has no description of its columns; run the study again$"):
         read_table(HEIGHTS, tmp_path)
     path.write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"^\S+ is not a readable table; run the study again$"):

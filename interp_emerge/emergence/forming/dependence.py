@@ -307,7 +307,7 @@ def _row(runs: PartRuns) -> dict[str, object]:
 def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list[dict[str, object]]:
     """The onsets of a part by each criterion, from its runs in one metric at every step."""
     part, n_pairs = over_steps[0].part, len(over_steps[0].whole)
-    weights = resample_weights(n_pairs, seed=seed, whole=True)
+    weights = resample_weights(n_pairs, seed=seed, observed_first=True)
     defined = np.array([runs.defined for runs in over_steps])
     drops = np.stack([weights @ runs.drop for runs in over_steps], 1)
     ends_above_zero = mean_interval(over_steps[-1].drop).low > 0

@@ -12,7 +12,7 @@ from interp_emerge.circuits.roles.table import ROLES, role_scores
 from interp_emerge.circuits.running.evaluation import evaluate
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.model import HookedModel
-from interp_emerge.emergence.sameness.similarity import successive
+from interp_emerge.emergence.sameness.similarity import turnover
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
 from interp_emerge.patching.scoring import score
@@ -100,8 +100,8 @@ def formation_at(
     return Formation(parts=table, edges=pd.DataFrame({**names, **scores}))
 
 
-def turnover(formations: Mapping[int, Formation], circuit: Circuit, *, seed: int = 0) -> pd.DataFrame:
-    """How the circuit changes from one checkpoint to the next: `similarity.successive`, one row for each step.
+def formation_turnover(formations: Mapping[int, Formation], circuit: Circuit, *, seed: int = 0) -> pd.DataFrame:
+    """How the circuit changes from one checkpoint to the next: `similarity.turnover`, one row for each step.
 
     The circuit of a step consists of its strongest edges, as many as the final circuit has. Where the clean-corrupt gap
     is within noise, the faithfulness is undefined, the strongest edges are noise too, and the step has no circuit.
@@ -116,7 +116,7 @@ def turnover(formations: Mapping[int, Formation], circuit: Circuit, *, seed: int
     for step, one in formations.items():
         there = one.parts[one.parts["quantity"] == "faithfulness"]["value"].notna().all()
         circuits[step] = scores[step].top(len(circuit)) if there else None
-    return successive(circuits, scores=scores, seed=seed)
+    return turnover(circuits, scores=scores, seed=seed)
 
 
 def _by_prompt(quantity: str, component: str, values: np.ndarray) -> pd.DataFrame:

@@ -228,7 +228,7 @@ def _resampled(curves: list[_Curve], seed: int, resamples: int) -> dict[Key, _Dr
     for curve in curves:
         if curve.prompt_set not in weights:
             weights[curve.prompt_set] = resample_weights(
-                len(curve.prompts), resamples=resamples, seed=seed + len(weights), whole=True
+                len(curve.prompts), resamples=resamples, seed=seed + len(weights), observed_first=True
             )
         drawing = weights[curve.prompt_set]
         over = np.ones((1, len(curve.steps))) if curve.over is None else drawing @ curve.over

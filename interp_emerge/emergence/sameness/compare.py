@@ -1,11 +1,12 @@
-"""Hold two circuits against each other: the edges that they share, against chance, and each in the other's model.
+"""Two circuits compared: the edges they share, more than by chance or not, and each circuit run in both models.
 
-1. `circuits.overlap`: shared edges and nodes beside those of random circuits of the same sizes. Two wholly accurate
-   circuits can share few edges, so that is not all.
+1. `circuits.overlap`: shared edges and nodes, compared with those of random circuits of the same sizes. Two circuits
+   can both be faithful and share few edges, so the second comparison is needed as well.
 2. `transfer`: each circuit run in the models of both, on prompts that neither was found on. A circuit that is faithful
-   where it was not found does the same there, whatever edges it shares. For models in memory call `transfer` itself.
+   in the other model does the same there, however few edges the two share. The models are loaded again from the
+   circuits' files. For models in memory call `transfer` directly.
 
-Graphs of two shapes have no common edges. Then sizes and depths stand beside each other.
+Graphs of different shapes have no edges in common. For these only sizes and depths are compared.
 """
 
 import json
@@ -27,10 +28,16 @@ from interp_emerge.families import load_family
 from interp_emerge.patching.ablation import ABLATIONS
 from interp_emerge.stats.intervals import Interval
 
+SHOWN = [
+    *("circuit", "model", "ability", "metric", "ablation"),
+    *("faithfulness", "ci_low", "ci_high", "accuracy", "note"),
+]
+"""Columns of `transfer` in the comparison. The circuits are compared with each other here, not with random ones."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """What two circuits have in common: sentences, and tables by name."""
+    """How two circuits compare: sentences, and tables by name."""
 
     sentences: list[str]
     tables: dict[str, pd.DataFrame]
@@ -64,15 +71,15 @@ def compare(
     budget: int | None = None,
     device: str = "",
 ) -> Comparison:
-    """Two circuits beside each other.
+    """How two circuits compare, in sentences and tables.
 
     Args:
         a: a circuit.
         b: another.
-        names: what to call them.
-        models: whether to load both models and run each circuit in both, where the graphs have one shape.
+        names: labels of the two circuits.
+        models: whether to load both models and run each circuit in both; only for graphs of one shape.
         family: a family that both models are loaded from, instead of the one that each circuit's origin names.
-        ability: what both run on, instead of the ability that each circuit's origin names.
+        ability: the ability that both are run on, instead of the one that each circuit's origin names.
         n: prompt pairs to run on.
         n_random: random circuits to compare with.
         seed: of prompts and random circuits.
@@ -88,7 +95,7 @@ def compare(
         load_family(family)
     tables = {"sizes": relative_sizes(a, b).replace({"circuit": {"a": names[0], "b": names[1]}})}
     if a.graph != b.graph:
-        sentence = f"{names[0]} and {names[1]} belong to graphs of two shapes, which have no edges in common to count."
+        sentence = f"{names[0]} and {names[1]} belong to graphs of different shapes, so they have no edges in common."
         return Comparison(sentences=[sentence], tables=tables)
     shared = overlap(a, b, n_random=n_random, seed=seed)
     sentences, tables = [f"{names[0]} and {names[1]} {shared.sentence}."], tables | {"overlap": shared.to_frame()}
@@ -96,18 +103,21 @@ def compare(
     for condition in dict.fromkeys(_condition(circuit, ability) for circuit in (a, b)) if models else ():
         try:
             model = model_of(condition.circuit, family=family, device=device)
-            asked = load_ability(_said(condition.circuit, "ability") if ability is None else ability)
-            pairs = asked.sample(model, n, EVALUATION + seed)
+            of = load_ability(_required(condition.circuit, "ability") if ability is None else ability)
+            pairs = of.sample(model, n, EVALUATION + seed)
         except InterpEmergeError as error:
             sentences.append(f"The circuits were not run in {condition.model}: {str(error).rstrip('.')}.")
             continue
-        how = {"metric": condition.metric, "ablation": condition.ablation, "budget": budget}
-        found = transfer(dict(zip(names, (a, b), strict=True)), model, pairs, **how)
-        rows.append(found)
-        sentences += _told(found)
+        labelled = dict(zip(names, (a, b), strict=True))
+        for name, circuit in labelled.items():
+            model.require_graph(circuit.graph, f"circuit {name} was found")
+        how = {"metric": condition.metric, "ablation": condition.ablation, "budget": budget, "n_random": 0}
+        found = transfer(labelled, model, pairs, **how)
+        rows.append(found[SHOWN])
+        sentences += _sentences(found)
         sentences += [
-            f"{name} was found on just these prompts."
-            for name, circuit in zip(names, (a, b), strict=True)
+            f"{name} was found on these same prompts."
+            for name, circuit in labelled.items()
             if circuit.origin.get("prompts") == pairs.fingerprint
         ]
     if rows:
@@ -117,7 +127,7 @@ def compare(
 
 @dataclass(frozen=True, kw_only=True)
 class _Condition:
-    """Where and how circuits are run; circuits of one model, ability, metric and ablation make one condition."""
+    """Where and how circuits are run. Circuits with the same model, ability, metric and ablation share a condition."""
 
     model: str
     ability: str
@@ -130,7 +140,7 @@ def _condition(circuit: Circuit, ability: str | None) -> _Condition:
     spec = circuit.origin.get("model")
     named = "/".join(f"{spec.get(key)}" for key in ("family", "size", "step", "seed")) if isinstance(spec, dict) else ""
     return _Condition(
-        model=named or "a model that is not named",
+        model=named or "an unnamed model",
         ability=ability or str(circuit.origin.get("ability", "")),
         metric=_metric(circuit),
         ablation=_ablation(circuit),
@@ -139,39 +149,42 @@ def _condition(circuit: Circuit, ability: str | None) -> _Condition:
 
 
 def model_of(circuit: Circuit, *, family: str | None = None, device: str = "") -> HookedModel:
-    """The model that a circuit says it was found in, loaded again.
+    """The model that a circuit was found in, loaded again by the name in the circuit's origin.
 
     Raises:
-        InputError: the circuit does not say, or the weights of that name are others now.
+        InputError: the origin names no model, or the model of that name has other weights now.
         UnknownNameError: there is no such family, size, step or seed.
     """
     spec = circuit.origin.get("model")
     if not isinstance(spec, dict) or not {"family", "size", "step", "seed"} <= {*spec}:
-        raise InputError("the circuit does not say in which model it was found")
-    first: Any = spec.get("prepended")  # as it was written, empty for nothing; None in older files
-    place: dict[str, Any] = {"device": device, "prepend_bos": first}
-    model = load_family(family or spec["family"]).load(spec["size"], spec["step"], spec["seed"], **place)
+        raise InputError("the circuit's origin does not name the model that it was found in")
+    prepended: Any = spec.get("prepended")  # empty if nothing was prepended; older files hold None
+    options: dict[str, Any] = {"device": device, "prepend_bos": prepended}
+    model = load_family(family or spec["family"]).load(spec["size"], spec["step"], spec["seed"], **options)
     if spec.get("revision") not in (None, "", model.spec.revision):
         raise InputError(
-            f"{model.spec} has other weights ({model.spec.revision}) than those it was found in ({spec['revision']})"
+            f"{model.spec} now has other weights ({model.spec.revision}) than those the circuit was found in "
+            f"({spec['revision']})"
         )
     return model
 
 
-def _told(found: pd.DataFrame) -> list[str]:
-    said = []
+def _sentences(found: pd.DataFrame) -> list[str]:
+    """For each circuit what it keeps of the gap, or why that is undefined."""
+    sentences = []
     for row in found.to_dict("records"):
-        kept = f"keeps {Interval.of(row, 'faithfulness', 'ci')} of the gap"
-        undefined = f"has no defined faithfulness: {row['note']}"
-        where = f"In {row['model']} on {row['ability'] or 'the pairs given'}"
-        said.append(f"{where}, {row['circuit']} {undefined if pd.isna(row['faithfulness']) else kept}.")
-    return said
+        place = f"In {row['model']} on {row['ability'] or 'the pairs given'}"
+        if pd.isna(row["faithfulness"]):
+            sentences.append(f"{place}, the faithfulness of {row['circuit']} is {row['note']}.")
+        else:
+            sentences.append(f"{place}, {row['circuit']} keeps {Interval.of(row, 'faithfulness', 'ci')} of the gap.")
+    return sentences
 
 
-def _said(circuit: Circuit, what: str) -> str:
-    value = circuit.origin.get(what)
+def _required(circuit: Circuit, key: str) -> str:
+    value = circuit.origin.get(key)
     if not isinstance(value, str):
-        raise InputError(f"the circuit names no {what}; give one")
+        raise InputError(f"the circuit's origin names no {key}; give one")
     return value
 
 

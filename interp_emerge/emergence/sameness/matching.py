@@ -1,20 +1,20 @@
-"""Which head of one model does what a head of another does, and what two circuits share once heads are matched.
+"""Which head of one model does what a head of another does.
 
-Heads have no names that two models have in common: training numbers them at random, and sizes have different numbers of
-them. What a head does can be compared all the same.
+Heads of two models share no names. Training decides at random which head gets which role, and models of two sizes have
+different numbers of heads. What a head does can be compared nevertheless.
 
-1. `head_features` describes every head: role scores above the baseline of untrained models, depth of its layer as a
-   fraction of all layers, and which kinds of nodes it reads from and writes to, as shares of its score mass.
-2. `match_heads` gives every two heads a cost, the weighted mean of three distances in [0, 1]: the largest difference of
-   a role's strength, that of depths, and the mean total variation of the shares read and written. The cheapest
-   assignment is exact (Kuhn, 1955, https://doi.org/10.1002/nav.3800020109, as in `scipy.optimize`); a pair above the
-   cost `most` stays unmatched, as if each of its heads had a partner at that price.
-3. Whether the data choose a match, or several are about as good: `_margins` finds for each pair by how much the total
-   cost rises in the best match without it, over all other matches, exactly. A change from one match to another falls
-   into chains and cycles of heads that take each other's partners, so that this is a shortest cycle (Floyd, 1962,
-   https://doi.org/10.1145/367766.368168). Copies of one head have a margin of 0: not identifiable, and said so.
-4. `Match.edges` carries edges through the match, MLPs by depth, for `emergence.sameness.similarity.mapped_overlap` and
-   `emergence.sameness.same_circuit` to count what is shared.
+1. `head_features` describes every head by its role scores above the baseline of untrained models, its layer's depth as
+   a fraction of all layers, and the kinds of nodes that it reads from and writes to, as shares of its score mass.
+2. `match_heads` gives every pair of heads, one of each model, a cost: the weighted mean of three distances in [0, 1]:
+   the largest difference in the strength of a role, the difference in depth, and the mean total variation distance of
+   the shares read and written. The cheapest assignment is exact (Kuhn, 1955, https://doi.org/10.1002/nav.3800020109, as
+   in `scipy.optimize`). A pair above the cost `most` stays unmatched, as if each head had a partner at that cost.
+3. `_margins` shows whether the data determine the match, or whether several matches are about as good. For each pair it
+   computes how much the total cost rises in the best match without that pair, over all other matches, exactly. A change
+   from one match to another consists of chains and cycles of heads that take each other's partners, so this is a
+   shortest cycle (Floyd, 1962, https://doi.org/10.1145/367766.368168). Copies of one head have a margin of 0.
+4. `Match.edges` carries edges through the match, MLPs by depth. `emergence.sameness.similarity.overlap_by_match` and
+   `emergence.sameness.same_circuit` use it to count what two circuits share.
 
 Cost: no model is run except for role scores. `_margins` takes n³ steps for n matched heads, 11 seconds for 1440.
 """
@@ -36,22 +36,22 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import EdgeScores
 
 NO_ROLE = "no role"
+"""Label of a head that is not called by any role."""
 LABELLED = 0.25
-"""Strength from which on a head is called by a role."""
+"""Least strength for a head to be called by a role."""
 UNBOUNDED = ("nats", "unit of the metric")
-"""Units of roles that have no largest value: there, strength is relative to the strongest head of the model."""
+"""Units of roles without a largest value. Their strength is relative to the strongest head of the model."""
 MOST_COST, LEAST_MARGIN = 0.25, 0.02
-"""Models of the bundled family matched with themselves on other prompts: costs of a head with itself reach 0.12, and of
-pairs with a margin of 0.02 and more 95% are right (474 of 499; of all pairs 593 of 684)."""
+"""Largest cost of a pair, and smallest margin of an identifiable pair; measured in docs/calibration.md."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeadFeatures:
     """What every head of a model does.
 
-    `strength`, shape [head, role], is 0 for a head that does not clear the baseline, else how far it lies above as a
-    fraction of the way to 1, or to the model's strongest head. `mass`, shape [writer, reader], holds magnitudes of edge
-    scores; None where none are given. Heads stand layer by layer.
+    `strength`, shape [head, role], is 0 for a head that does not clear the baseline. For other heads it is the distance
+    above the baseline, as a fraction of the distance from the baseline to 1 or to the model's strongest head. `mass`,
+    shape [writer, reader], holds magnitudes of edge scores, or None. Heads are ordered by layer.
     """
 
     graph: Graph
@@ -63,7 +63,7 @@ class HeadFeatures:
         wanted = (len(self.heads), len(self.roles))
         if self.strength.shape != wanted or (self.mass is not None and self.mass.shape != self.graph.exists.shape):
             raise InputError(f"features of this graph need strengths of shape {wanted} and a mass of shape "
-                             f"{self.graph.exists.shape}")  # fmt: skip
+                             f"{self.graph.exists.shape}, not {self.strength.shape}")  # fmt: skip
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
@@ -71,12 +71,12 @@ class HeadFeatures:
 
     @cached_property
     def depth(self) -> np.ndarray:
-        """Where the middle of each head's layer lies, as a fraction of all layers, shape [head]."""
+        """Depth of the middle of each head's layer, as a fraction of all layers, shape [head]."""
         return np.array([(node.layer + 0.5) / self.graph.n_layers for node in self.graph.nodes(["head"])])
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """What each head is called: its strongest role, one with a largest value before one without."""
+        """The label of each head: its strongest role. Roles with a largest value come before those without one."""
         bounded = np.array([roles_shelf[role].unit not in UNBOUNDED for role in self.roles], dtype=bool)
         ranked = self.strength + 2.0 * bounded
         held = np.where(self.strength >= LABELLED, ranked, 0.0)
@@ -92,7 +92,7 @@ class HeadFeatures:
 
     @cached_property
     def reader_classes(self) -> tuple[str, ...]:
-        """The class of each reader: `mlp`, `logits`, or a label with Q, K or V; a shared one takes its first role."""
+        """The class of each reader: `mlp`, `logits`, or a label with Q, K or V (a shared key has its first head's)."""
         found = []
         for reader, feeds in zip(self.graph.readers, self.graph.owner, strict=True):
             fed = [self.writer_classes[index] for index in feeds.nonzero()[0]]
@@ -100,14 +100,14 @@ class HeadFeatures:
             found.append(f"{label} {reader.kind.upper()}" if reader.kind in ("q", "k", "v") else str(reader.kind))
         return tuple(found)
 
-    def among(self, roles: Sequence[str]) -> "HeadFeatures":
-        """The same by fewer roles."""
+    def with_roles(self, roles: Sequence[str]) -> "HeadFeatures":
+        """The same features for some of the roles."""
         return replace(self, roles=tuple(roles), strength=self.strength[:, [self.roles.index(role) for role in roles]])
 
     def connections(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shares of each head's mass by the classes that it reads and writes, shape [head, class] each, rows of 1 or 0.
+        """Shares of each head's mass by the classes that it reads and writes, shape [head, class] each.
 
-        What is read counts by query, key and value apart.
+        What the query, key and value read is counted separately. Rows sum to 1, or to 0 for a head without mass.
         """
         mass = np.zeros(self.graph.exists.shape) if self.mass is None else self.mass
         is_head = np.array([node.kind == "head" for node in self.graph.writers])
@@ -125,9 +125,9 @@ class HeadFeatures:
 class Match:
     """Heads of one model with their partners in another.
 
-    `partner` is the index of each head's partner, -1 where it has none, and `margins` how much the total cost rises
-    without that pair at least, NaN where there is none; both have shape [head of a]. `rival` names what the head gets
-    instead in that next-best match: another head of b, or nothing.
+    `partner` is the index of each head's partner, or -1, shape [head of a]. `margins` is how much the total cost rises
+    in the best match without that pair, NaN for a head without a partner, shape [head of a]. `rival` names the head's
+    partner in that next-best match, empty if it has none there.
     """
 
     a: HeadFeatures
@@ -154,22 +154,22 @@ class Match:
 
     @property
     def margin(self) -> float:
-        """How much the total cost rises at least in any match without one of the pairs; NaN without pairs."""
+        """The smallest margin of a pair; NaN without pairs."""
         return float(np.nanmin(self.margins)) if (self.partner >= 0).any() else np.nan
 
     @property
     def identifiable(self) -> bool:
-        """Whether no pair could be another at about the same cost."""
+        """Whether no other match costs about the same."""
         return not self.ambiguous
 
     @property
     def ambiguous(self) -> list[tuple[str, str]]:
-        """Pairs that are not identifiable: a match without them is about as good."""
+        """Pairs that are not identifiable: a match without such a pair costs about the same."""
         named = dict(zip(self.a.heads, self.margins, strict=True))
         return [pair for pair in self.pairs if named[pair[0]] < self.least_margin]
 
     def without(self, pair: tuple[str, str]) -> "Match":
-        """The cheapest match that lacks a pair; margins stay those of this one."""
+        """The cheapest match without a pair; the margins remain those of this match."""
         row, cost = self.a.heads.index(pair[0]), self.cost.copy()
         cost[row, self.partner[row]] = np.inf
         return replace(self, partner=_assign(cost, self.most))
@@ -179,10 +179,10 @@ class Match:
         return f"Match({len(self.pairs)} of {len(self.a.heads)} and {len(self.b.heads)} heads{unsure})"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a head of either model.
+        """One row for each pair and for each head without a partner.
 
         Columns `a`, `b` (empty without a partner), `role_a`, `role_b`, `cost`, `margin` (both without unit, 0 to 1),
-        `identifiable` and `rival`, what a has in the next-best match.
+        `identifiable` and `rival`, the partner of a in the next-best match.
         """
         labels = dict(zip(self.b.heads, self.b.labels, strict=True))
         rows = []
@@ -211,7 +211,7 @@ class Match:
     def readers(self) -> np.ndarray:
         """Index of the reader of b for each reader of a, -1 for none, shape [reader of a].
 
-        A shared key or value has a partner if those of all its heads share one too, and no other group's do.
+        A key or value that heads share has a partner if their partners share one, too, and no other group leads to it.
         """
         mine, theirs = self.a.graph, self.b.graph
         of_kind = np.array([reader.kind for reader in theirs.readers])
@@ -228,7 +228,7 @@ class Match:
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """Index of the edge of b for each edge of a, both as `np.nonzero(graph.exists)` lists them; -1 for none."""
+        """Index of the edge of b for each edge of a, in the order of `np.nonzero(graph.exists)`; -1 for none."""
         number = np.full(self.b.graph.exists.shape, -1)
         number[self.b.graph.exists] = np.arange(self.b.graph.n_edges)
         writers, readers = (side[at] for side, at in zip(
@@ -249,10 +249,9 @@ def head_features(
 
     Args:
         model: whose heads to describe.
-        scores: where score mass comes from: scores of all edges, or a circuit. Without it heads are compared by roles
-            and depth alone.
-        roles: names of roles that need nothing to be asked with; those that are undefined for this model are left out.
-        table: what `role_table` gave for this model; measured here if left out.
+        scores: scores of all edges, or a circuit, for the score mass; without them only roles and depth are compared.
+        roles: names of roles that need no prompt pairs; those undefined for this model are left out.
+        table: the result of `role_table` for this model; measured here if left out.
         seed: see `role_table`.
     """
     table = role_table(model, roles=roles, seed=seed) if table is None else table[table["role"].isin(roles)]
@@ -266,7 +265,7 @@ def features_from(graph: Graph, table: pd.DataFrame, scores: EdgeScores | Circui
         InputError: the table lacks a head of the graph, or the scores belong to another graph.
     """
     if scores is not None and scores.graph != graph:
-        raise InputError("the scores belong to a graph of another shape than the heads; score this model")
+        raise InputError("the scores belong to a graph of another shape than the heads; give scores of this model")
     heads = [node.name for node in graph.nodes(["head"])]
     defined = table.dropna(subset=["score", "baseline"])
     names = [role for role in table["role"].unique() if role in set(defined["role"])]
@@ -275,7 +274,7 @@ def features_from(graph: Graph, table: pd.DataFrame, scores: EdgeScores | Circui
         rows = table[table["role"] == role].set_index("node")
         if set(rows.index) != set(heads):
             raise InputError(f"the table lists {len(rows)} heads for role {role!r}, the graph has {len(heads)}; give "
-                             "what role_table made of this model")  # fmt: skip
+                             "the result of role_table for this model")  # fmt: skip
         rows = rows.loc[heads]
         above = (rows["score"] - rows["baseline"]).fillna(0).to_numpy(dtype=float)
         clears = rows["clears_baseline"].fillna(value=False).to_numpy(dtype=bool)
@@ -298,27 +297,29 @@ def match_heads(
     weights: tuple[float, float, float] = (0.5, 0.25, 0.25),
     least_margin: float = LEAST_MARGIN,
 ) -> Match:
-    """Each head of a with the head of b that does the same, as far as there is one.
+    """Each head of a with the head of b that does the same, if there is one.
 
     Args:
         a: heads of a model.
-        b: heads of another, by roles of which some are the same.
+        b: heads of another model, with at least one role in common.
         most: cost above which a head stays unmatched.
-        weights: of roles, depth and connections in the cost. Connections count only where both have score mass.
+        weights: of roles, depth and connections in the cost. Connections count only if both models have score mass.
         least_margin: rise of the total cost below which another match counts as about as good.
 
     Raises:
         InputError: weights that are negative or all zero, a cost outside (0, 1], or no role in common.
     """
     if min(weights) < 0 or not sum(weights) > 0:
-        raise InputError(f"weights={weights} compare nothing; give three that are not negative, one above 0")
+        raise InputError(
+            f"weights={weights} compare nothing; give three weights that are not negative, at least one above 0"
+        )
     if not 0 < most <= 1:
-        raise InputError(f"most={most:g} is not the cost of a pair; give more than 0 and at most 1")
+        raise InputError(f"most={most:g} is not a possible cost of a pair; give more than 0 and at most 1")
     common = [role for role in a.roles if role in b.roles]
     if weights[0] and not common:
-        raise InputError(f"no role in common to compare: {', '.join(a.roles) or 'none'} and "
-                         f"{', '.join(b.roles) or 'none'}; ask both for the same roles")  # fmt: skip
-    a, b = a.among(common), b.among(common)
+        raise InputError(f"the models have no role in common: {', '.join(a.roles) or 'none'} and "
+                         f"{', '.join(b.roles) or 'none'}; measure the same roles in both")  # fmt: skip
+    a, b = a.with_roles(common), b.with_roles(common)
     by_depth = np.abs(a.depth[:, None] - b.depth[None])
     by_role = np.zeros(by_depth.shape)
     for mine, theirs in zip(a.strength.T, b.strength.T, strict=True):
@@ -329,9 +330,8 @@ def match_heads(
     partner = _assign(cost, most)
     margins, rival = _margins(cost, partner, most)
     named = tuple("" if at < 0 else b.heads[at] for at in rival)
-    return Match(
-        a=a, b=b, cost=cost, partner=partner, margins=margins, rival=named, least_margin=least_margin, most=most
-    )
+    limits = {"least_margin": least_margin, "most": most}
+    return Match(a=a, b=b, cost=cost, partner=partner, margins=margins, rival=named, **limits)
 
 
 def _assign(cost: np.ndarray, most: float) -> np.ndarray:
@@ -346,10 +346,10 @@ def _assign(cost: np.ndarray, most: float) -> np.ndarray:
 
 
 def _margins(cost: np.ndarray, partner: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
-    """By how much the best match without each pair is dearer, and the column that its row then has, -1 for none.
+    """How much more the best match without each pair costs, and the column that its row then has, -1 for none.
 
-    Nodes of the residual graph are the matched rows and one more, which stands for all that is unmatched. Going from i
-    to k, row i gives up its column and takes that of k; the row at the end takes the first one's.
+    Nodes of the residual graph are the matched rows, and one more node for everything that is unmatched. On a step from
+    i to k row i gives up its column and takes the column of k. The last row of a cycle takes the column of the first.
     """
     rows, n = np.flatnonzero(partner >= 0), int((partner >= 0).sum())
     own = cost[rows, partner[rows]]
@@ -367,7 +367,7 @@ def _margins(cost: np.ndarray, partner: np.ndarray, most: float) -> tuple[np.nda
     around = step[:n] + distance[:, :n].T
     best = around.argmin(1)
     margins, rival = np.full(len(cost), np.nan), np.full(len(cost), -1)
-    # Rounding can make the cheapest assignment look dearer than a tie by 1e-16.
+    # By rounding the cheapest assignment can seem to cost 1e-16 more than one that ties with it.
     margins[rows] = np.maximum(around[np.arange(n), best], 0)
     taken = np.where(best < n, partner[rows][np.minimum(best, n - 1)], -1)
     if len(free_columns) and n:
@@ -387,7 +387,7 @@ def _shares(mass: np.ndarray) -> np.ndarray:
 
 
 def _variation(a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Mean total variation of what is read and written, shape [head of a, head of b]; 1 where one side has nothing."""
+    """Mean total variation distance of shares read and written, shape [head of a, head of b]; 1 if one has none."""
     found = np.zeros((len(a[0]), len(b[0])))
     for mine, theirs in zip(a, b, strict=True):
         more, less = np.zeros_like(found), np.zeros_like(found)

@@ -1,20 +1,22 @@
 """How circuits change with the size of the model: how large they are, how many heads of each role, and how deep.
 
-1. `circuit_scaling` lists the measures of each circuit in one tidy table: its edges, nodes and heads as they are and as
-   fractions of its graph's, and the number, share and depth of the heads of each role in it. Graphs do not grow with
-   parameters alone (Pythia 410M has eight times the edges of 1B), so a number of edges says nothing without the share.
+1. `circuit_scaling` lists the measures of each circuit in one tidy table: its numbers of edges, nodes and heads, these
+   as fractions of the graph's, and the number, share and depth of its heads of each role. The size of the graph is not
+   a function of parameters alone (Pythia 410M has eight times the edges of 1B). So compare shares, not only numbers.
 2. `scaling_trends` takes the mean over seeds of each size, and Spearman's rank correlation with parameters over sizes.
    Tigges et al. (2024, https://arxiv.org/abs/2407.10827) report r ≈ 0.72 for the size of circuits.
-3. The p-value, two-sided, is exact: the share of all orders of the sizes with as strong a correlation, for up to eight
-   sizes; of random orders beyond. Seeds of one size are no independent models of other sizes, so sizes are what is
-   permuted and resampled. The interval is that of a bootstrap over sizes, and over the seeds of each.
+3. The two-sided p-value is exact for up to eight sizes: the share of all orders of the sizes with as strong a
+   correlation. For more sizes it is that of random orders. Seeds of one size are not independent models of other sizes,
+   so whole sizes are permuted. The interval is that of a bootstrap over sizes, and over the seeds of each size.
 
-What few sizes can say at all is in the table: `least_p` is the p-value of a perfect order, 1/3 for three sizes and 1/12
-for four. Fewer than three sizes, or a measure that is the same in all, have no correlation: undefined. No model is run.
+With few sizes no p-value can be small. `least_p` is the p-value of a perfect order: 1/3 for three sizes and 1/12 for
+four. With fewer than three sizes, or if a measure is the same at every size, the correlation is undefined. No model is
+run.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import permutations
 from math import factorial
 
@@ -25,12 +27,13 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.sameness.matching import NO_ROLE, HeadFeatures
-from interp_emerge.stats.intervals import percentile_interval
+from interp_emerge.stats.intervals import UNDEFINED, percentile_interval
 from interp_emerge.stats.ranks import rank_p, spearman
 from interp_emerge.stats.resampling import RESAMPLES
 from interp_emerge.stats.significance import SIGNIFICANT
 
 FEWEST_SIZES, MOST_EXACT = 3, 8
+"""Sizes that a correlation needs, and sizes up to which all their orders are counted."""
 UNITS = {
     "n_edges": "edges",
     "edge_share": "fraction of the graph's edges",
@@ -40,11 +43,27 @@ UNITS = {
     "head_share": "fraction of the model's heads",
     "depth": "fraction of all layers, mean over the role's heads in the circuit",
 }
+"""Unit of each measure of a circuit."""
+
+
+class ScalingVerdict(StrEnum):
+    """Whether a measure of circuits rises or falls with parameters."""
+
+    RISES = "rises"
+    """It rises: p is at most 0.05."""
+    FALLS = "falls"
+    """It falls: p is at most 0.05."""
+    NO_TREND = "no trend seen"
+    """p is above 0.05, and with these sizes it could have been smaller."""
+    CANNOT_BE_TOLD = "cannot be told"
+    """With so few sizes even a perfect order has a p-value above 0.05."""
+    UNDEFINED = UNDEFINED
+    """There are too few sizes, or the measure is the same at every size."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SizedCircuit:
-    """A circuit, the size and seed of its model, and what the model's heads do, where that is known."""
+    """A circuit, the size and seed of its model, and what the model's heads do if that is known."""
 
     size: str
     seed: int
@@ -54,21 +73,21 @@ class SizedCircuit:
 
     def __post_init__(self) -> None:
         if self.features is not None and self.features.graph != self.circuit.graph:
-            raise InputError(f"the heads described for {self.size} belong to a graph of another shape than its circuit")
+            raise InputError(f"the features given for {self.size} belong to a graph of another shape than its circuit")
 
 
 @checked
 def circuit_scaling(circuits: Sequence[SizedCircuit]) -> pd.DataFrame:
-    """The measures of each circuit, one row each.
+    """One row for each circuit, measure and role.
 
     Columns `size`, `seed`, `n_parameters` (non-embedding), `quantity` (a key of `UNITS`), `role` (`all`, or the role
-    whose heads are counted), `value` and `unit`. The depth of a role without a head in the circuit is empty.
+    whose heads are counted), `value` and `unit`. The depth is empty if the circuit has no head of the role.
 
     Raises:
         InputError: no circuit.
     """
     if not circuits:
-        raise InputError("no circuits to compare; give one for each size and seed")
+        raise InputError("no circuit was given; give one for each size and seed")
     rows = []
     for one in circuits:
         about = {"size": one.size, "seed": one.seed, "n_parameters": one.n_parameters}
@@ -79,14 +98,15 @@ def circuit_scaling(circuits: Sequence[SizedCircuit]) -> pd.DataFrame:
 
 @checked
 def scaling_trends(table: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
-    """Whether each measure rises or falls with parameters, one row a measure and role.
+    """Whether each measure rises or falls with parameters, one row for each measure and role.
 
-    Columns `quantity`, `role`, `n_sizes` (with a value), `rho` (Spearman's), `ci_low`, `ci_high`, `p_value`, `least_p`
-    (of a perfect order of so many sizes) and `verdict`: rises, falls, no trend seen, cannot be told, or undefined.
+    Columns `quantity`, `role`, `n_sizes` (sizes with a value), `rho` (Spearman's rank correlation), `ci_low`,
+    `ci_high`, `p_value`, `least_p` (p-value of a perfect order of so many sizes), `verdict` (a `ScalingVerdict`) and
+    `reason`, why the verdict is undefined or cannot be told, empty otherwise.
 
     Args:
-        table: from `circuit_scaling`, or any table of these columns.
-        resamples: of the interval, and random orders of more than eight sizes.
+        table: the result of `circuit_scaling`, or any table with its columns.
+        resamples: bootstrap samples for the interval, and random orders for more than eight sizes.
         seed: of both.
     """
     rows = []
@@ -120,36 +140,37 @@ def _measures(one: SizedCircuit) -> list[dict[str, object]]:
     return [{"quantity": quantity, "role": role, "value": value} for quantity, role, value in values]
 
 
-def _trend(
-    groups: list[np.ndarray], resamples: int, rng: np.random.Generator
-) -> dict[str, object]:  # fmt: skip
+def _trend(groups: list[np.ndarray], resamples: int, rng: np.random.Generator) -> dict[str, object]:
     n = len(groups)
     means = np.array([values.mean() for values in groups])
     empty = {"n_sizes": n, "rho": np.nan, "ci_low": np.nan, "ci_high": np.nan, "p_value": np.nan, "least_p": np.nan}
     if n < FEWEST_SIZES:
-        return {**empty, "verdict": f"undefined: {n} sizes, and at least {FEWEST_SIZES} are needed"}
+        reason = f"{n} sizes, and at least {FEWEST_SIZES} are needed"
+        return {**empty, "verdict": ScalingVerdict.UNDEFINED, "reason": reason}
     if np.ptp(means) == 0:
-        return {**empty, "verdict": "undefined: the same at every size"}
+        return {**empty, "verdict": ScalingVerdict.UNDEFINED, "reason": "it is the same at every size"}
     scale = np.arange(n, dtype=float)
     orders = (
         np.array(list(permutations(range(n))))
         if n <= MOST_EXACT
         else np.array([np.arange(n), *(rng.permutation(n) for _ in range(resamples))])
     )
-    # The order observed is the first.
+    # The first order is the one observed.
     rho, *others = spearman(scale, means[orders]).tolist()
     p_value = rank_p(abs(rho), np.abs(others))
     low, high = _interval(groups, resamples, rng)
     least = 2 / factorial(n) if n <= MOST_EXACT else 1 / len(orders)
     found = {"n_sizes": n, "rho": rho, "ci_low": low, "ci_high": high, "p_value": p_value, "least_p": least}
-    return {**found, "verdict": _verdict(rho, p_value, least, n)}
+    verdict = _verdict(rho, p_value, least)
+    few = verdict is ScalingVerdict.CANNOT_BE_TOLD
+    return {**found, "verdict": verdict, "reason": f"{n} sizes in perfect order have p = {least:.2g}" if few else ""}
 
 
 def _interval(groups: list[np.ndarray], resamples: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Central 95% over samples of sizes, and of the seeds of each; samples without an order are left out."""
+    """Central 95% over samples of sizes, and of the seeds of each size. Samples without an order are left out."""
     n = len(groups)
     sizes = np.sort(rng.integers(n, size=(resamples, n)), axis=1)
-    # A size that is drawn twice brings the same seeds twice: its means are one model's, not two.
+    # A size that is drawn twice brings the same seeds both times, so it counts as one size.
     of_size = np.stack([values[rng.integers(len(values), size=(resamples, len(values)))].mean(1) for values in groups])
     means = np.take_along_axis(of_size.T, sizes, 1)
     distinct = 1 + (np.diff(sizes, axis=1) > 0).sum(1)
@@ -160,9 +181,7 @@ def _interval(groups: list[np.ndarray], resamples: int, rng: np.random.Generator
     return drawn.low, drawn.high
 
 
-def _verdict(rho: float, p_value: float, least: float, n: int) -> str:
+def _verdict(rho: float, p_value: float, least: float) -> ScalingVerdict:
     if p_value <= SIGNIFICANT:
-        return "rises" if rho > 0 else "falls"
-    if least > SIGNIFICANT:
-        return f"cannot be told: {n} sizes in perfect order have p = {least:.2g}"
-    return "no trend seen"
+        return ScalingVerdict.RISES if rho > 0 else ScalingVerdict.FALLS
+    return ScalingVerdict.CANNOT_BE_TOLD if least > SIGNIFICANT else ScalingVerdict.NO_TREND

@@ -1,29 +1,32 @@
 """How alike circuits are: at successive checkpoints of one model, and in two models whose heads are matched.
 
-Checkpoints (`successive`). Source: Tigges et al., 2024, https://arxiv.org/abs/2407.10827, who follow the Jaccard index
-of successive node sets of minimal circuits through training, smoothed exponentially. Here at the level of edges too,
-and beside chance:
+Checkpoints (`turnover`). Tigges et al. (2024, https://arxiv.org/abs/2407.10827) follow the Jaccard index of the node
+sets of minimal circuits from checkpoint to checkpoint, smoothed exponentially. Here edges are compared as well, and
+both indices are compared with chance.
 
-1. Each circuit is compared with that of the last checkpoint before it that has one, as `circuits.overlap` does. Steps
-   without a circuit (a hole in the grid, or an ability that is not there yet) have a row of their own that says so.
+1. Each circuit is compared with the last earlier one, by `circuits.overlap`. A step without a circuit (one that was not
+   measured, or one before the ability is there) has a row that says so.
 2. The smoothed index is s_t = α x_t + (1 − α) s_(t−1) over the comparisons that are defined, starting at the first. It
-   counts checkpoints, not steps: on an uneven grid equal weights do not mean equal stretches of training.
-3. The share of the score mass on shared edges is Σ (|a| + |b|) over these, as a fraction of that over all edges.
+   counts checkpoints, not steps. On an uneven grid equal weights do not mean equal stretches of training.
+3. The share of the score mass on shared edges is Σ (|a| + |b|) over shared edges, divided by the same sum over all
+   edges.
 
-A low index alone does not say that the circuit changed: circuits of other prompts, at one checkpoint, differ too. The
-null of random circuits of these sizes stands in the table, and the index beyond it, which does not depend on how large
-graph and circuits are; for that of resampled prompts, and for a p-value, compare the two checkpoints by
+A low index alone does not show that the circuit changed. Circuits found on other prompts at one checkpoint differ too.
+The table gives the null of random circuits of the same sizes, and the index beyond that null, which does not depend on
+how large graph and circuits are. To compare two checkpoints with the noise of the prompts, and for a p-value, use
 `emergence.sameness.same_circuit`.
 
-Two models (`mapped_overlap`). Edges of a go through the match (`emergence.sameness.matching`) to edges of b. An edge
-without an image counts as not shared, and the score mass of such edges is reported: of a low index it says whether the
-circuits or the matching make it low. Four levels, from the strictest on: edges; nodes (heads and MLPs); classes of
+Two models (`overlap_by_match`). The match (`emergence.sameness.matching`) takes edges of a to edges of b. An edge
+without an image counts as not shared. The score mass of such edges is reported: it shows whether a low index is due to
+the circuits or to the match. There are four levels, from the strictest on: edges; nodes (heads and MLPs); classes of
 edges, such as `previous_token → induction K`; roles of heads. The last two compare shares of the score mass by their
-weighted Jaccard index, so neither asks for a partner of each head. The null are random circuits of as many edges of
-each graph, made of whole paths (`circuits.finding.random_paths`) as circuits are, that carry the same scores in random
-order, through the same match. `beyond_chance` is normalised by the sizes of graphs and circuits: (similarity − random)
-/ (1 − random), 0 for what random circuits share on average and 1 for equal circuits, as in Cohen's kappa (1960,
-https://doi.org/10.1177/001316446002000104). No model is run.
+weighted Jaccard index, so they need no partner for each head.
+
+The null is random circuits with as many edges in each graph, made of whole paths (`circuits.finding.random_paths`) as
+circuits are. They carry the same scores in random order and go through the same match. `beyond_chance` is
+(similarity − random) / (1 − random): 0 for what random circuits share on average and 1 for equal circuits, as in
+Cohen's kappa (1960, https://doi.org/10.1177/001316446002000104). This normalises by the sizes of graphs and circuits.
+No model is run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,51 +49,52 @@ from interp_emerge.stats.sets import jaccard, jaccard_of_weights
 from interp_emerge.tables.schema import ABILITY_COLUMN, MODEL_COLUMNS, RUN_COLUMNS, Table
 
 SMOOTHING = 0.5
+"""Weight of the newest comparison in the smoothed indices."""
 TURNOVER = Table(
     name="turnover",
-    row="the circuit of one checkpoint, as many of its strongest edges as the last circuit has, and the one before it",
+    row="the circuit of one checkpoint (its strongest edges, as many as the final circuit has) and the one before it",
     about={**RUN_COLUMNS, **ABILITY_COLUMN},
     filled={
         "step": MODEL_COLUMNS["step"],
-        "previous": "last step before it that has a circuit; empty for the first",
-        "n_edges": "edges of the circuit",
-        "shared": "edges that both hold",
+        "previous": "the last earlier step with a circuit; empty for the first",
+        "n_edges": "number of edges of the circuit",
+        "shared": "number of edges that both circuits have",
         "jaccard": "Jaccard index of the edges",
-        "random": "mean index of random circuits of these sizes",
+        "random": "mean index of random circuits of the same sizes",
         "random_low": "lower end of their central 95%",
         "random_high": "upper end of their central 95%",
-        "beyond_chance": "(jaccard - random) / (1 - random): 0 as random circuits of these sizes, 1 for equal ones",
-        "p_value": "probability that random circuits of these sizes share at least as many edges",
+        "beyond_chance": "(jaccard - random) / (1 - random): 0 for random circuits on average, 1 for equal circuits",
+        "p_value": "probability that random circuits of the same sizes share at least as many edges",
         "smoothed": "Jaccard index of the edges, exponentially smoothed over steps",
         "weighted_jaccard": "Jaccard index weighted by the magnitudes of scores; empty without scores",
         "node_jaccard": "Jaccard index of the nodes (heads and MLPs)",
-        "node_random": "mean node index of random sets of as many nodes",
+        "node_random": "mean node index of random sets of the same numbers of nodes",
         "node_beyond_chance": "(node_jaccard - node_random) / (1 - node_random)",
         "node_smoothed": "Jaccard index of the nodes, exponentially smoothed over steps",
-        "rank_correlation": "Spearman's, of the scores of all edges of the graph; empty where scores are not given",
-        "mass_shared": "share of both circuits' score mass that lies on shared edges",
-        "born": "nodes of this circuit that the previous one lacks, space between",
-        "lost": "nodes of the previous circuit that this one lacks, space between",
-        "note": "why there is nothing to compare; empty otherwise",
+        "rank_correlation": "Spearman's rank correlation of the scores of all edges of the graph; empty without scores",
+        "mass_shared": "share of both circuits' score mass on shared edges",
+        "born": "nodes of this circuit that the previous one lacks, separated by spaces",
+        "lost": "nodes of the previous circuit that this one lacks, separated by spaces",
+        "note": "why nothing is compared; empty otherwise",
     },
 )
 
 
 @checked
-def successive(
+def turnover(
     circuits_by_step: Mapping[int, Circuit | None],
     *,
     scores: Mapping[int, EdgeScores] | None = None,
     smoothing: float = SMOOTHING,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Each checkpoint's circuit beside the one before it, one row a step, steps ascending.
+    """Each checkpoint's circuit compared with the one before it, one row for each step, in ascending order.
 
     Args:
-        circuits_by_step: circuits of one graph by training step; None, or an empty one, where none was found.
-        scores: scores of all edges by step, for rank correlations; may lack steps.
+        circuits_by_step: circuits of one graph by training step; None or an empty circuit where none was found.
+        scores: scores of all edges by step, for rank correlations; steps may be missing.
         smoothing: weight of the newest comparison in the smoothed indices, above 0 and at most 1.
-        seed: of the random circuits of the weighted index.
+        seed: of the random circuits for the weighted index.
 
     Returns:
         The columns that fill `TURNOVER`.
@@ -101,9 +105,7 @@ def successive(
     if not circuits_by_step:
         raise InputError("no circuits to follow; give a circuit for each training step")
     if not 0 < smoothing <= 1:
-        raise InputError(
-            f"smoothing={smoothing:g} is not a weight; give more than 0 and at most 1, which does not smooth"
-        )
+        raise InputError(f"smoothing={smoothing:g} is not a weight; give more than 0 and at most 1 (no smoothing)")
     require_one_graph([circuit for circuit in circuits_by_step.values() if circuit is not None])
     rows, previous = [], None
     for step in sorted(circuits_by_step):
@@ -130,18 +132,18 @@ def successive(
 
 
 def mass_shared(a: Circuit, b: Circuit) -> float:
-    """Share of two circuits' score mass that lies on edges of both; NaN where neither has scores."""
+    """Share of two circuits' score mass on the edges that both have; NaN if neither has scores."""
     mass = np.abs(a.scores * a.kept) + np.abs(b.scores * b.kept)
     return float(mass[a.kept & b.kept].sum() / mass.sum()) if mass.any() else np.nan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MappedOverlap:
-    """What two circuits share through a match of heads: a table of levels, and score mass that has no partner.
+class MatchedOverlap:
+    """What two circuits share through a match of heads.
 
-    `doubts` are shares of score mass that lie on edges without a partner, or on heads whose partner is not
-    identifiable. `rivals` is the least and largest Jaccard index of the edges over the match and `n_rivals` others that
-    are about as good.
+    `levels` has a row for each level. `doubts` are the shares of score mass on edges without a partner and on heads
+    whose partner is not identifiable. `rivals` is the smallest and the largest Jaccard index of the edges over the
+    match and `n_rivals` other matches that are about as good.
     """
 
     levels: pd.DataFrame
@@ -151,12 +153,12 @@ class MappedOverlap:
 
     @property
     def unmatched_a(self) -> float:
-        """Share of the score mass of a's circuit on edges without an image in b's graph; NaN if it is empty."""
+        """Share of the score mass of a's circuit on edges without an image in b's graph; NaN for an empty circuit."""
         return self.doubts.unmatched_a
 
     @property
     def unmatched_b(self) -> float:
-        """Share of the score mass of b's circuit on edges that are no image; NaN if it is empty."""
+        """Share of the score mass of b's circuit on edges that no edge of a goes to; NaN for an empty circuit."""
         return self.doubts.unmatched_b
 
     @property
@@ -170,57 +172,59 @@ class MappedOverlap:
 
     @property
     def jaccard(self) -> float:
-        """Jaccard index of the edges; what has no partner counts as not shared."""
+        """Jaccard index of the edges. Edges without a partner count as not shared."""
         return float(self["edges"]["similarity"])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a level.
+        """One row for each level.
 
-        Columns `level`, `n_a`, `n_b`, `shared` (missing for shares of mass), `similarity` (Jaccard index, weighted for
-        shares of mass), `random` (mean over random circuits) with its central 95% `random_low`, `random_high`,
-        `beyond_chance`, (similarity − random) / (1 − random), and `p_value`, the probability that random circuits are
-        at least as alike.
+        Columns `level`; `n_a`, `n_b` and `shared` (missing for shares of mass); `similarity`, a Jaccard index, weighted
+        for shares of mass; `random`, its mean over random circuits, with the central 95% `random_low`, `random_high`;
+        `beyond_chance`, which is (similarity − random) / (1 − random); and `p_value`, the probability that random
+        circuits are at least as alike.
         """
         return self.levels
 
 
 @checked
-def mapped_overlap(a: Circuit, b: Circuit, match: Match, *, n_random: int = 200, seed: int = 0) -> MappedOverlap:
+def overlap_by_match(a: Circuit, b: Circuit, match: Match, *, n_random: int = 200, seed: int = 0) -> MatchedOverlap:
     """What two circuits share once the heads of their models are matched.
 
     Args:
         a: a circuit of the first model of the match.
         b: a circuit of the second.
         match: from `match_heads`.
-        n_random: pairs of random connected circuits.
-        seed: of these.
+        n_random: pairs of random connected circuits to compare with.
+        seed: of the random circuits.
 
     Raises:
-        InputError: a circuit of another graph than its side of the match, no random circuit, or a number of edges that
-            no connected circuit has.
+        InputError: a circuit that belongs to another graph than its side of the match, `n_random` below 1, or a number
+            of edges that no connected circuit can have.
     """
     if a.graph != match.a.graph or b.graph != match.b.graph:
-        raise InputError("a circuit belongs to a graph of another shape than its side of the match; match its model")
+        raise InputError(
+            "a circuit belongs to a graph of another shape than its side of the match; match the heads of its model"
+        )
     if n_random < 1:
-        raise InputError(f"{n_random} random circuits make no null; give at least 1")
+        raise InputError(f"n_random={n_random}: give at least one random circuit to compare with")
     mass_a, mass_b = (_masses(circuit) for circuit in (a, b))
     compare = _Levels(match)
     counts, found = compare(mass_a, mass_b)
-    elsewhere = [_elsewhere(circuit, n_random, [seed, side]) for side, circuit in enumerate((a, b))]
-    null = np.array([compare(*both)[1] for both in zip(*elsewhere, strict=True)])
+    random_masses = [_random_masses(circuit, n_random, [seed, side]) for side, circuit in enumerate((a, b))]
+    null = np.array([compare(*both)[1] for both in zip(*random_masses, strict=True)])
     rows = []
     for level, (name, similarity) in enumerate(zip(LEVELS, found, strict=True)):
         values = null[:, level][~np.isnan(null[:, level])]
         random = percentile_interval(float(values.mean()), values) if len(values) else Interval.undefined()
         p_value = rank_p(similarity, values)
-        ends = random.value, random.low, random.high, _beyond(similarity, random.value)
-        rows.append((name, *counts.get(name, (pd.NA,) * 3), similarity, *ends, p_value))
+        compared = random.value, random.low, random.high, _beyond(similarity, random.value)
+        rows.append((name, *counts.get(name, (pd.NA,) * 3), similarity, *compared, p_value))
     columns = ["level", "n_a", "n_b", "shared", "similarity", "random", "random_low", "random_high", "beyond_chance",
                "p_value"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=pd.Index(columns)).astype(dict.fromkeys(["n_a", "n_b", "shared"], "Int64"))
     rivals = rival_matches(match, mass_a, mass_b)
     indices = [found[0], *(_Levels(rival)(mass_a, mass_b)[1][0] for rival in rivals)]
-    return MappedOverlap(
+    return MatchedOverlap(
         levels=frame,
         doubts=match_doubts(match, mass_a, mass_b),
         rivals=(float(np.min(indices)), float(np.max(indices))),
@@ -230,13 +234,13 @@ def mapped_overlap(a: Circuit, b: Circuit, match: Match, *, n_random: int = 200,
 
 @checked
 def edge_classes(circuit: Circuit, features: HeadFeatures) -> pd.DataFrame:
-    """A circuit by classes of edges, the heaviest first.
+    """A circuit by classes of edges, in descending order of score mass.
 
     Columns `edge_class` (such as `previous_token → induction K`), `n_edges`, `share` (of the circuit's score mass),
-    `graph_share` (of the graph's edges) and `enrichment`, share over graph share.
+    `graph_share` (of the graph's edges) and `enrichment`, the share divided by the graph share.
 
     Raises:
-        InputError: the features are those of another graph.
+        InputError: the features describe the heads of another graph.
     """
     if circuit.graph != features.graph:
         raise InputError("the circuit belongs to a graph of another shape than the heads; describe its model's heads")
@@ -250,15 +254,16 @@ def edge_classes(circuit: Circuit, features: HeadFeatures) -> pd.DataFrame:
 
 
 def class_codes(match: Match) -> tuple[np.ndarray, np.ndarray]:
-    """The class of each edge of a and of b as a number that both share, shape [edge] each."""
+    """The class of each edge of a and of b, as numbers with the same meaning for both, shape [edge] each."""
     return _coded(_classes(match.a), _classes(match.b))
 
 
 LEVELS = ("edges", "nodes", "edge classes", "roles")
+"""Levels of `MatchedOverlap`, from the strictest on."""
 
 
 class _Levels:
-    """Similarity at every level of two circuits, given as the score mass of each edge."""
+    """Similarity of two circuits at every level. A circuit is given by the score mass of each edge, shape [edge]."""
 
     def __init__(self, match: Match) -> None:
         self.match = match
@@ -294,17 +299,17 @@ class _Levels:
 
 
 def _masses(circuit: Circuit) -> np.ndarray:
-    """Magnitudes of the scores of kept edges, 1 each where there are no scores, 0 elsewhere, shape [edge].
+    """Magnitudes of the scores of kept edges (1 each if the circuit has no scores), 0 for the others, shape [edge].
 
-    A kept edge whose score is zero keeps the least there is, so that it counts as an edge.
+    A kept edge with a score of zero gets the smallest positive number, so it still counts as an edge.
     """
     kept = circuit.kept[circuit.graph.exists]
     mass = np.abs(circuit.scores[circuit.graph.exists]) if circuit.scores.any() else np.ones(len(kept))
     return np.where(kept, np.maximum(mass, np.finfo(float).tiny), 0)
 
 
-def _elsewhere(circuit: Circuit, count: int, seed: list[int]) -> Iterator[np.ndarray]:
-    """The masses of a circuit in random order on random connected circuits of its size, shape [edge] each."""
+def _random_masses(circuit: Circuit, count: int, seed: list[int]) -> Iterator[np.ndarray]:
+    """A circuit's masses, in random order, on random connected circuits of its size, shape [edge] each."""
     mass, graph = _masses(circuit), circuit.graph
     rng = np.random.default_rng(seed)
     for kept in random_connected_circuits(graph, len(circuit), count, seed=int(rng.integers(2**32))):
@@ -321,13 +326,13 @@ def _classes(features: HeadFeatures) -> np.ndarray:
 
 
 def _coded(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Names as numbers that both sides share."""
+    """Names as numbers with the same meaning on both sides."""
     _, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
     return codes[: len(a)], codes[len(a) :]
 
 
 def _alike(a: np.ndarray, b: np.ndarray, codes_a: np.ndarray, codes_b: np.ndarray) -> float:
-    """Weighted Jaccard index of the shares of mass by class; NaN where one side has no mass."""
+    """Weighted Jaccard index of the shares of mass by class; NaN if one side has no mass."""
     if not a.any() or not b.any():
         return np.nan
     n = int(max(codes_a.max(), codes_b.max())) + 1
@@ -336,7 +341,7 @@ def _alike(a: np.ndarray, b: np.ndarray, codes_a: np.ndarray, codes_b: np.ndarra
 
 
 def _beyond(similarity: float, random: float) -> float:
-    """A similarity on the scale on which random circuits have 0 on average and equal ones 1; NaN if those are equal."""
+    """(similarity − random) / (1 − random); NaN if random circuits are equal."""
     return (similarity - random) / (1 - random) if random < 1 else np.nan
 
 
@@ -367,10 +372,10 @@ def _rank_correlation(a: EdgeScores | None, b: EdgeScores | None) -> float:
     if a is None or b is None:
         return np.nan
     if a.graph != b.graph:
-        raise InputError("scores of two steps belong to graphs of different shapes; follow one model")
+        raise InputError("scores of two steps belong to graphs of different shapes; give scores of one model")
     return float(spearman(*(scores.scores[scores.graph.exists] for scores in (a, b))))
 
 
 def _smoothed(values: pd.Series, weight: float) -> pd.Series:
-    """Exponentially smoothed over the values that are there; empty where there is none."""
+    """The values smoothed exponentially, skipping missing ones; missing values stay missing."""
     return values.dropna().ewm(alpha=weight, adjust=False).mean().reindex(values.index)

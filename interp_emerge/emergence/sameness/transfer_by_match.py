@@ -1,83 +1,98 @@
-"""Whether the circuit of one size or seed would do in another: carried over by matched heads, or by roles, and run.
+"""Whether the circuit of one size or seed would do in another: carried over by matched heads or by roles, then run.
 
-Graphs of two sizes have no edges in common, and seeds of one size give the roles to other heads. So a circuit found at
-A is put in terms of the model at B before it is run there, every other edge ablated, in two ways.
+Graphs of two sizes have no edges in common, and in each seed of one size other heads take the roles. So a circuit found
+at A is first expressed in the edges of the model at B, then run there with every other edge ablated. There are two ways
+to carry it (`Way`).
 
-1. `matched heads`: each edge goes to the edge between the partners of its ends, heads by `alignment.match_heads`, MLPs
-   by relative depth. An edge without a partner is left behind.
-2. `roles`: every edge of B whose class, such as `previous_token → induction K`, is that of an edge of A's circuit. That
-   asks for no partner of each head and for no score of B, only for the roles of its heads, and it takes all edges of a
-   class since without scores none is better than another. Having no role is none: edges of such heads stay behind.
-3. `_in_one_model` runs these, and B's `own` circuit, for faithfulness (m(C) − m(∅)) / (m(M) − m(∅)), a fraction that
-   may leave [0, 1], with its bootstrap interval over pairs (`circuits.running.faithfulness`).
+1. `matched heads`: each edge becomes the edge between the partners of its two nodes. Heads are matched by
+   `matching.match_heads`, MLPs by relative depth. An edge without a partner is left behind.
+2. `roles`: all edges of B whose class, such as `previous_token → induction K`, occurs in A's circuit. This needs no
+   partner for each head and no scores of B, only the roles of its heads. It takes all edges of a class, because without
+   scores none is better than another. Edges of heads without a role are left behind.
+3. `_in_one_model` runs these circuits and B's `own` circuit for their faithfulness (m(C) − m(∅)) / (m(M) − m(∅)), a
+   fraction that may leave [0, 1], with its bootstrap interval over pairs (`circuits.running.faithfulness`).
 
-Two nulls stand beside each. *Random*: connected circuits of as many edges, for what any circuit of that size keeps.
-*Renamed*: the same circuit with B's heads exchanged at random within their layers, which is a random match with the
-same layers and leaves the shape as it is: for what the choice of heads adds. A p-value is that of the rank among the
-draws (`stats.ranks`), not adjusted for the number of cells. It says nothing of size: 0.01 of a gap can be more than all
-random circuits keep. Renamings are drawn with replacement and include the circuit itself: with two heads in each of two
-layers that is one in four, and no p-value can be small.
+Each faithfulness is compared with two nulls.
 
-Transfer of circuits as a test of sameness: Tigges et al., 2024, https://arxiv.org/abs/2407.10827, between checkpoints
-of one model. That a carried circuit does well says that these edges would do in B, not that B relies on them; that it
-does badly can be the match's fault, so that the score mass left behind and that on heads whose partner could be another
-one stand beside it. Matched heads see B's own scores, by what its heads read and write; roles do not. Where B has no
-clean-corrupt gap beyond noise, faithfulness is undefined.
+* *Random*: connected circuits with as many edges. They show what any circuit of that size keeps.
+* *Renamed*: the same circuit with B's heads exchanged at random within their layers. That is a random match that
+  keeps layers and the circuit's shape. It shows what the choice of heads adds.
 
-Cost: in each model, for every circuit and way a circuit run and `n_random` renamed ones, and `n_random` random ones for
-every different size; a match for every two models.
+A p-value is that of the rank among the draws (`stats.ranks`). It is not adjusted for the number of rows, and it does
+not measure size: 0.01 of a gap can be more than all random circuits keep. Renamings are drawn with replacement and
+include the circuit itself. With two heads in each of two layers one in four is the circuit itself, and no p-value can
+be small.
+
+Transfer as a test of sameness comes from Tigges et al., 2024, https://arxiv.org/abs/2407.10827, between checkpoints of
+one model. A carried circuit that does well shows that these edges would do in B, not that B relies on them. One that
+does badly may be the fault of the match. So the table also gives the share of score mass left behind, and the share on
+heads whose partner is not identifiable. The match uses B's own scores, through what its heads read and write; roles do
+not. Faithfulness is undefined where B has no clean-corrupt gap beyond noise.
+
+Cost: in each model, for every circuit and way one circuit run and `n_random` renamed ones, and `n_random` random ones
+for every different size; a match for every two models.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import chain
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
-from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.sameness.matching import NO_ROLE, HeadFeatures, Match, match_heads
 from interp_emerge.emergence.sameness.similarity import class_codes
+from interp_emerge.emergence.sameness.transfer import Models, Pairs, each_model, pairs_for
 from interp_emerge.patching.ablation import Ablation
 from interp_emerge.stats.ranks import null_quantile, rank_p
 
+
+class Way(StrEnum):
+    """How a circuit came to the model that it is run in."""
+
+    OWN = "own"
+    """It was found there."""
+    MATCHED_HEADS = "matched heads"
+    """Each edge became the edge between the partners of its nodes."""
+    ROLES = "roles"
+    """All edges of the circuit's classes stand for it."""
+
+
 COLUMNS = {
-    "from": "label of the model whose circuit it is",
+    "from": "label of the model that the circuit was found in",
     "to": "label of the model that it is run in",
-    "way": "how it came there: own, matched heads, or roles",
+    "way": f"how it came there: {', '.join(Way)}",
     "n_edges": "edges that it has there",
     "share": "these as a fraction of the edges of that model's graph",
     "faithfulness": "fraction of the model's clean-corrupt gap that it keeps; empty if undefined",
     "ci_low": "lower end of its 95% interval, bootstrap over pairs",
     "ci_high": "upper end",
-    "random_median": "median faithfulness of random connected circuits of as many edges in the same model",
-    "random_p95": "their 95th percentile, rounded up to one of them",
-    "p_value": "share of these circuits at least as faithful, the circuit itself counted; empty if undefined",
+    "random_median": "median faithfulness of random connected circuits with as many edges, in the same model",
+    "random_p95": "95th percentile of their faithfulness, rounded up to the value of one of them",
+    "p_value": "share of these circuits at least as faithful, counting the circuit itself; empty if undefined",
     "renamed_median": "median faithfulness of the circuit with heads exchanged at random within their layers",
-    "renamed_p95": "their 95th percentile, rounded up to one of them",
-    "renamed_p_value": "share of these at least as faithful, the circuit itself counted; empty if undefined",
-    "unmatched": "share of the circuit's score mass, where it comes from, on edges that were left behind",
-    "ambiguous": "share on edges of heads whose partner is not identifiable; empty where no partner is asked for",
-    "note": "why something is undefined, or nothing is kept",
+    "renamed_p95": "95th percentile of their faithfulness, rounded up to the value of one of them",
+    "renamed_p_value": "share of these circuits at least as faithful, counting the circuit itself; empty if undefined",
+    "unmatched": "share of the original circuit's score mass on edges that were left behind",
+    "ambiguous": "share of it on edges of heads whose partner is not identifiable; empty where no match is used",
+    "note": "why something is undefined, or why nothing is kept; empty otherwise",
 }
-"""Columns of `transfer_between`."""
-OWN, MATCHED, ROLES = "own", "matched heads", "roles"
+"""Columns of `transfer_by_match`."""
 
 
 @checked
-def transfer_between(
+def transfer_by_match(
     circuits: Mapping[str, Circuit],
     features: Mapping[str, HeadFeatures],
-    models: Iterable[tuple[str, HookedModel | Callable[[], HookedModel]]],
-    pairs_of: Callable[[HookedModel], PromptPairs],
+    models: Models,
+    pairs: Pairs,
     *,
     match: Callable[[HeadFeatures, HeadFeatures], Match] = match_heads,
     metric: str = "logit_diff",
@@ -86,15 +101,17 @@ def transfer_between(
     seed: int = 0,
     budget: int | None = None,
 ) -> pd.DataFrame:
-    """Every circuit carried into every model, a row each way and one for the model's own, with `COLUMNS`.
+    """Every circuit carried into every model each way, and each model's own circuit, one row each, with `COLUMNS`.
 
     Args:
-        circuits: by label of the model that each was found in. A model may have none, or an empty one: it is a place to
-            carry others to all the same.
+        circuits: by label of the model that each was found in. A model may have none, or an empty one; the others are
+            still carried to it.
         features: what the heads of each model do, by its label.
-        models: by label, in any order, or functions that load them, which are held one at a time.
-        pairs_of: prompts for a model, on which no circuit was found; `lambda model: ability.sample(model, 64, 2000)`.
-        match: finds the partners of heads; `match_heads` with other weights, for instance.
+        models: one model, labelled with its spec; or tuples of a label and a model, or a function that loads it. Loaded
+            models are held in memory one at a time.
+        pairs: prompt pairs that no circuit was found on, or a function that gives them for a model, such as
+            `lambda model: ability.sample(model, 64, seed=2000)`.
+        match: finds the partners of heads; for instance `match_heads` with other weights.
         metric: name of a metric.
         ablation: what edges outside the circuit carry.
         n_random: random circuits of each size, and renamings of each circuit, to compare with.
@@ -102,8 +119,8 @@ def transfer_between(
         budget: bytes that a batch of circuits may need; by default a constant for the kind of device.
 
     Raises:
-        InputError: no circuit, no model, a label twice or without features, features of another graph, `n_random` below
-            1, or two models without a role in common.
+        InputError: no circuit, no model, two models with one label, a model without features or with those of another
+            graph, `n_random` below 1, or two models without a role in common.
         UnknownNameError: no metric or ablation has the name.
     """
     circuits = {label: circuit for label, circuit in circuits.items() if len(circuit)}
@@ -113,28 +130,22 @@ def transfer_between(
         raise InputError(f"n_random={n_random}: give at least one random circuit to compare with")
     for label, circuit in circuits.items():
         _require_features(label, circuit.graph, features, "its circuit")
-    parts: dict[str, pd.DataFrame] = {}
-    for label, load in tqdm(models, desc="models", delay=2, leave=False):
-        if label in parts:
-            raise InputError(f"two models are labelled {label!r}; give each a label of its own")
-        model = load if isinstance(load, HookedModel) else load()
+    parts = []
+    for label, model in each_model(models):
         _require_features(label, model.graph, features, str(model.spec))
         carried = [*_all_carried(label, model.graph, circuits, features, match)]
-        pairs = pairs_of(model)
-        runs = Runs(model, pairs, metric=metric, ablation=ablation, budget=budget)
-        parts[label] = _in_one_model(carried, runs, n_random, seed).assign(to=label)
+        runs = Runs(model, pairs_for(model, pairs), metric=metric, ablation=ablation, budget=budget)
+        parts.append(_in_one_model(carried, runs, n_random, seed).assign(to=label))
         del runs, model
-    if not parts:
-        raise InputError("no model was given; give at least one as (label, model)")
-    return pd.concat(parts.values(), ignore_index=True)[[*COLUMNS]]
+    return pd.concat(parts, ignore_index=True)[[*COLUMNS]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Carried:
-    """A circuit in terms of another model: its edges there, and what of its score mass did not come along."""
+    """A circuit in the edges of another model, and the shares of its score mass that were left behind or are unsure."""
 
     source: str
-    way: str
+    way: Way
     kept: np.ndarray
     unmatched: float = 0.0
     ambiguous: float = 0.0
@@ -158,9 +169,9 @@ def _all_carried(
     features: Mapping[str, HeadFeatures],
     match: Callable[[HeadFeatures, HeadFeatures], Match],
 ) -> Iterator[_Carried]:
-    """The model's own circuit, empty where it has none, and every circuit each way."""
+    """The model's own circuit, empty if it has none, and every circuit carried over each way."""
     own = circuits[label].kept if label in circuits else np.zeros_like(graph.exists)
-    yield _Carried(source=label, way=OWN, kept=own)
+    yield _Carried(source=label, way=Way.OWN, kept=own)
     for source, circuit in circuits.items():
         found = match(features[source], features[label])
         yield _by_match(source, circuit, found)
@@ -168,14 +179,14 @@ def _all_carried(
 
 
 def _by_match(source: str, circuit: Circuit, match: Match) -> _Carried:
-    """Edges between the partners of the ends of the circuit's edges."""
+    """The edges between the partners of the nodes of the circuit's edges."""
     mine, theirs = circuit.graph, match.b.graph
     images = match.edges[circuit.kept[mine.exists]]
     unsure = mine.is_one_of([head for head, _ in match.ambiguous])
     touched = (unsure[:, None] | (mine.owner @ unsure)[None])[mine.exists]
     return _Carried(
         source=source,
-        way=MATCHED,
+        way=Way.MATCHED_HEADS,
         kept=_edges(theirs, images[images >= 0]),
         unmatched=_share_of_mass(circuit, match.edges < 0),
         ambiguous=_share_of_mass(circuit, touched),
@@ -183,7 +194,7 @@ def _by_match(source: str, circuit: Circuit, match: Match) -> _Carried:
 
 
 def _by_roles(source: str, circuit: Circuit, match: Match) -> _Carried:
-    """All edges of the classes of the circuit's edges, but for those of heads without a role."""
+    """All edges of the circuit's classes, without edges of heads that have no role."""
     codes, theirs = class_codes(match)
     nameless = np.array([name == NO_ROLE for name in match.a.writer_classes])[:, None] | np.array(
         [name.startswith(NO_ROLE) for name in match.a.reader_classes]
@@ -192,7 +203,7 @@ def _by_roles(source: str, circuit: Circuit, match: Match) -> _Carried:
     wanted = codes[circuit.kept[circuit.graph.exists] & named]
     return _Carried(
         source=source,
-        way=ROLES,
+        way=Way.ROLES,
         kept=_edges(match.b.graph, np.flatnonzero(np.isin(theirs, wanted))),
         unmatched=_share_of_mass(circuit, ~(named & np.isin(codes, theirs))),
         ambiguous=np.nan,
@@ -200,14 +211,14 @@ def _by_roles(source: str, circuit: Circuit, match: Match) -> _Carried:
 
 
 def _edges(graph: Graph, numbers: np.ndarray) -> np.ndarray:
-    """Edges by their numbers as `np.nonzero(graph.exists)` lists them, shape [writer, reader]."""
+    """Edges given by their numbers, in the order of `np.nonzero(graph.exists)`, as a mask, shape [writer, reader]."""
     kept = np.zeros_like(graph.exists)
     kept[tuple(side[numbers] for side in np.nonzero(graph.exists))] = True
     return kept
 
 
 def _share_of_mass(circuit: Circuit, where: np.ndarray) -> float:
-    """Share of the circuit's score mass on some edges, given for each edge; of its number of edges without scores."""
+    """Share of the circuit's score mass on the edges `where`, shape [edge]; without scores, of its number of edges."""
     kept = circuit.kept[circuit.graph.exists]
     mass = kept * np.abs(circuit.scores[circuit.graph.exists])
     mass = mass if mass.any() else kept.astype(float)
@@ -215,7 +226,7 @@ def _share_of_mass(circuit: Circuit, where: np.ndarray) -> float:
 
 
 def _in_one_model(carried: list[_Carried], runs: Runs, n_random: int, seed: int) -> pd.DataFrame:
-    """A row for each carried circuit, in their order, without the column `to`."""
+    """A row for each carried circuit, in the order given, without the column `to`."""
     graph = runs.model.graph
     rows = [
         {
@@ -241,27 +252,27 @@ def _in_one_model(carried: list[_Carried], runs: Runs, n_random: int, seed: int)
         nulls = (recovered[n:].mean(1) / runs.gap.mean()).reshape(-1, n_random)
         random = dict(zip(sizes, nulls[n:], strict=True))
         for row, one, kept, renamed in zip(rows, carried, recovered, nulls, strict=False):
-            if one.way == OWN and not one.n_edges:
+            if one.way == Way.OWN and not one.n_edges:
                 continue
             interval = runs.share_interval(kept)
             row |= interval.columns("faithfulness", "ci")
-            row |= _beside(interval.value, random[one.n_edges], "random", "p_value")
-            row |= _beside(interval.value, renamed, "renamed", "renamed_p_value")
+            row |= _compared(interval.value, random[one.n_edges], "random", "p_value")
+            row |= _compared(interval.value, renamed, "renamed", "renamed_p_value")
     return pd.DataFrame(rows, columns=pd.Index([*COLUMNS]))
 
 
 def _note(one: _Carried, runs: Runs) -> str:
     if why := runs.whole.why_undefined:
         return f"undefined: the clean-corrupt gap of {runs.whole.gap.value:.3g} {why}"
-    if one.way == OWN and not one.n_edges:
+    if one.way == Way.OWN and not one.n_edges:
         return "undefined: the model has no circuit of its own"
     if not runs.model.graph.prune(one.kept).any():
-        return "nothing is kept: no path from the embedding to the logits came along"
+        return "nothing is kept: no path from the embedding to the logits was carried over"
     return ""
 
 
-def _beside(value: float, null: np.ndarray, name: str, p_name: str) -> dict[str, float]:
-    """Where a value stands among those of a null."""
+def _compared(value: float, null: np.ndarray, name: str, p_name: str) -> dict[str, float]:
+    """Median, 95th percentile and p-value of a null that a value is compared with, by column."""
     return {
         f"{name}_median": float(np.median(null)),
         f"{name}_p95": float(null_quantile(null)),
@@ -270,9 +281,9 @@ def _beside(value: float, null: np.ndarray, name: str, p_name: str) -> dict[str,
 
 
 def _renamed(kept: np.ndarray, graph: Graph, count: int, seed: int) -> Iterator[np.ndarray]:
-    """The circuit with the heads of each layer exchanged at random; those that share a key and value go on doing so.
+    """The circuit with the heads of each layer exchanged at random. Heads that share a key and value still do.
 
-    The exchanges depend on the graph and the seed alone, so that equal circuits have equal nulls.
+    The exchanges depend on the graph and the seed alone, so equal circuits have equal nulls.
     """
     rng, group = np.random.default_rng(seed), graph.n_heads // graph.n_kv_heads
     for _ in range(count):
@@ -283,7 +294,7 @@ def _renamed(kept: np.ndarray, graph: Graph, count: int, seed: int) -> Iterator[
 
 
 def _exchanged(nodes: tuple[Node, ...], orders: Mapping[str, list[np.ndarray]]) -> np.ndarray:
-    """For each node the index of the one that takes its place."""
+    """For each node the index of the node that takes its place."""
     at = {node: index for index, node in enumerate(nodes)}
     return np.array([
         at[replace(node, index=int(orders[node.kind][node.layer][node.index]))] if node.kind in orders else at[node]

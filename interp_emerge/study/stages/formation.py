@@ -10,9 +10,9 @@ from interp_emerge.emergence.forming.formation import (
     FORMATION,
     Formation,
     formation_at,
+    formation_turnover,
     heads_to_follow,
     summarise_formation,
-    turnover,
 )
 from interp_emerge.emergence.sameness.similarity import TURNOVER
 from interp_emerge.study.grid import Checkpoint
@@ -68,7 +68,7 @@ class Following(StageWithCells[Followed, Formation]):
                 able = able[able["quantity"].isin(["accuracy", "log_prob"])].assign(component="model")
                 both = pd.concat([able, summarise_formation(one.parts)], ignore_index=True)
                 quantities.append(both.assign(**at._asdict(), ability=ability))
-            found = turnover(by_step, circuits(results)[last].circuit)
+            found = formation_turnover(by_step, circuits(results)[last].circuit)
             changes.append(found.assign(size=last.size, seed=last.seed, ability=ability))
         return [stacked(quantities), stacked(changes)]
 

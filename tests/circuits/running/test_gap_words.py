@@ -71,7 +71,6 @@ def notes(truth: GroundTruth, pairs: ie.PromptPairs) -> dict[str, str]:
     model, circuit = truth.model, truth.circuit
     scores = score_edges(model, truth.pairs, method="eap")
     found = smallest_faithful(ie.Runs(model, pairs), scores)
-    in_matrix = ie.emergence.sameness.transfer_matrix({"a": circuit}, [("m", model)], lambda _: pairs, n_random=2)
     return {
         "examination": str(ie.examine(ie.Runs(model, pairs), circuit, parts=["hypotheses"], n_random=2)),
         "hypotheses": ie.circuits.testing.hypothesis_tests(ie.Runs(model, pairs), circuit, n_random=2)
@@ -82,7 +81,6 @@ def notes(truth: GroundTruth, pairs: ie.PromptPairs) -> dict[str, str]:
             0
         ],
         "transfer": ie.emergence.sameness.transfer({"a": circuit}, model, pairs)["note"].iloc[0],
-        "transfer_matrix": in_matrix["note"].iloc[0],
         "dependence": ie.emergence.forming.dependence_at(ie.Runs(model, pairs), circuit)["note"].iloc[0],
         "selection": found.origin["selection"]["undefined"],
     }

@@ -11,9 +11,9 @@ from interp_emerge.circuits.known import GroundTruth
 from interp_emerge.emergence.forming.formation import (
     Formation,
     formation_at,
+    formation_turnover,
     heads_to_follow,
     summarise_formation,
-    turnover,
 )
 
 
@@ -56,7 +56,7 @@ def test_without_a_gap_faithfulness_is_undefined_and_there_is_no_circuit(known: 
     before = ie.load_family("handset").load("induction_distractors", 0)
     nothing = formation_at(before, known.circuit, [], known.pairs)
     assert nothing.parts[nothing.parts["quantity"] == "faithfulness"]["value"].isna().all()
-    table = turnover({0: nothing, 1: after, 2: after}, known.circuit)
+    table = formation_turnover({0: nothing, 1: after, 2: after}, known.circuit)
     assert table["note"].tolist() == ["no circuit at this step", "the first circuit", ""]
     last = table.iloc[-1]
     assert (last["jaccard"], last["rank_correlation"], last["mass_shared"]) == pytest.approx((1, 1, 1))
@@ -73,7 +73,7 @@ def test_a_head_that_takes_over_is_born_and_the_one_it_replaces_is_lost(known: G
     ]
     score = dict(zip(edges["key"], edges["score"], strict=True))
     moved = after.edges.assign(score=[score[edge] for edge in zip(edges["writer"], edges["reader"], strict=True)])
-    last = turnover({1: after, 2: replace(after, edges=moved)}, known.circuit).iloc[-1]
+    last = formation_turnover({1: after, 2: replace(after, edges=moved)}, known.circuit).iloc[-1]
     assert (last["born"], last["lost"]) == ("a0.h1", "a0.h0")
     assert 0 < last["jaccard"] < 1
 

@@ -1,13 +1,15 @@
+"""Two circuits compared: by shared edges, and by running each in both models."""
+
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.sameness.compare import compare, model_of
-from interp_emerge.emergence.sameness.transfer import transfer
-from tests.models.small_models import small_model, telling_pairs
+from tests.models.small_models import small_model
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +45,10 @@ def test_circuits_of_two_seeds_run_in_both_models(circuits: tuple[ie.Circuit, ie
     assert by_place[str(other.spec), "b"] > by_place[str(other.spec), "a"]
 
 
-def test_circuits_of_two_shapes_stand_beside_each_other(circuits: tuple[ie.Circuit, ie.Circuit]):
+def test_circuits_of_two_shapes_are_compared_by_size_alone(circuits: tuple[ie.Circuit, ie.Circuit]):
     other = ie.Circuit.from_edges(small_model("gpt2"), [("embed", "a0.h1.k"), ("a0.h1", "logits")])
     compared = compare(circuits[0], other, names=("left", "right"))
-    assert "graphs of two shapes" in compared.sentences[0]
+    assert "no edges in common" in compared.sentences[0]
     assert [*compared.tables] == ["sizes"]
     assert {*compared.tables["sizes"]["circuit"]} == {"left", "right"}
 
@@ -71,7 +73,7 @@ def test_prompts_that_a_circuit_was_found_on_are_named(model: HookedModel):
     pairs = ie.load_ability("induction").sample(model, 16, seed=2000)
     found = ie.score(model, pairs, method="eap").top(8)
     assert found.origin["ability"] == "induction"
-    assert "a was found on just these prompts." in compare(found, found.with_origin(prompts=""), n=16).sentences
+    assert "a was found on these same prompts." in compare(found, found.with_origin(prompts=""), n=16).sentences
 
 
 def test_a_name_that_is_not_there_is_refused(circuits: tuple[ie.Circuit, ie.Circuit]):
@@ -84,13 +86,24 @@ def test_a_name_that_is_not_there_is_refused(circuits: tuple[ie.Circuit, ie.Circ
 def test_other_weights_of_the_same_name_are_refused(circuits: tuple[ie.Circuit, ie.Circuit]):
     spec = {**circuits[0].origin["model"], "revision": "0123456789abcdef"}
     changed = replace(circuits[0], origin={**circuits[0].origin, "model": spec})
-    with pytest.raises(InputError, match=r"has other weights \(.*\) than those it was found in \(0123456789abcdef\)"):
+    with pytest.raises(InputError, match=r"now has other weights \(.*\) than those .* \(0123456789abcdef\)"):
         model_of(changed)
-    with pytest.raises(InputError, match="does not say in which model it was found"):
+    with pytest.raises(InputError, match="origin does not name the model"):
         model_of(replace(changed, origin={}))
 
 
-def test_a_circuit_of_another_shape_is_not_run(model: HookedModel):
+def test_a_circuit_whose_model_has_a_graph_of_another_shape_is_refused(circuits: tuple[ie.Circuit, ie.Circuit]):
     circuit = ie.Circuit.from_edges(small_model("gpt2"), [("embed", "logits")])
-    with pytest.raises(InputError, match="circuit mine was found in a graph of another shape"):
-        transfer({"mine": circuit}, small_model("llama_grouped"), telling_pairs(small_model("llama_grouped")))
+    claimed = circuit.with_origin(model=circuits[0].origin["model"], ability="induction")
+    with pytest.raises(InputError, match="circuit a was found in a graph of another shape"):
+        compare(claimed, claimed, n=4)
+
+
+def test_without_a_gap_the_sentence_says_why_faithfulness_is_undefined():
+    untrained = ie.load_family("miniature").load("3k", step=0)
+    circuit = ie.Circuit.from_edges(untrained, [("embed", "logits")])
+    circuit = circuit.with_origin(model=untrained.spec.to_dict(), ability="induction")
+    compared = compare(circuit, circuit, n=8)
+    row = compared.tables["transfer"].iloc[0]
+    assert np.isnan(row["faithfulness"]) and row["note"].startswith("undefined: the clean-corrupt gap of ")
+    assert f"In {untrained.spec} on induction, the faithfulness of a is {row['note']}." in compared.sentences

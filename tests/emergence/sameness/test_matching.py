@@ -1,4 +1,4 @@
-"""Heads matched by what they do: planted permutations, copies, and margins against all matches there are."""
+"""Heads matched by what they do: planted permutations, copies, and margins compared with all possible matches."""
 
 from itertools import permutations, product
 
@@ -12,7 +12,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.sameness.matching import HeadFeatures, _margins, features_from, head_features, match_heads
-from interp_emerge.emergence.sameness.similarity import edge_classes, mapped_overlap
+from interp_emerge.emergence.sameness.similarity import edge_classes, overlap_by_match
 from interp_emerge.patching.base import EdgeScores
 from tests.models.small_models import build, telling_pairs
 from tests.patching.scored import score_edges
@@ -28,7 +28,7 @@ def drawn(graph: Graph = GRAPH, seed: int = 0) -> HeadFeatures:
 
 
 def permuted(features: HeadFeatures, seed: int) -> tuple[HeadFeatures, list[tuple[str, str]], np.ndarray, np.ndarray]:
-    """The same heads under other names, with the pairs that a match has to find."""
+    """The same heads under other names, and the pairs that a match has to find."""
     graph, rng = features.graph, np.random.default_rng(seed)
     orders = [rng.permutation(graph.n_heads) for _ in range(graph.n_layers)]
     heads = np.concatenate([layer * graph.n_heads + order for layer, order in enumerate(orders)])
@@ -60,7 +60,7 @@ def test_heads_that_are_permuted_within_their_layers_are_found_again(seed: int):
     a = Circuit(graph=GRAPH, kept=kept, scores=features.mass * kept)
     moved = kept[np.ix_(writers, readers)]
     b = Circuit(graph=GRAPH, kept=moved, scores=a.scores[np.ix_(writers, readers)])
-    found = mapped_overlap(a, b, match, n_random=50)
+    found = overlap_by_match(a, b, match, n_random=50)
     assert found.to_frame()["similarity"].tolist() == pytest.approx([1, 1, 1, 1])
     assert (found.unmatched_a, found.unmatched_b, found.ambiguous) == (0, 0, 0)
     assert found["edges"]["random_high"] < 0.5 and found["edges"]["p_value"] == pytest.approx(1 / 51)
@@ -107,7 +107,7 @@ def test_copies_of_one_head_are_not_identifiable_and_the_others_are():
     assert set(swapped.pairs) - set(match.pairs) == {("a1.h0", "a1.h1"), ("a1.h1", "a1.h0")}
     kept = graph.edge_matrix([("embed", "a1.h0.v"), ("a1.h0", "logits")])
     one = Circuit(graph=graph, kept=kept, scores=kept * 1.0)
-    found = mapped_overlap(one, one, match, n_random=5)
+    found = overlap_by_match(one, one, match, n_random=5)
     # Through the other match its head is the copy, whose edges the circuit does not hold.
     assert (found.jaccard, found.rivals, found.n_rivals) == (1, (0, 1), 1)
     assert (found.doubts.ambiguous_a, found.doubts.ambiguous_b, found.doubts.n_ambiguous) == (1, 1, 2)
@@ -135,7 +135,7 @@ def test_a_margin_is_what_the_best_of_all_other_matches_costs_more(shape: tuple[
         assert rival[row] == second[row]
 
 
-def test_a_head_without_a_like_stays_unmatched():
+def test_a_head_unlike_all_others_stays_unmatched():
     small = Graph(n_layers=1, n_heads=2, n_kv_heads=2, parallel=False)
     a = HeadFeatures(graph=small, roles=("induction",), strength=np.array([[0.9], [0.0]]))
     b = HeadFeatures(graph=small, roles=("induction",), strength=np.array([[0.05], [0.1]]))
@@ -144,7 +144,7 @@ def test_a_head_without_a_like_stays_unmatched():
     assert match.to_frame()["b"].tolist() == ["", "a0.h0", "a0.h1"]
     kept = small.edge_matrix([("embed", "a0.h0.v"), ("a0.h0", "logits"), ("embed", "logits")])
     circuit = Circuit(graph=small, kept=kept, scores=kept * 1.0)
-    found = mapped_overlap(circuit, circuit, match, n_random=20)
+    found = overlap_by_match(circuit, circuit, match, n_random=20)
     # a0.h0 of a has no partner, and that of b is the partner of another head, whose edges a does not keep.
     assert (found["edges"]["shared"], found.jaccard) == (1, pytest.approx(1 / 5))
     assert found.unmatched_a == pytest.approx(2 / 3) and found.unmatched_b == 0
@@ -159,15 +159,15 @@ def test_strength_is_how_far_a_head_clears_its_baseline():
     table = pd.DataFrame(rows, columns=["node", "role", "score", "baseline", "clears_baseline"])
     features = features_from(small, table)
     np.testing.assert_allclose(features.strength, [[0.5, 1], [0, 0.5], [1, 0]])
-    # What has a largest value names a head before what has none.
+    # A role with a largest value takes precedence over one without.
     assert features.labels == ("induction", "copying", "induction")
     undefined = table.assign(score=table["score"].where(table["role"] == "induction"))
     assert features_from(small, undefined).roles == ("induction",)
-    with pytest.raises(InputError, match="the table lists 2 heads for role 'induction', the graph has 3"):
+    with pytest.raises(InputError, match="lists 2 heads for role 'induction', the graph has 3; give"):
         features_from(small, table[table["node"] != "a0.h0"])
 
 
-def test_a_shared_key_has_a_partner_where_all_its_heads_have_theirs_in_one_group():
+def test_a_shared_key_has_a_partner_if_the_partners_of_its_heads_share_a_key():
     grouped = Graph(n_layers=1, n_heads=4, n_kv_heads=2, parallel=False)
     strength = np.eye(4)[:, :3]
     features = HeadFeatures(graph=grouped, roles=ROLES, strength=strength)
@@ -206,18 +206,18 @@ def test_edge_classes_name_what_feeds_what():
 
 def test_what_cannot_be_matched_is_refused():
     features = drawn()
-    with pytest.raises(InputError, match=r"no role in common to compare: previous_token, .* and none"):
+    with pytest.raises(InputError, match=r"no role in common: previous_token, .* and none; measure"):
         match_heads(features, HeadFeatures(graph=GRAPH, roles=(), strength=np.zeros((12, 0))))
-    with pytest.raises(InputError, match="compare nothing; give three that are not negative"):
+    with pytest.raises(InputError, match="compare nothing; give three"):
         match_heads(features, features, weights=(0.0, 0.0, 0.0))
-    with pytest.raises(InputError, match="most=2 is not the cost of a pair"):
+    with pytest.raises(InputError, match="most=2 is not a possible cost"):
         match_heads(features, features, most=2.0)
-    with pytest.raises(InputError, match="features of this graph need strengths of shape"):
+    with pytest.raises(InputError, match=r"need strengths of shape \(12, 3\)"):
         HeadFeatures(graph=GRAPH, roles=ROLES, strength=np.zeros((3, 3)))
     other = Graph(n_layers=2, n_heads=1, n_kv_heads=1, parallel=False)
     bare = Circuit(graph=other, kept=other.exists, scores=np.zeros(other.exists.shape))
-    with pytest.raises(InputError, match="belongs to a graph of another shape than its side of the match"):
-        mapped_overlap(bare, bare, match_heads(features, features))
+    with pytest.raises(InputError, match="another shape than its side of the match; match"):
+        overlap_by_match(bare, bare, match_heads(features, features))
     scores = EdgeScores.from_pairs(other, np.ones((2, other.n_edges), np.float32))
-    with pytest.raises(InputError, match="belong to a graph of another shape than the heads"):
+    with pytest.raises(InputError, match="another shape than the heads; give scores"):
         features_from(GRAPH, pd.DataFrame(columns=["role", "score", "baseline"]), scores)

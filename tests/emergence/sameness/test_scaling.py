@@ -1,4 +1,4 @@
-"""Measures of circuits over sizes: counts by hand, exact p-values, and what few sizes cannot say."""
+"""Measures of circuits over sizes: counts by hand, exact p-values, and verdicts of few sizes."""
 
 from typing import Any
 
@@ -11,7 +11,13 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.sameness.matching import HeadFeatures
-from interp_emerge.emergence.sameness.scaling import UNITS, SizedCircuit, circuit_scaling, scaling_trends
+from interp_emerge.emergence.sameness.scaling import (
+    UNITS,
+    ScalingVerdict,
+    SizedCircuit,
+    circuit_scaling,
+    scaling_trends,
+)
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=False)
 EDGES = [("embed", "a0.h0.v"), ("a0.h0", "a1.h1.k"), ("embed", "a1.h1.v"), ("a1.h1", "m1"), ("m1", "logits")]
@@ -58,8 +64,8 @@ def test_the_measures_are_counted_by_hand():
 def test_a_perfect_order_of_five_sizes_rises_with_the_exact_p_value():
     found = trend({n: [float(n) ** 0.5] for n in (3, 5, 7, 14, 25)})
     assert (found["rho"], found["p_value"], found["least_p"]) == (pytest.approx(1), 2 / 120, 2 / 120)
-    assert found["verdict"] == "rises"
-    assert trend({n: [-float(n)] for n in (3, 5, 7, 14, 25)})["verdict"] == "falls"
+    assert found["verdict"] is ScalingVerdict.RISES and found["reason"] == ""
+    assert trend({n: [-float(n)] for n in (3, 5, 7, 14, 25)})["verdict"] is ScalingVerdict.FALLS
 
 
 def test_the_correlation_is_spearmans_of_the_means_over_seeds():
@@ -68,16 +74,18 @@ def test_the_correlation_is_spearmans_of_the_means_over_seeds():
     expected: Any = spearmanr([*values], [np.mean(seeds) for seeds in values.values()])
     assert found["rho"] == pytest.approx(expected.statistic)
     assert -1 <= found["ci_low"] <= found["rho"] <= found["ci_high"] <= 1
-    assert found["verdict"] == "no trend seen"
+    assert found["verdict"] is ScalingVerdict.NO_TREND
 
 
-def test_what_few_sizes_cannot_say_is_said():
-    assert trend({3: [1.0], 5: [2.0]})["verdict"] == "undefined: 2 sizes, and at least 3 are needed"
+def test_with_few_sizes_the_verdict_says_why_there_is_none():
+    two = trend({3: [1.0], 5: [2.0]})
+    assert (two["verdict"], two["reason"]) == (ScalingVerdict.UNDEFINED, "2 sizes, and at least 3 are needed")
     assert trend({3: [1.0], 5: [np.nan], 7: [2.0]})["n_sizes"] == 2
     three = trend({3: [1.0], 5: [2.0], 7: [3.0]})
-    assert three["verdict"] == "cannot be told: 3 sizes in perfect order have p = 0.33"
+    assert three["verdict"] is ScalingVerdict.CANNOT_BE_TOLD and "p = 0.33" in three["reason"]
     assert three["p_value"] == pytest.approx(1 / 3)
-    assert trend({3: [1.0], 5: [1.0], 7: [1.0]})["verdict"] == "undefined: the same at every size"
+    constant = trend({3: [1.0], 5: [1.0], 7: [1.0]})
+    assert constant["verdict"] is ScalingVerdict.UNDEFINED and "same at every size" in constant["reason"]
 
 
 @pytest.mark.calibration
@@ -86,13 +94,13 @@ def test_many_sizes_are_permuted_at_random_and_keep_the_level():
     p_values = np.array([trend({n: [rng.normal()] for n in range(5)})["p_value"] for _ in range(100)])
     assert (p_values <= 0.05).mean() <= 0.12
     many = trend({n: [float(n)] for n in range(12)})
-    assert many["p_value"] == many["least_p"] and many["verdict"] == "rises"
+    assert many["p_value"] == many["least_p"] and many["verdict"] is ScalingVerdict.RISES
 
 
-def test_what_does_not_fit_is_refused():
-    with pytest.raises(InputError, match="no circuits to compare; give one for each size and seed"):
+def test_circuits_and_features_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match="no circuit was given; give one"):
         circuit_scaling([])
     larger = Graph(n_layers=3, n_heads=2, n_kv_heads=2, parallel=False)
     features = HeadFeatures(graph=larger, roles=(), strength=np.zeros((6, 0)))
-    with pytest.raises(InputError, match="the heads described for 14k belong to a graph of another shape"):
+    with pytest.raises(InputError, match="features given for 14k belong to a graph of another shape"):
         SizedCircuit(size="14k", seed=0, n_parameters=1, circuit=sized().circuit, features=features)

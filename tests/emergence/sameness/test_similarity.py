@@ -1,4 +1,4 @@
-"""How alike circuits are: counts by hand, holes in the grid, born and lost; p-values that hold under the null."""
+"""How alike circuits are: counts by hand, steps without a circuit, nodes born and lost, p-values under the null."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.sameness.matching import HeadFeatures, Match, match_heads
-from interp_emerge.emergence.sameness.similarity import TURNOVER, mapped_overlap, mass_shared, successive
+from interp_emerge.emergence.sameness.similarity import TURNOVER, mass_shared, overlap_by_match, turnover
 from interp_emerge.patching.base import EdgeScores
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=False)
@@ -28,14 +28,14 @@ def circuit(given: dict[tuple[str, str], float], graph: Graph = GRAPH) -> Circui
     return Circuit(graph=graph, kept=graph.edge_matrix(given), scores=scores)
 
 
-def test_a_single_circuit_has_nothing_before_it_and_born_nodes_alone() -> None:
-    (row,) = successive({0: None, 5: circuit(EARLY)}).iloc[1:].to_dict("records")
+def test_a_first_circuit_is_compared_with_nothing_and_its_nodes_are_all_born():
+    (row,) = turnover({0: None, 5: circuit(EARLY)}).iloc[1:].to_dict("records")
     assert (row["note"], row["born"], row["lost"]) == ("the first circuit", " ".join(circuit(EARLY).nodes), "")
-    assert successive({0: None})["note"].tolist() == ["no circuit at this step"]
+    assert turnover({0: None})["note"].tolist() == ["no circuit at this step"]
 
 
 def test_each_step_is_compared_with_the_last_one_that_has_a_circuit():
-    frame = successive({30: circuit(LATE), 0: None, 10: circuit(EARLY), 20: circuit({}), 40: circuit(OTHER)})
+    frame = turnover({30: circuit(LATE), 0: None, 10: circuit(EARLY), 20: circuit({}), 40: circuit(OTHER)})
     assert [*frame.columns] == [*TURNOVER.filled]
     assert [*frame["step"]] == [0, 10, 20, 30, 40]
     assert [None if pd.isna(step) else step for step in frame["previous"]] == [None, None, None, 10, 30]
@@ -52,13 +52,13 @@ def test_each_step_is_compared_with_the_last_one_that_has_a_circuit():
 
 def test_smoothing_weighs_the_newest_comparison_and_skips_what_is_undefined():
     found = {0: circuit(EARLY), 1: circuit(EARLY), 2: None, 3: circuit(OTHER), 4: circuit(OTHER)}
-    frame = successive(found, smoothing=0.25)
+    frame = turnover(found, smoothing=0.25)
     np.testing.assert_allclose(frame["smoothed"], [np.nan, 1, np.nan, 0.75, 0.8125])
-    np.testing.assert_allclose(successive(found, smoothing=1.0)["smoothed"], successive(found)["jaccard"])
+    np.testing.assert_allclose(turnover(found, smoothing=1.0)["smoothed"], turnover(found)["jaccard"])
 
 
 def test_one_circuit_at_all_steps_shares_everything_and_chance_shares_little():
-    frame = successive(dict.fromkeys([1, 2, 3], circuit(LATE))).iloc[1:]
+    frame = turnover(dict.fromkeys([1, 2, 3], circuit(LATE))).iloc[1:]
     for column in ("jaccard", "smoothed", "weighted_jaccard", "node_jaccard", "mass_shared"):
         assert frame[column].tolist() == [1, 1]
     assert (frame["random_high"] < 0.5).all() and (frame["p_value"] < 1e-4).all()
@@ -73,9 +73,9 @@ def test_the_rank_correlation_is_that_of_all_edges_where_scores_are_given():
 
     circuits: dict[int, Any] = {step: circuit(EARLY) for step in (0, 1, 2, 3)}
     scores = {0: scored(values), 1: scored(np.exp(values)), 2: scored(-values)}
-    frame = successive(circuits, scores=scores)
+    frame = turnover(circuits, scores=scores)
     np.testing.assert_allclose(frame["rank_correlation"], [np.nan, 1, -1, np.nan])
-    assert successive(circuits)["rank_correlation"].isna().all()
+    assert turnover(circuits)["rank_correlation"].isna().all()
 
 
 def test_mass_is_undefined_without_scores():
@@ -84,18 +84,18 @@ def test_mass_is_undefined_without_scores():
     assert mass_shared(bare, circuit(EARLY)) == 1
 
 
-def test_what_cannot_be_followed_is_refused():
-    with pytest.raises(InputError, match="no circuits to follow; give a circuit for each training step"):
-        successive({})
-    with pytest.raises(InputError, match="smoothing=0 is not a weight; give more than 0 and at most 1"):
-        successive({0: circuit(EARLY)}, smoothing=0.0)
+def test_circuits_that_cannot_be_followed_are_refused():
+    with pytest.raises(InputError, match="no circuits to follow; give a circuit"):
+        turnover({})
+    with pytest.raises(InputError, match="smoothing=0 is not a weight; give"):
+        turnover({0: circuit(EARLY)}, smoothing=0.0)
     larger = Graph(n_layers=3, n_heads=2, n_kv_heads=2, parallel=False)
     with pytest.raises(InputError, match="circuits of different graphs"):
-        successive({0: circuit(EARLY), 1: circuit(EARLY, larger)})
+        turnover({0: circuit(EARLY), 1: circuit(EARLY, larger)})
 
 
 def unnamed(graph: Graph) -> Match:
-    """Heads matched at random."""
+    """A match of heads with random features."""
     strength = np.random.default_rng(0).random((2, graph.n_layers * graph.n_heads, 2))
     a, b = (HeadFeatures(graph=graph, roles=("previous_token", "induction"), strength=one) for one in strength)
     return match_heads(a, b, most=1.0)
@@ -108,15 +108,15 @@ def connected(graph: Graph, n_edges: int, count: int, seed: int) -> list[Circuit
 
 
 @pytest.mark.calibration
-def test_p_values_of_mapped_circuits_are_uniform_for_random_connected_circuits():
+def test_p_values_of_matched_overlap_are_uniform_for_random_connected_circuits():
     graph = Graph(n_layers=3, n_heads=3, n_kv_heads=3, parallel=False)
     match = unnamed(graph)
     sides = connected(graph, 25, 60, 1), connected(graph, 30, 60, 2)
     frames = [
-        mapped_overlap(a, b, match, n_random=39, seed=i).levels for i, (a, b) in enumerate(zip(*sides, strict=True))
+        overlap_by_match(a, b, match, n_random=39, seed=i).levels for i, (a, b) in enumerate(zip(*sides, strict=True))
     ]
     p_values = pd.concat(frames).groupby("level")["p_value"]
-    # Counts of shared edges and nodes tie, so that their p-values are larger than uniform ones; shares of mass do not.
+    # Counts of shared edges and nodes tie, so their p-values are larger than uniform ones. Shares of mass do not tie.
     for level in ("edge classes", "roles"):
         assert kstest(p_values.get_group(level), "uniform").pvalue > 0.01
     for level in ("edges", "nodes"):
@@ -130,14 +130,15 @@ def test_random_circuits_share_nothing_beyond_chance_whatever_the_size_of_the_gr
         sides = connected(graph, n_edges, 40, 1), connected(graph, n_edges, 40, 2)
         match = unnamed(graph)
         found = [
-            mapped_overlap(a, b, match, n_random=20, seed=i).levels for i, (a, b) in enumerate(zip(*sides, strict=True))
+            overlap_by_match(a, b, match, n_random=20, seed=i).levels
+            for i, (a, b) in enumerate(zip(*sides, strict=True))
         ]
         means = pd.concat(found).groupby("level")[["similarity", "beyond_chance"]].mean()
         assert means["beyond_chance"].abs().max() < 0.15 and means["similarity"].max() > 0.2
 
 
 def test_similarity_beyond_chance_is_one_for_equal_circuits():
-    frame = successive(dict.fromkeys([1, 2], circuit(LATE))).iloc[1]
+    frame = turnover(dict.fromkeys([1, 2], circuit(LATE))).iloc[1]
     assert (frame["beyond_chance"], frame["node_beyond_chance"]) == (1, 1)
-    other = successive({1: circuit(EARLY), 2: circuit(OTHER)}).iloc[1]
+    other = turnover({1: circuit(EARLY), 2: circuit(OTHER)}).iloc[1]
     assert other["beyond_chance"] == pytest.approx(-other["random"] / (1 - other["random"]))

@@ -1,4 +1,4 @@
-"""Circuits carried into other models: in its own one nothing changes, planted heads are found, wrong ones do not do."""
+"""Circuits carried into other models: nothing changes in its own one, planted heads are found, wrong ones fail."""
 
 import gc
 import weakref
@@ -19,7 +19,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.sameness.matching import HeadFeatures, Match, head_features, match_heads
-from interp_emerge.emergence.sameness.transfer_by_match import COLUMNS, _exchanged, _renamed, transfer_between
+from interp_emerge.emergence.sameness.transfer_by_match import COLUMNS, _exchanged, _renamed, transfer_by_match
 from interp_emerge.patching.base import EdgeScores
 
 MOVED = [[1, 2, 0], [2, 0, 1]]
@@ -50,7 +50,7 @@ def with_heads_moved(model: HookedModel) -> HookedModel:
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, HookedModel]:
-    """Two sizes, another seed of one, one without the ability, and one whose heads are exchanged."""
+    """Two sizes, another seed of one of them, a model without the ability, and one with its heads exchanged."""
     found = {"none": load("5k"), "small": load("7k"), "large": load("14k"), "seed": load("14k", 2)}
     return found | {"moved": with_heads_moved(found["large"])}
 
@@ -92,7 +92,7 @@ def cell(frame: pd.DataFrame, source: str, to: str, way: str) -> dict[str, Any]:
 def test_a_circuit_carried_to_its_own_model_keeps_what_it_keeps(
     models: dict[str, HookedModel], circuits: dict[str, Circuit], features: dict[str, HeadFeatures]
 ):
-    found = transfer_between(circuits, features, [("large", models["large"])], held_out, n_random=3)
+    found = transfer_by_match(circuits, features, [("large", models["large"])], held_out, n_random=3)
     assert [*found] == [*COLUMNS] and len(found) == 1 + 2 * len(circuits)
     expected = ie.evaluate(models["large"], circuits["large"], held_out(models["large"]))
     for way in ("own", "matched heads"):
@@ -107,7 +107,7 @@ def test_heads_that_are_exchanged_are_found_and_a_wrong_match_keeps_nothing(
     models: dict[str, HookedModel], circuits: dict[str, Circuit], features: dict[str, HeadFeatures]
 ):
     large, moved = {"large": circuits["large"]}, [("moved", models["moved"])]
-    found = transfer_between(large, features, moved, held_out)
+    found = transfer_by_match(large, features, moved, held_out)
     own = ie.evaluate(models["large"], circuits["large"], held_out(models["large"])).faithfulness
     row = cell(found, "large", "moved", "matched heads")
     assert own > 0.9 and row["faithfulness"] == pytest.approx(own, abs=1e-5)
@@ -115,62 +115,62 @@ def test_heads_that_are_exchanged_are_found_and_a_wrong_match_keeps_nothing(
 
     def wrong(a: HeadFeatures, b: HeadFeatures) -> Match:
         right = match_heads(a, b)
-        beside = right.partner.reshape(2, 3)[:, [1, 2, 0]].reshape(-1)
-        return replace(right, partner=beside)
+        turned = right.partner.reshape(2, 3)[:, [1, 2, 0]].reshape(-1)
+        return replace(right, partner=turned)
 
-    lost = cell(transfer_between(large, features, moved, held_out, match=wrong), "large", "moved", "matched heads")
+    lost = cell(transfer_by_match(large, features, moved, held_out, match=wrong), "large", "moved", "matched heads")
     assert lost["n_edges"] == row["n_edges"] and lost["faithfulness"] == pytest.approx(0, abs=0.05)
     assert lost["renamed_p_value"] > 0.2
 
 
-def test_a_circuit_of_another_seed_does_nothing_by_its_names_and_everything_by_its_heads(
+def test_a_circuit_of_another_seed_fails_by_head_names_and_works_by_match(
     models: dict[str, HookedModel], circuits: dict[str, Circuit], features: dict[str, HeadFeatures]
 ):
     by_name = ie.evaluate(models["seed"], circuits["large"], held_out(models["seed"])).faithfulness
-    found = transfer_between(circuits, features, [("seed", models["seed"])], held_out, n_random=3)
+    found = transfer_by_match(circuits, features, [("seed", models["seed"])], held_out, n_random=3)
     assert by_name == pytest.approx(0, abs=0.05)
     for source in ("small", "large"):
         for way in ("matched heads", "roles"):
             assert cell(found, source, "seed", way)["faithfulness"] > 0.9
 
 
-def test_roles_take_every_edge_of_the_circuits_classes_and_heads_without_a_role_stay_behind(truth: GroundTruth):
+def test_roles_take_every_edge_of_the_circuits_classes_and_leave_heads_without_a_role(truth: GroundTruth):
     graph = truth.model.graph
     features = {"a": described(graph), "b": described(graph)}
-    found = transfer_between({"a": truth.circuit}, features, [("b", truth.model)], lambda model: truth.pairs)
+    found = transfer_by_match({"a": truth.circuit}, features, [("b", truth.model)], lambda model: truth.pairs)
     row = cell(found, "a", "b", "roles")
     # Both previous-token heads stand in for the one of the circuit: its value and its edge to the key are two each.
     assert (row["n_edges"], row["unmatched"]) == (7, 0) and np.isnan(row["ambiguous"])
     assert row["faithfulness"] == pytest.approx(1, abs=1e-4) and row["p_value"] == pytest.approx(1 / 21)
     features["b"] = described(graph, induction=0)
     row = cell(
-        transfer_between({"a": truth.circuit}, features, [("b", truth.model)], lambda model: truth.pairs),
+        transfer_by_match({"a": truth.circuit}, features, [("b", truth.model)], lambda model: truth.pairs),
         "a", "b", "roles",
     )  # fmt: skip
     assert (row["n_edges"], row["unmatched"], row["faithfulness"]) == (2, pytest.approx(4 / 5), 0)
-    assert row["note"] == "nothing is kept: no path from the embedding to the logits came along"
+    assert row["note"] == "nothing is kept: no path from the embedding to the logits was carried over"
     features["a"] = described(graph, induction=0)
     row = cell(
-        transfer_between({"a": truth.circuit}, features, [("b", truth.model)], lambda model: truth.pairs),
+        transfer_by_match({"a": truth.circuit}, features, [("b", truth.model)], lambda model: truth.pairs),
         "a", "b", "roles",
     )  # fmt: skip
     assert (row["n_edges"], row["unmatched"]) == (2, pytest.approx(4 / 5))
 
 
-def test_what_has_no_partner_and_what_may_have_another_is_said(truth: GroundTruth):
+def test_shares_without_a_partner_and_with_several_candidates_are_in_the_table(truth: GroundTruth):
     graph = truth.model.graph
     features = {"a": described(graph), "b": described(graph, induction=0)}
 
     def strict(a: HeadFeatures, b: HeadFeatures) -> Match:
         return match_heads(a, b, most=0.05)
 
-    frame = transfer_between(
+    frame = transfer_by_match(
         {"a": truth.circuit}, features, [("b", truth.model)], lambda model: truth.pairs, match=strict
     )
     row = cell(frame, "a", "b", "matched heads")
     assert (row["n_edges"], row["unmatched"], row["ambiguous"]) == (1, pytest.approx(4 / 5), 0)
     alike = HeadFeatures(graph=graph, roles=ROLES, strength=np.ones((8, 2)))
-    frame = transfer_between(
+    frame = transfer_by_match(
         {"a": truth.circuit}, {"a": alike, "b": alike}, [("b", truth.model)], lambda model: truth.pairs, n_random=2
     )
     assert cell(frame, "a", "b", "matched heads")["ambiguous"] == 1
@@ -179,7 +179,7 @@ def test_what_has_no_partner_and_what_may_have_another_is_said(truth: GroundTrut
 def test_in_a_model_without_a_gap_all_is_undefined(
     models: dict[str, HookedModel], circuits: dict[str, Circuit], features: dict[str, HeadFeatures]
 ):
-    found = transfer_between(circuits, features, [("none", models["none"])], held_out)
+    found = transfer_by_match(circuits, features, [("none", models["none"])], held_out)
     numbers = ["faithfulness", "ci_low", "ci_high", "random_p95", "p_value", "renamed_p95", "renamed_p_value"]
     assert len(found) == 1 + 2 * len(circuits) and found[numbers].isna().all(axis=None)
     assert found["note"].str.fullmatch(r"undefined: the clean-corrupt gap of -?[\d.e-]+ is within noise").all()
@@ -191,7 +191,7 @@ def test_a_model_without_a_circuit_is_a_place_to_carry_others_to(
     empty = {"large": circuits["large"].with_kept(np.zeros_like(circuits["large"].kept))}
     for given in ({}, empty):
         labelled = {"small": circuits["small"], **given}
-        found = transfer_between(labelled, features, [("large", models["large"])], held_out, n_random=2)
+        found = transfer_by_match(labelled, features, [("large", models["large"])], held_out, n_random=2)
         own = cell(found, "large", "large", "own")
         assert own["note"] == "undefined: the model has no circuit of its own" and np.isnan(own["faithfulness"])
         assert set(found["from"]) == {"small", "large"} and len(found) == 3
@@ -202,14 +202,14 @@ def test_the_order_of_circuits_and_models_and_the_budget_change_no_number(
     models: dict[str, HookedModel], circuits: dict[str, Circuit], features: dict[str, HeadFeatures]
 ):
     places = [(label, models[label]) for label in ("small", "seed")]
-    first = transfer_between(circuits, features, places, held_out, n_random=4)
-    turned = transfer_between(
+    first = transfer_by_match(circuits, features, places, held_out, n_random=4)
+    turned = transfer_by_match(
         dict(reversed([*circuits.items()])), features, places[::-1], held_out, n_random=4, budget=4_000_000
     )
     by = ["from", "to", "way"]
     left, right = (frame.sort_values(by, ignore_index=True) for frame in (first, turned))
     pd.testing.assert_frame_equal(left, right, rtol=1e-5, atol=1e-5)
-    other = transfer_between(circuits, features, places, held_out, n_random=4, seed=1)
+    other = transfer_by_match(circuits, features, places, held_out, n_random=4, seed=1)
     np.testing.assert_allclose(other["faithfulness"], first["faithfulness"], atol=1e-5)
     assert not np.allclose(other["random_p95"], first["random_p95"])
 
@@ -246,7 +246,7 @@ def test_models_that_are_loaded_on_the_way_are_held_one_at_a_time(
 
         return label, loaded
 
-    transfer_between(circuits, features, [loader("small", "7k"), loader("large", "14k")], held_out, n_random=1)
+    transfer_by_match(circuits, features, [loader("small", "7k"), loader("large", "14k")], held_out, n_random=1)
     assert len(held) == 2
 
 
@@ -258,21 +258,21 @@ def test_what_cannot_be_carried_is_refused(truth: GroundTruth):
         return truth.pairs
 
     with pytest.raises(InputError, match="no circuit with an edge was given; give at least one"):
-        transfer_between({}, features, own, pairs)
+        transfer_by_match({}, features, own, pairs)
     with pytest.raises(InputError, match="no model was given; give at least one as"):
-        transfer_between(circuit, features, [], pairs)
+        transfer_by_match(circuit, features, [], pairs)
     with pytest.raises(InputError, match="two models are labelled 'own'; give each a label of its own"):
-        transfer_between(circuit, features, own * 2, pairs, n_random=1)
+        transfer_by_match(circuit, features, own * 2, pairs, n_random=1)
     with pytest.raises(InputError, match="n_random=0: give at least one random circuit"):
-        transfer_between(circuit, features, own, pairs, n_random=0)
+        transfer_by_match(circuit, features, own, pairs, n_random=0)
     with pytest.raises(InputError, match="no features were given for 'own'; give head_features of that model"):
-        transfer_between(circuit, {}, own, pairs)
+        transfer_by_match(circuit, {}, own, pairs)
     with pytest.raises(InputError, match="no features were given for 'other'; give head_features"):
-        transfer_between(circuit, features, [("other", truth.model)], pairs)
+        transfer_by_match(circuit, features, [("other", truth.model)], pairs)
     small = described(Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=False))
     with pytest.raises(
         InputError, match="features given for 'own' belong to a graph of another shape than its circuit"
     ):
-        transfer_between(circuit, {"own": small}, own, pairs)
+        transfer_by_match(circuit, {"own": small}, own, pairs)
     with pytest.raises(InputError, match=r"features given for 'b' belong to a graph of another shape than handset"):
-        transfer_between(circuit, features | {"b": small}, [("b", truth.model)], pairs)
+        transfer_by_match(circuit, features | {"b": small}, [("b", truth.model)], pairs)

@@ -1,7 +1,6 @@
-"""How much of two circuits a match of heads leaves open: score mass without a partner, or with more than one candidate.
+"""How much of two circuits depends on the match of heads: score mass without a partner, or with several candidates.
 
-The parts of `emergence.sameness.similarity` and `emergence.sameness.same_circuit` that say what a match of heads cannot
-tell.
+`emergence.sameness.similarity` and `emergence.sameness.same_circuit` report these shares.
 """
 
 from collections.abc import Sequence
@@ -13,16 +12,16 @@ from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.sameness.matching import Match
 
 MOST_RIVALS = 16
-"""Other matches that are tried; each costs an assignment, and a comparison of edges for each split."""
+"""Largest number of other matches tried. Each costs an assignment, and a comparison of edges for each split."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatchDoubts:
     """Shares of two circuits' score mass that depend on the match; NaN for an empty circuit.
 
-    `unmatched_a` lies on edges of a without an image in b's graph, `unmatched_b` on edges of b that are no image.
-    `ambiguous_a` and `ambiguous_b` lie on edges of heads whose partner is not identifiable; `n_ambiguous` is how many
-    heads of a another match would fit about as well.
+    `unmatched_a` is the share on edges of a without an image in b's graph, `unmatched_b` that on edges of b which no
+    edge of a goes to. `ambiguous_a` and `ambiguous_b` are the shares on edges of heads whose partner is not
+    identifiable. `n_ambiguous` is the number of these heads in a.
     """
 
     unmatched_a: float
@@ -33,7 +32,7 @@ class MatchDoubts:
 
 
 def match_doubts(match: Match, mass_a: np.ndarray, mass_b: np.ndarray) -> MatchDoubts:
-    """What a match leaves open of two circuits, given as score mass, shape [edge] each."""
+    """Shares of two circuits that depend on the match. The circuits are given by score mass, shape [edge] each."""
     unsure = match.ambiguous
     return MatchDoubts(
         unmatched_a=_share(mass_a, match.edges < 0),
@@ -45,10 +44,10 @@ def match_doubts(match: Match, mass_a: np.ndarray, mass_b: np.ndarray) -> MatchD
 
 
 def rival_matches(match: Match, mass_a: np.ndarray, mass_b: np.ndarray) -> list[Match]:
-    """Matches that are about as good, and differ in heads of the circuits; at most 16, those of the most mass first.
+    """At most 16 matches that are about as good and differ in heads of the circuits, in descending order of mass.
 
-    For each pair that is not identifiable the cheapest match without it, whatever else that changes. Changes that are
-    possible at once are not combined.
+    For each pair that is not identifiable this is the cheapest match without that pair, which may change other pairs as
+    well. Several such changes are not combined in one match.
     """
     weights = [
         mass_a[_touched(match.a.graph, [mine])].sum() + mass_b[_touched(match.b.graph, [theirs])].sum()
@@ -63,7 +62,7 @@ def rival_matches(match: Match, mass_a: np.ndarray, mass_b: np.ndarray) -> list[
 
 
 def _touched(graph: Graph, heads: Sequence[str]) -> np.ndarray:
-    """Which edges some of these heads write or read, shape [edge]."""
+    """Whether one of these heads writes or reads an edge, shape [edge]."""
     named = np.isin(np.array(graph.writer_names), heads)
     return (named[:, None] | (graph.owner @ named)[None])[graph.exists]
 

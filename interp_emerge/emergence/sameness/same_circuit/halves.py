@@ -1,12 +1,12 @@
-"""Circuits of halves of the prompts of two models, how alike they are, and how sure that is.
+"""Circuits of halves of the prompts of two models: how alike they are, with an interval.
 
-The parts of `emergence.sameness.same_circuit`, which says what they are for: a space in which circuits of both are
-compared, by edges (`Edges`) or by classes of edges (`Classes`), and the similarities of halves across the models and
-within each, with a jackknife over groups of pairs (`Splits`). Circuits come many at a time: rows of an array, one a
-sample.
+The parts of `emergence.sameness.same_circuit`, which says what they are for. Circuits of both models are compared in
+one space, of edges (`Edges`) or of classes of edges (`Classes`). `Splits` gives the similarities of halves across the
+models and within each, with a jackknife over groups of pairs. Circuits are handled many at a time, as rows of an array
+with one row for each sample of the pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -15,24 +15,24 @@ from interp_emerge.stats.intervals import SURE, Interval
 from interp_emerge.stats.sets import jaccard, jaccard_of_weights
 
 Chosen = tuple[int, np.ndarray]
-"""Which of two models, and for each sample its edges or shares, shape [sample, edge or class]."""
+"""Index of one of two models, and its edges or shares for each sample, shape [sample, edge or class]."""
 
 
 class Edges:
-    """Circuits as sets of edges in a space that both models share, as far as a match gives edges an image."""
+    """Circuits as sets of edges. `images`, shape [edge of a], gives each edge's image in b, or -1."""
 
     def __init__(self, counts: tuple[int, int], images: np.ndarray) -> None:
         self.counts, self.at = counts, np.flatnonzero(images >= 0)
         self.to = images[self.at]
 
     def of(self, side: int, means: np.ndarray) -> Chosen:
-        """Which edges are the strongest. They are not pruned: dead ends would make a noisy half's circuit empty."""
+        """The strongest edges. They are not pruned: with dead ends pruned a noisy half's circuit could be empty."""
         kept, n = np.zeros(means.shape, dtype=bool), self.counts[side]
         np.put_along_axis(kept, np.argpartition(-np.abs(means), n - 1, axis=1)[:, :n], values=True, axis=1)
         return side, kept
 
     def random(self, side: int, means: np.ndarray, rng: np.random.Generator) -> Chosen:
-        """As many random edges."""
+        """Random edges, as many as the circuit has."""
         return side, rng.permuted(self.of(side, means)[1], axis=1)
 
     def shared(self, x: Chosen, y: Chosen) -> np.ndarray:
@@ -42,7 +42,7 @@ class Edges:
         return (a[1][:, self.at] & b[1][:, self.to]).sum(1)
 
     def overlap(self, x: Chosen, y: Chosen) -> np.ndarray:
-        """The share of the smaller set that the larger one holds, shape [sample]."""
+        """Fraction of the smaller set that is in the larger one, shape [sample]."""
         return self.shared(x, y) / min(self.counts[x[0]], self.counts[y[0]])
 
     def index(self, x: Chosen, y: Chosen) -> np.ndarray:
@@ -69,7 +69,7 @@ class Classes:
         return side, found / np.maximum(found.sum(1, keepdims=True), np.finfo(float).tiny)
 
     def overlap(self, x: Chosen, y: Chosen) -> np.ndarray:
-        """Of the square roots of the shares, which have length one (Bhattacharyya's coefficient), shape [sample]."""
+        """Bhattacharyya's coefficient: the cosine of the square roots of the shares, shape [sample]."""
         return np.sqrt(x[1] * y[1]).sum(1)
 
     def index(self, x: Chosen, y: Chosen) -> np.ndarray:
@@ -80,9 +80,9 @@ class Classes:
 class Splits:
     """Similarities of circuits of halves of the pairs, over many splits, with each group of pairs left out in turn.
 
-    `across` and `within` are indices, shape [split] and [model, split]; `elsewhere` are those across in other spaces,
-    shape [space, split]. `ratio` is the mean overlap across over √(within a · within b), with its jackknife interval;
-    `stable` is the smaller of the mean overlaps within.
+    `across` and `within` are indices, shape [split] and [model, split]. `across_rivals` holds the indices across the
+    models through other matches, shape [match, split]. `ratio` is the mean overlap across the models divided by
+    √(within a · within b), with its jackknife interval. `least_within` is the smaller mean overlap within a model.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Splits:
         groups: int,
         seed: int,
         *,
-        others: Sequence[Edges] = (),
+        rivals: Sequence[Edges] = (),
     ) -> None:
         self.across, self.within = np.empty(splits), np.empty((2, splits))
-        self.elsewhere = np.empty((len(others), splits))
+        self.across_rivals = np.empty((len(rivals), splits))
         overlaps = np.empty((splits, 1 + groups, 3))
         rng = np.random.default_rng(seed)
         for split in tqdm(range(splits), desc="halves of prompts", delay=2, leave=False):
@@ -108,18 +108,18 @@ class Splits:
             overlaps[split] = np.stack(
                 [_crossed(space.overlap, *halves), space.overlap(a1, a2), space.overlap(b1, b2)], 1
             )
-            whole = [[(side, chosen[:1]) for side, chosen in both] for both in halves]
-            self.across[split] = _crossed(space.index, *whole)[0]
-            self.within[:, split] = [space.index(*both)[0] for both in whole]
-            self.elsewhere[:, split] = [_crossed(other.index, *whole)[0] for other in others]
+            all_pairs = [[(side, chosen[:1]) for side, chosen in both] for both in halves]
+            self.across[split] = _crossed(space.index, *all_pairs)[0]
+            self.within[:, split] = [space.index(*both)[0] for both in all_pairs]
+            self.across_rivals[:, split] = [_crossed(rival.index, *all_pairs)[0] for rival in rivals]
         across, a, b = overlaps.mean(0).T
         ceiling = np.sqrt(a * b)
         ratio = np.divide(across, ceiling, out=np.full(1 + groups, np.nan), where=ceiling > 0)
-        self.ratio, self.stable = _interval(ratio), float(min(a[0], b[0]))
+        self.ratio, self.least_within = _interval(ratio), float(min(a[0], b[0]))
 
 
 def draw_halves(values: Sequence[np.ndarray], splits: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Which pairs of each model are in the first half of each split, shape [split, pair] each."""
+    """For each model 1 for the pairs in the first half of each split, else 0, shape [split, pair] each."""
     drawn = [_orders(values, 2, rng) for _ in range(splits)]
     return [np.array([orders[side][0] == 0 for orders in drawn], dtype=float) for side in range(2)]
 
@@ -130,18 +130,18 @@ def of_halves(space: Edges | Classes, side: int, values: np.ndarray, first: np.n
 
 
 def similarities(space: Edges | Classes, a: list[Chosen], b: list[Chosen]) -> tuple[float, float, float, float]:
-    """Means over splits: the index across, and overlaps across, within a and within b."""
+    """Means over splits: the index across the models, and the overlaps across them, within a and within b."""
     index, across = (_crossed(similarity, a, b) for similarity in (space.index, space.overlap))
     return float(index.mean()), float(across.mean()), float(space.overlap(*a).mean()), float(space.overlap(*b).mean())
 
 
-def _crossed(similarity, a: list[Chosen], b: list[Chosen]) -> np.ndarray:
-    """Of a half of a with the half of b that has no prompt in common with it."""
+def _crossed(similarity: Callable[[Chosen, Chosen], np.ndarray], a: list[Chosen], b: list[Chosen]) -> np.ndarray:
+    """Similarity of each half of a with the half of b that has no prompt in common with it, the mean of both."""
     return (similarity(a[0], b[1]) + similarity(a[1], b[0])) / 2
 
 
 def _interval(ratio: np.ndarray) -> Interval:
-    """Of the ratio of all pairs, which stands first, before those without each group."""
+    """The jackknife interval of `ratio`: the first is that of all pairs, the others are those without each group."""
     from scipy.stats import t
 
     half = t.ppf(SURE, len(ratio) - 2) * _jackknife_error(ratio[1:])
@@ -154,13 +154,13 @@ def _jackknife_error(left_out: np.ndarray) -> float:
 
 
 def _orders(values: Sequence[np.ndarray], groups: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each model a half for each pair, and its group; the same for both where both have as many pairs."""
+    """For each model the half and the group of each pair; the same for both models if both have as many pairs."""
     first = _order(len(values[0]), groups, rng)
     return [first, first if len(values[0]) == len(values[1]) else _order(len(values[1]), groups, rng)]
 
 
 def _order(n: int, groups: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A half (0 or 1) for each pair, drawn so that each group is divided evenly, and the groups of the pairs."""
+    """The half (0 or 1) of each pair, drawn so that it divides each group evenly, and the group of each pair."""
     group = np.arange(n) * groups // n
     order = np.lexsort((rng.random(n), group))
     half = np.empty(n, dtype=int)

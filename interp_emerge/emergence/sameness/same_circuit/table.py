@@ -1,39 +1,55 @@
-"""The table of what is compared for the verdict on two circuits, which `SameCircuit.to_frame` fills."""
+"""The verdict on two circuits, and the table of the comparisons behind it, which `SameCircuit.to_frame` fills."""
+
+from enum import StrEnum
 
 from interp_emerge.tables.schema import ABILITY_COLUMN, Table
+
+
+class SameCircuitVerdict(StrEnum):
+    """Whether two circuits differ beyond what other prompts would change."""
+
+    DIFFERS = "differs"
+    """p is at most 0.05."""
+    DIFFERS_LITTLE = "differs little"
+    """p is at most 0.05, but the interval of the corrected similarity lies above `alike`."""
+    NO_DIFFERENCE = "no difference seen"
+    """p is above 0.05, and the interval of the corrected similarity lies above `alike`."""
+    CANNOT_BE_TOLD = "cannot be told"
+    """The prompts or the match of heads leave it open; the reason is given."""
+
 
 COMPARISONS = Table(
     name="comparisons",
     row="one comparison behind the verdict on two circuits",
     about={
-        "size_a": "name of a size",
+        "size_a": "name of the first size",
         "seed_a": "seed of its training run",
-        "size_b": "name of the other size",
+        "size_b": "name of the second size",
         "seed_b": "seed of its training run",
         **ABILITY_COLUMN,
     },
     filled={
-        "level": "edges, matched by their heads; or classes of edges, by the roles of their ends",
-        "verdict": "differs, differs little, no difference seen, or cannot be told",
-        "p_value_verdict": "probability of a gap as large if nothing differs",
-        "comparison": "across, whole samples, halves or bootstrap of one of them, same scores (draws if nothing "
-        "differed), other seeds, random circuits",
+        "level": "edges, matched through their heads; or classes of edges, by the roles of their nodes",
+        "verdict": ", ".join(SameCircuitVerdict),
+        "p_value_verdict": "probability of a difference as large if nothing differs",
+        "comparison": "across (halves of the prompts of both models), whole samples (all prompts), halves of a or b, "
+        "bootstrap of a or b, same scores (draws if nothing differed), other seeds, random circuits",
         "index": "mean Jaccard index; weighted for classes",
-        "low": "lower end of the central 95% over splits, samples or draws; of other seeds, the least",
-        "high": "upper end; of other seeds, the largest",
+        "low": "lower end of the central 95% over splits, samples or draws; for other seeds the smallest",
+        "high": "upper end; for other seeds the largest",
         "n": "number of splits, samples, draws or seeds",
-        "beyond_chance": "(index - random) / (1 - random): 0 as random circuits of these sizes, 1 for equal ones",
-        "p_value": "probability of what `asks` says",
-        "asks": "what the p-value is the probability of",
+        "beyond_chance": "(index - random) / (1 - random): 0 for random circuits on average, 1 for equal circuits",
+        "p_value": "probability of the event named in `asks`",
+        "asks": "event that the p-value is the probability of",
         "unmatched_a": "share of the score mass of a's circuit on edges without an image in b's graph; across only",
-        "unmatched_b": "share of the score mass of b's circuit on edges that are no image; across only",
+        "unmatched_b": "share of the score mass of b's circuit on edges that no edge of a goes to; across only",
         "ambiguous_a": "share of the score mass of a's circuit on heads whose partner is not identifiable; across only",
-        "ambiguous_b": "the same of b's circuit",
-        "n_ambiguous": "heads of a that another match would fit about as well; across only",
+        "ambiguous_b": "the same for b's circuit",
+        "n_ambiguous": "number of heads of a whose partner is not identifiable; across only",
         "n_rivals": "other matches tried, about as good, each the cheapest without one pair; across only",
-        "rival_low": "least index across over the match and these; edges only",
-        "rival_high": "largest index across over the match and these; edges only",
+        "rival_low": "smallest index across over the match and the other matches; edges only",
+        "rival_high": "largest index across over the match and the other matches; edges only",
         "note": "why something is missing; empty otherwise",
-        "sentence": "the verdict with the numbers that it rests on",
+        "sentence": "the verdict and the numbers it rests on, in words",
     },
 )

@@ -1,4 +1,4 @@
-"""Pairs as they would be if two models had the same mean scores: less noise, and as many strong edges as there were."""
+"""The null hypothesis that two models have the same mean scores: noise subtracted, as many strong edges as before."""
 
 import numpy as np
 import pytest
@@ -46,11 +46,11 @@ def test_equal_means_in_other_units_stay_what_they_are(rng: np.random.Generator)
     np.testing.assert_allclose(found[1], theirs)
 
 
-def test_the_quieter_model_says_what_a_loud_edge_is():
+def test_the_mean_of_a_noisy_edge_comes_from_the_model_with_less_noise():
     mean = np.array([3.0, 2.0, 1.0, 0.5])
     loud = np.array([3.0, 2.0, 1.0, 9.0]) + np.outer(np.tile([-1.0, 1.0], 8), [0, 0, 0, 30.0])
     found, spread = _pooled(Edges((2, 2), np.arange(4)), [np.tile(mean, (16, 1)), loud])
-    # What is uncertain is how large the scores of the loud model are: the other's are known.
+    # Only the scale of the noisy model is uncertain. The scores of the other model are known.
     assert spread[0] == pytest.approx(0) and spread[1] >= 0
     assert np.argsort(-found[1])[:2].tolist() == [0, 1]
 
@@ -82,7 +82,7 @@ def test_shares_are_moved_until_both_models_have_the_same():
     assert moved[0].sum() == pytest.approx(1)
 
 
-def test_what_differs_without_noise_never_comes_out_as_unlike_if_nothing_differs(rng: np.random.Generator):
+def test_a_difference_without_noise_never_occurs_under_the_null(rng: np.random.Generator):
     mean, other = rng.standard_t(3, 60), rng.standard_t(3, 60)
     space = Edges((10, 10), np.arange(60))
     found = same_scores(space, [noisy(mean, 0.0, 1), noisy(other, 0.0, 2)], 9, 0)
@@ -93,7 +93,7 @@ def test_what_differs_without_noise_never_comes_out_as_unlike_if_nothing_differs
 
 @pytest.mark.calibration
 @pytest.mark.slow
-def test_p_values_of_the_same_means_are_uniform_where_each_edge_has_a_noise_of_its_own():
+def test_p_values_of_the_same_means_are_uniform_if_each_edge_has_its_own_noise():
     once, found = np.random.default_rng(0), []
     mean, images = once.standard_t(3, 110), once.permutation(110)
     theirs = np.empty(110)
