@@ -1,6 +1,7 @@
 """The command line: data on standard output, one line and exit status 2 for what a user can mend."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ import interp_emerge as ie
 from interp_emerge import cli
 from interp_emerge.cli._shared import choices_of
 from interp_emerge.patching.ablation import ABLATIONS
+from interp_emerge.patching.scoring import all_options
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -43,6 +45,26 @@ def test_circuit_names_every_ablation_in_its_help(monkeypatch: pytest.MonkeyPatc
     assert ", ".join(ABLATIONS) in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("verb", ["score", "circuit"])
+def test_every_option_of_every_method_can_be_given(verb: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, verb, "--help") == 0
+    flags = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    names = {name.replace("_", "-") for name in all_options()}
+    assert {"steps", "threshold", "seed"} <= names
+    assert {name for name in names if not {f"--{name}", f"--method-{name}"} & flags} == set()
+
+
+def test_circuit_hands_the_options_of_a_method_to_the_search(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    words = ["circuit", "miniature", "7k", "induction", "--n", "8", "--edges", "3", "--parts", "none"]
+    for method, flag, option, value in [
+        ("eap_ig", "--steps", "steps", 2),
+        ("acdc", "--method-threshold", "threshold", 1),
+    ]:
+        out = tmp_path / f"{method}.json"
+        assert run(monkeypatch, *words, "--method", method, flag, str(value), "--out", str(out)) == 0
+        assert ie.Circuit.load(out).origin[option] == value
+
+
 def test_circuit_refuses_steps_for_a_method_that_does_not_integrate(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert run(monkeypatch, "circuit", "miniature", "3k", "induction", "--method", "eap", "--steps", "4") == 2
     assert "eap takes no option 'steps' (options that it takes: positions)" in capsys.readouterr().err
@@ -67,7 +89,7 @@ def test_measure_compares_what_could_stand_first(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("words", [["miniature", "3k"], ["miniature", "3k", "markov", "--first-tokens"]])
 def test_measure_wants_abilities_or_first_tokens(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert run(monkeypatch, "measure", *words) == 2
-    assert "measure needs abilities to measure, or --first-tokens without any" in capsys.readouterr().err
+    assert "either abilities (`list abilities` shows them) or --first-tokens" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["measure", "score", "circuit"])
@@ -151,6 +173,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch: pytest.Monkey
             "a share each set the size of the circuit; give only one of them",
         ),
         (["circuit", "miniature", "7k", "induction", "--circuit", "c.json", "--edges", "3"], "is tested as it is"),
+        (["circuit", "miniature", "7k", "induction", "--circuit", "c.json", "--steps", "3"], "is tested as it is"),
         (["circuit", "miniature", "7k", "induction", "--out", "/proc/no/c.json"], "cannot be written"),
         (["circuit", "miniature", "7k", "induction", "--edges", "3", "--ablation", "means"], "did you mean 'mean"),
         (["circuit", "miniature", "7k", "induction", "--parts", "rolls"], "did you mean 'roles'"),

@@ -8,7 +8,7 @@ from interp_emerge.core.registry import Shelf
 if TYPE_CHECKING:
     from interp_emerge.abilities.base import Ability
 
-shelf: "Shelf[Ability]" = Shelf("ability", __package__ or "", not_items=("measuring", "metrics", "prompts"))
+shelf: "Shelf[Ability]" = Shelf("ability", __package__ or "", not_items=("measuring", "metrics", "prompts", "tables"))
 
 
 @checked

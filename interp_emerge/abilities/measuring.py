@@ -13,7 +13,6 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.stats.intervals import mean_interval
-from interp_emerge.tables.schema import INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
 MEASURED = ("accuracy", "log_prob", "logit_diff", "prob", "choice_prob", "brier")
 """Metrics from a thresholded one to continuous ones, all from the same logits."""
@@ -69,29 +68,6 @@ def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
             total += float(cross_entropy(logits[:, :-1].float().flatten(0, 1), following.flatten(), reduction="sum"))
             count += following.numel()
     return total / count if count else float("nan")
-
-
-ABILITY = Table(
-    name="ability",
-    row="one metric of one ability on one model",
-    about=MODEL_COLUMNS,
-    filled={
-        "n_parameters": "non-embedding parameters",
-        "loss": "mean next-token loss on the family's held-out text, nats per token",
-        "tokens": "tokens of all training steps so far; empty if the family does not give their number",
-        "flops": "floating-point operations of training, 6 · n_parameters · tokens; empty where `tokens` is",
-        "ability": "name of the ability",
-        "control": "whether the ability is a control that every size learns smoothly",
-        "metric": "accuracy (fraction), log_prob (nats), logit_diff (nats, answer minus foil), prob (of the answer), "
-        "choice_prob (of the answer, if only answer and foil can be chosen), brier (minus the squared error of "
-        "choice_prob)",
-        "value": "mean over prompt pairs",
-        **INTERVAL_COLUMNS,
-        "chance": "accuracy of the best guess that ignores what the ability is about",
-        "ceiling": "accuracy of a perfect model",
-        "n_pairs": "number of prompt pairs",
-    },
-)
 
 
 def summarise(measured: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""The command line: one subcommand for each stage, with no logic of its own.
+"""The command line: one subcommand for each stage; all logic is in the package.
 
-Data goes to standard output, progress and warnings to standard error. An error that a user can act on is one line and
-exit status 2. Everything heavy is imported by the command that needs it.
+Data goes to standard output, progress and warnings to standard error. An error that a user can correct is printed as
+one line, with exit status 2. Slow imports are made only by the commands that need them.
 """
 
 import logging
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; errors that a user can act on become one line and exit status 2."""
+    """Run the command line; an error that a user can correct is printed as one line, with exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         app()
@@ -32,10 +32,10 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            print("interrupted: what is finished stays on disk; run the command again to go on", file=sys.stderr)  # noqa: T201
+            print("interrupted: finished results stay on disk; run the command again to continue", file=sys.stderr)  # noqa: T201
         raise
     except BrokenPipeError:
-        # The reader of a pipe has gone; what is left in the buffer must not raise again when Python exits.
+        # The reader of the pipe has closed it; the rest of the buffer must not raise again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 

@@ -1,6 +1,6 @@
-"""Options of patching methods on the command line, made of what each method declares beside itself.
+"""Options of patching methods on the command line, made from the options that each method declares.
 
-They are read when the command is run or asked for its help, since that imports every method.
+Reading them imports every method, so they are read only when the command runs or prints its help.
 """
 
 from functools import cached_property
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from interp_emerge.patching.engines.options import Option
 
 PREFIX = "method_option_"
-"""Before the names of parameters, to keep them apart from the command's own."""
+"""Put in front of parameter names, to distinguish them from the command's own."""
 
 
 class WithMethodOptions(Listing):
-    """A command that takes the options of every patching method; `ctx.obj` holds those that were given, by name."""
+    """A command that takes the options of every patching method; `ctx.obj` holds the given ones, by name."""
 
     context_class = typer.Context
 
@@ -40,7 +40,7 @@ class WithMethodOptions(Listing):
         ]
 
         def command(**_: str | None) -> None:
-            """Never run: typer makes parameters of its signature."""
+            """Never called: typer makes parameters from its signature."""
 
         command.__signature__ = Signature(offered)
         command.__annotations__ = {one.name: one.annotation for one in offered}
@@ -50,7 +50,7 @@ class WithMethodOptions(Listing):
         return {str(parameter.name).removeprefix(PREFIX): parameter for parameter in made}
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The command's own parameters and those of methods, the option for help last."""
+        """The command's own parameters, then those of methods, then the option for help."""
         *own, last = super().get_params(ctx)
         return [*own, *self.of_methods.values(), last]
 
@@ -62,15 +62,15 @@ class WithMethodOptions(Listing):
 
 
 def flag_of(name: str, taken: set[str]) -> str:
-    """How an option is written; behind `method` where the command has an option of that name for something else."""
+    """The flag of an option; it begins with `method` if the command itself has an option of that name."""
     return f"--{'method-' if name in taken else ''}{name.replace('_', '-')}"
 
 
 def help_of(by_method: "dict[str, Option]") -> str:
-    """What an option means, the words it takes, and the methods that have it with their defaults."""
+    """An option's meaning, the words that it takes, and the methods that have it, with their defaults."""
     first = next(iter(by_method.values()))
     words = f": {', '.join(first.choices)}" if first.choices and not first.is_list else ""
-    listed = "; commas between" if first.is_list else ""
+    listed = "; separated by commas" if first.is_list else ""
     methods: dict[str, list[str]] = {}
     for method, option in by_method.items():
         methods.setdefault(shown(option.default), []).append(method)
@@ -79,5 +79,5 @@ def help_of(by_method: "dict[str, Option]") -> str:
 
 
 def shown(default: object) -> str:
-    """A default as it would be given."""
+    """A default value as it would be typed."""
     return "" if default is None else ",".join(default) if isinstance(default, tuple) else str(default)

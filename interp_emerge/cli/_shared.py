@@ -1,4 +1,4 @@
-"""What the commands share: the application, options that several take, and how tables are printed."""
+"""Shared by the commands: the application, options of several commands, and the printing of tables."""
 
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -24,12 +24,12 @@ SHELVES: dict[str, Shelf] = {
 
 
 def names_of(shelf: Shelf):
-    """What the shell offers for a name on the shelf."""
+    """Completions of a name on the shelf, for the shell."""
     return lambda incomplete: [name for name in shelf.names() if name.startswith(incomplete)]
 
 
 def lists() -> dict[str, list[str]]:
-    """What help texts name by a word in braces: the names that a registry holds, for which it has to be imported."""
+    """Names that replace a word in braces in help texts. Listing them imports the registry that holds them."""
     from interp_emerge.abilities.metrics import METRICS
     from interp_emerge.patching.ablation import ABLATIONS
 
@@ -37,15 +37,15 @@ def lists() -> dict[str, list[str]]:
 
 
 def names_in(what: str):
-    """What the shell offers for one of the names that a list holds."""
+    """Completions of a name in one of these lists, for the shell."""
     return lambda incomplete: [name for name in lists()[what] if name.startswith(incomplete)]
 
 
 class Listing(TyperCommand):
-    """A command whose help names what registries hold. They are imported when the command is run or explains itself."""
+    """A command whose help lists names of registries, which are imported when it runs or prints its help."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The command's parameters, their help filled in."""
+        """The command's parameters, with the lists of names filled into their help."""
         params: list[Any] = [*super().get_params(ctx)]
         for one in params:
             if "{" in (getattr(one, "help", None) or ""):
@@ -54,7 +54,7 @@ class Listing(TyperCommand):
 
 
 def choices_of(field: str):
-    """What the shell offers for a study setting that takes one of a few words."""
+    """Completions of a study setting that takes one of a few words, for the shell."""
     choices = get_args(StudySettings.model_fields[field].annotation)
     return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
 
@@ -80,10 +80,10 @@ Metric = Annotated[
     str, typer.Option(help="metric of scores and faithfulness: {metrics}", autocompletion=names_in("metrics"))
 ]
 Ablation = Annotated[
-    str, typer.Option(help="what stands for the edges outside: {ablations}", autocompletion=names_in("ablations"))
+    str,
+    typer.Option(help="what replaces the edges outside the circuit: {ablations}", autocompletion=names_in("ablations")),
 ]
-Steps = Annotated[int | None, typer.Option(min=1, help="points of integration, for methods that integrate [5]")]
-Budget = Annotated[int | None, typer.Option(min=1, help="MiB of memory to work in")]
+Budget = Annotated[int | None, typer.Option(min=1, help="MiB of memory to use")]
 Device = Annotated[str, typer.Option(help=help_of("device"))]
 Dtype = Annotated[str, typer.Option(help=help_of("dtype"))]
 FirstToken = Annotated[str | None, typer.Option("--prepend-bos", help=help_of("prepend_bos"))]
@@ -96,25 +96,23 @@ def show(frame: "pd.DataFrame", as_json: bool) -> None:
 
 
 def listed(text: str | None) -> tuple[str, ...] | None:
-    """Words that were given with commas between."""
+    """Words separated by commas."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def first_token(text: str | None) -> bool | int | str | None:
-    """What stands first in prompts: true, false, the id of a token, or its text."""
+    """The first token of prompts: true, false, the id of a token, or its text."""
     if text is None or text.lower() not in ("true", "yes", "false", "no", ""):
         return int(text) if text is not None and text.isdecimal() else text
     return text.lower() in ("true", "yes")
 
 
 def numbers(option: str, text: Any) -> tuple[int, ...]:
-    """Whole numbers that were given with commas between."""
+    """Whole numbers separated by commas."""
     try:
         return tuple(int(part) for part in str(text).split(","))
     except ValueError:
-        raise InputError(
-            f"--{option} {text!r} is not a list of numbers; write them with commas between: 0,100,500"
-        ) from None
+        raise InputError(f"--{option} {text!r} is not a list of numbers; separate them by commas: 0,100,500") from None
 
 
 def step_of(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""`circuit` and `compare`: find a circuit and put it to the test; hold two circuits against each other."""
+"""`circuit` and `compare`: find a circuit and test it; compare two circuits."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interp_emerge import abilities, families, patching
+from interp_emerge.cli._method_options import WithMethodOptions
 from interp_emerge.cli._shared import (
     AbilityName,
     Ablation,
@@ -17,13 +18,11 @@ from interp_emerge.cli._shared import (
     Dtype,
     FamilyName,
     FirstToken,
-    Listing,
     MethodName,
     Metric,
     Seed,
     Size,
     Step,
-    Steps,
     app,
     first_token,
     listed,
@@ -39,8 +38,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@app.command(cls=Listing)
+@app.command(cls=WithMethodOptions)
 def circuit(
+    context: typer.Context,
     family: FamilyName,
     size: Size,
     ability: AbilityName,
@@ -60,19 +60,24 @@ def circuit(
         int | None, typer.Option(min=1, help="number of nodes instead, for methods that score nodes")
     ] = None,
     select: Annotated[str, typer.Option(help="top: the strongest edges; grow: grown from the logits")] = "top",
-    by: Annotated[str | None, typer.Option(help="score or magnitude [magnitude; score with --threshold]")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="order of edges: score or magnitude [magnitude; score with --threshold]")
+    ] = None,
     local_search: Annotated[bool, typer.Option(help="drop single edges from the smallest circuit")] = True,
-    sure: Annotated[bool, typer.Option(help="hold the interval's lower end to the target, not the value")] = True,
-    parts: Annotated[str | None, typer.Option(help="tests to run, commas between; 'none' for none [all]")] = None,
+    sure: Annotated[
+        bool, typer.Option(help="require that the interval's lower end, not only the value, reaches the target")
+    ] = True,
+    parts: Annotated[str | None, typer.Option(help="tests to run, separated by commas, or 'none' [all]")] = None,
     step: Step = "last",
     seed: Seed = 0,
     draw: Annotated[int, typer.Option(min=0, max=999, help="seed of prompts, random circuits and bootstrap")] = 0,
-    n: Annotated[int, typer.Option(min=2, help="prompt pairs to find it on, and as many to judge it on")] = 64,
+    n: Annotated[
+        int, typer.Option(min=2, help="prompt pairs to find the circuit on, and as many others to evaluate it on")
+    ] = 64,
     n_random: Annotated[int, typer.Option(min=1, help="random circuits to compare with")] = 100,
     repeat: Annotated[
-        int, typer.Option(min=0, help="bootstrap samples to repeat the whole search on, for its stability; 0 for none")
+        int, typer.Option(min=0, help="bootstrap samples on which the whole search is repeated, to measure stability")
     ] = 0,
-    steps: Steps = None,
     budget: Budget = None,
     device: Device = "",
     dtype: Dtype = "",
@@ -81,17 +86,19 @@ def circuit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be computed, and stop")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the circuit of an ability in one model, and test it on prompts that it was not found on."""
+    """Find the circuit of an ability in one model, and test it on other prompts."""
     from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
     from interp_emerge.circuits.finding.find import find_circuit, search_stability
     from interp_emerge.circuits.running.runs import Runs
     from interp_emerge.circuits.testing.examination import PARTS, examine, require_parts
     from interp_emerge.core.circuit import Circuit
+    from interp_emerge.patching.scoring import options_from_text
     from interp_emerge.study.cost import expected
 
     sizes = {"target": target, "n_edges": edges, "share": share, "threshold": threshold, "n_nodes": nodes}
-    if given is not None and (repeat or select != "top" or by or any(value is not None for value in sizes.values())):
-        raise InputError(f"--circuit {given} is tested as it is; leave out what says how to find one")
+    searches = repeat or select != "top" or by or context.obj or any(value is not None for value in sizes.values())
+    if given is not None and searches:
+        raise InputError(f"--circuit {given} is tested as it is; leave out the options that say how to find a circuit")
     if repeat == 1:
         raise InputError("--repeat 1 has nothing to compare; ask for 2 samples or more, or 0 for none")
     if out is not None and out.suffix not in (".json", ".graphml"):
@@ -108,16 +115,18 @@ def circuit(
     model = families.load_family(family).load(size, step_of(step), seed, **place)
     discovery, evaluation = (asked.sample(model, n, split + draw) for split in (DISCOVERY, EVALUATION))
     how: dict[str, Any] = {"metric": metric, "ablation": ablation, "budget": None if budget is None else budget << 20}
-    own: dict[str, Any] = {} if steps is None else {"steps": steps}
+    own = options_from_text(method, context.obj)
     if dry_run:
         known = {"circuit": loaded, "repeat": repeat, "parts": chosen, "n_random": n_random}
-        _print(expected(model, discovery, method=method, **own, **known, **how), as_json)
+        _print(expected(model, discovery, method=method, options=own, **known, **how), as_json)
         return
     _warn_of_other_origin(loaded, ability=ability, metric=metric, spec=model.spec)
     scores = repeated = None
     if loaded is None:
         order = {"select": select, "by": by, "local_search": local_search, "sure": sure}
-        search, runs = {"method": method, **own, **sizes, **order}, Runs(model, discovery, seed=draw, **how)
+        search: dict[str, Any] = {"method": method, **sizes, **order}
+        search |= {f"method_{name}" if name in search else name: value for name, value in own.items()}
+        runs = Runs(model, discovery, seed=draw, **how)
         found = find_circuit(runs, **search)
         loaded, scores = found.circuit, found.scores
         if repeat:
@@ -138,10 +147,10 @@ def compare(
     first: Annotated[Path, typer.Argument(help="circuit file")],
     second: Annotated[Path, typer.Argument(help="circuit file")],
     family: Annotated[
-        str | None, typer.Option(help="family that both models belong to, where the files' own name cannot be loaded")
+        str | None, typer.Option(help="family of both models, where the name in the files cannot be loaded")
     ] = None,
-    ability: Annotated[str | None, typer.Option(help="ability to run both on [the files' own]")] = None,
-    models: Annotated[bool, typer.Option(help="run each circuit in the model of the other, too")] = True,
+    ability: Annotated[str | None, typer.Option(help="ability to run both on [the one in the files]")] = None,
+    models: Annotated[bool, typer.Option(help="also run each circuit in the other model")] = True,
     n: Annotated[int, typer.Option(min=2, help="prompt pairs to run them on")] = 64,
     n_random: Annotated[int, typer.Option(min=1, help="pairs of random circuits to compare with")] = 1000,
     draw: Annotated[int, typer.Option(min=0, max=999, help="seed of prompts and random circuits")] = 0,
@@ -150,7 +159,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="file to write the whole comparison to, as JSON")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold two circuits against each other: shared edges and nodes, against chance, and each in the other's model."""
+    """Compare two circuits: the edges and nodes that they share, against chance, and each in the other's model."""
     from interp_emerge.core.circuit import Circuit
     from interp_emerge.emergence.sameness.compare import compare
 
@@ -173,26 +182,26 @@ def compare(
 
 
 def _warn_of_other_origin(circuit: "Circuit | None", *, ability: str, metric: str, spec: "ModelSpec") -> None:
-    """Say on standard error where a circuit file was found in other circumstances than it is tested in."""
+    """Warn where a circuit file was found under other conditions than those that it is tested under."""
     if circuit is None:
         return
     own = circuit.origin.get("model")
-    said = {"ability": circuit.origin.get("ability") or None, "metric": circuit.origin.get("metric") or None}
+    found = {"ability": circuit.origin.get("ability") or None, "metric": circuit.origin.get("metric") or None}
     if isinstance(own, dict):
-        said |= {"weights": own.get("revision") or None, "first token": own.get("prepended")}
-    asked = {"ability": ability, "metric": metric, "weights": spec.revision, "first token": spec.prepended}
-    for what, value in said.items():
-        if value is not None and value != asked[what]:
+        found |= {"weights": own.get("revision") or None, "first token": own.get("prepended")}
+    tested = {"ability": ability, "metric": metric, "weights": spec.revision, "first token": spec.prepended}
+    for name, value in found.items():
+        if value is not None and value != tested[name]:
             log.warning(
-                "the circuit was found with other %s (%s) than it is tested with (%s)",
-                what,
+                "the circuit was found with another %s (%s) than the one that it is tested with (%s)",
+                name,
                 value or "none",
-                asked[what] or "none",
+                tested[name] or "none",
             )
 
 
 def _print(result: Any, as_json: bool) -> None:
-    """Sentences and tables of a result, or all of it as JSON."""
+    """Print the sentences and tables of a result, or all of it as JSON."""
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False))
         return

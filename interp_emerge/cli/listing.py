@@ -1,4 +1,4 @@
-"""`list`: what there is."""
+"""`list`: the names in a registry."""
 
 from typing import Annotated, Any
 
@@ -16,11 +16,11 @@ def list_(
     what: Annotated[str, typer.Argument(help=" | ".join(LISTED), autocompletion=lambda: list(LISTED))],
     as_json: AsJson = False,
 ) -> None:
-    """Print what there is: name, one line, source."""
+    """Print the names in a registry, each with one line and its source."""
     import pandas as pd
 
     if what not in LISTED:
-        raise InputError(f"list shows {', '.join(LISTED)}, not {what!r}")
+        raise InputError(f"cannot list {what!r}; list shows {', '.join(LISTED)}")
     rows = [
         {
             "name": name,
@@ -33,7 +33,7 @@ def list_(
 
 
 def registry_of(what: str) -> Registry[Any]:
-    """What is listed under a name."""
+    """The registry of this name."""
     if what == "metrics":
         from interp_emerge.abilities.metrics import METRICS
 

@@ -1,4 +1,4 @@
-"""`measure` and `score`: one model, one stage."""
+"""`measure` and `score`: measure the abilities of one model, and score its nodes or edges."""
 
 import logging
 from pathlib import Path
@@ -44,7 +44,7 @@ def measure(
     n: Annotated[int, typer.Option(help="number of prompts")] = 128,
     prepend_bos: FirstToken = None,
     first_tokens: Annotated[
-        bool, typer.Option("--first-tokens", help="print the loss behind each token that could stand first instead")
+        bool, typer.Option("--first-tokens", help="print the held-out loss with each possible first token instead")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -53,7 +53,7 @@ def measure(
     from interp_emerge.emergence.scale.first_tokens import first_token_losses, warning_of_first_token
 
     if bool(ability) == first_tokens:
-        raise InputError("measure needs abilities to measure, or --first-tokens without any; `list abilities` has them")
+        raise InputError("measure needs either abilities (`list abilities` shows them) or --first-tokens, not both")
     chosen = [abilities.load_ability(name) for name in ability or ()]
     loaded = families.load_family(family)
     model = loaded.load(size, step_of(step), seed, prepend_bos=first_token(prepend_bos))
@@ -81,7 +81,9 @@ def score(
     dtype: Dtype = "",
     prepend_bos: FirstToken = None,
     out: Annotated[Path | None, typer.Option(help="file to write instead: .csv or .parquet")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print passes, bytes and seconds expected")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the expected passes, bytes and seconds, and stop")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score every node or edge of one model, strongest first."""

@@ -1,4 +1,4 @@
-"""`run`, `train` and `report`: whole studies, and the families and pages that belong to them."""
+"""`run`, `train` and `report`: run a study, train a family of models, build a report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,15 +25,15 @@ Ability = Annotated[str | None, typer.Option(help=help_of("ability"), autocomple
 
 @app.command()
 def run(
-    study: Annotated[Path | None, typer.Argument(help="study file; options given beside it win")] = None,
+    study: Annotated[Path | None, typer.Argument(help="study file; options on the command line override it")] = None,
     family: Family = None,
     ability: Ability = None,
     beside: Annotated[str | None, typer.Option(help=help_of("beside"))] = None,
     method: Annotated[str | None, typer.Option(help=help_of("method"), autocompletion=names_of(patching.shelf))] = None,
     metric: Annotated[str | None, typer.Option(help=help_of("metric"))] = None,
-    sizes: Annotated[str | None, typer.Option(help=f"{help_of('sizes')}; commas between")] = None,
+    sizes: Annotated[str | None, typer.Option(help=f"{help_of('sizes')}; separated by commas")] = None,
     steps: Annotated[str | None, typer.Option(help=help_of("steps"))] = None,
-    seeds: Annotated[str | None, typer.Option(help=f"{help_of('seeds')}; commas between")] = None,
+    seeds: Annotated[str | None, typer.Option(help=f"{help_of('seeds')}; separated by commas")] = None,
     axis: Annotated[str | None, typer.Option(help=help_of("axis"), autocompletion=choices_of("axis"))] = None,
     out: Annotated[str | None, typer.Option(help=help_of("out"))] = None,
     seed: Annotated[int | None, typer.Option(help=help_of("seed"))] = None,
@@ -48,7 +48,7 @@ def run(
     dtype: Annotated[str | None, typer.Option(help=help_of("dtype"))] = None,
     prepend_bos: FirstToken = None,
     threads: Annotated[int | None, typer.Option(help=help_of("threads"))] = None,
-    workers: Annotated[int, typer.Option(help="processes of this machine to spread the work over")] = 1,
+    workers: Annotated[int, typer.Option(help="number of processes on this machine that share the work")] = 1,
     scheduler: Annotated[
         str, typer.Option(help="address of a dask scheduler whose workers do the work, such as tcp://host:8786")
     ] = "",
@@ -57,7 +57,7 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a study from measuring to the report, and print the report's path."""
+    """Run a study from measuring to the report, and print the path of the report."""
     given = {
         "family": family,
         "ability": ability,
@@ -102,10 +102,10 @@ def run(
 def train(
     recipe: Annotated[str, typer.Argument(help="name of a recipe: miniature or grokking")],
     out: Annotated[Path | None, typer.Option(help="directory of the family [grown/RECIPE]")] = None,
-    workers: Annotated[int, typer.Option(help="models trained at once; 0 means one a processor")] = 0,
+    workers: Annotated[int, typer.Option(help="number of models trained at once; 0 means one for each processor")] = 0,
     device: Annotated[str, typer.Option(help="where to train; empty means a GPU if there is one")] = "",
 ) -> None:
-    """Grow a family from its recipe; called again, go on where it stopped."""
+    """Train a family of models from its recipe; if it was interrupted, continue."""
     from interp_emerge.training.growing import grow_family
     from interp_emerge.training.recipes import load_recipe
 
@@ -115,7 +115,7 @@ def train(
 
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="directory of a study that has run")]) -> None:
-    """Build the page again from a run's tables."""
+    """Build the report again from the tables of a study."""
     from interp_emerge.report.build import build_report
 
     typer.echo(build_report(run))

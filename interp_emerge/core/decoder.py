@@ -50,7 +50,7 @@ class Norm:
         return _wide(self.module(torch.ones_like(weight)).detach()) * (1 + self.eps) ** 0.5
 
     def scale(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... 1"]:
-        """The factor by which the norm scales `x`: one over its root mean square, after centring if the norm centres."""
+        """The factor by which the norm scales `x`: 1 / root mean square, after centring if the norm centres."""
         x = self._centre(_wide(x))
         return (x.square().mean(-1, keepdim=True) + self.eps).rsqrt()
 

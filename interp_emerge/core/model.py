@@ -335,8 +335,10 @@ class HookedModel:
     def require_tokens(self, tokens: Tensor) -> None:
         """Raise an `InputError` unless every id is in the vocabulary and the prompt fits the context."""
         if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.d_vocab):
-            raise InputError(f"token ids go from {int(tokens.min())} to {int(tokens.max())}, but {self.spec} has "
-                             f"{self.d_vocab} tokens (0 to {self.d_vocab - 1}); give token ids of this model")  # fmt: skip
+            raise InputError(
+                f"token ids go from {int(tokens.min())} to {int(tokens.max())}, but {self.spec} has {self.d_vocab} "
+                f"tokens (0 to {self.d_vocab - 1}); give token ids of this model"
+            )
         context = self.n_context
         if context is not None and tokens.shape[1] > context:
             raise InputError(f"prompts of {tokens.shape[1]} tokens do not fit the {context} positions of {self.spec}; "

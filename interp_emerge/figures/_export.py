@@ -1,4 +1,4 @@
-"""Charts as files, made on this machine alone: no browser, no network."""
+"""Writes charts to files, without a browser or a network."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ def save(chart: ChartType, path: Path | str) -> Path:
     """Write a chart as `.svg`, `.png` (two pixels per point), self-contained `.html` or Vega-Lite `.json`.
 
     Raises:
-        InputError: the path ends in none of these.
+        InputError: the path has another ending.
     """
     path = Path(path)
     if path.suffix not in _FORMATS:

@@ -1,8 +1,8 @@
-"""Values with their intervals, drawn from any tidy table: for the tables of an analysis, which are no study's.
+"""Values with their intervals, from any tidy table; an analysis uses them for tables that a study does not have.
 
-`interval_dots` gives each named thing a line of its own, `interval_lines` each group a curve over an axis. Both draw a
-bar wherever both ends of an interval are known, leave out what is undefined, and change neither the table nor altair's
-global style.
+`interval_dots` draws one line for each named thing, `interval_lines` one curve for each group. Both draw a bar wherever
+both ends of an interval are known and leave out undefined values. They change neither the table nor altair's global
+style.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from interp_emerge.figures._theme import DASHED, MUTED, WIDTH, finish, palette
 
 Scale = Literal["linear", "log", "symlog"]
 LINE, HEIGHT, IN_A_ROW = 22, 260, 3
-"""Height of a thing's line and of a curve's panel, pixels, and panels in a row."""
+"""Height of a line and of a panel in pixels; number of panels in a row."""
 
 
 @checked
@@ -36,21 +36,21 @@ def interval_dots(
     scale: Scale = "linear",
     mark: float | None = None,
 ) -> ChartType:
-    """A line for each thing, with a dot at its value and a bar over its interval.
+    """One line for each thing, with a dot at its value and a bar over its interval.
 
     Args:
-        frame: one row for each thing, colour and panel, in the order in which they are to stand.
+        frame: one row for each thing, colour and panel, in the order of drawing.
         thing: the column with the names of the things.
-        title: of the horizontal axis, with its unit.
-        value: the column with the values; one may be undefined where its interval is not.
-        ends: the columns with the lower and the upper end; those of the value with `_low` and `_high` if left out.
-        colour: the column that tells several values of one thing apart; none if empty.
+        title: title of the horizontal axis, with its unit.
+        value: the column with the values; a value may be undefined although its interval is defined.
+        ends: the columns with the lower and the upper end; by default the value's name with `_low` and `_high`.
+        colour: the column that distinguishes several values of one thing; none if empty.
         panel: the column that divides the figure into panels, three in a row; none if empty.
-        scale: of the horizontal axis; `symlog` has a place for 0.
-        mark: where a dashed line crosses all things.
+        scale: scale of the horizontal axis; `symlog` can show 0.
+        mark: position of a dashed line across all things.
 
     Raises:
-        InputError: a column is missing, or there is no row.
+        InputError: a column is missing, or the table has no rows.
     """
     low, high = ends or (f"{value}_low", f"{value}_high")
     rows = _checked(frame, [thing, value, low, high, *filter(None, (colour, panel))])
@@ -74,7 +74,7 @@ def interval_dots(
     if mark is not None:
         line = alt.Chart().mark_rule(strokeDash=DASHED, color=MUTED)
         layers.append(line.encode(x=alt.datum(mark, scale=limits)))
-    wide = _across(rows, panel, beside=320)
+    wide = _across(rows, panel, labels=320)
     high_line = LINE + 8 * (rows[colour].nunique() - 1 if colour else 0)
     return _panels(layers, rows, panel, width=wide, height=alt.Step(high_line, **{"for": "position"} if colour else {}))
 
@@ -91,21 +91,21 @@ def interval_lines(
     panel: str = "",
     scales: tuple[Scale, Scale] = ("log", "linear"),
 ) -> ChartType:
-    """A curve over an axis for each colour, with a dot at each value and a bar over its interval.
+    """One curve for each colour, with a dot at each value and a bar over its interval.
 
     Args:
         frame: one row for each place, colour and panel.
         x: the column with the places.
-        titles: of the horizontal and the vertical axis, with their units.
+        titles: titles of the horizontal and the vertical axis, with their units.
         value: the column with the values.
-        ends: the columns with the lower and the upper end; those of the value with `_low` and `_high` if left out, and
-            no intervals where the table has neither.
-        colour: the column that tells curves apart; one curve if empty.
+        ends: the columns with the lower and the upper end; by default the value's name with `_low` and `_high`. No
+            intervals are drawn if the table has neither.
+        colour: the column that distinguishes the curves; one curve if empty.
         panel: the column that divides the figure into panels, three in a row; none if empty.
-        scales: of the horizontal and the vertical axis; `symlog` has a place for 0, `log` leaves it out.
+        scales: scales of the horizontal and the vertical axis; `symlog` can show 0, `log` leaves it out.
 
     Raises:
-        InputError: a column is missing, or there is no row.
+        InputError: a column is missing, or the table has no rows.
     """
     between = list(ends or (column for column in (f"{value}_low", f"{value}_high") if column in frame.columns))
     rows = _checked(frame, [x, value, *between, *filter(None, (colour, panel))])
@@ -131,25 +131,25 @@ def interval_lines(
         low, high = between
         bars = base.transform_filter(_known(low, high)).mark_rule(strokeWidth=2, opacity=0.5, aria=False)
         layers.insert(0, bars.encode(y=alt.Y(f"{low}:Q", scale=limits, axis=up), y2=f"{high}:Q"))
-    return _panels(layers, rows, panel, width=_across(rows, panel, beside=180), height=HEIGHT)
+    return _panels(layers, rows, panel, width=_across(rows, panel, labels=180), height=HEIGHT)
 
 
 def _checked(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise InputError(f"the table lacks {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}")
+        raise InputError(f"the table lacks {', '.join(missing)}; its columns are {', '.join(map(str, frame.columns))}")
     if frame.empty:
-        raise InputError("the table has no row, so there is nothing to draw")
+        raise InputError("the table has no rows, so there is nothing to draw; pass a table with rows")
     return frame[list(dict.fromkeys(columns))].reset_index(drop=True).copy()
 
 
 def _known(*columns: str) -> str:
-    """The Vega expression for whether all of these are defined."""
+    """A Vega expression: whether all of these columns are defined."""
     return " && ".join(f"isValid(datum[{column!r}])" for column in columns)
 
 
 def _limits(rows: pd.DataFrame, columns: Sequence[str], scale: Scale, mark: float | None) -> alt.Scale:
-    """The scale of an axis, over all that is drawn on it."""
+    """The scale of an axis, which covers everything that is drawn on it."""
     wanted = extent(rows, columns, include=() if mark is None else (mark,))
     if scale != "symlog":
         return alt.Scale(type=scale, domain=wanted, nice=scale == "linear", padding=8)
@@ -158,7 +158,7 @@ def _limits(rows: pd.DataFrame, columns: Sequence[str], scale: Scale, mark: floa
 
 
 def _axis(limits: alt.Scale, scale: Scale, *, title: str, grid: bool) -> alt.Axis:
-    """An axis with a mark at every power of ten, and at three times these where there are few, unless it is linear."""
+    """An axis; if it is not linear, with ticks at powers of ten, and at three times these if there are few."""
     axis = alt.Axis(title=title, grid=grid, tickCount=6)
     if scale == "linear":
         return axis
@@ -181,7 +181,7 @@ def _panels(layers: list[alt.Chart], rows: pd.DataFrame, panel: str, **size: obj
     return finish(chart.facet(facet, columns=IN_A_ROW, spacing=28), rows=rows)
 
 
-def _across(rows: pd.DataFrame, panel: str, *, beside: int) -> int:
-    """Width of a panel, pixels, where labels take as much `beside` all panels."""
+def _across(rows: pd.DataFrame, panel: str, *, labels: int) -> int:
+    """Width of a panel in pixels, if the labels next to all panels take `labels` pixels."""
     columns = min(rows[panel].nunique(), IN_A_ROW) if panel else 1
-    return (WIDTH - beside) // columns - 28 * (columns - 1) // columns
+    return (WIDTH - labels) // columns - 28 * (columns - 1) // columns

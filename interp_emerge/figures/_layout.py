@@ -1,6 +1,6 @@
-"""Where the nodes and edges of a circuit are drawn: the embedding at the bottom, the logits on top, layers between.
+"""Positions of a circuit's nodes and edges in its drawing: embedding at the bottom, layers above it, logits on top.
 
-All coordinates are pixels, x to the right and y up, from the lower left corner of the drawing.
+All coordinates are in pixels from the lower left corner of the drawing, x to the right and y up.
 """
 
 import re
@@ -14,9 +14,9 @@ from interp_emerge.core.errors import InputError
 ROW, BOX_HEIGHT, WIDEST_BOX, PORT = 74, 26, 58, 12
 MARGIN = 16
 HEADS = 0.86
-"""Share of the width that the heads, the embedding and the logits stand in; the rest is the MLPs'."""
+"""Share of the width for heads, embedding and logits; the rest is for MLPs."""
 POINTS = np.linspace(0.0, 1.0, 15)
-"""Where along an edge its curve is drawn; 15 points look smooth at this height of a row."""
+"""Positions along an edge at which its curve is computed; 15 points look smooth at this row height."""
 NODE = re.compile(r"^(?:a(?P<attention>\d+)\.(?P<head>h|kv)(?P<index>\d+)|m(?P<mlp>\d+)|embed|logits)$")
 ROLES = ("q", "k", "v")
 
@@ -35,7 +35,7 @@ def lay_out(edges: pd.DataFrame, *, width: int) -> Layout:
     """Boxes and curves for a table of edges with columns writer, reader, score.
 
     Raises:
-        InputError: a node's name is none that this package gives.
+        InputError: a node's name is not one that this package gives.
     """
     edges = edges.copy()
     reader = edges["reader"].str.rsplit(".", n=1, expand=True).reindex(columns=[0, 1])
@@ -48,9 +48,9 @@ def lay_out(edges: pd.DataFrame, *, width: int) -> Layout:
 
 
 def _boxes(names: list[str], width: int) -> pd.DataFrame:
-    """One row per node with its box: heads in columns by their index, MLPs in a lane of their own on the right.
+    """One row for each node with its box: heads in columns by their index, MLPs in one column on the right.
 
-    Only the rows and columns of a decoder that the circuit uses take up room.
+    Only the layers and head indices that the circuit uses are drawn.
     """
     nodes = pd.DataFrame([_place(name) for name in names]).sort_values(["rank", "index"], ignore_index=True)
     levels = {rank: level for level, rank in enumerate(sorted(nodes["rank"].unique()))}
@@ -66,10 +66,10 @@ def _boxes(names: list[str], width: int) -> pd.DataFrame:
 
 
 def _place(name: str) -> dict[str, object]:
-    """A node's kind, layer and height among the others: shared keys and values below a layer's heads, its MLP above."""
+    """A node's kind, layer and height: key-value heads are below their layer's heads, its MLP is above them."""
     match = NODE.match(name)
     if match is None:
-        raise InputError(f"{name!r} names no node; nodes are embed, a3.h1, a3.kv0, m3, logits, readers a3.h1.q")
+        raise InputError(f"cannot read {name!r} as a node; nodes are embed, a3.h1, a3.kv0, m3, logits, readers a3.h1.q")
     if match["attention"]:
         layer, shared = int(match["attention"]), match["head"] == "kv"
         kind, rank = ("key-value head", 3 * layer) if shared else ("head", 3 * layer + 1)
@@ -82,8 +82,8 @@ def _place(name: str) -> dict[str, object]:
 def _curves(edges: pd.DataFrame, boxes: pd.DataFrame, width: int) -> pd.DataFrame:
     """The edges with the points of their curves: from the top of the writer to the reader's port on the bottom.
 
-    A head's queries enter on the left, its keys in the middle, its values on the right. An edge that passes over rows
-    swings out sideways, so that it does not run through the boxes in between.
+    A head's queries enter on the left, its keys in the middle, its values on the right. An edge that passes other rows
+    bends sideways, to avoid the boxes in these rows.
     """
     writer, target = boxes.loc[edges["writer"]], boxes.loc[edges["target"]]
     reach = (target["right"] - target["left"]).to_numpy() / 2 - 5
@@ -104,7 +104,7 @@ def _curves(edges: pd.DataFrame, boxes: pd.DataFrame, width: int) -> pd.DataFram
 
 
 def _totals(nodes: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
-    """The nodes with the number and the summed score of the edges that they read and write."""
+    """The nodes with the number and the summed score of their incoming and outgoing edges."""
     read, written = edges.groupby("target")["score"], edges.groupby("writer")["score"]
     return nodes.assign(
         edges_in=nodes["node"].map(read.size()).fillna(0).astype(int),

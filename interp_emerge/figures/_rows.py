@@ -1,4 +1,4 @@
-"""Rows of a table as a chart carries them: exact, by name, and with hover text in which undefined is said."""
+"""Rows of a table as data of a chart: exact values, and hover text that shows undefined values as `undefined`."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
@@ -9,22 +9,22 @@ import pandas as pd
 
 
 def named(name: str) -> alt.NamedData:
-    """The data that `finish` puts into the chart under that name."""
+    """The data that `finish` puts into the chart under this name."""
     return alt.NamedData(name=name)
 
 
 def records(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    """The rows as plain values, undefined ones as null.
+    """The rows as plain values; undefined values are null.
 
-    A chart carries them as a named data set: neither altair's limit on rows nor whichever data transformer the user has
-    enabled decides what is drawn, and altair does not copy every row each time it copies a part of the chart.
+    A chart holds them as a named data set. So neither altair's limit on rows nor a data transformer that the user has
+    enabled changes what is drawn, and altair does not copy all rows when it copies a part of the chart.
     """
     plain = frame.astype(object).replace([np.inf, -np.inf], np.nan)
     return plain.where(plain.notna(), None).to_dict("records")
 
 
 def equal(**values: Any) -> alt.LogicalAndPredicate:
-    """The filter that keeps the rows in which each of these columns holds this value."""
+    """A filter that keeps the rows in which each of these columns has the given value."""
     plain = {column: value.item() if isinstance(value, np.generic) else value for column, value in values.items()}
     return alt.LogicalAndPredicate(
         **{"and": [alt.FieldEqualPredicate(field=column, equal=value) for column, value in plain.items()]}
@@ -32,9 +32,9 @@ def equal(**values: Any) -> alt.LogicalAndPredicate:
 
 
 def hover(columns: Iterable[str] | Mapping[str, str]) -> Any:
-    """Hover text: each column by its name, or by the name that a mapping gives it.
+    """Hover text: each column under its own name, or under the name that a mapping gives it.
 
-    Written as one expression because Vega's own number format turns an undefined value into 0.
+    It is one expression because Vega's own number format shows an undefined value as 0.
     """
     named = columns if isinstance(columns, Mapping) else {column: column.replace("_", " ") for column in columns}
     parts = [f"{name!r}: {shown(f'datum[{column!r}]')}" for column, name in named.items()]
@@ -42,7 +42,7 @@ def hover(columns: Iterable[str] | Mapping[str, str]) -> Any:
 
 
 def shown(value: str) -> str:
-    """A Vega expression for a value as text: whole numbers whole, others to four digits, undefined by that word."""
+    """A Vega expression for a value as text: whole numbers in full, others with four digits, or `undefined`."""
     number = f"({value} === floor({value}) ? format({value}, ',d') : format({value}, '.4~g'))"
     return f"(!isValid({value}) ? 'undefined' : isNumber({value}) ? {number} : '' + {value})"
 
@@ -50,7 +50,7 @@ def shown(value: str) -> str:
 def extent(frame: pd.DataFrame, columns: Iterable[str], *, include: Iterable[float] = ()) -> list[float]:
     """The lowest and highest defined value of the columns and of `include`, as a scale's domain.
 
-    Given to the chart rather than left to Vega, which warns of an infinite extent where a column has no value.
+    Vega would warn of an infinite extent if a column had no values.
     """
     values = frame[list(columns)].to_numpy(dtype=float)
     values = np.append(values[np.isfinite(values)], list(include))
@@ -61,5 +61,5 @@ def extent(frame: pd.DataFrame, columns: Iterable[str], *, include: Iterable[flo
 
 
 def in_order(values: pd.Series) -> list[str]:
-    """The values as text, once each, in the order of the table; a study writes sizes from small to large."""
+    """The distinct values as text, in the order of the table; a study writes sizes from small to large."""
     return [str(value) for value in values.unique()]

@@ -1,8 +1,8 @@
-"""The horizontal axis of every figure over scale: which axes a table can express, and one switch between them.
+"""The horizontal axis of every figure over scale: the axes that a table allows, and a switch between them.
 
-An axis is offered if the place of every row on it is known, and if these places are not all the same: sizes that were
-trained on equally many tokens have no order by tokens. All axes are logarithmic; a model before training, with its 0
-tokens, has no place on those of tokens and FLOPs.
+An axis is offered if the place of every row on it is known and the places are not all equal; sizes that were trained on
+the same number of tokens cannot be ordered by tokens. All axes are logarithmic. An untrained model, which has seen 0
+tokens, has no place on the axes of tokens and FLOPs.
 """
 
 import json
@@ -19,7 +19,7 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleAxis:
-    """An axis of scale: the column that holds the places, its name in the switch, its title, and whether it falls."""
+    """An axis of scale: the column with the places, its name in the switch, its title, and whether it is reversed."""
 
     column: str
     label: str
@@ -38,12 +38,12 @@ AXES = {
     ),
 }
 PARAMETER = "x_axis"
-"""What the switch is called in a chart."""
+"""Name of the switch in a chart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Switch:
-    """The axes that some rows can be drawn over, the one shown first, and the marks of each."""
+    """The axes over which rows can be drawn, the axis shown first, and the ticks of each axis."""
 
     names: tuple[str, ...]
     start: str
@@ -51,17 +51,17 @@ class Switch:
 
     @property
     def place(self) -> str:
-        """The Vega expression for the place of a row on the axis that is switched to."""
+        """A Vega expression for the place of a row on the chosen axis."""
         return self._chosen({name: f"datum.{AXES[name].column}" for name in self.names})
 
     @property
     def title(self) -> alt.TitleParams:
-        """What is below the axis: its meaning and unit. An axis's own title could not follow the switch."""
+        """The text below the axis: its meaning and unit. An axis's own title could not follow the switch."""
         text = self._either({name: AXES[name].title for name in self.names})
         return alt.TitleParams(text=text, orient="bottom", anchor="middle", offset=10)
 
     def x(self, *, padding: int = 18) -> alt.X:
-        """The horizontal axis of rows whose place is calculated as `x`, with room at both ends, pixels."""
+        """The horizontal axis of rows whose place is calculated as `x`; `padding` is the space at both ends, pixels."""
         axis = alt.Axis(
             title=None,
             values=self._either(self.marks),
@@ -77,7 +77,7 @@ class Switch:
 
     @property
     def params(self) -> list[alt.VariableParameter]:
-        """The radio buttons, as parameters of the whole chart; none if there is nothing to switch."""
+        """The radio buttons, as parameters of the chart; none if there is only one axis."""
         if len(self.names) == 1:
             return []
         labels = [AXES[name].label for name in self.names]
@@ -96,30 +96,30 @@ class Switch:
 
 
 def switch_over(rows: pd.DataFrame, names: Iterable[str], *, start: str, always: Iterable[str] = ()) -> Switch:
-    """The switch between those of the named axes that the rows can be drawn over.
+    """The switch between those of the named axes over which the rows can be drawn.
 
     Args:
-        rows: with the columns of the axes.
+        rows: rows with the columns of the axes.
         names: axes to offer.
-        start: the axis shown first if it is offered; otherwise it is the first of them.
-        always: axes to offer whatever the rows hold.
+        start: the axis shown first if it is offered; otherwise the first of the offered axes.
+        always: axes to offer for all rows.
 
     Raises:
-        UnknownNameError: no axis is called `start`.
-        InputError: there is no axis to offer.
+        UnknownNameError: no axis has the name `start`.
+        InputError: no axis can be offered.
     """
     if start not in AXES:
         raise UnknownNameError("axis", start, AXES)
     offered = tuple(name for name in names if name in always or _separates(rows[AXES[name].column]))
     if not offered:
-        raise InputError(f"the rows can be drawn over none of {', '.join(names)}: their places are not all known, or "
-                         "all the same; take rows of more models")  # fmt: skip
+        raise InputError(f"the rows cannot be drawn over {', '.join(names)}: their places are unknown or all equal; "
+                         "use rows of more models")  # fmt: skip
     marks = {name: _marks(rows[AXES[name].column], even=AXES[name].falling) for name in offered}
     return Switch(names=offered, start=start if start in offered else offered[0], marks=marks)
 
 
 def _separates(places: pd.Series) -> bool:
-    """Whether all places are known, and differ where they have a logarithm."""
+    """Whether all places are known, and the positive ones are not all equal."""
     return bool(places.notna().all()) and places[places > 0].nunique() > 1
 
 

@@ -1,4 +1,4 @@
-"""The figures by name."""
+"""The figures, by name."""
 
 from typing import TYPE_CHECKING
 

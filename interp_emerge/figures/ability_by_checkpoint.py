@@ -1,7 +1,7 @@
-"""Do models of different size that share a loss share their abilities? Every size and step in one picture.
+"""Do models of different sizes with the same loss have the same abilities? Every size and step in one picture.
 
-Over held-out loss the checkpoints of all sizes fall on one curve if the loss decides what a model can do; where they do
-not, size or training matters beside it (Du et al., "Understanding Emergent Abilities of Language Models from the Loss
+Over held-out loss, the checkpoints of all sizes lie on one curve if the loss alone decides what a model can do. If they
+do not, size or training matters as well (Du et al., "Understanding Emergent Abilities of Language Models from the Loss
 Perspective", 2024, https://arxiv.org/abs/2403.15796).
 """
 
@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from interp_emerge.abilities.measuring import ABILITY
+from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, extent, hover, in_order, named
@@ -19,31 +19,30 @@ from interp_emerge.figures.ability_curve import HOVER, PANELS, VALUES
 from interp_emerge.figures.base import checked
 
 OFFERED = ("loss", "tokens", "flops")
-"""Not parameters: all checkpoints of a size share theirs."""
+"""The axes; parameters are not among them, since all checkpoints of a size have the same number."""
 SMALL_TO_LARGE = alt.SchemeParams(name="viridis", extent=[0.92, 0.0])
 """Light to dark, for all kinds of colour vision, without the yellow that is too faint on white."""
 
 
 @shelf.add
 def ability_by_checkpoint(ability: pd.DataFrame, *, axis: str = "loss") -> ChartType:
-    """Each ability at every checkpoint of every size: a column per ability, a row per metric, a line per training run.
+    """Each ability at every checkpoint: one column for each ability, one row for each metric, one line for each run.
 
     Bars are 95% intervals over prompts. The horizontal axis switches between held-out loss, tokens and FLOPs of
-    training, those of them on which the place of every checkpoint is known. Models before training are drawn over loss
-    only.
+    training, where the place of every checkpoint on the axis is known. Untrained models are drawn over loss only.
 
     Args:
         ability: the table.
-        axis: the axis shown first, `loss`, `tokens` or `flops`; the first that is offered if that one is not.
+        axis: the axis shown first: `loss`, `tokens` or `flops`; if it is not offered, the first that is.
 
     Raises:
-        InputError: a column is missing, the table holds neither accuracy nor log_prob, or no axis can be drawn.
-        UnknownNameError: no such axis.
+        InputError: a column is missing, the table has neither accuracy nor log_prob, or no axis can be drawn.
+        UnknownNameError: there is no such axis.
     """
     rows = checked(ability, ABILITY)
     metrics = [metric for metric in PANELS if (rows["metric"] == metric).any()]
     if not metrics:
-        raise InputError(f"table 'ability' holds none of the metrics that this figure draws: {', '.join(PANELS)}")
+        raise InputError(f"table 'ability' has none of the metrics that this figure draws: {', '.join(PANELS)}")
     rows = rows.loc[rows["metric"].isin(metrics), [*HOVER, "chance"]]
     switch = switch_over(rows, OFFERED, start=axis)
     lines = [_line_of_panels(rows, metric, switch) for metric in metrics]

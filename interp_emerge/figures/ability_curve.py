@@ -1,15 +1,15 @@
-"""Does the ability appear suddenly, and does it still when the metric is continuous? Ability over scale.
+"""Does the ability appear suddenly, and also under a continuous metric? Ability over scale.
 
-Two panels side by side, since a thresholded metric can make a smooth improvement look like a jump (Schaeffer, Miranda
+There are two panels, since a thresholded metric can make a smooth improvement look like a jump (Schaeffer, Miranda
 and Koyejo, "Are Emergent Abilities of Large Language Models a Mirage?", 2023, https://arxiv.org/abs/2304.15004):
-accuracy with its chance level, and the log-probability of the right answer.
+accuracy with its chance level, and the log-probability of the correct answer.
 """
 
 import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from interp_emerge.abilities.measuring import ABILITY
+from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, extent, hover, in_order, named
@@ -29,24 +29,24 @@ LINES = alt.Scale(domain=["ability", "control", "chance"], range=[SOLID, DASHED,
 
 @shelf.add
 def ability_curve(ability: pd.DataFrame, *, axis: str = "parameters") -> ChartType:
-    """Each ability over scale at the last step: accuracy and log-probability, a point per seed, a line through means.
+    """Accuracy and log-probability of each ability over scale at the last step; points are seeds, lines join means.
 
     Bars are 95% intervals over prompts. The horizontal axis switches between non-embedding parameters, tokens and FLOPs
-    of training, and held-out loss. An axis on which a model's place is not known, or on which all places are the same,
-    is not offered: not tokens, where all sizes were trained on as many.
+    of training, and held-out loss. An axis is not offered if a model's place on it is unknown or all places are equal;
+    so tokens are not offered if all sizes were trained on the same number.
 
     Args:
         ability: the table.
-        axis: the axis shown first, `parameters`, `tokens`, `flops` or `loss`; parameters if that one is not offered.
+        axis: the axis shown first: `parameters`, `tokens`, `flops` or `loss`; if it is not offered, parameters.
 
     Raises:
-        InputError: a column is missing, or the table holds neither accuracy nor log_prob.
-        UnknownNameError: no such axis.
+        InputError: a column is missing, or the table has neither accuracy nor log_prob.
+        UnknownNameError: there is no such axis.
     """
     rows = last_step(checked(ability, ABILITY))
     metrics = [metric for metric in PANELS if (rows["metric"] == metric).any()]
     if not metrics:
-        raise InputError(f"table 'ability' holds none of the metrics that this figure draws: {', '.join(PANELS)}")
+        raise InputError(f"table 'ability' has none of the metrics that this figure draws: {', '.join(PANELS)}")
     rows["line"] = rows["control"].map({True: "control", False: "ability"})
     colours = palette(in_order(rows["ability"]))
     switch = switch_over(rows, AXES, start=axis, always=["parameters"])

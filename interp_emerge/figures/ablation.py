@@ -4,29 +4,30 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from interp_emerge.circuits.running.ablation import ABLATION
+from interp_emerge.circuits.tables import ABLATION
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import hover, in_order, named
 from interp_emerge.figures._theme import WIDTH, finish, palette, upright_title
 from interp_emerge.figures.base import checked, last_step, only
 
 HOVER = ("size", "step", "seed", "ability", "condition", "draw", "heads", "accuracy", "ci_low", "ci_high")
-UNTOUCHED = "none"
+NOTHING = "none"
+"""The condition in which nothing is ablated."""
 
 
 @shelf.add
 def ablation(ablation: pd.DataFrame) -> ChartType:
-    """Accuracy of each size with nothing, the circuit's heads, or random heads ablated; a point per draw and seed.
+    """Accuracy of each size with nothing, the circuit's heads, or random heads ablated; points are draws and seeds.
 
-    Bars are 95% intervals over prompts; where a condition has several draws, a tick marks their mean instead.
+    Bars are 95% intervals over prompts. If a condition has several draws, a tick marks their mean instead.
 
     Raises:
-        InputError: a column is missing, or the table holds several abilities.
+        InputError: a column is missing, or the table has several abilities.
     """
     rows = last_step(checked(ablation, ABLATION))
     only(rows, "ability", ABLATION)
     sizes, conditions = in_order(rows["size"]), in_order(rows["condition"])
-    conditions.sort(key=lambda condition: condition != UNTOUCHED)
+    conditions.sort(key=lambda condition: condition != NOTHING)
     draws = rows.groupby(["size", "condition"], sort=False)["draw"].transform("nunique")
     rows["repeated"] = draws > 1
     colour = alt.Color(

@@ -1,9 +1,8 @@
-"""What a figure is: a function from one of a study's tables to a chart, which it returns and never shows or saves.
+"""A figure is a function from one of a study's tables to a chart; it returns the chart and never shows or saves it.
 
-Its first parameter bears the name of the table that it draws, so that whoever holds a study's tables knows which
-one to hand over; what else it takes has a name and a default. It opens with `checked`, which refuses a table that lacks
-a column or a row and leaves the caller's table as it was; it closes with `_theme.finish`, which styles this chart alone
-and leaves altair's global theme as it was.
+Its first parameter has the name of the table that it draws; all others are keywords with a default. It begins with
+`checked`, which refuses a table without rows or with a missing column and copies the rest. It ends with
+`_theme.finish`, which styles this chart only and does not change altair's global theme.
 """
 
 from collections.abc import Callable
@@ -25,32 +24,32 @@ def checked(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
     """A copy of the frame with exactly the table's columns, rows numbered from 0.
 
     Raises:
-        InputError: a column is missing, or there is no row.
+        InputError: a column is missing, or the table has no rows.
     """
     rows = table.check(frame)
     if rows.empty:
         raise InputError(
-            f"table {table.name!r} has no row, so there is nothing to draw; run the study's stage that fills it"
+            f"table {table.name!r} has no rows, so there is nothing to draw; run the stage of the study that fills it"
         )
     return rows.reset_index(drop=True).copy()
 
 
 def only(frame: pd.DataFrame, column: str, table: Table) -> Any:
-    """The one value that the column holds.
+    """The only value in the column.
 
     Raises:
-        InputError: it holds several, and a figure of them all would lay unlike things over each other.
+        InputError: the column has several values, which a figure must not draw on top of each other.
     """
     values = frame[column].unique()
     if len(values) > 1:
         shown = ", ".join(str(value) for value in values[:8])
         raise InputError(
-            f"table {table.name!r} holds {len(values)} values of {column!r} ({shown}); pass the rows of one"
+            f"table {table.name!r} has {len(values)} values of {column!r} ({shown}); pass the rows of one value"
         )
     return values[0]
 
 
 def last_step(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows taken on the last step of each size and seed."""
+    """The rows of the last step of each size and seed."""
     last = frame.groupby(["size", "seed"], sort=False)["step"].transform("max")
     return frame[frame["step"] == last].reset_index(drop=True)

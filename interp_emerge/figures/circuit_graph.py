@@ -1,10 +1,10 @@
-"""The circuit as a layered graph: which node writes what to whom, and how much that matters."""
+"""The circuit as a layered graph: which node feeds which, and how large the effect of each edge is."""
 
 import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from interp_emerge.circuits.running.beyond_chance import CIRCUIT_EDGES
+from interp_emerge.circuits.tables import CIRCUIT_EDGES
 from interp_emerge.figures import shelf
 from interp_emerge.figures._layout import Layout, lay_out
 from interp_emerge.figures._rows import hover, named
@@ -30,14 +30,14 @@ TOUCHED = (
 
 @shelf.add
 def circuit_graph(circuit_edges: pd.DataFrame) -> ChartType:
-    """One model's circuit, embedding at the bottom, logits on top; pointing at a node singles out its edges.
+    """One model's circuit, with embedding at the bottom and logits on top; pointing at a node highlights its edges.
 
-    An edge's width is the size of its score (its effect on the metric), its colour what it feeds, and it is dashed
-    where it pushes away from the clean run. A head's queries enter its box on the left, keys in the middle, values on
-    the right.
+    An edge's width shows the size of its score (its effect on the metric), its colour the input that it feeds. It is
+    dashed if it moves the metric away from the clean run. A head's queries enter its box on the left, keys in the
+    middle, values on the right.
 
     Raises:
-        InputError: a column is missing, a node's name is unknown, or the table holds the circuits of several models.
+        InputError: a column is missing, a node's name is unknown, or the table has the circuits of several models.
     """
     rows = checked(circuit_edges, CIRCUIT_EDGES)
     for column in ("ability", "size", "step", "seed"):
@@ -115,10 +115,10 @@ def _nodes(layout: Layout) -> tuple[alt.Chart, alt.Chart]:
 
 
 def _pixels(extent: int) -> alt.Scale:
-    """The scale of a coordinate that is in pixels already."""
+    """The scale of a coordinate that is already in pixels."""
     return alt.Scale(domain=[0, extent], nice=False, zero=False)
 
 
 def _marks(largest: float) -> list[float]:
-    """Values that the legend of widths shows: a quarter, a half and the whole of the largest score."""
+    """Values in the legend of widths: a quarter, a half and all of the largest score."""
     return [float(f"{largest * part:.2g}") for part in (0.25, 0.5, 1)]

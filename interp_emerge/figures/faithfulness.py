@@ -1,10 +1,10 @@
-"""Is the circuit better than chance? Its faithfulness against that of random circuits of equal size."""
+"""Is the circuit better than chance? Its faithfulness, and that of random circuits of the same size."""
 
 import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from interp_emerge.circuits.running.beyond_chance import CIRCUITS
+from interp_emerge.circuits.tables import CIRCUITS
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import extent, hover, in_order, named
 from interp_emerge.figures._theme import HAIRLINE, MUTED, OKABE_ITO, WIDTH, finish, upright_title
@@ -17,22 +17,22 @@ FOUND, MEDIAN, P95 = "circuit, 95% interval over prompts", "random circuits, med
 
 @shelf.add
 def faithfulness(circuits: pd.DataFrame) -> ChartType:
-    """Faithfulness of the circuit of each size (fraction of the clean-corrupt gap), beside random circuits' quantiles.
+    """Faithfulness of each size's circuit (fraction of the clean-corrupt gap), with quantiles of random circuits.
 
-    Bars are 95% intervals over prompts. Where faithfulness is undefined, the figure says so in its place.
+    Bars are 95% intervals over prompts. If faithfulness is undefined, the figure says so at its place.
 
     Raises:
-        InputError: a column is missing, or the table holds several abilities or methods.
+        InputError: a column is missing, or the table has several abilities or methods.
     """
     rows = last_step(checked(circuits, CIRCUITS))
     for column in ("ability", "method"):
         only(rows, column, CIRCUITS)
     seeds = rows.groupby("size")["seed"]
-    rows["beside"] = seeds.rank("dense") - (seeds.transform("nunique") + 1) / 2
+    rows["offset"] = seeds.rank("dense") - (seeds.transform("nunique") + 1) / 2
     most = int(seeds.nunique().max())
     models = alt.Chart(named("rows")).encode(
         x=alt.X("size:N", sort=in_order(rows["size"]), axis=alt.Axis(title="size", labelAngle=0, grid=False)),
-        xOffset=alt.XOffset("beside:Q", scale=alt.Scale(domain=[-most / 2, most / 2])),
+        xOffset=alt.XOffset("offset:Q", scale=alt.Scale(domain=[-most / 2, most / 2])),
     )
     colours = alt.Scale(domain=[FOUND, MEDIAN, P95], range=[OKABE_ITO[0], MUTED, OKABE_ITO[1]])
     legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", labelLimit=320, columns=2)

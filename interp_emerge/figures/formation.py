@@ -1,10 +1,10 @@
-"""How the circuit forms: each measured quantity against the training step."""
+"""How the circuit forms: each measured quantity over training steps."""
 
 import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from interp_emerge.emergence.forming.formation import FORMATION
+from interp_emerge.emergence.forming.tables import FORMATION
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, extent, hover, in_order, named
 from interp_emerge.figures._theme import WIDTH, finish, palette
@@ -29,27 +29,27 @@ PARTS = (ATTENTION, COPYING, *EFFECTS.values())
 
 @shelf.add
 def formation(formation: pd.DataFrame) -> ChartType:
-    """Values against training step (symmetric log, so that step 0 shows), a column per size, a row per kind.
+    """Values over training steps (symmetric log, to show step 0): one column for each size, one row for each kind.
 
-    In the rows of parts each line is one head's score for one role, or the effect of one node or edge. The highest of
-    each model at the last step stands out and is named; the others are faint, so that many can be seen at once. Bands
-    are 95% intervals over prompts, of all lines but the faint ones, which have theirs as hover text.
+    In the rows of parts, each line is one head's score for one role, or the effect of one node or edge. For each model,
+    the line that is highest at the last step is drawn strongly and named; the others are faint, so that many can be
+    seen at once. Bands are 95% intervals over prompts; faint lines have their intervals in the hover text.
 
     Raises:
-        InputError: a column is missing, or the table holds several abilities.
+        InputError: a column is missing, or the table has several abilities.
     """
     rows = checked(formation, FORMATION)
     only(rows, "ability", FORMATION)
     rows["row"] = rows["quantity"].map({**MODEL_QUANTITIES, **EFFECTS, "copying": COPYING}).fillna(ATTENTION)
-    rows["faint"], rows["label"] = _standing_out(rows)
+    rows["faint"], rows["label"] = _highlights(rows)
     sizes = in_order(rows["size"])
     titles = [title for title in dict.fromkeys([*MODEL_QUANTITIES.values(), *PARTS]) if (rows["row"] == title).any()]
     lines = [_line_of_panels(rows[rows["row"] == title], title, sizes, rows["step"]) for title in titles]
     return finish(alt.vconcat(*lines, spacing=34).resolve_scale(color="independent"), rows=rows)
 
 
-def _standing_out(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Which rows are of a part that is not its model's highest; and the highest one's name, once per size."""
+def _highlights(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Whether each row's part is not the highest of its model; and the name of the highest, once for each size."""
     last = rows["step"] == rows.groupby(["size", "seed"])["step"].transform("max")
     ends = rows["value"].where(last & rows["row"].isin(PARTS))
     line = [rows[column] for column in ("size", "seed", "quantity", "component")]
@@ -104,7 +104,7 @@ def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.
 
 
 def _steps(steps: pd.Series) -> alt.X:
-    """The axis of steps: linear up to the first step after 0, logarithmic beyond, marked at powers of ten."""
+    """The axis of steps: linear up to the first step after 0, then logarithmic, with ticks at powers of ten."""
     largest, positive = int(steps.max()), steps[steps > 0]
     first = int(positive.min()) if len(positive) else 1
     marks = [0, *(10**power for power in range(12) if first <= 10**power <= largest)]

@@ -1,4 +1,4 @@
-"""Which heads matter: what each head and each MLP does when its clean value is put into the corrupt run."""
+"""Which heads matter: the effect of putting each head's and each MLP's clean value into the corrupt run."""
 
 import altair as alt
 import pandas as pd
@@ -17,21 +17,21 @@ MLP = "MLP"
 
 @shelf.add
 def head_effects(node_scores: pd.DataFrame) -> ChartType:
-    """Heat maps of effects by layer and head, one per size (and seed), MLPs as an extra column; the last step's.
+    """Heat maps of effects by layer and head at the last step, one for each size and seed; MLPs are an extra column.
 
-    Colour is the score in the metric's unit, blue where the clean value raises the metric; one scale for all sizes.
-    A dot marks an effect whose 95% interval leaves out zero. The embedding has no place in the grid: its effect, which
-    is that of the whole prompt, would drown the others.
+    Colour is the score in the metric's unit, on one scale for all sizes; it is blue where the clean value raises the
+    metric. A dot marks an effect whose 95% interval excludes zero. The embedding is not drawn: its effect, which is
+    that of the whole prompt, is much larger than the others.
 
     Raises:
-        InputError: a column is missing, the table has no head or MLP, or holds several abilities, methods or metrics.
+        InputError: a column is missing, the table has no head or MLP, or several abilities, methods or metrics.
     """
     rows = last_step(checked(node_scores, NODE_SCORES))
     for column in ("ability", "method", "metric"):
         only(rows, column, NODE_SCORES)
     rows = rows[rows["kind"] != "embed"].reset_index(drop=True)
     if rows.empty:
-        raise InputError("table 'node_scores' holds no head and no MLP; score a model that has layers")
+        raise InputError("table 'node_scores' has no head and no MLP; score a model that has layers")
     rows["column"] = rows["index"].astype(str).where(rows["kind"] == "head", MLP)
     largest = float(rows["score"].abs().max())
     models = list(rows.groupby(["size", "seed"], sort=False))
@@ -44,7 +44,7 @@ def head_effects(node_scores: pd.DataFrame) -> ChartType:
 
 
 def _columns(model: pd.DataFrame) -> list[str]:
-    """Labels of the grid's columns: the heads by number, then the MLP."""
+    """Labels of the grid's columns: the heads by index, then the MLP."""
     heads = sorted(model.loc[model["kind"] == "head", "index"].unique())
     return [str(head) for head in heads] + ([MLP] if (model["kind"] == "mlp").any() else [])
 
@@ -81,12 +81,12 @@ def _panel(model: pd.DataFrame, title: str, largest: float) -> Panel:
 
 
 def _step(n_columns: int) -> int:
-    """Side of a cell, pixels: wide enough for the label MLP in small models, narrow enough for many heads."""
+    """Side of a cell in pixels: wide enough for the label MLP in small models, narrow enough for many heads."""
     return max(14, min(30, 600 // n_columns))
 
 
 def _lines(panels: list[Panel], columns: list[list[str]]) -> list[list[Panel]]:
-    """The panels in lines, as many side by side as the figure is wide."""
+    """The panels in lines, with as many side by side as fit into the figure's width."""
     lines, free = [], 0
     for panel, labels in zip(panels, columns, strict=True):
         width = len(labels) * _step(len(labels)) + 75

@@ -1,4 +1,4 @@
-"""The report: one self-contained page from a study's tables, circuits and attention patterns."""
+"""The report: one self-contained web page made from a study's tables, circuits and attention patterns."""
 
 from interp_emerge.report.build import build_report
 

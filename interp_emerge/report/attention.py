@@ -1,4 +1,4 @@
-"""Attention patterns of a circuit's heads on a prompt, as plain numbers for a page."""
+"""Attention patterns of a circuit's heads on one prompt, as plain numbers for the report."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.model import HookedModel
 
 DECIMALS = 3
+"""Decimal places of an attention value on the page."""
 
 
 def attention_of(model: HookedModel, circuit: Circuit, pairs: PromptPairs, *, title: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A study's directory in, one page out: it opens from disk and asks nothing of the network."""
+"""Builds the report of a study's directory: one page that opens from disk and loads nothing from the network."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def build_report(directory: Path) -> Path:
     """Write `report.html` into a study's directory, the same bytes for the same files; returns its path.
 
     Raises:
-        InputError: the directory holds no study, or one of its files is not what a study writes.
+        InputError: the directory holds no study, or a file is not as a study writes it.
     """
     study = read_study(directory)
     write_atomically(directory / REPORT, render(study).encode())

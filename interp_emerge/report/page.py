@@ -1,8 +1,8 @@
-"""The page: template, styles, scripts and payloads in one file, locked by a content security policy.
+"""The report's page: template, styles, scripts and data in one file, under a content security policy.
 
-Three scripts run: the Vega bundle, the CircuitsVis bundle and the page's own. The policy admits them by their hashes
-and nothing else, so that whatever a prompt or a name contains does not run. Charts are parsed with Vega's interpreter
-of expressions, which compiles no code. Payloads are JSON in which no character can end a script element.
+Three scripts run: the Vega bundle, the CircuitsVis bundle and the page's own. The policy allows these by their hashes
+and forbids all others, so nothing that a prompt or a name contains can run. Charts use Vega's expression interpreter,
+which compiles no code. The data are JSON in which no character can end a script element.
 """
 
 import base64
@@ -52,14 +52,14 @@ def render(study: StudyRecord) -> str:
 
 
 def about(provenance: Provenance) -> list[str]:
-    """What the study looked at and when, for the line under the question."""
+    """The study's family, models, first token and dates, for the line above the question."""
     models = provenance.models
     parts = [joined(dict.fromkeys(str(model["family"]) for model in models))] if models else []
     counts = Counter({key: len({str(model[key]) for model in models}) for key in ("size", "step", "seed")})
     parts += [f"{count} {key}{'' if count == 1 else 's'}" for key, count in counts.items() if count]
     first = {model.get("prepended") for model in models}
     if len(first) == 1 and isinstance(text := first.pop(), str):
-        parts.append(f"prompts begin with {text}" if text else "nothing in front of prompts")
+        parts.append(f"prompts begin with {text}" if text else "no token in front of prompts")
     if provenance.finished:
         parts.append(datetime.fromisoformat(provenance.finished).strftime("%d %B %Y").lstrip("0"))
     if provenance.started and provenance.finished:
@@ -70,7 +70,7 @@ def about(provenance: Provenance) -> list[str]:
 
 
 def json_for_script(value: Any) -> Markup:
-    """JSON that may stand in a script element: nothing in it is read as markup.
+    """JSON for a script element, in which nothing is read as markup.
 
     Raises:
         ValueError: a number is not finite.
@@ -82,7 +82,7 @@ def json_for_script(value: Any) -> Markup:
 
 
 def policy(scripts: list[Markup], style: Markup) -> str:
-    """The content security policy under which exactly these scripts and this style work, and nothing is fetched."""
+    """The content security policy that allows exactly these scripts and this style, and forbids fetching anything."""
     allowed = " ".join(_hash(script) for script in scripts)
     return (
         f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data: blob:; "
@@ -98,13 +98,13 @@ def vega_bundle() -> Markup:
 
 @cache
 def circuitsvis_bundle() -> Markup:
-    """CircuitsVis as one script, from the file that its wheel carries; importing it would import torch."""
+    """CircuitsVis as one script, read from the file in its wheel; importing the package would import torch."""
     path = Path(str(distribution("circuitsvis").locate_file("circuitsvis/dist/cdn/iife.js")))
     return _inert(path.read_text("utf-8").replace("//# sourceMappingURL=iife.js.map", ""))
 
 
 def _inert(script: str) -> Markup:
-    """A script that no HTML parser ends early, with line ends as the parser sees them, and so the policy's hash."""
+    """A script that an HTML parser cannot end early; its line ends are as the parser sees them, so its hash agrees."""
     script = (
         script.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
     )

@@ -1,4 +1,4 @@
-"""What a study left on disk, checked before any of it is put on a page."""
+"""Reads what a study wrote to disk, and checks it before it is put on the page."""
 
 import hashlib
 import json
@@ -9,18 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from interp_emerge.abilities.measuring import ABILITY
+from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.tables.io import read_described
 from interp_emerge.tables.schema import Table
 
 ROUNDING = 1e-3
-"""How far outside [0, 1] a rounded attention value may lie."""
+"""The largest distance of a rounded attention value from the range [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a study's numbers come from, and the question and answer that they were measured for."""
+    """How a study's numbers were made, with its question and answer."""
 
     question: str
     answer: tuple[str, ...]
@@ -34,7 +34,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Attention:
-    """Attention patterns of some heads on one prompt: `patterns` is [head][query][key], fractions of attention."""
+    """Attention patterns of some heads on one prompt; `patterns` is [head][query][key], as fractions of attention."""
 
     name: str
     title: str
@@ -54,13 +54,13 @@ class StudyFile:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StudyRecord:
-    """Everything that a report is made from."""
+    """Everything that a report is made from, as read from disk."""
 
     provenance: Provenance
     described: dict[str, Table]
-    """The tables that the study has written, as their files describe them, by name."""
+    """The tables that the study wrote, by name, as their files describe them."""
     rows: dict[str, pd.DataFrame]
-    """The rows of each."""
+    """The rows of these tables, by name."""
     attention: list[Attention]
     files: list[StudyFile]
 
@@ -69,10 +69,10 @@ class StudyRecord:
         return table.name in self.rows
 
     def table(self, table: Table) -> pd.DataFrame:
-        """The table's rows; none if the study has not written it.
+        """The table's rows; an empty table if the study has not written it.
 
         Raises:
-            InputError: the study wrote it with other columns.
+            InputError: the study wrote the table without one of its columns.
         """
         if not self.has(table):
             return table.empty
@@ -86,7 +86,7 @@ def read_study(directory: Path) -> StudyRecord:
     """A study's tables, provenance, attention patterns and list of files; sizes from small to large throughout.
 
     Raises:
-        InputError: there is no `provenance.json`, or a file is not what a study writes.
+        InputError: there is no `provenance.json`, or a file is not as a study writes it.
     """
     provenance = read_provenance(directory / "provenance.json")
     folder = directory / "tables"
@@ -132,10 +132,12 @@ def read_provenance(path: Path) -> Provenance:
 
 
 def read_attention(path: Path) -> Attention:
-    """Attention patterns, one square per head with a side per token: a wrong count would draw a wrong picture silently.
+    """Attention patterns: for each head a square with one row and one column for each token.
+
+    The counts are checked, because wrong counts would silently give a wrong picture.
 
     Raises:
-        InputError: a field is missing, the counts do not fit, or a value is no fraction.
+        InputError: a field is missing, the counts do not agree, or a value is not a fraction.
     """
     record = _json(path)
     absent = [field for field in ("title", "tokens", "heads", "patterns") if field not in record]
@@ -143,10 +145,14 @@ def read_attention(path: Path) -> Attention:
         raise InputError(f"{path} lacks {absent[0]!r}; run the study again")
     tokens, heads, patterns = record["tokens"], record["heads"], record["patterns"]
     if len(heads) != len(patterns) or not heads:
-        raise InputError(f"{path} names {len(heads)} heads and holds {len(patterns)} patterns; there is one for each")
+        raise InputError(
+            f"{path} names {len(heads)} heads and holds {len(patterns)} patterns; there must be one for each head"
+        )
     for head, pattern in zip(heads, patterns, strict=True):
         if len(pattern) != len(tokens) or any(len(row) != len(tokens) for row in pattern):
-            raise InputError(f"{path}: the pattern of {head} is not {len(tokens)} × {len(tokens)}, a side per token")
+            raise InputError(
+                f"{path}: the pattern of {head} is not {len(tokens)} × {len(tokens)}, one row and column for each token"
+            )
         for value in (value for row in pattern for value in row):
             if not isinstance(value, int | float) or not -ROUNDING <= value <= 1 + ROUNDING:
                 raise InputError(f"{path}: {head} holds {value!r}, which is not a fraction of attention in [0, 1]")
@@ -171,7 +177,7 @@ def _sizes(ability: pd.DataFrame) -> list[str]:
 
 
 def _by_size(table: pd.DataFrame, order: list[str]) -> pd.DataFrame:
-    """The rows from the smallest size to the largest; sizes whose parameters nobody counted come last."""
+    """The rows from the smallest size to the largest; sizes with an unknown number of parameters come last."""
     if "size" not in table.columns:
         return table
     place = table["size"].map({size: place for place, size in enumerate(order)}).astype(float).fillna(math.inf)

@@ -1,4 +1,4 @@
-"""Numbers, lists and tables as a reader sees them; a value that is not defined is called so."""
+"""Numbers, lists and tables as text for the report; an undefined value is shown as `undefined`."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from interp_emerge.stats.intervals import UNDEFINED
 
 @dataclass(frozen=True, kw_only=True)
 class HtmlTable:
-    """A table of the page: its columns' names and meanings, the cells as text, which columns hold numbers."""
+    """A table of the page: names and meanings of its columns, its cells as text, and which columns are numeric."""
 
     columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[str, ...], ...]
@@ -21,7 +21,7 @@ class HtmlTable:
 
 
 def number(value: Any) -> str:
-    """A number to three digits, whole numbers in full; `undefined` for a missing one."""
+    """A number with three digits, a whole number in full, or `undefined` for a missing number."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return UNDEFINED
     if float(value) == int(value) and abs(value) < 1e15:
@@ -30,7 +30,7 @@ def number(value: Any) -> str:
 
 
 def cell(value: Any, empty: str = UNDEFINED) -> str:
-    """A table's cell as text; `empty` is what a missing value means in its column."""
+    """A table's cell as text; `empty` stands for a missing value."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return empty
     if isinstance(value, bool):
@@ -41,12 +41,12 @@ def cell(value: Any, empty: str = UNDEFINED) -> str:
 
 
 def words(name: object) -> str:
-    """A name as words."""
+    """A name with spaces instead of underscores."""
     return str(name).replace("_", " ")
 
 
 def joined(parts: Iterable[str]) -> str:
-    """The parts as one phrase: a, b and c."""
+    """The parts as one phrase, such as `a, b and c`."""
     listed = list(parts)
     if len(listed) < 2:
         return "".join(listed)
@@ -59,7 +59,7 @@ def setting(value: Any) -> str:
 
 
 def html_table(frame: pd.DataFrame, meanings: Mapping[str, str], empty: Mapping[str, str] | None = None) -> HtmlTable:
-    """The frame's columns that have a meaning given, as text."""
+    """Those of the frame's columns that have a meaning, as text."""
     columns = [name for name in meanings if name in frame.columns]
     empty = empty or {}
     plain = frame[columns].astype(object)
@@ -72,5 +72,5 @@ def html_table(frame: pd.DataFrame, meanings: Mapping[str, str], empty: Mapping[
 
 
 def size_of(n_bytes: int) -> str:
-    """A file's size."""
+    """A file's size in kB or MB, as text."""
     return f"{n_bytes / 1000:,.1f} kB" if n_bytes < 1_000_000 else f"{n_bytes / 1e6:,.1f} MB"

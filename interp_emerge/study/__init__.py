@@ -1,1 +1,1 @@
-"""A study: one family, one ability with others beside it, every stage from measuring to the report."""
+"""A study: one family, one ability in question and others for comparison, from measuring to the report."""

@@ -1,9 +1,10 @@
-"""What new processes make of the program that starts them.
+"""Whether new processes import the main module of the program that starts them.
 
-A worker is a new Python, and multiprocessing has it import the program's main module again, so that it knows what the
-program defined. In a script whose call is under `if __name__ == "__main__":` the import ends before the call. Any other
-script would be run a second time by each worker, and one from standard input cannot be read again at all. Workers of
-such programs start without it: they know the package, and nothing that the script registered with it.
+A worker is a new Python process, and multiprocessing makes it import the program's main module, so that the worker
+knows what the program defined. If the script calls `run` under `if __name__ == "__main__":`, that import stops before
+the call. Every worker would run any other script a second time, and a script from standard input cannot be read
+again. Workers of such programs start without the main module: they know this package, but nothing that the script
+registered with it.
 """
 
 import ast
@@ -18,13 +19,13 @@ from types import FrameType, ModuleType
 from interp_emerge.core.errors import InputError
 
 HIDDEN = ("__file__", "__spec__")
-"""What multiprocessing finds the main module by."""
+"""Attributes by which multiprocessing finds the main module."""
 NAME_OF_WORKERS = "Dask Worker process"
 
 
 @contextmanager
 def main_module_runs_once() -> Iterator[None]:
-    """While open, new processes import the main module again only if it has come here under its guard."""
+    """While open, new processes import the main module only if the call stands under its guard."""
     main = sys.modules["__main__"]
     if _is_under_guard(main):
         yield
@@ -40,23 +41,23 @@ def main_module_runs_once() -> Iterator[None]:
 
 
 def require_new_processes_possible() -> None:
-    """Raise unless this process may start others; a worker that has come back to the call that started it ends.
+    """Raise unless this process may start others; a worker that reaches the call that started it ends.
 
     Raises:
-        InputError: this process was itself started by multiprocessing, in a way that allows it none.
+        InputError: this process was started by multiprocessing in a way that does not allow it to start others.
         SystemExit: this is a worker that imports the main module.
     """
     here = multiprocessing.current_process()
     importing = getattr(here, "_inheriting", False)
     if importing and here.name.startswith(NAME_OF_WORKERS):
-        raise SystemExit(1)  # the process that started it says what was wrong
+        raise SystemExit(1)  # the process that started it reports the reason
     if importing or here.daemon:
-        raise InputError(f"process {here.name!r} was started by multiprocessing and cannot start workers; take "
+        raise InputError(f"process {here.name!r} was started by multiprocessing and cannot start workers; use "
                          'workers=1 there, or put the call under `if __name__ == "__main__":`')  # fmt: skip
 
 
 def _is_under_guard(main: ModuleType) -> bool:
-    """Whether the module's code stands, right now, inside an `if` about its `__name__`; False if its file is unread."""
+    """Whether the module is now running code under an `if` on its `__name__`; False if its file cannot be read."""
     try:
         tree = ast.parse(Path(getattr(main, "__file__", None) or "").read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -70,7 +71,7 @@ def _names(expression: ast.expr) -> set[str]:
 
 
 def _lines_that_run(main: ModuleType) -> list[int]:
-    """Lines of the module's top level that the main thread, or this one, is inside of."""
+    """Lines of the module's top level that the main thread and this thread are running."""
     frames, file = sys._current_frames(), Path(main.__file__ or "").name
     lines = []
     for thread in {threading.get_ident(), threading.main_thread().ident}:

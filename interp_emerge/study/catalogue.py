@@ -1,4 +1,4 @@
-"""Every table of a study: those that its stages fill, in the order of the stages."""
+"""All tables of a study, in the order of the stages that fill them."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ def all_tables() -> dict[str, Table]:
 
 
 def filled(results: Results) -> dict[str, pd.DataFrame]:
-    """The rows of every table, by its name."""
+    """The rows of every table, by the table's name."""
     return {
         table.name: table.shaped(frame)
         for stage in in_order()

@@ -1,7 +1,8 @@
-"""Results of a sweep on disk, one file a cell, so that an interrupted sweep goes on where it stopped.
+"""Results of a study on disk, one file for each cell, so that an interrupted study continues where it stopped.
 
-A cell's name is the hash of everything that changes its numbers: the stage, its inputs, the weights, the version of
-this package and of torch. A cell is whole or absent, and one that was computed before is read, never computed again.
+A cell's name is the hash of everything that changes its numbers: the stage, its inputs, the weights, and the versions
+of this package, torch and transformers. A cell is complete or absent. A cell that was computed before is read, not
+computed again.
 """
 
 import logging
@@ -23,14 +24,14 @@ from interp_emerge.core.tokens.lexicon import FirstTokens
 from interp_emerge.families.base import Family
 
 ONE_THREAD_BELOW = 10_000_000
-"""Non-embedding parameters below which one thread is taken. Two wait for each other longer than they work: a study of
-the bundled family took 423 seconds of processor time with two, beside other work, and 145 with one."""
+"""Models with fewer non-embedding parameters use one thread. With two threads, these wait for each other longer than
+they work: a study of the bundled family took 423 seconds of processor time with two (busy machine), 145 with one."""
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def same_threads() -> Iterator[None]:
-    """While open, the number of threads may change; then it is as before."""
+    """Restore the number of torch's threads at the end."""
     before = torch.get_num_threads()
     try:
         yield
@@ -38,19 +39,19 @@ def same_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class MissingCell(LookupError):  # noqa: N818 (no error: what somebody who only reads wanted to know)
-    """A cell that is not on disk was asked of `Cells` that only read."""
+class MissingCell(LookupError):  # noqa: N818 (an expected answer to a reader, not an error)
+    """`Cells` that are read-only were asked for a cell that is not on disk."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """A directory of cells; where it is `read_only`, a cell that is not there raises `MissingCell`."""
+    """A directory of cells; if it is `read_only`, a missing cell raises `MissingCell`."""
 
     root: Path
     read_only: bool = False
 
     def path(self, stage: str, inputs: dict[str, Any]) -> Path:
-        """Where the cell of these inputs lies, computed or not."""
+        """The path of the cell for these inputs, whether it exists or not."""
         key = hash_of({"stage": stage, "inputs": inputs, "versions": package_versions()})
         return self.root / stage / f"{key}.parquet"
 
@@ -59,13 +60,13 @@ class Cells:
         return self.path(stage, inputs).is_file()
 
     def get(self, stage: str, inputs: dict[str, Any], compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """The cell's table, read if it is on disk, else computed and written."""
+        """The cell's table, read if it is on disk, otherwise computed and written."""
         path = self.path(stage, inputs)
         if path.is_file():
             try:
                 return pd.read_parquet(path)
             except (OSError, ValueError) as error:
-                log.warning("%s cannot be read (%s) and is computed again", path, error)
+                log.warning("%s cannot be read (%s); it is computed again", path, error)
         self._require_writing(path)
         write_atomically(path, compute().to_parquet(index=False))
         return pd.read_parquet(path)
@@ -73,7 +74,7 @@ class Cells:
     def get_several(
         self, stage: str, inputs: dict[str, Any], names: Sequence[str], compute: Callable[[], Sequence[pd.DataFrame]]
     ) -> list[pd.DataFrame]:
-        """Tables that are computed together, each a cell of its own; what is missing computes all of them."""
+        """Tables that are computed together, each in its own cell; if one is missing, all are computed."""
         keys = [{**inputs, "table": name} for name in names]
         if all(self.has(stage, key) for key in keys):
             return [self.get(stage, key, pd.DataFrame) for key in keys]
@@ -90,7 +91,7 @@ class Cells:
         return path.read_text()
 
     def get_circuit(self, inputs: dict[str, Any], compute: Callable[[], Circuit]) -> Circuit:
-        """The circuit of these inputs, read if it is on disk, else computed and written."""
+        """The circuit for these inputs, read if it is on disk, otherwise computed and written."""
         path = self.path("circuit", inputs).with_suffix(".json")
         if not path.is_file():
             self._require_writing(path)
@@ -103,7 +104,7 @@ class Cells:
 
 
 class Models:
-    """Models of a family, of which only the one asked for last stays in memory."""
+    """Models of a family; only the one that was used last stays in memory."""
 
     def __init__(
         self,
@@ -120,10 +121,11 @@ class Models:
         self._held: tuple[tuple[str, int, int], HookedModel] | None = None
 
     def spec(self, size: str, step: int, seed: int) -> ModelSpec:
+        """The name and revision of a model, which is not loaded."""
         return self.family.spec(size, step, seed)
 
     def get(self, size: str, step: int, seed: int) -> HookedModel:
-        """The model, loaded unless it is the one in memory; sets the number of threads that suits it."""
+        """The model, loaded unless it is in memory; sets torch's number of threads to suit its size."""
         key = (size, step, seed)
         if self._held is None or self._held[0] != key:
             self._held = None
@@ -139,7 +141,7 @@ class Models:
 
 @cache
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that numbers depend on."""
+    """Versions of the packages that the numbers depend on."""
     found = {}
     for package in ("interp-emerge", "torch", "transformers"):
         try:

@@ -1,14 +1,15 @@
-"""Say what finding and testing a circuit would take, before it is done.
+"""Estimate what finding and testing a circuit takes, before doing it.
 
-The passes of scoring come from the method (`ie.estimate`). Tests are counted in circuit runs, at most: equal
-circuits share a run. A batch of runs, and one measurement of roles, are timed on these pairs. A circuit that is still
-to be found is supposed to have one percent of the graph's edges.
+The method gives the passes of scoring (`ie.estimate`). Tests are counted in circuit runs; the count is an upper bound,
+since equal circuits share a run. One batch of runs and one measurement of roles are timed. A circuit that has not been
+found yet is assumed to have one percent of the graph's edges.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -27,28 +28,28 @@ from interp_emerge.patching.engines.circuit_run import batch_sizes
 from interp_emerge.patching.scoring import estimate
 
 TIMED = 4
-"""Circuit runs in the batch that is timed."""
+"""Number of circuit runs in the batch that is timed."""
 ROLE_GROUPS = 5
-"""Measurements that the roles of one model take, each about as long as that of attention patterns."""
-SUPPOSED_SHARE = 0.01
-"""Share of the graph's edges that a circuit is supposed to have while none is known."""
+"""Measurements for the roles of one model; each takes about as long as that of the attention patterns."""
+ASSUMED_SHARE = 0.01
+"""Share of the graph's edges that a circuit is assumed to have while none is known."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """What is to be computed: one row a stage, with `passes`, `bytes` and `seconds`."""
+    """What would be computed: one row for each stage, with `passes`, `bytes` and `seconds`."""
 
     stages: pd.DataFrame
 
     @property
     def sentences(self) -> list[str]:
-        """The sum, in words."""
+        """The total time and the largest memory, in words."""
         most, seconds = int(self.stages["bytes"].max()), float(self.stages["seconds"].sum())
-        return [f"About {seconds:.0f} seconds and {format_bytes(most)} beside the weights, on this machine."]
+        return [f"About {seconds:.0f} seconds and {format_bytes(most)} of memory besides the weights, on this machine."]
 
     @property
     def shown(self) -> dict[str, pd.DataFrame]:
-        """The table, by its name."""
+        """The table of stages, by its name."""
         return {"stages": self.stages}
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,11 +69,11 @@ def expected(
     metric: str = "logit_diff",
     ablation: Ablation = "resample",
     budget: int | None = None,
-    **options: Any,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Plan:
-    """What finding a circuit with the method, `repeat` times more, and examining it in these parts would take."""
+    """The cost of finding a circuit, repeating the search `repeat` times, and examining the circuit in these parts."""
     graph = model.graph
-    n_edges = max(1, round(SUPPOSED_SHARE * graph.n_edges)) if circuit is None else len(circuit)
+    n_edges = max(1, round(ASSUMED_SHARE * graph.n_edges)) if circuit is None else len(circuit)
     drawn = random_circuits(graph, max(1, n_edges), TIMED, seed=0)
     start = perf_counter()
     Runs(model, pairs, metric=metric, ablation=ablation).evaluations([graph.exists & ~edges for edges in drawn])
@@ -90,25 +91,26 @@ def expected(
         *_, size = batch_sizes(model, pairs.length, n_pairs=len(pairs), n_circuits=count, budget=budget)
         seconds = count * each
         if stage == "roles":
-            count, seconds = count + (drawn_models := _untrained(graph)), seconds + drawn_models * _role_seconds(model)
+            n_untrained = _untrained(graph)
+            count, seconds = count + n_untrained, seconds + n_untrained * _role_seconds(model)
         rows.append((stage, count, size, seconds))
     return Plan(stages=pd.DataFrame(rows, columns=["stage", "passes", "bytes", "seconds"]))
 
 
 def _untrained(graph: Graph) -> int:
-    """Untrained models that baselines of roles are taken on."""
+    """Number of untrained models that give the baselines of roles."""
     return ceil(BASELINE_HEADS / (graph.n_layers * graph.n_heads))
 
 
 def _role_seconds(model: HookedModel) -> float:
-    """Time of the roles of one model, those that are asked with tokens, lists and pairs counted like attention's."""
+    """Seconds for the roles of one model; all kinds of roles are counted like those by attention."""
     start = perf_counter()
     role_scores(untrained(model, 0))
     return ROLE_GROUPS * (perf_counter() - start)
 
 
 def runs_of_parts(graph: Graph, n_edges: int, n_random: int) -> dict[str, int]:
-    """Circuit runs of each part of an examination, at most, for a circuit with so many edges."""
+    """The largest number of circuit runs in each part of an examination, for a circuit of `n_edges` edges."""
     n_nodes = min(len(graph.writers), ceil(n_edges**0.5) + 1)
     return {
         "ablations": 8,

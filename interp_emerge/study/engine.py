@@ -1,10 +1,10 @@
-"""Run a study's work in this process, or spread it over others: on this machine, or on a cluster.
+"""Run a study's work in this process, in other processes of this machine, or on a cluster.
 
-Results are cells on disk, each whole or absent (`study.cells`), so nothing but names travels between processes: a
-worker gets the name of a round and of a model, computes what is missing, and keeps it where the others read. What
-a cell holds does not depend on who computed it. The processes, their scheduling and the cluster are dask.distributed's
-(Rocklin, 2015, https://doi.org/10.25080/Majora-7b98e3ed-013); every worker needs the same packages, the family, and the
-directory of the results.
+Results are cells on disk, each complete or absent (`study.cells`), so only names travel between processes. A worker
+gets the name of a round and of a model, computes what is missing, and stores it where the other processes read. A
+cell's content does not depend on which process computed it. Processes, scheduling and clusters are handled by
+dask.distributed (Rocklin, 2015, https://doi.org/10.25080/Majora-7b98e3ed-013). Every worker needs the same packages,
+the family, and the directory of the results.
 """
 
 import logging
@@ -34,31 +34,31 @@ from interp_emerge.study.stages.base import Results
 from interp_emerge.study.work import Work
 
 Sweep = Callable[[Round[Any], Sequence[Any], Results], None]
-"""Has every stage of a round compute its cell of each key, and adds the cells to the results in the order of keys."""
+"""Makes every stage of a round compute its cell for each key, and adds the cells to the results, in order of keys."""
 CLAIM = "study.json"
-"""File of a study's directory that says whose it is; workers that read another are not in the same directory."""
+"""File in a study's directory that names the study; a worker that reads another content is in another directory."""
 SECONDS_TO_ANSWER = 15
 ONE_AT_A_TIME = Lock()
-"""A worker with several threads holds one model all the same."""
+"""A worker with several threads holds only one model at a time."""
 
 
 @contextmanager
 def sweep(work: Work, *, workers: int = 1, scheduler: str = "") -> Iterator[Sweep]:
-    """While open, what it gives runs work: in this process, in new ones, or in those of a running scheduler.
+    """Yields a function that runs work: in this process, in new processes, or in those of a running scheduler.
 
     Args:
-        work: what to do; its directory holds the study's claim already.
-        workers: processes of this machine; with 1 all is done in this process.
-        scheduler: address of a dask scheduler with workers of its own, such as `tcp://host:8786`.
+        work: what to do; its directory already holds the study's claim.
+        workers: number of processes on this machine; with 1, this process does everything.
+        scheduler: address of a dask scheduler that has workers, such as `tcp://host:8786`.
 
     Raises:
-        InputError: both are given, workers cannot be started, no scheduler answers, or its workers do not see what
-            this process sees.
+        InputError: both are given, workers cannot be started, no scheduler answers, or a worker has other packages,
+            another family or another directory than this process.
     """
     require_workers(workers)
     if scheduler and workers > 1:
-        raise InputError(f"workers={workers} are started on this machine, and the scheduler {scheduler} has its own; "
-                         "give one or the other")  # fmt: skip
+        raise InputError(f"workers={workers} starts workers on this machine, but the scheduler {scheduler} has its "
+                         "own; give one or the other")  # fmt: skip
     if workers == 1 and not scheduler:
         yield partial(_in_turn, work)
         return
@@ -74,10 +74,10 @@ def require_workers(workers: int) -> None:
 
 
 def do(work: Work, chosen: Round[Any], key: Any, results: Results) -> None:
-    """Have every stage of a round compute its cell of one key, or say why it does not.
+    """Make every stage of a round compute its cell for one key, or record why it does not.
 
     Raises:
-        MissingCell: one is not on disk, and the work may only be read.
+        MissingCell: a cell is not on disk, and the work is read-only.
     """
     for stage in of_round(chosen):
         if why := stage.why_not(work, key):
@@ -87,7 +87,7 @@ def do(work: Work, chosen: Round[Any], key: Any, results: Results) -> None:
 
 
 def missing(work: Work, chosen: Round[Any], keys: Sequence[Any]) -> Iterator[Any]:
-    """Those of the keys of which something is not on disk yet."""
+    """The keys that have at least one cell missing on disk."""
     reader = replace(work, read_only=True)
     for key in keys:
         try:
@@ -102,7 +102,7 @@ def _in_turn(work: Work, chosen: Round[Any], keys: Sequence[Any], results: Resul
 
 
 def _spread(client: Any, work: Work, chosen: Round[Any], keys: Sequence[Any], results: Results) -> None:
-    """Have workers compute what is missing, the largest models first, then read all of it."""
+    """Let workers compute the missing cells, the largest models first, then read all cells."""
     from distributed import as_completed
 
     waiting = [*missing(work, chosen, keys)]
@@ -122,7 +122,7 @@ def _spread(client: Any, work: Work, chosen: Round[Any], keys: Sequence[Any], re
 
 
 def carry_out(settings: str, directory: str, threads: int, name: str, key: Any) -> tuple[str, str] | None:
-    """Do one round on one key in a worker; the kind and the text of the error, if it is one of ours."""
+    """Do one round on one key in a worker; returns the type and text of an error if this package raised it."""
     (chosen,) = (one for one in ROUNDS if one.name == name)
     work = _work(settings, directory, threads)
     with ONE_AT_A_TIME:
@@ -135,7 +135,7 @@ def carry_out(settings: str, directory: str, threads: int, name: str, key: Any) 
 
 @lru_cache(maxsize=1)
 def _work(settings: str, directory: str, threads: int) -> Work:
-    """The work of a study in a worker, which keeps the model that it was asked for last."""
+    """The work of a study in a worker; the model that was used last stays in memory."""
     chosen = StudySettings.model_validate_json(settings)
     ability = load_ability(chosen.ability)
     others = [load_ability(name) for name in chosen.beside]
@@ -151,7 +151,7 @@ def _work(settings: str, directory: str, threads: int) -> Work:
 
 
 def _sent(work: Work) -> tuple[str, str, int]:
-    """What is sent to a worker: names and numbers, and only abilities that are measured."""
+    """Settings, directory and threads for a worker, naming only the abilities that are measured."""
     beside = tuple(ability.name for ability in work.abilities if ability.name != work.ability.name)
     family = work.settings.family
     if Path(family).is_dir():
@@ -161,7 +161,7 @@ def _sent(work: Work) -> tuple[str, str, int]:
 
 
 def _own_device() -> str:
-    """Where several GPUs are, the one of this worker: they are dealt out in turn; else empty."""
+    """The GPU of this worker if there are several, assigned in turn; otherwise empty."""
     from distributed import get_worker
 
     name, n_devices = get_worker().name, torch.cuda.device_count()
@@ -179,7 +179,7 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
                 client.wait_for_workers(1, timeout=SECONDS_TO_ANSWER)
             except (OSError, ValueError, TimeoutError) as error:
                 raise InputError(f"no scheduler with workers answers at {scheduler} ({error}); start `dask scheduler` "
-                                 "and `dask worker`, or take --workers") from error  # fmt: skip
+                                 "and `dask worker`, or use --workers") from error  # fmt: skip
             yield client
         return
     require_new_processes_possible()
@@ -189,20 +189,20 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
 
 
 def _leave_interrupts_to_the_parent() -> None:
-    """In a worker: Ctrl-C reaches every process of a shell, and the one that started the workers ends them."""
+    """Ignore Ctrl-C in a worker: it reaches every process of a shell, and the parent ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _local_cluster(workers: int) -> Any:
-    """New processes of one thread each, on this machine alone."""
+    """New processes with one thread each, reachable from this machine only."""
     from distributed import LocalCluster
 
     options: dict[str, Any] = {
         "threads_per_worker": 1,
         "processes": True,
-        "dashboard_address": "127.0.0.1:0",  # a free port: dask opens one in any case, and warns where its own is taken
+        "dashboard_address": "127.0.0.1:0",  # a free port: dask always opens one, and warns if its default is in use
         "scheduler_kwargs": {"dashboard": False},
-        "memory_limit": 0,  # stages bound their memory themselves; a limit would kill workers that hold a large model
+        "memory_limit": 0,  # stages limit their own memory; a limit here would kill workers that hold a large model
         "silence_logs": logging.CRITICAL,
         "env": {"TQDM_DISABLE": "1"},
     }
@@ -216,7 +216,7 @@ def _local_cluster(workers: int) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """While open, dask tells of nothing short of a crash; that workers start, stop and miss a heartbeat is no news."""
+    """While open, dask logs only crashes, not that workers start, stop or miss a heartbeat."""
     dask = logging.getLogger("distributed")
     before = dask.level
     dask.setLevel(logging.CRITICAL)
@@ -227,7 +227,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _view(settings: str, directory: str, at: Checkpoint) -> dict[str, Any]:
-    """What a process sees of a study: it has to be the same in all of them."""
+    """A process's packages, family and directory, which must be the same in all processes."""
     claim = Path(directory) / CLAIM
     try:
         family = load_family(StudySettings.model_validate_json(settings).family)
@@ -248,19 +248,19 @@ def _require_same_view(client: Any, work: Work, scheduler: str) -> None:
     for address, there in client.run(_view, settings, directory, at).items():
         for what, mine in here.items():
             if there[what] != mine:
-                raise InputError(f"worker {address} of {scheduler or 'this machine'} does not see the {what} that this "
-                                 f"process sees: {there[what] or 'nothing'} instead of {mine}")  # fmt: skip
+                raise InputError(f"worker {address} of {scheduler or 'this machine'} does not have the {what} of this "
+                                 f"process: {there[what] or 'nothing'} instead of {mine}")  # fmt: skip
 
 
 def _raise_if_failed(future: Any, settings: StudySettings) -> None:
-    """Raise what a worker met: an error of ours as itself, any other with its traceback."""
+    """Raise a worker's error: this package's errors with their own type, others with their traceback."""
     from distributed import KilledWorker
 
     try:
-        met = future.result()
+        failed = future.result()
     except KilledWorker as error:
-        raise InputError(f"a worker died, most likely for want of memory, since each holds a model; take fewer than "
-                         f"now, or another dtype than {settings.dtype}") from error  # fmt: skip
-    if met is not None:
-        name, text = met
-        raise {"ModelError": ModelError}.get(name, InputError)(text)
+        raise InputError("a worker died, most likely because memory ran out, since each worker holds a model; use "
+                         f"fewer workers, or a smaller dtype than {settings.dtype}") from error  # fmt: skip
+    if failed is not None:
+        kind, text = failed
+        raise {"ModelError": ModelError}.get(kind, InputError)(text)

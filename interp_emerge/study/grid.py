@@ -1,4 +1,4 @@
-"""Which models a study looks at: sizes, steps and seeds of a family, as far as they were asked for."""
+"""The models that a study looks at: the chosen sizes, steps and seeds of a family."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,12 +22,11 @@ class Checkpoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """The models of a family that a study's settings ask for.
+    """The models of a family that a study's settings choose.
 
     Raises:
-        UnknownNameError: a size, step or seed that the family does not have.
-        InputError: none of the steps that were asked for is there in one of the runs, or the axis of scale does not
-            tell the sizes apart.
+        UnknownNameError: the family does not have a chosen size, step or seed.
+        InputError: a training run has none of the chosen steps, or all sizes have the same place on the axis of scale.
     """
 
     family: Family
@@ -52,18 +51,18 @@ class Grid:
         return [size for size in self.family.sizes if not self.settings.sizes or size in self.settings.sizes]
 
     def seeds(self, size: str) -> list[int]:
-        """The size's seeds that were asked for; the first one where it has none of them."""
-        there = self.family.seeds(size)
-        return [seed for seed in there if not self.settings.seeds or seed in self.settings.seeds] or there[:1]
+        """The size's seeds that were chosen; its first seed if it has none of them."""
+        available, chosen = self.family.seeds(size), self.settings.seeds
+        return [seed for seed in available if not chosen or seed in chosen] or available[:1]
 
     def steps(self, size: str, seed: int) -> list[int]:
-        """The run's steps that were asked for and that it has."""
-        there, asked = self.family.steps(size, seed), self.settings.steps
-        if asked == "last":
-            return there[-1:]
-        if asked == "spaced":
+        """The chosen steps that the run has."""
+        available, chosen = self.family.steps(size, seed), self.settings.steps
+        if chosen == "last":
+            return available[-1:]
+        if chosen == "spaced":
             return self.family.spaced_steps(size, seed)
-        return [step for step in there if step in asked]
+        return [step for step in available if step in chosen]
 
     @property
     def models(self) -> list[Checkpoint]:
@@ -81,33 +80,33 @@ class Grid:
         return [self.last_of(size, self.seeds(size)[0]) for size in self.sizes]
 
     def last_of(self, size: str, seed: int) -> Checkpoint:
-        """The last model of a run."""
+        """The last model of a training run."""
         return Checkpoint(size, self.steps(size, seed)[-1], seed)
 
     def _require_tokens(self, axis: str) -> None:
-        """Raise unless the family counts tokens and, if they are the axis, its sizes differ in them."""
+        """Raise unless the family counts tokens and, if tokens are the axis, its sizes differ in them."""
         if not self.family.counts_tokens:
-            raise InputError(f"axis {axis!r}: {self.family.name} does not say how many tokens a step has; take "
+            raise InputError(f"axis {axis!r}: {self.family.name} does not say how many tokens a step has; use "
                              "parameters or loss")  # fmt: skip
         if unknown := [at for at in self.models if self.family.tokens(*at) is None]:
             at = unknown[0]
             raise InputError(f"axis {axis!r}: {self.family.name} does not say how many tokens {at.size}/step{at.step}/"
-                             f"seed{at.seed} was trained on; leave it out, or take parameters or loss")  # fmt: skip
+                             f"seed{at.seed} was trained on; leave it out, or use parameters or loss")  # fmt: skip
         seen = {size: self.family.tokens(*self.last_of(size, seed)) for size, seed in self.runs}
         if axis == "tokens" and len(seen) > len({*seen.values()}):
-            raise InputError(f"axis 'tokens' does not tell the sizes of {self.family.name} apart, since some end after "
-                             "as many tokens; take parameters, flops or loss")  # fmt: skip
+            raise InputError(f"axis 'tokens': some sizes of {self.family.name} were trained on the same number of "
+                             "tokens; use parameters, flops or loss")  # fmt: skip
 
-    def _require_steps(self, asked: tuple[int, ...]) -> None:
-        """Raise unless every step is one of some run's, and every run has one of them."""
-        there = {run: self.family.steps(*run) for run in self.runs}
-        known = sorted({step for steps in there.values() for step in steps})
-        for step in asked:
+    def _require_steps(self, chosen: tuple[int, ...]) -> None:
+        """Raise unless some run has each chosen step, and every run has at least one of them."""
+        available = {run: self.family.steps(*run) for run in self.runs}
+        known = sorted({step for steps in available.values() for step in steps})
+        for step in chosen:
             if step not in known:
                 raise UnknownNameError(f"step of {self.family.name}", step, known)
-        for (size, seed), steps in there.items():
-            if not {*steps} & {*asked}:
-                raise InputError(f"{self.family.name}/{size}, seed {seed}, has none of the steps {_listed(asked)}; it "
+        for (size, seed), steps in available.items():
+            if not {*steps} & {*chosen}:
+                raise InputError(f"{self.family.name}/{size}, seed {seed}, has none of the steps {_listed(chosen)}; it "
                                  f"has {_listed(steps)}")  # fmt: skip
 
 

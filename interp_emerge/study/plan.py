@@ -1,4 +1,4 @@
-"""What a study would compute and what it would reuse, found from the names of its cells: no model is loaded."""
+"""What a study would compute and what it would reuse, from the names of its cells; no model is loaded."""
 
 from collections import Counter
 from dataclasses import replace
@@ -15,21 +15,21 @@ from interp_emerge.study.stages.circuit import why_no_circuit
 from interp_emerge.study.work import Work
 
 COLUMNS = {
-    "round": "in the order in which rounds run; a round's stages look at a model together",
+    "round": "name of the round; rounds run in this order, and the stages of a round look at the same models",
     "stage": "name of the stage",
-    "models": "models, steps, runs or pairs of models that the stage computes something of",
-    "done": "of these, how many are on disk already and only read",
-    "compute": "how many are left",
-    "at_most": "whether the numbers are upper bounds: they are where it is not known yet which models have a circuit",
-    "of_each": "what is computed of one",
-    "reuses": "what earlier stages and models have left that this one takes instead of computing it",
-    "left_out": "of how many nothing is computed, and why",
-    "memory": "at one time",
+    "models": "number of models, steps, training runs or pairs of models for which the stage computes a result",
+    "done": "how many of these are already on disk and only read",
+    "compute": "how many of these have to be computed",
+    "at_most": "whether the numbers are upper bounds, because it is not known yet which models have a circuit",
+    "of_each": "what is computed for each of them",
+    "reuses": "results of earlier stages and models that this stage uses instead of computing them",
+    "left_out": "for how many nothing is computed, and why",
+    "memory": "largest memory in use at one time",
 }
 
 
 def plan(work: Work, *, workers: int = 1) -> pd.DataFrame:
-    """A row a stage, with `COLUMNS`."""
+    """One row for each stage, with `COLUMNS`."""
     require_workers(workers)
     reader = replace(work, read_only=True)
     circuits, known = _circuits(reader)
@@ -56,27 +56,27 @@ def plan(work: Work, *, workers: int = 1) -> pd.DataFrame:
             words = {"of_each": stage.each(work), "reuses": stage.reuses(work)}
             because = "; ".join(f"{n}: {why}" for why, n in left_out.items())
             rows.append({"round": one.name, "stage": stage.name, **counts, **words, "left_out": because})
-    held = f"one model and up to {format_bytes(2 * CPU_BUDGET)}"  # a stage's budget, and recordings that are held
+    held = f"one model and up to {format_bytes(2 * CPU_BUDGET)}"  # the stage's budget and the recordings in memory
     return pd.DataFrame(rows).assign(memory=held if workers == 1 else f"{workers} × ({held})")
 
 
 def in_lines(plan: pd.DataFrame) -> str:
-    """A plan as text, a paragraph a stage."""
-    said = []
+    """A plan as text, one paragraph for each stage."""
+    lines = []
     for row in plan.to_dict("records"):
         bound = "at most " if row["at_most"] else ""
         counts = f"{bound}{row['compute']} of {row['models']} to compute, {row['done']} on disk"
-        said += [
+        lines += [
             f"{row['round']}, {row['stage']}: {counts}",
             f"  computes {row['of_each']}",
             f"  reuses {row['reuses']}",
         ]
-        said += [f"  leaves out {row['left_out']}"] if row["left_out"] else []
-    return "\n".join([*said, f"memory: {plan['memory'].iloc[0]}"])
+        lines += [f"  leaves out {row['left_out']}"] if row["left_out"] else []
+    return "\n".join([*lines, f"memory: {plan['memory'].iloc[0]}"])
 
 
 def _circuits(reader: Work) -> tuple[list[Checkpoint], bool]:
-    """The last models that have a circuit, or may have one; and whether that is known of all of them."""
+    """The last models that have, or may have, a circuit; and whether this is known for all of them."""
     found, known = [], True
     for at in reader.grid.last:
         try:

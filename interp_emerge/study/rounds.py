@@ -1,7 +1,7 @@
-"""The rounds of a study: which models are looked at together, one after the other.
+"""The rounds of a study, in order. The stages of one round look at the same models, or pairs of models.
 
-All stages of a round look at the same models, or pairs of them, so that each model is loaded once for all of these and
-what one stage has recorded of it serves the others. Later rounds follow the circuits that the second one has found.
+So each model is loaded once for all stages of a round, and they share its recorded activations. The later rounds look
+at the models in which the second round found a circuit.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ Key = TypeVar("Key")
 
 
 class Followed(NamedTuple):
-    """One step of the training run at whose end a circuit was found."""
+    """One step of a training run; a circuit was found at the end of the run."""
 
     last: Checkpoint
     step: int
@@ -28,7 +28,7 @@ class Followed(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Round(Generic[Key]):
-    """What the stages of a round look at: keys, given the grid and the models that have a circuit."""
+    """A round: its keys (what its stages look at), given the grid and the models that have a circuit."""
 
     name: str
     keys: Callable[[Grid, Sequence[Checkpoint]], list[Key]]
@@ -44,9 +44,9 @@ FOLLOW = Round[Followed](
     name="follow",
     keys=lambda grid, circuits: [Followed(at, step) for at in circuits for step in grid.steps(at.size, at.seed)],
 )
-"""Every step of the runs that end with a circuit."""
+"""Every step of each training run that ends with a circuit."""
 DEPEND = Round[Checkpoint](name="depend", keys=lambda _, circuits: [*circuits])
-"""The runs that end with a circuit, each as a whole."""
+"""Each training run that ends with a circuit, all steps together."""
 COMPARE = Round[tuple[Checkpoint, Checkpoint]](name="compare", keys=lambda _, circuits: [*pairwise(circuits)])
-"""Neighbouring sizes that have a circuit."""
+"""Neighbouring sizes that both have a circuit."""
 ROUNDS: tuple[Round[Any], ...] = (MEASURE, LOCATE, FOLLOW, DEPEND, COMPARE)

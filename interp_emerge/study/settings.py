@@ -1,4 +1,4 @@
-"""What a study asks: the fields of a study file, of `Study(...)` and of `interp-emerge run`."""
+"""The settings of a study: fields of a study file, arguments of `Study(...)`, options of `interp-emerge run`."""
 
 from shlex import quote
 from typing import Any, Literal
@@ -17,7 +17,7 @@ class StudySettings(BaseModel):
     ability: str = Field("induction", description="the ability in question")
     beside: tuple[str, ...] = Field(
         ("markov", "indirect_object", "modular_addition", "fact_recall", "two_hop"),
-        description="abilities and controls to measure beside it",
+        description="other abilities and controls to measure for comparison",
     )
     method: str = Field("eap_ig", description="edge scoring method")
     metric: str = Field("logit_diff", description="metric of scores and faithfulness")
@@ -32,21 +32,25 @@ class StudySettings(BaseModel):
     out: str = Field("", description="directory of the results; empty means runs/FAMILY-ABILITY")
     seed: int = Field(0, ge=0, description="seed of prompts, random circuits and bootstrap")
     n_measured: int = Field(128, ge=2, description="prompts on which abilities are measured")
-    n_pairs: int = Field(64, ge=2, description="prompt pairs on which circuits are found, and on which they are judged")
-    n_random: int = Field(100, ge=1, description="random circuits beside each circuit")
+    n_pairs: int = Field(
+        64, ge=2, description="prompt pairs to find circuits on, and as many others to evaluate them on"
+    )
+    n_random: int = Field(100, ge=1, description="random circuits to compare each circuit with")
     n_resamples: int = Field(100, ge=2, description="bootstrap samples of the pairs that circuits are found on")
-    n_ablations: int = Field(20, ge=1, description="draws of random heads to ablate; equal ones count once")
+    n_ablations: int = Field(20, ge=1, description="draws of random heads to ablate; equal draws count once")
     steps_of_integration: int = Field(5, ge=1, description="points of integrated gradients")
     target: float = Field(0.8, gt=0, le=1, description="faithfulness at which a circuit is large enough")
     device: str = Field("", description="where models run; empty means a GPU if there is one")
     threads: int = Field(
-        0, ge=0, description="CPU threads of models with ten million parameters or more; 0: all; may change last bits"
+        0,
+        ge=0,
+        description="CPU threads for models of ten million parameters or more; 0 means all; may change last bits",
     )
     dtype: str = Field("float32", description="float32, bfloat16 or float16")
     prepend_bos: bool | int | str | None = Field(
         None,
-        description="what stands first in every prompt: true (the beginning-of-text token), false (nothing), a token "
-        "or its id; empty means what the models were trained with, where known, else what the tokenizer puts there",
+        description="first token of every prompt: true (the beginning-of-text token), false (none), a token or its id; "
+        "empty means the one the models were trained with if known, else the one that the tokenizer adds",
     )
 
     @property
@@ -60,11 +64,11 @@ class StudySettings(BaseModel):
 
 
 def settings_from(fields: dict[str, Any], where: str) -> StudySettings:
-    """Checked settings.
+    """The settings, checked.
 
     Raises:
-        UnknownNameError: a field that studies do not know.
-        InputError: a value of the wrong kind, named on one line.
+        UnknownNameError: a study has no such field.
+        InputError: a value is not allowed; the message names it on one line.
     """
     unknown = [name for name in fields if name not in StudySettings.model_fields]
     if unknown:

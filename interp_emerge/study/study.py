@@ -1,7 +1,7 @@
-"""A study: one family, one ability with others beside it, and every stage from measuring to the report.
+"""A study: one family, one ability in question and others for comparison, from measuring to the report.
 
-`Study.run` reads as the chain does. Each stage's results lie in cells on disk, so a run that was interrupted goes on
-where it stopped, and a changed setting recomputes only what it changes.
+`Study.run` performs the steps in order. Every result is a cell on disk, so an interrupted run continues where it
+stopped, and a changed setting recomputes only the results that depend on it.
 """
 
 import json
@@ -43,11 +43,11 @@ log = logging.getLogger(__name__)
 
 
 class Study:
-    """A study with its directory.
+    """A study and its directory.
 
     Raises:
-        InputError: the settings contradict each other or hold a value that is not offered.
-        UnknownNameError: a family, ability, size, step, seed, method or metric that is not there.
+        InputError: the settings contradict each other, or a value is not allowed.
+        UnknownNameError: there is no family, ability, size, step, seed, method or metric of a given name.
     """
 
     def __init__(self, settings: StudySettings | None = None, **fields: Any) -> None:
@@ -65,27 +65,29 @@ class Study:
         if chosen.metric not in FROM_LOGITS:
             raise UnknownNameError("metric", chosen.metric, FROM_LOGITS)
         if chosen.metric == "accuracy":
-            raise InputError("circuits need a metric with a gradient, such as logit_diff; accuracy is measured anyway")
+            raise InputError(
+                "circuits need a metric with a gradient, such as logit_diff; accuracy is always measured as well"
+            )
         self.grid = Grid(self.family, chosen)
         self.out = Path(chosen.out or f"runs/{self.family.name}-{self.ability.name}")
 
     @property
     def sizes(self) -> list[str]:
-        """Sizes that the study looks at, from small to large."""
+        """The study's sizes, from small to large."""
         return self.grid.sizes
 
     @property
     def report(self) -> Path:
-        """Where the report is, or will be."""
+        """Path of the report, whether it exists yet or not."""
         return self.out / "report.html"
 
     @classmethod
     @checked
     def load(cls, path: str | Path, **fields: Any) -> "Study":
-        """The study that a TOML file describes; settings given as keywords win over the file's.
+        """The study that a TOML file describes; settings given as keywords override those of the file.
 
         Raises:
-            InputError: the file is missing, no TOML, or has a field or value that studies do not know.
+            InputError: the file is missing, is not TOML, or has an unknown field or a value that is not allowed.
         """
         try:
             written = tomllib.loads(Path(path).read_text())
@@ -96,17 +98,18 @@ class Study:
     def run(self, *, workers: int = 1, scheduler: str = "") -> Path:
         """Run every stage that is not on disk yet; returns the path of the report.
 
-        The tables are the same, byte by byte, whether a study ran at once, was interrupted, or was spread. Workers
-        know what a script registers only if its call stands under `if __name__ == "__main__":`.
+        The tables are the same, byte for byte, whether the study ran in one go, was interrupted, or used several
+        workers. Workers know the abilities and families that a script registers only if the script calls `run` under
+        `if __name__ == "__main__":`.
 
         Args:
-            workers: processes of this machine to spread the work over.
-            scheduler: address of a dask scheduler whose workers do it instead, such as `tcp://host:8786`; they need
-                these packages, the family, and the study's directory under the same path.
+            workers: number of processes on this machine that share the work.
+            scheduler: address of a dask scheduler whose workers do the work instead, such as `tcp://host:8786`. They
+                need the same packages, the family, and the study's directory under the same path.
 
         Raises:
-            InputError: the directory belongs to another study, a tokenizer cannot express the ability, or workers do
-                not see what this process sees.
+            InputError: the directory belongs to another study, a tokenizer cannot express the ability, or a worker has
+                other packages, another family or another directory than this process.
             ModelError: a checkpoint cannot be loaded or split.
         """
         if self._is_finished():
@@ -120,10 +123,10 @@ class Study:
         return build_report(self.out)
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of the study's tables, from disk: `ability`, `circuits`, `onsets`, ….
+        """One of the study's tables, read from disk: `ability`, `circuits`, `onsets` and so on.
 
         Raises:
-            UnknownNameError: studies write no table of that name.
+            UnknownNameError: no table of a study has that name.
             InputError: the study has not run yet.
         """
         tables = all_tables()
@@ -132,7 +135,7 @@ class Study:
         return read_table(tables[name], self.out / "tables")
 
     def plan(self, *, workers: int = 1) -> pd.DataFrame:
-        """What `run` would compute and what it would reuse, stage by stage, without loading a model: see `plan`."""
+        """What `run` would compute and what it would reuse, stage by stage (see `plan`); no model is loaded."""
         self._require_own_directory()
         return plan(self._work(), workers=workers)
 
@@ -150,32 +153,32 @@ class Study:
         )
 
     def _compute(self, workers: int, scheduler: str) -> Results:
-        """Every stage of every round; later rounds follow the circuits that were found."""
+        """Compute every stage of every round; later rounds look at the models that have a circuit."""
         work = self._work()
         results = Results(work)
         with sweep(work, workers=workers, scheduler=scheduler) as each:
             for one in ROUNDS:
                 each(one, one.keys(work.grid, [*circuits(results)]), results)
-                for line in [line for stage in of_round(one) for line in stage.warnings(results)]:
-                    log.warning(line)
+                for warning in [text for stage in of_round(one) for text in stage.warnings(results)]:
+                    log.warning(warning)
         return results
 
     def _write(self, results: Results, started: datetime) -> None:
-        """Tables, circuits, attention, and where all of it comes from."""
+        """Write the tables, circuits, attention patterns and provenance."""
         tables, kinds = filled(results), all_tables()
         for name, table in tables.items():
             write_table(table, kinds[name], self.out / "tables")
         for path in (self.out / "tables").glob("*.*"):
-            if path.stem not in tables:  # filled by a stage that is there no more
+            if path.stem not in tables:  # filled by a stage that no longer exists
                 path.unlink()
         self._replace_files({name: text for stage in in_order() for name, text in stage.files(results).items()})
         self.report.unlink(missing_ok=True)
         times = {"started": started.isoformat(timespec="seconds"), "finished": _now().isoformat(timespec="seconds")}
-        provenance = {**self._said(results, tables), **times, "state": self._state()}
+        provenance = {**self._provenance(results, tables), **times, "state": self._state()}
         write_atomically(self.out / "provenance.json", json.dumps(provenance, indent=1).encode())
 
-    def _said(self, results: Results, tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
-        """The question, the answer, and what somebody needs to make the numbers again."""
+    def _provenance(self, results: Results, tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+        """The question, the answer, and everything that is needed to reproduce the numbers."""
         measured = results.of(ABILITIES)
         graphs = {at.size: found.circuit.graph for at, found in circuits(results).items()}
         return {
@@ -190,7 +193,7 @@ class Study:
         }
 
     def _is_finished(self) -> bool:
-        """Whether the directory holds the report of just this study, on these weights, with its tables untouched."""
+        """Whether the directory holds the report of exactly this study, with these weights and unchanged tables."""
         try:
             state = json.loads((self.out / "provenance.json").read_text())["state"]
         except (OSError, ValueError, KeyError):
@@ -198,7 +201,7 @@ class Study:
         return self.report.is_file() and state == self._state()
 
     def _state(self) -> str:
-        """Hash of all that the report follows from: settings, weights, versions, stages, and the files shown."""
+        """Hash of everything that decides the report: settings, weights, versions, stages, and the files shown."""
         specs = [self.family.spec(*at).to_dict() for at in self.grid.models]
         shown = (path for folder in ("tables", "circuits", "attention") for path in (self.out / folder).glob("*.*"))
         files = [[path.name, hash_bytes(path.read_bytes())] for path in sorted(shown)]
@@ -206,7 +209,7 @@ class Study:
         return hash_of([self.settings.model_dump(mode="json"), specs, package_versions(), stages, files])
 
     def _replace_files(self, files: dict[str, bytes]) -> None:
-        """Write the circuits and attention patterns, and remove those of earlier settings."""
+        """Write the circuits and attention patterns; remove those of earlier settings."""
         for folder in ("circuits", "attention"):
             for path in (self.out / folder).glob("*.json"):
                 if f"{folder}/{path.name}" not in files:
@@ -215,7 +218,7 @@ class Study:
             write_atomically(self.out / name, content)
 
     def _require_expressible(self) -> None:
-        """Raise unless the model can be asked about the ability and its heads' roles; leave out what else it cannot."""
+        """Raise unless prompts for the ability and for roles can be made; drop other abilities that have no prompts."""
         model = self._work().models.get(*self.grid.models[0])
         self.ability.sample(model, 2, self.settings.seed)
         repeated_segments(model, 2)
@@ -227,14 +230,14 @@ class Study:
                 self.beside.remove(other)
 
     def _claim(self) -> None:
-        """Take the output directory, and clear what a killed run left half-written."""
+        """Claim the output directory, and remove half-written files of a killed run."""
         self._require_own_directory()
         for unfinished in self.out.rglob(".*.tmp"):
             unfinished.unlink()
         write_atomically(self.out / CLAIM, canonical_json(self.settings.model_dump(mode="json")))
 
     def _require_own_directory(self) -> None:
-        """Raise if the output directory holds something else."""
+        """Raise if the output directory holds anything but this study."""
         path = self.out / CLAIM
         mine = {"family": self.settings.family, "ability": self.settings.ability}
         if path.is_file():

@@ -21,10 +21,10 @@ from interp_emerge.study.settings import StudySettings
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Work:
-    """A study of one ability in one family, as its stages see it.
+    """What the stages of a study of one ability in one family work with.
 
-    `abilities` are all that are measured, the one in question among them. Where it is `read_only`, what is not on disk
-    raises a `MissingCell`; otherwise a stage that needs what is not there yet computes it.
+    `abilities` are all abilities that are measured, including the one in question. If `read_only`, a cell that is not
+    on disk raises `MissingCell`; otherwise the stage that needs it computes it.
     """
 
     family: Family
@@ -34,52 +34,57 @@ class Work:
     abilities: Sequence[Ability]
     device: str = ""
     threads: int = 0
-    """Of models of ten million parameters or more; 0 means as many as torch has found."""
+    """CPU threads for models of ten million parameters or more; 0 means torch's own number."""
     read_only: bool = False
 
     @cached_property
     def grid(self) -> Grid:
+        """The models that the study looks at."""
         return Grid(self.family, self.settings)
 
     @cached_property
     def models(self) -> Models:
+        """Loads these models."""
         chosen = {"dtype": self.settings.dtype, "prepend_bos": self.settings.prepend_bos}
         return Models(self.family, device=self.device, threads=self.threads, **chosen)
 
     @cached_property
     def cells(self) -> Cells:
+        """The results on disk."""
         return Cells(self.directory / "cells", self.read_only)
 
     @cached_property
     def store(self) -> ActivationStore:
+        """The recorded activations on disk."""
         return ActivationStore(self.directory / "activations")
 
     @cached_property
     def prompts(self) -> Prompts:
+        """Draws the prompt pairs, once for each tokenizer."""
         return Prompts()
 
     @property
     def recorded(self) -> str:
-        """What activations are on disk, in words."""
+        """The number and size of recorded activations on disk, in words."""
         n = len([*self.store.root.glob("*.safetensors")])
         return f"{n} recordings, {format_bytes(self.store.bytes_on_disk())}" if n else "none recorded yet"
 
     def pairs(self, model: HookedModel, first_seed: int) -> PromptPairs:
-        """Pairs of the ability, to find circuits on (`first_seed`: `DISCOVERY`) or to judge them on (`EVALUATION`)."""
+        """The ability's pairs, to find circuits (`first_seed` = `DISCOVERY`) or to evaluate them (`EVALUATION`)."""
         return self.prompts.sample(self.ability, model, self.settings.n_pairs, first_seed + self.settings.seed)
 
     def frame(
         self, kind: str, at: Checkpoint, compute: Callable[[HookedModel], pd.DataFrame], **decides: Any
     ) -> pd.DataFrame:
-        """The cell of that kind of one model, computed if it is not on disk; `decides` is what else changes it."""
+        """The cell of this kind for one model, computed if missing; `decides` is what else changes its numbers."""
         return self.cells.get(kind, self.inputs(at, **decides), lambda: compute(self.models.get(*at)))
 
     def inputs(self, at: Checkpoint, **decides: Any) -> dict[str, Any]:
-        """What the name of a cell is made of, besides its kind: the model, its first token, the seed, and the rest."""
+        """What, besides its kind, decides the name of a cell: the model, its first token, the seed, and `decides`."""
         model, first = self.models.spec(*at).to_dict(), self.models.prepend_bos
         return {"model": model, "first": first, "seed": self.settings.seed} | decides
 
     @property
     def scoring(self) -> dict[str, Any]:
-        """What decides every score: the ability, the number of pairs, and the metric."""
+        """The settings that decide every score: the ability, the number of pairs, and the metric."""
         return {"ability": self.ability.name, "pairs": self.settings.n_pairs, "metric": self.settings.metric}

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.memory import ACCELERATOR_BUDGET, CPU_BUDGET, free_bytes, format_bytes, items_that_fit
+from interp_emerge.core.memory import ACCELERATOR_BUDGET, CPU_BUDGET, format_bytes, free_bytes, items_that_fit
 
 CPU = torch.device("cpu")
 

@@ -4,15 +4,21 @@ from enum import StrEnum
 
 import pytest
 
-from interp_emerge.emergence.forming.dependence import DEPENDENCE_ONSETS, DependenceCriterion, DependenceVerdict
-from interp_emerge.emergence.forming.loss_changes import LOSS_CHANGES, LossVerdict
-from interp_emerge.emergence.forming.onsets import ONSETS
-from interp_emerge.emergence.forming.order import LAGS, LagVerdict
-from interp_emerge.emergence.scale.jump_table import JUMP
+from interp_emerge.emergence.forming.loss_changes import LossVerdict
+from interp_emerge.emergence.forming.order import LagVerdict
+from interp_emerge.emergence.forming.tables import (
+    DEPENDENCE_ONSETS,
+    LAGS,
+    LOSS_CHANGES,
+    ONSETS,
+    DependenceCriterion,
+    DependenceVerdict,
+)
 from interp_emerge.emergence.scale.mirage import MirageVerdict, RiseShape
 from interp_emerge.emergence.scale.onset import OnsetVerdict
-from interp_emerge.emergence.scale.seeds import SEEDS, SeedSpread
-from interp_emerge.emergence.scale.trends import TRENDS, TrendVerdict
+from interp_emerge.emergence.scale.seeds import SeedSpread
+from interp_emerge.emergence.scale.tables import JUMP, SEEDS, TRENDS
+from interp_emerge.emergence.scale.trends import TrendVerdict
 from interp_emerge.stats.forms import FORMS
 from interp_emerge.tables.schema import Table
 

@@ -49,7 +49,7 @@ def test_where_only_the_loss_is_known_it_falls_to_the_right_without_a_switch():
 
 def test_a_table_that_no_axis_can_express_is_refused():
     unknown = TABLE.assign(tokens=np.nan, flops=np.nan, loss=np.nan)
-    with pytest.raises(InputError, match="over none of loss, tokens, flops: their places are not all known"):
+    with pytest.raises(InputError, match="cannot be drawn over loss, tokens, flops: their places are unknown"):
         ability_by_checkpoint(unknown)
 
 

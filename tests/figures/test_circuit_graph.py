@@ -96,5 +96,5 @@ def test_the_circuits_of_several_models_are_not_laid_over_each_other():
 
 
 def test_a_name_that_is_no_nodes_is_refused():
-    with pytest.raises(InputError, match=r"'head 3' names no node"):
+    with pytest.raises(InputError, match=r"cannot read 'head 3' as a node"):
         circuit_graph(edges(("head 3", "logits", 1.0)))

@@ -1,6 +1,6 @@
-"""What holds for every figure on the shelf, so that a new one is checked without an edit here.
+"""What holds for every figure; a new figure is checked without an edit here.
 
-A figure says which table it draws by the name of its first parameter; the tables are invented ones.
+The name of a figure's first parameter is that of the table that it draws; the tables here are invented.
 """
 
 import inspect
@@ -20,7 +20,7 @@ from tests.figures.invented import tables
 
 TABLES = tables()
 ONE_MODEL = ("circuit_edges",)
-"""Tables of which a figure takes the rows of one model at a time."""
+"""Tables whose figure draws the rows of one model at a time."""
 
 
 def table_of(figure: Callable) -> str:
@@ -66,7 +66,7 @@ def test_a_missing_column_is_named(figure, column):
 
 
 def test_an_empty_table_is_refused(figure):
-    with pytest.raises(InputError, match="has no row"):
+    with pytest.raises(InputError, match="has no rows"):
         figure(rows_for(figure).head(0))
 
 

@@ -29,8 +29,8 @@ def test_an_undefined_faithfulness_is_said_in_its_place():
 
 def test_seeds_of_a_size_stand_side_by_side_around_its_middle():
     drawn = dataset(faithfulness(circuits()))
-    assert drawn.loc[drawn["size"] == "200k", "beside"].tolist() == [-1, 0, 1]
-    assert drawn.loc[drawn["size"] == "1m", "beside"].tolist() == [0]
+    assert drawn.loc[drawn["size"] == "200k", "offset"].tolist() == [-1, 0, 1]
+    assert drawn.loc[drawn["size"] == "1m", "offset"].tolist() == [0]
 
 
 def test_a_study_whose_every_value_is_undefined_still_draws():

@@ -1,4 +1,4 @@
-"""Values with their intervals from any table: the drawn rows are the table's, and what is undefined is left out."""
+"""Values with their intervals from any table: the table's rows are drawn, without undefined values."""
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ def test_dots_carry_the_rows_of_the_table_with_both_ends_of_each_interval() -> N
     pd.testing.assert_frame_equal(frame, measured())
 
 
-def test_lines_leave_out_what_has_no_place_on_a_logarithmic_axis_and_keep_it_on_a_symmetric_one() -> None:
+def test_lines_leave_out_zero_on_a_logarithmic_axis_and_keep_it_on_a_symmetric_one() -> None:
     about = {"x": "step", "value": "score", "titles": ("training step", "score"), "colour": "metric"}
 
     assert len(interval_lines(measured(), scales=("log", "linear"), **about).datasets["rows"]) == 2
@@ -63,7 +63,7 @@ def test_both_can_be_saved(tmp_path) -> None:
 
 
 def test_a_missing_column_is_named_and_an_empty_table_refused() -> None:
-    with pytest.raises(InputError, match="the table lacks value, value_low, value_high; it has thing, metric"):
+    with pytest.raises(InputError, match="the table lacks value, value_low, value_high; its columns are thing, metric"):
         interval_dots(measured(), thing="thing", title="value")
-    with pytest.raises(InputError, match="no row, so there is nothing to draw"):
+    with pytest.raises(InputError, match="no rows, so there is nothing to draw"):
         interval_lines(measured().iloc[:0], x="step", value="score", titles=("step", "score"))

@@ -1,14 +1,16 @@
-"""The report's file: what stands in it, before any browser opens it."""
+"""The content of the report's file; no browser is needed."""
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from interp_emerge.abilities.measuring import ABILITY
+from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.report import build_report
 from interp_emerge.study.catalogue import all_tables
@@ -24,7 +26,7 @@ def bare(page: str) -> str:
     return re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
 
 
-def test_the_report_stands_in_the_studys_directory(report: Path):
+def test_the_report_is_in_the_studys_directory(report: Path):
     assert report.name == "report.html"
     assert (report.parent / "provenance.json").is_file()
 
@@ -44,7 +46,7 @@ def test_the_policy_admits_the_three_scripts_by_hash_and_nothing_else(report: Pa
     assert "unsafe" not in policy[1]
 
 
-def test_tokens_stand_in_the_page_as_text_or_as_escaped_json_only(report: Path):
+def test_tokens_are_on_the_page_only_as_text_or_escaped_json(report: Path):
     page = report.read_text()
     assert "<img" not in bare(page)
     assert "<img src=x" not in page
@@ -52,7 +54,7 @@ def test_tokens_stand_in_the_page_as_text_or_as_escaped_json_only(report: Path):
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
 
 
-def test_payloads_are_the_patterns_that_were_kept(report: Path):
+def test_payloads_are_the_recorded_patterns(report: Path):
     payloads = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', report.read_text(), re.DOTALL)
     attention = [payload for payload in map(json.loads, payloads) if "attention" in payload]
     kept = json.loads((report.parent / "attention" / "1m.json").read_text())
@@ -66,7 +68,22 @@ def test_building_again_gives_the_same_bytes(report: Path):
     assert build_report(report.parent).read_bytes() == before
 
 
-def test_empty_tables_leave_sentences_in_their_places(tmp_path: Path):
+def test_the_report_is_built_without_torch(report: Path):
+    """Reading tables and drawing figures needs no model, and importing torch takes seconds."""
+    program = (
+        "import sys\nfrom interp_emerge.cli import main\nsys.argv = ['interp-emerge', 'report', sys.argv[1]]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    print('STATUS', end.code or 0, *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(report.parent)], capture_output=True, text=True, timeout=120
+    )
+    *_, status = done.stdout.splitlines()
+    assert status.startswith("STATUS 0 "), done.stderr
+    assert {"altair", "interp_emerge.report.build"} <= {*status.split()}
+    assert not {"torch", "transformers", "transformer_lens"} & {*status.split()}
+
+
+def test_empty_tables_are_replaced_by_reasons(tmp_path: Path):
     study = write_study(tmp_path / "study", empty=tuple(tables()))
     for path in (study / "attention").iterdir():
         path.unlink()
@@ -74,8 +91,8 @@ def test_empty_tables_leave_sentences_in_their_places(tmp_path: Path):
     for sentence in (
         "no model was measured",
         "no head was scored",
-        "no size has the ability, so there was no circuit to find",
-        "no attention pattern was kept",
+        "no size has the ability, so no circuit was sought",
+        "no attention pattern was recorded",
         "no checkpoint was followed",
         "there is no circuit to compare with chance",
         "no onset was sought",
@@ -85,16 +102,16 @@ def test_empty_tables_leave_sentences_in_their_places(tmp_path: Path):
 
 
 def test_models_without_a_circuit_are_listed_with_the_reason(report: Path):
-    said = (
+    note = (
         "(seed 2), 25k (seed 0), 25k (seed 1), 25k (seed 2), 12k and 3k; verdict: undefined: the gap is within noise."
     )
-    assert said in report.read_text()
+    assert note in report.read_text()
 
 
-def test_a_table_that_was_never_written_is_named(tmp_path: Path):
+def test_a_table_that_was_not_written_is_named(tmp_path: Path):
     study = write_study(tmp_path / "study", sizes=("1m",))
     (study / "tables" / "formation.parquet").unlink()
-    assert "the study has not written its table “formation”" in build_report(study).read_text()
+    assert "the study has not written the table “formation”" in build_report(study).read_text()
 
 
 def test_several_abilities_get_a_heading_each(tmp_path: Path):
@@ -120,15 +137,15 @@ def test_several_checkpoints_are_drawn_over_the_axis_of_the_study(tmp_path: Path
     assert [switch["value"] for switch in switches if switch["name"] == "x_axis"] == ["flops", "flops"]
 
 
-def test_checkpoints_that_no_axis_tells_apart_leave_a_sentence(tmp_path: Path):
+def test_checkpoints_without_a_place_on_any_axis_have_a_reason_instead_of_a_figure(tmp_path: Path):
     study = write_study(tmp_path / "study", sizes=("1m",))
     table = ability((0, LAST)).assign(loss=np.nan, tokens=np.nan, flops=np.nan)
     write_table(table, ABILITY, study / "tables")
     page = build_report(study).read_text()
-    assert "Nothing to show by checkpoint: the rows can be drawn over none of loss, tokens, flops" in page
+    assert "No figure of every checkpoint: the rows cannot be drawn over loss, tokens, flops" in page
 
 
-def test_undefined_values_are_called_so(report: Path):
+def test_undefined_values_are_shown_as_undefined(report: Path):
     assert "verdict: undefined: the gap is within noise" in report.read_text()
     assert "nan" not in bare(report.read_text()).lower().split()
 
@@ -181,7 +198,7 @@ def spoiled(study: Path, **change: object) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tokens": ["a", "b"]}, r"the pattern of a0.h1 is not 2 × 2, a side per token"),
+        ({"tokens": ["a", "b"]}, r"the pattern of a0.h1 is not 2 × 2, one row and column for each token"),
         ({"heads": ["a0.h1"]}, r"names 1 heads and holds 4 patterns"),
         ({"heads": ["x"], "patterns": [[[1, 0, 0], [2, 0, 0], [0, 0, 1]]]}, r"x holds 2, which is not a fraction"),
         (
@@ -190,7 +207,7 @@ def spoiled(study: Path, **change: object) -> Path:
         ),
     ],
 )
-def test_patterns_that_would_draw_a_wrong_picture_are_refused(change, message, tmp_path: Path):
+def test_patterns_with_wrong_counts_or_values_are_refused(change, message, tmp_path: Path):
     with pytest.raises(InputError, match=message):
         build_report(spoiled(write_study(tmp_path / "study", sizes=("1m",)), **change))
 

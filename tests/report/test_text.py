@@ -15,7 +15,7 @@ def test_numbers_to_three_digits_and_undefined_by_name(value, shown):
     assert number(value) == shown
 
 
-def test_a_missing_value_says_what_its_column_means_by_it():
+def test_a_missing_value_is_shown_as_its_column_says():
     table = html_table(
         pd.DataFrame({"first_with": [None, "200k"], "score": [math.nan, 0.25], "in": [True, False]}),
         {"first_with": "first", "score": "score", "in": "in"},
@@ -25,7 +25,7 @@ def test_a_missing_value_says_what_its_column_means_by_it():
     assert table.numeric == (False, True, False)
 
 
-def test_truth_is_told_in_words():
+def test_truth_values_are_words():
     assert [cell(True), cell(False)] == ["yes", "no"]
 
 
@@ -39,6 +39,6 @@ def test_json_in_a_script_cannot_end_it():
     assert not set("<>&\u2028") & set(text)
 
 
-def test_json_in_a_script_refuses_what_is_no_json():
+def test_json_in_a_script_refuses_numbers_that_are_not_finite():
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_for_script([math.nan])

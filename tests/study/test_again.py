@@ -1,4 +1,4 @@
-"""Studies that are run again: killed on the way, with a changed setting, with one that makes no sense."""
+"""Studies that are run again: after a kill, with a changed setting, with an invalid setting."""
 
 import random
 import re
@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = {"n_measured": 32, "n_pairs": 16, "n_random": 10, "n_abl
 
 
 @pytest.mark.slow
-def test_a_changed_setting_recomputes_only_what_it_decides(made_once: studies.MadeOnce, tmp_path: Path) -> None:
+def test_a_changed_setting_recomputes_only_what_depends_on_it(made_once: studies.MadeOnce, tmp_path: Path) -> None:
     out = shutil.copytree(made_once("small study", studies.small_study), tmp_path / "out")
     before = set((out / "cells").rglob("*.*"))
     studies.run(out, **{**studies.SETTINGS, "n_random": 6})
@@ -77,7 +77,7 @@ def test_a_run_killed_ten_times_ends_with_the_tables_of_an_undisturbed_one(tmp_p
         ({"beside": ("markof",)}, "did you mean 'markov'"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_named(fields: dict, message: str, tmp_path: Path) -> None:
+def test_an_invalid_setting_is_named(fields: dict, message: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
         ie.Study(out=str(out), **fields).run()

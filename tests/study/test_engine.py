@@ -93,16 +93,14 @@ def test_a_running_scheduler_does_it_too(tmp_path: Path, at_once: dict[str, byte
     assert files_of(tmp_path / "out") == at_once
 
 
-def test_workers_that_see_something_else_are_refused(tmp_path: Path, cluster: Any, monkeypatch):
+def test_workers_with_other_packages_are_refused(tmp_path: Path, cluster: Any, monkeypatch):
     monkeypatch.setattr(engine, "package_versions", lambda: {"torch": "0"})
     study = ie.Study(out=str(tmp_path / "out"), **SETTINGS)
-    with pytest.raises(
-        InputError, match=r"worker tcp.* does not see the packages that this process sees.*'torch': '0'"
-    ):
+    with pytest.raises(InputError, match=r"worker tcp.* does not have the packages of this process: .*'torch': '0'"):
         study.run(scheduler=cluster.scheduler_address)
 
 
-def test_an_error_in_a_worker_is_the_same_error_on_one_line_and_what_is_done_stays(tmp_path: Path):
+def test_an_error_in_a_worker_keeps_its_type_and_finished_cells_stay(tmp_path: Path):
     bundled = Path(families.__file__).parent / "miniature_weights"
     family = tmp_path / "family"
     for step in ("step0", "step10", "step30"):
@@ -125,7 +123,9 @@ def test_an_error_in_a_worker_is_the_same_error_on_one_line_and_what_is_done_sta
         ({"scheduler": "tcp://127.0.0.1:1"}, "no scheduler with workers answers at tcp://127.0.0.1:1"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_computed(options: dict, message: str, tmp_path: Path, monkeypatch):
+def test_impossible_workers_are_refused_before_anything_is_computed(
+    options: dict, message: str, tmp_path: Path, monkeypatch
+):
     monkeypatch.setattr(engine, "SECONDS_TO_ANSWER", 2)
     with pytest.raises(InputError, match=message):
         ie.Study(out=str(tmp_path / "out"), **SETTINGS).run(**options)

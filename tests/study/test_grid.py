@@ -37,10 +37,10 @@ def grid(family: Family | None = None, **fields) -> Grid:
     return Grid(family or Holes(), StudySettings(**fields))
 
 
-def test_tokens_are_no_axis_for_sizes_that_end_after_as_many():
+def test_tokens_cannot_be_the_axis_of_sizes_with_the_same_number_of_tokens():
     family = ie.load_family("miniature")
     with pytest.raises(
-        InputError, match=r"'tokens' does not tell the sizes of miniature apart.*take parameters, flops"
+        InputError, match=r"sizes of miniature were trained on the same number of tokens; use parameters, flops"
     ):
         grid(family, axis="tokens")
     assert grid(family, axis="tokens", sizes=("7k",)).sizes == ["7k"]
@@ -56,12 +56,12 @@ def test_by_default_every_run_has_its_own_steps():
     assert grid().last == [("s", 20, 0), ("l", 30, 1)]
 
 
-def test_a_step_that_only_some_runs_have_is_taken_where_it_is():
+def test_a_step_that_only_some_runs_have_is_used_in_these():
     assert grid(steps=(0, 10, 30)).models == [("s", 0, 0), ("s", 10, 0), ("s", 0, 3), ("l", 0, 1), ("l", 30, 1)]
     assert grid(steps="last").models == [("s", 20, 0), ("s", 20, 3), ("l", 30, 1)]
 
 
-def test_a_seed_that_a_size_lacks_gives_way_to_its_first():
+def test_a_size_without_the_chosen_seed_uses_its_first():
     assert grid(seeds=(3,), steps="last").models == [("s", 20, 3), ("l", 30, 1)]
     assert grid(sizes=("l",)).runs == [("l", 1)]
 
@@ -72,10 +72,10 @@ def test_a_seed_that_a_size_lacks_gives_way_to_its_first():
         ({"sizes": ("m",)}, UnknownNameError, "unknown size of holes 'm'"),
         ({"seeds": (2,)}, UnknownNameError, r"unknown seed of holes '2' \(known: 0, 1, 3\)"),
         ({"steps": (0, 40)}, UnknownNameError, r"unknown step of holes '40'.*\(known: 0, 10, 20, 30\)"),
-        ({"axis": "flops"}, InputError, "holes does not say how many tokens a step has; take parameters or loss"),
+        ({"axis": "flops"}, InputError, "holes does not say how many tokens a step has; use parameters or loss"),
         ({"steps": (10, 20)}, InputError, "holes/l, seed 1, has none of the steps 10, 20; it has 0, 30"),
     ],
 )
-def test_what_is_not_there_is_named(fields: dict, error: type, message: str):
+def test_a_choice_that_the_family_lacks_is_named(fields: dict, error: type, message: str):
     with pytest.raises(error, match=message):
         grid(**fields)

@@ -1,4 +1,4 @@
-"""The plan of a study: what it says before is what is computed after."""
+"""The plan of a study announces what is then computed."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.studies import SETTINGS, MadeOnce, small_study
 
 @pytest.fixture(scope="module")
 def finished(made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study that was run, in a directory of its own."""
+    """A finished study, in its own directory."""
     return shutil.copytree(made_once("small study", small_study), tmp_path_factory.mktemp("plan") / "out")
 
 
@@ -24,7 +24,7 @@ def counts(plan: pd.DataFrame) -> dict[str, tuple[int, int, int, bool]]:
     return {row["stage"]: tuple(row[column] for column in columns) for row in plan.to_dict("records")}
 
 
-def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper_bound(tmp_path: Path, monkeypatch):
+def test_before_the_first_run_all_is_to_compute_and_circuits_are_an_upper_bound(tmp_path: Path, monkeypatch):
     study = ie.Study(out=str(tmp_path / "out"), **SETTINGS)
     monkeypatch.setattr(type(study.family), "load", lambda *_a, **_k: pytest.fail("a model was loaded"))
     plan = study.plan()
@@ -42,7 +42,7 @@ def test_before_the_first_run_everything_is_to_compute_and_circuits_are_an_upper
     assert not (tmp_path / "out").exists()
 
 
-def test_after_the_run_nothing_is_left_and_it_says_how_many_models_have_a_circuit(finished: Path):
+def test_after_the_run_nothing_is_left_to_compute(finished: Path):
     plan = ie.Study(out=str(finished), **SETTINGS).plan()
     assert counts(plan) == {
         "abilities": (6, 6, 0, False),
@@ -59,7 +59,7 @@ def test_after_the_run_nothing_is_left_and_it_says_how_many_models_have_a_circui
     assert left_out["roles"] == ""
 
 
-def test_a_changed_setting_is_said_to_recompute_what_it_does(finished: Path, monkeypatch):
+def test_a_changed_setting_recomputes_the_stages_that_the_plan_announces(finished: Path, monkeypatch):
     study = ie.Study(out=str(finished), **{**SETTINGS, "n_ablations": 4})
     planned = counts(study.plan())
     assert planned["abilities"] == (6, 6, 0, False)
@@ -68,28 +68,28 @@ def test_a_changed_setting_is_said_to_recompute_what_it_does(finished: Path, mon
     computed: list[str] = []
     get = Cells.get
 
-    def noted(self: Cells, stage: str, inputs: dict, compute):
+    def counted(self: Cells, stage: str, inputs: dict, compute):
         return get(self, stage, inputs, lambda: [computed.append(stage), compute()][1])
 
-    monkeypatch.setattr(Cells, "get", noted)
+    monkeypatch.setattr(Cells, "get", counted)
     study.run()
     assert set(computed) == {"ablation", "runs_without", "dependence"}
     assert computed.count("runs_without") == 3
 
 
-def test_several_workers_hold_as_many_models(finished: Path):
+def test_each_worker_holds_one_model(finished: Path):
     study = ie.Study(out=str(finished), **SETTINGS)
     assert study.plan()["memory"].iloc[0] == "one model and up to 1 GiB"
     assert study.plan(workers=3)["memory"].iloc[0] == "3 × (one model and up to 1 GiB)"
 
 
-def test_the_plan_in_lines_says_what_is_an_upper_bound(tmp_path: Path):
+def test_the_plan_as_text_marks_upper_bounds(tmp_path: Path):
     lines = in_lines(ie.Study(out=str(tmp_path / "out"), **SETTINGS).plan()).splitlines()
     assert lines[0] == "measure, abilities: 6 of 6 to compute, 0 on disk"
     assert "follow, formation: at most 6 of 6 to compute, 0 on disk" in lines
     assert lines[-1] == "memory: one model and up to 1 GiB"
 
 
-def test_no_worker_is_no_plan(tmp_path: Path):
+def test_a_plan_needs_a_worker(tmp_path: Path):
     with pytest.raises(InputError, match="workers=0: give at least one"):
         ie.Study(out=str(tmp_path / "out"), **SETTINGS).plan(workers=0)

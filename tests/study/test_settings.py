@@ -18,7 +18,7 @@ def test_every_axis_of_scale_can_be_chosen() -> None:
     assert "--axis" not in settings_from({}, "x").command
 
 
-def test_an_unknown_axis_is_named_with_those_there_are() -> None:
+def test_an_unknown_axis_is_named_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"study.toml: axis = 'tokns' is not valid \(.*'tokens', 'flops' or 'loss'\)"):
         settings_from({"axis": "tokns"}, "study.toml")
 
@@ -27,10 +27,10 @@ def test_an_unknown_axis_is_named_with_those_there_are() -> None:
     ("choice", "words"),
     [(True, "True"), (False, "False"), (7, "7"), ("<|endoftext|>", "<|endoftext|>"), ("two words", "two words")],
 )
-def test_what_stands_first_survives_the_shell(choice: bool | int | str, words: str) -> None:
+def test_the_first_token_survives_the_shell(choice: bool | int | str, words: str) -> None:
     settings = settings_from({"prepend_bos": choice}, "x")
-    said = shlex.split(settings.command)
-    assert said[-2:] == ["--prepend-bos", words]
-    assert first_token(said[-1]) == choice and type(first_token(said[-1])) is type(choice)
+    given = shlex.split(settings.command)
+    assert given[-2:] == ["--prepend-bos", words]
+    assert first_token(given[-1]) == choice and type(first_token(given[-1])) is type(choice)
     assert StudySettings.model_validate_json(settings.model_dump_json()) == settings
     assert first_token(None) is None and "--prepend-bos" not in settings_from({}, "x").command

@@ -1,4 +1,4 @@
-"""The whole chain on the bundled family: what the main job finds there."""
+"""The whole chain on the bundled family, and what it finds there."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 
 import interp_emerge as ie
+from interp_emerge.emergence.forming.tables import DependenceCriterion, DependenceVerdict
+from interp_emerge.emergence.scale.mirage import MirageVerdict
+from interp_emerge.emergence.scale.onset import OnsetVerdict
 from interp_emerge.report.sentences.answers import induction_edges
 from interp_emerge.study.catalogue import all_tables
 from interp_emerge.tables.io import read_table
@@ -23,7 +26,7 @@ def tables_of(out: Path) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The main job as `interp-emerge run` does it, less most of the checkpoints on the way."""
+    """The study that `interp-emerge run` makes, with fewer checkpoints."""
     out = tmp_path_factory.mktemp("study") / "whole"
     study = ie.Study(out=str(out), steps=(0, 500, 750, 5000))
     assert study.run() == out / "report.html"
@@ -45,14 +48,14 @@ def test_induction_emerges_with_an_interval_and_the_control_does_not(whole: Path
     onsets = tables_of(whole)["onsets"]
     over_sizes = {row["ability"]: row for row in onsets[onsets["axis"] == "size"].to_dict("records")}
 
-    assert over_sizes["induction"]["verdict"] == "emergent"
+    assert over_sizes["induction"]["verdict"] == OnsetVerdict.EMERGENT
     assert all(over_sizes["induction"][end] for end in ("last_without", "first_with", "ci_low", "ci_high"))
-    assert over_sizes["markov"]["verdict"] != "emergent"
+    assert over_sizes["markov"]["verdict"] != OnsetVerdict.EMERGENT
 
 
 def test_at_least_three_abilities_appear_at_different_sizes(whole: Path) -> None:
     onsets = tables_of(whole)["onsets"]
-    over_sizes = onsets[(onsets["axis"] == "size") & (onsets["verdict"] == "emergent")]
+    over_sizes = onsets[(onsets["axis"] == "size") & (onsets["verdict"] == OnsetVerdict.EMERGENT)]
 
     assert over_sizes["first_with"].nunique() >= 3
 
@@ -78,7 +81,7 @@ def test_its_previous_token_heads_feed_the_keys_of_later_induction_heads(whole: 
         assert int(writer[1 : writer.index(".")]) < int(reader[1 : reader.index(".")])
 
 
-def test_the_ability_rests_on_its_heads_and_not_on_as_many_others(whole: Path) -> None:
+def test_the_ability_needs_the_circuits_heads_and_not_random_ones(whole: Path) -> None:
     ablation = tables_of(whole)["ablation"]
     here = ablation[ablation["size"] == "560k"].groupby("condition")["accuracy"]
 
@@ -92,8 +95,8 @@ def test_the_control_is_smooth_and_seeds_are_a_distribution(whole: Path) -> None
     verdicts = tables["jump"].drop_duplicates("ability").set_index("ability")["verdict"]
     seeds = tables["seeds"].set_index(["ability", "size"])
 
-    assert verdicts["markov"] == "smooth"
-    assert verdicts["fact_recall"] == "sharp under thresholding only"
+    assert verdicts["markov"] == MirageVerdict.SMOOTH
+    assert verdicts["fact_recall"] == MirageVerdict.THRESHOLDED
     assert tuple(seeds.loc[("induction", "7k"), ["n_seeds", "n_success"]]) == (3, 1)
 
 
@@ -104,7 +107,7 @@ def test_the_previous_token_head_comes_before_the_induction_head_with_its_probab
     assert (here[here["quantity_b"] == "induction"]["before"] > 0.975).all()
 
 
-def test_the_ability_comes_to_depend_on_its_circuit_and_on_no_random_heads(whole: Path) -> None:
+def test_the_ability_comes_to_depend_on_its_circuit_and_not_on_random_heads(whole: Path) -> None:
     tables = tables_of(whole)
     here = tables["dependence"][(tables["dependence"]["size"] == "560k") & (tables["dependence"]["kind"] == "circuit")]
     last = here[(here["step"] == 5000) & (here["metric"] == "logit_diff")].iloc[0]
@@ -115,12 +118,12 @@ def test_the_ability_comes_to_depend_on_its_circuit_and_on_no_random_heads(whole
     of_560k: Any = onsets[(onsets["size"] == "560k") & (onsets["metric"] == "logit_diff")].set_index(
         ["kind", "criterion"]
     )
-    assert of_560k.loc[("circuit", "above random"), "verdict"] == "depends"
-    assert of_560k.loc[("circuit", "half of last"), "verdict"] == "depends"
+    assert of_560k.loc[("circuit", DependenceCriterion.ABOVE_RANDOM), "verdict"] == DependenceVerdict.DEPENDS
+    assert of_560k.loc[("circuit", DependenceCriterion.HALF_OF_LAST), "verdict"] == DependenceVerdict.DEPENDS
     assert {*of_560k.index.get_level_values("kind")} == {"model", "edges", "circuit", "role", "head", "mlp"}
 
 
-def test_circuits_of_neighbouring_sizes_are_held_against_all_three_nulls(whole: Path) -> None:
+def test_circuits_of_neighbouring_sizes_are_compared_with_all_three_nulls(whole: Path) -> None:
     rows = tables_of(whole)["comparisons"]
     pairs = [*zip(rows["size_a"], rows["size_b"], strict=True)]
 
@@ -132,7 +135,7 @@ def test_circuits_of_neighbouring_sizes_are_held_against_all_three_nulls(whole: 
         assert (seeds["n"] > 0).all() if size in ("14k", "25k") else (seeds["note"] == NO_SEED).all()
 
 
-def test_every_node_and_edge_of_a_circuit_has_an_onset_and_a_lag_against_the_ability(whole: Path) -> None:
+def test_every_node_and_edge_of_a_circuit_has_an_onset_and_a_lag(whole: Path) -> None:
     tables = tables_of(whole)
     circuit = ie.Circuit.load(whole / "circuits" / "induction-560k-step5000-seed0.json")
     nodes = {node for node in circuit.nodes if node != "embed"}
@@ -143,7 +146,7 @@ def test_every_node_and_edge_of_a_circuit_has_an_onset_and_a_lag_against_the_abi
         assert {*rows[rows["quantity"] == "edge effect"]["component"]} == edges
 
 
-def test_a_circuit_that_is_there_stays_much_the_same_to_the_next_checkpoint(whole: Path) -> None:
+def test_a_finished_circuit_changes_little_between_checkpoints(whole: Path) -> None:
     turnover: Any = tables_of(whole)["turnover"].set_index(["size", "step"])
 
     assert turnover.loc[("560k", 0), "note"] == "no circuit at this step"

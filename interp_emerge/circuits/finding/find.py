@@ -69,7 +69,8 @@ def find_circuit(
         by: strength of an edge or node: its `magnitude`, or its `score`, which is the default for thresholds.
         local_search: whether to drop single edges from the smallest circuit.
         sure: whether the lower end of the 95% interval must reach the target, instead of the value.
-        options: options of the method, such as `steps` of `eap_ig`.
+        options: options of the method, such as `steps` of `eap_ig`. An option with the name of an argument above has
+            `method_` in front: `method_threshold` is the `threshold` of `acdc`.
 
     Raises:
         InputError: two of the five sizes are given, or one that does not fit the method.
@@ -96,7 +97,8 @@ def find_circuit(
     if (shelf[method].scores == "nodes") != (n_nodes is not None):
         fitting = "give n_nodes" if n_nodes is None else "leave n_nodes out"
         raise InputError(f"method {method!r} scores {shelf[method].scores}; {fitting}")
-    own = shelf[method].pick(seed=runs.seed) | options
+    given_options = {name.removeprefix("method_"): value for name, value in options.items()}
+    own = shelf[method].pick(seed=runs.seed) | given_options
     how: dict[str, Any] = {"metric": runs.metric, "budget": runs.budget, "record": runs.record}
     scores = score(runs.model, runs.pairs, method=method, **how, **own)
     chosen: dict[str, Any] = {"select": select, "by": by, "metric": scores.origin.get("metric")}

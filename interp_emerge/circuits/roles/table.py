@@ -27,14 +27,12 @@ from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction
 from interp_emerge.circuits.roles import shelf
 from interp_emerge.circuits.roles.base import Role, RoleTask
+from interp_emerge.circuits.tables import ROLES
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families.hooking import untrained
 from interp_emerge.stats.intervals import mean_intervals
-from interp_emerge.tables.schema import INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
-ROLES = ("previous_token", "duplicate_token", "induction", "copying")
-"""The roles that a study measures, all from one recording."""
 BASELINE_HEADS = 100
 BASELINE_QUANTILE = 0.99
 
@@ -142,24 +140,6 @@ def role_baselines(model: HookedModel, *, seed: int = 0) -> dict[str, float]:
         role: float(np.quantile(np.concatenate([scores[role].mean(0) for scores in drawn]), BASELINE_QUANTILE))
         for role in ROLES
     }
-
-
-ROLE_TABLE = Table(
-    name="roles",
-    row="one role score of one head",
-    about=MODEL_COLUMNS,
-    filled={
-        "node": "name of the head",
-        "layer": "layer of the head",
-        "index": "head within the layer",
-        "role": f"name of the role: {', '.join(ROLES)}",
-        "score": "mean score over prompts: a fraction of attention; for copying in nats",
-        **INTERVAL_COLUMNS,
-        "baseline": "99th percentile of the score over the heads of untrained models of the same size",
-        "clears_baseline": "whether the interval lies above the baseline",
-        "in_circuit": "whether the head writes an edge of the circuit found at the last step of the same size",
-    },
-)
 
 
 def role_frame(model: HookedModel, scores: dict[str, np.ndarray], baselines: dict[str, float]) -> pd.DataFrame:

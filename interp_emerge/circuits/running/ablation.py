@@ -8,6 +8,7 @@ import pandas as pd
 
 from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.caching.recording import record
+from interp_emerge.circuits.tables import ABLATION
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.graph import Graph, Node
@@ -15,20 +16,6 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import ablate
 from interp_emerge.patching.base import Recorder
 from interp_emerge.stats.intervals import mean_interval
-from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, Table
-
-ABLATION = Table(
-    name="ablation",
-    row="accuracy with some heads ablated",
-    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
-    filled={
-        "condition": "which heads were ablated: none, circuit heads, or random heads of the same layers",
-        "draw": "number of the random draw; 0 otherwise",
-        "heads": "names of the ablated heads, separated by spaces",
-        "accuracy": "fraction of pairs answered correctly",
-        **INTERVAL_COLUMNS,
-    },
-)
 
 
 def accuracy_without(

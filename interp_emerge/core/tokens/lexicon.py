@@ -228,7 +228,9 @@ class Lexicon:
         if self.tokenizer is None:
             if all(part.isdecimal() for part in text.split()):
                 return [int(part) for part in text.split()]
-            raise InputError(f"{self._model} has no tokenizer, so prepend_bos cannot be {text!r}; give the id of a token")
+            raise InputError(
+                f"{self._model} has no tokenizer, so prepend_bos cannot be {text!r}; give the id of a token"
+            )
         known = self.tokenizer.get_vocab()
         if text in known:
             return [int(known[text])]
@@ -243,8 +245,10 @@ class Lexicon:
 
     def _within(self, token: int) -> int:
         if not 0 <= token < self._n_tokens:
-            raise InputError(f"prepend_bos cannot be the token {token}; {self._model} has {self._n_tokens} tokens, give "
-                             f"an id from 0 to {self._n_tokens - 1}")  # fmt: skip
+            raise InputError(
+                f"prepend_bos cannot be the token {token}; {self._model} has {self._n_tokens} tokens, give an id "
+                f"from 0 to {self._n_tokens - 1}"
+            )
         return token
 
 

@@ -9,8 +9,6 @@ from .changepoints import (
 )
 from .dependence import (
     Dependence as Dependence,
-    DependenceCriterion as DependenceCriterion,
-    DependenceVerdict as DependenceVerdict,
     Part as Part,
     dependence as dependence,
     dependence_at as dependence_at,
@@ -23,6 +21,7 @@ from .in_context import (
 )
 from .loss_changes import loss_changes as loss_changes
 from .order import FormationOrder as FormationOrder, LagVerdict as LagVerdict, formation_order as formation_order
+from .tables import DependenceCriterion as DependenceCriterion, DependenceVerdict as DependenceVerdict
 from .waves import (
     addition_logits as addition_logits,
     key_frequencies as key_frequencies,

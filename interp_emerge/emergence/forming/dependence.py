@@ -35,7 +35,6 @@ Cost: one circuit run for each different part and choice, at most (1 + `n_random
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -51,20 +50,20 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.forming.parts import FEWEST_CHOICES, Part, PartRuns, measure_parts, parts_of
+from interp_emerge.emergence.forming.tables import (
+    DEPENDENCE_COLUMNS,
+    DEPENDENCE_ONSETS,
+    DependenceCriterion,
+    DependenceVerdict,
+)
 from interp_emerge.patching.ablation import Ablation
 from interp_emerge.patching.base import Recorder
-from interp_emerge.stats.intervals import SURE, TAIL, UNDEFINED, Interval, mean_interval, ratio_interval
+from interp_emerge.stats.intervals import SURE, TAIL, Interval, mean_interval, ratio_interval
 from interp_emerge.stats.ranks import null_quantile, rank_p
 from interp_emerge.stats.resampling import resample_weights
-from interp_emerge.tables.schema import ABILITY_COLUMN, MODEL_COLUMNS, RUN_COLUMNS, Table
 
 __all__ = [
-    "COLUMNS",
-    "DEPENDENCE",
-    "DEPENDENCE_ONSETS",
     "Dependence",
-    "DependenceCriterion",
-    "DependenceVerdict",
     "Part",
     "dependence",
     "dependence_at",
@@ -72,105 +71,9 @@ __all__ = [
 ]
 
 
-class DependenceCriterion(StrEnum):
-    """When an ability counts as depending on a part."""
-
-    ABOVE_RANDOM = "above random"
-    """The drop exceeds zero and the 95th percentile of the drops of random choices."""
-    HALF_OF_LAST = "half of last"
-    """The drop exceeds half of that at the last checkpoint."""
-
-
-class DependenceVerdict(StrEnum):
-    """Whether an ability comes to depend on a part during training."""
-
-    DEPENDS = "depends"
-    """It depends from a later checkpoint than the first."""
-    FROM_THE_START = "from the start"
-    """It depends from the first checkpoint."""
-    NOT_REACHED = "not reached"
-    """It depends at no checkpoint."""
-    LOST_AGAIN = "lost again"
-    """It depends at some checkpoint, but not at the last."""
-    UNDECIDED = "undecided"
-    """It depends on these pairs, but not in 97.5% of their resamples."""
-    TOO_FEW = "too few random choices"
-    """It depends, but there are too few random choices for p = 0.05."""
-    UNDEFINED = UNDEFINED
-    """The last checkpoint has no gap, or there is nothing to compare with."""
-
-
-COLUMNS = {
-    "kind": "model (every edge), edges (the circuit's), circuit (its heads together), role, head, or mlp",
-    "component": "name of the part",
-    "nodes": "ablated nodes, space between; empty where edges are ablated",
-    "n_edges": "number of ablated edges",
-    "metric": "what is measured; accuracy as a fraction of pairs",
-    "whole": "mean over pairs of the whole model, in the metric's unit",
-    "value": "mean over pairs with the part ablated, with `value_low` and `value_high`",
-    "value_low": "lower end of the 95% interval, bootstrap over pairs",
-    "value_high": "upper end",
-    "drop": "whole less value, with `drop_low` and `drop_high`; empty if undefined",
-    "drop_low": "lower end of the 95% interval",
-    "drop_high": "upper end",
-    "share": "drop as a fraction of the gap, with `share_low` and `share_high`; empty if undefined",
-    "share_low": "lower end of the 95% interval",
-    "share_high": "upper end",
-    "null": "what random choices are made of: heads outside the circuit, other heads, any heads, or connected circuits",
-    "n_random": "number of different random choices",
-    "random_median": "median drop of the random choices",
-    "random_p95": "their 95th percentile, rounded up to one of them: what a drop has to exceed",
-    "p_value": "share of random choices with a drop at least as large, the part itself counted; empty if undefined",
-    "note": "why something is undefined",
-}
-"""Columns of `dependence_at`. A table over checkpoints begins with `step`."""
-DEPENDENCE = Table(
-    name="dependence",
-    row="one part of a circuit ablated at one checkpoint",
-    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
-    filled={
-        name: COLUMNS[name]
-        for name in (
-            "kind",
-            "component",
-            "metric",
-            "whole",
-            "value",
-            "drop",
-            "drop_low",
-            "drop_high",
-            "null",
-            "n_random",
-            "random_p95",
-            "p_value",
-            "note",
-        )
-    },
-)
-DEPENDENCE_ONSETS = Table(
-    name="dependence_onsets",
-    row="when the ability comes to depend on one part of a circuit",
-    about={**RUN_COLUMNS, **ABILITY_COLUMN},
-    filled={
-        "kind": COLUMNS["kind"],
-        "component": COLUMNS["component"],
-        "metric": COLUMNS["metric"],
-        "criterion": "above random, or half of last",
-        "n_random": "random choices that the last checkpoint was compared with: with n of them p is at least "
-        "1 / (1 + n)",
-        "last_without": "last checkpoint before the onset; empty if there is no onset or it is the first checkpoint",
-        "first_with": "the onset: first checkpoint from which on the criterion holds; empty if there is none",
-        "ci_low": "lower end of its 95% interval, bootstrap over pairs; empty if not reached",
-        "ci_high": "upper end; empty if not reached",
-        "verdict": "depends, from the start, not reached, lost again, undecided, undefined, or too few random "
-        "choices (fewer than 19, with which p = 0.05 cannot be reached; the model's own row has no null)",
-    },
-)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dependence:
-    """What every checkpoint loses without each part (`COLUMNS`), and the step from which it depends on the part.
+    """What every checkpoint loses without each part (`DEPENDENCE_COLUMNS`), and the step from which it depends on it.
 
     `onsets` has the columns that fill `DEPENDENCE_ONSETS`.
     """
@@ -183,7 +86,7 @@ class Dependence:
 def dependence_at(
     runs: Runs, circuit: Circuit, *, parts: Sequence[Part] | None = None, n_random: int = 20
 ) -> pd.DataFrame:
-    """Measures what one model loses without each part of a circuit: one row for each part and metric, with `COLUMNS`.
+    """Measures what one model loses without each part of a circuit: one row (`DEPENDENCE_COLUMNS`) a part and metric.
 
     Args:
         runs: model, pairs and metric. The model may be another checkpoint than the circuit's; the circuit should not
@@ -268,7 +171,7 @@ def dependence_from(measured: Mapping[int, Sequence[PartRuns]], *, seed: int = 0
 
 
 def _frame(measured: Iterable[PartRuns]) -> pd.DataFrame:
-    return pd.DataFrame([_row(runs) for runs in measured], columns=pd.Index([*COLUMNS]))
+    return pd.DataFrame([_row(runs) for runs in measured], columns=pd.Index([*DEPENDENCE_COLUMNS]))
 
 
 def _row(runs: PartRuns) -> dict[str, object]:

@@ -17,7 +17,6 @@ from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
 from interp_emerge.patching.scoring import score
 from interp_emerge.stats.intervals import mean_interval
-from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
 HEADS_PER_ROLE = 3
 
@@ -122,21 +121,6 @@ def formation_turnover(formations: Mapping[int, Formation], circuit: Circuit, *,
 def _by_prompt(quantity: str, component: str, values: np.ndarray) -> pd.DataFrame:
     about = {"quantity": quantity, "component": component, "prompt": np.arange(len(values))}
     return pd.DataFrame({**about, "value": values.astype(np.float64), "ci_low": np.nan, "ci_high": np.nan})
-
-
-FORMATION = Table(
-    name="formation",
-    row="one quantity at one checkpoint",
-    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
-    filled={
-        "quantity": "accuracy, log_prob, faithfulness (of the last step's circuit), effect (of a head or MLP "
-        "of it, exact, in the metric's unit), edge effect (of an edge of it, by the study's method, in that "
-        "unit), or a role's name",
-        "component": "head for a role, node or edge for an effect, circuit for faithfulness, model otherwise",
-        "value": "mean over prompt pairs, in the unit of the quantity; empty if undefined",
-        **INTERVAL_COLUMNS,
-    },
-)
 
 
 def summarise_formation(cell: pd.DataFrame) -> pd.DataFrame:

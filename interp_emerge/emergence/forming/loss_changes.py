@@ -8,28 +8,9 @@ import pandas as pd
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.forming.changepoints import SHORTEST, change_points
+from interp_emerge.emergence.forming.tables import LOSS_CHANGES
 from interp_emerge.stats.intervals import UNDEFINED
 from interp_emerge.stats.resampling import RESAMPLES
-from interp_emerge.tables.schema import RUN_COLUMNS, Table
-
-LOSS_CHANGES = Table(
-    name="loss_changes",
-    row="one change in the slope of the held-out loss of a training run, or a run without",
-    about=RUN_COLUMNS,
-    filled={
-        "n_steps": "checkpoints with a loss",
-        "n_changes": "changes in this run",
-        "p_value": "share of simulated curves with one change fewer that would show as much",
-        "before": "last checkpoint before the change",
-        "after": "first checkpoint after it",
-        "ci_low": "lower end of its 95% interval, training steps, bootstrap over residuals",
-        "ci_high": "upper end",
-        "slope_before": "nats per ln(1 + step) before the change",
-        "slope_after": "and after it",
-        "jump": "step in the loss at the change, nats",
-        "verdict": "changes, no change seen, or undefined with the reason",
-    },
-)
 
 
 class LossVerdict(StrEnum):

@@ -24,14 +24,8 @@ import pandas as pd
 
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.forming.order import (
-    LAGS,
-    FormationOrder,
-    Key,
-    LagVerdict,
-    formation_order,
-    log_step,
-)
+from interp_emerge.emergence.forming.order import FormationOrder, Key, LagVerdict, formation_order, log_step
+from interp_emerge.emergence.forming.tables import LAGS
 from interp_emerge.emergence.scale.onset import (
     Criterion,
     Onset,
@@ -40,7 +34,6 @@ from interp_emerge.emergence.scale.onset import (
     surely_above,
 )
 from interp_emerge.stats.intervals import UNDEFINED, Interval
-from interp_emerge.tables.schema import ABILITY_COLUMN, RUN_COLUMNS, Table
 
 Measured = Mapping[tuple[str, int, int, str], np.ndarray]
 """Accuracy of each prompt, by size, step, seed and ability."""
@@ -50,40 +43,6 @@ MODEL, CIRCUIT = ("accuracy", "model"), ("faithfulness", "circuit")
 LEADING = 3
 """Number of parts of each quantity that are put in order, as many as heads are followed in a role."""
 WITHIN_NOISE = f"{UNDEFINED}: its last value is within noise"
-ONSETS = Table(
-    name="onsets",
-    row="where one quantity first appears over sizes (all seeds), or over the steps of a size's first seed",
-    about=ABILITY_COLUMN,
-    filled={
-        "quantity": "accuracy, faithfulness, effect, edge effect or a role's name, as in table formation",
-        "component": "what carries it: model, circuit, a head, an MLP, or an edge",
-        "axis": "size or step",
-        "at": "the size, if the axis is step; empty otherwise",
-        "threshold": "value above which the quantity counts as present: half-way from chance, the untrained "
-        "baseline or zero to the ceiling or the last value; below half-way where the last value is negative",
-        "last_without": "last point of the axis without it; empty if there from the start",
-        "first_with": "first point of the axis with it; empty if never reached",
-        "ci_low": "lower end of the 95% interval of first_with, from one-sided tests at each point",
-        "ci_high": "upper end of the 95% interval of first_with, likewise; never if no point has it for sure",
-        "verdict": "emergent or gradual over sizes, learned over steps; from the start, not reached, "
-        "lost again, undecided, or undefined",
-    },
-)
-ORDER = Table(
-    name="order",
-    row="two quantities in the training of one model",
-    about={**RUN_COLUMNS, **ABILITY_COLUMN},
-    filled={
-        "quantity_a": "accuracy of the model, or a role of a head",
-        "component_a": "model, or the name of the head",
-        "quantity_b": "the other quantity",
-        "component_b": "model, or the name of the head",
-        "before": "share of bootstrap samples in which a comes before b",
-        "after": "share in which b comes before a",
-        "tie": "share in which both come between the same two checkpoints",
-        "answer": "what can be told",
-    },
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -34,10 +34,10 @@ import pandas as pd
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.forming.prompt_rows import require_rows_of_prompts, values_by_step
+from interp_emerge.emergence.forming.tables import LAGS
 from interp_emerge.emergence.scale.onset import Criterion, OnsetVerdict, find_onset
 from interp_emerge.stats.intervals import SURE, TAIL, UNDEFINED
 from interp_emerge.stats.resampling import RESAMPLES, resample_weights
-from interp_emerge.tables.schema import ABILITY_COLUMN, RUN_COLUMNS, Table
 
 Key = tuple[str, str]
 """Quantity and component."""
@@ -45,28 +45,6 @@ FEWEST_PROMPTS = 8
 _ONSETS = ["quantity", "component", "threshold", "last_without", "first_with", "ci_low", "ci_high"]
 _CROSSINGS = ["crossing", "crossing_low", "crossing_high"]
 _PAIRS = ["quantity_a", "component_a", "quantity_b", "component_b", "before", "after", "tie", "crosses_before"]
-LAGS = Table(
-    name="lags",
-    row="one part of a circuit in the training of one model, against the ability",
-    about={**RUN_COLUMNS, **ABILITY_COLUMN},
-    filled={
-        "quantity": "faithfulness, effect, edge effect or a role's name, as in table formation",
-        "component": "what carries it: circuit, a head, an MLP, or an edge",
-        "steps_low": "lowest lag behind the ability that the checkpoints allow at 95%, training steps; below zero: "
-        "a lead; infinite where there is no bound",
-        "steps_high": "highest one",
-        "log_low": "the same in ln(1 + step)",
-        "log_high": "the same in ln(1 + step)",
-        "crossing": "lag of the interpolated half-way points, training steps; empty unless both have one",
-        "crossing_low": "lower end of its 95% interval, bootstrap over prompts",
-        "crossing_high": "upper end",
-        "log_crossing": "the same in ln(1 + step)",
-        "log_crossing_low": "lower end of its 95% interval",
-        "log_crossing_high": "upper end",
-        "verdict": "leads, lags, unresolved (as where both fall between two checkpoints), or undefined",
-        "answer": "the verdict in words",
-    },
-)
 
 
 class LagVerdict(StrEnum):

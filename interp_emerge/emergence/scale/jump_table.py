@@ -10,54 +10,6 @@ from interp_emerge.emergence.scale.ladder import Ladder
 from interp_emerge.emergence.scale.mirage import MirageVerdict, mirage_check
 from interp_emerge.emergence.scale.sharpness import sharpness_table
 from interp_emerge.families.base import Family
-from interp_emerge.tables.schema import SCALE_COLUMNS, Table
-
-LADDER = Table(
-    name="ladder",
-    row="one metric of one ability at one point of scale, over the last steps of all its seeds",
-    about=SCALE_COLUMNS,
-    filled={
-        "metric": "as in table ability",
-        "kind": "thresholded or continuous",
-        "point": "size, or sizes and seeds, that make the point",
-        "place": "where the point lies on the axis, in the axis's unit",
-        "value": "mean over prompts and seeds",
-        "ci_low": "lower end of the 95% interval, bootstrap over prompts and seeds; one seed: prompts alone",
-        "ci_high": "upper end",
-        "chance": "the metric of a guess",
-        "ceiling": "highest value there can be; of accuracy that of a perfect model",
-        "n_seeds": "number of training runs",
-        "n_pairs": "number of prompt pairs",
-    },
-)
-JUMP = Table(
-    name="jump",
-    row="the shape of one metric of one ability over sizes",
-    about=SCALE_COLUMNS,
-    filled={
-        "verdict": "smooth, sharp under thresholding only, sharp under the continuous metric only, sharp under "
-        "both, or undecided at this resolution",
-        "metric": "accuracy, which is thresholded, or log_prob, which is continuous",
-        "kind": "thresholded or continuous",
-        "shape": "sharp, spread, flat or undecided",
-        "reason": "why the verdict is undecided",
-        "rise": "most that a later point lies above an earlier one, in the metric's unit",
-        "rise_low": "lower end of its 95% interval, bootstrap over prompts and seeds",
-        "rise_high": "upper end",
-        "signal": "rise over the noise between points, standard errors",
-        "share": "share of the rise in the steepest gap",
-        "share_low": "lower end of its 95% interval",
-        "share_high": "upper end",
-        "width": "the gap's part of the axis",
-        "concentration": "share of the rise in the steepest gap beyond the gap's part of the axis; 1: a jump",
-        "concentration_low": "lower end of its 95% interval",
-        "concentration_high": "upper end",
-        "before": "point before the steepest gap",
-        "after": "point after it",
-        "linearity": "rise over the root mean square of differences between neighbours (BIG-bench)",
-        "breakthroughness": "rise over the root median square of these differences, with a floor of noise",
-    },
-)
 
 
 @checked

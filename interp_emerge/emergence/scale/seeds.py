@@ -27,7 +27,6 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.stats.forms import aicc
 from interp_emerge.stats.intervals import UNDEFINED, success_interval
 from interp_emerge.stats.significance import SIGNIFICANT
-from interp_emerge.tables.schema import ABILITY_COLUMN, RUN_COLUMNS, Table
 
 FEWEST_SEEDS = 5
 MARGIN = 2.0
@@ -36,28 +35,6 @@ ROUNDS = 500
 """The most rounds of expectation and maximisation."""
 EDGE = 1e-9
 """Least distance of a rate from 0 and 1, where its logarithm is finite."""
-SEEDS = Table(
-    name="seeds",
-    row="one ability at one size, over the seeds of training",
-    about={
-        "size": RUN_COLUMNS["size"],
-        "n_parameters": "non-embedding parameters",
-        **ABILITY_COLUMN,
-    },
-    filled={
-        "n_seeds": "training runs of this size",
-        "n_success": "runs whose accuracy is above the threshold at their last step",
-        "p": "share of runs that succeed",
-        "ci_low": "lower end of the exact 95% interval of p (Clopper and Pearson)",
-        "ci_high": "upper end",
-        "values": "accuracy of each run",
-        "p_alike": "p-value of the test that all runs have one accuracy; empty for one run",
-        "shape": "how the runs are spread: one seed, alike, spread around one mode, two groups, or undefined",
-        "low": "accuracy of the lower of two groups; empty where there are none",
-        "high": "accuracy of the higher one",
-        "share_high": "share of runs in the higher one",
-    },
-)
 
 
 class SeedSpread(StrEnum):

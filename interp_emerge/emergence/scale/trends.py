@@ -30,7 +30,6 @@ from interp_emerge.families.base import Family
 from interp_emerge.stats.forms import FittedForm, fit_forms
 from interp_emerge.stats.intervals import UNDEFINED
 from interp_emerge.stats.significance import SIGNIFICANT
-from interp_emerge.tables.schema import SCALE_COLUMNS, Table
 
 METRICS = ("accuracy", "log_prob")
 DECISIVE = 0.9
@@ -39,41 +38,6 @@ EXACT = 1e-9
 """Least standard error of a continuous metric, in its unit; used where all prompts have the same value."""
 FEWEST_POINTS = 4
 """With fewer points a correlation is 1 or nearly 1 for any scores."""
-TRENDS = Table(
-    name="trends",
-    row="one form fitted to one metric of one ability over sizes",
-    about=SCALE_COLUMNS,
-    filled={
-        "metric": "accuracy or log_prob",
-        "form": "constant, power_law, sigmoid or broken_power_law, of the place; over loss, of exp(-loss)",
-        "n_points": "points that the forms are fitted to",
-        "n_parameters": "parameters of the form",
-        "chi_square": "sum of squared residuals in squared standard errors",
-        "p_value": "chance of residuals as large if the form holds",
-        "aicc": "Akaike's criterion, corrected for few points",
-        "weight": "share of exp(-AICc / 2) among the forms; empty for a form with too few points",
-        "verdict": "the form with a weight of 0.9 or more, cannot be told, or undefined",
-        "reason": "why nothing can be told, or what the verdict leaves open",
-    },
-)
-CORRELATIONS = Table(
-    name="correlations",
-    row="how one metric of one ability goes with scale",
-    about=SCALE_COLUMNS,
-    filled={
-        "metric": "metric of the ladder, from log_prob down to accuracy",
-        "kind": "thresholded or continuous",
-        "correlation": "Spearman's correlation of the mean with scale, point by point; empty if undefined",
-        "ci_low": "lower end of its 95% interval, bootstrap over prompts and seeds",
-        "ci_high": "upper end",
-        "per_prompt": "mean over prompts of each one's own correlation with scale, model by model",
-        "per_prompt_low": "lower end of its 95% interval, bootstrap over prompts",
-        "per_prompt_high": "upper end",
-        "n_prompts": "prompts with a correlation of their own",
-        "n_points": "points of the axis",
-        "reason": "why there is none",
-    },
-)
 
 
 class TrendVerdict(StrEnum):

@@ -1,4 +1,4 @@
-"""Sections of the report: one file each, with the tables it reads, its figures and its sentences."""
+"""Sections of the report, one file each: the tables that it reads, its figures and its sentences."""
 
 from typing import TYPE_CHECKING
 

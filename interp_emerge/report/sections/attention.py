@@ -1,4 +1,4 @@
-"""What the circuits' heads attend to on one prompt, drawn by CircuitsVis."""
+"""Attention patterns of the circuits' heads on one prompt, drawn by CircuitsVis."""
 
 from interp_emerge.report.reading import Attention, StudyRecord
 from interp_emerge.report.sections import shelf
@@ -9,7 +9,7 @@ ATTENTION_COLOUR = "#0072B2"
 
 
 def attends(study: StudyRecord) -> list[Block]:
-    """Attention patterns behind tabs."""
+    """The attention patterns, in tabs."""
     pictures = [_patterns(attention) for attention in study.attention]
     return [Block(layout="tabs", pictures=pictures)] if pictures else []
 
@@ -25,7 +25,7 @@ def _patterns(attention: Attention) -> Picture:
         "positiveColor": ATTENTION_COLOUR,
         "maskUpperTri": True,
     }
-    caption = f"Attention of {joined(attention.heads)} on the prompt “{shown}”, white 0, blue 1."
+    caption = f"Attention of {joined(attention.heads)} on the prompt “{shown}”: white is 0, blue is 1."
     return Picture(kind="attention", label=attention.title, caption=caption, payload=payload)
 
 
@@ -34,10 +34,10 @@ shelf.add(
         name="attention",
         place=40,
         title="What the heads attend to",
-        lead="Rows are positions that attend, columns are positions attended to. "
-        "Point at a small pattern to enlarge it, click to keep it.",
+        lead="Rows are the positions that attend, columns the positions that they attend to. "
+        "Point at a small pattern to enlarge it; click to keep it.",
         reads=(),
-        nothing="no attention pattern was kept, since no size has a circuit with heads in it",
+        nothing="no attention pattern was recorded, since no size has a circuit that contains heads",
         blocks=attends,
     )
 )

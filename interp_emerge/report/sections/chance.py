@@ -1,28 +1,28 @@
-"""Against chance: faithfulness next to random circuits, accuracy under ablation next to random heads."""
+"""Against chance: faithfulness compared with random circuits, accuracy without heads compared with random heads."""
 
-from interp_emerge.circuits.running.ablation import ABLATION
-from interp_emerge.circuits.running.beyond_chance import CIRCUITS
+from interp_emerge.circuits.tables import ABLATION, CIRCUITS
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, chart, parts
 
 
 def chance(study: StudyRecord) -> list[Block]:
-    """Faithfulness of each ability's circuits, and the accuracy without their heads."""
+    """Faithfulness of each ability's circuits, and accuracy without their heads."""
     blocks = []
     ablated = {names["ability"]: rows for _, names, rows in parts(study.table(ABLATION), ["ability"])}
     for heading, names, rows in parts(study.table(CIRCUITS), ["ability", "method"]):
         caption = (
-            "What the circuit alone keeps of the clean-corrupt gap, and what random circuits keep that have as many "
-            "edges, all on paths from the embedding to the logits. "
+            "The fraction of the clean-corrupt gap that the circuit alone keeps, and that random circuits of the same "
+            "size keep; all their edges lie on paths from the embedding to the logits. "
             "1: as good as the whole model; 0: as bad as the corrupt run. "
-            "Undefined where there is no circuit, or the gap is within noise."
+            "Undefined where there is no circuit, or where the gap is within noise."
         )
         pictures = [chart("faithfulness", rows, f"Faithfulness, {names['ability']}", caption)]
         if names["ability"] in ablated:
             caption = (
-                "Accuracy with nothing ablated, with the circuit's heads, and with as many random heads of the same "
-                "layers. Small points are random draws, ticks their means; bars are 95% intervals over prompts."
+                "Accuracy with nothing ablated, with the circuit's heads ablated, and with as many random heads of the "
+                "same layers ablated. Small points are random draws, ticks their means; bars are 95% intervals over "
+                "prompts."
             )
             own = ablated.pop(names["ability"])
             pictures.append(chart("ablation", own, f"Ablation, {names['ability']}", caption))
@@ -35,8 +35,8 @@ shelf.add(
         name="chance",
         place=60,
         title="Against chance",
-        lead="A circuit counts for something only if random ones of its size do worse, "
-        "and if the model cannot do without it.",
+        lead="A circuit is evidence only if random circuits of its size keep less, "
+        "and if the model loses the ability without it.",
         reads=(CIRCUITS, ABLATION),
         nothing="there is no circuit to compare with chance",
         blocks=chance,

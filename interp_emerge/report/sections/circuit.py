@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from interp_emerge.circuits.running.beyond_chance import CIRCUIT_EDGES, CIRCUITS
+from interp_emerge.circuits.tables import CIRCUIT_EDGES, CIRCUITS
 from interp_emerge.figures.base import last_step
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
@@ -14,7 +14,7 @@ from interp_emerge.report.text import joined, number
 
 
 def the_circuit(study: StudyRecord) -> list[Block]:
-    """Circuits behind tabs, with the models that have none and why."""
+    """The circuits, in tabs; and the models that have none, with the reasons."""
     edges, blocks = study.table(CIRCUIT_EDGES), []
     for heading, names, found in parts(study.table(CIRCUITS), ["ability"]):
         drawn: list[Picture] = []
@@ -28,17 +28,20 @@ def the_circuit(study: StudyRecord) -> list[Block]:
             caption = (
                 f"{int(row['n_edges']):,} of {int(row['n_graph_edges']):,} edges ({number(100 * row['edge_share'])}%), "
                 f"found by {row['method']}. Faithfulness {_interval(row, 'faithfulness')}: {row['verdict']}. "
-                f"Circuits of bootstrap samples of its prompts have a mean Jaccard index {number(row['stability'])}. "
-                "Point at a node to single out its edges."
+                "Circuits found on bootstrap samples of the prompts have a mean Jaccard index of "
+                f"{number(row['stability'])}. "
+                "Point at a node to highlight its edges."
             )
             drawn.append(chart("circuit_graph", own, model, caption, link=row["file"]))
-        said = [f"No circuit to draw in {joined(models)}; verdict: {verdict}." for verdict, models in undrawn.items()]
-        blocks.append(Block(layout="tabs", heading=heading, pictures=drawn, notes=said))
+        reasons = [
+            f"No circuit to draw in {joined(models)}; verdict: {verdict}." for verdict, models in undrawn.items()
+        ]
+        blocks.append(Block(layout="tabs", heading=heading, pictures=drawn, notes=reasons))
     return blocks
 
 
 def _largest_first(rows: pd.DataFrame) -> Iterator[tuple[str, dict[Any, Any]]]:
-    """Each row with the name of its model; the seed is named only where the size has several."""
+    """Each row with the name of its model; the name contains the seed only if the size has several."""
     place = {size: place for place, size in enumerate(rows["size"].unique())}
     rows = rows.assign(place=-rows["size"].map(place)).sort_values(["place", "seed"], kind="stable")
     several = rows.groupby("size")["seed"].transform("nunique") > 1
@@ -60,7 +63,7 @@ shelf.add(
         lead="Read upward: from the embedding through the heads and MLPs of each layer to the logits. "
         "Only the edges that the circuit keeps are shown.",
         reads=(CIRCUITS, CIRCUIT_EDGES),
-        nothing="no size has the ability, so there was no circuit to find",
+        nothing="no size has the ability, so no circuit was sought",
         blocks=the_circuit,
     )
 )

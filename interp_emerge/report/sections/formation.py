@@ -1,66 +1,79 @@
-"""How the circuit forms over training: what comes first, and when the ability comes to depend on it."""
+"""How the circuit forms over training: what appears first, and when the ability starts to depend on it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from interp_emerge.emergence.forming.dependence import DEPENDENCE_ONSETS, DependenceCriterion, DependenceVerdict
-from interp_emerge.emergence.forming.formation import FORMATION
-from interp_emerge.emergence.forming.loss_changes import LOSS_CHANGES, LossVerdict
-from interp_emerge.emergence.forming.onsets import ORDER
-from interp_emerge.emergence.forming.order import LAGS, LagVerdict
+from interp_emerge.emergence.forming.loss_changes import LossVerdict
+from interp_emerge.emergence.forming.order import LagVerdict
+from interp_emerge.emergence.forming.tables import (
+    DEPENDENCE_ONSETS,
+    FORMATION,
+    LAGS,
+    LOSS_CHANGES,
+    ORDER,
+    DependenceCriterion,
+    DependenceVerdict,
+)
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, chart, noted, parts
+from interp_emerge.report.text import joined
+from interp_emerge.stats.intervals import SURE
 
-SURE = 0.995
-"""Share that is 1.00 when it is written."""
+ROUNDS_TO_ONE = 0.995
+"""A share from this value on is printed as 1.00."""
 LAG_WORDS = {
-    LagVerdict.LEADS: "come before it",
+    LagVerdict.LEADS: "before it",
     LagVerdict.LAGS: "after it",
-    LagVerdict.UNRESOLVED: "between the same checkpoints or not to be told",
-    LagVerdict.UNDEFINED: "end within noise",
+    LagVerdict.UNRESOLVED: "undecided",
+    LagVerdict.UNDEFINED: "within noise at the last step",
 }
-
+RANDOM_CHOICES = {
+    "edges": ("random circuit", "random circuits"),
+    "circuit": ("random set of heads", "random sets of heads"),
+}
+"""What the loss without a part is compared with, by the kind of part."""
+HALF = "half of what it loses at the last step"
 DOUBTS = {DependenceVerdict.TOO_FEW: ", too few for p = 0.05", DependenceVerdict.UNDECIDED: ", undecided"}
 
 
 def forms(study: StudyRecord) -> list[Block]:
-    """Quantities at every checkpoint, and in sentences their order."""
+    """The quantities at every checkpoint, and sentences on their order."""
     blocks = []
     for heading, names, rows in parts(study.table(FORMATION), ["ability"]):
         caption = (
             "Each quantity at every checkpoint; step 0 is the untrained model. Faithfulness is that of the last step's "
-            "circuit, and is left out where it is undefined. Bands are 95% intervals over prompts. "
-            "The part with the highest value at the last step stands out and is named; the others are faint."
+            "circuit, and is not drawn where it is undefined. Bands are 95% intervals over prompts. "
+            "The part with the highest value at the last step is drawn strongly and named; the others are faint."
         )
         picture = chart("formation", rows, f"Formation of {names['ability']}", caption)
         blocks.append(Block(heading=heading, pictures=[picture]))
-    behind = study.table(LAGS)
+    behind_ability = study.table(LAGS)
     return [
         *blocks,
-        *noted("What forms first", [*orders(study.table(ORDER)), *lags(behind)]),
-        *noted("Where the loss changes its slope", losses(study.table(LOSS_CHANGES), behind)),
-        *noted("When the ability comes to depend on the circuit", dependences(study.table(DEPENDENCE_ONSETS))),
+        *noted("What forms first", [*orders(study.table(ORDER)), *lags(behind_ability)]),
+        *noted("Where the loss changes its slope", losses(study.table(LOSS_CHANGES), behind_ability)),
+        *noted("When the ability starts to depend on the circuit", dependences(study.table(DEPENDENCE_ONSETS))),
     ]
 
 
 def orders(order: pd.DataFrame) -> list[str]:
-    """For each run with a circuit, the order of its leading previous-token head, induction head, and the ability."""
-    said = []
+    """For each training run with a circuit, the order of previous-token head, induction head and ability."""
+    sentences = []
     for (size, _), rows in order.groupby(["size", "seed"], sort=False):
         first = rows.drop_duplicates(["quantity_a", "quantity_b"])
-        wanted = first[(first["quantity_a"] != first["quantity_b"]) & ~_besides(first)]
+        wanted = first[(first["quantity_a"] != first["quantity_b"]) & ~_is_redundant(first)]
         if parts := [_order(row) for row in wanted.to_dict("records")]:
-            said.append(f"At {size}: {'; '.join(parts)}.")
-    return said
+            sentences.append(f"At {size}: {'; '.join(parts)}.")
+    return sentences
 
 
-def lags(behind: pd.DataFrame) -> list[str]:
-    """For each run with a circuit, how many of its parts come before the ability and how many after it."""
-    said = []
-    for (size, _), rows in behind.groupby(["size", "seed"], sort=False):
+def lags(behind_ability: pd.DataFrame) -> list[str]:
+    """For each training run with a circuit, how many of its parts come before the ability and how many after it."""
+    sentences = []
+    for (size, _), rows in behind_ability.groupby(["size", "seed"], sort=False):
         kinds = []
         for quantity, words in {"effect": "heads and MLPs", "edge effect": "edges"}.items():
             counts = rows[rows["quantity"] == quantity]["verdict"].value_counts()
@@ -68,78 +81,72 @@ def lags(behind: pd.DataFrame) -> list[str]:
                 listed = ", ".join(
                     f"{counts[verdict]} {LAG_WORDS[verdict]}" for verdict in LAG_WORDS if verdict in counts
                 )
-                kinds.append(f"of {n} {words}, {listed}")
+                kinds.append(f"{n} {words} reach half of their final effect, {listed}")
         if kinds:
-            said.append(f"At {size}, by their effects against the ability: {'; '.join(kinds)}.")
-    return said
+            sentences.append(f"At {size}, compared with the ability: {'; '.join(kinds)}.")
+    return sentences
 
 
-def losses(changes: pd.DataFrame, behind: pd.DataFrame) -> list[str]:
-    """For each run with a circuit, where the slope of its held-out loss changes."""
-    said = []
-    for size, seed in behind[["size", "seed"]].drop_duplicates().itertuples(index=False):
+def losses(changes: pd.DataFrame, behind_ability: pd.DataFrame) -> list[str]:
+    """For each training run with a circuit, the steps at which the slope of its held-out loss changes."""
+    sentences = []
+    for size, seed in behind_ability[["size", "seed"]].drop_duplicates().itertuples(index=False):
         rows = changes[(changes["size"] == size) & (changes["seed"] == seed)]
         found = [
             f"between steps {row['before']:.0f} and {row['after']:.0f} [{row['ci_low']:.0f}, {row['ci_high']:.0f}]"
             for row in rows.dropna(subset="before").to_dict("records")
         ]
         verdict = rows["verdict"].iloc[0]
-        none = "shows no change of slope" if verdict == LossVerdict.NO_CHANGE else f"has nothing to tell ({verdict})"
-        change = f"changes its slope {' and '.join(found)}" if found else none
-        said.append(f"At {size}, the held-out loss {change}.")
-    return said
+        none = "no change is seen" if verdict == LossVerdict.NO_CHANGE else str(verdict)
+        where = f"changes {joined(found)}" if found else none
+        sentences.append(f"Slope of the held-out loss at {size}: {where}.")
+    return sentences
 
 
 def dependences(onsets: pd.DataFrame) -> list[str]:
-    """For each run with a circuit, when the ability comes to depend on its edges and on its heads."""
-    said = []
-    chosen = onsets[onsets["kind"].isin(["edges", "circuit"]) & (onsets["metric"] != "accuracy")]
-    for (size, _), runs in chosen.groupby(["size", "seed"], sort=False):
-        parts = []
-        for kind, rows in runs.groupby("kind", sort=False):
-            lost = ", and ".join(_from_when(row) for row in rows.to_dict("records"))
-            parts.append(f"With the {'edges' if kind == 'edges' else 'heads'} of its circuit ablated it loses {lost}.")
-        said.append(f"At {size}. {' '.join(parts)}")
-    return said
+    """For each training run with a circuit, when the ability starts to depend on its edges and on its heads."""
+    sentences = []
+    chosen = onsets[onsets["kind"].isin([*RANDOM_CHOICES]) & (onsets["metric"] != "accuracy")]
+    for (size, _, kind), rows in chosen.groupby(["size", "seed", "kind"], sort=False):
+        lost = "; ".join(_from_when(row) for row in rows.to_dict("records"))
+        part = "edges" if kind == "edges" else "heads"
+        sentences.append(f"At {size}, without the circuit's {part}, the ability loses {lost}.")
+    return sentences
 
 
 def _order(row: Mapping[Any, Any]) -> str:
-    """Which of two comes first, with the shares of resamples that say so."""
+    """Which of two quantities comes first, with the shares of bootstrap samples."""
     a, b = (_part(row[f"quantity_{end}"], row[f"component_{end}"]) for end in "ab")
     if pd.isna(row["before"]):
         return f"{a} and {b}: {row['answer']}"
-    if row["answer"].startswith("cannot"):
-        shares = f"{a} first {row['before']:.2f}, {b} first {row['after']:.2f}, same gap {row['tie']:.2f}"
-        return f"{a} and {b}: {row['answer']}" + (f" ({shares})" if row["tie"] < SURE else "")
+    if max(row["before"], row["after"]) < SURE:
+        shares = f"{a} first {row['before']:.2f}, {b} first {row['after']:.2f}, same interval {row['tie']:.2f}"
+        return f"{a} and {b}: {row['answer']}" + (f" ({shares})" if row["tie"] < ROUNDS_TO_ONE else "")
     first, second = (a, b) if row["before"] > row["after"] else (b, a)
     return f"{first} before {second} (probability {max(row['before'], row['after']):.2f})"
 
 
 def _from_when(row: Mapping[Any, Any]) -> str:
-    """From which step on the ability loses more than a criterion asks for; or what speaks against it."""
+    """The step from which on the ability loses more than a criterion requires, or why there is none."""
     n = row["n_random"]
-    more = (
-        f"more than with {n} random choice{'s' * (n != 1)}"
-        if row["criterion"] == DependenceCriterion.ABOVE_RANDOM
-        else "half of the last loss"
-    )
+    random = f"{n} {RANDOM_CHOICES[row['kind']][n != 1]}"
     if row["verdict"] == DependenceVerdict.UNDEFINED:
-        return f"an amount that is undefined against random choices, of which there are {n}"
+        return f"an undefined amount compared with {random}"
+    more = f"more than without {random}" if row["criterion"] == DependenceCriterion.ABOVE_RANDOM else HALF
     if pd.isna(row["first_with"]):
-        return f"{more} at no step for good ({row['verdict']})"
-    doubt = DOUBTS.get(row["verdict"], "")
-    ends = f"[{_step(row['ci_low'])}, {_step(row['ci_high'])}]"
-    return f"{more} from step {_step(row['first_with'])} {ends} on{doubt}"
+        return f"{more} from no step on ({row['verdict']})"
+    interval = f"[{_step(row['ci_low'])}, {_step(row['ci_high'])}]"
+    return f"{more} from step {_step(row['first_with'])} {interval} on{DOUBTS.get(row['verdict'], '')}"
 
 
-def _besides(rows: pd.DataFrame) -> pd.Series:
-    """Whether a row is about a quantity that says the same as another of the same head, or of a part."""
-    besides = ["copying", "effect", "edge effect"]
-    return rows["quantity_a"].isin(besides) | rows["quantity_b"].isin(besides)
+def _is_redundant(rows: pd.DataFrame) -> pd.Series:
+    """Whether a row is about copying, which repeats the induction head, or about an effect, which `lags` reports."""
+    redundant = ["copying", "effect", "edge effect"]
+    return rows["quantity_a"].isin(redundant) | rows["quantity_b"].isin(redundant)
 
 
 def _part(quantity: str, component: str) -> str:
-    """A quantity by its name in a sentence."""
+    """The name of a quantity in a sentence."""
     return "the ability" if component == "model" else f"{quantity.replace('_', '-')} head {component}"
 
 
@@ -152,7 +159,7 @@ shelf.add(
         name="formation",
         place=50,
         title="How it forms",
-        lead="What appears after the ability did not bring it about.",
+        lead="A part of the circuit that appears after the ability cannot have caused it.",
         reads=(FORMATION, ORDER, LAGS, LOSS_CHANGES, DEPENDENCE_ONSETS),
         nothing="no checkpoint was followed",
         blocks=forms,

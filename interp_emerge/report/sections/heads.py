@@ -1,4 +1,4 @@
-"""Which heads and MLPs matter: the effect of each, one grid a size."""
+"""Which heads and MLPs matter: the effect of each, one grid for each size."""
 
 from interp_emerge.patching.scores import NODE_SCORES
 from interp_emerge.report.reading import StudyRecord
@@ -7,13 +7,13 @@ from interp_emerge.report.sections.base import Block, Section, chart, parts
 
 
 def which_heads(study: StudyRecord) -> list[Block]:
-    """Effects of heads and MLPs."""
+    """The effects of heads and MLPs."""
     blocks = []
     for heading, names, rows in parts(study.table(NODE_SCORES), ["ability", "method", "metric"]):
         caption = (
             f"Effect of each head and MLP on {names['metric']}, measured by {names['method']} on {names['ability']}. "
             "Blue: putting the node's clean value into the corrupt run raises the metric. "
-            "A dot marks an effect whose 95% interval leaves out zero."
+            "A dot marks an effect whose 95% interval excludes zero."
         )
         picture = chart("head_effects", rows, f"Head effects, {names['ability']}", caption)
         blocks.append(Block(heading=heading, pictures=[picture]))
@@ -25,7 +25,7 @@ shelf.add(
         name="heads",
         place=20,
         title="Which heads matter",
-        lead="One grid per size, layers from bottom to top, on one colour scale.",
+        lead="One grid for each size, with layers from bottom to top and the same colour scale.",
         reads=(NODE_SCORES,),
         nothing="no head was scored",
         blocks=which_heads,

@@ -1,6 +1,6 @@
 """Where each quantity first appears, as a table."""
 
-from interp_emerge.emergence.forming.onsets import ONSETS
+from interp_emerge.emergence.forming.tables import ONSETS
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section
@@ -22,7 +22,7 @@ shelf.add(
         name="onsets",
         place=80,
         title="Onsets",
-        lead="Over sizes all training seeds count together; over training steps the first seed of each size.",
+        lead="Over sizes, all training seeds count together; over training steps, only the first seed of each size.",
         reads=(ONSETS,),
         nothing="no onset was sought",
         blocks=onsets,

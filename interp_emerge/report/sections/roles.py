@@ -1,6 +1,6 @@
-"""Which roles the heads have, as a table of those that clear their baseline."""
+"""The roles of heads: a table of the scores above their baselines."""
 
-from interp_emerge.circuits.roles.table import ROLE_TABLE
+from interp_emerge.circuits.tables import ROLE_TABLE
 from interp_emerge.figures.base import last_step
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
@@ -9,7 +9,7 @@ from interp_emerge.report.text import html_table
 
 SHOWN = ("size", "step", "seed", "node", "role", "score", "ci_low", "ci_high", "baseline", "in_circuit")
 MOST = 40
-"""Rows that the page shows; the file has them all."""
+"""The most rows that the page shows; the file has all of them."""
 
 
 def roles(study: StudyRecord) -> list[Block]:
@@ -19,7 +19,7 @@ def roles(study: StudyRecord) -> list[Block]:
     if clear.empty:
         return []
     meanings = {column: ROLE_TABLE.columns[column] for column in SHOWN}
-    some = f"These are the {MOST} highest of {len(clear)}. " if len(clear) > MOST else ""
+    some = f"These are the {MOST} highest of {len(clear)} scores above their baselines. " if len(clear) > MOST else ""
     note = f"{some}The file has all {len(study.table(ROLE_TABLE)):,} scores."
     return [Block(table=html_table(clear.head(MOST), meanings), notes=[note])]
 
@@ -29,9 +29,9 @@ shelf.add(
         name="roles",
         place=90,
         title="Roles of heads",
-        lead="Heads whose interval lies above the baseline of random-init models at the last step.",
+        lead="Heads at the last step whose 95% interval lies above the baseline of untrained models.",
         reads=(ROLE_TABLE,),
-        nothing="no head scores above the baseline of random-init models in any role",
+        nothing="no head scores above the baseline of untrained models in any role",
         blocks=roles,
     )
 )

@@ -1,4 +1,4 @@
-"""The same circuit? Those of neighbouring sizes against resamples of themselves, random circuits and each other."""
+"""Whether neighbouring sizes have the same circuit, compared with resamples, random circuits and other seeds."""
 
 import pandas as pd
 
@@ -9,12 +9,12 @@ from interp_emerge.report.sections.base import Block, Section
 
 
 def same(study: StudyRecord) -> list[Block]:
-    """The verdict on each two circuits."""
+    """The verdict on each two circuits, in sentences."""
     return [Block(notes=comparisons(study.table(COMPARISONS)))]
 
 
 def comparisons(rows: pd.DataFrame) -> list[str]:
-    """For circuits of neighbouring sizes whether they differ, by edges and by classes of edges."""
+    """Whether the circuits of neighbouring sizes differ, by edges and by classes of edges."""
     first = rows.drop_duplicates(["size_a", "seed_a", "size_b", "seed_b", "level"])
     return [
         f"{row['size_a']} and {row['size_b']}, {row['level']}: {row['sentence']}." for row in first.to_dict("records")
@@ -26,10 +26,10 @@ shelf.add(
         name="same",
         place=70,
         title="The same circuit?",
-        lead="Heads are matched by their roles, depth and connections. Two circuits differ only if they share less "
-        "across halves of the prompts than they would if nothing differed but the noise of each.",
+        lead="Heads are matched by their roles, depth and connections. Two circuits differ if halves of the prompts "
+        "share less across the models than the noise within each model explains.",
         reads=(COMPARISONS,),
-        nothing="there are no two sizes with a circuit",
+        nothing="fewer than two sizes have a circuit",
         blocks=same,
     )
 )

@@ -1,15 +1,13 @@
-"""Ability against size, against what every checkpoint was trained on, and whether a jump is the model's."""
+"""Ability over model size and over training, and whether a jump is real or made by the metric."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from interp_emerge.abilities.measuring import ABILITY
+from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.jump_table import JUMP
-from interp_emerge.emergence.scale.seeds import SEEDS
-from interp_emerge.emergence.scale.trends import CORRELATIONS, TRENDS
+from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, SEEDS, TRENDS
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, chart, noted
@@ -25,7 +23,7 @@ AXIS_WORDS = {
 
 
 def over_scale(study: StudyRecord) -> list[Block]:
-    """Abilities over the study's axis of scale, and in sentences what their curves are."""
+    """Abilities over the study's axis of scale, and sentences on their curves."""
     table = study.table(ABILITY)
     axis = str(study.provenance.settings.get("axis", "parameters"))
     caption = (
@@ -35,45 +33,45 @@ def over_scale(study: StudyRecord) -> list[Block]:
     return [
         Block(pictures=[chart("ability_curve", table, "Ability over scale", caption, axis=axis)]),
         *_by_checkpoint(table, axis),
-        *noted("The model's jump or the metric's", jumps(study.table(JUMP))),
-        *noted("The form of the curve, with its AICc weight among four", trends(study.table(TRENDS))),
-        *noted("Correlation of a prompt's score with scale", correlations(study.table(CORRELATIONS))),
+        *noted("Is the jump the model's or the metric's?", jumps(study.table(JUMP))),
+        *noted("The form of the curve, with its AICc weight among four forms", trends(study.table(TRENDS))),
+        *noted("Correlation of each prompt's score with scale", correlations(study.table(CORRELATIONS))),
         *noted("Training runs that disagree", seeds(study.table(SEEDS))),
     ]
 
 
 def _by_checkpoint(table: pd.DataFrame, axis: str) -> list[Block]:
-    """Abilities at every checkpoint, where there are several of a run."""
+    """Abilities at every checkpoint, if a training run has several."""
     if table.groupby(["size", "seed"])["step"].nunique().max() < 2:
         return []
     caption = (
-        "Every checkpoint of every training run, larger sizes darker. Where all sizes follow one curve over held-out "
-        "loss, size adds nothing to what the loss tells. Bars are 95% intervals over prompts."
+        "Every checkpoint of every training run; larger sizes are darker. If all sizes follow one curve over held-out "
+        "loss, then the loss alone predicts the ability, whatever the size. Bars are 95% intervals over prompts."
     )
     try:
         drawn = chart("ability_by_checkpoint", table, "Ability at every checkpoint", caption, axis=axis)
     except InputError as error:
-        return [Block(notes=[f"Nothing to show by checkpoint: {error}."])]
+        return [Block(notes=[f"No figure of every checkpoint: {error}."])]
     return [Block(pictures=[drawn])]
 
 
 def jumps(jump: pd.DataFrame) -> list[str]:
-    """For each ability whether its jump over scale is the model's or the metric's."""
-    said = []
+    """For each ability, whether its jump over scale is the model's or the metric's."""
+    sentences = []
     for _, rows in jump.groupby("ability", sort=False):
         first = rows.iloc[0]
         shapes = [
-            f"{row['metric']} {row['shape']}, concentration {Interval.of(row, 'concentration')}"
+            f"{row['metric']} is {row['shape']}, concentration {Interval.of(row, 'concentration')}"
             for row in rows.dropna(subset="metric").to_dict("records")
         ]
         why = f" ({first['reason']})" if first["reason"] else ""
-        said.append("; ".join([f"{_over(first)}: {first['verdict']}{why}", *shapes]) + ".")
-    return said
+        sentences.append("; ".join([f"{_over(first)}: {first['verdict']}{why}", *shapes]) + ".")
+    return sentences
 
 
 def trends(fits: pd.DataFrame) -> list[str]:
-    """For each ability which form its scores take over scale, with the weight of that form among those compared."""
-    said = []
+    """For each ability, the form of its scores over scale, with the weight of that form among those compared."""
+    sentences = []
     for _, rows in fits.groupby("ability", sort=False):
         parts = []
         for metric, forms in rows.groupby("metric", sort=False, dropna=False):
@@ -82,33 +80,33 @@ def trends(fits: pd.DataFrame) -> list[str]:
             why = "; ".join([*known, *([best["reason"]] if best["reason"] else [])])
             named = "" if pd.isna(metric) else f"{metric} "
             parts.append(f"{named}{words(best['verdict'])}{f' ({why})' if why else ''}")
-        said.append(f"{_over(rows.iloc[0])}: {', '.join(parts)}.")
-    return said
+        sentences.append(f"{_over(rows.iloc[0])}: {', '.join(parts)}.")
+    return sentences
 
 
 def correlations(found: pd.DataFrame) -> list[str]:
-    """For each ability how closely the metrics of a prompt follow scale, down the ladder."""
-    said = []
+    """For each ability, how closely each metric of a prompt follows scale."""
+    sentences = []
     for _, rows in found.groupby("ability", sort=False):
         first, known = rows.iloc[0], rows.dropna(subset="metric").to_dict("records")
         metrics = ", ".join(f"{row['metric']} {Interval.of(row, 'per_prompt')}" for row in known)
-        said.append(f"{_over(first)}: {metrics or 'undefined (' + first['reason'] + ')'}.")
-    return said
+        sentences.append(f"{_over(first)}: {metrics or 'undefined (' + first['reason'] + ')'}.")
+    return sentences
 
 
 def seeds(rows: pd.DataFrame) -> list[str]:
-    """Abilities that some seeds of a size have and others lack, as a distribution."""
+    """The sizes at which only some training seeds have an ability, with the probability of having it."""
     mixed = rows[(rows["n_success"] > 0) & (rows["n_success"] < rows["n_seeds"])]
     return [
         f"{words(row['ability']).capitalize()} at {row['size']}: {row['n_success']} of {row['n_seeds']} training runs "
-        f"have it (P {Interval.of(row, 'p', 'ci')}; "
+        f"have it (probability {Interval.of(row, 'p', 'ci')}; "
         f"accuracies {row['values']})."
         for row in mixed.to_dict("records")
     ]
 
 
 def _over(row: Mapping[Any, Any] | pd.Series) -> str:
-    """An ability and the axis that it is seen over."""
+    """An ability and its axis of scale."""
     return f"{words(row['ability']).capitalize()} over {AXIS_WORDS[row['axis']]}"
 
 
@@ -117,8 +115,8 @@ shelf.add(
         name="scale",
         place=10,
         title="Ability over scale",
-        lead="The same logits under a thresholded metric and a continuous one: "
-        "a jump that shows on the left alone may come from the threshold.",
+        lead="The same logits under a thresholded metric (left) and a continuous one (right): "
+        "a jump on the left only may come from the threshold.",
         reads=(ABILITY, JUMP, TRENDS, CORRELATIONS, SEEDS),
         nothing="no model was measured",
         blocks=over_scale,

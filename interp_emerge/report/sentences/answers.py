@@ -1,14 +1,14 @@
-"""Say in sentences what a study's tables show: every number with its interval, every claim beside its null."""
+"""Sentences on what a study's tables show: each estimate with its interval, each claim with its null."""
 
 import pandas as pd
 
 from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.scale.onset import OnsetVerdict
-from interp_emerge.report.text import words
+from interp_emerge.report.text import joined, words
 from interp_emerge.stats.intervals import Interval
 
 STRONG = 0.5
-"""Of a head's attention: what a role has to take for a sentence to call the head by it."""
+"""The least score (fraction of attention) with which a sentence names a head by its role."""
 
 
 def question(ability: str, family: str) -> str:
@@ -17,10 +17,10 @@ def question(ability: str, family: str) -> str:
 
 
 def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Graph]) -> list[str]:
-    """Sentences on where the ability appears, what its circuit is, what it rests on, and how it formed.
+    """Sentences on where the ability appears, its circuit, what ablating the circuit does, and how it formed.
 
     Args:
-        tables: the study's tables by name.
+        tables: the study's tables, by name.
         ability: the ability in question.
         graphs: the graph of each size that has a circuit.
     """
@@ -28,7 +28,7 @@ def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Grap
     found = found[(found["ability"] == ability) & found["faithfulness"].notna()]
     sentences = [_scale(tables, ability), *_seeds(tables, ability), *_controls(tables)]
     if found.empty:
-        return [*sentences, "In no size is there a circuit to report: the table of circuits says why."]
+        return [*sentences, "No size has a circuit to report; the table of circuits gives the reasons."]
     largest = found.iloc[-1]
     here = (found["size"] == largest["size"]).idxmax()
     sentences.append(_faithful(found.loc[here]))
@@ -38,7 +38,7 @@ def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Grap
 
 
 def induction_edges(roles: pd.DataFrame, edges: pd.DataFrame, graph: Graph) -> list[tuple[str, str]]:
-    """Edges from a previous-token head into the keys of an induction head, both clearing their baselines."""
+    """Edges from a previous-token head to the keys of an induction head, both with scores above their baselines."""
     holds = roles[roles["clears_baseline"] & (roles["score"] >= STRONG)]
     before = set(holds[holds["role"] == "previous_token"]["node"])
     after = set(holds[holds["role"] == "induction"]["node"])
@@ -55,34 +55,40 @@ def induction_edges(roles: pd.DataFrame, edges: pd.DataFrame, graph: Graph) -> l
 
 
 def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
+    """Where the ability appears over sizes, and its accuracy at the smallest and the largest size."""
     onset = _onset(tables["onsets"], ability, "accuracy", "size")
     accuracy = _accuracy(tables["ability"], ability)
-    first, last = accuracy.iloc[0], accuracy.iloc[-1]
-    ends = f"{_of_seeds(tables['ability'], ability, first)}, {_of_seeds(tables['ability'], ability, last)}"
-    name = words(ability).capitalize()
+    smallest, largest = (_of_seeds(tables["ability"], ability, accuracy.iloc[at]) for at in (0, -1))
+    chance = accuracy.iloc[0]["chance"]
+    return (
+        f"{words(ability).capitalize()} {_appears(onset)}. Accuracy is {smallest}, {largest}; a guess scores "
+        f"{chance:.2f}."
+    )
+
+
+def _appears(onset: pd.Series) -> str:
+    """The verdict on an ability over sizes, as the end of a sentence."""
+    between = (
+        f"between {onset['last_without']} and {onset['first_with']} parameters (95% interval of the first size with "
+        f"it: {_range(onset)})"
+    )
     match onset["verdict"]:
-        case OnsetVerdict.EMERGENT | OnsetVerdict.GRADUAL:
-            verb = (
-                "emerges"
-                if onset["verdict"] == OnsetVerdict.EMERGENT
-                else "grows gradually, without a point near chance, and appears"
-            )
-            return (
-                f"{name} {verb} between {onset['last_without']} and {onset['first_with']} parameters (95% interval of "
-                f"the first size with it: {_range(onset)}). Accuracy is {ends}; a guess scores {first['chance']:.2f}."
-            )
+        case OnsetVerdict.EMERGENT:
+            return f"emerges {between}"
+        case OnsetVerdict.GRADUAL:
+            return f"grows gradually, without a size near chance, and appears {between}"
         case OnsetVerdict.FROM_THE_START:
-            return (
-                f"{name} is there from the smallest size on: accuracy is {ends}, a guess scores {first['chance']:.2f}."
-            )
+            return "is already present at the smallest size"
         case OnsetVerdict.NOT_REACHED:
-            return f"{name} is not reached at any size: accuracy is {ends}, a guess scores {first['chance']:.2f}."
+            return "is not reached at any size"
+        case OnsetVerdict.LOST_AGAIN:
+            return "appears at some size, but is lost again at the largest"
         case verdict:
-            return f"{name} is {verdict}: accuracy is {ends}, a guess scores {first['chance']:.2f}."
+            return f"is {verdict} over sizes"
 
 
 def _of_seeds(table: pd.DataFrame, ability: str, row: pd.Series) -> str:
-    """Accuracy at a size: with its interval, or one value for each training seed."""
+    """Accuracy at a size: one value with its interval, or one value for each training seed."""
     rows = _last_step(table, ability)
     values = rows[rows["size"] == row["size"]]["value"]
     listed = (
@@ -94,16 +100,17 @@ def _of_seeds(table: pd.DataFrame, ability: str, row: pd.Series) -> str:
 
 
 def _seeds(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
-    """Sizes at which some training seeds have the ability and others lack it."""
+    """The sizes at which only some training seeds have the ability."""
     threshold = _onset(tables["onsets"], ability, "accuracy", "size")["threshold"]
     rows = _last_step(tables["ability"], ability)
     counts = (rows["value"] > threshold).groupby(rows["size"], sort=False).agg(["sum", "count"])
     split = counts[(counts["sum"] > 0) & (counts["sum"] < counts["count"])]
-    listed = ", ".join(f"{row['sum']} of {row['count']} at {size}" for size, row in split.iterrows())
-    return [f"Training seeds disagree on whether a model has it: {listed} do."] if listed else []
+    listed = joined(f"in {row['sum']} of {row['count']} at {size}" for size, row in split.iterrows())
+    return [f"Training seeds disagree: the ability is present {listed}."] if listed else []
 
 
 def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Whether the controls, which must not be called emergent, are."""
     sentences = []
     measured = tables["ability"]
     for control in measured[measured["control"]]["ability"].unique():
@@ -116,23 +123,25 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
         )
         first, last = (Interval.of(accuracy.iloc[at], "value", "ci") for at in (0, -1))
         sentences.append(
-            f"The control {words(control)} {called}: accuracy is {first} at the smallest size and {last} at the "
+            f"The control {words(control)} {called}: its accuracy is {first} at the smallest size and {last} at the "
             "largest."
         )
     return sentences
 
 
 def _faithful(row: pd.Series) -> str:
+    """The circuit's faithfulness, next to random circuits and bootstrap samples."""
     return (
         f"At {row['size']}, {row['n_edges']:.0f} of {row['n_graph_edges']:.0f} edges ({row['edge_share']:.1%}) keep "
-        f"{Interval.of(row, 'faithfulness', 'ci')} of the clean-corrupt gap on prompts "
-        f"that they were not chosen on; 95% of {row['n_random']:.0f} random circuits of equal size, all of whose edges "
-        f"lie on paths from embedding to logits, keep at most {row['random_p95']:.2g}. Circuits of bootstrap samples "
-        f"of the prompts have a mean Jaccard index of {row['stability']:.2f}."
+        f"{Interval.of(row, 'faithfulness', 'ci')} of the clean-corrupt gap on prompts that were not used to find "
+        f"them; 95% of {row['n_random']:.0f} random circuits of the same size, made of paths from the embedding to the "
+        f"logits, keep at most {row['random_p95']:.2g}. Circuits found on bootstrap samples of the prompts have a "
+        f"mean Jaccard index of {row['stability']:.2f}."
     )
 
 
 def _composition(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> list[str]:
+    """Previous-token heads of the circuit that feed induction heads."""
     roles, edges = (tables[name][tables[name]["size"] == size] for name in ("roles", "circuit_edges"))
     found = induction_edges(roles, edges, graph)
     if not found:
@@ -141,32 +150,34 @@ def _composition(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> li
         ", ".join(dict.fromkeys(name.removesuffix(".k") for name in names)) for names in zip(*found, strict=True)
     )
     return [
-        f"In it, previous-token heads ({writers}) feed the keys of induction heads ({readers}), as their attention on "
-        f"repeated segments names them."
+        f"In this circuit, previous-token heads ({writers}) feed the keys of induction heads ({readers}); these names "
+        "come from the heads' attention on repeated segments."
     ]
 
 
 def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
+    """Accuracy without the circuit's heads, next to random heads of the same layers."""
     here = ablation[ablation["size"] == size].set_index("condition")
     if "circuit heads" not in here.index:
         return []
     without = here.loc["circuit heads"]
-    whole = here.loc["none", "accuracy"]
+    unablated = here.loc["none", "accuracy"]
     count = len(str(without["heads"]).split())
     sentence = (
-        f"Ablating {count} of its heads takes accuracy from {whole:.2f} to {Interval.of(without, 'accuracy', 'ci')}"
+        f"Ablating {count} heads of the circuit changes accuracy from {unablated:.2f} to "
+        f"{Interval.of(without, 'accuracy', 'ci')}"
     )
     if "random heads of the same layers" not in here.index:
-        return [f"{sentence}; the layers have too few other heads to compare with."]
+        return [f"{sentence}; these layers have too few other heads for a comparison."]
     others = here.loc[["random heads of the same layers"], "accuracy"]
     return [
-        f"{sentence}; ablating as many others of the same layers leaves {others.median():.2f} "
-        f"(median of {len(others)} different choices, lowest {others.min():.2f})."
+        f"{sentence}; ablating as many random heads of the same layers leaves {others.median():.2f} "
+        f"(median of {len(others)} draw{'s' * (len(others) != 1)}, lowest {others.min():.2f})."
     ]
 
 
 def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
-    """What passed half of its way between which checkpoints, the earliest first."""
+    """The quantities that crossed their half-way threshold between each two checkpoints, the earliest first."""
     here = onsets[(onsets["ability"] == ability) & (onsets["axis"] == "step") & (onsets["at"] == size)]
     here = here[~here["quantity"].isin(["effect", "edge effect", "faithfulness"])]
     reached = here[(here["first_with"] != "") & (here["last_without"] != "")]
@@ -183,8 +194,8 @@ def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
     for (before, after), subjects in sorted(groups.items()):
         listed = [f"{subject} ({', '.join(heads)})" if heads else subject for subject, heads in subjects.items()]
         parts.append(f"between steps {before} and {after}, {', '.join(listed)}")
-    order = "What falls between the same two checkpoints cannot be put in order." if len(reached) > len(groups) else ""
-    return [f"Over training at {size}, each passes half of its way: {'; '.join(parts)}. {order}".strip()]
+    tie = " Those between the same two checkpoints cannot be put in order." if len(reached) > len(groups) else ""
+    return [f"During training at {size}, these cross half-way to their final value: {'; '.join(parts)}.{tie}"]
 
 
 def _accuracy(table: pd.DataFrame, ability: str) -> pd.DataFrame:
@@ -201,10 +212,12 @@ def _last_step(table: pd.DataFrame, ability: str) -> pd.DataFrame:
 
 
 def _onset(onsets: pd.DataFrame, ability: str, quantity: str, axis: str) -> pd.Series:
+    """The row of one quantity on one axis."""
     rows = onsets[(onsets["ability"] == ability) & (onsets["quantity"] == quantity) & (onsets["axis"] == axis)]
     return rows.iloc[0]
 
 
 def _range(onset: pd.Series) -> str:
+    """The interval of the onset, as text."""
     low, high = onset["ci_low"] or "never", onset["ci_high"] or "never"
     return low if low == high else f"{low} to {high}"

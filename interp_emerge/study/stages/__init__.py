@@ -1,4 +1,4 @@
-"""Stages of a study: one file each, with what it needs, what it computes of a model, and the tables that it fills."""
+"""Stages of a study, one file each: what it needs, what it computes for a model, and the tables that it fills."""
 
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ def in_order() -> "list[Stage]":
 
 
 def of_round(chosen: "Round[Any]") -> "list[StageWithCells[Any, Any]]":
-    """The stages that compute something in a round, each after those that it needs."""
+    """The stages that compute something in this round, each after those that it needs."""
     from interp_emerge.study.stages.base import StageWithCells
 
     return [stage for stage in in_order() if isinstance(stage, StageWithCells) and stage.round is chosen]

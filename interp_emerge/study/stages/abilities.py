@@ -1,4 +1,4 @@
-"""What every model is and can do: each ability on prompts, under every metric of the ladder; loss on held-out text."""
+"""Each model's size, its held-out loss, and each ability on prompts under every metric of the ladder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
-from interp_emerge.abilities.measuring import ABILITY, held_out_loss, measure, summarise
+from interp_emerge.abilities.measuring import held_out_loss, measure, summarise
+from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.axes import FLOPS_PER_PARAMETER_AND_TOKEN
@@ -23,39 +24,39 @@ from interp_emerge.study.work import Work
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measured:
-    """What a model is and can do."""
+    """What was measured on one model."""
 
     n_parameters: int
-    """Not counting embeddings."""
+    """Number of non-embedding parameters."""
     loss: float
-    """On the family's held-out text, nats per token."""
+    """Mean loss on the family's held-out text, nats per token."""
     abilities: Mapping[str, pd.DataFrame]
-    """Of each ability, by name, the metrics of every prompt: `ability`, `metric`, `pair`, `value`."""
+    """By name of the ability, the metrics of every prompt: `ability`, `metric`, `pair`, `value`."""
     prepended: str | None = None
-    """What stands first in its prompts."""
+    """The first token of its prompts."""
     warning: str = ""
-    """Of a first token that would be better, where there is one; asked of the last model of each size only."""
+    """A warning if another first token gives a lower loss; checked for the last model of each size only."""
 
     def accuracy(self, ability: str) -> np.ndarray:
-        """Whether each prompt was answered right, shape [prompt]."""
+        """Whether each prompt was answered correctly, shape [prompt]."""
         cell = self.abilities[ability]
         return cell[cell["metric"] == "accuracy"]["value"].to_numpy()
 
 
 class Abilities(StageWithCells[Checkpoint, Measured]):
-    """Every ability of one model."""
+    """Measures every ability of one model."""
 
     name = "abilities"
     round = MEASURE
     tables = (ABILITY,)
 
     def each(self, work: Work) -> str:
-        """Prompts of every ability."""
+        """The prompts of every ability, in words."""
         return f"{work.settings.n_measured} prompts each of {', '.join(ability.name for ability in work.abilities)}"
 
     def reuses(self, work: Work) -> str:
-        """Of earlier stages, models and runs."""
-        return "prompts, drawn once a tokenizer"
+        """Results of earlier stages and models, in words."""
+        return "prompts, drawn once for each tokenizer"
 
     def cell(self, work: Work, at: Checkpoint) -> Measured:
         """The model's size and loss, and every ability."""
@@ -65,7 +66,7 @@ class Abilities(StageWithCells[Checkpoint, Measured]):
         )
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """Means over prompts, with what each model was trained on."""
+        """Means over prompts, with the tokens and FLOPs of training."""
         parts = []
         for at, one in results.of(self).items():
             seen = results.work.family.tokens(*at)
@@ -78,7 +79,7 @@ class Abilities(StageWithCells[Checkpoint, Measured]):
         return [stacked(parts)]
 
     def warnings(self, results: Results) -> list[str]:
-        """On the token that prompts begin with: the last one stands for all."""
+        """The warning about the first token, from the last model that has one."""
         return [one.warning for one in results.of(self).values() if one.warning][-1:]
 
 
@@ -94,7 +95,7 @@ def measured(work: Work, at: Checkpoint, ability: Ability) -> pd.DataFrame:
 
 
 def why_unable(work: Work, at: Checkpoint) -> str:
-    """Why a model has no circuit of the ability: it lacks it; empty where its accuracy is above the threshold."""
+    """Why no circuit is sought in a model: it lacks the ability; empty if its accuracy is above the threshold."""
     cell = measured(work, at, work.ability)
     accuracy = float(cell[cell["metric"] == "accuracy"]["value"].mean())
     if accuracy > Criterion(work.ability.chance, work.ability.ceiling).threshold:
@@ -103,12 +104,12 @@ def why_unable(work: Work, at: Checkpoint) -> str:
 
 
 def about(at: Checkpoint, one: Measured) -> dict[str, Any]:
-    """What a model is, as columns."""
+    """Size, step, seed, parameters and loss of a model, as columns."""
     return {**at._asdict(), "n_parameters": one.n_parameters, "loss": one.loss}
 
 
 def _described(work: Work, at: Checkpoint) -> dict[Any, Any]:
-    """Parameters, loss, and what stands first in prompts, with a warning where another token would be better."""
+    """Parameters, loss and first token of a model, with a warning if another first token would be better."""
     text = work.family.held_out_text()
 
     def compute(model: HookedModel) -> pd.DataFrame:

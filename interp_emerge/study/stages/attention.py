@@ -1,4 +1,4 @@
-"""What the circuit's heads attend to on one prompt, for the report."""
+"""Attention patterns of the circuit's heads on one prompt, for the report."""
 
 import json
 
@@ -8,23 +8,23 @@ from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import LOCATE
 from interp_emerge.study.stages import shelf
 from interp_emerge.study.stages.base import Results, StageWithCells
-from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, named, why_no_circuit
+from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, hash_of_edges, why_no_circuit
 from interp_emerge.study.work import Work
 
 
 class Attention(StageWithCells[Checkpoint, str]):
-    """Attention patterns as JSON; it fills no table."""
+    """Writes attention patterns as JSON; it fills no table."""
 
     name = "attention"
     round = LOCATE
     needs = (CIRCUIT,)
 
     def each(self, work: Work) -> str:
-        """One run."""
+        """The patterns, in words."""
         return "attention patterns of the circuit's heads on one prompt"
 
     def reuses(self, work: Work) -> str:
-        """Of earlier stages, models and runs."""
+        """Results of earlier stages and models, in words."""
         return "the circuit"
 
     def why_not(self, work: Work, at: Checkpoint) -> str:
@@ -32,7 +32,7 @@ class Attention(StageWithCells[Checkpoint, str]):
         return why_no_circuit(work, at)
 
     def cell(self, work: Work, at: Checkpoint) -> str:
-        """The patterns as JSON."""
+        """The patterns, as JSON."""
         circuit = circuit_of(work, at)
 
         def compute() -> str:
@@ -40,10 +40,12 @@ class Attention(StageWithCells[Checkpoint, str]):
             title = f"{work.ability.name.replace('_', ' ')} at {at.size}, step {at.step}"
             return json.dumps(attention_of(model, circuit, work.pairs(model, EVALUATION), title=title))
 
-        return work.cells.get_text("attention", work.inputs(at, **work.scoring, circuit=named(circuit)), compute)
+        return work.cells.get_text(
+            "attention", work.inputs(at, **work.scoring, circuit=hash_of_edges(circuit)), compute
+        )
 
     def files(self, results: Results) -> dict[str, bytes]:
-        """The patterns of every model, the largest first."""
+        """One file for every model that has a circuit, the largest first."""
         ability = results.work.ability.name
         return {
             f"attention/{place:02d}-{ability}-{at.size}-seed{at.seed}.json": text.encode()

@@ -1,8 +1,8 @@
-"""What a stage of a study is.
+"""The base class of a study's stages.
 
-A stage fills tables from what it and the stages that it needs have computed. Most compute something themselves: a cell
-of each model (or step, run, or pair of models) that their round looks at. A cell that was computed before is read from
-disk, so a stage asks another one for its cell as if that were free.
+A stage fills tables from its own results and those of the stages that it needs. Most stages compute one cell for each
+key of their round: a model, a step, a training run, or a pair of models. A cell that was computed before is read from
+disk, so one stage can ask another for a cell at almost no cost.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ Cell = TypeVar("Cell")
 
 
 class Results:
-    """What was computed, by stage and key; and of keys that were left out, why."""
+    """Everything that was computed, by stage and key; and the reason for each key that was left out."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -28,11 +28,11 @@ class Results:
         self._left_out: dict[str, dict[Any, str]] = {}
 
     def add(self, stage: "StageWithCells[Key, Cell]", key: Key, cell: Cell) -> None:
-        """Keep what a stage computed of one key."""
+        """Store what a stage computed for one key."""
         self._cells.setdefault(stage.name, {})[key] = cell
 
     def leave_out(self, stage: "StageWithCells[Key, Any]", key: Key, why: str) -> None:
-        """Keep why a stage computed nothing of one key."""
+        """Store why a stage computed nothing for one key."""
         self._left_out.setdefault(stage.name, {})[key] = why
 
     def of(self, stage: "StageWithCells[Key, Cell]") -> dict[Key, Cell]:
@@ -40,63 +40,63 @@ class Results:
         return self._cells.get(stage.name, {})
 
     def left_out(self, stage: "StageWithCells[Key, Any]") -> dict[Key, str]:
-        """Keys of which the stage computed nothing, with the reason."""
+        """Keys for which the stage computed nothing, with the reason."""
         return self._left_out.get(stage.name, {})
 
 
 class Stage(ABC):
-    """Something that fills tables of a study."""
+    """A stage: fills tables of a study."""
 
     name: ClassVar[str]
-    """That of its file."""
+    """The name of its file."""
     needs: ClassVar["tuple[Stage, ...]"] = ()
-    """Stages whose cells it takes; they come before it."""
+    """Stages whose cells it uses; they run before it."""
     tables: ClassVar[tuple[Table, ...]] = ()
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """The rows of each of its tables; columns that a table does not have are left out, missing ones are empty."""
+        """The rows of each of its tables; extra columns are dropped, missing columns stay empty."""
         return ()
 
     def files(self, results: Results) -> dict[str, bytes]:
-        """What it writes besides tables, by the path within the study's directory."""
+        """Files that it writes besides tables, by their path within the study's directory."""
         return {}
 
     def warnings(self, results: Results) -> list[str]:
-        """What a reader should know as soon as the stage's round is over."""
+        """Warnings to log as soon as the stage's round has ended."""
         return []
 
 
 class StageWithCells(Stage, Generic[Key, Cell]):
-    """A stage that computes something of every key of its round."""
+    """A stage that computes one cell for every key of its round."""
 
     round: ClassVar[Round[Any]]
 
     @abstractmethod
     def each(self, work: Work) -> str:
-        """What is computed of one key, in words, for the plan."""
+        """What is computed for one key, in words, for the plan."""
 
     @abstractmethod
     def reuses(self, work: Work) -> str:
-        """What it takes from earlier stages and models instead of computing it, in words."""
+        """Results of earlier stages and models that it uses instead of computing them, in words."""
 
     def why_not(self, work: Work, key: Key, /) -> str:
-        """Why nothing can be computed of a key, as the end of a sentence; empty where it can.
+        """Why nothing can be computed for a key, as the end of a sentence; empty if it can be computed.
 
         Raises:
-            MissingCell: that is not known yet, and the work may only be read.
+            MissingCell: this is not known yet, and the work is read-only.
         """
         return ""
 
     @abstractmethod
     def cell(self, work: Work, key: Key, /) -> Cell:
-        """What it computes of one key, read from disk where it is there.
+        """The result for one key, read from disk if it is there.
 
         Raises:
-            MissingCell: it is not there, and the work may only be read.
+            MissingCell: it is not on disk, and the work is read-only.
         """
 
 
 def stacked(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Frames below each other, rows numbered from 0; without a column if there are none."""
+    """All rows of the frames, numbered from 0; an empty frame if there are none."""
     parts = [*frames]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

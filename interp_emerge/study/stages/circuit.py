@@ -1,4 +1,4 @@
-"""The circuit of each model that has the ability, and whether it is better than chance."""
+"""The circuit of each model that has the ability, compared with random circuits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,10 @@ import pandas as pd
 from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
 from interp_emerge.circuits.finding.selection import smallest_faithful
 from interp_emerge.circuits.finding.stability import stability
-from interp_emerge.circuits.running.beyond_chance import (
-    CIRCUIT_EDGES,
-    CIRCUITS,
-    CircuitVerdict,
-    against_random,
-    verdict_of,
-)
+from interp_emerge.circuits.running.beyond_chance import against_random, verdict_of
 from interp_emerge.circuits.running.faithfulness import WITHIN_NOISE
 from interp_emerge.circuits.running.runs import Runs
+from interp_emerge.circuits.tables import CIRCUIT_EDGES, CIRCUITS, CircuitVerdict
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
@@ -32,15 +27,15 @@ from interp_emerge.study.work import Work
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Found:
-    """A circuit and what was measured of it; nothing was if it has no edge."""
+    """A circuit and its measurements, which are missing if the circuit has no edge."""
 
     circuit: Circuit
     judged: dict[str, Any] | None = None
-    """What `against_random` measured of it, and its stability."""
+    """The columns of `against_random`, and the circuit's stability."""
 
 
 class Finding(StageWithCells[Checkpoint, Found]):
-    """The smallest circuit that is faithful on the discovery prompts, judged on others."""
+    """Finds the smallest circuit that is faithful on the discovery prompts, and evaluates it on other prompts."""
 
     name = "circuit"
     round = LOCATE
@@ -48,16 +43,17 @@ class Finding(StageWithCells[Checkpoint, Found]):
     tables = (CIRCUITS, CIRCUIT_EDGES)
 
     def each(self, work: Work) -> str:
-        """The circuit and what it is compared with."""
+        """The circuit and its random circuits and resamples, in words."""
         settings = work.settings
-        return f"a circuit, {settings.n_random} random ones of its size, {settings.n_resamples} resamples of its scores"
+        drawn = f"{settings.n_random} random circuits of its size, {settings.n_resamples} resamples of its scores"
+        return f"a circuit, {drawn}"
 
     def reuses(self, work: Work) -> str:
-        """Of earlier stages, models and runs."""
-        return f"activations of the pairs ({work.recorded}); scores by pair"
+        """Results of earlier stages and models, in words."""
+        return f"activations of the pairs ({work.recorded}); scores of each pair"
 
     def why_not(self, work: Work, at: Checkpoint) -> str:
-        """A model without the ability has no circuit to look for."""
+        """No circuit is sought in a model without the ability."""
         return why_unable(work, at)
 
     def cell(self, work: Work, at: Checkpoint) -> Found:
@@ -69,7 +65,7 @@ class Finding(StageWithCells[Checkpoint, Found]):
         return Found(circuit=circuit, judged={str(name): value for name, value in judged.items()})
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """A row a model, with its circuit or why there is none; and every edge."""
+        """One row for each model, with its circuit or why it has none; and every edge."""
         grid = results.work.grid
         rows = {at: _row(results, at, found) for at, found in results.of(self).items()}
         rows |= {at: _without(results, at, why) for at, why in results.left_out(self).items()}
@@ -81,7 +77,7 @@ class Finding(StageWithCells[Checkpoint, Found]):
         return [pd.DataFrame([rows[at] for at in ordered]), stacked(edges)]
 
     def files(self, results: Results) -> dict[str, bytes]:
-        """Every circuit."""
+        """One file for every circuit."""
         return {_file(results, at): found.circuit.to_json() for at, found in circuits(results).items()}
 
 
@@ -89,12 +85,12 @@ CIRCUIT = shelf.add(Finding())
 
 
 def circuits(results: Results) -> dict[Checkpoint, Found]:
-    """The models that have a circuit with an edge in it."""
+    """The models that have a circuit with at least one edge."""
     return {at: found for at, found in results.of(CIRCUIT).items() if len(found.circuit)}
 
 
 def circuit_of(work: Work, at: Checkpoint) -> Circuit:
-    """The smallest circuit that is faithful on the discovery prompts; without an edge where the gap is undefined."""
+    """The smallest circuit that is faithful on the discovery prompts; it has no edge if the gap is undefined."""
     settings = work.settings
 
     def compute() -> Circuit:
@@ -109,11 +105,11 @@ def circuit_of(work: Work, at: Checkpoint) -> Circuit:
 
 
 def why_no_circuit(work: Work, at: Checkpoint) -> str:
-    """Why a model has no circuit, as the end of a sentence; empty where it has one."""
+    """Why a model has no circuit, as the end of a sentence; empty if it has one."""
     return why_unable(work, at) or _why_empty(circuit_of(work, at))
 
 
-def named(circuit: Circuit) -> str:
+def hash_of_edges(circuit: Circuit) -> str:
     """A hash of the circuit's edges, for the names of cells."""
     return hash_of([[edge.writer, edge.reader] for edge in circuit.edges])
 
@@ -127,7 +123,7 @@ def _why_empty(circuit: Circuit) -> str:
 
 
 def _evaluation(work: Work, at: Checkpoint, circuit: Circuit) -> pd.DataFrame:
-    """The circuit on the evaluation prompts next to random circuits of equal size: one row."""
+    """The circuit on the evaluation prompts, with random circuits of the same size: one row."""
     settings = work.settings
 
     def compute(model: HookedModel) -> pd.DataFrame:
@@ -135,11 +131,11 @@ def _evaluation(work: Work, at: Checkpoint, circuit: Circuit) -> pd.DataFrame:
         runs = Runs(model, pairs, metric=settings.metric, seed=settings.seed, record=record)
         return against_random(runs, circuit, n_random=settings.n_random)
 
-    return work.frame("evaluation", at, compute, **work.scoring, circuit=named(circuit), n=settings.n_random)
+    return work.frame("evaluation", at, compute, **work.scoring, circuit=hash_of_edges(circuit), n=settings.n_random)
 
 
 def _stability(work: Work, at: Checkpoint, circuit: Circuit) -> pd.DataFrame:
-    """How alike the circuits of bootstrap samples of the discovery prompts are: one row."""
+    """How similar the circuits of bootstrap samples of the discovery prompts are: one row."""
     settings = work.settings
 
     def compute(model: HookedModel) -> pd.DataFrame:
@@ -148,7 +144,7 @@ def _stability(work: Work, at: Checkpoint, circuit: Circuit) -> pd.DataFrame:
         return pd.DataFrame([found.columns("stability")])
 
     decides = {"method": settings.method, "steps": settings.steps_of_integration, "n": settings.n_resamples}
-    return work.frame("stability", at, compute, **work.scoring, circuit=named(circuit), **decides)
+    return work.frame("stability", at, compute, **work.scoring, circuit=hash_of_edges(circuit), **decides)
 
 
 def _row(results: Results, at: Checkpoint, found: Found) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether the circuits of neighbouring sizes are the same one, by edges and by classes of edges."""
+"""Whether neighbouring sizes have the same circuit, by edges and by classes of edges."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -15,19 +15,19 @@ from interp_emerge.study.rounds import COMPARE
 from interp_emerge.study.stages import shelf
 from interp_emerge.study.stages.abilities import ABILITIES, why_unable
 from interp_emerge.study.stages.base import Results, StageWithCells, stacked
-from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, named
+from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, hash_of_edges
 from interp_emerge.study.stages.edge_scores import edge_scores
 from interp_emerge.study.stages.roles import ROLES
 from interp_emerge.study.work import Work
 
 FEWEST_PAIRS = 6
-"""Pairs below which two circuits cannot be compared by halves: three groups of two."""
+"""The fewest pairs with which circuits can be compared by halves: three groups of two."""
 LEVELS: tuple[Literal["edges", "classes"], ...] = ("edges", "classes")
 Pair = tuple[Checkpoint, Checkpoint]
 
 
 class Comparing(StageWithCells[Pair, list[pd.DataFrame]]):
-    """Whether two circuits differ beyond what prompts, random circuits and other seeds would make them."""
+    """Compares two circuits with halves of the prompts, other seeds and random circuits."""
 
     name = "comparison"
     round = COMPARE
@@ -35,17 +35,23 @@ class Comparing(StageWithCells[Pair, list[pd.DataFrame]]):
     tables = (COMPARISONS,)
 
     def each(self, work: Work) -> str:
-        """Both levels."""
-        return "edges and classes of edges against halves, seeds and random"
+        """Both levels, in words."""
+        return (
+            "overlap of edges, and of classes of edges, against halves of the prompts, other seeds and random circuits"
+        )
 
     def reuses(self, work: Work) -> str:
-        """Of earlier stages, models and runs."""
-        return "scores by pair, roles, circuits"
+        """Results of earlier stages and models, in words."""
+        return "scores of each pair, roles, circuits"
 
     def why_not(self, work: Work, key: Pair) -> str:
-        """Halves of few prompts say nothing."""
+        """Too few prompts cannot be split into halves."""
         n = work.settings.n_pairs
-        return "" if n >= FEWEST_PAIRS else f"{n} pairs are too few to compare circuits by halves; take {FEWEST_PAIRS}"
+        return (
+            ""
+            if n >= FEWEST_PAIRS
+            else f"{n} pairs are too few to compare circuits by halves; use at least {FEWEST_PAIRS}"
+        )
 
     def cell(self, work: Work, key: Pair) -> list[pd.DataFrame]:
         """A comparison by edges and one by classes of edges."""
@@ -56,7 +62,7 @@ class Comparing(StageWithCells[Pair, list[pd.DataFrame]]):
         return [_compared(work, key, circuits, level, seeds) for level in LEVELS]
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """Every two neighbouring sizes."""
+        """Rows for every two neighbouring sizes that have a circuit."""
         return [
             stacked(
                 cell.assign(
@@ -78,7 +84,7 @@ def _compared(
     level: Literal["edges", "classes"],
     seeds: Sequence[Checkpoint],
 ) -> pd.DataFrame:
-    """The comparison at one level; `seeds` are models of the first one's size that have the ability."""
+    """The comparison at one level; `seeds` are other models of the first size that have the ability."""
     settings, (a, b) = work.settings, key
 
     def compute() -> pd.DataFrame:
@@ -97,7 +103,7 @@ def _compared(
 
     decides = {
         "others": [work.models.spec(*at).to_dict() for at in (b, *seeds)],
-        "circuits": [named(circuit) for circuit in circuits],
+        "circuits": [hash_of_edges(circuit) for circuit in circuits],
         "method": settings.method,
         "level": level,
         "steps": settings.steps_of_integration,
@@ -106,7 +112,7 @@ def _compared(
 
 
 def _described_heads(work: Work, at: Checkpoint) -> tuple[EdgeScores, HeadFeatures]:
-    """A model's edge scores with the values of each pair, and what its heads do."""
+    """A model's edge scores with the values of each pair, and the features of its heads."""
     model = work.models.get(*at)
     scores = edge_scores(work, model, at, work.settings.method)
     return scores, features_from(model.graph, ROLES.cell(work, at), scores)

@@ -1,4 +1,4 @@
-"""What every edge does to the metric, as the study's method and a second one estimate it."""
+"""The effect of every edge on the metric, by the study's method and by a second one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,11 +20,11 @@ from interp_emerge.study.stages.base import Results, StageWithCells, stacked
 from interp_emerge.study.work import Work
 
 SECOND_METHOD = "eap"
-"""Edge method whose scores are reported next to those of the study's own."""
+"""Edge method whose scores are reported as well as those of the study's own method."""
 
 
 class EdgeScoring(StageWithCells[Checkpoint, dict[str, pd.DataFrame]]):
-    """Effects of every edge, by method."""
+    """Scores every edge with each method."""
 
     name = "edge_scores"
     round = LOCATE
@@ -32,19 +32,19 @@ class EdgeScoring(StageWithCells[Checkpoint, dict[str, pd.DataFrame]]):
     tables = (EDGE_SCORES,)
 
     def each(self, work: Work) -> str:
-        """Both methods."""
+        """Both methods, in words."""
         return f"{' and '.join(_methods(work))} on {work.settings.n_pairs} pairs"
 
     def reuses(self, work: Work) -> str:
-        """Of earlier stages, models and runs."""
+        """Results of earlier stages and models, in words."""
         return f"activations of the pairs ({work.recorded})"
 
     def why_not(self, work: Work, at: Checkpoint) -> str:
-        """A model without the ability has no circuit to look for."""
+        """No circuit is sought in a model without the ability."""
         return why_unable(work, at)
 
     def cell(self, work: Work, at: Checkpoint) -> dict[str, pd.DataFrame]:
-        """By method, the columns of `EdgeScores.to_frame`."""
+        """The columns of `EdgeScores.to_frame`, by method."""
         return {
             method: work.frame(
                 "edge_scores",
@@ -58,11 +58,11 @@ class EdgeScoring(StageWithCells[Checkpoint, dict[str, pd.DataFrame]]):
         }
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """Every edge of every model, method by method."""
-        said = {"ability": results.work.ability.name, "metric": results.work.settings.metric}
+        """Rows for every edge of every model, by method."""
+        shared = {"ability": results.work.ability.name, "metric": results.work.settings.metric}
         return [
             stacked(
-                cell.assign(method=method, **at._asdict(), **said)
+                cell.assign(method=method, **at._asdict(), **shared)
                 for at, cells in results.of(self).items()
                 for method, cell in cells.items()
             )
@@ -73,7 +73,7 @@ EDGES = shelf.add(EdgeScoring())
 
 
 def edge_scores(work: Work, model: HookedModel, at: Checkpoint, method: str) -> EdgeScores:
-    """Scores of every edge, with the values of each pair where the method keeps them."""
+    """Scores of every edge, with the values of each pair if the method keeps them."""
     settings = work.settings
     pairs = work.pairs(model, DISCOVERY)
     own = _own(work, method)
@@ -96,7 +96,7 @@ def edge_scores(work: Work, model: HookedModel, at: Checkpoint, method: str) -> 
 
 
 def _own(work: Work, method: str) -> dict[str, Any]:
-    """Those of the study's settings that are options of a method."""
+    """The study's settings that are options of a method."""
     return methods[method].pick(steps=work.settings.steps_of_integration, seed=work.settings.seed)
 
 

@@ -1,4 +1,4 @@
-"""How each circuit forms: what its parts do at every step of its run, and how it changes from one to the next."""
+"""How each circuit forms: what its parts do at every training step, and how it changes between steps."""
 
 from collections.abc import Sequence
 
@@ -7,26 +7,26 @@ import pandas as pd
 from interp_emerge.abilities.measuring import summarise
 from interp_emerge.abilities.prompts import EVALUATION
 from interp_emerge.emergence.forming.formation import (
-    FORMATION,
     Formation,
     formation_at,
     formation_turnover,
     heads_to_follow,
     summarise_formation,
 )
+from interp_emerge.emergence.forming.tables import FORMATION
 from interp_emerge.emergence.sameness.similarity import TURNOVER
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import FOLLOW, Followed
 from interp_emerge.study.stages import shelf
 from interp_emerge.study.stages.abilities import ABILITIES
 from interp_emerge.study.stages.base import Results, StageWithCells, stacked
-from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, circuits, named
+from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, circuits, hash_of_edges
 from interp_emerge.study.stages.roles import ROLES
 from interp_emerge.study.work import Work
 
 
 class Following(StageWithCells[Followed, Formation]):
-    """What the followed heads and the parts of a final circuit do at one step, and its faithfulness there."""
+    """Measures the followed heads, the parts of the final circuit, and its faithfulness at one step."""
 
     name = "formation"
     round = FOLLOW
@@ -34,15 +34,15 @@ class Following(StageWithCells[Followed, Formation]):
     tables = (FORMATION, TURNOVER)
 
     def each(self, work: Work) -> str:
-        """All quantities."""
-        return "roles, node and edge effects, faithfulness"
+        """All quantities, in words."""
+        return "roles, effects of nodes and edges, faithfulness"
 
     def reuses(self, work: Work) -> str:
-        """Of earlier stages, models and runs."""
-        return "the circuit; activations of the checkpoint, in memory for all stages that follow it"
+        """Results of earlier stages and models, in words."""
+        return "the circuit; activations of the checkpoint, in memory for all stages of this round"
 
     def cell(self, work: Work, key: Followed) -> Formation:
-        """The parts and the edges."""
+        """The quantities of the parts, and the effects of the edges."""
         settings, circuit = work.settings, circuit_of(work, key.last)
         follow = heads_to_follow(ROLES.cell(work, key.last), circuit)
         how = {"method": settings.method, "steps": settings.steps_of_integration}
@@ -53,13 +53,13 @@ class Following(StageWithCells[Followed, Formation]):
             found = formation_at(model, circuit, follow, work.pairs(model, EVALUATION), **how, **more)
             return found.parts, found.edges
 
-        decides = {"circuit": named(circuit), "follow": [list(one) for one in follow], **how}
+        decides = {"circuit": hash_of_edges(circuit), "follow": [list(one) for one in follow], **how}
         inputs = work.inputs(key.checkpoint, **work.scoring, **decides)
         parts, edges = work.cells.get_several("formation", inputs, ("parts", "edges"), compute)
         return Formation(parts=parts, edges=edges)
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """Every quantity at every step, the ability among them; and the circuits of successive steps."""
+        """Every quantity at every step, including the ability; and the circuits of successive steps."""
         ability, quantities, changes = results.work.ability.name, [], []
         for last, by_step in formations(results).items():
             for step, one in by_step.items():
@@ -77,7 +77,7 @@ FORMING = shelf.add(Following())
 
 
 def formations(results: Results) -> dict[Checkpoint, dict[int, Formation]]:
-    """Of each model with a circuit, what was measured of that circuit at each step of its run."""
+    """For each model with a circuit, the measurements of that circuit at each training step."""
     found: dict[Checkpoint, dict[int, Formation]] = {}
     for key, one in results.of(FORMING).items():
         found.setdefault(key.last, {})[key.step] = one

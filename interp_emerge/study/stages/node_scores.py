@@ -1,4 +1,4 @@
-"""What every head and MLP does to the metric, exactly: one node patched at a time."""
+"""The exact effect of every head and MLP on the metric: one node is patched at a time."""
 
 from collections.abc import Sequence
 
@@ -20,22 +20,22 @@ METHOD = "activation_patching"
 
 
 class NodeScoring(StageWithCells[Checkpoint, pd.DataFrame]):
-    """Exact effects of every writer, with their share of the clean-corrupt gap where that is above noise."""
+    """Measures the exact effect of every writer, and its share of the clean-corrupt gap if the gap is above noise."""
 
     name = "node_scores"
     round = LOCATE
     tables = (NODE_SCORES,)
 
     def each(self, work: Work) -> str:
-        """One run a node."""
+        """The effects, in words."""
         return f"effect of every node on {work.settings.n_pairs} pairs"
 
     def reuses(self, work: Work) -> str:
-        """Of earlier stages, models and runs."""
+        """Results of earlier stages and models, in words."""
         return f"activations of the pairs ({work.recorded})"
 
     def cell(self, work: Work, at: Checkpoint) -> pd.DataFrame:
-        """The columns of `NodeScores.to_frame`, and `share`."""
+        """The columns of `NodeScores.to_frame`, and `share`, the fraction of the clean-corrupt gap."""
 
         def compute(model: HookedModel) -> pd.DataFrame:
             settings, record = work.settings, work.store.recording
@@ -48,9 +48,9 @@ class NodeScoring(StageWithCells[Checkpoint, pd.DataFrame]):
         return work.frame("node_scores", at, compute, **work.scoring)
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """Every node of every model."""
-        said = {"ability": results.work.ability.name, "method": METHOD, "metric": results.work.settings.metric}
-        return [stacked(cell.assign(**at._asdict(), **said) for at, cell in results.of(self).items())]
+        """Rows for every node of every model."""
+        shared = {"ability": results.work.ability.name, "method": METHOD, "metric": results.work.settings.metric}
+        return [stacked(cell.assign(**at._asdict(), **shared) for at, cell in results.of(self).items())]
 
 
 shelf.add(NodeScoring())

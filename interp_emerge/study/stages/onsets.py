@@ -1,18 +1,11 @@
-"""Where every quantity first appears, over sizes and over training; which comes first, and by how much."""
+"""Where each quantity first appears, over sizes and over training; which comes first, and by how much."""
 
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from interp_emerge.emergence.forming.onsets import (
-    ONSETS,
-    ORDER,
-    ability_onsets,
-    component_onsets,
-    lag_table,
-    order_table,
-)
-from interp_emerge.emergence.forming.order import LAGS
+from interp_emerge.emergence.forming.onsets import ability_onsets, component_onsets, lag_table, order_table
+from interp_emerge.emergence.forming.tables import LAGS, ONSETS, ORDER
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.stages import shelf
 from interp_emerge.study.stages.abilities import ABILITIES
@@ -22,14 +15,14 @@ from interp_emerge.study.stages.roles import ROLES
 
 
 class Onsets(Stage):
-    """Onsets, order and lags of what was measured; nothing is computed of a model."""
+    """Finds the onsets, their order and their lags in what was measured; no model is run."""
 
     name = "onsets"
     needs = (ABILITIES, ROLES, FORMING)
     tables = (ONSETS, ORDER, LAGS)
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """Every ability and every part of a circuit that was followed over several steps."""
+        """Rows for every ability, and for every part of a circuit that was followed over several steps."""
         work, measured = results.work, results.of(ABILITIES)
         accuracies = {
             (at.size, at.step, at.seed, one.name): measured[at].accuracy(one.name)
@@ -46,13 +39,13 @@ shelf.add(Onsets())
 
 
 def _followed(results: Results) -> dict[Checkpoint, dict[int, pd.DataFrame]]:
-    """The parts of every circuit by step, where there are several steps."""
+    """The parts of every circuit by step, for training runs with several steps."""
     several = {at: by_step for at, by_step in formations(results).items() if len(by_step) > 1}
     return {at: {step: one.parts for step, one in by_step.items()} for at, by_step in several.items()}
 
 
 def _against_ability(results: Results, table: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-    """A table of each run's parts and its ability over steps, each run below the one before."""
+    """A table of each run's parts and its ability over steps, one run after the other."""
     ability, measured, made = results.work.ability, results.of(ABILITIES), []
     for at, parts in _followed(results).items():
         accuracy = {step: measured[at.at_step(step)].accuracy(ability.name) for step in parts}

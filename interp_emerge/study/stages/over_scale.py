@@ -1,13 +1,14 @@
-"""How each ability goes with scale, at the last step of every run: curves, jumps, forms, correlations, seeds."""
+"""Each ability over scale, at the last step of every run: curves, jumps, forms, correlations, seeds."""
 
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from interp_emerge.abilities.base import Ability
-from interp_emerge.emergence.scale.jump_table import JUMP, LADDER, jump_table, ladder_table
-from interp_emerge.emergence.scale.seeds import SEEDS, success_by_size
-from interp_emerge.emergence.scale.trends import CORRELATIONS, TRENDS, correlation_table, trend_table
+from interp_emerge.emergence.scale.jump_table import jump_table, ladder_table
+from interp_emerge.emergence.scale.seeds import success_by_size
+from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, LADDER, SEEDS, TRENDS
+from interp_emerge.emergence.scale.trends import correlation_table, trend_table
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.stages import shelf
 from interp_emerge.study.stages.abilities import ABILITIES, about
@@ -15,14 +16,14 @@ from interp_emerge.study.stages.base import Results, Stage, stacked
 
 
 class OverScale(Stage):
-    """Tables over the study's axis of scale; nothing is computed of a model."""
+    """Makes tables over the study's axis of scale; no model is run."""
 
     name = "over_scale"
     needs = (ABILITIES,)
     tables = (LADDER, JUMP, TRENDS, CORRELATIONS, SEEDS)
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """Each table for every ability, the rows of each below those of the one before."""
+        """Each table for all abilities, one ability after the other."""
         made = [_over(results, table) for table in (ladder_table, jump_table, trend_table, correlation_table)]
         seeds = (
             success_by_size(_prompts(results, ability), ability).assign(ability=ability.name)
@@ -37,7 +38,7 @@ shelf.add(OverScale())
 def _over(results: Results, table: Callable[..., pd.DataFrame]) -> pd.DataFrame:
     """A table on the study's axis.
 
-    Over parameters a run that ended early counts as its size, as it does in the onsets: at the size's last step.
+    Over parameters, a run that ended early counts at the last step of its size, as it does in the onsets.
     """
     work, parts = results.work, []
     for ability in work.abilities:
@@ -49,7 +50,7 @@ def _over(results: Results, table: Callable[..., pd.DataFrame]) -> pd.DataFrame:
 
 
 def _prompts(results: Results, ability: Ability) -> pd.DataFrame:
-    """Every metric of every prompt at the last step of each run, with what the model is."""
+    """Every metric of every prompt at the last step of each run, with size, step, seed, parameters and loss."""
     measured = results.of(ABILITIES)
     last: dict[tuple[str, int], Checkpoint] = {}
     for at in measured:

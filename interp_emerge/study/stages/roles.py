@@ -1,10 +1,11 @@
-"""Which roles the heads of each model have, against untrained models."""
+"""The roles of each model's heads, compared with untrained models."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from interp_emerge.circuits.roles.table import ROLE_TABLE, role_baselines, role_frame, role_scores
+from interp_emerge.circuits.roles.table import role_baselines, role_frame, role_scores
+from interp_emerge.circuits.tables import ROLE_TABLE
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families.hooking import configuration_of
 from interp_emerge.study.grid import Checkpoint
@@ -16,7 +17,7 @@ from interp_emerge.study.work import Work
 
 
 class Roles(StageWithCells[Checkpoint, pd.DataFrame]):
-    """Role scores of every head."""
+    """Scores every head in every role."""
 
     name = "roles"
     round = LOCATE
@@ -24,12 +25,12 @@ class Roles(StageWithCells[Checkpoint, pd.DataFrame]):
     tables = (ROLE_TABLE,)
 
     def each(self, work: Work) -> str:
-        """Roles by attention."""
-        return "roles of every head, and of those of untrained models"
+        """The roles, in words."""
+        return "roles of every head, and of every head of untrained models"
 
     def reuses(self, work: Work) -> str:
-        """Of earlier stages, models and runs."""
-        return "baselines of roles, one a size and vocabulary"
+        """Results of earlier stages and models, in words."""
+        return "baselines of roles, one for each size and vocabulary"
 
     def cell(self, work: Work, at: Checkpoint) -> pd.DataFrame:
         """The columns of `role_frame`."""
@@ -39,7 +40,7 @@ class Roles(StageWithCells[Checkpoint, pd.DataFrame]):
         )
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """Every role of every head, with whether it is in the circuit of its model."""
+        """Every role of every head, and whether the head is in its model's circuit."""
         heads = {at: found.circuit.heads for at, found in circuits(results).items()}
         return [
             stacked(
@@ -53,7 +54,7 @@ ROLES = shelf.add(Roles())
 
 
 def _baselines(work: Work, model: HookedModel) -> dict[str, float]:
-    """Baselines of roles, which depend on the model's configuration and vocabulary but not on its weights."""
+    """Baselines of roles; they depend on the model's configuration and vocabulary, not on its weights."""
     seed = work.settings.seed
 
     def compute() -> pd.DataFrame:

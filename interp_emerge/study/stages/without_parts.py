@@ -1,4 +1,4 @@
-"""Runs of every step without each part of the final circuit, and without random nodes or edges like it."""
+"""Runs at every step without each part of the final circuit, and without random nodes or edges of the same kind."""
 
 from collections.abc import Sequence
 
@@ -13,28 +13,28 @@ from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import FOLLOW, Followed
 from interp_emerge.study.stages import shelf
 from interp_emerge.study.stages.base import StageWithCells
-from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, named
+from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, hash_of_edges
 from interp_emerge.study.stages.roles import ROLES
 from interp_emerge.study.work import Work
 
 
 class WithoutParts(StageWithCells[Followed, Sequence[PartRuns]]):
-    """One step without each part of the circuit; it fills no table: `dependence` does."""
+    """Runs one step without each part of the circuit; the stage `dependence` makes tables of it."""
 
     name = "without_parts"
     round = FOLLOW
     needs = (CIRCUIT, ROLES)
 
     def each(self, work: Work) -> str:
-        """All parts."""
+        """All parts, in words."""
         return f"every part ablated, against {work.settings.n_ablations} random choices"
 
     def reuses(self, work: Work) -> str:
-        """Of earlier stages, models and runs."""
-        return "the circuit; activations of the checkpoint, in memory for all stages that follow it"
+        """Results of earlier stages and models, in words."""
+        return "the circuit; activations of the checkpoint, in memory for all stages of this round"
 
     def cell(self, work: Work, key: Followed) -> Sequence[PartRuns]:
-        """The metric of every pair, part by part."""
+        """The metric of every pair without each part."""
         settings, circuit = work.settings, circuit_of(work, key.last)
         roles = heads_by_role(work, key.last, circuit)
 
@@ -44,7 +44,7 @@ class WithoutParts(StageWithCells[Followed, Sequence[PartRuns]]):
             parts = parts_of(circuit, roles=roles)
             return runs_frame(measure_parts(runs, parts, circuit, n_random=settings.n_ablations))
 
-        decides = {"circuit": named(circuit), "roles": roles, "draws": settings.n_ablations}
+        decides = {"circuit": hash_of_edges(circuit), "roles": roles, "draws": settings.n_ablations}
         return runs_from_frame(work.frame("runs_without", key.checkpoint, compute, **work.scoring, **decides))
 
 
@@ -52,7 +52,7 @@ WITHOUT_PARTS = shelf.add(WithoutParts())
 
 
 def heads_by_role(work: Work, at: Checkpoint, circuit: Circuit) -> dict[str, list[str]]:
-    """The circuit's heads that clear the untrained baseline, by role."""
+    """The circuit's heads that score above the untrained baseline, by role."""
     roles = ROLES.cell(work, at)
     held = roles[roles["clears_baseline"] & roles["node"].isin(circuit.heads)]
     return {str(role): own["node"].tolist() for role, own in held.groupby("role", sort=False)}

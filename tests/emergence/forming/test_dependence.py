@@ -11,9 +11,6 @@ import interp_emerge as ie
 from interp_emerge.circuits.known import GroundTruth
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.emergence.forming.dependence import (
-    COLUMNS,
-    DependenceCriterion,
-    DependenceVerdict,
     Part,
     _onsets,
     dependence,
@@ -22,6 +19,7 @@ from interp_emerge.emergence.forming.dependence import (
     parts_of,
 )
 from interp_emerge.emergence.forming.parts import PartRuns, _random_parts, measure_parts, runs_frame, runs_from_frame
+from interp_emerge.emergence.forming.tables import DEPENDENCE_COLUMNS, DependenceCriterion, DependenceVerdict
 from tests.models.small_models import small_model
 
 
@@ -58,7 +56,7 @@ def test_ablating_the_circuit_loses_everything_and_idle_heads_nothing(distractor
 
 def test_a_part_is_compared_with_heads_of_its_layers_outside_the_circuit(distractors: GroundTruth):
     found = dependence_at(ie.Runs(distractors.model, distractors.pairs), distractors.circuit)
-    assert [*found] == [*COLUMNS]
+    assert [*found] == [*DEPENDENCE_COLUMNS]
     row = at(found, "circuit heads")
     assert row["nodes"] == "a0.h0 a1.h0"
     assert (row["null"], row["n_random"], row["random_p95"]) == ("heads outside the circuit", 9, 0)

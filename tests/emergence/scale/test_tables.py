@@ -8,10 +8,11 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.core.errors import UnknownNameError
-from interp_emerge.emergence.scale.jump_table import JUMP, jump_table
+from interp_emerge.emergence.scale.jump_table import jump_table
 from interp_emerge.emergence.scale.ladder import RUNGS
 from interp_emerge.emergence.scale.mirage import MirageVerdict
-from interp_emerge.emergence.scale.trends import CORRELATIONS, TRENDS, TrendVerdict, correlation_table, trend_table
+from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, TRENDS
+from interp_emerge.emergence.scale.trends import TrendVerdict, correlation_table, trend_table
 from interp_emerge.stats.intervals import UNDEFINED
 
 ABILITY = ie.load_ability("induction")

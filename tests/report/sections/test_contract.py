@@ -1,4 +1,4 @@
-"""What holds for every section on the shelf: it draws with its tables present, absent and empty, and says why."""
+"""What holds for every section: it can be made with its tables present, absent and empty, and gives the reason."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ CASES = [(name, table.name) for name in shelf.names() for table in shelf[name].r
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> StudyRecord:
-    """Invented rows; tables that nobody invented have none, but for two circuits that were compared."""
+    """A study with invented rows; tables without invented rows are empty, except that of compared circuits."""
     found = read_study(write_study(tmp_path_factory.mktemp("sections") / "study"))
     rows = {table.name: table.empty for section in shelf for table in section.reads} | found.rows
     compared = {"size_a": "500k", "seed_a": 0, "size_b": "1m", "seed_b": 0, "level": "edges", "sentence": "differs"}
@@ -33,24 +33,24 @@ def drawn(blocks: list[Block]) -> bool:
 
 
 @pytest.mark.parametrize("name", shelf.names())
-def test_it_has_a_title_a_place_of_its_own_and_a_reason(name: str):
+def test_it_has_a_title_its_own_place_and_a_reason(name: str):
     section = shelf[name]
     assert section.title and section.lead.endswith(".") and section.nothing and not section.nothing.endswith(".")
     assert [other.place for other in shelf].count(section.place) == 1
 
 
 @pytest.mark.parametrize("name", shelf.names())
-def test_with_its_tables_it_shows_something_and_gives_no_excuse(name: str, study: StudyRecord):
+def test_with_its_tables_it_shows_something_and_is_complete(name: str, study: StudyRecord):
     blocks = shelf[name].shown(study)
     assert drawn(blocks) or notes(blocks)
-    assert "Nothing to show" not in notes(blocks) and "left out" not in notes(blocks)
+    assert "Nothing to show" not in notes(blocks) and "incomplete" not in notes(blocks)
 
 
 @pytest.mark.parametrize(("name", "table"), CASES)
 def test_without_a_table_it_says_which_one_the_study_has_not_written(name: str, table: str, study: StudyRecord):
     without = replace(study, rows={other: rows for other, rows in study.rows.items() if other != table})
-    said = notes(shelf[name].shown(without))
-    assert "the study has not written its table" in said and f"“{table}”" in said
+    text = notes(shelf[name].shown(without))
+    assert "the study has not written the table" in text and f"“{table}”" in text
 
 
 @pytest.mark.parametrize(("name", "table"), CASES)
@@ -66,14 +66,16 @@ def test_an_empty_table_is_no_failure_and_the_first_one_leaves_a_reason(name: st
 
 def test_several_missing_tables_are_named_in_one_sentence(study: StudyRecord):
     section = shelf["scale"]
-    said = notes(section.shown(replace(study, rows={"ability": study.rows["ability"]})))
-    assert said.startswith("Something is left out: the study has not written its tables “jump”, “trends”, ")
-    assert said.endswith(" and “seeds”; run it to its end.")
+    text = notes(section.shown(replace(study, rows={"ability": study.rows["ability"]})))
+    assert text == (
+        "This section is incomplete: the study has not written the tables “jump”, “trends”, “correlations” and "
+        "“seeds”; run the study to its end."
+    )
 
 
 def test_attention_that_was_not_kept_has_its_reason(study: StudyRecord):
-    said = notes(shelf["attention"].shown(replace(study, attention=[])))
-    assert said == f"Nothing to show: {shelf['attention'].nothing}."
+    text = notes(shelf["attention"].shown(replace(study, attention=[])))
+    assert text == f"Nothing to show: {shelf['attention'].nothing}."
 
 
 def test_the_page_has_the_sections_in_their_order(report: Path):

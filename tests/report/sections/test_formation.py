@@ -1,78 +1,93 @@
-"""What a study found along training, in sentences: each says the numbers of its table, and what cannot be decided."""
+"""Sentences on what a study found along training: they give the numbers of a table and the verdict on them."""
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from interp_emerge.emergence.forming.loss_changes import LossVerdict
+from interp_emerge.emergence.forming.order import LagVerdict
+from interp_emerge.emergence.forming.tables import DependenceCriterion, DependenceVerdict
 from interp_emerge.report.sections.formation import dependences, lags, losses, orders
 
-
-def pair(before: float, after: float, tie: float, answer: str) -> pd.DataFrame:
-    ends = {"quantity_a": "accuracy", "component_a": "model", "quantity_b": "previous_token", "component_b": "a0.h1"}
-    return pd.DataFrame(
-        [{"size": "7k", "seed": 0, **ends, "before": before, "after": after, "tie": tie, "answer": answer}]
-    )
+RUN = {"size": "7k", "seed": 0}
 
 
-def test_what_comes_first_is_named_with_its_probability():
-    (sentence,) = orders(pair(0.0, 0.98, 0.02, "previous_token a0.h1 before accuracy model"))
+def pair(before: float, after: float, tie: float, answer: str = "") -> pd.DataFrame:
+    """The order of the ability (a) and a previous-token head (b)."""
+    parts = {"quantity_a": "accuracy", "component_a": "model", "quantity_b": "previous_token", "component_b": "a0.h1"}
+    return pd.DataFrame([{**RUN, **parts, "before": before, "after": after, "tie": tie, "answer": answer}])
+
+
+def test_the_earlier_quantity_is_named_with_its_probability():
+    (sentence,) = orders(pair(0.0, 0.98, 0.02))
     assert sentence == "At 7k: previous-token head a0.h1 before the ability (probability 0.98)."
-    (sentence,) = orders(pair(1.0, 0.0, 0.0, "accuracy model before previous_token a0.h1"))
-    assert sentence == "At 7k: the ability before previous-token head a0.h1 (probability 1.00)."
+    (reverse,) = orders(pair(1.0, 0.0, 0.0))
+    assert reverse == "At 7k: the ability before previous-token head a0.h1 (probability 1.00)."
 
 
-def test_an_order_that_cannot_be_told_says_so():
+def test_an_undecided_order_gives_all_shares():
     (sentence,) = orders(pair(0.0, 0.1, 0.9, "cannot be told: both fall between step 1 and step 2"))
     assert sentence == (
         "At 7k: the ability and previous-token head a0.h1: cannot be told: both fall between step 1 and step 2 "
-        "(the ability first 0.00, previous-token head a0.h1 first 0.10, same gap 0.90)."
+        "(the ability first 0.00, previous-token head a0.h1 first 0.10, same interval 0.90)."
     )
 
 
-def test_each_part_of_the_circuit_has_its_own_null_and_what_never_comes_is_said():
-    common = {"size": "7k", "seed": 0, "metric": "logit_diff", "n_random": 20, "ci_low": 500, "ci_high": 750}
-    never = {"first_with": np.nan, "ci_low": np.nan, "ci_high": np.nan, "verdict": "not reached"}
+def test_an_order_of_too_few_prompts_has_no_shares():
+    (sentence,) = orders(pair(np.nan, np.nan, np.nan, "4 prompts, 8 are needed"))
+    assert "4 prompts, 8 are needed" in sentence and "first" not in sentence
+
+
+def onset(kind: str, verdict: DependenceVerdict, step: float = 500, **other: object) -> dict[str, object]:
+    interval = {"first_with": step, "ci_low": step, "ci_high": step + 250}
+    about = {**RUN, "metric": "logit_diff", "kind": kind, "criterion": DependenceCriterion.ABOVE_RANDOM}
+    return {**about, "n_random": 20, **interval, "verdict": verdict, **other}
+
+
+def test_dependence_is_reported_for_the_edges_and_the_heads_of_a_circuit():
     rows = [
-        {**common, "kind": "edges", "criterion": "above random", "first_with": 500, "verdict": "depends"},
-        {**common, "kind": "edges", "criterion": "half of last", **never},
-        {
-            **common,
-            "kind": "circuit",
-            "criterion": "above random",
-            "n_random": 3,
-            "first_with": 500,
-            "verdict": "too few random choices",
-        },
+        onset("edges", DependenceVerdict.DEPENDS),
+        onset("edges", DependenceVerdict.NOT_REACHED, np.nan, criterion=DependenceCriterion.HALF_OF_LAST),
+        onset("circuit", DependenceVerdict.TOO_FEW, n_random=3),
     ]
     assert dependences(pd.DataFrame(rows)) == [
-        "At 7k. With the edges of its circuit ablated it loses more than with 20 random choices from step 500 "
-        "[500, 750] on, and half of the last loss at no step for good (not reached). With the heads of its circuit "
-        "ablated it loses more than with 3 random choices from step 500 [500, 750] on, too few for p = 0.05."
+        "At 7k, without the circuit's edges, the ability loses more than without 20 random circuits from step 500 "
+        "[500, 750] on; half of what it loses at the last step from no step on (not reached).",
+        "At 7k, without the circuit's heads, the ability loses more than without 3 random sets of heads from step 500 "
+        "[500, 750] on, too few for p = 0.05.",
     ]
+
+
+@pytest.mark.parametrize("verdict", [DependenceVerdict.NOT_REACHED, DependenceVerdict.LOST_AGAIN])
+def test_a_dependence_without_an_onset_gives_its_verdict(verdict: DependenceVerdict):
+    (sentence,) = dependences(pd.DataFrame([onset("edges", verdict, np.nan)]))
+    assert f"({verdict})" in sentence and "nan" not in sentence
+
+
+def test_an_undefined_dependence_has_no_step():
+    (sentence,) = dependences(pd.DataFrame([onset("edges", DependenceVerdict.UNDEFINED, np.nan, n_random=1)]))
+    assert "undefined" in sentence and "1 random circuit." in sentence and "step" not in sentence
 
 
 def test_parts_are_counted_by_whether_they_come_before_the_ability():
-    about = {"size": "7k", "seed": 0}
-    found = {"effect": ["leads", "leads", "lags"], "edge effect": ["unresolved", "undefined"], "copying": ["leads"]}
-    rows = [{**about, "quantity": quantity, "verdict": one} for quantity, many in found.items() for one in many]
+    found = {
+        "effect": [LagVerdict.LEADS, LagVerdict.LEADS, LagVerdict.LAGS],
+        "edge effect": [LagVerdict.UNRESOLVED, LagVerdict.UNDEFINED],
+        "copying": [LagVerdict.LEADS],
+    }
+    rows = [{**RUN, "quantity": quantity, "verdict": one} for quantity, many in found.items() for one in many]
     assert lags(pd.DataFrame(rows)) == [
-        "At 7k, by their effects against the ability: of 3 heads and MLPs, 2 come before it, 1 after it; of 2 edges, 1 "
-        "between the same checkpoints or not to be told, 1 end within noise."
+        "At 7k, compared with the ability: 3 heads and MLPs reach half of their final effect, 2 before it, 1 after it; "
+        "2 edges reach half of their final effect, 1 undecided, 1 within noise at the last step."
     ]
 
 
-def test_changes_of_the_loss_are_said_with_their_intervals_and_so_is_that_there_are_none():
+def test_changes_of_the_loss_have_intervals_and_missing_ones_a_reason():
     run = pd.DataFrame([{"size": size, "seed": 0} for size in ("7k", "14k", "25k")])
-    change = {"size": "7k", "seed": 0, "before": 30, "after": 100, "ci_low": 30, "ci_high": 250, "verdict": "changes"}
-    none = {"size": "14k", "seed": 0, "verdict": "no change seen"}
-    few = {"size": "25k", "seed": 0, "verdict": "undefined: 3 checkpoints, 6 are needed"}
-    assert losses(pd.DataFrame([change, none, few]), run) == [
-        "At 7k, the held-out loss changes its slope between steps 30 and 100 [30, 250].",
-        "At 14k, the held-out loss shows no change of slope.",
-        "At 25k, the held-out loss has nothing to tell (undefined: 3 checkpoints, 6 are needed).",
-    ]
-
-
-def test_an_order_of_too_few_prompts_has_no_probabilities():
-    table = pair(np.nan, np.nan, np.nan, "cannot be told: 4 prompts, 8 are needed")
-    (said,) = orders(table)
-    assert said.endswith("cannot be told: 4 prompts, 8 are needed.")
+    change = {**RUN, "before": 30, "after": 100, "ci_low": 30, "ci_high": 250, "verdict": LossVerdict.CHANGES}
+    none = {"size": "14k", "seed": 0, "verdict": LossVerdict.NO_CHANGE}
+    few = {"size": "25k", "seed": 0, "verdict": f"{LossVerdict.UNDEFINED}: 3 checkpoints, 6 are needed"}
+    changed, unchanged, undefined = losses(pd.DataFrame([change, none, few]), run)
+    assert changed == "Slope of the held-out loss at 7k: changes between steps 30 and 100 [30, 250]."
+    assert unchanged == "Slope of the held-out loss at 14k: no change is seen."
+    assert few["verdict"] in undefined

@@ -1,11 +1,11 @@
-"""Sentences on circuits of two sizes."""
+"""Sentences on the circuits of two sizes."""
 
 import pandas as pd
 
 from interp_emerge.report.sections.same import comparisons
 
 
-def test_each_comparison_is_said_once():
+def test_each_comparison_gives_one_sentence():
     row = {
         "size_a": "7k",
         "seed_a": 0,

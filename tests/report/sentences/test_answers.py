@@ -1,4 +1,4 @@
-"""Sentences made of tables: the numbers are the tables', and the words follow the verdicts."""
+"""The answer of a study in sentences: numbers come from the tables, words from the verdicts."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.graph import Graph
+from interp_emerge.emergence.scale.onset import OnsetVerdict
 from interp_emerge.report.sentences.answers import answer, induction_edges
 from interp_emerge.study.catalogue import all_tables
 
@@ -62,10 +63,10 @@ def tables() -> dict[str, pd.DataFrame]:
             role_row("a1.h1", "induction", 0.8),
         ],
         "onsets": [
-            onset_row("accuracy", "model", "size", ("small", "large"), "emergent"),
-            onset_row("accuracy", "model", "size", ("", "small"), "from the start", ability="markov"),
-            onset_row("accuracy", "model", "step", ("3", "9"), "emergent"),
-            onset_row("previous_token", "a0.h0", "step", ("1", "3"), "emergent"),
+            onset_row("accuracy", "model", "size", ("small", "large"), OnsetVerdict.EMERGENT),
+            onset_row("accuracy", "model", "size", ("", "small"), OnsetVerdict.FROM_THE_START, ability="markov"),
+            onset_row("accuracy", "model", "step", ("3", "9"), OnsetVerdict.EMERGENT),
+            onset_row("previous_token", "a0.h0", "step", ("1", "3"), OnsetVerdict.EMERGENT),
         ],
         "ablation": [
             {**ablation, "condition": "none", "draw": 0, "heads": "", "accuracy": 0.97},
@@ -76,61 +77,68 @@ def tables() -> dict[str, pd.DataFrame]:
     return {name: pd.DataFrame(part, columns=list(all_tables()[name].columns)) for name, part in rows.items()}
 
 
-def said(tables: dict[str, pd.DataFrame]) -> str:
+def text_of(tables: dict[str, pd.DataFrame]) -> str:
     return " ".join(answer(tables, "induction", {"large": GRAPH}))
 
 
-def test_the_answer_gives_onset_circuit_ablation_and_order(tables: dict[str, pd.DataFrame]) -> None:
-    text = said(tables)
-
-    assert "Induction emerges between small and large parameters" in text
-    assert "0.97 [0.96, 0.98] at large; a guess scores 0.10" in text
-    assert "keep 0.85 [0.80, 0.90]" in text and "keep at most 0.2." in text
-    assert "from 0.97 to 0.05" in text and "leaves 0.95" in text
-    assert text.index("previous token attention (a0.h0)") < text.index("steps 3 and 9, the ability")
+def test_the_answer_is_onset_controls_circuit_ablation_and_order(tables: dict[str, pd.DataFrame]) -> None:
+    assert answer(tables, "induction", {"large": GRAPH}) == [
+        "Induction emerges between small and large parameters (95% interval of the first size with it: large). "
+        "Accuracy is 0.10 [0.09, 0.11] at small, 0.97 [0.96, 0.98] at large; a guess scores 0.10.",
+        "The control markov is not called emergent (from the start): its accuracy is 0.80 [0.79, 0.81] at the smallest "
+        "size and 0.90 [0.89, 0.91] at the largest.",
+        f"At large, 5 of {GRAPH.n_edges} edges ({5 / GRAPH.n_edges:.1%}) keep 0.85 [0.80, 0.90] of the clean-corrupt "
+        "gap on prompts that were not used to find them; 95% of 100 random circuits of the same size, made of paths "
+        "from the embedding to the logits, keep at most 0.2. Circuits found on bootstrap samples of the prompts "
+        "have a mean Jaccard index of 0.70.",
+        "In this circuit, previous-token heads (a0.h0) feed the keys of induction heads (a1.h1); these names come from "
+        "the heads' attention on repeated segments.",
+        "Ablating 2 heads of the circuit changes accuracy from 0.97 to 0.05 [0.00, 1.00]; ablating as many random "
+        "heads of the same layers leaves 0.95 (median of 1 draw, lowest 0.95).",
+        "During training at large, these cross half-way to their final value: between steps 1 and 3, previous token "
+        "attention (a0.h0); between steps 3 and 9, the ability.",
+    ]
 
 
 def test_what_random_circuits_keep_is_not_rounded_to_nothing(tables: dict[str, pd.DataFrame]) -> None:
     tables["circuits"]["random_p95"] = 0.000137
 
-    assert "keep at most 0.00014." in said(tables)
+    assert "keep at most 0.00014." in text_of(tables)
 
 
-def test_the_control_is_said_not_to_be_emergent_and_the_opposite_would_be_called_wrong(
-    tables: dict[str, pd.DataFrame],
-) -> None:
-    assert "markov is not called emergent (from the start)" in said(tables)
-
-    tables["onsets"].loc[1, "verdict"] = "emergent"
-    assert "markov is called emergent, which is wrong" in said(tables)
+def test_a_control_that_is_called_emergent_is_an_error(tables: dict[str, pd.DataFrame]) -> None:
+    tables["onsets"].loc[1, "verdict"] = OnsetVerdict.EMERGENT
+    assert "markov is called emergent, which is wrong" in text_of(tables)
 
 
-@pytest.mark.parametrize(
-    ("verdict", "words"),
-    [
-        ("not reached", "is not reached at any size"),
-        ("from the start", "from the smallest size on"),
-        ("lost again", "lost again"),
-    ],
-)
-def test_other_verdicts_have_their_own_words(verdict: str, words: str, tables: dict[str, pd.DataFrame]) -> None:
-    tables["onsets"].loc[0, "verdict"] = verdict
+@pytest.mark.parametrize("verdict", [*OnsetVerdict])
+def test_every_verdict_has_its_own_words(verdict: OnsetVerdict, tables: dict[str, pd.DataFrame]) -> None:
+    def first_words(verdict: OnsetVerdict) -> str:
+        tables["onsets"].loc[0, "verdict"] = verdict
+        return answer(tables, "induction", {"large": GRAPH})[0]
 
-    assert words in said(tables)
+    assert [first_words(other) for other in OnsetVerdict].count(first_words(verdict)) == 1
 
 
 def test_seeds_that_disagree_are_counted(tables: dict[str, pd.DataFrame]) -> None:
     lacking = {**ability_row("induction", "large", 99, 0.2), "seed": 1}
     tables["ability"] = pd.concat([tables["ability"], pd.DataFrame([lacking])], ignore_index=True)
 
-    assert "1 of 2 at large" in said(tables)
-    assert "0.97, 0.20 by seed at large" in said(tables)
+    assert "1 of 2 at large" in text_of(tables)
+    assert "0.97, 0.20 by seed at large" in text_of(tables)
 
 
-def test_without_a_circuit_the_answer_says_so(tables: dict[str, pd.DataFrame]) -> None:
+def test_quantities_between_the_same_checkpoints_have_no_order(tables: dict[str, pd.DataFrame]) -> None:
+    assert "cannot be put in order" not in text_of(tables)
+    tables["onsets"].loc[3, ["last_without", "first_with"]] = ["3", "9"]
+    assert "cannot be put in order" in text_of(tables)
+
+
+def test_without_a_circuit_the_answer_ends_with_that(tables: dict[str, pd.DataFrame]) -> None:
     tables["circuits"]["faithfulness"] = np.nan
 
-    assert "In no size is there a circuit to report" in said(tables)
+    *_, last = answer(tables, "induction", {"large": GRAPH})
+    assert "No size has a circuit" in last
 
 
 def test_only_heads_that_clear_their_baseline_make_an_induction_edge(tables: dict[str, pd.DataFrame]) -> None:

@@ -1,4 +1,4 @@
-"""What holds for every stage on the shelf: its order, its tables, its plan, and that what it computed is read back."""
+"""What holds for every stage: its order, its tables, its plan, and that its results are read back."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.studies import SETTINGS, MadeOnce, small_study
 
 @pytest.fixture(scope="module")
 def results(made_once: MadeOnce) -> Results:
-    """What a finished study has on disk, read and not computed."""
+    """The results of a finished study, read from disk."""
     out: Path = made_once("small study", small_study)
     study = ie.Study(out=str(out), **SETTINGS)
     found = Results(study._work(read_only=True))
@@ -43,19 +43,19 @@ def test_no_two_stages_fill_the_same_table_and_every_column_has_a_meaning():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shelf.names())
-def test_a_stage_fills_its_tables_from_what_it_and_others_computed(name: str, results: Results):
+def test_a_stage_fills_its_tables_from_the_results(name: str, results: Results):
     stage = shelf[name]
     frames = stage.fill(results)
     assert len(frames) == len(stage.tables)
     for table, frame in zip(stage.tables, frames, strict=True):
-        if len(frame):  # the small study has one circuit, and nothing to compare it with
-            assert {*table.about} <= {*frame}, f"{table.name} does not say what its rows are about"
+        if len(frame):  # the small study has only one circuit, so nothing is compared
+            assert {*table.about} <= {*frame}, f"{table.name} lacks columns that say what its rows are about"
         assert [*table.shaped(frame)] == [*table.columns]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shelf.names())
-def test_a_stage_says_what_it_computes_and_why_it_does_not(name: str, results: Results):
+def test_a_stage_describes_what_it_computes_and_why_it_does_not(name: str, results: Results):
     stage = shelf[name]
     if isinstance(stage, StageWithCells):
         assert stage.each(results.work) and stage.reuses(results.work)

@@ -1,4 +1,4 @@
-"""Scores that come back from a study's directory say as much about themselves as fresh ones."""
+"""Scores that are read from a study's directory have the same origin as fresh ones."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from interp_emerge.study.stages.edge_scores import edge_scores
 from tests.studies import SETTINGS
 
 
-def test_scores_from_a_cell_say_where_they_come_from_as_fresh_ones_do(tmp_path: Path):
+def test_scores_from_a_cell_have_the_origin_of_fresh_ones(tmp_path: Path):
     work = ie.Study(out=str(tmp_path / "out"), **{**SETTINGS, "seed": 3})._work()
     at = work.grid.last[0]
     model = work.models.get(*at)

@@ -1,4 +1,4 @@
-"""Tables of what was measured: what each model was trained on, and the one axis that everything over scale is on."""
+"""Tables of what was measured: the tokens of training, and the axis of everything over scale."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.emergence.scale.ladder import RUNGS
+from interp_emerge.emergence.scale.trends import TrendVerdict
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.settings import settings_from
 from interp_emerge.study.stages import shelf
@@ -49,7 +50,7 @@ def test_tokens_and_flops_are_those_of_all_steps_so_far() -> None:
     assert (table.loc[pd.IndexSlice[:, 0], ["tokens", "flops"]] == 0).all(axis=None)
 
 
-def test_they_are_empty_where_the_family_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_and_flops_are_empty_if_the_family_does_not_count_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FAMILY, "tokens_per_step", None)
     ability = tables("abilities", results(axis="flops"))["ability"]
 
@@ -60,7 +61,7 @@ def test_they_are_empty_where_the_family_does_not_say(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("axis", ["parameters", "flops", "loss"])
-def test_everything_over_scale_is_on_the_axis_of_the_study(axis: str) -> None:
+def test_every_table_over_scale_uses_the_axis_of_the_study(axis: str) -> None:
     made = tables("over_scale", results(axis=axis))
 
     for name in ("jump", "trends", "correlations"):
@@ -68,8 +69,8 @@ def test_everything_over_scale_is_on_the_axis_of_the_study(axis: str) -> None:
         assert made[name]["metric"].notna().all()
 
 
-def test_sizes_that_share_their_number_of_tokens_have_no_order() -> None:
+def test_sizes_with_the_same_number_of_tokens_have_no_order() -> None:
     made = tables("over_scale", results(axis="tokens"))
 
     assert "3k/step5000 and 7k/step5000 share the place" in made["jump"]["reason"].item()
-    assert made["trends"]["verdict"].item() == "undefined"
+    assert made["trends"]["verdict"].item() == TrendVerdict.UNDEFINED
