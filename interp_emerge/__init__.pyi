@@ -10,7 +10,7 @@ from . import (
     tables as tables,
     training as training,
 )
-from .abilities import PromptPairs as PromptPairs, load_ability as load_ability
+from .abilities import Pair as Pair, PromptPairs as PromptPairs, load_ability as load_ability
 from .caching import record as record
 from .circuits.finding import find_circuit as find_circuit
 from .circuits.roles import role_table as role_table

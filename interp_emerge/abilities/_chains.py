@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from interp_emerge.abilities import _language as language
-from interp_emerge.abilities.base import PromptPairs, single_tokens, stack_prompts
+from interp_emerge.abilities.base import single_tokens
+from interp_emerge.abilities.pairs import Pair, PromptPairs
 from interp_emerge.core.model import HookedModel
 
 CHAINS = 3
@@ -63,24 +63,21 @@ def pairs_of_chains(
 ) -> PromptPairs:
     """Pairs that ask for the end of a chain. The corrupted prompt exchanges that end with the end of another chain."""
     names = single_tokens(model, language.NAMES, at_least=3 * CHAINS, wanted_for=ability)
-    clean, corrupt, answer, foil, starts, middles = [], [], [], [], [], []
+    rows = []
     for _ in range(n):
         chains = Chains.draw(rng, list(names))
         wording = choose_wording(rng)
         asked, other = (int(chain) for chain in rng.choice(CHAINS, size=2, replace=False))
-        clean.append(wording(chains, asked))
-        corrupt.append(wording(chains.exchange_ends(asked, other), asked))
-        answer.append(names[chains.ends[asked]])
-        foil.append(names[chains.ends[other]])
-        starts.append(names[chains.starts[asked]])
-        middles.append(names[chains.middles[asked]])
-    tokens = stack_prompts(model, clean)
-    return PromptPairs(
-        clean=tokens,
-        corrupt=stack_prompts(model, corrupt),
-        answer=answer,
-        foil=foil,
-        templates=("three chains",) * n,
-        positions={"last": torch.full((n,), tokens.shape[1] - 1)},
-        variables={"start": starts, "middle": middles, "end": answer},
-    )
+        start, middle, end = (names[part[asked]] for part in (chains.starts, chains.middles, chains.ends))
+        rows.append(
+            Pair(
+                clean=wording(chains, asked),
+                corrupt=wording(chains.exchange_ends(asked, other), asked),
+                answer=end,
+                foil=names[chains.ends[other]],
+                template="three chains",
+                positions={"last": -1},
+                variables={"start": start, "middle": middle, "end": end},
+            )
+        )
+    return PromptPairs.from_rows(rows, model=model)

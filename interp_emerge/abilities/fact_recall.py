@@ -10,7 +10,8 @@ import numpy as np
 
 from interp_emerge.abilities import shelf
 from interp_emerge.abilities._chains import CHAINS, Wording, pairs_of_chains
-from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 

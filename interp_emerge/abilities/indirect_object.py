@@ -5,10 +5,10 @@ names. In the corrupted prompt the other person gives, so answer and foil change
 """
 
 import numpy as np
-import torch
 
 from interp_emerge.abilities import _language as language, shelf
-from interp_emerge.abilities.base import Ability, PromptPairs, single_tokens, stack_prompts
+from interp_emerge.abilities.base import Ability, single_tokens
+from interp_emerge.abilities.pairs import Pair, PromptPairs, prompt_ids
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 
@@ -22,7 +22,7 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
     names = single_tokens(model, language.NAMES, at_least=4, wanted_for="indirect_object")
     things = single_tokens(model, language.THINGS, at_least=2, wanted_for="indirect_object")
     places = single_tokens(model, language.PLACES, at_least=2, wanted_for="indirect_object")
-    clean, corrupt, answer, foil, templates, first_receives = [], [], [], [], [], []
+    rows = []
     for pair in range(n):
         first, second = (str(name) for name in rng.choice(list(names), size=2, replace=False))
         wording = list(WORDINGS)[pair % 2]
@@ -33,25 +33,30 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
             "thing": rng.choice(list(things)),
             "place": rng.choice(list(places)),
         }
-        clean.append(WORDINGS[wording].format(subject=subject, **fill))
-        corrupt.append(WORDINGS[wording].format(subject=receiver, **fill))
-        answer.append(names[receiver])
-        foil.append(names[subject])
-        first_receives.append(int(receiver == first))
-        templates.append(f"{wording}, {'ABA' if subject == first else 'ABB'}")
-    tokens, corrupted = stack_prompts(model, clean), stack_prompts(model, corrupt)
-    return PromptPairs(
-        clean=tokens,
-        corrupt=corrupted,
-        answer=torch.tensor(answer),
-        foil=torch.tensor(foil),
-        templates=tuple(templates),
-        positions={
-            "acting name": (tokens != corrupted).int().argmax(1),
-            "last": torch.full((n,), tokens.shape[1] - 1),
-        },
-        variables={"receiver": answer, "acting name": foil, "first name receives": first_receives},
-    )
+        clean, corrupt = (
+            prompt_ids(model, WORDINGS[wording].format(subject=acting, **fill)) for acting in (subject, receiver)
+        )
+        rows.append(
+            Pair(
+                clean=clean,
+                corrupt=corrupt,
+                answer=names[receiver],
+                foil=names[subject],
+                template=f"{wording}, {'ABA' if subject == first else 'ABB'}",
+                positions={"acting name": first_difference(clean, corrupt), "last": -1},
+                variables={
+                    "receiver": names[receiver],
+                    "acting name": names[subject],
+                    "first name receives": int(receiver == first),
+                },
+            )
+        )
+    return PromptPairs.from_rows(rows)
+
+
+def first_difference(a: list[int], b: list[int]) -> int:
+    """The first index at which two lists differ."""
+    return next(index for index, (one, other) in enumerate(zip(a, b, strict=False)) if one != other)
 
 
 shelf.add(

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source

@@ -5,10 +5,10 @@ calls it emergent is wrong. A model that was not trained on the miniature langua
 """
 
 import numpy as np
-import torch
 
 from interp_emerge.abilities import _language as language, shelf
-from interp_emerge.abilities.base import Ability, PromptPairs, single_tokens, stack_prompts
+from interp_emerge.abilities.base import Ability, single_tokens
+from interp_emerge.abilities.pairs import Pair, PromptPairs
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 
@@ -23,21 +23,23 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
     for row in range(n):
         others = np.flatnonzero(successor != successor[walks[row, -1]])
         replaced[row, -1] = rng.choice(others)
-    token = torch.tensor([ids[word] for word in language.CONTENT])
-    tokens = stack_prompts(model, _texts(walks))
-    return PromptPairs(
-        clean=tokens,
-        corrupt=stack_prompts(model, _texts(replaced)),
-        answer=token[torch.from_numpy(successor[walks[:, -1]])],
-        foil=token[torch.from_numpy(successor[replaced[:, -1]])],
-        templates=("background",) * n,
-        positions={"last": torch.full((n,), tokens.shape[1] - 1)},
-        variables={"state": walks[:, -1], "next state": successor[walks[:, -1]]},
-    )
+    rows = [
+        Pair(
+            clean=_text(walk),
+            corrupt=_text(other),
+            answer=ids[language.CONTENT[successor[walk[-1]]]],
+            foil=ids[language.CONTENT[successor[other[-1]]]],
+            template="background",
+            positions={"last": -1},
+            variables={"state": int(walk[-1]), "next state": int(successor[walk[-1]])},
+        )
+        for walk, other in zip(walks, replaced, strict=True)
+    ]
+    return PromptPairs.from_rows(rows, model=model)
 
 
-def _texts(walks: np.ndarray) -> list[str]:
-    return ["".join(f" {language.CONTENT[word]}" for word in walk) for walk in walks]
+def _text(walk: np.ndarray) -> str:
+    return "".join(f" {language.CONTENT[word]}" for word in walk)
 
 
 def _best_constant_guess() -> float:

@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
 
-from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.abilities.base import Ability
 from interp_emerge.abilities.metrics import metrics_of_clean
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel

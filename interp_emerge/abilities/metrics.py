@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from interp_emerge.abilities.base import PromptPairs, require_pairs
+from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.axes import AtTokens, Logits, PerPair
 from interp_emerge.core.errors import InputError, require_kind
 from interp_emerge.core.memory import BYTES_A_FLOAT, items_that_fit
@@ -254,11 +254,12 @@ def metrics_of_clean(
     model: HookedModel, pairs: PromptPairs, metrics: Iterable[str], *, budget: int | None = None
 ) -> dict[str, np.ndarray]:
     """Some of `FROM_LOGITS` after the clean prompts, by name: one value for each pair, all from one run in chunks."""
-    values: dict[str, list[Tensor]] = {metric: [] for metric in metrics}
-    for rows, logits in model.logits_in_chunks(pairs.clean, budget=budget):
-        for metric, parts in values.items():
-            parts.append(METRICS[metric](logits[:, -1].float(), pairs[rows]).cpu().double())
-    return {metric: torch.cat(parts).numpy() for metric, parts in values.items()}
+    values: dict[str, list[np.ndarray]] = {metric: [] for metric in metrics}
+    for _, group in pairs.by_length():
+        for rows, logits in model.logits_in_chunks(group.clean, budget=budget):
+            for metric, parts in values.items():
+                parts.append(METRICS[metric](logits[:, -1].float(), group[rows]).cpu().double().numpy())
+    return {metric: pairs.in_order(parts) for metric, parts in values.items()}
 
 
 def _at_tokens(values: Logits, ids: Int[Tensor, "pair token"]) -> AtTokens:

@@ -1,10 +1,10 @@
 """Addition of two number words modulo eleven; the corrupted prompt changes one of the two numbers."""
 
 import numpy as np
-import torch
 
 from interp_emerge.abilities import _language as language, shelf
-from interp_emerge.abilities.base import Ability, PromptPairs, single_tokens, stack_prompts
+from interp_emerge.abilities.base import Ability, single_tokens
+from interp_emerge.abilities.pairs import Pair, PromptPairs
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 
@@ -15,25 +15,30 @@ def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
     numbers = single_tokens(model, language.NUMBERS, at_least=MODULUS, wanted_for="modular_addition")
     left, right = rng.integers(MODULUS, size=(2, n))
     other = (right + rng.integers(1, MODULUS, size=n)) % MODULUS
-    changed = np.arange(n) % 2
-    clean = [f" {language.NUMBERS[a]} plus {language.NUMBERS[b]} is" for a, b in zip(left, right, strict=True)]
-    moved = (other - right) % MODULUS
-    new_left = np.where(changed == 0, (left + moved) % MODULUS, left)
-    new_right = np.where(changed == 1, other, right)
-    corrupt = [
-        f" {language.NUMBERS[a]} plus {language.NUMBERS[b]} is" for a, b in zip(new_left, new_right, strict=True)
-    ]
-    ids = torch.tensor([numbers[word] for word in language.NUMBERS])
-    tokens = stack_prompts(model, clean)
-    return PromptPairs(
-        clean=tokens,
-        corrupt=stack_prompts(model, corrupt),
-        answer=ids[torch.from_numpy((left + right) % MODULUS)],
-        foil=ids[torch.from_numpy((new_left + new_right) % MODULUS)],
-        templates=tuple(np.where(changed == 0, "first number changed", "second number changed").tolist()),
-        positions={"last": torch.full((n,), tokens.shape[1] - 1)},
-        variables={"left": left, "right": right, "sum": (left + right) % MODULUS},
-    )
+    rows = []
+    for pair, (a, b, new_b) in enumerate(zip(left.tolist(), right.tolist(), other.tolist(), strict=True)):
+        moved = (new_b - b) % MODULUS
+        new_a, new_b = ((a + moved) % MODULUS, b) if pair % 2 == 0 else (a, new_b)
+        rows.append(
+            Pair(
+                clean=_question(a, b),
+                corrupt=_question(new_a, new_b),
+                answer=numbers[_sum(a, b)],
+                foil=numbers[_sum(new_a, new_b)],
+                template="first number changed" if pair % 2 == 0 else "second number changed",
+                positions={"last": -1},
+                variables={"left": a, "right": b, "sum": (a + b) % MODULUS},
+            )
+        )
+    return PromptPairs.from_rows(rows, model=model)
+
+
+def _question(a: int, b: int) -> str:
+    return f" {language.NUMBERS[a]} plus {language.NUMBERS[b]} is"
+
+
+def _sum(a: int, b: int) -> str:
+    return language.NUMBERS[(a + b) % MODULUS]
 
 
 shelf.add(

@@ -1,6 +1,7 @@
 """The seeds of the prompts on which a circuit is found and judged, and prompt pairs drawn once for many models."""
 
-from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.model import HookedModel
 
 DISCOVERY, EVALUATION = 1000, 2000
@@ -23,5 +24,5 @@ class Prompts:
         key = (model.vocabulary, ability.name, n, seed)
         if not model.vocabulary or key not in self._drawn:
             self._drawn[key] = ability.sample(model, n, seed)
-        model.require_tokens(self._drawn[key].clean)
+        require_pairs(model, self._drawn[key])
         return self._drawn[key]

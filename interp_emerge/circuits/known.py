@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.running.evaluation import evaluate
 from interp_emerge.circuits.running.runs import Level
 from interp_emerge.core.arguments import checked

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_emerge.abilities.base import PromptPairs, require_pairs
 from interp_emerge.abilities.metrics import MetricFunction, bind_metric, bytes_of_reading
+from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.caching.recording import EMBED, Recording, bytes_per_prompt, mlp_name, record, z_name
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import UnknownNameError
@@ -39,6 +39,8 @@ from interp_emerge.patching.engines.options import AtPositions, Sites
 WRITERS = ("embed", "head", "mlp")
 Ablation = Literal["zero", "mean", "mean_by_position", "resample"]
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
+MEANS: tuple[Ablation, ...] = ("mean", "mean_by_position")
+"""Ablations whose stand-ins depend on all pairs together, which then need one length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,10 @@ class Options(AtPositions):
 
     sites: Sites = ("head", "mlp")
     ablation: Annotated[Ablation, "what an ablated node's value is replaced by"] = "resample"
+
+    @property
+    def mixes_pairs(self) -> bool:
+        return self.ablation in MEANS
 
 
 def run(task: PatchingTask[Options]) -> NodeScores:
@@ -112,7 +118,7 @@ def ablate(
 
     Raises:
         UnknownNameError: no node, metric or ablation has the name.
-        InputError: the pairs do not fit the model.
+        InputError: the pairs do not fit the model, or have several lengths and the ablation is a mean.
     """
     require_pairs(model, pairs)
     by_name = {node.name: node for node in model.graph.writers}
@@ -121,14 +127,19 @@ def ablate(
         if name not in by_name:
             raise UnknownNameError("node", name, by_name)
     chosen = frozenset(by_name[name] for name in nodes)
-    each = bytes_per_prompt(model, pairs.length) + bytes_of_reading(model)
-    n = items_that_fit(each, len(pairs), device=model.device, budget=budget)
+    if ablation in MEANS:
+        pairs.require_one_length(f"ablation {ablation!r}")
+    values = []
     with model.running():
-        bound = bind_metric(metric, model, pairs, budget=budget)
-        source = stand_ins(record(model, pairs.corrupt), ablation)
-        chunks = [slice(start, start + n) for start in range(0, len(pairs), n)]
-        values = [bound[rows](_logits_without(model, chosen, pairs.clean[rows], source[rows])) for rows in chunks]
-    return torch.cat(values).cpu().double().numpy()
+        for _, group in pairs.by_length():
+            each = bytes_per_prompt(model, group.length) + bytes_of_reading(model)
+            n = items_that_fit(each, len(group), device=model.device, budget=budget)
+            bound = bind_metric(metric, model, group, budget=budget)
+            source = stand_ins(record(model, group.corrupt), ablation)
+            for rows in (slice(start, start + n) for start in range(0, len(group), n)):
+                logits = _logits_without(model, chosen, group.clean[rows], source[rows])
+                values.append(bound[rows](logits).cpu().double().numpy())
+    return pairs.in_order(values)
 
 
 def _logits_without(model: HookedModel, ablated: frozenset[Node], tokens: Tensor, source: Recording) -> Tensor:

@@ -45,6 +45,10 @@ class Options(NoOptions):
 
     threshold: Annotated[float, "an edge is kept if the metric falls by at least this without it, metric's unit"] = 0.01
 
+    @property
+    def mixes_pairs(self) -> bool:
+        return True
+
 
 @torch.no_grad()
 def run(task: PatchingTask[Options]) -> EdgeScores:

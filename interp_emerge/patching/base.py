@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import BoundMetric
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.caching.recording import Recording, record
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
@@ -91,11 +91,7 @@ class PatchingTask(Generic[Chosen]):
         if name in pairs.positions:
             return name, pairs.positions[name]
         if name.removeprefix("-").isdecimal():
-            position = int(name)
-            if not -pairs.length <= position < pairs.length:
-                raise InputError(f"position {position} is beyond the prompts' {pairs.length} tokens; give 0 to "
-                                 f"{pairs.length - 1}, or -1 to {-pairs.length} counted from the end")  # fmt: skip
-            position %= pairs.length
+            position = require_within(int(name), pairs.length) % pairs.length
             return str(position), torch.full((len(pairs),), position)
         raise UnknownNameError("position", name, ["all", *pairs.positions, f"0 to {pairs.length - 1}"])
 
@@ -116,19 +112,25 @@ def scores_origin(
     return {
         **given,
         **({"ability": pairs.ability} if pairs.ability else {}),
-        "model": _model_record(model, pairs),
+        **origin_of_pairs(model, pairs),
         "method": method,
         "metric": metric,
         "corruption": "resample",
-        "n_pairs": len(pairs),
-        "prompts": pairs.fingerprint,
     }
+
+
+def origin_of_pairs(model: HookedModel, pairs: PromptPairs) -> dict[str, Any]:
+    """What scores record of the model and the pairs together."""
+    return {"model": _model_record(model, pairs), "n_pairs": len(pairs), "prompts": pairs.fingerprint}
 
 
 def _model_record(model: HookedModel, pairs: PromptPairs) -> dict[str, Any]:
     """The model's specification; it names a prepended token only if these prompts begin with it."""
     first = torch.tensor(model.bos, dtype=torch.int64)
-    begins = bool((pairs.clean[:, : len(first)] == first).all()) if len(first) <= pairs.length else False
+    begins = all(
+        group.length >= len(first) and bool((group.clean[:, : len(first)] == first).all())
+        for _, group in pairs.by_length()
+    )
     return model.spec.to_dict() | ({} if begins else {"prepended": ""})
 
 
@@ -153,6 +155,14 @@ class Method:
     def pick(self, **given: Any) -> dict[str, Any]:
         """The given options that this method has; the others are dropped. For callers that pass on any method."""
         return {name: value for name, value in given.items() if name in self.declared}
+
+
+def require_within(position: int, length: int) -> int:
+    """The position, or an `InputError` if it is beyond prompts of this length."""
+    if not -length <= position < length:
+        raise InputError(f"position {position} is beyond the prompts' {length} tokens; give 0 to {length - 1}, or -1 "
+                         f"to {-length} counted from the end")  # fmt: skip
+    return position
 
 
 def require_finite(values: Tensor, what: str) -> None:

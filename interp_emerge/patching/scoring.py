@@ -1,21 +1,31 @@
 """Score the nodes or edges of a model with a method by name, or say beforehand what that would take."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction, bind_metric
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.memory import CPU_BUDGET
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
-from interp_emerge.patching.base import EdgeScores, Method, NodeScores, PatchingTask, Recorder
-from interp_emerge.patching.engines.options import NoOptions, Option
+from interp_emerge.patching.base import (
+    EdgeScores,
+    Method,
+    NodeScores,
+    PatchingTask,
+    Recorder,
+    origin_of_pairs,
+    require_within,
+)
+from interp_emerge.patching.engines.options import AtPositions, NoOptions, Option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +57,7 @@ def score(
 
     Args:
         model: what to analyse; it is left as it was, also after an error.
-        pairs: clean and corrupt prompts.
+        pairs: clean and corrupt prompts. Pairs of several lengths are scored in groups of one length.
         method: name of a patching method.
         metric: name of a metric, or a callable from logits after the prompt, shape [pair, d_vocab], and the pairs to
             one value a pair.
@@ -58,14 +68,19 @@ def score(
 
     Raises:
         UnknownNameError: no method, metric, option, site or position has the name.
-        InputError: the pairs do not fit the model, or the metric returns the wrong shape or values that are not finite.
+        InputError: the pairs do not fit the model, they have several lengths and the method needs one, or the metric
+            returns the wrong shape or values that are not finite.
         ModelError: the architecture cannot be split into heads and edges.
     """
     chosen = shelf[method]
     given = options_of(chosen, options)
+    groups = _groups_of_one_length(pairs, chosen, given)
+    found: list[NodeScores | EdgeScores] = []
     with model.running():
-        task = _task(model, pairs, metric, budget=budget, options=given, record=record)
-        return chosen.run(task)
+        for group in groups:
+            task = _task(model, group, metric, budget=budget, options=given, record=record)
+            found.append(chosen.run(task))
+    return found[0] if len(groups) == 1 else _joined(model, pairs, found, budget)
 
 
 @checked
@@ -85,20 +100,72 @@ def estimate(
     """
     chosen = shelf[method]
     given = options_of(chosen, options)
+    costs, of_a_pass = [], []
     with model.running():
-        task = _task(model, pairs, metric, budget=budget, options=given, record=record)
-        cost = chosen.cost(task)
-        taken = []
-        for _ in range(2):
-            start = perf_counter()
-            for _chunk in model.logits_in_chunks(pairs.clean, budget=budget):
-                pass
-            if model.device.type == "cuda":
-                torch.cuda.synchronize(model.device)
-            taken.append(perf_counter() - start)
+        for group in _groups_of_one_length(pairs, chosen, given):
+            task = _task(model, group, metric, budget=budget, options=given, record=record)
+            costs.append(chosen.cost(task))
+            of_a_pass.append(min(_seconds_of_a_pass(model, group, budget) for _ in range(2)))
+    shares = np.array(of_a_pass) / sum(of_a_pass)
     return Estimate(
-        method=method, passes=cost.passes, bytes=cost.bytes, seconds=cost.passes * cost.seconds_per_pass * min(taken)
+        method=method,
+        passes=float(shares @ [cost.passes for cost in costs]) if len(costs) > 1 else costs[0].passes,
+        bytes=max(cost.bytes for cost in costs),
+        seconds=sum(
+            cost.passes * cost.seconds_per_pass * seconds for cost, seconds in zip(costs, of_a_pass, strict=True)
+        ),
     )
+
+
+def _seconds_of_a_pass(model: HookedModel, pairs: PromptPairs, budget: int | None) -> float:
+    start = perf_counter()
+    for _chunk in model.logits_in_chunks(pairs.clean, budget=budget):
+        pass
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+    return perf_counter() - start
+
+
+def _groups_of_one_length(pairs: PromptPairs, method: Method, options: NoOptions) -> list[PromptPairs]:
+    """The pairs in groups that a method can score one after the other.
+
+    Positions that are given as numbers become named positions, because one counted from the end is another index in
+    each group.
+    """
+    groups = [group for _, group in pairs.by_length()]
+    if len(groups) == 1:
+        return groups
+    if options.mixes_pairs:
+        pairs.require_one_length(f"method {method.name!r} with these options")
+    wanted = options.positions if isinstance(options, AtPositions) else None
+    if wanted == "all":
+        pairs.require_one_length("positions='all'")
+    shortest = groups[0].length
+    places: dict[str, int] = {}
+    for name in wanted or ():
+        if name not in pairs.positions and name.removeprefix("-").isdecimal():
+            places[name] = require_within(int(name), shortest)
+    return [
+        replace(
+            group,
+            positions=dict(group.positions) | {name: torch.full((len(group),), at) for name, at in places.items()},
+        )
+        for group in groups
+    ]
+
+
+def _joined(
+    model: HookedModel, pairs: PromptPairs, parts: Sequence[NodeScores | EdgeScores], budget: int | None
+) -> NodeScores | EdgeScores:
+    """The scores of all pairs from those of groups of one length, with the origin of all pairs."""
+    nodes = [part for part in parts if isinstance(part, NodeScores)]
+    edges = [part for part in parts if isinstance(part, EdgeScores)]
+    joined = (
+        EdgeScores.joined(edges, pairs, budget=CPU_BUDGET if budget is None else budget)
+        if edges
+        else NodeScores.joined(nodes, pairs)
+    )
+    return replace(joined, origin=joined.origin | origin_of_pairs(model, pairs))
 
 
 def options_of(method: Method, given: Mapping[str, Any]) -> NoOptions:

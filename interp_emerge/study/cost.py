@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.roles.table import BASELINE_HEADS, role_scores
 from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.circuits.running.runs import GRID, Runs
@@ -88,7 +88,7 @@ def expected(
         scoring = estimate(model, pairs, method=method, metric=metric, budget=budget, **options)
         rows.append(("score", scoring.passes * (1 + repeat), scoring.bytes, scoring.seconds * (1 + repeat)))
     for stage, count in runs.items():
-        *_, size = batch_sizes(model, pairs.length, n_pairs=len(pairs), n_circuits=count, budget=budget)
+        *_, size = batch_sizes(model, int(pairs.lengths.max()), n_pairs=len(pairs), n_circuits=count, budget=budget)
         seconds = count * each
         if stage == "roles":
             n_untrained = _untrained(graph)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.abilities.prompts import Prompts
 from interp_emerge.caching.store import ActivationStore
 from interp_emerge.core.memory import format_bytes

@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.abilities.base import Ability
 from interp_emerge.abilities.metrics import metrics_of_clean
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families._disk.directory import DirectoryFamily

@@ -5,7 +5,8 @@ import torch
 
 import interp_emerge as ie
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities.base import Ability, PromptPairs
+from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 

@@ -61,7 +61,7 @@ def padded(side: str, column: int) -> ie.PromptPairs:
 @pytest.mark.parametrize("entry", ENTRIES)
 @pytest.mark.parametrize(("side", "column"), [("clean", 0), ("clean", 6), ("corrupt", 0)])
 def test_pairs_with_padding_are_refused_everywhere(entry: str, side: str, column: int):
-    with pytest.raises(InputError, match=f"holds the padding token {PAD}"):
+    with pytest.raises(InputError, match=f"contains the padding token {PAD}"):
         ENTRIES[entry](MODEL, padded(side, column))
 
 
@@ -81,5 +81,5 @@ def test_the_same_pairs_without_padding_are_taken(entry: str):
 
 def test_prompts_with_padding_are_refused_where_no_pairs_are_asked_for():
     tokens = padded("clean", 0).clean
-    with pytest.raises(InputError, match=f"holds the padding token {PAD}"):
+    with pytest.raises(InputError, match=f"contains the padding token {PAD}"):
         ie.emergence.forming.in_context_scores(MODEL, tokens)

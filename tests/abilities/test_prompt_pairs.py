@@ -105,8 +105,8 @@ def test_a_split_with_an_empty_side_is_refused(pairs: ie.PromptPairs, share: flo
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"clean": [[1, 2, 3], [4, 5]]}, "prompts need equal lengths"),
-        ({"clean": [[1, 2], [4, 5]]}, "shapes [2, 2] and [2, 3]"),
+        ({"clean": [[1, 2, 3], [4, 5]]}, "the prompts of pair 1 have 2 and 3 tokens; give both the same length"),
+        ({"clean": [[1, 2], [4, 5]]}, "the prompts of pair 0 have 2 and 3 tokens; give both the same length"),
         ({"clean": [], "corrupt": []}, "clean is empty"),
         ({"clean": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}, "not integer token ids"),
         ({"answer": [7]}, "2 pairs need 2 answers and foils, not arrays of shape [1] and [2]"),

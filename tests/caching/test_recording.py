@@ -99,7 +99,9 @@ def test_a_small_budget_records_prompt_by_prompt_with_the_same_result(architectu
 
 
 def test_a_budget_that_no_prompt_fits_is_refused():
-    with pytest.raises(InputError, match=r"one prompt needs about \S+ KiB, and 1 bytes are allowed; raise the budget"):
+    with pytest.raises(
+        InputError, match=r"one prompt needs about \S+ KiB, but only 1 bytes are allowed; raise the budget"
+    ):
         record(small_model("gpt2"), random_pairs().clean, budget=1)
 
 

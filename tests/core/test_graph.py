@@ -125,7 +125,7 @@ def test_named_edges_become_a_matrix_whether_given_as_pairs_or_as_edges():
     [
         (("a0.h7", "logits"), UnknownNameError, "unknown writer 'a0.h7'; did you mean 'a0.h"),
         (("embed", "a0.h0"), UnknownNameError, "unknown reader 'a0.h0'; did you mean 'a0.h0"),
-        (("m1", "a0.h0.q"), InputError, "no edge m1 → a0.h0.q: the reader takes in only writers that ran before it"),
+        (("m1", "a0.h0.q"), InputError, "no edge m1 → a0.h0.q: m1 runs after a0.h0.q; give edges from earlier nodes"),
         (("m0", "m0"), InputError, "no edge m0 → m0"),
     ],
 )

@@ -28,15 +28,16 @@ def test_one_item_larger_than_the_default_is_taken_alone_as_long_as_there_is_roo
 
 
 def test_an_item_that_needs_more_than_the_budget_is_refused_with_both_numbers():
-    message = (
-        "one cell needs about 2 KiB, and 1.5 KiB are allowed; raise the budget, or take shorter prompts or a smaller"
-    )
+    message = "one cell needs about 2 KiB, but only 1.5 KiB are allowed; raise the budget, or use shorter prompts"
     with pytest.raises(InputError, match=message):
         items_that_fit(2048, 3, device=CPU, budget=1536, what="one cell")
 
 
 def test_an_item_that_needs_more_than_there_is_is_refused_with_what_is_free():
-    with pytest.raises(InputError, match=r"one prompt needs about 1\.07e\+09 GiB, and .* are free"):
+    with pytest.raises(
+        InputError,
+        match=r"one prompt needs about 1\.07e\+09 GiB, but only .* are free; use shorter prompts or a smaller model",
+    ):
         items_that_fit(1 << 60, 3, device=CPU)
 
 

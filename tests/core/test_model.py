@@ -52,7 +52,7 @@ def test_without_a_tokenizer_tokens_are_numbers_and_text_is_refused():
     assert model.bos == [0]
     assert model.ordinary_ids == [*range(1, VOCABULARY)]
     assert model.words([3, 12]) == ["3", "12"]
-    with pytest.raises(InputError, match="no tokenizer: pass token ids instead of text"):
+    with pytest.raises(InputError, match="has no tokenizer; give token ids instead of text"):
         model.encode("text")
 
 
@@ -87,7 +87,7 @@ def test_prompts_that_hold_padding_are_refused(rows: list[list[int]], ids: dict,
         model.require_unpadded(tokens)
     else:
         pad = ids.get("pad_token_id", 0)
-        with pytest.raises(InputError, match=f"prompt {refused} holds the padding token {pad}; give prompts of equal"):
+        with pytest.raises(InputError, match=f"prompt {refused} contains the padding token {pad}; give prompts"):
             model.require_unpadded(tokens)
 
 

@@ -50,7 +50,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(jars: Shelf):
 
 
 def test_an_item_has_to_carry_the_name_of_a_file(jars: Shelf):
-    with pytest.raises(AssertionError, match="'plums' has to stand in a file of its own name"):
+    with pytest.raises(AssertionError, match=r"the jar 'plums' is not in a file of that name; move it to plums.py"):
         jars["mislabelled"]
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import interp_emerge as ie
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.model import HookedModel
 
 VOCABULARY, WIDTH, HEADS, LAYERS = 40, 24, 4, 3

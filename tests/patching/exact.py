@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import bind_metric
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.model import HookedModel
 from tests.models.slow_model import SlowModel, Written
 

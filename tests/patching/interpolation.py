@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import interp_emerge as ie
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.graph import Node
 from interp_emerge.core.model import HookedModel
 from tests.models.small_models import build

@@ -4,8 +4,8 @@ from typing import Any
 
 from transformer_lens.tools.analysis import EdgeAttributionConfig, attribution_patch
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import bind_metric
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.model import HookedModel
 
 SIDES = {"q_input": "q", "k_input": "k", "v_input": "v"}

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.pairs import PromptPairs
 from tests.models.small_models import FORMS, random_pairs, small_model
 from tests.patching.scored import score_edges
 

@@ -151,7 +151,7 @@ def test_an_estimate_is_the_cost_of_the_method_times_one_pass():
 def test_prompts_with_padding_are_refused():
     clean = random_pairs().clean.clone()
     clean[2, -2:] = 0
-    with pytest.raises(InputError, match="prompt 2 holds the padding token 0"):
+    with pytest.raises(InputError, match="prompt 2 contains the padding token 0"):
         ie.score(small_model("gpt_neox"), replace(random_pairs(), clean=clean))
 
 

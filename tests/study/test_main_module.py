@@ -108,4 +108,4 @@ def test_a_pool_of_processes_may_not_start_workers(tmp_path: Path):
                 print(pool.map(ask, [0])[0])
     """
     (tmp_path / "program.py").write_text(textwrap.dedent(program))
-    assert "take workers=1 there" in " ".join(run("program.py", where=tmp_path))
+    assert "use workers=1 there" in " ".join(run("program.py", where=tmp_path))

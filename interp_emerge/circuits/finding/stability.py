@@ -31,7 +31,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.overlap import node_overlap, require_one_graph, weighted_jaccard
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source

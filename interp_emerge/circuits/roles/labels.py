@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from interp_emerge.abilities.base import PromptPairs, require_pairs
+from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, record
 from interp_emerge.circuits.roles.table import role_table, roles_named
 from interp_emerge.circuits.running.faithfulness import not_above_zero
@@ -189,17 +189,18 @@ def attention_at(
         raise InputError("the pairs name no positions; give PromptPairs(positions={name: one index a pair})")
     if prompts not in ("clean", "corrupt"):
         raise InputError(f"prompts={prompts!r} is unknown; give 'clean' or 'corrupt'")
-    tokens = pairs.clean if prompts == "clean" else pairs.corrupt
-    places = torch.stack([*pairs.positions.values()], 1).to(model.device)
     heads = [node for node in model.graph.nodes(["head"]) if node.name in circuit.heads]
-    at_once = items_that_fit(bytes_per_prompt(model, pairs.length), len(pairs), device=model.device, budget=budget)
     parts = []
-    for rows, at in zip(tokens.split(at_once), places.split(at_once), strict=True):
-        recording = record(model, rows, patterns=True)
-        last = [recording.activations[pattern_name(head.layer)][:, head.index, -1] for head in heads]
-        parts.append(torch.stack([row.gather(1, at) for row in last], 1) if heads else at.new_zeros(len(at), 0))
-    attention = torch.cat(parts).flatten(1).cpu().double().numpy()
-    mean, low, high = mean_intervals(attention)
+    for _, group in pairs.by_length():
+        tokens = group.clean if prompts == "clean" else group.corrupt
+        places = torch.stack([*group.positions.values()], 1).to(model.device)
+        at_once = items_that_fit(bytes_per_prompt(model, group.length), len(group), device=model.device, budget=budget)
+        for rows, at in zip(tokens.split(at_once), places.split(at_once), strict=True):
+            recording = record(model, rows, patterns=True)
+            last = [recording.activations[pattern_name(head.layer)][:, head.index, -1] for head in heads]
+            found = torch.stack([row.gather(1, at) for row in last], 1) if heads else at.new_zeros(len(at), 0)
+            parts.append(found.flatten(1).cpu().double().numpy())
+    mean, low, high = mean_intervals(pairs.in_order(parts))
     rows = [(head.name, head.layer, head.index, place) for head in heads for place in pairs.positions]
     frame = pd.DataFrame(rows, columns=pd.Index(ATTENTION_COLUMNS[:4]))
     return frame.assign(attention=mean, ci_low=low, ci_high=high)

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.roles import shelf
 from interp_emerge.circuits.roles.base import Role, RoleTask
 from interp_emerge.circuits.tables import ROLES

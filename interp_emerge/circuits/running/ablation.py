@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits.tables import ABLATION
 from interp_emerge.core.circuit import Circuit

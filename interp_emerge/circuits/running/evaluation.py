@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits.running.faithfulness import Evaluation, FaithfulnessCurve
 from interp_emerge.circuits.running.runs import GRID, Level, Runs

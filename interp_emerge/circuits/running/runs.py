@@ -26,7 +26,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from interp_emerge.abilities.base import PromptPairs, require_pairs
 from interp_emerge.abilities.metrics import (
     KL,
     BoundMetric,
@@ -36,6 +35,7 @@ from interp_emerge.abilities.metrics import (
     clean_log_probs,
     require_metric,
 )
+from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.caching.recording import Recording, bytes_per_prompt, final_logits, record
 from interp_emerge.circuits.running.faithfulness import Evaluation, FaithfulnessCurve
 from interp_emerge.core.arguments import checked
@@ -44,7 +44,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
-from interp_emerge.patching.ablation import Ablation
+from interp_emerge.patching.ablation import MEANS, Ablation
 from interp_emerge.patching.base import EdgeScores, Recorder
 from interp_emerge.patching.engines.circuit_run import circuit_values
 from interp_emerge.stats.intervals import Interval, ratio_interval
@@ -77,7 +77,7 @@ class Runs:
 
         Args:
             model: the model that the circuits are claimed for.
-            pairs: prompt pairs; to test a circuit, pairs that it was not found on.
+            pairs: prompt pairs; to test a circuit, pairs that it was not found on. Those of one length run together.
             metric: name of a metric, or a callable from logits and pairs to one value a pair.
             ablation: what the edges outside a circuit carry.
             seed: of all draws: random circuits, sets of nodes, halves of the pairs, bootstrap samples.
@@ -86,10 +86,13 @@ class Runs:
 
         Raises:
             UnknownNameError: no metric or ablation has the name.
-            InputError: an argument has the wrong type, or the pairs do not fit the model.
+            InputError: an argument has the wrong type, the pairs do not fit the model, or they have several lengths and
+                the ablation is a mean.
         """
         require_metric(metric)
         require_pairs(model, pairs)
+        if ablation in MEANS:
+            pairs.require_one_length(f"ablation {ablation!r}")
         self.model, self.pairs = model, pairs
         self.metric, self.ablation, self.seed = metric, ablation, seed
         self.budget, self.record = budget, record
@@ -125,6 +128,10 @@ class Runs:
             raise InputError(f"circuits of {self.model.spec} have edges of shape {nothing.shape}; give such arrays")
         if not len(circuits):
             return []
+        groups = [group for _, group in self.pairs.by_length()]
+        if len(groups) > 1:
+            found = [self.replace(pairs=group).evaluations(circuits) for group in groups]
+            return [Evaluation.joined(parts, self.pairs) for parts in zip(*found, strict=True)]
         clean_run, corrupt_run = (self.record(self.model, tokens) for tokens in (self.pairs.clean, self.pairs.corrupt))
         metrics = self._metrics(clean_run)
         clean = self._read(clean_run, metrics)

@@ -161,14 +161,13 @@ class Lexicon:
                 rows = at[:, 0] & False
             if rows.any():
                 row = int(rows.nonzero()[0])
-                raise InputError(f"prompt {row} contains the padding token {pad}; give prompts of equal length without "
-                                 "padding, one group for each length if they differ")  # fmt: skip
+                raise InputError(f"prompt {row} contains the padding token {pad}; give prompts without padding "
+                                 "(those of PromptPairs may differ in length)")  # fmt: skip
             alone = at[:, 0]
             if alone.any() and (pad not in begins or not alone.all()):
                 row, others = int(alone.nonzero()[0]), "other" if not alone.all() else "this model's usual"
                 raise InputError(f"prompt {row} begins with the padding token {pad}, but {others} prompts do not; give "
-                                 "prompts of equal length without padding, or set prepend_bos if all should begin with "
-                                 "it")  # fmt: skip
+                                 "prompts without padding, or set prepend_bos if all should begin with it")  # fmt: skip
 
     @cached_property
     def _strings(self) -> dict[int, str]:

@@ -40,8 +40,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.metrics import MetricFunction
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits.running.faithfulness import why_undefined
 from interp_emerge.circuits.running.runs import Runs

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.caching.recording import record
 from interp_emerge.circuits.roles.table import ROLES, role_scores
 from interp_emerge.circuits.running.evaluation import evaluate

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from interp_emerge.abilities.base import PromptPairs, require_pairs
+from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
@@ -142,9 +142,14 @@ def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float
     require_pairs(model, pairs)
     answers = pairs.answers
     low, high = np.zeros((2, *answers.shape))  # entries without an answer keep an empty range
-    for rows, logits in model.logits_in_chunks(pairs.clean):
+    runs = (
+        (of_all[rows], logits)
+        for of_all, group in pairs.by_length()
+        for rows, logits in model.logits_in_chunks(group.clean)
+    )
+    for rows, logits in runs:
         # One prompt at a time: a vocabulary in double precision takes more memory than the run.
-        for row, last in zip(range(len(pairs))[rows], logits[:, -1], strict=True):
+        for row, last in zip(rows.tolist(), logits[:, -1], strict=True):
             cumulative = (last.double() / temperature).softmax(-1).cumsum(-1).cpu()
             for place, answer in enumerate(answers[row].tolist()):
                 if answer >= 0:

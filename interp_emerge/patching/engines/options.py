@@ -34,6 +34,11 @@ class AtLeast:
 class NoOptions:
     """The options of a method that has none, and the base of all others."""
 
+    @property
+    def mixes_pairs(self) -> bool:
+        """Whether a pair's values depend on other pairs too, so that all pairs have to run together."""
+        return False
+
 
 Sites = Annotated[Names, "kinds of nodes to score, such as head, mlp, q, pattern or resid_pre"]
 Positions = Annotated[

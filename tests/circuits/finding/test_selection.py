@@ -231,5 +231,7 @@ def test_shares_out_of_range_are_refused(given: dict[str, Any]):
 
 def test_scores_of_another_graph_are_refused():
     model, pairs, _ = scored()
-    with pytest.raises(InputError, match="the scores were taken in a graph of another shape than that of memory/Llama"):
+    with pytest.raises(
+        InputError, match="the scores were taken on a model whose graph differs from that of memory/Llama"
+    ):
         smallest_faithful(ie.Runs(model, pairs), drawn_scores(GRAPHS["serial"]))

@@ -222,10 +222,10 @@ def test_circuits_evaluated_together_have_the_values_of_each_alone_without_dead_
 
 def test_a_circuit_of_another_graph_is_refused(pairs: ie.PromptPairs):
     other = ie.Circuit.from_edges(small_model("llama_grouped"), [("embed", "logits")])
-    with pytest.raises(InputError, match="graph of another shape than that of memory/GPTNeoX"):
+    with pytest.raises(InputError, match="whose graph differs from that of memory/GPTNeoX"):
         ie.evaluate(small_model("gpt_neox"), other, pairs)
     serial = ie.Circuit.from_edges(small_model("llama"), [("embed", "logits")])
-    with pytest.raises(InputError, match="graph of another shape"):
+    with pytest.raises(InputError, match="whose graph differs from that of memory/GPTNeoX"):
         ie.evaluate(small_model("gpt_neox"), serial, pairs)
 
 

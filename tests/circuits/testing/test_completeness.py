@@ -147,7 +147,7 @@ def test_wrong_strategies_groups_counts_and_pairs_are_refused():
         completeness(ie.Runs(model, pairs), circuit, n_random=-1)
     with pytest.raises(InputError, match=r"3 pairs are too few .*; give at least 4"):
         completeness(ie.Runs(model, pairs[:3]), circuit)
-    with pytest.raises(InputError, match="graph of another shape"):
+    with pytest.raises(InputError, match="the circuit was found on a model whose graph differs from that of"):
         completeness(ie.Runs(small_model("gpt2", layers=2), pairs), circuit)
 
 

@@ -99,7 +99,7 @@ def test_a_part_that_is_left_out_is_not_run():
     assert [*examine(ie.Runs(model, pairs), circuit, parts=("ablations",)).tables] == ["evaluation", "ablations"]
     with pytest.raises(UnknownNameError, match="did you mean 'minimality'"):
         examine(ie.Runs(model, pairs), circuit, parts=("minimal",))
-    with pytest.raises(InputError, match="another shape"):
+    with pytest.raises(InputError, match="the circuit was found on a model whose graph differs from that of"):
         examine(ie.Runs(small_model("llama_grouped"), pairs), circuit)
 
 

@@ -7,7 +7,8 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 import interp_emerge as ie
-from interp_emerge.abilities.base import single_tokens, stack_prompts
+from interp_emerge.abilities.base import single_tokens
+from interp_emerge.abilities.pairs import prompt_ids
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from tests.models.small_models import build
@@ -58,7 +59,10 @@ def test_what_stands_first_is_what_the_tokenizer_puts_in_front_and_never_what_it
 
 def test_a_tokenizer_that_writes_nothing_has_to_be_said_what_stands_first():
     tokenizer = wrapped(words({"<s>": 0}, unknown=None), bos_token="<s>")
-    with pytest.raises(InputError, match="does not show what it puts in front of a text; say it: prepend_bos=True"):
+    with pytest.raises(
+        InputError,
+        match=r"cannot find out what the tokenizer .* puts in front of a text; give prepend_bos=True, False, or",
+    ):
         hooked(tokenizer)
     assert hooked(tokenizer, prepend_bos=True).bos == [0]
 
@@ -71,7 +75,7 @@ def test_another_choice_stands_first_in_prompts_is_recorded_and_can_be_read_back
     tokenizer = wrapped(adding(words(PLAIN), "<s> $A", s=0), **NAMED)
     model = hooked(tokenizer, choice)
     assert model.bos == ids
-    assert stack_prompts(model, ["t5 t6"]).tolist() == [[*ids, 5, 6]]
+    assert prompt_ids(model, "t5 t6") == [*ids, 5, 6]
     assert ie.load_ability("induction").sample(model, 2).clean[:, : len(ids)].tolist() == [ids, ids]
     if len(ids) < 2:
         assert hooked(tokenizer, model.spec.prepended).bos == ids
@@ -95,14 +99,22 @@ def test_results_behind_other_first_tokens_say_so_and_share_no_prompts():
         (
             wrapped(words(PLAIN), unk_token="<unk>"),
             True,
-            "has no beginning-of-text token; name a token, or",
+            "has no beginning-of-text token; give a token as prepend_bos, or prepend_bos=False",
         ),
-        (wrapped(words(PLAIN), eos_token="</s>"), True, "such as its end-of-text token prepend_bos='</s>', or say"),
+        (
+            wrapped(words(PLAIN), eos_token="</s>"),
+            True,
+            r"its end-of-text token: prepend_bos='</s>'\), or prepend_bos=False",
+        ),
         (wrapped(words(PLAIN), **NAMED), "t5 t6", r"prepend_bos = 't5 t6' is not one token of .*: '<s>', '</s>'"),
         (wrapped(words(PLAIN), **NAMED), "nowhere", "prepend_bos = 'nowhere' is not one token"),
-        (wrapped(words(PLAIN), **NAMED), 600, r"prepend_bos is the token 600, but .* has 600 tokens \(0 to 599\)"),
-        (wrapped(words(PLAIN), **NAMED), -1, "prepend_bos is the token -1, but"),
-        (None, "<s>", "has no tokenizer: give prepend_bos as the id of a token, not '<s>'"),
+        (
+            wrapped(words(PLAIN), **NAMED),
+            600,
+            r"prepend_bos cannot be the token 600; .* has 600 tokens, give an id from 0 to 599",
+        ),
+        (wrapped(words(PLAIN), **NAMED), -1, "prepend_bos cannot be the token -1; "),
+        (None, "<s>", "has no tokenizer, so prepend_bos cannot be '<s>'; give the id of a token"),
     ],
 )
 def test_a_choice_that_is_not_one_token_is_refused(tokenizer: Any, choice: Any, message: str):
@@ -137,7 +149,7 @@ def test_a_word_is_the_token_that_it_is_inside_a_sentence(tokenizer: PreTrainedT
     found = single_tokens(model, ["Mary", "John", "park", "Xerxes"], at_least=3, wanted_for="this test")
     assert [*found] == ["Mary", "John", "park"]
     told = " When Mary and John met at the park , John gave a book to"
-    (prompt,) = stack_prompts(model, [told]).tolist()
+    prompt = prompt_ids(model, told)
     for word, token in found.items():
         sentence = f"a{told} {word}"
         assert tokenizer(sentence, add_special_tokens=False).input_ids[-1] == token
@@ -207,25 +219,40 @@ def test_tokenizers_in_python_are_known_by_what_they_do():
     ("ids", "choice", "prompts", "refused"),
     [
         # Padding means nothing else: it is padding wherever it stands.
-        ({"pad": "t9"}, None, [[5, 9, 6]], "prompt 0 holds the padding token 9"),
-        ({"pad": "t9"}, None, [[5, 6, 7], [5, 6, 9]], "prompt 1 holds the padding token 9"),
+        ({"pad": "t9"}, None, [[5, 9, 6]], "prompt 0 contains the padding token 9"),
+        ({"pad": "t9"}, None, [[5, 6, 7], [5, 6, 9]], "prompt 1 contains the padding token 9"),
         # It is the end of text as well.
-        ({"pad": "</s>", "bos": "<s>", "eos": "</s>"}, True, [[0, 5, 6, 7], [2, 0, 5, 6]], "prompt 1 holds"),
-        ({"pad": "</s>", "bos": "<s>", "eos": "</s>"}, True, [[2, 0, 5, 6]], "prompt 0 holds the padding token 2"),
-        ({"pad": "</s>", "bos": "<s>", "eos": "</s>"}, True, [[0, 5, 6, 2]], "prompt 0 holds the padding token 2"),
+        ({"pad": "</s>", "bos": "<s>", "eos": "</s>"}, True, [[0, 5, 6, 7], [2, 0, 5, 6]], "prompt 1 contains"),
+        ({"pad": "</s>", "bos": "<s>", "eos": "</s>"}, True, [[2, 0, 5, 6]], "prompt 0 contains the padding token 2"),
+        ({"pad": "</s>", "bos": "<s>", "eos": "</s>"}, True, [[0, 5, 6, 2]], "prompt 0 contains the padding token 2"),
         ({"pad": "</s>", "bos": "<s>", "eos": "</s>"}, True, [[0, 5, 2, 6]], None),
-        ({"pad": "</s>", "bos": "<s>", "eos": "</s>"}, False, [[2, 5, 6], [7, 5, 6]], "0 begins .* others do not"),
-        ({"pad": "</s>", "eos": "</s>"}, False, [[2, 5, 6], [2, 5, 7]], "0 begins .* and this model's do not"),
+        (
+            {"pad": "</s>", "bos": "<s>", "eos": "</s>"},
+            False,
+            [[2, 5, 6], [7, 5, 6]],
+            "0 begins .* but other prompts do not",
+        ),
+        (
+            {"pad": "</s>", "eos": "</s>"},
+            False,
+            [[2, 5, 6], [2, 5, 7]],
+            "0 begins .* but this model's usual prompts do not",
+        ),
         ({"pad": "</s>", "eos": "</s>"}, "</s>", [[2, 5, 6], [2, 5, 7]], None),
-        ({"pad": "</s>", "eos": "</s>"}, "</s>", [[2, 2, 6], [2, 5, 7]], "prompt 0 holds the padding token 2"),
-        ({"pad": "</s>", "eos": "</s>"}, "</s>", [[2, 5, 6], [8, 5, 7]], "0 begins .* and others do not"),
+        ({"pad": "</s>", "eos": "</s>"}, "</s>", [[2, 2, 6], [2, 5, 7]], "prompt 0 contains the padding token 2"),
+        ({"pad": "</s>", "eos": "</s>"}, "</s>", [[2, 5, 6], [8, 5, 7]], "0 begins .* but other prompts do not"),
         # One token begins, ends and pads.
         ({"pad": "<s>", "bos": "<s>", "eos": "<s>"}, True, [[0, 5, 6], [0, 7, 6]], None),
         ({"pad": "<s>", "bos": "<s>", "eos": "<s>"}, False, [[0, 5, 6], [0, 7, 6]], None),
         ({"pad": "<s>", "bos": "<s>", "eos": "<s>"}, True, [[0, 5, 0, 6]], None),
-        ({"pad": "<s>", "bos": "<s>", "eos": "<s>"}, True, [[0, 5, 6], [5, 7, 6]], "0 begins .* and others do not"),
-        ({"pad": "<s>", "bos": "<s>", "eos": "<s>"}, True, [[0, 5, 6], [0, 0, 6]], "prompt 1 holds"),
-        ({"pad": "<s>", "bos": "<s>", "eos": "<s>"}, True, [[0, 5, 0]], "prompt 0 holds"),
+        (
+            {"pad": "<s>", "bos": "<s>", "eos": "<s>"},
+            True,
+            [[0, 5, 6], [5, 7, 6]],
+            "0 begins .* but other prompts do not",
+        ),
+        ({"pad": "<s>", "bos": "<s>", "eos": "<s>"}, True, [[0, 5, 6], [0, 0, 6]], "prompt 1 contains"),
+        ({"pad": "<s>", "bos": "<s>", "eos": "<s>"}, True, [[0, 5, 0]], "prompt 0 contains"),
         # No padding is named.
         ({"bos": "<s>", "eos": "</s>"}, True, [[0, 0, 2]], None),
     ],
@@ -247,7 +274,7 @@ def test_padding_that_only_the_configuration_names_is_refused():
     hf = build("gpt_neox", bos_token_id=0, eos_token_id=[2, 3], pad_token_id=3)
     model = ie.hook(hf, tokenizer=wrapped(words(PLAIN), **NAMED, pad_token="t9"))
     for prompts in ([[0, 5, 9]], [[0, 5, 3]], [[3, 0, 5]]):
-        with pytest.raises(InputError, match=f"holds the padding token {9 if 9 in prompts[0] else 3}"):
+        with pytest.raises(InputError, match=f"contains the padding token {9 if 9 in prompts[0] else 3}"):
             model.require_unpadded(torch.tensor(prompts))
     model.require_unpadded(torch.tensor([[0, 5, 3, 6]]))
 

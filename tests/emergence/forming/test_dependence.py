@@ -242,7 +242,7 @@ def test_what_cannot_be_measured_is_refused(distractors: GroundTruth):
         dependence_at(ie.Runs(model, pairs), circuit.with_kept(np.zeros_like(circuit.kept)))
     with pytest.raises(InputError, match="n_random is 0; give at least 1 random choice"):
         dependence_at(ie.Runs(model, pairs), circuit, n_random=0)
-    with pytest.raises(InputError, match="the circuit was found in a graph of another shape"):
+    with pytest.raises(InputError, match="the circuit was found on a model whose graph differs from that of"):
         dependence_at(ie.Runs(small_model("gpt2"), pairs), circuit)
     with pytest.raises(UnknownNameError, match=r"unknown node 'a0\.h9'; did you mean 'a0\.h"):
         dependence_at(ie.Runs(model, pairs), circuit, parts=heads("a0.h9"))

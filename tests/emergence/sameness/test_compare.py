@@ -95,7 +95,9 @@ def test_other_weights_of_the_same_name_are_refused(circuits: tuple[ie.Circuit, 
 def test_a_circuit_whose_model_has_a_graph_of_another_shape_is_refused(circuits: tuple[ie.Circuit, ie.Circuit]):
     circuit = ie.Circuit.from_edges(small_model("gpt2"), [("embed", "logits")])
     claimed = circuit.with_origin(model=circuits[0].origin["model"], ability="induction")
-    with pytest.raises(InputError, match="circuit a was found in a graph of another shape"):
+    with pytest.raises(
+        InputError, match="circuit a was found on a model whose graph differs from that of miniature/25k"
+    ):
         compare(claimed, claimed, n=4)
 
 

@@ -64,8 +64,8 @@ def test_the_measures_are_counted_by_hand():
 def test_a_perfect_order_of_five_sizes_rises_with_the_exact_p_value():
     found = trend({n: [float(n) ** 0.5] for n in (3, 5, 7, 14, 25)})
     assert (found["rho"], found["p_value"], found["least_p"]) == (pytest.approx(1), 2 / 120, 2 / 120)
-    assert found["verdict"] is ScalingVerdict.RISES and found["reason"] == ""
-    assert trend({n: [-float(n)] for n in (3, 5, 7, 14, 25)})["verdict"] is ScalingVerdict.FALLS
+    assert found["verdict"] == ScalingVerdict.RISES and found["reason"] == ""
+    assert trend({n: [-float(n)] for n in (3, 5, 7, 14, 25)})["verdict"] == ScalingVerdict.FALLS
 
 
 def test_the_correlation_is_spearmans_of_the_means_over_seeds():
@@ -74,7 +74,7 @@ def test_the_correlation_is_spearmans_of_the_means_over_seeds():
     expected: Any = spearmanr([*values], [np.mean(seeds) for seeds in values.values()])
     assert found["rho"] == pytest.approx(expected.statistic)
     assert -1 <= found["ci_low"] <= found["rho"] <= found["ci_high"] <= 1
-    assert found["verdict"] is ScalingVerdict.NO_TREND
+    assert found["verdict"] == ScalingVerdict.NO_TREND
 
 
 def test_with_few_sizes_the_verdict_says_why_there_is_none():
@@ -82,10 +82,10 @@ def test_with_few_sizes_the_verdict_says_why_there_is_none():
     assert (two["verdict"], two["reason"]) == (ScalingVerdict.UNDEFINED, "2 sizes, and at least 3 are needed")
     assert trend({3: [1.0], 5: [np.nan], 7: [2.0]})["n_sizes"] == 2
     three = trend({3: [1.0], 5: [2.0], 7: [3.0]})
-    assert three["verdict"] is ScalingVerdict.CANNOT_BE_TOLD and "p = 0.33" in three["reason"]
+    assert three["verdict"] == ScalingVerdict.CANNOT_BE_TOLD and "p = 0.33" in three["reason"]
     assert three["p_value"] == pytest.approx(1 / 3)
     constant = trend({3: [1.0], 5: [1.0], 7: [1.0]})
-    assert constant["verdict"] is ScalingVerdict.UNDEFINED and "same at every size" in constant["reason"]
+    assert constant["verdict"] == ScalingVerdict.UNDEFINED and "same at every size" in constant["reason"]
 
 
 @pytest.mark.calibration
@@ -94,7 +94,7 @@ def test_many_sizes_are_permuted_at_random_and_keep_the_level():
     p_values = np.array([trend({n: [rng.normal()] for n in range(5)})["p_value"] for _ in range(100)])
     assert (p_values <= 0.05).mean() <= 0.12
     many = trend({n: [float(n)] for n in range(12)})
-    assert many["p_value"] == many["least_p"] and many["verdict"] is ScalingVerdict.RISES
+    assert many["p_value"] == many["least_p"] and many["verdict"] == ScalingVerdict.RISES
 
 
 def test_circuits_and_features_that_do_not_fit_are_refused():

@@ -53,7 +53,7 @@ def test_a_tokenizer_of_tokenizers_brings_what_it_puts_in_front():
     model = ie.hook(tiny_model(), tokenizer=adding(Tokenizer.from_str(plain.to_str()), "<s> $A", s=0))
     assert model.bos == [0] and ie.hook(tiny_model(), tokenizer=plain).bos == []
     assert ie.hook(tiny_model(), tokenizer=plain, prepend_bos="<s>").bos == [0]
-    with pytest.raises(InputError, match="has no beginning-of-text token; name a token"):
+    with pytest.raises(InputError, match="has no beginning-of-text token; give a token as prepend_bos"):
         ie.hook(tiny_model(), tokenizer=plain, prepend_bos=True)
 
 

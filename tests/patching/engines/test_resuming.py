@@ -105,5 +105,5 @@ def test_batches_grow_with_the_budget_and_a_budget_below_one_pair_is_refused():
     assert small.pairs < large.pairs == 6
     assert small.tokens < large.tokens
     assert small.bytes <= 300_000
-    with pytest.raises(InputError, match=r"one pair needs about .* and 1 bytes are allowed"):
+    with pytest.raises(InputError, match=r"one pair needs about .* but only 1 bytes are allowed"):
         BatchLimits.of(replace(task, budget=1))

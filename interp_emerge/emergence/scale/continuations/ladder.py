@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import PromptPairs
 from interp_emerge.abilities.measuring import held_out_loss
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel

@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import log_softmax
 
-from interp_emerge.abilities.base import PromptPairs, require_pairs
+from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
@@ -106,18 +106,17 @@ def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
         raise InputError("the pairs have no continuation; give PromptPairs(continuation=...), the tokens that follow "
                          "each clean prompt, or pairs of an ability that has one, such as induction")  # fmt: skip
     require_pairs(model, pairs)
-    text, length = torch.cat([pairs.clean, continuation], 1), continuation.shape[1]
-    model.require_tokens(text)
+    length = continuation.shape[1]
     guesses, log_probs = [], []
-    for rows, logits in model.logits_in_chunks(text[:, :-1], last=length):
-        guesses.append(logits.argmax(-1).cpu())
-        truth = text[rows, -length:].to(model.device)
-        log_probs.append(log_softmax(logits.float(), -1).gather(-1, truth[:, :, None])[:, :, 0].cpu())
-    return SeveralTokens(
-        guess=torch.cat(guesses).numpy(),
-        truth=continuation.numpy(),
-        log_prob=torch.cat(log_probs).double().numpy(),
-    )
+    for of_all, group in pairs.by_length():
+        text = torch.cat([group.clean, continuation[of_all]], 1)
+        model.require_tokens(text)
+        for rows, logits in model.logits_in_chunks(text[:, :-1], last=length):
+            guesses.append(logits.argmax(-1).cpu().numpy())
+            truth = text[rows, -length:].to(model.device)
+            found = log_softmax(logits.float(), -1).gather(-1, truth[:, :, None])[:, :, 0]
+            log_probs.append(found.cpu().double().numpy())
+    return SeveralTokens(guess=pairs.in_order(guesses), truth=continuation.numpy(), log_prob=pairs.in_order(log_probs))
 
 
 @checked

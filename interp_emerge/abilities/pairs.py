@@ -1,0 +1,414 @@
+"""Prompt pairs: a clean and a corrupted prompt that differ only in what the answer depends on, and the answers."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interp_emerge.abilities._reading import ArrayLike, as_ids, as_places, as_prompts, as_sets, as_values
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.axes import TokenIds, Tokens
+from interp_emerge.core.errors import InputError, counted, require_whole
+from interp_emerge.core.model import HookedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One pair: a row of `PromptPairs.from_rows`.
+
+    Prompts, answers and foils are text or token ids. `answer` is correct after the clean prompt, `foil` after the
+    corrupted one; give a list if several are correct. The other fields are those of `PromptPairs`, for one pair.
+    """
+
+    clean: str | ArrayLike
+    corrupt: str | ArrayLike
+    answer: str | int | np.integer | ArrayLike
+    foil: str | int | np.integer | ArrayLike
+    template: str = ""
+    positions: Mapping[str, int] = field(default_factory=dict)
+    variables: Mapping[str, int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class PromptPairs:
+    """Pairs of a clean and a corrupted prompt, with the correct next token after each.
+
+    Token ids are given as nested lists, arrays or tensors. Both prompts of a pair have the same length. Different pairs
+    may have different lengths: `score`, `evaluate`, `measure` and what is built on them run pairs of one length
+    together, without padding. What needs one length for all pairs raises an error.
+
+    Args:
+        clean: prompts after which `answer` is correct.
+        corrupt: prompts after which `foil` is correct.
+        answer: the correct token of each pair, or a list of correct tokens for each pair.
+        foil: the same for the corrupted prompts.
+        templates: name of the wording of each pair.
+        positions: named places, one index for each pair. An index below zero counts from the end; it is stored as
+            counted from the start.
+        variables: what each pair is about: named values, one for each pair, for example what a probe predicts.
+        continuation: the tokens that follow each clean prompt if answers have several tokens, shape [pair, pos]. The
+            first is the answer.
+        ability: name of the ability that the pairs are drawn for.
+
+    Example:
+        >>> pairs = ie.PromptPairs(clean=[[5, 6]], corrupt=[[5, 7]], answer=[[8, 9]], foil=[[3]])
+        >>> pairs.answers
+        tensor([[8, 9]])
+
+    Raises:
+        InputError: there are no pairs, the two prompts of a pair differ in length, a token is both answer and foil,
+            an argument does not have one entry for each pair, or an index is beyond its prompt.
+    """
+
+    clean: Tokens
+    """Shape [pair, pos]. It raises an `InputError` if the pairs have several lengths: see `by_length`."""
+    corrupt: Tokens
+    answer: TokenIds | Tokens
+    """Shape [pair], or [pair, answer] if some pair has several; pairs with fewer are filled up with -1."""
+    foil: TokenIds | Tokens
+    """In the same form."""
+    templates: tuple[str, ...]
+    positions: Mapping[str, TokenIds]
+    variables: Mapping[str, Tensor]
+    continuation: Tokens | None
+    ability: str
+    """Name of the ability that the pairs were drawn for; empty if there is none."""
+    lengths: TokenIds = field(init=False)
+    """Number of tokens of each pair's prompts, shape [pair]."""
+    _filled: tuple[Tokens, Tokens] = field(init=False)
+    """Clean and corrupted prompts; shorter ones are filled up with -1."""
+
+    @checked
+    def __init__(
+        self,
+        *,
+        clean: ArrayLike,
+        corrupt: ArrayLike,
+        answer: ArrayLike,
+        foil: ArrayLike,
+        templates: Sequence[str] = (),
+        positions: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | None = None,
+        continuation: ArrayLike | None = None,
+        ability: str = "",
+    ) -> None:
+        filled, lengths = as_prompts(clean, "clean")
+        other, other_lengths = as_prompts(corrupt, "corrupt")
+        _require_equal_lengths(lengths, other_lengths)
+        if isinstance(templates, str):
+            raise InputError(f"templates cannot be {templates!r}; give a list of names, one for each pair")
+        self._set(
+            filled=(filled, other),
+            lengths=lengths,
+            answer=as_sets(answer, "answer"),
+            foil=as_sets(foil, "foil"),
+            templates=tuple(templates),
+            continuation=None if continuation is None else as_ids(continuation, "continuation"),
+            ability=ability,
+        )
+        self._check()
+        object.__setattr__(self, "positions", as_places(positions, lengths))
+        object.__setattr__(self, "variables", as_values(variables, len(self)))
+
+    def _set(self, *, filled: tuple[Tokens, Tokens], lengths: TokenIds, **others: Any) -> None:
+        fields = {"_filled": filled, "lengths": lengths, **others}
+        if bool((lengths == lengths[0]).all()):
+            fields |= {"clean": filled[0], "corrupt": filled[1]}
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for `clean` and `corrupt` if the pairs have several lengths, so that no array of prompts exists."""
+        if name in ("clean", "corrupt"):
+            raise InputError(self._need_one_length(f"pairs.{name}"))
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _need_one_length(self, what: str) -> str:
+        return (
+            f"{what} needs prompts of one length, and these have {int(self.lengths.min())} to "
+            f"{int(self.lengths.max())} tokens; give pairs of one length, such as each group of pairs.by_length()"
+        )
+
+    def require_one_length(self, what: str) -> None:
+        """Raise an `InputError` that names what needs prompts of one length, if these have several."""
+        if len(set(self.lengths.tolist())) > 1:
+            raise InputError(self._need_one_length(what))
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Pair],
+        *,
+        model: HookedModel | None = None,
+        ability: str = "",
+    ) -> "PromptPairs":
+        """Pairs from one record for each. Text is encoded by the model's tokenizer.
+
+        An answer that is text has to add exactly one token to its prompt.
+
+        Example:
+            >>> ie.PromptPairs.from_rows([ie.Pair(clean=[5, 6], corrupt=[5, 7], answer=8, foil=9)])
+            PromptPairs(1 pair of 2 tokens)
+
+        Args:
+            rows: the pairs.
+            model: gives the tokenizer, and the token that its prompts begin with; needed for text.
+            ability: name of the ability that the pairs are drawn for.
+
+        Raises:
+            InputError: text without a model or tokenizer, an answer that is not one token after its prompt, rows
+                that do not name the same positions and variables, or as for `PromptPairs`.
+        """
+        rows = [*rows]
+        if not rows:
+            raise InputError("no rows; give at least one pair")
+        names = {(tuple(row.positions), tuple(row.variables)) for row in rows}
+        if len(names) > 1:
+            raise InputError("the rows name different positions or variables; give each row the same ones")
+        fields: dict[str, list[Any]] = {"clean": [], "corrupt": [], "answer": [], "foil": []}
+        for row in rows:
+            for prompt, token in (("clean", "answer"), ("corrupt", "foil")):
+                text, following = getattr(row, prompt), getattr(row, token)
+                fields[prompt].append(prompt_ids(model, text))
+                fields[token].append([_token_after(model, text, one) for one in _as_list(following)])
+        return cls(
+            **fields,
+            templates=[row.template for row in rows] if any(row.template for row in rows) else (),
+            positions={name: [row.positions[name] for row in rows] for name in rows[0].positions},
+            variables={name: [row.variables[name] for row in rows] for name in rows[0].variables},
+            ability=ability,
+        )
+
+    @classmethod
+    @checked
+    def from_text(
+        cls,
+        model: HookedModel,
+        *,
+        clean: Sequence[str],
+        corrupt: Sequence[str],
+        answer: Sequence[str | Sequence[str]],
+        foil: Sequence[str | Sequence[str]],
+        templates: Sequence[str] = (),
+    ) -> "PromptPairs":
+        """Pairs from lists of text with one entry for each pair. An entry of `answer` or `foil` may be a list of texts.
+
+        Example:
+            >>> pairs = ie.PromptPairs.from_text(model, clean=[" Mary went to"], corrupt=[" John went to"],
+            ...                                  answer=[" the"], foil=[[" a", " an"]])
+
+        Raises:
+            InputError: the lists have different lengths, or as for `from_rows`.
+        """
+        columns = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
+        if templates:
+            columns["templates"] = templates
+        for name, column in columns.items():
+            if isinstance(column, str):
+                raise InputError(f"{name} cannot be the single text {column!r}; give a list with one text a pair")
+            if len(column) != len(clean):
+                raise InputError(f"{name} has {len(column)} entries for {len(clean)} clean prompts; give one for each")
+        named = templates or [""] * len(clean)
+        cells = zip(clean, corrupt, answer, foil, named, strict=True)
+        return cls.from_rows(
+            (Pair(clean=one, corrupt=other, answer=right, foil=wrong, template=name)
+             for one, other, right, wrong, name in cells),
+            model=model,
+        )  # fmt: skip
+
+    def _check(self) -> None:
+        if len(self.answer) != len(self) or len(self.foil) != len(self):
+            given = " and ".join(f"{list(ids.shape)}" for ids in (self.answer, self.foil))
+            raise InputError(f"{len(self)} pairs need {len(self)} answers and foils, not arrays of shape {given}")
+        both = (self.answers[:, :, None] == self.foils[:, None]) & (self.answers[:, :, None] >= 0)
+        same = both.any((1, 2)).nonzero()
+        if len(same):
+            raise InputError(f"pair {int(same[0])} has the same token as answer and foil; they have to differ")
+        if self.continuation is not None:
+            self._check_continuation(self.continuation)
+        if self.templates and len(self.templates) != len(self):
+            raise InputError(f"{len(self)} pairs need {len(self)} template names, not {len(self.templates)}")
+
+    def _check_continuation(self, continuation: Tensor) -> None:
+        if continuation.ndim != 2 or len(continuation) != len(self):
+            raise InputError(f"continuations of shape {list(continuation.shape)} do not fit {len(self)} pairs; give "
+                             "each pair one, all as long")  # fmt: skip
+        other = (~(self.answers == continuation[:, :1]).any(1)).nonzero()
+        if len(other):
+            raise InputError(f"the continuation of pair {int(other[0])} begins with a token that is not its answer")
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __repr__(self) -> str:
+        named = f", positions {', '.join(self.positions)}" if self.positions else ""
+        least, most = int(self.lengths.min()), int(self.lengths.max())
+        tokens = f"{least}" if least == most else f"{least} to {most}"
+        return f"PromptPairs({counted(len(self), 'pair')} of {tokens} tokens{named})"
+
+    @property
+    def length(self) -> int:
+        """Tokens in each prompt.
+
+        Raises:
+            InputError: the pairs have several lengths.
+        """
+        self.require_one_length("pairs.length")
+        return int(self.lengths[0])
+
+    def by_length(self) -> list[tuple[TokenIds, "PromptPairs"]]:
+        """Groups of pairs with one length, the shortest first: their indices among all pairs, and the pairs."""
+        if len(set(self.lengths.tolist())) == 1:
+            return [(torch.arange(len(self)), self)]
+        groups = [(self.lengths == length).nonzero()[:, 0] for length in sorted(set(self.lengths.tolist()))]
+        return [(rows, self[rows]) for rows in groups]
+
+    def in_order(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """Values of each group of `by_length`, shape [pair, ...], as one array in the order of all pairs."""
+        rows = torch.cat([rows for rows, _ in self.by_length()])
+        return np.concatenate([*values])[torch.argsort(rows).numpy()]
+
+    @property
+    def answers(self) -> Tokens:
+        """Every correct token after the clean prompt, shape [pair, answer]; -1 where a pair has fewer than another."""
+        return self.answer if self.answer.ndim == 2 else self.answer[:, None]
+
+    @property
+    def foils(self) -> Tokens:
+        """Every correct token after the corrupted prompt, in the same form."""
+        return self.foil if self.foil.ndim == 2 else self.foil[:, None]
+
+    @checked
+    def __getitem__(self, index: int | slice | Tensor | np.ndarray | list[int]) -> "PromptPairs":
+        """Some of the pairs, in the order asked for."""
+        rows = torch.atleast_1d(torch.arange(len(self))[index])
+        if not len(rows):
+            raise InputError(f"no pair is asked for of {len(self)}; give at least one index")
+        lengths = self.lengths[rows]
+        fields: dict[str, Any] = {
+            "filled": tuple(prompts[rows, : int(lengths.max())] for prompts in self._filled),
+            "lengths": lengths,
+            **{name: getattr(self, name)[rows] for name in ("answer", "foil")},
+            "templates": tuple(self.templates[row] for row in rows.tolist()) if self.templates else (),
+            "positions": {name: place[rows] for name, place in self.positions.items()},
+            "variables": {name: values[rows] for name, values in self.variables.items()},
+            "continuation": None if self.continuation is None else self.continuation[rows],
+            "ability": self.ability,
+        }
+        # Parts of what was checked are sound, and engines ask for many.
+        part = object.__new__(PromptPairs)
+        part._set(**fields)
+        return part
+
+    @checked
+    def split(self, share: float = 0.5, *, seed: int = 0) -> tuple["PromptPairs", "PromptPairs"]:
+        """Pairs to find a circuit on and others to judge it on, as a share and the rest, each in their order.
+
+        Each template is split by itself, so that both sides hold the share of it, up to whole pairs. Pairs with the
+        same clean prompt stand on the same side. The same seed gives the same split.
+
+        Raises:
+            InputError: the share is not between 0 and 1, or a side would be empty.
+        """
+        if not 0 < share < 1:
+            raise InputError(f"split({share:g}) leaves nothing to judge on or to find; give a share between 0 and 1")
+        rng, owed = np.random.default_rng(seed), 0.0
+        first: list[int] = []
+        for alike in self._alike_by_template():
+            # What a template rounds off, the next one makes good.
+            owed += share * sum(len(rows) for rows in alike)
+            for group in rng.permutation(len(alike)):
+                rows = alike[group]
+                if len(rows) <= 2 * owed:
+                    first += rows
+                    owed -= len(rows)
+        rest = sorted(set(range(len(self))) - set(first))
+        if not first or not rest:
+            raise InputError(f"split({share:g}) leaves one side without any of {counted(len(self), 'pair')}; give more "
+                             "pairs with different prompts, or a share nearer to a half")  # fmt: skip
+        return self[sorted(first)], self[rest]
+
+    def _alike_by_template(self) -> list[list[list[int]]]:
+        """For each template its pairs, those with the same clean prompt together; the first one's template counts."""
+        alike: dict[bytes, list[int]] = {}
+        for row, tokens in enumerate(self._filled[0].numpy()):
+            alike.setdefault(tokens.tobytes(), []).append(row)
+        by_template: dict[str, list[list[int]]] = {}
+        for rows in alike.values():
+            by_template.setdefault(self.templates[rows[0]] if self.templates else "", []).append(rows)
+        return list(by_template.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all token ids: equal exactly for equal prompts in equal order."""
+        digest = hashlib.sha256()
+        for ids in (*self._filled, self.answer, self.foil):
+            digest.update(str(tuple(ids.shape)).encode())
+            digest.update(ids.numpy().astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+def require_pairs(model: HookedModel, pairs: PromptPairs) -> None:
+    """Raise an `InputError` unless the pairs fit the model: its tokens, at most its context, no padding."""
+    for _, group in pairs.by_length():
+        for tokens in (group.clean, group.corrupt):
+            model.require_tokens(tokens)
+            model.require_unpadded(tokens)
+    for tokens in (pairs.answers, pairs.foils):
+        model.require_tokens(tokens[tokens >= 0][:, None])
+
+
+def prompt_ids(model: HookedModel | None, prompt: str | ArrayLike) -> list[int]:
+    """Token ids of a prompt. Text gets the token that the model's prompts begin with; ids are returned as they are.
+
+    Raises:
+        InputError: there is text but no model or tokenizer, or the tokenizer cannot express the text.
+    """
+    if not isinstance(prompt, str):
+        return as_ids(prompt, "a prompt").tolist()
+    if model is None:
+        raise InputError(f"the prompt {prompt!r} is text; give the model whose tokenizer reads it, model=...")
+    return model.bos + model.lexicon.continuation(prompt)
+
+
+def _as_list(following: Any) -> list[str | int]:
+    """One token or text, or several of them, as a list; token ids may be those of arrays."""
+    if isinstance(following, str):
+        return [following]
+    values = following.tolist() if isinstance(following, Tensor | np.ndarray | np.generic) else following
+    if isinstance(values, Sequence):
+        return [*values]
+    require_whole(values, "an answer", least=0)
+    return [int(values)]
+
+
+def _token_after(model: HookedModel | None, prompt: str | ArrayLike, following: str | int) -> int:
+    """The token that a text adds to a prompt."""
+    if not isinstance(following, str):
+        return int(following)
+    if model is None or not isinstance(prompt, str):
+        raise InputError(f"the answer {following!r} is text; give its prompt as text too, and model=..., whose "
+                         "tokenizer reads both")  # fmt: skip
+    before, both = model.lexicon.continuation(prompt), model.lexicon.continuation(prompt + following)
+    added = both[len(before) :]
+    if both[: len(before)] != before or not added:
+        raise InputError(f"the tokenizer of {model.spec} merges {following!r} with the end of its prompt "
+                         f"{prompt[-20:]!r}; move the space to the front of the answer")  # fmt: skip
+    if len(added) > 1:
+        raise InputError(f"{following!r} is {len(added)} tokens of {model.spec} ({model.words(added)}); give an answer "
+                         "that is one token")  # fmt: skip
+    return added[0]
+
+
+def _require_equal_lengths(clean: TokenIds, corrupt: TokenIds) -> None:
+    if len(clean) != len(corrupt):
+        raise InputError(f"there are {len(clean)} clean and {len(corrupt)} corrupted prompts; give one of each a pair")
+    differ = (clean != corrupt).nonzero()
+    if len(differ):
+        row = int(differ[0])
+        raise InputError(f"the prompts of pair {row} have {int(clean[row])} and {int(corrupt[row])} tokens; give both "
+                         "the same length, so that each position of one can replace that of the other")  # fmt: skip
