@@ -45,7 +45,7 @@ MODELS = {
 }
 AFTER = "its residual stream goes through a norm in every block"
 FORM = "its blocks have none of the known forms"
-PARTS = r"its parts, put together as this package reads them, give logits that are off by \S+ of their spread"
+PARTS = r"its parts do not give the model's logits \(difference: \S+ standard deviations\)"
 LATENT: dict[str, Any] = GATED | {
     "num_key_value_heads": 4,
     "kv_lora_rank": 8,

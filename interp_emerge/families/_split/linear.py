@@ -41,8 +41,8 @@ def linear_map(hf: Any, module: nn.Module, *, factor: float = 1.0) -> LinearMap:
         weight, bias = _measured(hf, module)
         difference = _nonlinearity(module, weight, bias)
     if not difference < _linear_tolerance(weight):
-        raise not_split(hf, f"{_name_of(hf, module)} ({type(module).__name__}) does not map x to x Wᵀ + b, its outputs "
-                            f"are off by {difference:.1g} of their spread; merge adapters, give quantised layers back "
+        raise not_split(hf, f"{_name_of(hf, module)} ({type(module).__name__}) does not map x to x Wᵀ + b (difference: "
+                            f"{difference:.1g} standard deviations); merge adapters, give quantised layers back "
                             "their full weights, and remove hooks that depend on the prompt")  # fmt: skip
     return LinearMap(module=module, measured=(weight, bias), factor=factor)
 

@@ -115,8 +115,8 @@ def _require_near(hf: Any, found: Tensor, expected: Tensor, tolerance: float, wh
         raise ModelError(f"the model's own logits are not finite {where}in {str(hf.dtype).removeprefix('torch.')}; "
                          "load it in another dtype")  # fmt: skip
     if not difference < tolerance:
-        raise not_split(hf, f"{where}its parts, put together as this package reads them, give logits that are off by "
-                            f"{difference:.1g} of their spread{_suspects(hf)}")  # fmt: skip
+        raise not_split(hf, f"{where}its parts do not give the model's logits (difference: {difference:.1g} standard "
+                            f"deviations){_suspects(hf)}")  # fmt: skip
 
 
 def _require_equal_blocks(reading: Reading, decoder: Decoder, tokens: Tensor) -> None:
@@ -134,8 +134,8 @@ def _require_equal_blocks(reading: Reading, decoder: Decoder, tokens: Tensor) ->
         with seen:
             (difference,) = differences(seen, iter([reading.read(layer, seen.block, seen.handed)]))
         if not difference < TOLERANCE:
-            raise not_split(hf, f"{where} layer {layer}, put together as this package reads it, adds what is off by "
-                                f"{difference:.1g} of what the model's own adds{_suspects(hf)}")  # fmt: skip
+            raise not_split(hf, f"{where} the parts of layer {layer} do not add what the layer adds (relative "
+                                f"difference: {difference:.1g}){_suspects(hf)}")  # fmt: skip
     assert end is not None
     _require_near(hf, decoder.logits(end[:, -1:]), run_whole(hf, tokens, keep=1), HALF_PRECISION, "")
 
@@ -277,8 +277,8 @@ def require_pointwise(reading: Reading, decoder: Decoder) -> None:
         size = whole.square().mean(-1).sqrt().clamp_min(1e-30)
         difference = float(((whole - part).square().mean(-1).sqrt() / size).max())
         if not difference < TOLERANCE:
-            raise not_split(hf, f"the MLP of layer {layer} does not treat each position by itself, its outputs are "
-                                f"off by {difference:.1g} on a part of the prompt{_suspects(hf)}")  # fmt: skip
+            raise not_split(hf, f"the MLP of layer {layer} does not treat each position by itself (relative "
+                                f"difference on a part of the prompt: {difference:.1g}){_suspects(hf)}")  # fmt: skip
 
 
 def require_gradients(hf: Any, decoder: Decoder) -> None:
@@ -295,7 +295,7 @@ def require_gradients(hf: Any, decoder: Decoder) -> None:
             value = (block.mlp(start) * read).sum(-1)
             (gradient,) = torch.autograd.grad(value.sum(), start) if value.requires_grad else (None,)
         if gradient is None or not torch.isfinite(gradient).all():
-            difference = "it has none"
+            difference = "it has no gradient at all"
         elif hf.dtype in FULL:
             with torch.no_grad(), only_running(hf):
                 ends = [(block.mlp(x + sign * step * direction) * read).sum(-1) for sign in (1, -1)]
@@ -304,7 +304,7 @@ def require_gradients(hf: Any, decoder: Decoder) -> None:
             off = float(((found - slope).abs() / slope.abs().clamp_min(1e-30)).median())
             if off < GRADIENT_TOLERANCE or not float(slope.abs().max()):
                 continue
-            difference = f"it is off by {off:.1g} of the slope"
+            difference = f"relative difference from the slope: {off:.1g}"
         else:
             continue
         raise ModelError(f"the MLP of layer {layer} has no gradient that says what a change would do ({difference}), "

@@ -75,8 +75,9 @@ def test_a_wrong_reading_of_attention_is_refused(mistake: str, dtype: torch.dtyp
     architecture, change = WRONG[mistake]
     model = ie.hook(build(architecture).to(dtype))
     wrong = changed(model, lambda block: replace(block, attention=replace(block.attention, **change(block.attention))))
-    off = r"(logits that are off by \S+ of their spread|adds what is off by \S+ of what the model's own adds)"
-    with pytest.raises(ModelError, match=f"is not split .* put together .* {off}"):
+    logits = r"its parts do not give the model's logits \(difference: \S+ standard deviations\)"
+    layers = r"the parts of layer \d+ do not add what the layer adds \(relative difference: \S+\)"
+    with pytest.raises(ModelError, match=f"is not split .* ({logits}|{layers})"):
         require_equal_logits(*wrong)
 
 
@@ -91,7 +92,7 @@ def test_a_wrong_reading_of_attention_is_refused(mistake: str, dtype: torch.dtyp
 )
 def test_a_wrong_reading_of_the_order_in_a_block_is_refused(architecture: str, changes: dict):
     model = ie.hook(build(architecture))
-    with pytest.raises(ModelError, match="off by"):
+    with pytest.raises(ModelError, match="its parts do not give the model's logits"):
         require_equal_logits(*changed(model, lambda block: replace(block, **changes)))
 
 
@@ -100,7 +101,7 @@ def test_heads_read_in_the_wrong_order_are_refused():
         sides = {side: replace(getattr(block, side), shape=(3, 4, 6), place=(at,)) for at, side in enumerate("qkv")}
         return replace(block, **sides)
 
-    with pytest.raises(ModelError, match="off by"):
+    with pytest.raises(ModelError, match="its parts do not give the model's logits"):
         require_equal_logits(*changed(ie.hook(build("gpt_neox")), as_gpt2_has_them))
 
 
