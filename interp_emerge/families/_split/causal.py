@@ -69,5 +69,5 @@ def require_causal(hf: Any, name: object) -> None:
     limit = CHANGE if next(hf.parameters()).dtype in (torch.float32, torch.float64) else HALF_PRECISION
     if not change < limit:
         raise ModelError(f"{name} ({hf.config.model_type}) is not causal: its last token changes earlier logits "
-                         f"(by {float(change):.1g} standard deviations); this package analyses models that read from "
-                         "left to right (some architectures do so with is_decoder=True in the configuration)")  # fmt: skip
+                         f"(by {float(change):.1g} standard deviations); this package analyses models that read "
+                         "from left to right (some architectures do so with is_decoder=True in the configuration)")  # fmt: skip
