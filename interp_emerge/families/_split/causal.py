@@ -70,4 +70,4 @@ def require_causal(hf: Any, name: object) -> None:
     if not change < limit:
         raise ModelError(f"{name} ({hf.config.model_type}) is not causal: its last token changes earlier logits "
                          f"(by {float(change):.1g} standard deviations); this package analyses models that read "
-                         "from left to right (some architectures do so with is_decoder=True in the configuration)")  # fmt: skip
+                         "from left to right, as some do with is_decoder=True in the configuration")  # fmt: skip
