@@ -1,4 +1,4 @@
-"""Whether each ability's jump is the model's or the metric's, over sizes and over training.
+"""Whether the jump of each ability is due to the model or to the metric, over sizes and over training.
 
 python analyses/emergence_or_mirage/run.py                        # the bundled family: prints the tables
 python analyses/emergence_or_mirage/run.py FAMILY ABILITY ...     # any other: a name, or a directory of checkpoints
@@ -20,7 +20,7 @@ PROMPTS, MOST_STEPS = 256, 12
 
 
 def main(name: str = "miniature", *asked: str, keep: bool) -> None:
-    """Print the verdicts over both axes, then what stands behind them."""
+    """Print the verdicts over both axes, then forms, correlations and seeds."""
     family, abilities = ie.load_family(name), [ie.load_ability(one) for one in asked or ABILITIES]
     largest, axis = family.sizes[-1], "tokens" if family.tokens_per_step else "loss"
     runs = [(seed, family.spaced_steps(largest, seed, at_most=MOST_STEPS)) for seed in family.seeds(largest)]
@@ -49,7 +49,7 @@ def main(name: str = "miniature", *asked: str, keep: bool) -> None:
 
 def verdict(found) -> dict:
     one, other = found.thresholded, found.continuous
-    shapes = {shape.metric: f"{shape.shape}, {told(**vars(shape.concentration))}" for shape in (one, other)}
+    shapes = {shape.metric: f"{shape.shape}, {written(**vars(shape.concentration))}" for shape in (one, other)}
     return {"ability": found.ability, "verdict": found.verdict, **shapes, "steepest": f"{one.before} to {one.after}"}
 
 
@@ -59,8 +59,8 @@ def forms(frame: pd.DataFrame, abilities: list) -> str:
     for (ability, metric), here in table.groupby(["ability", "metric"], sort=False):
         weights = {row["form"]: f"{row['weight']:.2f}" for row in here.to_dict("records")}
         best = here.sort_values("weight", na_position="first").iloc[-1]
-        told_of_it = {"verdict": best["verdict"], "p of the best": f"{best['p_value']:.2g}"}
-        rows.append({"ability": ability, "metric": metric, **weights, **told_of_it})
+        judged = {"verdict": best["verdict"], "p of the best": f"{best['p_value']:.2g}"}
+        rows.append({"ability": ability, "metric": metric, **weights, **judged})
     return markdown(rows)
 
 
@@ -68,8 +68,8 @@ def correlations(ladders: list) -> str:
     columns, rows = ["log_prob", "prob", "choice_prob", "brier", "accuracy"], []
     for ladder in ladders:
         table = scale.scale_correlation(ladder).set_index("metric").loc[columns]
-        ends = table[["per_prompt", "per_prompt_low", "per_prompt_high"]].itertuples(name=None)
-        rows.append({"ability": ladder.ability} | {metric: told(*interval) for metric, *interval in ends})
+        intervals = table[["per_prompt", "per_prompt_low", "per_prompt_high"]].itertuples(name=None)
+        rows.append({"ability": ladder.ability} | {metric: written(*interval) for metric, *interval in intervals})
     return markdown(rows)
 
 
@@ -79,12 +79,12 @@ def seeds(frame: pd.DataFrame, abilities: list) -> str:
         table = scale.success_by_size(frame, ability)
         for row in table[(table["n_success"] > 0) & (table["n_success"] < table["n_seeds"])].to_dict("records"):
             about = {"ability": ability.name, "size": row["size"], "accuracy by seed": row["values"]}
-            chance = {"P(success)": told(row["p"], row["ci_low"], row["ci_high"]), "shape": row["shape"]}
+            chance = {"P(success)": written(row["p"], row["ci_low"], row["ci_high"]), "shape": row["shape"]}
             rows.append({**about, "successes": f"{row['n_success']} of {row['n_seeds']}", **chance})
     return markdown(rows)
 
 
-def told(value: float, low: float, high: float) -> str:
+def written(value: float, low: float, high: float) -> str:
     return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 

@@ -1,4 +1,4 @@
-"""Whether an answer of several tokens jumps because all of them have to be right, and how likely it is before it does.
+"""Whether an answer of several tokens jumps because all of them have to be correct, and its rate before the jump.
 
 python analyses/emergence_or_mirage/several_tokens.py                # the bundled family, the repeat of a segment
 python analyses/emergence_or_mirage/several_tokens.py FAMILY         # any other: a name, or a directory of checkpoints
@@ -56,11 +56,11 @@ def follow(family, models, axis: str):
 
 def measures(ladder) -> str:
     rows = ladder.to_frame().rename(columns={"point": "model", "n_seeds": "seeds"}).to_dict("records")
-    return markdown([{n: row[n] for n in ("model", "seeds")} | {n: told(row, n) for n in MEASURES} for row in rows])
+    return markdown([{n: row[n] for n in ("model", "seeds")} | {n: written(row, n) for n in MEASURES} for row in rows])
 
 
 def curves(ladder) -> pd.DataFrame:
-    """What is drawn: a row a point and measure."""
+    """The drawn curves: one row for each point and measure."""
     names = {"token_accuracy": "a token", "exact_match": f"all {ladder.length}", "power": f"p^{ladder.length}"}
     columns = ["place", "value", "value_low", "value_high"]
     parts = [ladder.to_frame()[["place", n, f"{n}_low", f"{n}_high"]].set_axis(columns, axis=1) for n in names]
@@ -68,7 +68,7 @@ def curves(ladder) -> pd.DataFrame:
 
 
 def sampled(ladder) -> str:
-    """Rates of runs that answer fewer than one prompt of all, then the law through the rates of all runs."""
+    """Rates of runs that are expected to pass on fewer than one prompt, then the law fitted to all runs."""
     rows, laws = [], []
     for length in LENGTHS:
         table = continuations.sampled_rates(ladder, length, passes=PASSES, most=MOST)
@@ -78,12 +78,12 @@ def sampled(ladder) -> str:
                 "greedy": f"{row['greedy']} of {row['n_pairs']}",
                 "passed": f"{row['passes']} of {row['samples']}",
             }
-            rows.append({**about, **counts, "rate": told(row, "rate", ".1e"), "exactly": f"{row['exact']:.1e}"})
+            rows.append({**about, **counts, "rate": written(row, "rate", ".1e"), "exactly": f"{row['exact']:.1e}"})
         laws.append(f"- {length} of the tokens: {continuations.rate_law(table)}")
     return f"{markdown(rows)}\n\n" + "\n".join(laws)
 
 
-def told(row: dict, name: str, digits: str = ".2f") -> str:
+def written(row: dict, name: str, digits: str = ".2f") -> str:
     value, low, high = (f"{row[f'{name}{end}']:{digits}}" for end in ("", "_low", "_high"))
     return f"{value} [{low}, {high}]".replace("-0.00", "0.00")
 

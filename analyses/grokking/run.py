@@ -23,7 +23,7 @@ DRAWN = ("train_loss", "test_loss", "restricted_test_loss", "excluded_loss")
 
 
 def main(directory: str = "grown/grokking", *, keep: bool = False) -> None:
-    """Print the course of every training run, the onset of every measure, and the order that the question is about."""
+    """Print the course of every training run, the onset of every measure, and its order with the test loss."""
     try:
         recipe = ie.training.grown_recipe(directory)
         family = ie.load_family(directory)
@@ -66,10 +66,10 @@ def intervals(onsets: pd.DataFrame) -> str:
 
 
 def in_order(onsets: pd.DataFrame) -> str:
-    """In how many runs a measure is half-way before the test loss, as far as the checkpoints can tell."""
+    """In how many runs a measure is half-way before the test loss, as far as the checkpoints show."""
     lines, runs = [], onsets.groupby(["size", "seed"], sort=False)
     for measure in ("train_loss", "restricted_loss", "restricted_test_loss", "excluded_loss", "gini_embedding"):
-        found = {"before": 0, "after": 0, "not told apart": 0, "one never moves": 0}
+        found = {"before": 0, "after": 0, "undecided": 0, "one never moves": 0}
         for _, run in runs:
             rows = run.set_index("measure").to_dict("index")
             first, second = rows[measure], rows["test_loss"]
@@ -80,7 +80,7 @@ def in_order(onsets: pd.DataFrame) -> str:
             elif second["first_with"] <= first["last_without"]:
                 found["after"] += 1
             else:
-                found["not told apart"] += 1
+                found["undecided"] += 1
         counts = ", ".join(f"{count} {what}" for what, count in found.items() if count)
         lines.append(f"- `{measure}` against `test_loss`: {counts} (of {runs.ngroups} runs)")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Put the parts of an ability and the ability itself in the order in which they form, as far as checkpoints tell.
+"""Put the parts of an ability and the ability itself in the order in which they form, as far as the checkpoints show.
 
 python analyses/what_forms_first/run.py                    # every run of the bundled family with the ability
 python analyses/what_forms_first/run.py FAMILY ABILITY     # any other: a name, or a directory of checkpoints
@@ -14,7 +14,7 @@ import interp_emerge as ie
 from interp_emerge.emergence import forming, scale
 
 PAIRS, JUDGED, ROLES = 64, 256, ("previous_token", "induction")
-"""Pairs that circuits are found on, others that everything is measured on, and the roles of heads that are followed."""
+"""Pairs to find circuits, other pairs to measure on, and the roles of the followed heads."""
 
 
 def main(family: str, ability: str, size: str, keep: bool) -> None:
@@ -23,10 +23,10 @@ def main(family: str, ability: str, size: str, keep: bool) -> None:
     runs = [(name, seed) for name in ([size] if size else models.sizes) for seed in models.seeds(name)]
     onsets = [follow(models, asked, *run) for run in runs]
     if keep and any(found is not None for found in onsets):
-        told = pd.concat(onsets)
-        told["thing"] = told["quantity"] + told["component"].where(told["quantity"] == "in_context_gain", "").radd(" ")
+        rows = pd.concat(onsets)
+        rows["thing"] = rows["quantity"] + rows["component"].where(rows["quantity"] == "in_context_gain", "").radd(" ")
         between = {"value": "first_with", "ends": ("last_without", "first_with"), "scale": "symlog"}
-        chart = ie.figures.interval_dots(told, thing="thing", panel="run", title="training step", **between)
+        chart = ie.figures.interval_dots(rows, thing="thing", panel="run", title="training step", **between)
         chart.save(Path(__file__).with_name("figure.svg"))
 
 
@@ -42,19 +42,19 @@ def follow(models, asked, size: str, seed: int) -> pd.DataFrame | None:
     found = ie.find_circuit(ie.Runs(last, asked.sample(last, PAIRS, seed=1000)))
     heads = strongest(last)
     quantities, losses = on_pairs(models, asked, found.circuit, size, seed)
-    told = forming.in_context_over_training(models, size, heads=list(heads), training_seed=seed)
-    score = told["quantity"] == "in_context_score"
-    gain = told[score].assign(quantity="in_context_gain", value=-told["value"])
-    frame = pd.concat([quantities, told[~score], gain], ignore_index=True)
+    scored = forming.in_context_over_training(models, size, heads=list(heads), training_seed=seed)
+    score = scored["quantity"] == "in_context_score"
+    gain = scored[score].assign(quantity="in_context_gain", value=-scored["value"])
+    frame = pd.concat([quantities, scored[~score], gain], ignore_index=True)
     frame["over"] = frame["over"].fillna(1.0)
-    limits: dict = {"accuracy": scale.Criterion(asked.chance, asked.ceiling), "faithfulness": scale.Criterion(0, 1)}
+    limits: dict = {"accuracy": scale.Criterion(asked.chance, asked.ceiling), "faithfulness": scale.Criterion(0.0, 1.0)}
     ends = frame[frame["step"] == frame["step"].max()].groupby(["quantity", "component"])["value"].mean()
     for key, end in ends.items():
         limits.setdefault(key[0] if key[0] in limits else key, scale.Criterion(heads.get(key, 0.0), end))
     order = forming.formation_order(frame, limits, against=("accuracy", "model"))
     changes = forming.change_points([int(step) for step in losses.columns], losses.to_numpy())
-    # All other changes are compared with the first one, that of prefix matching.
-    phases = forming.phase_changes(told.sort_values("quantity", key=lambda names: names != "induction", kind="stable"))
+    # All other changes are compared with that of prefix matching, which comes first.
+    phases = forming.phase_changes(scored.sort_values("quantity", key=lambda q: q != "induction", kind="stable"))
     tables = (order.onsets, order.pairs, order.lags, phases, changes.changes)
     for title, table in zip(("onsets", "pairs", "lags", "phase changes", "loss"), tables, strict=True):
         print(f"\n{title}\n{table.round(3).to_string(index=False)}")

@@ -15,14 +15,14 @@ import interp_emerge as ie
 from interp_emerge.circuits import roles
 from interp_emerge.emergence import forming, sameness
 
-PAIRS, MOST_STEPS, EXCHANGED = 48, 12, 4  # EXCHANGED: of the steps with a gap, those that exchange circuits
+PAIRS, MOST_STEPS, EXCHANGED = 48, 12, 4  # EXCHANGED: number of steps with a gap that exchange circuits
 ROLES, DRAWN = ("previous_token", "induction"), ("circuit heads", "previous_token", "induction")
 CRITERIA = ["logit_diff, above random", "accuracy, half of last"]
 ENDS = ("last_without", "first_with", "ci_low", "ci_high")
 
 
 def main(name: str = "miniature", ability_name: str = "induction", *, keep: bool) -> None:
-    """Print from when each run depends on its final circuit, how much of the gap hangs on it, and what transfers."""
+    """Print when each run comes to depend on its final circuit, the share of the gap, and which circuits transfer."""
     family, _ = asked = ie.load_family(name), ie.load_ability(ability_name)
     found = {(size, seed): depends(*asked, size, seed) for size in family.sizes for seed in family.seeds(size)}
     known = {run: result for run, result in found.items() if result is not None}
@@ -51,7 +51,7 @@ def circuit_of(family, ability, size, step, seed):
 
 
 def depends(family, ability, size, seed):
-    """Dependence on the last checkpoint's circuit at the checkpoints; None where it has no circuit."""
+    """Dependence of the checkpoints on the circuit of the last one; None if that has no circuit."""
     steps = family.spaced_steps(size, seed, at_most=MOST_STEPS)
     last, circuit = family.load(size, seed=seed), circuit_of(family, ability, size, steps[-1], seed)
     if not len(circuit):
@@ -68,14 +68,14 @@ def transfers(family, ability, places) -> str:
     circuits = {label: found for label, at in places.items() if len(found := circuit_of(family, ability, *at))}
     models = [(label, lambda place=place: family.load(*place)) for label, place in places.items()]
     found = sameness.transfer(circuits, models, lambda model: ability.sample(model, PAIRS, seed=2000))
-    found["text"] = [told(row, "faithfulness", "ci", row["p_value"]) for row in found.to_dict("records")]
+    found["text"] = [written(row, "faithfulness", "ci", row["p_value"]) for row in found.to_dict("records")]
     wide = found.pivot(index=["circuit", "n_edges"], columns="model", values="text")
     wide = wide.reindex([*circuits], level="circuit")[[*places]]
     return f"{wide.to_string()}\nlargest 95th percentile of random circuits: {found['random_p95'].max():.2f}"
 
 
 def onsets(size, seed, result) -> pd.DataFrame:
-    """A row a part: for each criterion between which checkpoints it comes to hold, and the interval of the second."""
+    """One row for each part: for each criterion the checkpoints around its onset, with the interval of the onset."""
     asked = result.onsets["metric"] + ", " + result.onsets["criterion"]
     table = result.onsets.assign(model=f"{size}/seed{seed}", asked=asked)
     before, after, low, high = (table[name].astype("string").fillna("none") for name in ENDS)
@@ -86,11 +86,11 @@ def onsets(size, seed, result) -> pd.DataFrame:
 
 def shares(table) -> str:
     rows = table[(table["metric"] == "logit_diff") & table["drop"].notna()].copy()
-    rows["text"] = [f"{told(row, 'share', 'share')} p={row['p_value']:.3f}" for row in rows.to_dict("records")]
+    rows["text"] = [f"{written(row, 'share', 'share')} p={row['p_value']:.3f}" for row in rows.to_dict("records")]
     return rows.pivot(index="step", columns="component", values="text").drop(columns="every edge").to_string()
 
 
-def told(row: dict, name: str, ends: str, p_value: float = 1.0) -> str:
+def written(row: dict, name: str, ends: str, p_value: float = 1.0) -> str:
     text = f"{row[name]:.2f} [{row[f'{ends}_low']:.2f}, {row[f'{ends}_high']:.2f}]"
     return text + "*" * (p_value < 0.05) if pd.notna(row[name]) else "undefined"
 
