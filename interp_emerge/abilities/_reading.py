@@ -1,6 +1,7 @@
 """Convert what users give as prompts, answers, positions and variables to tensors, or raise an `InputError`."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from interp_emerge.core.axes import TokenIds, Tokens
 from interp_emerge.core.errors import InputError, described
+from interp_emerge.core.model import HookedModel
 
 ArrayLike = Tensor | np.ndarray | Sequence[Any]
 """Numbers in a usual container."""
@@ -19,8 +21,9 @@ FILL = -1
 
 def as_prompts(values: ArrayLike, name: str) -> tuple[Tokens, TokenIds]:
     """Prompts, shape [pair, pos], and their numbers of tokens, shape [pair]; shorter prompts are filled up with -1."""
-    several = isinstance(values, list | tuple) and all(isinstance(row, list | tuple | Tensor) for row in values)
-    rows = [as_ids(row, name) for row in values] if several else []
+    kinds = (list, tuple, Tensor, np.ndarray)
+    several = isinstance(values, list | tuple) and all(isinstance(row, kinds) for row in values)
+    rows = [as_ids(row, f"{name} prompt {number}") for number, row in enumerate(values)] if several else []
     if rows and all(row.ndim == 1 for row in rows):
         ids = pad_sequence(rows, batch_first=True, padding_value=FILL)
         return ids, torch.tensor([len(row) for row in rows])
@@ -40,7 +43,7 @@ def as_ids(values: ArrayLike, name: str) -> Tensor:
             raise InputError(f"{name} is a list of text; give token ids, as model.encode(text) returns them") from error
         raise InputError(f"{name} is not a rectangular array of token ids; give rows of equal length") from error
     if not ids.numel():
-        raise InputError(f"{name} is empty; give at least one pair")
+        raise InputError(f"{name} is empty; give at least one {'token' if 'prompt' in name else 'pair'}")
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise InputError(f"{name} holds {ids.dtype}, not integer token ids")
     return ids.detach().to("cpu", torch.int64)
@@ -49,16 +52,48 @@ def as_ids(values: ArrayLike, name: str) -> Tensor:
 def as_sets(values: ArrayLike, name: str) -> Tensor:
     """One token a pair, shape [pair], or several, shape [pair, token], filled up with -1."""
     ragged = isinstance(values, list | tuple) and any(isinstance(one, list | tuple) for one in values)
-    rows = [as_ids(one if isinstance(one, list | tuple) else [one], name) for one in values] if ragged else []
-    ids = pad_sequence(rows, batch_first=True, padding_value=-1) if rows else as_ids(values, name)
+    if ragged:
+        rows = [one if isinstance(one, list | tuple) else [one] for one in values]
+        _require_some([bool(row) for row in rows], name)
+        ids = pad_sequence([as_ids(row, name) for row in rows], batch_first=True, padding_value=FILL)
+    else:
+        ids = as_ids(values, name)
     if ids.ndim not in (1, 2):
         raise InputError(f"{name} has shape {list(ids.shape)}; give one token a pair, or a list of tokens")
+    _require_some((ids.view(len(ids), -1) >= 0).any(1).tolist(), name)
     if ids.ndim == 2:
-        if ids.shape[1] == 1:
-            return ids[:, 0]
-        if bool((ids < 0).all(1).any()):
-            raise InputError(f"pair {int((ids < 0).all(1).nonzero()[0])} has no {name}; give each pair at least one")
-    return ids
+        ordered = ids.sort(1).values
+        twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).nonzero()
+        if len(twice):
+            row, at = twice[0].tolist()
+            raise InputError(f"pair {row} has the {name} {int(ordered[row, at])} twice; give each token once")
+    return narrowed(ids)
+
+
+def _require_some(has: Sequence[bool], name: str) -> None:
+    if not all(has):
+        raise InputError(f"pair {[*has].index(False)} has no {name}; give each pair at least one")
+
+
+def narrowed(ids: Tensor) -> Tensor:
+    """Tokens of each pair without columns that only fill up; shape [pair] if no pair has several."""
+    if ids.ndim == 1:
+        return ids
+    ids = ids[:, (ids >= 0).any(0)]
+    return ids[:, 0] if ids.shape[1] == 1 else ids
+
+
+def as_answers(values: Any, name: str) -> list[str | int]:
+    """One token or text, or several of them, as a list. Whole numbers of NumPy and torch are token ids too."""
+    if isinstance(values, Tensor | np.ndarray | np.generic):
+        values = values.tolist()
+    several = values if isinstance(values, list | tuple) else [values]
+    for one in several:
+        if not isinstance(one, str | Integral) or isinstance(one, bool):
+            raise InputError(f"{name} cannot be {described(one)}; give text, a token id, or a list of these")
+    if not len(several):
+        raise InputError(f"{name} is empty; give at least one token")
+    return [one if isinstance(one, str) else int(one) for one in several]
 
 
 def as_values(variables: Mapping[str, Any] | None, n_pairs: int) -> dict[str, Tensor]:
@@ -99,3 +134,46 @@ def as_places(positions: Mapping[str, Any] | None, lengths: TokenIds) -> dict[st
                              f"tokens; give 0 to {length - 1}, or -1 to {-length} counted from the end")  # fmt: skip
         places[name] = torch.where(index < 0, index + lengths, index)
     return places
+
+
+def prompt_ids(model: HookedModel | None, prompt: str | ArrayLike) -> list[int]:
+    """Token ids of a prompt. Text gets the token that the model's prompts begin with; ids are returned as they are.
+
+    Raises:
+        InputError: there is text but no model or tokenizer, or the tokenizer cannot express the text.
+    """
+    if not isinstance(prompt, str):
+        return as_ids(prompt, "a prompt").tolist()
+    if model is None:
+        raise InputError(f"the prompt {prompt!r} is text; give the model whose tokenizer reads it, model=...")
+    return model.bos + model.lexicon.continuation(prompt)
+
+
+def token_after(model: HookedModel | None, prompt: str | ArrayLike, following: str | int) -> int:
+    """The token that a text adds to a prompt."""
+    if not isinstance(following, str):
+        return int(following)
+    if model is None or not isinstance(prompt, str):
+        raise InputError(f"the answer {following!r} is text; give its prompt as text too, and model=..., whose "
+                         "tokenizer reads both")  # fmt: skip
+    if not following:
+        raise InputError(f"an answer after {prompt[-20:]!r} is empty text; give one token, such as ' Mary'")
+    before, both = model.lexicon.continuation(prompt), model.lexicon.continuation(prompt + following)
+    added = both[len(before) :]
+    if both[: len(before)] != before or not added:
+        raise InputError(f"the tokenizer of {model.spec} merges {following!r} with the end of its prompt "
+                         f"{prompt[-20:]!r}; move the space to the front of the answer")  # fmt: skip
+    if len(added) > 1:
+        raise InputError(f"{following!r} is {len(added)} tokens of {model.spec} ({model.words(added)}); give an answer "
+                         "that is one token")  # fmt: skip
+    return added[0]
+
+
+def require_equal_lengths(clean: TokenIds, corrupt: TokenIds) -> None:
+    if len(clean) != len(corrupt):
+        raise InputError(f"there are {len(clean)} clean and {len(corrupt)} corrupted prompts; give one of each a pair")
+    differ = (clean != corrupt).nonzero()
+    if len(differ):
+        row = int(differ[0])
+        raise InputError(f"the prompts of pair {row} have {int(clean[row])} and {int(corrupt[row])} tokens; give both "
+                         "the same length, so that each position of one can replace that of the other")  # fmt: skip

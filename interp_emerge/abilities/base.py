@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Ability:
             raise InputError(f"{n} pairs were asked for; give at least 1")
         pairs = self.draw(model, n, np.random.default_rng([seed, _stable_number(self.name)]))
         require_kind(pairs, PromptPairs, f"what ability {self.name!r} draws", "PromptPairs")
-        pairs = replace(pairs, ability=self.name)
+        pairs = pairs.of_ability(self.name)
         require_pairs(model, pairs)
         return pairs
 

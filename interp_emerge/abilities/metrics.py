@@ -168,8 +168,8 @@ class BoundMetric:
             values = self.function(logits, self.pairs)
         if not isinstance(values, Tensor) or values.shape != (len(self.pairs),):
             shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise InputError(f"metric {self.name!r} returned {shape}; it has to return one value for each of "
-                             f"{len(self.pairs)} pairs")  # fmt: skip
+            raise InputError(f"metric {self.name!r} returned {shape}; it has to return one value for each of the "
+                             f"{len(self.pairs)} pairs that it is given, which may be a part of all")  # fmt: skip
         if not values.is_floating_point():
             values = values.float()
         if not torch.isfinite(values).all():

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,11 +10,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_emerge.abilities._reading import ArrayLike, as_ids, as_places, as_prompts, as_sets, as_values
+from interp_emerge.abilities._reading import (
+    ArrayLike,
+    as_answers,
+    as_ids,
+    as_places,
+    as_prompts,
+    as_sets,
+    as_values,
+    narrowed,
+    prompt_ids,
+    require_equal_lengths,
+    token_after,
+)
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import TokenIds, Tokens
-from interp_emerge.core.errors import InputError, counted, require_whole
+from interp_emerge.core.errors import InputError, counted, require_kind
 from interp_emerge.core.model import HookedModel
+
+
+class _SeveralLengthsError(InputError, AttributeError):
+    """Prompts of several lengths are not one array; `hasattr` gives False."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +39,7 @@ class Pair:
 
     Prompts, answers and foils are text or token ids. `answer` is correct after the clean prompt, `foil` after the
     corrupted one; give a list if several are correct. The other fields are those of `PromptPairs`, for one pair.
+    Positions count the token that the model's prompts begin with, where text gets one.
     """
 
     clean: str | ArrayLike
@@ -98,7 +116,7 @@ class PromptPairs:
     ) -> None:
         filled, lengths = as_prompts(clean, "clean")
         other, other_lengths = as_prompts(corrupt, "corrupt")
-        _require_equal_lengths(lengths, other_lengths)
+        require_equal_lengths(lengths, other_lengths)
         if isinstance(templates, str):
             raise InputError(f"templates cannot be {templates!r}; give a list of names, one for each pair")
         self._set(
@@ -124,7 +142,7 @@ class PromptPairs:
     def __getattr__(self, name: str) -> Any:
         """Called for `clean` and `corrupt` if the pairs have several lengths, so that no array of prompts exists."""
         if name in ("clean", "corrupt"):
-            raise InputError(self._need_one_length(f"pairs.{name}"))
+            raise _SeveralLengthsError(self._need_one_length(f"pairs.{name}"))
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _need_one_length(self, what: str) -> str:
@@ -139,6 +157,7 @@ class PromptPairs:
             raise InputError(self._need_one_length(what))
 
     @classmethod
+    @checked
     def from_rows(
         cls,
         rows: Iterable[Pair],
@@ -166,15 +185,19 @@ class PromptPairs:
         rows = [*rows]
         if not rows:
             raise InputError("no rows; give at least one pair")
-        names = {(tuple(row.positions), tuple(row.variables)) for row in rows}
+        for number, row in enumerate(rows):
+            require_kind(row, Pair, f"row {number}", "ie.Pair(clean=..., corrupt=..., answer=..., foil=...)")
+            for name in ("positions", "variables"):
+                require_kind(getattr(row, name), Mapping, f"{name} of pair {number}", "a dict with one value a name")
+        names = {(frozenset(row.positions), frozenset(row.variables)) for row in rows}
         if len(names) > 1:
             raise InputError("the rows name different positions or variables; give each row the same ones")
         fields: dict[str, list[Any]] = {"clean": [], "corrupt": [], "answer": [], "foil": []}
-        for row in rows:
+        for number, row in enumerate(rows):
             for prompt, token in (("clean", "answer"), ("corrupt", "foil")):
-                text, following = getattr(row, prompt), getattr(row, token)
+                text, following = getattr(row, prompt), as_answers(getattr(row, token), f"{token} of pair {number}")
                 fields[prompt].append(prompt_ids(model, text))
-                fields[token].append([_token_after(model, text, one) for one in _as_list(following)])
+                fields[token].append([token_after(model, text, one) for one in following])
         return cls(
             **fields,
             templates=[row.template for row in rows] if any(row.template for row in rows) else (),
@@ -204,21 +227,25 @@ class PromptPairs:
         Raises:
             InputError: the lists have different lengths, or as for `from_rows`.
         """
-        columns = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
-        if templates:
-            columns["templates"] = templates
+        columns = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil, "template": templates}
+        lists: dict[str, list[Any]] = {}
         for name, column in columns.items():
             if isinstance(column, str):
                 raise InputError(f"{name} cannot be the single text {column!r}; give a list with one text a pair")
-            if len(column) != len(clean):
-                raise InputError(f"{name} has {len(column)} entries for {len(clean)} clean prompts; give one for each")
-        named = templates or [""] * len(clean)
-        cells = zip(clean, corrupt, answer, foil, named, strict=True)
-        return cls.from_rows(
-            (Pair(clean=one, corrupt=other, answer=right, foil=wrong, template=name)
-             for one, other, right, wrong, name in cells),
-            model=model,
-        )  # fmt: skip
+            lists[name] = [*column]
+        n = len(lists["clean"])
+        lists["template"] = lists["template"] or [""] * n
+        for name, values in lists.items():
+            if len(values) != n:
+                raise InputError(f"{name} has {len(values)} entries for {n} clean prompts; give one for each")
+        rows = [Pair(**dict(zip(lists, row, strict=True))) for row in zip(*lists.values(), strict=True)]
+        return cls.from_rows(rows, model=model)
+
+    def of_ability(self, name: str) -> "PromptPairs":
+        """The same pairs, drawn for the ability of this name."""
+        pairs = copy(self)
+        object.__setattr__(pairs, "ability", name)
+        return pairs
 
     def _check(self) -> None:
         if len(self.answer) != len(self) or len(self.foil) != len(self):
@@ -234,6 +261,8 @@ class PromptPairs:
             raise InputError(f"{len(self)} pairs need {len(self)} template names, not {len(self.templates)}")
 
     def _check_continuation(self, continuation: Tensor) -> None:
+        if bool((continuation < 0).any()):
+            raise InputError("the continuation holds an id below 0; give token ids, all continuations as long")
         if continuation.ndim != 2 or len(continuation) != len(self):
             raise InputError(f"continuations of shape {list(continuation.shape)} do not fit {len(self)} pairs; give "
                              "each pair one, all as long")  # fmt: skip
@@ -285,14 +314,17 @@ class PromptPairs:
     @checked
     def __getitem__(self, index: int | slice | Tensor | np.ndarray | list[int]) -> "PromptPairs":
         """Some of the pairs, in the order asked for."""
-        rows = torch.atleast_1d(torch.arange(len(self))[index])
+        asked = index.numpy(force=True) if isinstance(index, Tensor) else index
+        rows = torch.from_numpy(np.atleast_1d(np.arange(len(self))[asked]).copy())
         if not len(rows):
             raise InputError(f"no pair is asked for of {len(self)}; give at least one index")
+        if rows.ndim > 1:
+            raise InputError(f"indices of shape {list(rows.shape)} do not choose pairs; give a list of indices")
         lengths = self.lengths[rows]
         fields: dict[str, Any] = {
             "filled": tuple(prompts[rows, : int(lengths.max())] for prompts in self._filled),
             "lengths": lengths,
-            **{name: getattr(self, name)[rows] for name in ("answer", "foil")},
+            **{name: narrowed(getattr(self, name)[rows]) for name in ("answer", "foil")},
             "templates": tuple(self.templates[row] for row in rows.tolist()) if self.templates else (),
             "positions": {name: place[rows] for name, place in self.positions.items()},
             "variables": {name: values[rows] for name, values in self.variables.items()},
@@ -360,55 +392,3 @@ def require_pairs(model: HookedModel, pairs: PromptPairs) -> None:
             model.require_unpadded(tokens)
     for tokens in (pairs.answers, pairs.foils):
         model.require_tokens(tokens[tokens >= 0][:, None])
-
-
-def prompt_ids(model: HookedModel | None, prompt: str | ArrayLike) -> list[int]:
-    """Token ids of a prompt. Text gets the token that the model's prompts begin with; ids are returned as they are.
-
-    Raises:
-        InputError: there is text but no model or tokenizer, or the tokenizer cannot express the text.
-    """
-    if not isinstance(prompt, str):
-        return as_ids(prompt, "a prompt").tolist()
-    if model is None:
-        raise InputError(f"the prompt {prompt!r} is text; give the model whose tokenizer reads it, model=...")
-    return model.bos + model.lexicon.continuation(prompt)
-
-
-def _as_list(following: Any) -> list[str | int]:
-    """One token or text, or several of them, as a list; token ids may be those of arrays."""
-    if isinstance(following, str):
-        return [following]
-    values = following.tolist() if isinstance(following, Tensor | np.ndarray | np.generic) else following
-    if isinstance(values, Sequence):
-        return [*values]
-    require_whole(values, "an answer", least=0)
-    return [int(values)]
-
-
-def _token_after(model: HookedModel | None, prompt: str | ArrayLike, following: str | int) -> int:
-    """The token that a text adds to a prompt."""
-    if not isinstance(following, str):
-        return int(following)
-    if model is None or not isinstance(prompt, str):
-        raise InputError(f"the answer {following!r} is text; give its prompt as text too, and model=..., whose "
-                         "tokenizer reads both")  # fmt: skip
-    before, both = model.lexicon.continuation(prompt), model.lexicon.continuation(prompt + following)
-    added = both[len(before) :]
-    if both[: len(before)] != before or not added:
-        raise InputError(f"the tokenizer of {model.spec} merges {following!r} with the end of its prompt "
-                         f"{prompt[-20:]!r}; move the space to the front of the answer")  # fmt: skip
-    if len(added) > 1:
-        raise InputError(f"{following!r} is {len(added)} tokens of {model.spec} ({model.words(added)}); give an answer "
-                         "that is one token")  # fmt: skip
-    return added[0]
-
-
-def _require_equal_lengths(clean: TokenIds, corrupt: TokenIds) -> None:
-    if len(clean) != len(corrupt):
-        raise InputError(f"there are {len(clean)} clean and {len(corrupt)} corrupted prompts; give one of each a pair")
-    differ = (clean != corrupt).nonzero()
-    if len(differ):
-        row = int(differ[0])
-        raise InputError(f"the prompts of pair {row} have {int(clean[row])} and {int(corrupt[row])} tokens; give both "
-                         "the same length, so that each position of one can replace that of the other")  # fmt: skip

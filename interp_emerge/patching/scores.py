@@ -7,14 +7,12 @@ that the mean over pairs is zero. The q-values control the false-discovery rate 
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
@@ -82,11 +80,6 @@ class NodeScores:
 
     def __repr__(self) -> str:
         return f"NodeScores({_described(self.origin, len(self.nodes), 'nodes', self.positions)})"
-
-    @classmethod
-    def joined(cls, parts: "Sequence[NodeScores]", pairs: PromptPairs) -> "NodeScores":
-        """Scores of all pairs from those of each group of `pairs.by_length()`."""
-        return replace(parts[0], per_pair=pairs.in_order([part.per_pair for part in parts]))
 
     @property
     def scores(self) -> np.ndarray:
@@ -200,31 +193,6 @@ class EdgeScores:
             per_pair=per_pair.astype(np.float32, copy=False),
             positions=positions,
             origin=origin or {},
-        )
-
-    @classmethod
-    def joined(cls, parts: "Sequence[EdgeScores]", pairs: PromptPairs, *, budget: int) -> "EdgeScores":
-        """Scores of all pairs from those of each group of `pairs.by_length()`.
-
-        The values of each pair are kept if all parts have them and they need at most `budget` bytes. Otherwise mean and
-        standard error come from those of the groups.
-        """
-        first = parts[0]
-        kept = [part.per_pair for part in parts if part.per_pair is not None]
-        if len(kept) == len(parts) and sum(values.nbytes for values in kept) <= budget:
-            per_pair = pairs.in_order(kept)
-            return cls.from_pairs(first.graph, per_pair, positions=first.positions, origin=first.origin)
-        counts = [len(group) for _, group in pairs.by_length()]
-        # Differences from the first group, so that equal scores have an exact mean and no spread.
-        difference = sum(n * (part.scores - first.scores) for n, part in zip(counts, parts, strict=True))
-        mean = first.scores + difference / len(pairs)
-        squares = sum(
-            n * (n - 1) * part.standard_errors**2 + n * (part.scores - mean) ** 2
-            for n, part in zip(counts, parts, strict=True)
-        )
-        errors = np.sqrt(squares / max(1, len(pairs) - 1) / len(pairs))
-        return cls(
-            graph=first.graph, scores=mean, standard_errors=errors, positions=first.positions, origin=first.origin
         )
 
     def to_frame(self) -> pd.DataFrame:

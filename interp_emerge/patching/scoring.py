@@ -158,14 +158,35 @@ def _joined(
     model: HookedModel, pairs: PromptPairs, parts: Sequence[NodeScores | EdgeScores], budget: int | None
 ) -> NodeScores | EdgeScores:
     """The scores of all pairs from those of groups of one length, with the origin of all pairs."""
-    nodes = [part for part in parts if isinstance(part, NodeScores)]
     edges = [part for part in parts if isinstance(part, EdgeScores)]
-    joined = (
-        EdgeScores.joined(edges, pairs, budget=CPU_BUDGET if budget is None else budget)
-        if edges
-        else NodeScores.joined(nodes, pairs)
-    )
+    if edges:
+        joined = joined_edges(edges, pairs, budget=CPU_BUDGET if budget is None else budget)
+    else:
+        per_pair = [part.per_pair for part in parts if isinstance(part, NodeScores)]
+        joined = replace(parts[0], per_pair=pairs.in_order(per_pair))
     return replace(joined, origin=joined.origin | origin_of_pairs(model, pairs))
+
+
+def joined_edges(parts: Sequence[EdgeScores], pairs: PromptPairs, *, budget: int) -> EdgeScores:
+    """Scores of all pairs from those of each group of `pairs.by_length()`.
+
+    The values of each pair are kept if all parts have them and they need at most `budget` bytes. Otherwise mean and
+    standard error come from those of the groups.
+    """
+    first = parts[0]
+    kept = [part.per_pair for part in parts if part.per_pair is not None]
+    if len(kept) == len(parts) and sum(values.nbytes for values in kept) <= budget:
+        per_pair = pairs.in_order(kept)
+        return EdgeScores.from_pairs(first.graph, per_pair, positions=first.positions, origin=first.origin)
+    n, counts = len(pairs), [len(group) for _, group in pairs.by_length()]
+    # Differences from the first group, so that equal scores have an exact mean and no spread.
+    difference = sum(count * (part.scores - first.scores) for count, part in zip(counts, parts, strict=True))
+    mean = first.scores + difference / n
+    squares = sum(
+        count * (count - 1) * part.standard_errors**2 + count * (part.scores - mean) ** 2
+        for count, part in zip(counts, parts, strict=True)
+    )
+    return replace(first, scores=mean, standard_errors=np.sqrt(squares / max(1, n - 1) / n), per_pair=None)
 
 
 def options_of(method: Method, given: Mapping[str, Any]) -> NoOptions:

@@ -113,6 +113,11 @@ def test_a_split_with_an_empty_side_is_refused(pairs: ie.PromptPairs, share: flo
         ({"clean": ["a b c", "d e f"]}, "clean is a list of text; give token ids, as model.encode(text) returns them"),
         ({"foil": [8, 7]}, "pair 1 has the same token as answer and foil"),
         ({"templates": ["a"]}, "2 pairs need 2 template names"),
+        ({"answer": [7, -1]}, "pair 1 has no answer; give each pair at least one"),
+        ({"answer": [[7], []]}, "pair 1 has no answer; give each pair at least one"),
+        ({"answer": [[7], [6, 7, 6]]}, "pair 1 has the answer 6 twice; give each token once"),
+        ({"clean": [[1, 2, 3], []]}, "clean prompt 1 is empty; give at least one token"),
+        ({"continuation": [[7, 1], [7, -1]]}, "the continuation holds an id below 0; give token ids"),
     ],
 )
 def test_what_makes_no_pairs_is_named(changed: dict, message: str) -> None:

@@ -73,11 +73,67 @@ def test_ids_may_come_from_arrays():
         ([row(answer=" and gave")], "' and gave' is 2 tokens"),
         ([row(clean=[1, 2, 3, 4])], "the answer ' and' is text; give its prompt as text too"),
         ([row(foil=" and")], "pair 0 has the same token as answer and foil"),
+        ([row(), row(answer="")], "an answer after ' Mary met John' is empty text; give one token"),
+        ([row(answer=[])], "answer of pair 0 is empty; give at least one token"),
+        ([row(), row(answer=[" and", " and"])], "pair 1 has the answer"),
+        ([row(clean=[])], "a prompt is empty; give at least one token"),
         ([row(positions={"name": 4})], "position 'name' of pair 0 is 4, beyond the prompt's 4 tokens; give 0 to 3"),
     ],
 )
 def test_what_makes_no_pairs_is_named(rows: list[ie.Pair], message: str, model: HookedModel):
     with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
+        ie.PromptPairs.from_rows(rows, model=model)
+
+
+IDS: dict[str, Any] = {"clean": [5, 6], "corrupt": [5, 7], "foil": 9}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[8.5], [8.0], np.array([8.5]), torch.tensor([8.7]), True, [True], torch.tensor([True]), None, [[8]], b"x"],
+)
+def test_an_answer_that_is_not_a_token_is_refused_and_not_rounded(answer: Any):
+    given = ie.Pair(**IDS, answer=8)
+    object.__setattr__(given, "answer", answer)
+    with pytest.raises(
+        ie.InterpEmergeError, match=r"answer of pair 0 cannot be .*; give text, a token id, or a list of"
+    ):
+        ie.PromptPairs.from_rows([given])
+
+
+@pytest.mark.parametrize(("answer", "foil"), [([-1], 9), (8, [-1])])
+def test_a_pair_without_an_answer_or_foil_is_refused(answer: Any, foil: Any):
+    with pytest.raises(ie.InterpEmergeError, match=r"pair 0 has no (answer|foil); give each pair at least one"):
+        ie.PromptPairs.from_rows([ie.Pair(**(IDS | {"answer": answer, "foil": foil}))])
+
+
+def test_the_order_of_names_does_not_matter():
+    rows = [
+        ie.Pair(**IDS, answer=8, positions={"a": 0, "b": 1}),
+        ie.Pair(**IDS, answer=8, positions={"b": 0, "a": 1}),
+    ]
+    pairs = ie.PromptPairs.from_rows(rows)
+    assert (pairs.positions["a"].tolist(), pairs.positions["b"].tolist()) == ([0, 1], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"clean": [5, 6]}], "rows cannot be a list with a dict in it; give a list, each item a Pair"),
+        ((row for row in [5]), r"row 0 cannot be 5; give ie\.Pair"),
+        (ie.Pair(**IDS, answer=8), "rows cannot be"),
+        (None, "rows cannot be None"),
+    ],
+)
+def test_what_is_not_a_row_is_refused(rows: Any, message: str):
+    with pytest.raises(ie.InterpEmergeError, match=message):
+        ie.PromptPairs.from_rows(rows)
+
+
+def test_the_model_has_to_be_a_model():
+    rows = [ie.Pair(**IDS, answer=8)]
+    model: Any = "7k"
+    with pytest.raises(ie.InterpEmergeError, match="model cannot be '7k'; give a model"):
         ie.PromptPairs.from_rows(rows, model=model)
 
 

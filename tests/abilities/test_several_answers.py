@@ -80,7 +80,8 @@ def test_parts_of_pairs_keep_their_sets_variables_and_continuations() -> None:
     pairs = replace(with_sets(random_pairs()), variables={"turn": range(6), "size": np.linspace(0, 1, 6)})
     pairs = replace(pairs, continuation=torch.stack([random_pairs().answer, torch.arange(6)], 1))
     some = pairs[[4, 1]]
-    assert some.answers.tolist() == pairs.answers[[4, 1]].tolist()
+    assert pairs.answers[[4, 1]].tolist() == [[26, 2, -1], [2, -1, -1]]
+    assert some.answers.tolist() == [[26, 2], [2, -1]]  # no pair of these has three
     assert some.variables["turn"].tolist() == [4, 1]
     assert some.variables["size"].dtype == torch.float32
     assert some.continuation is not None and some.continuation[:, 1].tolist() == [4, 1]
@@ -91,7 +92,7 @@ def test_parts_of_pairs_keep_their_sets_variables_and_continuations() -> None:
     ("changed", "message"),
     [
         ({"answer": [[7, 3], [7]], "foil": [[8], [5, 7]]}, "pair 1 has the same token as answer and foil"),
-        ({"answer": [[7], []]}, "answer is empty; give at least one pair"),
+        ({"answer": [[7], []]}, "pair 1 has no answer; give each pair at least one"),
         ({"answer": [[-1, -1], [7, 7]]}, "pair 0 has no answer; give each pair at least one"),
         ({"variables": {"turn": ["a", "b"]}}, "variable 'turn' is not a list of numbers; give one number a pair"),
         ({"variables": {"turn": [1]}}, "variable 'turn' has shape [1] for 2 pairs; give one number a pair"),

@@ -1,6 +1,7 @@
 """Pairs of several lengths in one set: what runs them gives each pair the value that it has on its own."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from interp_emerge.emergence.scale.pass_until import answer_sampler
 from interp_emerge.patching import shelf
 from interp_emerge.patching.ablation import ABLATIONS, MEANS, ablate
 from interp_emerge.patching.base import EdgeScores, NodeScores
-from interp_emerge.patching.scoring import estimate
+from interp_emerge.patching.scoring import estimate, joined_edges
 from tests.models.small_models import random_pairs, small_model
 
 LENGTHS = (7, 4, 7, 5, 4)
@@ -67,6 +68,44 @@ def test_a_part_of_one_length_is_what_it_would_be_without_the_others(pairs: ie.P
     assert pairs[[0, 2]].fingerprint == mixed()[[0, 2]].fingerprint != pairs.fingerprint
 
 
+def test_rows_may_be_arrays_of_several_lengths():
+    lists = ie.PromptPairs(clean=[[5, 6], [5, 6, 7]], corrupt=[[5, 7], [5, 7, 7]], answer=[8, 8], foil=[9, 9])
+    clean, corrupt = ([np.array(row) for row in rows] for rows in ([[5, 6], [5, 6, 7]], [[5, 7], [5, 7, 7]]))
+    assert ie.PromptPairs(clean=clean, corrupt=corrupt, answer=[8, 8], foil=[9, 9]).fingerprint == lists.fingerprint
+
+
+def test_a_part_has_the_fingerprint_of_the_same_pairs_on_their_own():
+    prompts: Any = {"clean": [[5, 6], [5, 6]], "corrupt": [[5, 7], [5, 7]], "foil": [9, 9]}
+    pairs = ie.PromptPairs(**prompts, answer=[[8], [8, 4]])
+    alone = ie.PromptPairs(clean=[[5, 6]], corrupt=[[5, 7]], foil=[9], answer=[8])
+    assert pairs[0].fingerprint == alone.fingerprint != pairs[1].fingerprint
+    assert pairs[0].answer.tolist() == [8]
+
+
+def test_an_ability_may_draw_pairs_of_several_lengths(model: HookedModel, pairs: ie.PromptPairs):
+    induction = ie.load_ability("induction")
+    ability = replace(induction, draw=lambda _model, n, _rng: pairs[:n])
+    drawn = ability.sample(model, 4)
+    assert drawn.lengths.tolist() == [7, 4, 7, 5] and drawn.ability == "induction"
+    assert pairs.ability == ""
+
+
+def test_parts_that_need_means_over_prompts_are_left_out_of_an_examination(model: HookedModel, pairs: ie.PromptPairs):
+    runs = ie.Runs(model, pairs)
+    examined = ie.examine(runs, ie.Circuit.from_nodes(model, ["a0.h1"]), parts=["ablations"])
+    assert {*examined.tables["ablations"]["ablation"]} == {"zero", "resample"}
+
+
+def test_a_role_that_needs_means_over_prompts_is_undefined_with_the_reason(model: HookedModel, pairs: ie.PromptPairs):
+    table = ie.role_table(model, pairs=pairs, roles=["function_vector"])
+    assert table["score"].isna().all()
+    assert table["note"].str.contains("the mean over clean prompts needs prompts of one length").all()
+
+
+def test_there_is_no_array_of_prompts_to_be_found(pairs: ie.PromptPairs):
+    assert not hasattr(pairs, "clean") and hasattr(pairs[0], "clean")
+
+
 @pytest.mark.parametrize("name", ["clean", "corrupt", "length"])
 def test_what_is_one_array_needs_one_length(name: str, pairs: ie.PromptPairs):
     with pytest.raises(
@@ -105,7 +144,7 @@ def test_without_the_values_of_pairs_mean_and_standard_error_are_the_same(model:
         part = ie.score(model, group, method="eap")
         assert isinstance(part, EdgeScores)
         parts.append(part)
-    pooled = EdgeScores.joined(parts, pairs, budget=0)
+    pooled = joined_edges(parts, pairs, budget=0)
     assert pooled.per_pair is None
     np.testing.assert_allclose(pooled.scores, whole.scores, atol=1e-7)
     np.testing.assert_allclose(pooled.standard_errors, whole.standard_errors, atol=1e-7)

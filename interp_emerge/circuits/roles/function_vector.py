@@ -18,6 +18,12 @@ from interp_emerge.patching.base import PatchingTask
 from interp_emerge.patching.engines.options import AtPositions
 
 
+def require(task: RoleTask) -> None:
+    """The mean is over all clean prompts, so these need one length."""
+    if task.pairs is not None:
+        task.pairs.require_one_length("the mean over clean prompts")
+
+
 def score(task: RoleTask) -> np.ndarray:
     model, pairs = task.model, task.pairs
     assert pairs is not None
@@ -37,5 +43,6 @@ shelf.add(
         unit="probability",
         score=score,
         needs="pairs",
+        require=require,
     )
 )

@@ -35,7 +35,7 @@ from interp_emerge.circuits.testing.sentences import sentences, small_tables
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import UnknownNameError
-from interp_emerge.patching.ablation import ABLATIONS
+from interp_emerge.patching.ablation import ABLATIONS, MEANS
 from interp_emerge.patching.base import EdgeScores, NodeScores
 
 PARTS = (
@@ -166,9 +166,13 @@ def _evaluation_table(found: Evaluation, without: Evaluation) -> pd.DataFrame:
 
 
 def _under_every_ablation(runs: Runs, circuit: Circuit) -> pd.DataFrame:
-    """Faithfulness and divergence under each ablation at each level, since results depend on that choice."""
+    """Faithfulness and divergence under each ablation at each level, since results depend on that choice.
+
+    Means over prompts are left out if the pairs have several lengths.
+    """
+    several = len(set(runs.pairs.lengths.tolist())) > 1
     rows = []
-    for ablation in ABLATIONS:
+    for ablation in (one for one in ABLATIONS if not (several and one in MEANS)):
         for level in LEVELS:
             found = runs.replace(ablation=ablation).evaluate(circuit, level=level)
             rows.append(
