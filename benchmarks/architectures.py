@@ -279,7 +279,7 @@ def reason(finding: Finding, error: Exception) -> str:
     """Why something is refused; an error that is not meant for the user is a fault."""
     if not isinstance(error, InterpEmergeError):
         finding.faults.append(f"{type(error).__name__}: {one_line(error)}")
-    said = re.search(r"not split into heads and edges: (.*?)(; abilities are measured all the same.*)?$", str(error))
+    said = re.search(r"not split into heads and edges: (.*?)(; abilities can still be measured.*)?$", str(error))
     return one_line(said[1] if said else error)
 
 

@@ -1,4 +1,4 @@
-"""Models across size, training step and seed: the only way in for weights, and all that knows architectures."""
+"""Load models across size, training step and seed. All code that depends on an architecture is here."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The families by name, and those of directories."""
+"""Load a family by its name, or from a directory of checkpoints."""
 
 from os import PathLike
 from pathlib import Path
@@ -16,18 +16,18 @@ shelf: "Shelf[Family]" = Shelf("family", __package__ or "", not_items=("hooking"
 
 @checked
 def load_family(name: str | PathLike[str]) -> "Family":
-    """The family of that name, or the one made of the checkpoints below that directory.
+    """The family of that name, or a family made of the checkpoints below that directory.
 
     Raises:
-        UnknownNameError: neither a known name nor a directory.
-        ModelError: a file, or a directory without a model.
-        InputError: neither text nor a path.
+        UnknownNameError: `name` is neither a known family nor a directory.
+        ModelError: the path is a file, or a directory without a model.
+        InputError: `name` is neither text nor a path.
     """
     text = str(name)
     if text in shelf.names():
         return shelf[text]
     if Path(text).is_file():
-        raise ModelError(f"{text} is a file; give the directory of checkpoints that it lies in")
+        raise ModelError(f"{text} is a file; give the directory of checkpoints that contains it")
     if not Path(text).is_dir():
         raise UnknownNameError("family or directory", text, shelf.names())
     from interp_emerge.families._disk.directory import DirectoryFamily

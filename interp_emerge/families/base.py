@@ -1,4 +1,4 @@
-"""What a family is: models that differ in size, training step and seed, and nothing else."""
+"""The contract of a family: models that differ only in size, training step and seed."""
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -20,14 +20,14 @@ channel falls dry they plant trees in it, because the roots hold the soil and th
 such a place is out of date on the day it is drawn. Still, every village owns one, and every child learns to read it
 before learning to write. Ask them which way is north and they point to the mountains, not to the compass.
 """.strip().replace("\n", " ")
-"""Text on which the loss is measured where a family brings none of its own."""
+"""Text on which the loss is measured if a family has no text of its own."""
 
 
 class Family(ABC):
     """Models across size, training step and seed.
 
-    `sizes` ascend in parameters. A step is the number of optimiser steps taken; `"last"` names the final one.
-    `tokens_per_step` counts the tokens of a training batch, which every size shares; None where it is not known.
+    `sizes` are in ascending order of parameters. A step is the number of optimiser steps taken; `"last"` names the
+    final one. `tokens_per_step` is the number of tokens in a training batch, the same for every size; None if unknown.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Family(ABC):
     source: Source
     tokens_per_step: int | None = None
     prepend_bos: FirstTokens = None
-    """What the models were trained to see first in a text: see `hook`. None means what their tokenizer puts there."""
+    """What stood first in every training text, given as for `hook`. None means whatever the tokenizer puts first."""
 
     @property
     @abstractmethod
@@ -44,15 +44,15 @@ class Family(ABC):
 
     @abstractmethod
     def _seeds(self, size: str) -> list[int]:
-        """Seeds of a size that exists, ascending."""
+        """Seeds of an existing size, ascending."""
 
     @abstractmethod
     def _steps(self, size: str, seed: int) -> list[int]:
-        """Steps of a size and seed that exist, ascending."""
+        """Steps of an existing size and seed, ascending."""
 
     @abstractmethod
     def _spec(self, size: str, step: int, seed: int) -> ModelSpec:
-        """The full specification of a checkpoint that exists."""
+        """The full specification of an existing checkpoint."""
 
     @abstractmethod
     def _load(self, spec: ModelSpec, device: str) -> HookedModel:
@@ -80,14 +80,14 @@ class Family(ABC):
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether the tokens that were trained on are known for some checkpoint at least."""
+        """Whether the number of training tokens is known for at least one checkpoint."""
         return self.tokens_per_step is not None
 
     def tokens(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> int | None:
-        """Tokens that a model has been trained on, repeated ones counted again; None where that is not known.
+        """Number of tokens that a model was trained on, repeats included; None if unknown.
 
         Raises:
-            UnknownNameError: no such size, seed or step, with the nearest that there is.
+            UnknownNameError: no such size, seed or step; the message suggests the nearest one.
         """
         taken = self._existing_step(size, step, seed)
         return None if self.tokens_per_step is None else taken * self.tokens_per_step
@@ -97,10 +97,10 @@ class Family(ABC):
         return [PASSAGE]
 
     def spec(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> ModelSpec:
-        """Which weights these names mean, without loading them.
+        """The specification of the weights with these names; the weights are not loaded.
 
         Raises:
-            UnknownNameError: no such size, seed or step, with the nearest that there is.
+            UnknownNameError: no such size, seed or step; the message suggests the nearest one.
         """
         return self._spec(size, self._existing_step(size, step, seed), seed)
 
@@ -129,15 +129,15 @@ class Family(ABC):
             size: name of a size.
             step: training step, or `"last"`.
             seed: seed of the training run.
-            device: where to put it; empty means a GPU if there is one.
+            device: device that holds the model; empty means a GPU if there is one.
             dtype: `float32`, `bfloat16` or `float16`; empty means float32.
-            prepend_bos: what stands first in every prompt, as for `hook`; by default what the family's models were
-                trained with, where that is known.
+            prepend_bos: what stands first in every prompt, as for `hook`; by default what stood first in the
+                family's training texts, if that is known.
 
         Raises:
             UnknownNameError: no such size, step or seed.
             ModelError: the checkpoint is damaged or of an architecture that transformers does not know.
-            InputError: an unknown dtype, a device that is not there, or a first token that the model does not have.
+            InputError: an unknown dtype, a device that this machine lacks, or a first token that the model lacks.
         """
         spec = self.spec(size, step, seed)
         model = self._load(replace(spec, dtype=dtype or spec.dtype), device)
@@ -146,14 +146,16 @@ class Family(ABC):
         return model
 
     def spaced_steps(self, size: str, seed: int = 0, *, at_most: int = 12) -> list[int]:
-        """Up to `at_most` checkpoints, spread evenly over the logarithm of the step, the first and last among them.
+        """Up to `at_most` steps with a checkpoint, evenly spaced in log step; the first and the last are included.
 
         Raises:
             UnknownNameError: no such size or seed.
-            InputError: fewer than two checkpoints are allowed.
+            InputError: `at_most` is below 2.
         """
         if at_most < 2:
-            raise InputError(f"at most {at_most} checkpoints cannot hold the first and the last; allow 2 or more")
+            raise InputError(
+                f"at_most = {at_most} cannot include both the first and the last checkpoint; allow 2 or more"
+            )
         steps = np.array(self.steps(size, seed))
         if len(steps) <= at_most:
             return steps.tolist()

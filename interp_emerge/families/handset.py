@@ -1,12 +1,13 @@
 """Models whose weights are set by hand, so that the circuit of their ability is known.
 
-A size is a construction, told in `_handset_constructions`: `load_family("handset").construction("chain")`. Step 0 holds
-the weights as they are drawn before any is set, a null of equal shape; step 1 the construction. Tokens are ids without
-a tokenizer; every prompt begins with token 0.
+A size is a construction, described in `_handset/constructions.py`: `load_family("handset").construction("chain")`.
+Step 0 holds random weights, before any is set: a null model of the same shape. Step 1 holds the construction. There is
+no tokenizer: prompts are token ids, and every prompt begins with token 0.
 
-The true edges are those that tell a clean prompt from a corrupt one at the same position. They are to be judged under
-resample ablation, or mean ablation by position. A mean over positions takes away what heads find their place by, and
-zero the constant that norms are scaled by: there the edges that carry these count too.
+The true edges are those that carry a difference between a clean and a corrupted prompt at the same position. Judge a
+method by them under resample ablation, or under mean ablation by position. A mean over positions removes the position
+features that heads attend by, and zero ablation removes the constant that sets the scale of norms. Under these two, the
+edges that carry positions or the constant matter too.
 """
 
 from functools import cache
@@ -36,14 +37,14 @@ class HandsetFamily(Family):
         "models with weights set by hand, whose circuit is known: induction, look-up, a chain through an MLP, a backup"
     )
     prepend_bos = True
-    source = Source("interp_emerge authors", 2026, "made when loaded, in families/_handset_constructions.py")
+    source = Source("interp_emerge authors", 2026, "made when loaded, in families/_handset/constructions.py")
 
     @property
     def sizes(self) -> list[str]:
         return list(CONSTRUCTIONS)
 
     def construction(self, size: str) -> Construction:
-        """What a size is made of: its true edges, and those that are silent until one of them is taken away.
+        """The construction of a size: its true edges, and the edges that are silent until a true one is removed.
 
         Raises:
             UnknownNameError: no such size.
@@ -53,7 +54,7 @@ class HandsetFamily(Family):
         return CONSTRUCTIONS[size]
 
     def write(self, directory: str | Path) -> None:
-        """Write all constructions as `SIZE/stepN` checkpoints in Hugging Face format, a family for `load_family`."""
+        """Write all constructions as `SIZE/stepN` checkpoints in Hugging Face format; `load_family` reads them."""
         for size in self.sizes:
             for step in self.steps(size):
                 _make(size, step).save_pretrained(Path(directory) / size / f"step{step}")
@@ -68,7 +69,7 @@ class HandsetFamily(Family):
         return ModelSpec(family=self.name, size=size, step=step, seed=seed, revision=_revision(size, step))
 
     def _load(self, spec: ModelSpec, device: str) -> HookedModel:
-        # By way of a checkpoint, so that precision, device and what can be wrong with them are those of every family.
+        # Saved and loaded as a checkpoint: precision, device and their errors are then handled as in every family.
         with TemporaryDirectory() as directory:
             _make(spec.size, spec.step).save_pretrained(directory)
             return load_checkpoint(spec, Path(directory), device, tokenizer=None)

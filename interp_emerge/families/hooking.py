@@ -1,4 +1,4 @@
-"""From a Hugging Face model in memory to a `HookedModel`, and from there to a TransformerBridge."""
+"""Make a `HookedModel` of a Hugging Face model in memory, and a TransformerBridge of a `HookedModel`."""
 
 import copy
 import json
@@ -30,17 +30,17 @@ def hook(
 
     Args:
         hf_model: any Hugging Face causal language model.
-        tokenizer: its tokenizer, of transformers or of tokenizers, or the path of one; without, prompts are token ids.
+        tokenizer: its tokenizer, of transformers or tokenizers, or the path of one; without one, prompts are token ids.
         prepend_bos: what stands first in every prompt that is made for the model: True for the tokenizer's
             beginning-of-text token, False for nothing, a token as text such as `"<|endoftext|>"` or as its id. By
-            default what the tokenizer itself puts in front of a text, which may be nothing; without a tokenizer the
-            beginning-of-text token of the configuration. `first_token_losses` compares the choices.
-        spec: what the model is, if known; by default it is named after its class and known by a hash of its weights.
+            default whatever the tokenizer itself puts in front of a text, which may be nothing; without a tokenizer,
+            the beginning-of-text token of the configuration. `first_token_losses` compares the choices.
+        spec: what the model is, if known; by default its class gives the name and a hash of its weights the revision.
 
     Raises:
-        ModelError: a weight is not finite or not in memory, the model is no causal language model, or the tokenizer has
-            other tokens.
-        InputError: the tokenizer is something else, or `prepend_bos` is not one of the model's tokens.
+        ModelError: a weight is not finite or not in memory, the model is not a causal language model, or the tokenizer
+            has tokens that the model lacks.
+        InputError: `tokenizer` is not a tokenizer, or `prepend_bos` is not one of the model's tokens.
     """
     hf = unwrapped(hf_model)
     name = str(spec or type(hf).__name__)
@@ -58,7 +58,7 @@ def hook(
 
 
 def untrained(model: HookedModel, seed: int) -> HookedModel:
-    """A model of the same configuration with freshly drawn weights: the null of what training made."""
+    """A model of the same configuration with random initial weights: the null for what training changed."""
     with torch.random.fork_rng(), torch.device(model.device):
         torch.manual_seed(seed)
         fresh = type(model.hf)(copy.deepcopy(model.hf.config)).to(model.dtype)
@@ -67,7 +67,7 @@ def untrained(model: HookedModel, seed: int) -> HookedModel:
 
 
 def configuration_of(model: HookedModel) -> dict[str, Any]:
-    """All that an untrained model of the same configuration depends on, but for its seed and dtype, as plain values."""
+    """Everything that an untrained model depends on except its seed and dtype, as plain values."""
     config = json.loads(model.hf.config.to_json_string(use_diff=False))
     config.pop("_name_or_path", None)
     return config
@@ -97,9 +97,10 @@ def _build_bridge(model: HookedModel) -> Any:
 
 @contextmanager
 def _on_disk(tokenizer: Any) -> Iterator[Any]:
-    """While open, the tokenizer lies where it says that it was loaded from.
+    """While open, the directory that the tokenizer names as its origin exists and holds it.
 
-    A bridge loads its tokenizer a second time from there, which may be nowhere, gone or on the hub.
+    A bridge loads its tokenizer a second time from its origin. That may have been memory, a directory that is gone, or
+    the hub.
     """
     if tokenizer is None:
         yield None

@@ -1,4 +1,4 @@
-"""The bundled family: small GPT-NeoX models of a synthetic language, grown by `interp-emerge train miniature`."""
+"""The bundled family: small GPT-NeoX models of a synthetic language, trained by `interp-emerge train miniature`."""
 
 from pathlib import Path
 
@@ -12,6 +12,6 @@ shelf.add(
         name="miniature",
         summary="bundled GPT-NeoX models of a synthetic language, 3 thousand to 560 thousand parameters",
         source=Source("interp_emerge authors", 2026, "bundled with the package"),
-        tokens_per_step=96 * 49,  # documents of a batch, tokens of a document
+        tokens_per_step=96 * 49,  # documents in a batch, tokens in a document
     )
 )

@@ -9,7 +9,7 @@ STEPS = [0, *(2**power for power in range(10)), *range(1000, 143_001, 1000)]
 
 
 class PythiaFamily(HubFamily):
-    """Pythia, every size of which was trained on batches of 1024 sequences of 2048 tokens."""
+    """Pythia. Every size was trained on batches of 1024 sequences of 2048 tokens."""
 
     tokens_per_step = 1024 * 2048
     prepend_bos = True

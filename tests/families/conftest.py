@@ -1,4 +1,4 @@
-"""A hub cache made up on the spot, and a machine that is cut off from the network."""
+"""Fixtures: a hub cache filled by the tests, and a machine without a network."""
 
 import socket
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.families.tiny import cache_revision
 
 @pytest.fixture
 def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Hosts that something wanted to reach; nothing gets through."""
+    """Hosts that the code tried to reach; every attempt fails."""
     hosts: list[str] = []
 
     def refuse(host: object, *_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints to follow, spread over training."""
+"""The checkpoints that a study follows are spread over training."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from interp_emerge.families.base import Family
 
 
 class Steps(Family):
-    """A family of one size, known by its steps alone."""
+    """A family of one size that has steps but no models."""
 
     name = "steps"
 
@@ -56,8 +56,10 @@ def test_the_first_and_the_last_step_are_always_there(first: int):
         assert len(spaced) <= at_most
 
 
-def test_room_for_one_step_is_too_little():
-    with pytest.raises(InputError, match="at most 1 checkpoints cannot hold the first and the last; allow 2 or more"):
+def test_fewer_than_two_steps_are_refused():
+    with pytest.raises(
+        InputError, match="at_most = 1 cannot include both the first and the last checkpoint; allow 2 or more"
+    ):
         Steps(0, 1).spaced_steps("only", at_most=1)
 
 

@@ -1,4 +1,4 @@
-"""What holds for every family, whichever files stand on the shelf."""
+"""Properties that every family must have, whichever families are registered."""
 
 import re
 from itertools import pairwise
@@ -77,7 +77,7 @@ def test_a_models_name_can_be_read_back(family: Family):
             assert family.spec(read.size, read.step, read.seed) == spec
 
 
-def test_a_revision_is_known_and_another_for_other_weights(family: Family):
+def test_a_revision_is_known_and_differs_for_other_weights(family: Family):
     size = family.sizes[0]
     first, last = (family.spec(size, step) for step in (0, "last"))
     assert re.fullmatch("[0-9a-f]{16,40}", first.revision)

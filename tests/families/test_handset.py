@@ -1,4 +1,4 @@
-"""Models set by hand: they do what they were set to do, and are checkpoints like any others."""
+"""Models with weights set by hand do what they were set to do, and load like any other checkpoint."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def test_a_repeated_token_is_continued_in_half_precision_too():
 @torch.no_grad()
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 @pytest.mark.parametrize("distance", [0, 1, 3])
-def test_a_head_that_looks_back_attends_to_one_distance_and_no_other(positions: str, distance: int):
+def test_a_head_that_looks_back_attends_to_one_distance_only(positions: str, distance: int):
     rotary = positions == "rotary"
     stream = Stream(tok=24, out=24) if rotary else Stream(tok=24, pos=40, out=24)
     hf = (
@@ -82,11 +82,11 @@ def test_norms_leave_features_as_they_are():
     model = Handset(new_gpt2(stream, layers=1, heads=1, hidden=4), stream)
     written = ie.hook(model.hf).decoder.embed(PROMPT)
     normed = model.blocks[0].attention_norm(written)
-    # The largest difference is 5e-7 of the constant: what a unit feature changes the scale by, and rounding.
+    # The largest difference is 5e-7 of the constant: a unit feature's effect on the scale, and rounding.
     assert float((normed - written).abs().max()) < 2e-3
     assert float((normed - written)[written.abs() < 2].abs().max()) < 1e-4
 
 
-def test_a_size_that_is_not_there_is_named():
+def test_an_unknown_size_gets_a_suggestion():
     with pytest.raises(UnknownNameError, match=r"unknown size of handset 'inducton'; did you mean 'induction'\?"):
         FAMILY.construction("inducton")

@@ -1,4 +1,4 @@
-"""A model in memory, hooked and bridged."""
+"""A model in memory becomes a hooked model and a TransformerBridge."""
 
 import copy
 
@@ -80,9 +80,7 @@ def test_the_dtype_stays_as_it_is():
 
 def test_a_tokenizer_with_more_tokens_than_the_model_embeds_is_refused():
     assert ie.hook(tiny_model(), tokenizer=tiny_tokenizer(64)).d_vocab == 64
-    with pytest.raises(
-        ModelError, match=r"does not fit .*: 'w64' is token 64, and the model has 64 \(0 to 63\); give the"
-    ):
+    with pytest.raises(ModelError, match=r"does not fit .*: 'w64' has id 64, but the model has ids 0 to 63; give the"):
         ie.hook(tiny_model(), tokenizer=tiny_tokenizer(65))
 
 
@@ -95,7 +93,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(bad: float):
 
 
 @pytest.mark.parametrize("module", [nn.Linear(2, 2), tiny_model().gpt_neox], ids=["linear", "no output embeddings"])
-def test_what_is_no_causal_language_model_is_refused(module: nn.Module):
+def test_a_module_that_is_not_a_causal_language_model_is_refused(module: nn.Module):
     with pytest.raises(ModelError, match="is not a Hugging Face causal language model with output embeddings"):
         ie.hook(module)
 

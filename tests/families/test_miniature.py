@@ -39,7 +39,7 @@ def test_its_revisions_are_those_on_the_card(family: DirectoryFamily, card: dict
         assert family.spec(row["size"], row["step"], row["seed"]).revision == row["revision"]
 
 
-def test_it_has_the_sizes_and_steps_that_emergence_is_read_off(family: DirectoryFamily):
+def test_it_has_the_sizes_and_steps_that_emergence_needs(family: DirectoryFamily):
     graphs = [family.load(size).graph for size in family.sizes]
     assert len(graphs) >= 7
     assert sum(graph.n_layers == 1 for graph in graphs) >= 2

@@ -50,7 +50,7 @@ def test_the_checkpoints_to_follow_lie_evenly_on_the_logarithm_of_the_step(monke
     assert spaced == [0, 1, 4, 8, 32, 128, 512, 1000, 4000, 13_000, 44_000, 143_000]
 
 
-def test_offline_the_cached_steps_are_there_and_no_others(commits: dict[int, str]):
+def test_offline_only_the_cached_steps_exist(commits: dict[int, str]):
     family = ie.load_family("pythia")
     assert family.steps("14m") == STEPS
     assert family.spec("14m").step == 143_000
@@ -80,15 +80,15 @@ def test_each_cached_step_loads_its_own_weights_without_a_network(
 
 
 def test_a_size_that_is_not_cached_says_how_to_get_it(commits: dict[int, str], asked_for: list[str]):
-    said = "no checkpoint of EleutherAI/pythia-70m is in the cache, and HF_HUB_OFFLINE is set; unset it to download"
-    assert refusal("70m") == said
+    message = "no checkpoint of EleutherAI/pythia-70m is in the cache, and HF_HUB_OFFLINE is set; unset it to download"
+    assert refusal("70m") == message
     assert asked_for == []
 
 
 def test_a_step_that_is_not_cached_says_how_to_get_it_and_what_is_there(commits: dict[int, str], asked_for: list[str]):
-    said = refusal("14m", 512)
-    assert said.startswith(f"step 512 of {REPOSITORY} is not in the cache, and HF_HUB_OFFLINE is set; unset it to ")
-    assert said.endswith("download, or take one of 0, 1000, 143000")
+    message = refusal("14m", 512)
+    assert message.startswith(f"step 512 of {REPOSITORY} is not in the cache, and HF_HUB_OFFLINE is set; unset it to ")
+    assert message.endswith("download, or take one of 0, 1000, 143000")
     assert asked_for == []
 
 
@@ -127,9 +127,9 @@ def test_with_the_network_down_the_refusal_names_both_ways_out(
     commits: dict[int, str], asked_for: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    said = refusal("14m", 512)
-    assert said.startswith(
+    message = refusal("14m", 512)
+    assert message.startswith(
         f"{REPOSITORY} at 'step512' is neither in the cache nor can it be downloaded; check the network"
     )
-    assert "HF_HUB_OFFLINE=1" in said
+    assert "HF_HUB_OFFLINE=1" in message
     assert asked_for

@@ -67,11 +67,13 @@ def test_keys_and_values_are_counted_as_the_code_of_falcon_and_gpt_bigcode_count
     assert count(FalconConfig(**grouped, multi_query=True)) == count(FalconConfig(**grouped, multi_query=False)) == 4
     assert count(GPTBigCodeConfig(n_head=6, multi_query=True)) == 1
     assert count(GPTBigCodeConfig(n_head=6, multi_query=False)) == 6
-    # A number of heads under the other name reaches the configuration too late for its own count of keys.
+    # The configuration counts keys before it reads a number of heads given under the other name.
     late = AutoConfig.for_model("gpt_bigcode", num_attention_heads=6, multi_query=False)
     assert late.num_key_value_heads == 12 and count(late) == 6
 
 
 def test_a_configuration_without_one_number_of_layers_is_refused():
-    with pytest.raises(InputError, match="names no single number of layers and heads"):
+    with pytest.raises(
+        InputError, match="object does not give one number of layers and heads; pass the configuration of a decoder"
+    ):
         graph_of_config(object())

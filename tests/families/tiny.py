@@ -1,4 +1,4 @@
-"""Tiny random models of some architectures, and checkpoints of them on disk and in a make-believe hub cache."""
+"""Tiny random models of some architectures, and checkpoints of them on disk and in an imitated hub cache."""
 
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ WHOLE = {
     "bloom": (lambda: BloomConfig(**SPECIAL, **SHAPE, apply_residual_connection_post_layernorm=True), AFTER),
     "olmo2": (
         lambda: Olmo2Config(**GATED, attention_bias=True),
-        "a norm after attention scales an output bias that belongs to no head",
+        "a norm after attention scales an output bias, which belongs to no head",
     ),
     "openai-gpt": (lambda: OpenAIGPTConfig(**SPECIAL, n_embd=32, n_layer=2, n_head=4, n_positions=64), AFTER),
     "granitemoe": (lambda: GraniteMoeConfig(**GATED, num_local_experts=4, num_experts_per_tok=2), FORM),
@@ -77,12 +77,12 @@ WHOLE = {
         lambda: DeepseekV3Config(**LATENT),
         "its queries, keys and values pass through a narrow space",
     ),
-    "bitnet": (lambda: BitNetConfig(**GATED), PARTS + r" \(its heads' outputs pass through one norm"),
+    "bitnet": (lambda: BitNetConfig(**GATED), PARTS + r" \(one norm runs over the outputs of all its heads"),
     "gpt_oss": (
         lambda: GptOssConfig(**GATED, head_dim=8, num_local_experts=4, num_experts_per_tok=2),
-        PARTS + r" \(each of its heads also attends to a learned sink",
+        PARTS + r" \(each of its heads also attends to a learned sink, which is not a token",
     ),
-    # Its linear biases are multiplied by the scale of the scores, which those of BLOOM are not.
+    # Falcon multiplies its linear biases by the scale of the scores; BLOOM does not.
     "falcon": (lambda: FalconConfig(**SPECIAL, **SHAPE, alibi=True, multi_query=False, parallel_attn=False), PARTS),
 }
 """Architectures that cannot be split into heads and edges, each with the reason."""
@@ -102,7 +102,7 @@ def tiny_model(architecture: str = "gpt_neox", seed: int = 0, **changes: Any) ->
 
 
 def tiny_tokenizer(words: int = WORDS) -> PreTrainedTokenizerFast:
-    """A tokenizer of the words w0, w1, …; the first begins every text, the second stands for what is unknown."""
+    """A tokenizer of the words w0, w1, …; w0 begins every text, and w1 stands for an unknown word."""
     tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(words)}, unk_token="w1"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="w0", eos_token="w0", unk_token="w1")

@@ -1,1 +1,1 @@
-"""Where models lie: directories of checkpoints, the hub and its cache, and how one is loaded."""
+"""Find checkpoints in directories, on the hub and in its cache, and load them."""

@@ -13,14 +13,14 @@ from interp_emerge.families.base import Family
 
 
 class DirectoryFamily(Family):
-    """Checkpoints below one directory, which is read when sizes are first asked for.
+    """Checkpoints below one directory, which is read when sizes are first needed.
 
-    These layouts are understood, each directory at the end holding `config.json` and safetensors: `DIR` itself,
-    `DIR/stepN`, `DIR/SIZE`, `DIR/SIZE/stepN` and `DIR/SIZE/seedK/stepN`. `stepN` may be any of the names that trainers
-    give (`checkpoint-500`, `step1000-tokens4B`, …: see `_checkpoint_names`). A checkpoint whose step neither its name
-    nor a `trainer_state.json` says counts as step 0. Passed over are directories whose name begins with a dot, and
-    beside a model those that hold none. The tokenizer lies beside the weights or in any directory above, up to `DIR`;
-    `DIR/held_out.txt`, if there, is the text that losses are measured on, one passage a line.
+    A checkpoint is a directory with `config.json` and safetensors: `DIR` itself, `DIR/stepN`, `DIR/SIZE`,
+    `DIR/SIZE/stepN` or `DIR/SIZE/seedK/stepN`. `stepN` may be any name that trainers give (`checkpoint-500`,
+    `step1000-tokens4B`, …: see `_disk/names.py`). If neither its name nor a `trainer_state.json` gives its step, a
+    checkpoint counts as step 0. Directories whose name begins with a dot are ignored. Directories without a model are
+    ignored if others hold one. The tokenizer is in the checkpoint's directory or in any directory above, up to `DIR`.
+    If `DIR/held_out.txt` exists, losses are measured on it, one passage a line.
     """
 
     def __init__(
@@ -34,18 +34,18 @@ class DirectoryFamily(Family):
     ) -> None:
         self.root = root.resolve()
         self.tokens_per_step = tokens_per_step
-        if _is_grown(self.root):
+        if _has_recipe(self.root):
             self.prepend_bos = True
         self.name = name or self.root.name
         self.summary = summary or f"checkpoints below {root}"
         self.source = source or Source("local files", 0, str(self.root))
 
     def read(self) -> None:
-        """Find the checkpoints and order the sizes now, so that what is wrong with them is said now.
+        """Find the checkpoints and order the sizes now, so that faulty ones raise an error now.
 
         Raises:
-            ModelError: the directory holds no checkpoint, one that is no language model, or some whose size and step
-                are not clear.
+            ModelError: the directory holds no checkpoint, or one that is not a language model or whose size or step is
+                not clear.
         """
         _ = self._sizes
 
@@ -73,7 +73,7 @@ class DirectoryFamily(Family):
         return super().counts_tokens or any(found.named.tokens is not None for found in self._checkpoints.values())
 
     def tokens(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> int | None:
-        """Tokens that a model has been trained on: what its name says, such as `tokens4B`, or else by step."""
+        """Number of training tokens: from the name, such as `tokens4B`, or else computed from the step."""
         named = self._checkpoints[size, seed, self._existing_step(size, step, seed)].named.tokens
         return super().tokens(size, step, seed) if named is None else named
 
@@ -97,13 +97,13 @@ class DirectoryFamily(Family):
         return next((path for path in above if has_tokenizer(path)), None)
 
 
-def _is_grown(root: Path) -> bool:
-    """Whether the family was grown from a recipe of texts, each of which began with the beginning-of-text token."""
+def _has_recipe(root: Path) -> bool:
+    """Whether a recipe of this package trained the family; its texts begin with the beginning-of-text token."""
     recipe = root / "recipe.json"
     if not recipe.is_file() or not has_tokenizer(root):
         return False
     try:
-        said = json.loads(recipe.read_text())
+        content = json.loads(recipe.read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(said, dict) and {"hash", "documents", "markov_chain"} <= {*said}
+    return isinstance(content, dict) and {"hash", "documents", "markov_chain"} <= {*content}

@@ -1,13 +1,13 @@
-"""Find the checkpoints below a directory: which folders hold one, and of which size, seed and step each is.
+"""Find the checkpoints below a directory: which folders hold one, and the size, seed and step of each.
 
-1. `_folders_with_a_model`: folders without weights, or whose configuration is not a model's, are passed over.
-2. `_without_links`: a folder that links lead to a second time counts once.
-3. `_read`: names (`_checkpoint_names`) and a trainer's own record of its steps say what a folder is.
-4. `_settle_unnamed`: a folder that names no step is a copy of one that does, or the only one of its run.
-5. `_require_one_run`: steps of a size have one shape and go on with tokens, epochs and stages.
+1. `_folders_with_a_model`: folders without weights, or whose configuration is not a model's, are ignored.
+2. `_without_links`: a folder and the links to it count once.
+3. `_read`: the folder's name (`_disk/names.py`) and the trainer's own record give size, seed and step.
+4. `_settle_unnamed`: a folder whose name gives no step is a copy of one whose name does, or the only one of its run.
+5. `_require_one_run`: checkpoints of a size have one shape and one stage; tokens and epochs never fall with the step.
 
-What could be read in two ways is refused. Cost: each configuration is read; weights are compared, up to their first
-difference, only where a folder that names no step could be a copy.
+A directory that could be read in two ways is refused. Cost: each configuration is read. Weights are compared, up to
+their first difference, only where a folder without a step in its name could be a copy.
 """
 
 import filecmp
@@ -26,7 +26,7 @@ from interp_emerge.families._disk.names import WANTED, Named, read_names
 
 CONFIGS = ["config.json", "*/config.json", "*/*/config.json", "*/*/*/config.json"]
 UNFINISHED = re.compile(r"\..*|tmp-checkpoint.*")
-"""Hidden folders, and those that a Trainer has not finished writing."""
+"""Hidden folders, and folders that a Trainer has not finished writing."""
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state|adapter).*", re.IGNORECASE)
 """Files of a Trainer that look like weights."""
 NOT_SHAPE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache")
@@ -45,7 +45,7 @@ class Checkpoint:
     size: str
     named: Named
     step: int | None
-    """None where neither the name nor a trainer's record says it."""
+    """None if neither the name nor a trainer's record gives it."""
     n_parameters: int = 0
 
     @property
@@ -62,15 +62,15 @@ class Checkpoint:
 
 
 def find_checkpoints(root: Path) -> dict[Key, Checkpoint]:
-    """Every checkpoint below a directory, by size, seed and step; each size has another number of parameters.
+    """Every checkpoint below a directory, by size, seed and step. No two sizes have the same number of parameters.
 
     Raises:
-        ModelError: there is none, one is no language model, or names and contents leave open which is which.
+        ModelError: there is none, one is not a language model, or the size, seed or step of one is not clear.
     """
     paths = _folders_with_a_model(root)
     if not paths:
-        raise ModelError(f"{root} holds no model; wanted is a config.json in it, or in SIZE/, stepN/, "
-                         "SIZE/stepN/ or SIZE/seedK/stepN/ below")  # fmt: skip
+        raise ModelError(f"{root} holds no model; put a config.json into it, or below it into SIZE/, stepN/, "
+                         "SIZE/stepN/ or SIZE/seedK/stepN/")  # fmt: skip
     read = _counted([_read(root, path) for path in _without_links(root, paths)])
     found: dict[Key, Checkpoint] = {}
     for one in _settle_unnamed(read):
@@ -84,16 +84,16 @@ def find_checkpoints(root: Path) -> dict[Key, Checkpoint]:
 
 
 def _folders_with_a_model(root: Path) -> list[Path]:
-    """Folders with a configuration; where some hold a model, only these and the ones that are named like a step."""
+    """Folders with a configuration; if some hold a model, only these and the folders named like a step."""
     every = sorted(config.parent for pattern in CONFIGS for config in root.glob(pattern))
     every = [path for path in every if not any(UNFINISHED.fullmatch(part) for part in path.relative_to(root).parts)]
     models = [path for path in every if _holds_weights(path) and _is_transformers(path)]
     if not models:
         return every
-    passed_over = [path for path in every if path not in models and not _is_a_step(root, path)]
-    for path in passed_over:
-        log.info("%s is passed over: it has a config.json, but no model", path)
-    return [path for path in every if path not in passed_over]
+    ignored = [path for path in every if path not in models and not _is_a_step(root, path)]
+    for path in ignored:
+        log.info("%s is ignored: it has a config.json, but no model", path)
+    return [path for path in every if path not in ignored]
 
 
 def _holds_weights(path: Path) -> bool:
@@ -102,7 +102,7 @@ def _holds_weights(path: Path) -> bool:
 
 
 def _is_transformers(path: Path) -> bool:
-    """Whether a configuration could be a model's; one that cannot be read could, and is refused later."""
+    """Whether a configuration could be a model's. One that cannot be read counts, and is refused later."""
     config = _json(path / "config.json")
     return not isinstance(config, dict) or "model_type" in config or "architectures" in config
 
@@ -122,7 +122,7 @@ def _json(path: Path) -> Any:
 
 
 def _without_links(root: Path, paths: Sequence[Path]) -> list[Path]:
-    """One path to each folder: the one that names a step, or else the folder itself rather than a link to it."""
+    """One path to each folder: the path that names a step, or else the folder itself rather than a link to it."""
     places: dict[Path, list[Path]] = {}
     for path in paths:
         places.setdefault(path.resolve(), []).append(path)
@@ -142,7 +142,7 @@ def _read(root: Path, path: Path) -> Checkpoint:
         raise ModelError(f"{path} {error}") from error
     recorded = _recorded_step(path)
     if None not in (named.step, recorded) and named.step != recorded:
-        raise ModelError(f"{path} is named as step {named.step}, and its {TRAINER_STATE} says step {recorded}; "
+        raise ModelError(f"{path} is named as step {named.step}, but its {TRAINER_STATE} says step {recorded}; "
                          "rename it, or remove that file")  # fmt: skip
     step = recorded if named.step is None else named.step
     if step is None and (named.epoch is not None or named.tokens is not None):
@@ -152,18 +152,18 @@ def _read(root: Path, path: Path) -> Checkpoint:
 
 
 def _recorded_step(path: Path) -> int | None:
-    """Steps that a Trainer's record beside a checkpoint counts."""
+    """The step that a Trainer recorded in a checkpoint's folder; None without a record."""
     if not (path / TRAINER_STATE).is_file():
         return None
     state = _json(path / TRAINER_STATE)
     step = state.get("global_step") if isinstance(state, dict) else None
     if not isinstance(step, int) or step < 0:
-        raise ModelError(f"{path / TRAINER_STATE} has no number 'global_step'; mend it, or remove that file")
+        raise ModelError(f"{path / TRAINER_STATE} has no number 'global_step'; correct it, or remove that file")
     return step
 
 
 def _counted(read: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """The checkpoints with their numbers of parameters, counted once for each shape that configurations describe."""
+    """The checkpoints with their numbers of parameters, counted once for each shape in the configurations."""
     known: dict[str, int] = {}
     counted = []
     for one in read:
@@ -177,23 +177,23 @@ def _counted(read: Sequence[Checkpoint]) -> list[Checkpoint]:
 
 
 def _settle_unnamed(read: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """All but copies, each with a step; one that names no step and shares its run with others needs a record of it."""
+    """The checkpoints without copies. One without a step must be the only checkpoint of its run."""
     named = [one for one in read if one.is_named]
     settled = []
     for one in read:
         if not one.is_named and (other := _copied(one, named)):
-            log.info("%s is passed over: it holds the weights of %s", one.path, other.path)
+            log.info("%s is ignored: it holds the weights of %s", one.path, other.path)
             continue
-        beside = [other for other in read if other is not one and (other.size, other.seed) == (one.size, one.seed)]
-        if one.step is None and beside:
-            raise ModelError(f"{one.path} holds a model beside those of {beside[0].path}, and nothing says after which "
+        others = [other for other in read if other is not one and (other.size, other.seed) == (one.size, one.seed)]
+        if one.step is None and others:
+            raise ModelError(f"{one.path} holds a model of the same run as {others[0].path}, but nothing says at which "
                              "step it was saved; move it to a folder named stepN")  # fmt: skip
         settled.append(one)
     return settled
 
 
 def _copied(one: Checkpoint, named: Iterable[Checkpoint]) -> Checkpoint | None:
-    """The checkpoint whose weights are those of this one, file by file."""
+    """The checkpoint that holds the same weights as this one, file by file; None without one."""
     return next((other for other in named if _same_weights(one, other)), None)
 
 
@@ -205,7 +205,7 @@ def _same_weights(one: Checkpoint, other: Checkpoint) -> bool:
 
 
 def _require_one_run(ordered: Sequence[Checkpoint]) -> None:
-    """Raise unless the checkpoints of each size have one shape and stage, and those of a run go on in time."""
+    """Raise a `ModelError` unless checkpoints of a size share shape and stage, and those of a run are in order."""
     for one, later in pairwise(ordered):
         if one.size != later.size:
             continue
@@ -214,8 +214,8 @@ def _require_one_run(ordered: Sequence[Checkpoint]) -> None:
             raise ModelError(f"{both} are named as checkpoints of one size, but have {one.n_parameters} and "
                              f"{later.n_parameters} parameters; {WANTED}")  # fmt: skip
         if one.named.stage != later.named.stage:
-            raise ModelError(f"{both} are of different stages of training, whose steps are counted apart; give the "
-                             "checkpoints of one stage a directory of their own")  # fmt: skip
+            raise ModelError(f"{both} are of different stages of training, and each stage counts its own steps; "
+                             "put the checkpoints of each stage into a directory of their own")  # fmt: skip
         if one.seed == later.seed:
             _require_order(one, later)
 
@@ -224,12 +224,13 @@ def _require_order(one: Checkpoint, later: Checkpoint) -> None:
     for what in ("epoch", "tokens"):
         before, after = getattr(one.named, what), getattr(later.named, what)
         if None not in (before, after) and before > after:
-            raise ModelError(f"{later.path} is named as a later step than {one.path}, but as fewer {what.rstrip('s')}s;"
-                             " name them stepN, steps counted from the start of training")  # fmt: skip
+            raise ModelError(f"{later.path} is named as a later step than {one.path}, but with fewer "
+                             f"{what.rstrip('s')}s; name them stepN, with steps counted from the start of "
+                             "training")  # fmt: skip
 
 
 def _require_sizes(found: Sequence[Checkpoint]) -> None:
-    """Raise if two sizes have as many parameters: nothing would say which is the smaller."""
+    """Raise a `ModelError` if two sizes have the same number of parameters: neither would be the smaller one."""
     example = {one.size: one for one in found}
     for one, other in combinations(example.values(), 2):
         if one.n_parameters == other.n_parameters:

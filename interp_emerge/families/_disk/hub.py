@@ -1,4 +1,4 @@
-"""A family on the Hugging Face hub: one repository a size, one revision a checkpoint."""
+"""A family on the Hugging Face hub: one repository for each size, one revision for each checkpoint."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +20,8 @@ CHECKPOINT_FILES = [CONFIG, WEIGHTS, f"{WEIGHTS}.index.json", *TOKENIZER_FILES]
 class HubFamily(Family):
     """Repositories whose revisions are called `stepN`.
 
-    What is in the local cache is used without asking the network. With `HF_HUB_OFFLINE=1` only the steps that are in
-    the cache count as there.
+    A checkpoint in the local cache is used without a network request. With `HF_HUB_OFFLINE=1`, `steps` lists only
+    cached steps.
     """
 
     def __init__(
@@ -36,10 +36,11 @@ class HubFamily(Family):
 
     def spec(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> ModelSpec:
         if constants.is_offline_mode() and step in self.published_steps:
-            there = self.steps(size, seed)
-            if step not in there:
+            cached = self.steps(size, seed)
+            if step not in cached:
                 raise ModelError(f"step {step} of {self.repositories[size]} is not in the cache, and HF_HUB_OFFLINE is "
-                                 f"set; unset it to download, or take one of {', '.join(map(str, there))}")  # fmt: skip
+                                 f"set; unset it to download, or take one of "
+                                 f"{', '.join(map(str, cached))}")  # fmt: skip
         return super().spec(size, step, seed)
 
     def _seeds(self, size: str) -> list[int]:
@@ -49,7 +50,7 @@ class HubFamily(Family):
         if not constants.is_offline_mode():
             return list(self.published_steps)
         repository = self.repositories[size]
-        cached = [step for step in self.published_steps if _is_whole(_cached(repository, f"step{step}"))]
+        cached = [step for step in self.published_steps if _is_complete(_cached(repository, f"step{step}"))]
         if not cached:
             raise ModelError(f"no checkpoint of {repository} is in the cache, and HF_HUB_OFFLINE is set; "
                              "unset it to download")  # fmt: skip
@@ -63,7 +64,7 @@ class HubFamily(Family):
 
     def _load(self, spec: ModelSpec, device: str) -> HookedModel:
         snapshot = _cached(spec.location, spec.revision)
-        if snapshot is None or not _is_whole(snapshot):
+        if snapshot is None or not _is_complete(snapshot):
             snapshot = _download(spec.location, spec.revision, CHECKPOINT_FILES)
         if not has_tokenizer(snapshot):
             raise ModelError(f"{spec.location} has no tokenizer at {spec.revision}; give a directory that has one")
@@ -71,17 +72,17 @@ class HubFamily(Family):
 
 
 def _cached(repository: str, revision: str) -> Path | None:
-    """Directory of a revision in the local cache, named by its commit."""
+    """Directory of a revision in the local cache, named by its commit; None if it is not cached."""
     config = try_to_load_from_cache(repository, CONFIG, revision=revision)
     return Path(config).parent if isinstance(config, str) else None
 
 
-def _is_whole(snapshot: Path | None) -> bool:
+def _is_complete(snapshot: Path | None) -> bool:
     return snapshot is not None and has_weights(snapshot) and has_tokenizer(snapshot)
 
 
 def _download(repository: str, revision: str, files: list[str]) -> Path:
-    """Directory of a revision in the local cache, once these of its files have been fetched."""
+    """Directory of a revision in the local cache, after these of its files were downloaded."""
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=files))
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:

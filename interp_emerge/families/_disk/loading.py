@@ -1,4 +1,4 @@
-"""Load one checkpoint from disk, and refuse what cannot be trusted.
+"""Load one checkpoint from disk, and refuse one that is damaged, incomplete or unsafe.
 
 Weights are read from safetensors only, and no code that comes with a checkpoint is run.
 """
@@ -21,16 +21,16 @@ from interp_emerge.families.hooking import hook
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WEIGHTS = "model*.safetensors"
 ADAPTER = "adapter_config.json"
-"""What peft writes beside an adapter; where peft is installed, transformers puts it into the model without a word."""
+"""The file that peft writes with an adapter; where peft is installed, transformers adds it to the model silently."""
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
-"""Files that each make a tokenizer."""
+"""Files of which each is enough to make a tokenizer."""
 TOKENIZER_FILES = (*TOKENIZERS, "tokenizer_config.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")
-"""Files that may change what a text's tokens are."""
+"""Files that may change how a text is split into tokens."""
 BUILD_ERRORS = (
     *(OSError, ImportError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError),
     *(SafetensorError, StrictDataclassError),
 )
-"""What transformers raises, by the part of a checkpoint that is wrong."""
+"""What transformers raises; the type depends on which part of a checkpoint is wrong."""
 log = logging.getLogger(__name__)
 
 
@@ -40,13 +40,13 @@ def load_checkpoint(spec: ModelSpec, directory: Path, device: str, *, tokenizer:
     Args:
         spec: what the model is called in results.
         directory: holds `config.json` and safetensors.
-        device: where to put it; empty means a GPU if there is one.
+        device: device that holds the model; empty means a GPU if there is one.
         tokenizer: directory of the tokenizer, or None.
 
     Raises:
         ModelError: no weights, damaged weights, a tokenizer that cannot be read or does not fit, or an architecture
             that transformers cannot build.
-        InputError: an unknown dtype, or a device that is not there.
+        InputError: an unknown dtype, or a device that this machine lacks.
     """
     if spec.dtype not in DTYPES:
         raise InputError(f"dtype {spec.dtype!r} is not one of {', '.join(DTYPES)}")
@@ -61,7 +61,7 @@ def count_parameters_of(directory: Path) -> int:
     """Non-embedding parameters of a checkpoint, from its configuration alone.
 
     Raises:
-        ModelError: the configuration names no causal language model.
+        ModelError: the configuration does not describe a causal language model.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -71,11 +71,12 @@ def count_parameters_of(directory: Path) -> int:
         with torch.device("meta"):
             return count_parameters(AutoModelForCausalLM.from_config(config))
     except BUILD_ERRORS as error:
-        raise ModelError(f"{directory}/config.json describes no causal language model: {_first_line(error)}") from error
+        reason = _first_line(error)
+        raise ModelError(f"{directory}/config.json does not describe a causal language model: {reason}") from error
 
 
 def has_tokenizer(directory: Path) -> bool:
-    """Whether a directory holds a tokenizer; without these files transformers invents an empty one."""
+    """Whether a directory holds a tokenizer. Without these files transformers makes up an empty one."""
     return any((directory / name).is_file() for name in TOKENIZERS)
 
 
@@ -116,7 +117,7 @@ def _read_model(spec: ModelSpec, directory: Path) -> Any:
             dtype=DTYPES[spec.dtype],
             attn_implementation="eager",
             use_safetensors=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name
+            ignore_mismatched_sizes=True,  # they are refused below, with their names
             output_loading_info=True,
             local_files_only=True,
             trust_remote_code=False,
@@ -125,13 +126,13 @@ def _read_model(spec: ModelSpec, directory: Path) -> Any:
         raise ModelError(f"{spec} cannot be loaded from {directory} ({_first_line(error)}); "
                          "copy or download the checkpoint again") from error  # fmt: skip
     hf, found = loaded
-    for fault, key in (("missing", "missing_keys"), ("of another shape than config.json says", "mismatched_keys")):
+    for fault, key in (("missing", "missing_keys"), ("not of the shape that config.json gives", "mismatched_keys")):
         if names := sorted(name if isinstance(name, str) else name[0] for name in found[key]):
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ModelError(f"{spec}: weights in {directory} are {fault} ({names[0]}{more}); "
                              "copy or download the checkpoint again")  # fmt: skip
     if names := sorted(found["unexpected_keys"]):
-        log.warning("%s has no place for %d weights in %s, the first is %s", spec, len(names), directory, names[0])
+        log.warning("%s does not use %d weights in %s; the first is %s", spec, len(names), directory, names[0])
     return hf
 
 
@@ -148,14 +149,14 @@ def _read_tokenizer(directory: Path) -> Any:
 def _require_weights(directory: Path) -> None:
     if (directory / ADAPTER).is_file():
         raise ModelError(f"{directory} holds an adapter ({ADAPTER}), which is not part of the weights; merge it into "
-                         "its base model (merge_and_unload) and save that")  # fmt: skip
+                         "its base model (merge_and_unload) and save the result")  # fmt: skip
     if has_weights(directory):
         return
     pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in directory.glob(pattern))
     if pickled:
         raise ModelError(f"{directory} holds pickled weights only ({pickled[0]}), which can run code; load them where "
-                         "you trust them and write safetensors with save_pretrained")  # fmt: skip
-    raise ModelError(f"{directory} holds a config.json but no weights; wanted is model.safetensors beside it")
+                         "that is safe and write safetensors with save_pretrained")  # fmt: skip
+    raise ModelError(f"{directory} holds a config.json but no weights; add its model.safetensors")
 
 
 def _find_device(device: str) -> torch.device:
@@ -178,5 +179,5 @@ def _quieten_transformers() -> None:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[:2]) if isinstance(error, StrictDataclassError) else "".join(lines[:1])
-    return f"{type(error).__name__} {said}" if isinstance(error, KeyError) else said or type(error).__name__
+    text = " ".join(lines[:2]) if isinstance(error, StrictDataclassError) else "".join(lines[:1])
+    return f"{type(error).__name__} {text}" if isinstance(error, KeyError) else text or type(error).__name__

@@ -1,8 +1,8 @@
-"""What the names of folders say about a checkpoint: its size, seed and training step, and the tokens seen by then.
+"""Read a checkpoint's size, seed, training step and number of training tokens from the names of its folders.
 
-Trainers name checkpoints in their own ways. These are understood, in capitals or not, with `-`, `_`, `=` or nothing
-before a number: `step1000`, `checkpoint-1000` and `ckpt-1000`, `global_step1000`, `iter_0001000`, `ba1000`, `1000`,
-`step10k`; with them in one name `stage1`, `ep0`, `tokens4B`, `seed1`; and a size in front of all, as in
+Trainers name checkpoints in their own ways. These names are understood, in upper or lower case, with `-`, `_`, `=` or
+nothing before a number: `step1000`, `checkpoint-1000` and `ckpt-1000`, `global_step1000`, `iter_0001000`, `ba1000`,
+`1000`, `step10k`. The same name may also hold `stage1`, `ep0`, `tokens4B` and `seed1`, and may begin with a size, as in
 `pythia-14m-seed1-step1000`.
 """
 
@@ -24,7 +24,7 @@ PART_OF_A_NAME = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 BEFORE_A_STEP = re.compile(r"(?:checkpoint|ckpt|model)[-_](?=[a-z])", re.IGNORECASE)
-"""As in `checkpoint-step-1000`."""
+"""A word in front of a step, as in `checkpoint-step-1000`."""
 LOOKS_LIKE_A_STEP = re.compile(rf"(?:{STEP_WORDS}|epoch|ep)[-_=]?\d", re.IGNORECASE)
 FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 WANTED = "name it SIZE/stepN or SIZE/seedK/stepN"
@@ -32,9 +32,9 @@ WANTED = "name it SIZE/stepN or SIZE/seedK/stepN"
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """What the names on the way to a checkpoint say; None or empty where they do not say it.
+    """What the folder names of a checkpoint give; a field that they do not give is None or empty.
 
-    `tokens` counts tokens since training began, as precisely as the name has it (4B is 4 000 000 000).
+    `tokens` counts tokens since training began, as precisely as the name gives it (4B is 4 000 000 000).
     """
 
     size: str = ""
@@ -46,28 +46,28 @@ class Named:
 
 
 def read_names(parts: Sequence[str]) -> Named:
-    """What the folders from a family's directory down to a checkpoint say about it.
+    """What the names of the folders from a family's directory down to a checkpoint give.
 
     Raises:
-        ValueError: they name a size, seed or step twice, or begin like a step and go on otherwise. The message is a
-            sentence without its subject, the folder.
+        ValueError: they name a size, seed or step twice, or one begins like a step but cannot be read as one. The
+            message lacks its subject, the folder, which the caller puts in front.
     """
-    sizes, said = [], []
+    sizes, found = [], []
     for part in parts:
         size, fields = _split(part)
         if not fields and LOOKS_LIKE_A_STEP.match(part):
             raise ValueError(f"is named like a training step, but {part!r} cannot be read as one; {WANTED}")
-        said += fields
+        found += fields
         sizes += [size] if size and size not in sizes else []
     numbers = [name for name in sizes if name.isdecimal()]
-    if numbers and "step" not in {name for name, _ in said}:
-        said.append(("step", numbers[-1]))
+    if numbers and "step" not in {name for name, _ in found}:
+        found.append(("step", numbers[-1]))
         sizes.remove(numbers[-1])
     if len(sizes) > 1:
         raise ValueError(f"could be of size {sizes[0]!r} or {sizes[1]!r}; {WANTED}")
-    values = dict(said)
-    if len(values) < len(said):
-        raise ValueError(f"names {_twice([name for name, _ in said])} twice; {WANTED}")
+    values = dict(found)
+    if len(values) < len(found):
+        raise ValueError(f"names {_twice([name for name, _ in found])} twice; {WANTED}")
     return Named(
         size=sizes[0] if sizes else "",
         seed=int(values["seed"]) if "seed" in values else None,
@@ -79,7 +79,7 @@ def read_names(parts: Sequence[str]) -> Named:
 
 
 def _split(name: str) -> tuple[str, list[tuple[str, str]]]:
-    """The size in front of a name, and what it says after that; all of a name is a size if it says nothing else."""
+    """The size at the start of a name, and the fields after it; a name without fields is all size."""
     starts = [0, *(match.end() for match in re.finditer(r"[-_.]", name))]
     for start in starts:
         if fields := _fields(name[start:]):
@@ -88,7 +88,7 @@ def _split(name: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _fields(text: str) -> list[tuple[str, str]]:
-    """What a text says in fields alone; empty if it says anything else, or only a stage."""
+    """The fields of a text that consists only of fields; empty if it holds anything else, or only a stage."""
     position = before.end() if (before := BEFORE_A_STEP.match(text)) else 0
     found: list[tuple[str, str]] = []
     while match := PART_OF_A_NAME.match(text, position):
@@ -103,7 +103,7 @@ def _fields(text: str) -> list[tuple[str, str]]:
 
 
 def _joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Fields without the rank of a process, all stages as one; none where these are all."""
+    """Fields without the rank of a process, with all stages joined into one; empty if there are no other fields."""
     stages = [value for name, value in found if name == "stage"]
     others = [(name, value) for name, value in found if name not in ("stage", "rank")]
     return [*others, ("stage", "-".join(stages))] if others and stages else others

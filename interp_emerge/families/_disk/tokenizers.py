@@ -1,4 +1,4 @@
-"""What is given as a tokenizer, and whether it fits a model."""
+"""Read a tokenizer in any of the forms in which it may be given, and check that it fits the model."""
 
 from os import PathLike
 from pathlib import Path
@@ -10,11 +10,11 @@ WANTED = "a transformers tokenizer, a tokenizers.Tokenizer, or the path of a tok
 
 
 def as_tokenizer(given: Any) -> Any:
-    """A transformers tokenizer from one, from a `tokenizers.Tokenizer`, or from a path; None stays None.
+    """A transformers tokenizer, made from one, from a `tokenizers.Tokenizer` or from a path; None stays None.
 
     Raises:
-        InputError: something else, or a path that holds no tokenizer.
-        ModelError: a tokenizer that cannot be read.
+        InputError: `given` is something else, or a path without a tokenizer.
+        ModelError: the tokenizer cannot be read.
     """
     if given is None:
         return None
@@ -27,22 +27,21 @@ def as_tokenizer(given: Any) -> Any:
         return _wrapped(given)
     if isinstance(given, str | PathLike):
         return _read(Path(given))
-    inner = getattr(given, "tokenizer", None)  # of a processor for text and images
+    inner = getattr(given, "tokenizer", None)  # a processor for text and images holds its tokenizer here
     if isinstance(inner, PreTrainedTokenizerBase):
         return inner
     raise InputError(f"the tokenizer cannot be {described(given)}; give {WANTED}")
 
 
 def require_fitting_tokenizer(tokenizer: Any, n_tokens: int, name: str) -> None:
-    """Raise a `ModelError` if a tokenizer has an id that the model has no row for."""
+    """Raise a `ModelError` if a tokenizer has a token id that the model does not have."""
     known = {} if tokenizer is None else tokenizer.get_vocab()
     if not known:
         return
     text = max(known, key=lambda one: known[one])
     if known[text] >= n_tokens:
-        rows = f"{n_tokens} (0 to {n_tokens - 1})"
-        raise ModelError(f"the tokenizer does not fit {name}: {text!r} is token {known[text]}, and the model has {rows}"
-                         "; give the tokenizer that the model was trained with")  # fmt: skip
+        raise ModelError(f"the tokenizer does not fit {name}: {text!r} has id {known[text]}, but the model has ids "
+                         f"0 to {n_tokens - 1}; give the tokenizer that the model was trained with")  # fmt: skip
 
 
 def _wrapped(given: Any) -> Any:

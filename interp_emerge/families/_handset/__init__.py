@@ -1,1 +1,1 @@
-"""Models whose weights are set by hand, so that their circuit is known."""
+"""Models whose weights are set by hand, so that their circuits are known."""

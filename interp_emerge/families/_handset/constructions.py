@@ -1,8 +1,9 @@
-"""The constructions of the family `handset`: models whose circuit is known, because somebody wrote it down.
+"""The constructions of the family `handset`: models whose circuits are known, because their weights are set by hand.
 
-Each function says which edges carry the ability, and returns the model. Names of features: `tok` the token here, `pos`
-the position, `prev` the token before, `out` the token to say, `noise` what distractors write and nobody who counts
-reads. A *sink* is the first token: a query without a match attends to it, and reads nothing there.
+Each function returns a model, and its docstring names the edges that carry the ability. Features are `tok` (the token
+at this position), `pos` (the position), `prev` (the previous token), `out` (the token to predict) and `noise` (written
+by distractors, and read by no head or MLP of the circuit). The *sink* is the first token: a query without a match
+attends to it, and reads nothing there.
 """
 
 from collections.abc import Callable
@@ -22,17 +23,17 @@ from interp_emerge.families._handset.weights import (
     any_but,
     new_gpt2,
     new_llama,
+    shifted,
     stacked,
-    turned,
 )
 
 Edges = tuple[tuple[str, str], ...]
 SEEN, NEW = 1, 2
-"""Answers of `duplicate_token`, which its prompts do not hold."""
+"""Answers of `duplicate_token`; its prompts do not contain them."""
 OPERANDS = 16
-"""`chain` adds modulo this number; operand and result i is token 1 + i, tokens from 17 on are no operands."""
+"""`chain` adds modulo this number. Operand or result i is token 1 + i; tokens from 17 on are not operands."""
 RESULT_BACK = 2
-"""How far behind the second operand `chain` is asked for the sum."""
+"""Number of positions after the second operand at which `chain` predicts the sum."""
 PREVIOUS_TOKEN: Edges = (("embed", "a0.h0.v"),)
 INDUCTION: Edges = (
     *PREVIOUS_TOKEN,
@@ -47,8 +48,8 @@ INDUCTION: Edges = (
 class Construction:
     """A model with a known circuit.
 
-    `edges` are those that carry the ability, by the names of their writers and readers. `silent` are those that do
-    nothing until one of the others is taken away.
+    `edges` carry the ability; each is a pair of names, its writer and its reader. `silent` edges do nothing until one
+    of `edges` is removed.
     """
 
     name: str
@@ -58,11 +59,11 @@ class Construction:
 
 
 def duplicate_token() -> Any:
-    """One layer that tells whether the last token has stood before.
+    """One layer that says whether the last token occurred earlier in the prompt.
 
-    a0.h0 attends to an earlier copy of the token, not to the token itself, else to the sink; it writes `SEEN` where it
-    attends anywhere but to the sink, and `NEW` where it attends there. Its values are the same for all other tokens, so
-    the edge embed → a0.h0.v carries nothing that tells two prompts apart. a0.h1 and m0 are distractors.
+    a0.h0 attends to an earlier copy of the token, never to the token itself; without a copy it attends to the sink. It
+    writes `NEW` if it attends to the sink, and `SEEN` otherwise. Its values are the same for all tokens but the sink,
+    so the edge embed → a0.h0.v carries no difference between two prompts. a0.h1 and m0 are distractors.
 
     Circuit: embed → a0.h0.q, embed → a0.h0.k, a0.h0 → logits.
     """
@@ -82,12 +83,12 @@ def duplicate_token() -> Any:
 
 
 def induction() -> Any:
-    """Two layers of one head each that continue a segment of tokens which has begun to repeat.
+    """Two layers of one head each that continue a repeated segment of tokens.
 
-    a0.h0 attends one position back and writes the token there to `prev`. a1.h0 attends to the place whose `prev` is the
-    token here, else to the sink, and writes the token there to `out` (Olsson et al., 2022,
-    https://arxiv.org/abs/2209.11895). Neither MLP does anything. That the sink is the first token is read from the
-    embedding as well, and the previous token is found by position: neither tells two prompts apart.
+    a0.h0 attends one position back and writes the token there to `prev`. a1.h0 attends to the position whose `prev` is
+    the current token, else to the sink, and writes the token there to `out` (Olsson et al., 2022,
+    https://arxiv.org/abs/2209.11895). The MLPs do nothing. a1.h0 also finds the sink by the embedding, and a0.h0 finds
+    the previous token by position. Neither carries a difference between two prompts.
 
     Circuit: embed → a0.h0.v, a0.h0 → a1.h0.k, embed → a1.h0.q, embed → a1.h0.v, a1.h0 → logits.
     """
@@ -99,10 +100,11 @@ def induction() -> Any:
 
 
 def induction_distractors() -> Any:
-    """`induction` beside three other heads a layer and two MLPs that write about the prompt where nobody reads it.
+    """`induction` with three more heads in each layer and two MLPs that write to a feature that the circuit ignores.
 
-    a0.h1 does what a0.h0 does, and a1.h1 what a1.h0 does, but to `noise`; a1.h2 attends likewise and passes noise on.
-    The other heads attend to the same token or further back. All of them change between clean and corrupt.
+    a0.h1 attends as a0.h0 does, and a1.h1 as a1.h0 does, but they write to `noise`. a1.h2 attends as a1.h0 does and
+    passes noise on. The other heads attend to the same token or further back. All of these differ between the clean and
+    the corrupted run.
 
     Circuit: that of `induction`.
     """
@@ -118,9 +120,9 @@ def induction_distractors() -> Any:
 
 
 def induction_grouped() -> Any:
-    """`induction` in a Llama of four heads and two key-value heads a layer.
+    """`induction` in a Llama with four heads and two key-value heads in each layer.
 
-    a0.h1 shares keys and values with a0.h0 and attends three positions back; a1.h1 shares those of a1.h0 and looks for
+    a0.h1 shares keys and values with a0.h0 and attends three positions back. a1.h1 shares those of a1.h0 and looks for
     another token. Both write to `noise`, as do heads 2 and 3, which share the other key-value head, and the MLPs.
 
     Circuit: embed → a0.kv0.v, a0.h0 → a1.kv0.k, embed → a1.h0.q, embed → a1.kv0.v, a1.h0 → logits.
@@ -132,22 +134,22 @@ def induction_grouped() -> Any:
     model.look_back(0, 0, 1, reads=tok, writes=stream.to("prev"))
     model.look_back(0, 1, 3, reads=tok, writes=noise)
     _induce(model, 1, 0, writes=stream.to("out"))
-    _induce(model, 1, 1, asks=turned(tok, 1), writes=noise)
+    _induce(model, 1, 1, query=shifted(tok, 1), writes=noise)
     for layer in (0, 1):
         values = tok if layer == 0 else tok + stream["noise"]
-        for head, asks in ((2, tok), (3, turned(tok, 5))):
-            model.head(layer, head, query=SHARPNESS * asks, key=tok, reads=values, writes=noise)
+        for head, query in ((2, tok), (3, shifted(tok, 5))):
+            model.head(layer, head, query=SHARPNESS * query, key=tok, reads=values, writes=noise)
         _distract(model, layer, heads=[])
     return model.hf
 
 
 def chain() -> Any:
-    """Three layers that add two neighbouring operands and say the sum two positions later.
+    """Three layers that add two neighbouring operands and predict the sum two positions later.
 
-    a0.h0 writes the token before, the first operand, beside the second. Each hidden unit of m1 stands for one pair of
-    operands: it reads 8 · (prev + tok) − 12, which is 4 if both are its own and −4 or less if not, and writes their
-    sum modulo 16 to `sum`. a2.h0 attends two positions back and writes that to `out`. a0.h1, a1.h0, a1.h1, a2.h1, m0
-    and m2 are distractors. Queries and keys read positions only.
+    At the position of the second operand, a0.h0 writes the previous token, the first operand. Each hidden unit of m1
+    stands for one combination of operands: it reads 8 · (prev + tok) − 12, which is 4 if both operands match and −4 or
+    less if not, and writes their sum modulo 16 to `sum`. a2.h0 attends two positions back and writes the sum to `out`.
+    a0.h1, a1.h0, a1.h1, a2.h1, m0 and m2 are distractors. Queries and keys read positions only.
 
     Circuit: embed → a0.h0.v, a0.h0 → m1, embed → m1, m1 → a2.h0.v, a2.h0 → logits.
     """
@@ -169,9 +171,9 @@ def chain() -> Any:
 def backup() -> Any:
     """`induction` with a second induction head in a third layer, silent unless the first one fails.
 
-    a1.h0 also writes the flag `fired` where it attends anywhere but to the sink. a2.h0 compares as a1.h0 does, but the
-    flag raises the score of its sink far above that of a match. Take a1.h0 away and the flag is gone: a2.h0 says what
-    a1.h0 would have said. Heads 1, m0, m1 and m2 are distractors.
+    a1.h0 also writes the flag `fired` unless it attends to the sink. a2.h0 has the same queries and keys as a1.h0, but
+    the flag raises the score of its sink far above that of a match. If a1.h0 is removed, the flag is missing, and a2.h0
+    writes what a1.h0 would have written. Head 1 of each layer, m0, m1 and m2 are distractors.
 
     Circuit: that of `induction`. Silent: a0.h0 → a2.h0.k, embed → a2.h0.q, embed → a2.h0.v, a1.h0 → a2.h0.q and
     a2.h0 → logits.
@@ -179,11 +181,11 @@ def backup() -> Any:
     widths = {"prev": VOCABULARY, "out": VOCABULARY, "fired": 1, "noise": VOCABULARY}
     stream = Stream(tok=VOCABULARY, pos=POSITIONS, **widths)
     model = Handset(new_gpt2(stream, layers=3, heads=2, hidden=VOCABULARY), stream)
-    tok, said = stream["tok"], stream.to("out")
+    tok, out = stream["tok"], stream.to("out")
     model.look_back(0, 0, 1, reads=tok, writes=stream.to("prev"))
     carried = stacked(_words(stream), any_but(tok, [BOS]))
-    _induce(model, 1, 0, reads=carried, writes=torch.cat([said, stream.to("fired")], 1))
-    _induce(model, 2, 0, sink=stream["one"] + 2 * stream["fired"], writes=said)
+    _induce(model, 1, 0, reads=carried, writes=torch.cat([out, stream.to("fired")], 1))
+    _induce(model, 2, 0, sink=stream["one"] + 2 * stream["fired"], writes=out)
     for layer in range(3):
         _distract(model, layer, heads=[1])
     return model.hf
@@ -195,17 +197,17 @@ def _induce(
     head: int,
     *,
     writes: Tensor,
-    asks: Tensor | None = None,
+    query: Tensor | None = None,
     reads: Tensor | None = None,
     sink: Tensor | None = None,
 ) -> None:
-    """A head that attends to the place after an earlier copy of the token, else to the sink, which has no value."""
+    """Set a head that attends to the position after an earlier copy of the token, else to the sink (value 0)."""
     stream = model.stream
     tok = stream["tok"]
     model.head(
         layer,
         head,
-        query=SHARPNESS * stacked(2 * (tok if asks is None else asks), stream["one"] if sink is None else sink),
+        query=SHARPNESS * stacked(2 * (tok if query is None else query), stream["one"] if sink is None else sink),
         key=stacked(stream["prev"], tok[[BOS]]),
         reads=_words(stream) if reads is None else reads,
         writes=writes,
@@ -213,14 +215,14 @@ def _induce(
 
 
 def _words(stream: Stream) -> Tensor:
-    """What reads the token here unless it is the sink."""
+    """The matrix that reads the current token unless it is the sink."""
     values = stream["tok"].clone()
     values[BOS] = 0
     return values
 
 
 def _distract(model: Handset, layer: int, *, heads: list[int], mlp: bool = True) -> None:
-    """Heads, and an MLP, that write about the prompt to `noise`, each what it reads in an order of its own."""
+    """Set distractors: heads and an MLP that write what they read to `noise`, each in an order of its own."""
     stream = model.stream
     tok, noise = stream["tok"], stream.to("noise")
     values = tok if layer == 0 else tok + stream["noise"]

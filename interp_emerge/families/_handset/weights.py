@@ -3,15 +3,15 @@
 1. `Stream` divides the residual stream into features. Each is written twice, as (+, −), so that the stream's mean is
    zero and a layer norm's centring changes nothing.
 2. One feature, `one`, is the constant `CONSTANT`, far larger than all others together. It alone sets the scale of every
-   norm, and the norm's gain takes it back, so each norm is the identity up to a factor of 1 ± 1e-6.
-3. `Handset.head` sets a head by what its query and key compare, what its value reads and what it writes;
-   `Handset.look_back` a head that attends a number of positions back; `Handset.mlp` a layer's hidden units.
+   norm, and the norm's gain undoes this scale, so each norm is the identity up to a factor of 1 ± 1e-6.
+3. `Handset.head` sets a head by what its query and key compare, what its value reads and what it writes.
+   `Handset.look_back` sets a head that attends a number of positions back. `Handset.mlp` sets a layer's hidden units.
 
 GPT-2 models have a feature for each position. Llama models have rotary positions instead (Su et al., 2021,
-https://arxiv.org/abs/2104.09864), whose fast half of frequencies tells distances, while content is compared in the slow
-half, which turns by 4e-4 at most between two positions of a prompt.
+https://arxiv.org/abs/2104.09864). Heads find distances by the fast half of the frequencies. They compare content in the
+slow half, which turns by 4e-4 at most between two positions of a prompt.
 
-Scores of attention are in nats: a difference of `SHARPNESS` leaves e^-12 of the attention to what loses.
+Scores of attention are in nats: a key whose score is lower by `SHARPNESS` gets e^-12 of the attention.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,15 @@ BOS = 0
 CONSTANT = 1024.0
 """Exact in half precision. A unit feature changes the scale of a norm by 1 / (2 · 1024²) = 5e-7 of it."""
 SHARPNESS = 12.0
-"""Nats by which the place that a head attends to wins. Sharp enough that what loses gets 6e-6, and soft enough that the
-slope of the softmax spans a sixth of the way from the corrupt to the clean embeddings."""
+"""Nats by which the score of the attended position exceeds the others. Sharp enough that another position gets 6e-6 of
+the attention, and soft enough that the slope of the softmax spans a sixth of the way from the corrupted to the clean
+embeddings."""
 LOGIT, LOGIT_OF_NOTHING = 10.0, 1.0
-"""Logit of a token whose output feature is one; and of the first token, which is said where there is nothing to say."""
+"""Logit of a token whose output feature is one, and of the first token, which is predicted if no feature is set."""
 ROTARY_WIDTH, ROTARY_BASE = 64, 1e10
-"""A head's width and the base of the rotary frequencies of Llama models: pairs of features turn by 1e10^(-i / 32)."""
+"""Width of a head and base of the rotary frequencies in Llama models: feature pairs turn by 1e10^(-i / 32)."""
 LOOKING_PAIRS = 8
-"""Fastest pairs of features, which tell distances; together they peak only once in all positions."""
+"""Number of fastest feature pairs, used to find distances. Their sum has one peak over all positions."""
 SEED = 0
 SPECIAL: dict[str, Any] = {
     "vocab_size": VOCABULARY,
@@ -49,9 +50,8 @@ SPECIAL: dict[str, Any] = {
 class Stream:
     """Named features of the residual stream, each with a number of components.
 
-    Matrices that read or write it have one row or column for each component, shape [read, component] and
-    [component, written]; `reading` and `writing` unfold them to the width of
-    the model.
+    Matrices that read or write the stream have shape [read, component] or [component, written]. `reading` and `writing`
+    expand them to the width of the model.
     """
 
     def __init__(self, **widths: int) -> None:
@@ -77,7 +77,7 @@ class Stream:
 
 
 def reading(components: Tensor) -> Tensor:
-    """A matrix that reads components, [read, component], as one that reads the stream: half of each mirror image."""
+    """A matrix that reads components, [read, component], as one that reads the stream, half of each mirror image."""
     return torch.cat([components, -components], 1) / 2
 
 
@@ -87,7 +87,7 @@ def writing(components: Tensor) -> Tensor:
 
 
 def new_gpt2(stream: Stream, *, layers: int, heads: int, hidden: int) -> Any:
-    """A freshly drawn GPT-2 as wide as the stream."""
+    """A GPT-2 as wide as the stream, with random weights."""
     from transformers import GPT2Config
 
     config = GPT2Config(
@@ -105,7 +105,7 @@ def new_gpt2(stream: Stream, *, layers: int, heads: int, hidden: int) -> Any:
 
 
 def new_llama(stream: Stream, *, layers: int, heads: int, kv_heads: int, hidden: int) -> Any:
-    """A freshly drawn Llama as wide as the stream, a key-value head for each group of heads."""
+    """A Llama as wide as the stream, with random weights and `kv_heads` key-value heads in each layer."""
     from transformers import LlamaConfig
 
     config = LlamaConfig(
@@ -123,7 +123,7 @@ def new_llama(stream: Stream, *, layers: int, heads: int, kv_heads: int, hidden:
 
 
 def as_drawn(config: Any) -> Any:
-    """A model of a configuration with weights as transformers draws them, always the same ones."""
+    """A model of a configuration with the random weights of transformers, the same in every call."""
     from transformers import AutoModelForCausalLM
 
     with torch.random.fork_rng():
@@ -132,7 +132,7 @@ def as_drawn(config: Any) -> Any:
 
 
 class Handset:
-    """A model whose weights are zero but for the embedding, the norms, the unembedding and what is set."""
+    """A model whose weights are zero, except embedding, norms, unembedding, and the heads and MLPs that are set."""
 
     def __init__(self, hf: Any, stream: Stream) -> None:
         self.hf, self.stream = hf, stream
@@ -149,12 +149,12 @@ class Handset:
             hf.get_input_embeddings().weight.copy_(writing(tokens).T)
             if not self.rotary:
                 hf.transformer.wpe.weight.copy_(writing(stream.to("pos")).T)
-            said = LOGIT * stream["out"]
-            said[BOS] += LOGIT_OF_NOTHING * stream["one"][0]
-            hf.get_output_embeddings().weight.copy_(reading(said))
+            output = LOGIT * stream["out"]
+            output[BOS] += LOGIT_OF_NOTHING * stream["one"][0]
+            hf.get_output_embeddings().weight.copy_(reading(output))
 
     def _undo_scale(self, norm: Norm) -> None:
-        """Give a norm the gain that takes its scale back. A centred one sees a mean of zero."""
+        """Set a norm's gain so that it undoes the norm's scale. The mean is zero, so centring changes nothing."""
         constant = writing(CONSTANT * self.stream.to("one")).T
         assert norm.module is not None
         norm.module.get_parameter("weight").fill_(1 / float(norm.scale(constant)))
@@ -163,7 +163,7 @@ class Handset:
     def head(
         self, layer: int, head: int, *, query: Tensor, key: Tensor, reads: Tensor, writes: Tensor, content: bool = True
     ) -> None:
-        """Set one head; heads that share a key-value head have to be given the same `key` and `reads`.
+        """Set one head. Heads that share a key-value head must get the same `key` and `reads`.
 
         Args:
             layer: its layer.
@@ -171,8 +171,8 @@ class Handset:
             query: what the query reads, shape [compared, component]; the score is the product with the key, in nats.
             key: what the key reads, shape [compared, component].
             reads: what the value reads, shape [carried, component].
-            writes: what is written of it, shape [component, carried].
-            content: whether what is compared should not depend on distance; it then takes slow rotary features.
+            writes: how the value is written to the stream, shape [component, carried].
+            content: whether the comparison must not depend on distance; it then uses the slow rotary features.
         """
         block = self.blocks[layer]
         shared = head * block.k.n_heads // block.q.n_heads
@@ -196,7 +196,7 @@ class Handset:
         return SHARPNESS * positions, key
 
     def _rotary_looks(self, distance: int) -> tuple[Tensor, Tensor]:
-        """Constant query and key whose rotations agree at the distance: score Σ cos((d − distance) · frequency)."""
+        """Constant query and key with score Σ cos((d − distance) · frequency), which is largest at the distance."""
         half = ROTARY_WIDTH // 2
         frequencies = ROTARY_BASE ** (-torch.arange(LOOKING_PAIRS) / half)
         scores = torch.cos((torch.arange(POSITIONS)[:, None] - distance) * frequencies).sum(1)
@@ -209,7 +209,7 @@ class Handset:
         return query @ self.stream["one"], key @ self.stream["one"]
 
     def _slow(self, count: int) -> Tensor:
-        """Where a rotary head compares content: the slower half of both members of the pairs."""
+        """The features in which a rotary head compares content: both members of the slower half of the pairs."""
         half = ROTARY_WIDTH // 2
         slow = torch.arange(half // 2, half)
         places = torch.cat([slow, half + slow])
@@ -218,7 +218,7 @@ class Handset:
 
     @torch.no_grad()
     def mlp(self, layer: int, *, reads: Tensor, writes: Tensor) -> None:
-        """Set hidden units of a layer: each passes on what it reads if that is well above zero, else hardly anything.
+        """Set hidden units of a layer. A unit passes on what it reads if that is well above zero, else almost nothing.
 
         Args:
             layer: its layer.
@@ -239,17 +239,17 @@ class Handset:
 
 
 def stacked(*parts: Tensor) -> Tensor:
-    """What a query, key or value reads, one part below the other."""
+    """The parts that a query, key or value reads, one below the other."""
     return torch.cat(parts)
 
 
-def turned(read: Tensor, by: int) -> Tensor:
-    """What a matrix reads, in another order: row i reads what row i + by read."""
+def shifted(read: Tensor, by: int) -> Tensor:
+    """The matrix with its rows shifted: row i reads what row i + `by` read."""
     return read.roll(-by, 0)
 
 
 def any_but(feature: Tensor, excluded: Sequence[int]) -> Tensor:
-    """One row that reads whether a one-hot feature is set to none of the excluded components, shape [1, component]."""
+    """A row that reads 1 unless a one-hot feature is one of the excluded components, shape [1, component]."""
     kept = torch.ones(len(feature))
     kept[list(excluded)] = 0
     return kept[None] @ feature

@@ -1,1 +1,1 @@
-"""How a Hugging Face model is taken apart into norms, projections, heads and MLPs, and proven to be the sum of them."""
+"""Split a Hugging Face model into norms, projections, heads and MLPs, and prove that these compute its logits."""

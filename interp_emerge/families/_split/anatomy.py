@@ -1,9 +1,10 @@
-"""From a Hugging Face model to parts that can be run by themselves.
+"""Split a Hugging Face model into parts that can be run on their own.
 
-A layout is chosen by the names of a model's modules, not by the name of the model. What names do not say is found by
-trying: of the ways in which a block may be read, that is taken which adds what the model's own block adds. The whole is
-then proven on the model itself: the decoder that is made of the parts has to compute the logits that the model
-computes. What has another structure, or fails the proof, is refused with the reason.
+1. `layout_of` chooses a layout by the names of the model's modules, not by the name of the model.
+2. `reading_of` tries the possible readings of each block, and uses the first that adds what the block itself adds.
+3. `find_decoder` makes a decoder of the parts, and proves that it computes the model's own logits.
+
+A model that has another structure, or that fails the proof, is refused with the reason.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,11 +38,11 @@ from interp_emerge.families._split.reasons import known_reason, not_split
 from interp_emerge.families._split.shape import graph_of_config
 
 BROKEN = (RuntimeError, TypeError, AttributeError, ValueError, IndexError, AssertionError)
-"""What modules raise that are read in a way that they do not allow."""
+"""What modules raise if they are read in a wrong way."""
 
 
 def find_decoder(hf: Any) -> Decoder:
-    """The parts of a Hugging Face causal language model, proven to compute what it computes.
+    """The parts of a Hugging Face causal language model, proven to compute its logits.
 
     Raises:
         ModelError: no layout fits, or the parts do not add up to the model.
@@ -64,32 +65,32 @@ def find_decoder(hf: Any) -> Decoder:
         require_pointwise(reading, decoder)
         require_equal_logits(reading, decoder)
     except BROKEN as error:
-        raise not_split(hf, f"its parts do not run by themselves ({' '.join(str(error).split())})") from error
+        raise not_split(hf, f"its parts cannot be run on their own ({' '.join(str(error).split())})") from error
     return decoder
 
 
 def layout_of(hf: Any) -> Layout:
-    """The form of a model's blocks.
+    """The layout that fits a model's modules.
 
     Raises:
-        ModelError: it is none of the known ones.
+        ModelError: no known layout fits.
     """
     layout = next((layout for layout in LAYOUTS.values() if fits(hf, layout)), None)
     if layout is None and (reason := known_reason(hf)):
         raise not_split(hf, reason)
     if layout is None:
-        raise not_split(hf, "its blocks have none of the known forms (docs/architectures.md lists what has)")
+        raise not_split(hf, "its blocks have none of the known forms (docs/architectures.md lists those that do)")
     return layout
 
 
 def reading_of(hf: Any, layout: Layout) -> Reading:
-    """How the blocks of a model are read by a layout: each in the first way that adds what the block itself adds.
+    """The reading of a model's blocks by a layout: for each block, the first reading that adds what the block adds.
 
-    Where no way does, the first one counts, and the proof tells how far off it is.
+    If no reading does, the first one is used, and the proof reports its difference.
     """
     blocks = [*find(hf, layout.blocks).children()]
     if len(blocks) != (n_layers := graph_of_config(hf.config).n_layers):
-        raise not_split(hf, f"the number of layers is {n_layers} by the configuration and {len(blocks)} by the modules")
+        raise not_split(hf, f"the number of layers is {n_layers} in the configuration but {len(blocks)} in the modules")
     chosen = [0] * len(blocks)
 
     def read(index: int, block: nn.Module, handed: HandedParts) -> Block:
@@ -104,13 +105,13 @@ def reading_of(hf: Any, layout: Layout) -> Reading:
 
 
 def _ways(hf: Any, layout: Layout, index: int, block: Any, handed: HandedParts) -> Iterator[Block]:
-    """The ways in which a block may be read, the likeliest first."""
+    """The possible readings of a block, the likeliest first."""
     attention, heads = find(block, layout.attention), hf.config.num_attention_heads
     out, post_norm = find(attention, layout.attention_out), _norm(find(block, layout.attention_post_norm))
     if post_norm.module is not None and getattr(out, "bias", None) is not None:
-        raise not_split(hf, "a norm after attention scales an output bias that belongs to no head")
+        raise not_split(hf, "a norm after attention scales an output bias, which belongs to no head")
     factor = float(getattr(block, "residual_multiplier", 1.0))
-    whole = read_attention(hf, index, attention, heads, handed)
+    usual = read_attention(hf, index, attention, heads, handed)
     parts: dict[str, Any] = {
         "attention_norm": _norm(find(block, layout.attention_norm)),
         "attention_out": linear_map(hf, out, factor=factor),
@@ -121,7 +122,7 @@ def _ways(hf: Any, layout: Layout, index: int, block: Any, handed: HandedParts) 
         "parallel": _is_parallel(hf, block, layout),
     }
     for q, k, v in arrangements(hf, attention, layout, heads):
-        for one in variants(whole):
+        for one in variants(usual):
             yield Block(q=q, k=k, v=v, attention=one, **parts)
 
 
@@ -194,7 +195,7 @@ def _norm(module: Any) -> Norm:
 
 
 def _input_of(hf: Any, block: nn.Module, tokens: Tensor) -> Tensor:
-    """What the first block is given: the embeddings, with all that the model does to them."""
+    """The input of the first block: the embeddings, after all that the model does to them."""
     seen: list[Tensor] = []
 
     def stop(_module: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -208,8 +209,8 @@ def _input_of(hf: Any, block: nn.Module, tokens: Tensor) -> Tensor:
         return seen[0]
     finally:
         handle.remove()
-    raise ModelError(f"{hf.config.model_type!r} ran without its first block")
+    raise ModelError(f"{hf.config.model_type!r} ran without calling its first block")
 
 
 class _ReachedError(Exception):
-    """The first block was reached, and the rest of the model need not run."""
+    """Raised at the first block, since the rest of the model need not run."""

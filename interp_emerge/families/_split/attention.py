@@ -1,7 +1,7 @@
-"""How a block's queries, keys and values are cut out of its projections, and what attention does with them.
+"""Read how a block's projections hold queries, keys and values, and what its attention does with them.
 
-What modules do not say by their names is found by trying: `arrangements` and `variants` list what there is among the
-known architectures, and the reading that gives the model's own numbers is taken.
+Names of modules do not determine everything. `arrangements` and `variants` list the possibilities among the known
+architectures, and the reading that gives the model's own numbers is used.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,11 +21,11 @@ from interp_emerge.families._split.linear import linear_map
 Sides = tuple[Projection, Projection, Projection]
 """Queries, keys and values."""
 ALIBI = ("bloom", "mpt")
-"""Types of model whose scores fall with distance, whatever their blocks are called with."""
+"""Types of model whose scores fall with distance, regardless of their blocks' arguments."""
 
 
 def arrangements(hf: Any, module: Any, layout: Layout, heads: int) -> Iterator[Sides]:
-    """The ways in which a module's projections may hold the heads, the usual one first."""
+    """The orders in which a module's projections may hold the heads, the usual one first."""
     if not layout.fused:
         q, k, v = (linear_map(hf, getattr(module, name)) for name in ("q_proj", "k_proj", "v_proj"))
         d_head = _n_outputs(q) // heads
@@ -56,7 +56,7 @@ def arrangements(hf: Any, module: Any, layout: Layout, heads: int) -> Iterator[S
 
 
 def _cut(linear: LinearMap, shape: tuple[int, ...], *places: Any) -> Sides:
-    """Queries, keys and values from one map, each by its place in the unfolded output."""
+    """Queries, keys and values from one map, each from its place in the unfolded output."""
     places = places[0] if len(places) == 1 else places
     return _sides(
         Projection(linear=linear, shape=shape, place=place if isinstance(place, tuple) else (place,))
@@ -70,7 +70,7 @@ def _sides(projections: Iterator[Projection]) -> Sides:
 
 
 def read_attention(hf: Any, index: int, module: Any, heads: int, handed: HandedParts) -> Attention:
-    """What happens between projections and heads' outputs, as names and numbers of the modules say."""
+    """What happens between projections and heads' outputs, by the names and numbers of the modules."""
     config, kind = hf.config, hf.config.model_type
     query_norm = getattr(module, "q_norm", getattr(module, "q_layernorm", None))
     key_norm = getattr(module, "k_norm", getattr(module, "k_layernorm", None))
@@ -98,7 +98,7 @@ def read_attention(hf: Any, index: int, module: Any, heads: int, handed: HandedP
 
 
 def variants(attention: Attention) -> Iterator[Attention]:
-    """The attention, and what else it may do with the rotation that it is handed."""
+    """The attention, then the other ways in which it may use the rotation that it is given."""
     yield attention
     if attention.rotary is None:
         return
@@ -115,7 +115,7 @@ def _rotary(index: int, module: Any, handed: HandedParts) -> Callable[[int], tup
 
 
 def _from_table(module: Any, length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of GPT-J: its attention holds a table of sines, then cosines, one of each for two features."""
+    """Cosines and sines of GPT-J. Its attention holds a table of sines, then cosines, one of each per two features."""
     sin, cos = (
         module.embed_positions[:length].to(next(module.parameters()).device).repeat_interleave(2, -1).chunk(2, -1)
     )
@@ -123,13 +123,13 @@ def _from_table(module: Any, length: int) -> tuple[Tensor, Tensor]:
 
 
 def _spread(rotary: Callable[[int], tuple[Tensor, Tensor]], length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines for neighbouring features, from a table that repeats them half of the features further on."""
+    """Cosines and sines for neighbouring features, from a table whose second half repeats its first."""
     cos, sin = (part[..., : part.shape[-1] // 2].repeat_interleave(2, -1) for part in rotary(length))
     return cos, sin
 
 
 def uses(thing: object, field: str) -> bool:
-    """Whether a module's code reads a field of its configuration, which may name fields that no code reads."""
+    """Whether a module's code reads a field of its configuration; a configuration may hold fields that are not used."""
     return _reads(type(thing), field)
 
 
@@ -143,13 +143,16 @@ def _reads(kind: type, field: str) -> bool:
 
 
 def _beyond_window(window: int, length: int) -> Tensor:
-    """The later keys, and those further back than a window reaches."""
+    """True for later keys and for keys further back than a window reaches, shape [query, key]."""
     back = torch.arange(length)[:, None] - torch.arange(length)
     return (back < 0) | (back >= window)
 
 
 def _alibi_slopes(heads: int) -> Tensor:
-    """Slopes of Press et al. (2022, https://arxiv.org/abs/2108.12409): a geometric series, filled up between powers."""
+    """Slopes of Press et al. (2022, https://arxiv.org/abs/2108.12409): a geometric series.
+
+    If the number of heads is not a power of two, the rest come from the series for the next power.
+    """
     power = 2 ** (heads.bit_length() - 1)
     slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
     slopes += [2 ** (-4 * (2 * i + 1) / power) for i in range(heads - power)]

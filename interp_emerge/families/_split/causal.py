@@ -1,4 +1,4 @@
-"""From whatever holds a causal language model to the model itself; what is none is refused, by what it does."""
+"""Find the causal language model inside a wrapper, and refuse a model that is not causal, by running it."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ WRAPPERS = ("_orig_mod", "module")
 """Where compiled and distributed modules keep the model that they wrap."""
 CHANGE = 1e-3
 """Largest change of earlier logits by a later token, as a fraction of their spread. In causal models of every
-architecture it is 0 to 2e-6, in half precision to 0.03; in encoders 0.05 and more."""
+architecture it is 0 to 2e-6, or up to 0.03 in half precision. In encoders it is 0.05 or more."""
 HALF_PRECISION = 0.04
 LENGTH = 6
 
 
 def unwrapped(model: Any) -> Any:
-    """The Hugging Face model inside wrappers that compute the same: of compilation, distribution and adapters.
+    """The Hugging Face model inside wrappers for compilation, distributed training or adapters.
 
     Raises:
-        ModelError: this is not a Hugging Face causal language model, or the wrapper adds something to it.
+        ModelError: `model` is not a Hugging Face causal language model, or the wrapper puts prompts in front of texts.
     """
     inner = model
     while not hasattr(inner, "get_output_embeddings") or hasattr(inner, "_orig_mod"):
@@ -35,21 +35,23 @@ def unwrapped(model: Any) -> Any:
         inner = found
     if callable(getattr(inner, "get_base_model", None)):
         if getattr(getattr(inner, "active_peft_config", None), "is_prompt_learning", False):
-            raise ModelError("this adapter puts learned prompts in front of every text, which the model by itself does "
-                             "not have; analyse the base model, or an adapter that changes weights")  # fmt: skip
+            raise ModelError("this adapter puts learned prompts in front of every text, which the model alone does not "
+                             "have; analyse the base model, or an adapter that changes weights")  # fmt: skip
         inner = inner.get_base_model()
     config = getattr(inner, "config", None)
     if config is None or getattr(inner, "get_output_embeddings", lambda: None)() is None:
         raise ModelError(f"{type(model).__name__} is not a Hugging Face causal language model with output embeddings; "
                          "load one with transformers.AutoModelForCausalLM.from_pretrained(...)")  # fmt: skip
     if isinstance(inner.get_output_embeddings(), nn.ModuleList):
-        raise ModelError(f"{type(model).__name__} has several output embeddings, and not next-token logits of one text")
+        raise ModelError(
+            f"{type(model).__name__} has several output embeddings; this package needs one that gives next-token logits"
+        )
     return inner
 
 
 @torch.no_grad()
 def require_causal(hf: Any, name: object) -> None:
-    """Raise a `ModelError` unless the model gives next-token logits that no later token changes."""
+    """Raise a `ModelError` unless the model gives next-token logits that do not depend on later tokens."""
     if getattr(hf.config, "is_encoder_decoder", False):
         raise ModelError(f"{name} ({hf.config.model_type}) is an encoder with a decoder; this package analyses models "
                          "that read one text from left to right, such as GPT-2 or Llama")  # fmt: skip
@@ -60,14 +62,15 @@ def require_causal(hf: Any, name: object) -> None:
         with only_running(hf):
             logits = run_whole(hf, tokens).float()
     except Exception as error:  # every architecture has errors of its own
-        said = " ".join(str(error).split())[:200]
-        raise ModelError(f"{name} ({hf.config.model_type}) does not run on token ids alone: {said}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{name} ({hf.config.model_type}) does not run on token ids alone: {reason}") from error
     if logits.ndim != 3 or logits.shape[:2] != tokens.shape:
         raise ModelError(f"{name} ({hf.config.model_type}) gives logits of shape {list(logits.shape)} for prompts of "
-                         f"shape {list(tokens.shape)}, and not next-token logits after each token")  # fmt: skip
+                         f"shape {list(tokens.shape)}; expected next-token logits after each token")  # fmt: skip
     change = (logits[1, :-1] - logits[0, :-1]).abs().max() / logits[0, :-1].std().clamp_min(1e-30)
     limit = CHANGE if next(hf.parameters()).dtype in (torch.float32, torch.float64) else HALF_PRECISION
     if not change < limit:
         raise ModelError(f"{name} ({hf.config.model_type}) is not causal: its last token changes earlier logits "
-                         f"(by {float(change):.1g} standard deviations); this package analyses models that read "
-                         "from left to right, as some do with is_decoder=True in the configuration")  # fmt: skip
+                         f"(by {float(change):.1g} standard deviations); this package analyses models that read from "
+                         "left to right (some architectures do so with is_decoder=True in the configuration)"
+                         )  # fmt: skip

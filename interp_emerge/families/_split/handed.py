@@ -1,7 +1,7 @@
-"""What a model hands its blocks at a length: which keys a query does not see, and how far positions are turned.
+"""What a model passes to its blocks for a prompt length: the mask of keys, and the rotation of positions.
 
-Configurations name windows that no code uses, and rotations that change with the length of the prompt. So both are
-taken from the model itself: it runs once on a prompt of each length, and what its blocks are called with is kept.
+A configuration may name a window that no code uses, and a rotation may change with the length of the prompt. So both
+are taken from the model itself: it runs once on a prompt of each length, and the arguments of its blocks are kept.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,23 +21,23 @@ from interp_emerge.families._split.shape import vocabulary_size
 MASK = "attention_mask"
 ROTATION = "position_embeddings"
 UNSEEN = -1e4
-"""What is added to the score of a key that is not seen is the least number of the model's dtype, -65504 in float16."""
+"""A mask value at or below this hides the key. Models add their dtype's least number, which is -65504 in float16."""
 LENGTHS = 32
-"""Lengths that are kept at once."""
+"""Number of prompt lengths whose arguments are kept."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Handed:
-    """What one block was called with."""
+    """The mask and rotation that one block was called with."""
 
     unseen: Tensor | None
-    """Which keys each query does not see, bool, shape [query, key]; None where the model gives no mask."""
+    """True for keys that a query does not see, shape [query, key]; None if the model passes no mask."""
     rotation: tuple[Tensor, Tensor] | None
-    """Cosines and sines, shape [pos, feature] each; None where the block is not given them."""
+    """Cosines and sines, shape [pos, feature] each; None if the block is not given them."""
 
 
 class HandedParts:
-    """What the blocks of a model are handed, length by length."""
+    """The masks and rotations that a model passes to its blocks, by prompt length."""
 
     def __init__(self, hf: Any, blocks: Sequence[nn.Module]) -> None:
         self._hf, self._blocks = hf, blocks
@@ -45,11 +45,11 @@ class HandedParts:
         self._at = lru_cache(maxsize=LENGTHS)(self._run)
 
     def at(self, length: int) -> tuple[Handed, ...]:
-        """What each block is handed on prompts of this length."""
+        """The mask and rotation of each block for prompts of this length."""
         return self._at(length)
 
     def unseen(self, layer: int, length: int) -> Tensor | None:
-        """Which keys each query of a layer does not see, bool, shape [query, key]; None for the later ones."""
+        """True for keys that a layer's query does not see, shape [query, key]; None if only later keys are unseen."""
         return self.at(length)[layer].unseen
 
     def rotation(self, layer: int, length: int) -> tuple[Tensor, Tensor]:
@@ -69,7 +69,7 @@ class HandedParts:
 
 
 def random_prompts(hf: Any, rows: int, length: int) -> Tensor:
-    """Random token ids, padding not among them, the same ones each time, shape [row, pos]."""
+    """Random token ids without padding, the same in every call, shape [row, pos]."""
     generator, n = torch.Generator().manual_seed(length), vocabulary_size(hf)
     tokens = torch.randint(n, (rows, length), generator=generator)
     pad = getattr(hf.config, "pad_token_id", None)
@@ -78,7 +78,7 @@ def random_prompts(hf: Any, rows: int, length: int) -> Tensor:
 
 @contextmanager
 def watching(blocks: Sequence[nn.Module]) -> Iterator[list[dict[str, Any]]]:
-    """While open, what each block is called with is kept, by the names of its arguments; the last call counts."""
+    """While open, keeps the arguments of each block's last call, by their names."""
     calls: list[dict[str, Any]] = [{} for _ in blocks]
     with ExitStack() as hooks:
         for index, block in enumerate(blocks):
@@ -92,7 +92,7 @@ def watching(blocks: Sequence[nn.Module]) -> Iterator[list[dict[str, Any]]]:
 
 
 def handed(call: dict[str, Any], length: int, masks: dict[int, Tensor | None]) -> Handed:
-    """What a block was called with; `masks` holds what was made of masks that several blocks share."""
+    """The mask and rotation in a block's arguments; `masks` holds results for masks that several blocks share."""
     mask, rotation = call.get(MASK), call.get(ROTATION)
     if id(mask) not in masks:
         masks[id(mask)] = _unseen(mask, length)
@@ -104,11 +104,11 @@ def handed(call: dict[str, Any], length: int, masks: dict[int, Tensor | None]) -
 
 
 def _unseen(mask: Any, length: int) -> Tensor | None:
-    """From the mask that attention is given, of either kind, to the keys that are not seen."""
+    """The keys that are not seen, from a boolean or an additive attention mask."""
     if not isinstance(mask, Tensor) or mask.ndim != 4 or mask.shape[-2:] != (length, length):
         return None
     of_one_head = mask.detach()[0, 0]
     if of_one_head.dtype == torch.bool:
-        # Some masks mark what is seen, some what is not; every position sees itself.
+        # Some masks mark the seen keys, some the unseen ones. Every position sees itself, which tells them apart.
         return of_one_head ^ of_one_head[0, 0]
     return of_one_head <= UNSEEN

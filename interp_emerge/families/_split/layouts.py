@@ -1,7 +1,7 @@
-"""Where each architecture keeps its norms, projections, heads and MLPs, by the names of its modules.
+"""The names of the modules that hold each architecture's norms, projections, heads and MLPs.
 
-To take in an architecture whose blocks have a known form under other names, add a layout. It is not trusted: what it
-says is proven on every model.
+To support an architecture whose blocks have a known form under other names, add a layout. Layouts are not trusted: the
+reading of every model is proven on the model itself.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from torch import nn
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Names of modules, below the model or below a block; "" where there is none."""
+    """Names of modules inside the model or inside a block; "" if there is no such module."""
 
     blocks: str
     final_norm: str
@@ -24,10 +24,10 @@ class Layout:
     mlp_norm: str = "post_attention_layernorm"
     mlp_post_norm: str = ""
     fused: str = ""
-    """The module that makes queries, keys and values, where one makes them all."""
+    """The module that computes queries, keys and values together, if there is one."""
 
     def names(self) -> list[str]:
-        """Modules that every block has to have."""
+        """Names of the modules that every block must have."""
         projections = [self.fused] if self.fused else ["q_proj", "k_proj", "v_proj"]
         mlp = ["fc1", "fc2"] if self.mlp == "" else [self.mlp]
         inside = [f"{self.attention}.{name}" for name in (*projections, self.attention_out)]
@@ -114,7 +114,7 @@ LAYOUTS: dict[str, Layout] = {
         fused="Wqkv",
     ),
 }
-"""Layouts by the kind of block that they describe; of two that fit, the first counts."""
+"""Layouts by the kind of block that they describe; the first one that fits is used."""
 
 
 def fits(hf: nn.Module, layout: Layout) -> bool:
@@ -126,7 +126,7 @@ def fits(hf: nn.Module, layout: Layout) -> bool:
 
 
 def find(module: Any, name: str) -> Any:
-    """The module of a name, or None where there is none."""
+    """The module with a dotted name, or None without one."""
     for part in name.split(".") if name else ():
         module = getattr(module, part, None)
     return module if name else None

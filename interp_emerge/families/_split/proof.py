@@ -1,13 +1,14 @@
-"""Proof that the parts of a model are read as the model reads them: both have to compute the same numbers.
+"""Prove that the parts of a model compute the same numbers as the model itself.
 
-1. `require_equal_logits` compares them on a short random prompt, when a model is first split.
-2. `require_agreement` compares them on prompts that are analysed: windows, scaled queries and rotations differ beyond
-   some length only, clamps and caps for some values only.
+1. `require_equal_logits` compares their logits on short random prompts, when a model is first split.
+2. `require_agreement` compares them on the prompts that are analysed. Windows, scaled queries and rotations matter only
+   beyond some length, and clamps and caps only for some values.
 3. `require_pointwise` and `require_gradients` check what exact methods and gradient methods assume of MLPs; `linear`
    checks what they assume of linear modules and norms.
 
-In half precision the logits of a trained model move by a fifth of their spread through rounding alone, more than wrong
-readings move them. There each block is read and run a second time in float32, on what the model itself gives it.
+In half precision, rounding alone moves the logits of a trained model by a fifth of their spread, more than wrong
+readings do. So in half precision each block is compared instead: it runs a second time in float32, on the inputs that
+the model itself gives it.
 """
 
 import math
@@ -29,15 +30,15 @@ from interp_emerge.families._split.shape import graph_of_config
 
 TOLERANCE = 1e-3
 """Root of the mean squared difference of the logits, or of what a block adds, as a fraction of their spread. On random
-models of 3 to 24 layers, right readings of every architecture differ by up to 8e-7. Wrong ones: a scale off by a tenth
-0.023, no linear biases by distance 0.13, no norm of queries 0.2, attention without its scale 0.2, no rotation 0.3, no
-softcap 0.3, a window wider by one 0.35."""
+models of 3 to 24 layers, right readings of every architecture differ by up to 8e-7. Wrong readings differ by 0.023 (a
+scale off by a tenth), 0.13 (no linear biases by distance), 0.2 (no norm of queries), 0.2 (attention without its scale),
+0.3 (no rotation), 0.3 (no softcap) and 0.35 (a window wider by one)."""
 HALF_PRECISION = 0.07
 """The same for the last norm and the unembedding in half precision, where right readings differ by up to 0.034."""
 GRADIENT_TOLERANCE = 0.02
 """Median difference between an MLP's slope along a random direction and its gradient, as a fraction of the slope."""
 STREAM = ("hidden_states", "x", "hidden_state")
-"""Names under which blocks are given the stream."""
+"""Argument names under which blocks receive the residual stream."""
 COUNTS = ("the number of layers", "the number of heads", "the number of keys", "the number of values")
 FORMS = (
     "whether attention and MLP read the same stream",
@@ -53,27 +54,27 @@ class Reading:
     hf: Any
     blocks: Sequence[nn.Module]
     read: Callable[[int, nn.Module, HandedParts], Block]
-    """From a block's number and module, and what blocks are handed, to its parts."""
+    """Maps a block's number, its module and the masks and rotations of the model to the block's parts."""
 
 
 def require_same_shape(hf: Any, decoder: Decoder) -> None:
-    """Raise a `ModelError` unless all blocks have one form, and as many heads as the configuration says."""
+    """Raise a `ModelError` unless all blocks have one form and the configuration's number of heads."""
     graph = graph_of_config(hf.config)
     expected = (graph.n_layers, graph.n_heads, graph.n_kv_heads, graph.n_kv_heads)
     for layer, block in enumerate(decoder.blocks):
         found = (len(decoder.blocks), *(side.n_heads for side in (block.q, block.k, block.v)))
         for what, there, wanted in zip(COUNTS, found, expected, strict=True):
             if there != wanted:
-                reason = f"{what} is {wanted} by the configuration and {there} by the modules of layer {layer}"
+                reason = f"{what} is {wanted} in the configuration but {there} in the modules of layer {layer}"
                 raise not_split(hf, reason)
         for what, here, first in zip(FORMS, block.form, decoder.blocks[0].form, strict=True):
             if here != first:
-                raise not_split(hf, f"{what} is not the same in layer {layer} as in the first")
+                raise not_split(hf, f"{what} differs between layer {layer} and the first layer")
 
 
 @torch.no_grad()
 def require_equal_logits(reading: Reading, decoder: Decoder) -> None:
-    """Raise a `ModelError` unless the decoder computes the model's own logits on a short random prompt."""
+    """Raise a `ModelError` unless the decoder computes the model's own logits on short random prompts."""
     hf = reading.hf
     tokens = random_prompts(hf, 2, short_length(hf))
     with only_running(hf):
@@ -82,7 +83,7 @@ def require_equal_logits(reading: Reading, decoder: Decoder) -> None:
             return
         expected, stream = run_whole(hf, tokens), decoder.run(tokens)
         found = decoder.logits(stream)
-        # Some metrics read a few logits: they have to be those of the whole vocabulary.
+        # Some metrics compute a few logits only; these must equal the logits over the whole vocabulary.
         few = torch.arange(min(4, expected.shape[-1]), device=tokens.device).expand(*tokens.shape, -1)
         found[..., : few.shape[-1]] = decoder.logits(stream, few)
     _require_near(hf, found, expected, TOLERANCE, "")
@@ -90,13 +91,13 @@ def require_equal_logits(reading: Reading, decoder: Decoder) -> None:
 
 @torch.no_grad()
 def require_agreement(reading: Reading, decoder: Decoder, tokens: Tensor, last: Tensor) -> None:
-    """Raise a `ModelError` unless the model's own logits after some prompts are those that the decoder gives.
+    """Raise a `ModelError` unless the decoder gives the model's own logits after the last token of each prompt.
 
     Args:
         reading: the model, and how its blocks are read.
         decoder: its parts.
         tokens: prompts, shape [row, pos].
-        last: the decoder's stream behind the last block at their last position, shape [row, d_model].
+        last: the decoder's stream after the last block at the prompts' last position, shape [row, d_model].
     """
     hf = reading.hf
     with only_running(hf):
@@ -120,9 +121,9 @@ def _require_near(hf: Any, found: Tensor, expected: Tensor, tolerance: float, wh
 
 
 def _require_equal_blocks(reading: Reading, decoder: Decoder, tokens: Tensor) -> None:
-    """Raise a `ModelError` unless every block adds what it is read to add, in float32.
+    """Raise a `ModelError` unless, in float32, the parts of every block add what the block adds.
 
-    The blocks have to follow one another, too, and the last stream has to give the logits.
+    Each block must also receive the stream that the previous block returned, and the last stream must give the logits.
     """
     hf, end = reading.hf, None
     where = f"on prompts of {tokens.shape[1]} tokens"
@@ -141,7 +142,7 @@ def _require_equal_blocks(reading: Reading, decoder: Decoder, tokens: Tensor) ->
 
 
 class Observed:
-    """One block of a model, what it was given and what it made of it. While open, the block computes in float32."""
+    """One block of a model with the input and output of one run. While open, the block computes in float32."""
 
     def __init__(self, block: nn.Module, call: dict[str, Any], made: Tensor, n_layers: int) -> None:
         name = next((name for name in STREAM if name in call), next(iter(call)))
@@ -152,12 +153,12 @@ class Observed:
 
     @property
     def handed(self) -> HandedParts:
-        """What the block was handed, in the precision in which it computes now."""
+        """The block's mask and rotation, in the precision in which it computes now."""
         rest = {key: _widened(value) for key, value in self._rest.items()} if self.wide else self._rest
         return _HandedOnce(rest, self.given.shape[1], self._n_layers)
 
     def added(self) -> tuple[Tensor, Tensor]:
-        """The stream that the block was given, and what the block itself adds to it."""
+        """The stream that the block received, and what the block itself adds to it."""
         if not self.wide:
             return self.given, self.made - self.given
         stream = self.given.float()
@@ -174,7 +175,7 @@ class Observed:
 
 
 def observed(hf: Any, blocks: Sequence[nn.Module], tokens: Tensor | None = None) -> list[Observed]:
-    """Each block in a run of some prompts, by default of short random ones."""
+    """The input and output of each block in one run, by default on short random prompts."""
     made: dict[int, Tensor] = {}
     tokens = random_prompts(hf, 2, short_length(hf)) if tokens is None else tokens
     with torch.no_grad(), only_running(hf), ExitStack() as hooks:
@@ -187,9 +188,9 @@ def observed(hf: Any, blocks: Sequence[nn.Module], tokens: Tensor | None = None)
 
 
 def differences(seen: Observed, ways: Iterator[Block], broken: tuple[type[Exception], ...] = ()) -> Iterator[float]:
-    """How far what each reading of a block adds is from what the block adds, as a share of that.
+    """For each reading of a block: the largest difference between what it adds and what the block adds, as a fraction.
 
-    Infinite where the reading cannot be run.
+    Infinite if the reading cannot be run.
     """
     with torch.no_grad():
         stream, added = (values.detach() for values in seen.added())
@@ -205,7 +206,7 @@ def differences(seen: Observed, ways: Iterator[Block], broken: tuple[type[Except
 
 
 def short_length(hf: Any) -> int:
-    """Tokens of the short prompts on which a model is read."""
+    """Number of tokens in the short prompts on which a model is read."""
     return min(8, getattr(hf.config, "max_position_embeddings", None) or 8)
 
 
@@ -216,7 +217,7 @@ def block_dtype(block: nn.Module) -> torch.dtype:
 
 
 class _HandedOnce(HandedParts):
-    """What one block was handed, for every layer."""
+    """The mask and rotation of one block, returned for every layer."""
 
     def __init__(self, call: dict[str, Any], length: int, n_layers: int) -> None:
         super().__init__(None, ())
@@ -228,10 +229,10 @@ class _HandedOnce(HandedParts):
 
 @contextmanager
 def _in_float32(module: nn.Module) -> Iterator[None]:
-    """While open, the module computes in float32; then its own weights are back, untouched.
+    """While open, the module computes in float32; afterwards it has its own weights again, unchanged.
 
-    A copy would not do: methods that were replaced, as offloading and steering do, belong to the module that they
-    were made for.
+    A copy of the module would not do: offloading and steering replace methods, and such methods stay bound to the
+    original module.
     """
     tensors = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
     own = [tensor.data for tensor in tensors]
@@ -256,7 +257,7 @@ def _widened(value: Any) -> Any:
 
 
 def _suspects(hf: nn.Module) -> str:
-    """What the model carries that may make the difference, for the error."""
+    """What in the model may cause the difference, for the error."""
     hooked = [name for name, module in hf.named_modules() if module._forward_hooks or module._forward_pre_hooks]
     if hooked:
         return f" (it carries forward hooks, on {hooked[0] or 'the model'}: remove them)"
@@ -266,7 +267,7 @@ def _suspects(hf: nn.Module) -> str:
 
 @torch.no_grad()
 def require_pointwise(reading: Reading, decoder: Decoder) -> None:
-    """Raise a `ModelError` unless every MLP treats each position by itself: exact methods run it on some positions."""
+    """Raise a `ModelError` unless MLPs treat positions independently: exact methods run them on some positions."""
     hf = reading.hf
     x = torch.randn(2, 6, hf.config.hidden_size, generator=torch.Generator().manual_seed(0)).to(hf.device)
     some = slice(2, 4)
@@ -277,14 +278,15 @@ def require_pointwise(reading: Reading, decoder: Decoder) -> None:
         size = whole.square().mean(-1).sqrt().clamp_min(1e-30)
         difference = float(((whole - part).square().mean(-1).sqrt() / size).max())
         if not difference < TOLERANCE:
-            raise not_split(hf, f"the MLP of layer {layer} does not treat each position by itself (relative "
+            raise not_split(hf, f"the MLP of layer {layer} does not treat positions independently (relative "
                                 f"difference on a part of the prompt: {difference:.1g}){_suspects(hf)}")  # fmt: skip
 
 
 def require_gradients(hf: Any, decoder: Decoder) -> None:
-    """Raise a `ModelError` unless every MLP has a gradient, and one that agrees with its slope.
+    """Raise a `ModelError` unless every MLP has a gradient that agrees with its slope.
 
-    What rounds its inputs to few values, as quantised layers do, has none that says what a change would do.
+    A layer that rounds its inputs to few values, as quantised layers do, has no gradient that predicts the effect of a
+    change.
     """
     generator, width = torch.Generator().manual_seed(0), hf.config.hidden_size
     x, direction, read = torch.randn(3, 1, 8, width, generator=generator).to(hf.device, hf.dtype)
@@ -298,8 +300,8 @@ def require_gradients(hf: Any, decoder: Decoder) -> None:
             difference = "it has no gradient at all"
         elif hf.dtype in FULL:
             with torch.no_grad(), only_running(hf):
-                ends = [(block.mlp(x + sign * step * direction) * read).sum(-1) for sign in (1, -1)]
-            slope = (ends[0] - ends[1]) / (2 * step)
+                values = [(block.mlp(x + sign * step * direction) * read).sum(-1) for sign in (1, -1)]
+            slope = (values[0] - values[1]) / (2 * step)
             found = (gradient * direction).sum(-1)
             off = float(((found - slope).abs() / slope.abs().clamp_min(1e-30)).median())
             if off < GRADIENT_TOLERANCE or not float(slope.abs().max()):
@@ -307,6 +309,6 @@ def require_gradients(hf: Any, decoder: Decoder) -> None:
             difference = f"relative difference from the slope: {off:.1g}"
         else:
             continue
-        raise ModelError(f"the MLP of layer {layer} has no gradient that says what a change would do ({difference}), "
-                         "as is so for layers that quantise their inputs; take a method that runs the model, such as "
-                         "activation_patching or exact_edges, or give the layers back their full weights")  # fmt: skip
+        raise ModelError(f"the MLP of layer {layer} has no gradient that predicts the effect of a change "
+                         f"({difference}), as in layers that quantise their inputs; use a method that runs the model, "
+                         "such as activation_patching or exact_edges, or use layers with full weights")  # fmt: skip

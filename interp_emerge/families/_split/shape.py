@@ -1,4 +1,4 @@
-"""From the configuration of a Hugging Face model to its `Shape`, and to the graph that it describes."""
+"""Read a Hugging Face model's `Shape` and `Graph` from its configuration."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from interp_emerge.core.graph import Graph
 from interp_emerge.core.shape import Shape
 
 LEAST_HEAD = 16
-"""Width of a head where a configuration does not give one number of heads for all layers."""
+"""Width of a head if a configuration does not give one number of heads for all layers."""
 PARALLEL_MODEL_TYPES = {"gptj", "phi", "codegen", "cohere", "cohere2"}
 """Architectures whose attention and MLP always read the same residual stream."""
 PARALLEL_FLAGS = ("use_parallel_residual", "parallel_attn")
-"""Fields by which other architectures say that they do."""
+"""Fields that say the same in configurations of other architectures."""
 JOINING_MODEL_TYPES = {"olmo2", "olmo3", "olmoe", "flex_olmo"}
-"""Architectures whose norm of queries, and of keys, runs over all heads of a layer at once."""
+"""Architectures whose norm of queries (and of keys) runs over all heads of a layer together."""
 RESCALING_MODEL_TYPES = {"gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3", "flex_olmo", "glm4", "exaone4"}
 """Architectures with a norm after attention."""
 SPECIAL = ("bos", "eos", "pad")
@@ -27,7 +27,7 @@ def shape_of(hf: Any) -> Shape:
 
 
 def shape_of_config(config: Any, d_vocab: int) -> Shape:
-    """The shape that a Hugging Face configuration describes, of a model with logits for so many tokens."""
+    """The shape that a Hugging Face configuration describes, for a model with logits for `d_vocab` tokens."""
     text = config.get_text_config()
     width = _number(text, "hidden_size", 0)
     heads = _number(text, "num_attention_heads", max(1, width // LEAST_HEAD))
@@ -58,14 +58,16 @@ def vocabulary_size(hf: Any) -> int:
 
 
 def graph_of_config(config: Any) -> Graph:
-    """The graph of a Hugging Face configuration, of whose norms only the type of model tells.
+    """The graph that a Hugging Face configuration describes; its norms follow from the type of model alone.
 
     Raises:
         InputError: the configuration does not say how many layers and heads there are.
     """
     layers, heads = getattr(config, "num_hidden_layers", None), getattr(config, "num_attention_heads", None)
     if not isinstance(layers, int) or not isinstance(heads, int):
-        raise InputError(f"{type(config).__name__} names no single number of layers and heads; pass a decoder's")
+        raise InputError(
+            f"{type(config).__name__} does not give one number of layers and heads; pass the configuration of a decoder"
+        )
     kind = getattr(config, "model_type", "")
     return Graph(
         n_layers=layers,
@@ -78,20 +80,20 @@ def graph_of_config(config: Any) -> Graph:
 
 
 def _key_value_heads(config: Any) -> int | None:
-    """How many key-value heads a layer has; None where there are as many as heads."""
+    """Number of key-value heads in a layer; None if it is the number of heads."""
     if getattr(config, "new_decoder_architecture", False):  # Falcon
         return config.num_kv_heads
     multi_query = getattr(config, "multi_query", None)
-    if multi_query is not None:  # Falcon and GPTBigCode, whose code reads no other count
+    if multi_query is not None:  # Falcon and GPTBigCode; their code ignores any other count
         return 1 if multi_query else None
     return getattr(config, "num_key_value_heads", None)
 
 
 def _number(config: Any, name: str, otherwise: int) -> int:
-    """A number of a configuration, the largest where it gives one for each layer."""
+    """A number of a configuration; the largest if it gives one for each layer."""
     try:
         value = getattr(config, name, None)
-    except RuntimeError:  # a field that transformers says differs between layers
+    except RuntimeError:  # transformers refuses a field that differs between layers
         value = None
     if not value:
         return otherwise

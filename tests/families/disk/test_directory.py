@@ -1,4 +1,4 @@
-"""A directory of checkpoints as a family: layouts, names, tokenizers, and what is wrong with a directory."""
+"""A directory of checkpoints as a family: layouts, names, tokenizers, and the errors of a faulty directory."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ def load_any(directory: Path) -> HookedModel:
 
 
 def refusal(directory: Path) -> str:
-    """What `load_family` says, or else what loading the only model says; always one line."""
+    """The error of `load_family`, or else of loading the only model; always one line."""
     with pytest.raises(InterpEmergeError) as raised:
         load_any(directory)
     assert "\n" not in str(raised.value)
@@ -81,14 +81,14 @@ def test_a_path_and_its_text_are_the_same_family(tmp_path: Path):
     assert ie.load_family(str(tmp_path)).spec("big") == ie.load_family(tmp_path).spec("big")
 
 
-def test_hidden_directories_are_no_models(tmp_path: Path):
+def test_hidden_directories_are_ignored(tmp_path: Path):
     for place in ("big/step1", "big/.step2.partial", ".cache/step3"):
         save_checkpoint(tmp_path / place)
     family = ie.load_family(tmp_path)
     assert (family.sizes, family.steps("big")) == (["big"], [1])
 
 
-def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path):
+def test_nothing_is_read_before_it_is_needed(tmp_path: Path):
     family = DirectoryFamily(tmp_path / "not there yet", name="later")
     assert family.name == "later"
     with pytest.raises(ModelError, match="holds no model"):
@@ -156,14 +156,14 @@ def test_held_out_text_is_the_directorys_own_where_it_has_one(tmp_path: Path):
 def test_a_directory_without_a_model_fails_at_once(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(
-        ModelError, match=r"holds no model; wanted is a config.json in it, or in SIZE/, stepN/, .* below"
+        ModelError, match=r"holds no model; put a config.json into it, or below it into SIZE/, stepN/, .*seedK/stepN/$"
     ):
         ie.load_family(tmp_path)
 
 
-def test_a_file_is_no_directory(tmp_path: Path):
+def test_a_file_is_refused(tmp_path: Path):
     path = save_checkpoint(tmp_path) / "model.safetensors"
-    assert refusal(path) == f"{path} is a file; give the directory of checkpoints that it lies in"
+    assert refusal(path) == f"{path} is a file; give the directory of checkpoints that contains it"
 
 
 def test_a_path_that_is_not_there_is_unknown_and_near_misses_are_named(tmp_path: Path):
@@ -174,7 +174,7 @@ def test_a_path_that_is_not_there_is_unknown_and_near_misses_are_named(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         ("{", "not a valid JSON file"),
         ("[]", "Should have a `model_type`"),
@@ -184,24 +184,24 @@ def test_a_path_that_is_not_there_is_unknown_and_near_misses_are_named(tmp_path:
         ('{"model_type": "gpt_neox", "num_attention_heads": 0}', "modulo by zero"),
     ],
 )
-def test_a_configuration_that_cannot_be_read_fails_at_once_and_is_named(tmp_path: Path, content: str, said: str):
+def test_a_configuration_that_cannot_be_read_fails_at_once_and_is_named(tmp_path: Path, content: str, reason: str):
     save_checkpoint(tmp_path / "good")
     save_checkpoint(tmp_path / "bad")
     (tmp_path / "bad/config.json").write_text(content)
-    with pytest.raises(ModelError, match=r"bad/config.json describes no causal language model: ") as raised:
+    with pytest.raises(ModelError, match=r"bad/config.json does not describe a causal language model: ") as raised:
         ie.load_family(tmp_path)
-    assert said in str(raised.value)
+    assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_two_checkpoints_of_one_name_are_refused_rather_than_one_of_them_chosen(tmp_path: Path):
+def test_two_checkpoints_of_one_name_are_refused(tmp_path: Path):
     for number, place in enumerate(("a/step10", "a/step010")):
         save_checkpoint(tmp_path / place, seed=number)
     assert refusal(tmp_path).endswith("/a/step10 are both step 10 of one model; name one of them stepN")
 
 
 @pytest.mark.parametrize(
-    ("ask", "said"),
+    ("ask", "message"),
     [
         (lambda family: family.load("14M"), "unknown size of .* '14M'; did you mean '14m'"),
         (lambda family: family.seeds("15m"), "unknown size of .* '15m'; did you mean '14m'"),
@@ -215,8 +215,8 @@ def test_two_checkpoints_of_one_name_are_refused_rather_than_one_of_them_chosen(
         ),
     ],
 )
-def test_unknown_sizes_seeds_and_steps_get_suggestions(tmp_path: Path, ask: Callable[[Family], object], said: str):
+def test_unknown_sizes_seeds_and_steps_get_suggestions(tmp_path: Path, ask: Callable[[Family], object], message: str):
     for step in (0, 1000, 143_000):
         save_checkpoint(tmp_path / f"14m/step{step}")
-    with pytest.raises(UnknownNameError, match=said):
+    with pytest.raises(UnknownNameError, match=message):
         ask(ie.load_family(tmp_path))

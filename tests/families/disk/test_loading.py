@@ -1,4 +1,4 @@
-"""A checkpoint is loaded whole or not at all, and the refusal says what to do."""
+"""A checkpoint is loaded completely or not at all, and the error says what to do."""
 
 import json
 import logging
@@ -90,14 +90,14 @@ def test_attention_patterns_can_be_returned(checkpoint: Path):
 
 def test_pickled_weights_are_not_read(checkpoint: Path):
     (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
-    said = refusal(checkpoint)
-    assert "holds pickled weights only (pytorch_model.bin)" in said
-    assert said.endswith("write safetensors with save_pretrained")
+    message = refusal(checkpoint)
+    assert "holds pickled weights only (pytorch_model.bin)" in message
+    assert message.endswith("write safetensors with save_pretrained")
 
 
-def test_a_configuration_without_weights_is_said(checkpoint: Path):
+def test_a_configuration_without_weights_is_refused(checkpoint: Path):
     (checkpoint / "model.safetensors").unlink()
-    assert refusal(checkpoint).endswith("holds a config.json but no weights; wanted is model.safetensors beside it")
+    assert refusal(checkpoint).endswith("holds a config.json but no weights; add its model.safetensors")
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.999])
@@ -105,12 +105,12 @@ def test_truncated_weights_are_refused(checkpoint: Path, kept: float):
     path = checkpoint / "model.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    said = refusal(checkpoint)
-    assert "cannot be loaded" in said
-    assert said.endswith("copy or download the checkpoint again")
+    message = refusal(checkpoint)
+    assert "cannot be loaded" in message
+    assert message.endswith("copy or download the checkpoint again")
 
 
-def test_weights_that_are_no_safetensors_are_refused(checkpoint: Path):
+def test_weights_that_are_not_safetensors_are_refused(checkpoint: Path):
     (checkpoint / "model.safetensors").write_bytes(b"\xff" * 1000)
     assert refusal(checkpoint).endswith("copy or download the checkpoint again")
 
@@ -136,7 +136,7 @@ def test_several_missing_weights_are_counted(checkpoint: Path):
 
 def test_a_weight_of_another_shape_is_refused_by_name(checkpoint: Path):
     change_weights(checkpoint, lambda tensors: tensors.update({NORM: torch.ones(3)}))
-    assert f"are of another shape than config.json says ({NORM})" in refusal(checkpoint)
+    assert f"are not of the shape that config.json gives ({NORM})" in refusal(checkpoint)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -145,22 +145,21 @@ def test_a_weight_that_is_not_finite_is_refused_by_name(checkpoint: Path, bad: f
     assert f"weights are not finite ({NORM})" in refusal(checkpoint)
 
 
-def test_weights_that_the_configuration_has_no_place_for_are_warned_of(checkpoint: Path, caplog):
+def test_weights_that_the_configuration_does_not_use_give_a_warning(checkpoint: Path, caplog):
     with caplog.at_level(logging.WARNING, "interp_emerge"):
         load(checkpoint)
         assert caplog.messages == []
         path = checkpoint / "config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 1}))
         load(checkpoint)
-    assert "no place for 12 weights" in caplog.text
+    assert "does not use 12 weights" in caplog.text
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused(checkpoint: Path):
     tiny_tokenizer(65).save_pretrained(checkpoint)
     assert "does not fit" in refusal(checkpoint)
-    assert (
-        "'w64' is token 64, and the model has 64 (0 to 63); give the tokenizer that the model was trained"
-        in refusal(checkpoint)
+    assert "'w64' has id 64, but the model has ids 0 to 63; give the tokenizer that the model was trained" in refusal(
+        checkpoint
     )
 
 
@@ -172,7 +171,7 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(checkpoint: Path, content: s
 
 
 def test_settings_without_a_tokenizer_make_none(tmp_path: Path):
-    """From such a file transformers invents a tokenizer of two tokens."""
+    """From such a file transformers makes up a tokenizer of two tokens."""
     directory = save_model(tmp_path / "model")
     (directory / "tokenizer_config.json").write_text('{"model_max_length": 64}')
     assert load(directory).tokenizer is None

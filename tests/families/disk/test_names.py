@@ -1,4 +1,4 @@
-"""Names that trainers give to checkpoints: what each says, and which are refused."""
+"""Names that trainers give to checkpoints: what each gives, and which are refused."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ def grid(root: Path, **fields: Any) -> Grid:
 
 
 def record(checkpoint: Path, step: object) -> None:
-    """What a Trainer writes beside a checkpoint."""
+    """Write the record that a Trainer keeps in a checkpoint's folder."""
     (checkpoint / "trainer_state.json").write_text(json.dumps({"epoch": 1.0, "global_step": step}))
 
 
@@ -125,47 +125,50 @@ def test_an_axis_of_tokens_needs_them_in_every_name(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("places", "said"),
+    ("places", "message"),
     [
         (["checkpoint-500", "checkpoint-500-best"], "'checkpoint-500-best' cannot be read as one; name it SIZE/stepN"),
         (["step1000", "step1000_old"], "'step1000_old' cannot be read as one"),
         (["epoch_1", "epoch_2"], "epoch_1 names an epoch but not the number of optimiser steps by then"),
         (["1b/tokens4B", "1b/tokens8B"], "tokens4B names a number of tokens but not the number of optimiser steps"),
         (["stage1-step10", "stage2-step10"], "are both step 10 of one model"),
-        (["stage1-step10", "stage2-step20"], "are of different stages of training, whose steps are counted apart"),
-        (["epoch1-step10", "epoch0-step20"], "as a later step than .*epoch1-step10, but as fewer epochs"),
-        (["step10-tokens4B", "step20-tokens3B"], "as a later step than .*step10-tokens4B, but as fewer tokens"),
+        (
+            ["stage1-step10", "stage2-step20"],
+            "are of different stages of training, and each stage counts its own steps",
+        ),
+        (["epoch1-step10", "epoch0-step20"], "as a later step than .*epoch1-step10, but with fewer epochs"),
+        (["step10-tokens4B", "step20-tokens3B"], "as a later step than .*step10-tokens4B, but with fewer tokens"),
         (["a/b/step1"], "could be of size 'a' or 'b'; name it SIZE/stepN"),
         (["step1/checkpoint-2"], "names step twice"),
         (["checkpoint-500", "Checkpoint-500"], "are both step 500 of one model"),
     ],
     ids=str,
 )
-def test_a_name_that_leaves_the_step_open_is_refused(tmp_path: Path, places: list[str], said: str):
-    with pytest.raises(ModelError, match=said):
+def test_a_name_that_leaves_the_step_open_is_refused(tmp_path: Path, places: list[str], message: str):
+    with pytest.raises(ModelError, match=message):
         ie.load_family(save(tmp_path, *places))
 
 
 @pytest.mark.parametrize(
     "names", [["early", "late"], ["run_a", "run_a_final"], ["best", "step10"], ["lr1e-3", "lr1e-4"]]
 )
-def test_models_with_as_many_parameters_are_not_two_sizes(tmp_path: Path, names: list[str]):
-    said = refusal(save(tmp_path, *names))
-    assert "have the same number of parameters (15072), so they are not two sizes" in said
-    assert said.endswith("or load each model from its own directory")
+def test_models_with_the_same_number_of_parameters_are_not_two_sizes(tmp_path: Path, names: list[str]):
+    message = refusal(save(tmp_path, *names))
+    assert "have the same number of parameters (15072), so they are not two sizes" in message
+    assert message.endswith("or load each model from its own directory")
     assert ie.load_family(tmp_path / names[0]).sizes == [names[0]]
 
 
-def test_plain_numbers_that_are_widths_are_not_taken_for_steps(tmp_path: Path):
+def test_plain_numbers_that_are_widths_are_not_read_as_steps(tmp_path: Path):
     save(tmp_path, "64", num_hidden_layers=1)
     save(tmp_path, "128", num_hidden_layers=2)
-    assert "64 and " in (said := refusal(tmp_path))
-    assert "are named as checkpoints of one size, but have 7568 and 15072 parameters" in said
+    assert "64 and " in (message := refusal(tmp_path))
+    assert "are named as checkpoints of one size, but have 7568 and 15072 parameters" in message
 
 
 def test_a_final_model_above_its_checkpoints_has_the_step_that_the_trainer_recorded(tmp_path: Path):
     save(tmp_path / "out", ".", "checkpoint-500", "checkpoint-1000")
-    assert "nothing says after which step it was saved; move it to a folder named stepN" in refusal(tmp_path / "out")
+    assert "nothing says at which step it was saved; move it to a folder named stepN" in refusal(tmp_path / "out")
     record(tmp_path / "out", 1200)
     family = ie.load_family(tmp_path / "out")
     assert (family.sizes, family.steps("out")) == (["out"], [500, 1000, 1200])
@@ -179,7 +182,7 @@ def test_a_copy_of_a_checkpoint_counts_once(tmp_path: Path):
     shutil.copytree(tmp_path / "checkpoint-500", tmp_path / "checkpoint-best")
     for path in (tmp_path / "checkpoint-1000").iterdir():
         shutil.copy(path, tmp_path)
-    record(tmp_path, 1500)  # as with load_best_model_at_end, where the record is that of the last step
+    record(tmp_path, 1500)  # load_best_model_at_end leaves the record of the last step
     family = ie.load_family(tmp_path)
     assert (family.sizes, family.steps(tmp_path.name)) == ([tmp_path.name], [500, 1000])
 
@@ -216,7 +219,7 @@ def test_a_trainers_record_of_another_step_than_the_name_is_refused(tmp_path: Pa
     record(tmp_path / "checkpoint-500", 500)
     assert ie.load_family(tmp_path).steps(tmp_path.name) == [500]
     record(tmp_path / "checkpoint-500", 600)
-    assert "checkpoint-500 is named as step 500, and its trainer_state.json says step 600" in refusal(tmp_path)
+    assert "checkpoint-500 is named as step 500, but its trainer_state.json says step 600" in refusal(tmp_path)
     record(tmp_path / "checkpoint-500", "many")
     assert "trainer_state.json has no number 'global_step'" in refusal(tmp_path)
 
@@ -224,7 +227,7 @@ def test_a_trainers_record_of_another_step_than_the_name_is_refused(tmp_path: Pa
 @pytest.mark.parametrize(
     "folder", ["onnx", "1_Pooling", "2_Dense", "runs", "70m", "tmp-checkpoint-600", ".cache/step3"]
 )
-def test_folders_without_a_model_are_passed_over_beside_one(tmp_path: Path, folder: str):
+def test_folders_without_a_model_are_ignored_if_others_hold_one(tmp_path: Path, folder: str):
     save(tmp_path, "70m/step5", "70m/step6")
     path = tmp_path / folder
     path.mkdir(parents=True, exist_ok=True)
@@ -238,7 +241,7 @@ def test_folders_without_a_model_are_passed_over_beside_one(tmp_path: Path, fold
     assert (family.sizes, family.steps("70m")) == (["70m"], [5, 6])
 
 
-def test_pickled_weights_are_not_passed_over_beside_a_model(tmp_path: Path):
+def test_pickled_weights_are_not_ignored_if_others_hold_a_model(tmp_path: Path):
     save(tmp_path, "a")
     save(tmp_path, "b", num_hidden_layers=1)
     (tmp_path / "b/model.safetensors").rename(tmp_path / "b/pytorch_model.bin")
@@ -248,7 +251,7 @@ def test_pickled_weights_are_not_passed_over_beside_a_model(tmp_path: Path):
         family.load("b")
 
 
-def test_a_step_that_has_lost_its_weights_is_not_passed_over(tmp_path: Path):
+def test_a_step_without_weights_is_not_ignored(tmp_path: Path):
     save(tmp_path, "step1", "step2")
     (tmp_path / "step1/model.safetensors").unlink()
     family = ie.load_family(tmp_path)
@@ -256,8 +259,8 @@ def test_a_step_that_has_lost_its_weights_is_not_passed_over(tmp_path: Path):
         family.load(tmp_path.name, 1)
 
 
-def test_where_no_folder_holds_a_model_the_reason_is_that_of_the_first(tmp_path: Path):
+def test_if_no_folder_holds_a_model_the_error_is_that_of_the_first(tmp_path: Path):
     save(tmp_path, "onnx")
     (tmp_path / "onnx/model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"onnx holds a config.json but no weights; wanted is model.safetensors"):
+    with pytest.raises(ModelError, match=r"onnx holds a config.json but no weights; add its model.safetensors"):
         ie.load_family(tmp_path).load("onnx")

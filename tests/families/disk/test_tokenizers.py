@@ -1,4 +1,4 @@
-"""What can be given as a tokenizer, and what a family's models are begun with."""
+"""The forms in which a tokenizer can be given, and the first token of a family's prompts."""
 
 import json
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_the_tokenizer_of_a_processor_is_taken():
         (Path("nowhere/tokenizer.json"), "the tokenizer 'nowhere/tokenizer.json' is neither a directory nor a file"),
     ],
 )
-def test_what_is_no_tokenizer_is_refused_in_one_line(given: Any, message: str):
+def test_anything_but_a_tokenizer_is_refused_in_one_line(given: Any, message: str):
     with pytest.raises(InputError, match=message) as refused:
         ie.hook(tiny_model(), tokenizer=given)
     assert "\n" not in str(refused.value)
@@ -96,7 +96,7 @@ def test_paths_without_a_tokenizer_are_refused(tmp_path: Path):
         ie.hook(tiny_model(), tokenizer=tmp_path)
 
 
-def test_an_untrained_model_and_the_bridge_keep_what_stands_first():
+def test_an_untrained_model_keeps_the_first_token_of_prompts():
     for choice in (True, False, "w7"):
         model = ie.hook(tiny_model(), tokenizer=tiny_tokenizer(), prepend_bos=choice)
         fresh = untrained(model, 0)
@@ -104,7 +104,7 @@ def test_an_untrained_model_and_the_bridge_keep_what_stands_first():
     assert model.bridge.tokenizer is not None
 
 
-def test_a_directory_begins_as_its_tokenizer_does_unless_it_is_said_otherwise(tmp_path: Path):
+def test_a_directorys_prompts_begin_as_its_tokenizer_does_unless_given(tmp_path: Path):
     save_checkpoint(tmp_path / "plain")
     save_checkpoint(tmp_path / "front")
     wrapped(_beginning_with_w0(), bos_token="w0", unk_token="w1").save_pretrained(tmp_path / "front")
@@ -124,7 +124,7 @@ def _beginning_with_w0() -> Tokenizer:
     return tokenizer
 
 
-def test_bundled_and_grown_families_begin_with_what_their_models_were_trained_on(tmp_path: Path):
+def test_prompts_of_families_with_a_recipe_begin_as_their_training_texts_did(tmp_path: Path):
     bundled = ie.load_family("miniature")
     assert bundled.load("3k").bos == [0] and bundled.load("3k").spec.prepended == "<bos>"
     assert ie.load_family(bundled.root).load("3k").bos == [0]  # pyright: ignore[reportAttributeAccessIssue]
@@ -132,8 +132,8 @@ def test_bundled_and_grown_families_begin_with_what_their_models_were_trained_on
     assert ie.load_family("pythia").prepend_bos is True
     save_checkpoint(tmp_path / "3k")
     tiny_tokenizer().save_pretrained(tmp_path)
-    for said, ids in (("{", []), (json.dumps({"hash": ""}), []), (json.dumps([]), [])):
-        (tmp_path / "recipe.json").write_text(said)
+    for content, ids in (("{", []), (json.dumps({"hash": ""}), []), (json.dumps([]), [])):
+        (tmp_path / "recipe.json").write_text(content)
         assert ie.load_family(tmp_path).load("3k").bos == ids
 
 

@@ -1,4 +1,4 @@
-"""Every architecture is read as its configuration says, and what cannot be split is refused with the reason."""
+"""Every architecture is read as its configuration says; one that cannot be split is refused with the reason."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "biogpt": ("biogpt", {"hidden_dropout_prob": 0.0}),
 }
-"""Architectures that have a layout, and of which no other test runs every analysis."""
+"""Architectures that have a layout, but that no other test analyses fully."""
 
 
 def some_model(name: str) -> Any:
@@ -109,8 +109,8 @@ def test_the_graph_of_the_configuration_is_that_of_the_modules(architecture: str
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_hidden_layers": 2}, "the number of layers is 2 by the configuration and 3 by the modules"),
-        ({"num_key_value_heads": 1}, "its parts do not run by themselves|the number of keys"),
+        ({"num_hidden_layers": 2}, "the number of layers is 2 in the configuration but 3 in the modules"),
+        ({"num_key_value_heads": 1}, "its parts cannot be run on their own|the number of keys"),
     ],
 )
 def test_a_configuration_that_does_not_fit_the_modules_is_refused(change: dict, message: str):
@@ -124,28 +124,26 @@ def test_a_configuration_that_does_not_fit_the_modules_is_refused(change: dict, 
 def test_blocks_of_different_forms_are_refused():
     hf = build("olmo2")
     hf.model.layers[2].self_attn.q_norm = nn.Identity()
-    with pytest.raises(ModelError, match="whether one norm runs over all heads is not the same in layer 2 as in the"):
+    with pytest.raises(ModelError, match="whether one norm runs over all heads differs between layer 2 and the first"):
         find_decoder(hf)
 
 
-def test_one_head_joins_nothing_though_its_norm_would_run_over_all():
+def test_a_single_head_is_not_joined_by_a_norm_over_all_heads():
     hf = build("olmo2", num_attention_heads=1, num_key_value_heads=1)
     assert not ie.hook(hf).decoder.blocks[0].attention.joins_heads
 
 
 @pytest.mark.parametrize("architecture", WHOLE)
-def test_what_cannot_be_split_is_refused_with_the_reason_in_one_line(architecture: str):
+def test_a_model_that_cannot_be_split_is_refused_with_the_reason_in_one_line(architecture: str):
     model = ie.hook(tiny_model(architecture))
-    message = (
-        f"'{architecture}' is not split into heads and edges: .*{WHOLE[architecture][1]}.*; abilities are measured "
-    )
-    with pytest.raises(ModelError, match=message + r"all the same, and `\.bridge` is there where") as refusal:
+    message = f"'{architecture}' is not split into heads and edges: .*{WHOLE[architecture][1]}.*; abilities can still "
+    with pytest.raises(ModelError, match=message + r"be measured, and `\.bridge` works if TransformerLens") as refusal:
         _ = model.decoder
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("architecture", WHOLE)
-def test_what_the_refusal_says_still_works_does(architecture: str):
+def test_logits_and_bridge_work_for_a_model_that_is_not_split(architecture: str):
     model, tokens = ie.hook(tiny_model(architecture)), some_tokens()
     with torch.no_grad():
         logits = model.hf(input_ids=tokens).logits

@@ -1,5 +1,5 @@
-"""Long prompts and large values: what a model does beyond some length, or beyond some size, is read from the model
-itself, and refused where it cannot be read."""
+"""Long prompts and large values: a model may behave differently beyond some length or size. This is read from the
+model itself; if it cannot be read, the model is refused."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def off(hf: Any, length: int) -> float:
 
 @pytest.mark.parametrize("length", [5, WINDOW, WINDOW + 1, LONG])
 @pytest.mark.parametrize("what", STRAY)
-def test_what_a_configuration_says_counts_where_the_code_uses_it(what: str, length: int):
+def test_a_field_of_the_configuration_counts_only_if_the_code_uses_it(what: str, length: int):
     kind, more = STRAY[what]
     assert off(made(kind, **more), length) < 1e-5
 
@@ -67,7 +67,7 @@ def scaled_by_position() -> Any:
 
 
 class OwnWindow(nn.Module):
-    """Attention that forgets early positions by itself, whatever mask it is given."""
+    """Attention that ignores early positions, whatever mask it is given."""
 
     def __init__(self, base: Any) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ def with_positions_added_late() -> Any:
 
 
 def with_a_rotation_of_its_own() -> Any:
-    """Heads whose keys are turned by attention itself, from some position on."""
+    """A model whose attention itself changes the rotation from some position on."""
     hf = build("llama", layers=2)
     whole = hf.model.layers[0].self_attn.forward
 
@@ -118,7 +118,7 @@ def with_a_rotation_of_its_own() -> Any:
 @pytest.mark.parametrize(
     "make", [scaled_by_position, with_a_window_of_its_own, with_positions_added_late, with_a_rotation_of_its_own]
 )
-def test_what_the_parts_do_not_do_beyond_a_length_is_refused_there_and_right_before(make: Any, dtype: torch.dtype):
+def test_a_change_beyond_a_length_is_refused_on_longer_prompts_only(make: Any, dtype: torch.dtype):
     model = ie.hook(make().to(dtype))
     assert np.isfinite(ie.score(model, random_pairs(4, length=9), method="eap").scores).all()
     for method in ("eap", "eap_ig", "activation_patching", "exact_edges", "attribution_patching", "atp_star"):
@@ -129,7 +129,7 @@ def test_what_the_parts_do_not_do_beyond_a_length_is_refused_there_and_right_bef
             ie.score(model, random_pairs(4, length=LONG), method=method)
 
 
-def test_a_length_is_refused_by_whatever_runs_the_parts():
+def test_every_analysis_that_runs_the_parts_refuses_the_length():
     model, pairs = ie.hook(scaled_by_position()), random_pairs(4, length=LONG)
     everything = ie.score(model, random_pairs(4, length=9), method="random").top(40)
     for run in (
@@ -146,7 +146,7 @@ LIMIT = 6.0
 
 
 def clamped(block: Any) -> None:
-    """Attention that clamps what it adds."""
+    """Make a block's attention clamp its output."""
     whole = block.self_attn.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:

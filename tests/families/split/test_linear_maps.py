@@ -1,5 +1,5 @@
-"""Modules that compute more than x Wᵀ + b of their own weight: scores are those of plain layers that compute the same,
-or the model is refused by the module's name."""
+"""Modules that do not compute x Wᵀ + b from their own weight. If a plain layer computes the same outputs, scores are
+those of the plain layer. If not, the model is refused and the error names the module."""
 
 import copy
 from collections.abc import Callable
@@ -25,11 +25,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "exact_edges": {},
 }
 Change = Callable[[nn.Module, str], None]
-"""Changes one projection of an attention module, given its name, in place."""
+"""Changes one projection of an attention module in place, given its name."""
 
 
 class Adapted(nn.Module):
-    """A frozen layer and a low-rank term beside it, as adapters that were not merged leave a projection."""
+    """A frozen layer plus a low-rank term, like a projection with an unmerged adapter."""
 
     def __init__(self, base: nn.Linear, rank: int = 3) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class WholeNumbers(nn.Module):
 
 
 class WithRoundedInputs(nn.Linear):
-    """A layer that rounds what it is given to 8 bits, as ternary and dynamically quantised layers do."""
+    """A layer that rounds its inputs to 8 bits, as ternary and dynamically quantised layers do."""
 
     def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         scale = x.abs().amax(-1, keepdim=True).clamp_min(1e-9) / 127
@@ -145,7 +145,7 @@ def plain_twin(hf: Any) -> Any:
 
 
 @pytest.mark.parametrize("what", LINEAR)
-def test_a_linear_module_counts_with_what_it_applies(what: str):
+def test_scores_use_the_map_that_a_module_applies(what: str):
     hf, pairs = changed(LINEAR[what]), random_pairs(4)
     model, twin = ie.hook(hf), ie.hook(plain_twin(hf))
     with torch.no_grad():
@@ -156,8 +156,8 @@ def test_a_linear_module_counts_with_what_it_applies(what: str):
         assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max(), method
 
 
-def test_the_change_is_one_that_a_modules_own_weight_does_not_show():
-    """A positive control: what an adapter adds is far from nothing."""
+def test_a_modules_own_weight_alone_would_give_other_scores():
+    """A positive control: the adapter changes scores by a large amount."""
     pairs, hf = random_pairs(4), changed(LINEAR["an adapter that was not merged"])
     bare = copy.deepcopy(hf)
     for block in bare.model.layers:
@@ -178,7 +178,7 @@ def test_a_module_that_is_not_linear_is_refused_by_its_name(what: str, name: str
 
 
 @pytest.mark.parametrize("what", ["an adapter that was not merged", "a hook that scales"])
-def test_an_unembedding_that_is_more_than_its_weight_is_read_right(what: str):
+def test_an_unembedding_that_applies_more_than_its_weight_is_read_right(what: str):
     hf = build("llama_grouped", layers=2)
     LINEAR[what](hf, "lm_head")
     model, pairs = ie.hook(hf), random_pairs(4)
@@ -200,7 +200,7 @@ def test_an_adapter_is_read_in_half_precision_too(dtype: torch.dtype):
 
 
 class Stepped(nn.Module):
-    """An MLP that rounds what it makes: it has no gradient, though it changes with its inputs."""
+    """An MLP that rounds its outputs: it changes with its inputs but has no true gradient."""
 
     def __init__(self, base: nn.Module, *, straight_through: bool) -> None:
         super().__init__()
@@ -213,11 +213,11 @@ class Stepped(nn.Module):
 
 
 @pytest.mark.parametrize("straight_through", [False, True])
-def test_gradient_methods_refuse_an_mlp_without_a_true_gradient_and_exact_ones_take_it(straight_through: bool):
+def test_only_gradient_methods_refuse_an_mlp_without_a_true_gradient(straight_through: bool):
     hf, pairs = build("llama", layers=2), random_pairs(4)
     hf.model.layers[1].mlp = Stepped(hf.model.layers[1].mlp, straight_through=straight_through)
     model = ie.hook(hf)
     for method in ("eap", "eap_ig", "attribution_patching", "atp_star"):
-        with pytest.raises(ModelError, match="the MLP of layer 1 has no gradient that says what a change would do"):
+        with pytest.raises(ModelError, match="the MLP of layer 1 has no gradient that predicts the effect of a change"):
             ie.score(model, pairs, method=method)
     assert np.abs(ie.score(model, pairs, method="activation_patching").scores).max() > 0.1

@@ -1,4 +1,4 @@
-"""A reading of a model that is wrong in one thing is refused, and a right one never is."""
+"""A reading of a model that has one mistake is refused; a right reading is accepted."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ HALF = (torch.bfloat16, torch.float16)
 
 
 def beyond(window: int, length: int) -> torch.Tensor:
-    """The keys that a query does not see: the later ones, and those that a window does not reach."""
+    """The keys that a query does not see: later ones, and those beyond a window."""
     back = torch.arange(length)[:, None] - torch.arange(length)
     return (back < 0) | (back >= window)
 
@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[str, Callable[[Attention], dict[str, Any]]]] = {
 
 
 def changed(model: ie.HookedModel, change: Callable[[Block], Block]) -> tuple[Reading, Decoder]:
-    """How a model would be read if every block were read with a mistake."""
+    """A model's reading and decoder, with the same mistake in every block."""
     right = reading_of(model.hf, layout_of(model.hf))
     reading = replace(right, read=lambda *block: change(right.read(*block)))
     return reading, replace(model.decoder, blocks=tuple(map(change, model.decoder.blocks)))
@@ -65,7 +65,7 @@ def test_every_architecture_is_read_right_in_every_precision(architecture: str, 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_a_deep_model_is_not_taken_for_a_wrong_reading(dtype: torch.dtype):
+def test_a_deep_model_is_not_mistaken_for_a_wrong_reading(dtype: torch.dtype):
     assert ie.hook(build("gemma2", layers=24).to(dtype)).decoder.blocks
 
 
@@ -97,12 +97,12 @@ def test_a_wrong_reading_of_the_order_in_a_block_is_refused(architecture: str, c
 
 
 def test_heads_read_in_the_wrong_order_are_refused():
-    def as_gpt2_has_them(block: Block) -> Block:
+    def in_the_order_of_gpt2(block: Block) -> Block:
         sides = {side: replace(getattr(block, side), shape=(3, 4, 6), place=(at,)) for at, side in enumerate("qkv")}
         return replace(block, **sides)
 
     with pytest.raises(ModelError, match="its parts do not give the model's logits"):
-        require_equal_logits(*changed(ie.hook(build("gpt_neox")), as_gpt2_has_them))
+        require_equal_logits(*changed(ie.hook(build("gpt_neox")), in_the_order_of_gpt2))
 
 
 def test_proving_a_model_leaves_its_flags_and_the_random_numbers_as_they_were():
@@ -127,7 +127,10 @@ def test_a_norm_is_refused_with_another_constant_or_centring(kind: Any, dtype: t
     nn.init.normal_(module.weight, 1.0, 0.3)
     require_linear_once_scaled(norm_of(module.to(dtype)))
     for wrong in ({"eps": 1e-6}, {"eps": 1e-4}, {"centred": kind is nn.RMSNorm}):
-        with pytest.raises(ModelError, match=f"a {kind.__name__} is not a layer norm or root-mean-square norm as this"):
+        with pytest.raises(
+            ModelError,
+            match=f"a {kind.__name__} is not a layer norm or root-mean-square norm as this package computes them",
+        ):
             require_linear_once_scaled(norm_of(module, **wrong))
 
 
