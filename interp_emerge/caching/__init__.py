@@ -1,4 +1,4 @@
-"""Activations of a run: what to record, and where it is kept on disk."""
+"""Record the activations of a run, and keep them on disk."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
-"""Record the activations of a run under TransformerLens's names.
+"""Record the activations of a run under TransformerLens's hook names.
 
-Kept are the parts from which every writer's output can be made again: the residual stream before the first block, each
-layer's attention output per head before its last projection (`z`), and each MLP's output. Attention patterns are
-recorded on request.
+A recording holds the parts from which every writer's output can be computed: the residual stream before the first
+block, each head's output before the output projection (`z`), and each MLP's output. Attention patterns are recorded on
+request.
 """
 
 from collections.abc import Mapping
@@ -34,12 +34,12 @@ def pattern_name(layer: int) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recording:
-    """Activations of one model on one set of prompts, by hook name, the first axis counting prompts."""
+    """Activations of one model on one set of prompts, by hook name; the first axis is the prompt."""
 
     activations: Mapping[str, Tensor]
 
     def patterns(self, n_layers: int) -> Patterns:
-        """Attention of every head, shape [pair, layer, head, query, key]."""
+        """Attention patterns of all heads, shape [prompt, layer, head, query, key]."""
         return torch.stack([self.activations[pattern_name(layer)] for layer in range(n_layers)], 1)
 
     def __getitem__(self, rows: slice) -> "Recording":
@@ -48,7 +48,7 @@ class Recording:
 
 
 def writer_outputs(model: HookedModel, recording: Recording) -> WriterOutputs:
-    """What every writer adds to the residual stream, writers in the graph's order."""
+    """What every writer adds to the residual stream; writers are in the graph's order."""
     parts = [recording.activations[EMBED].unsqueeze(2)]
     for layer, block in enumerate(model.decoder.blocks):
         parts.append(block.head_writes(recording.activations[z_name(layer)].to(model.device)))
@@ -57,7 +57,7 @@ def writer_outputs(model: HookedModel, recording: Recording) -> WriterOutputs:
 
 
 def streams(model: HookedModel, recording: Recording) -> list[Residual]:
-    """The residual stream before each block, and last that after all of them, from what the writers added to it."""
+    """The residual stream before each block and after the last one, computed as a sum of writers' outputs."""
     found = [recording.activations[EMBED].to(model.device)]
     for layer, block in enumerate(model.decoder.blocks):
         attended = block.attention_writes(recording.activations[z_name(layer)].to(model.device))
@@ -77,10 +77,10 @@ def record(model: HookedModel, tokens: Tokens, *, patterns: bool = False, budget
     """Run the model on each prompt and keep its activations.
 
     Args:
-        model: what to run.
+        model: the model to run.
         tokens: prompts of equal length.
         patterns: whether to keep attention patterns too.
-        budget: bytes that a chunk of prompts may need; by default a constant for the kind of device.
+        budget: bytes that one chunk of prompts may need; by default a constant for the kind of device.
 
     Raises:
         ModelError: the architecture cannot be split into heads.

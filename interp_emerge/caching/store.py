@@ -1,8 +1,8 @@
-"""Activation caches on disk: recorded once for each model and set of prompts, then read back.
+"""Keep activations on disk: they are recorded once for each model and set of prompts, then read back.
 
-A cache is one safetensors file beside a manifest that a person can read. Its key is the hash of everything that changes
-the numbers: weights, dtype, prompts, what is recorded, and the versions of torch and transformers. What was recorded of
-the model in hand is kept in memory too, up to a budget, since one analysis asks for the same run many times.
+A cache is one safetensors file and a manifest that a person can read. Its key is the hash of everything that changes
+the numbers: weights, dtype, prompts, what is recorded, and the versions of torch and transformers. Recordings of the
+current model stay in memory too, up to a budget, since one analysis needs the same run many times.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from interp_emerge.core.model import HookedModel
 
 FORMAT = 2
 ALIGNMENT = 64
-"""Bytes to whose multiples torch allots memory on a processor."""
+"""Torch allocates CPU memory at multiples of this number of bytes."""
 log = logging.getLogger(__name__)
 
 
@@ -35,8 +35,9 @@ class ActivationStore:
 
     root: Path
     _held: dict[str, Recording] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What was recorded of the model that was asked for last, by key."""
-    _whose: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Recordings of the current model, by key."""
+    _model: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The specification of the current model, which is the last one asked for; empty before."""
 
     def recording(self, model: HookedModel, tokens: Tokens, *, patterns: bool = False) -> Recording:
         """The activations of a model on prompts, from memory or disk if they were recorded before."""
@@ -51,13 +52,13 @@ class ActivationStore:
         return self._hold(key, fresh)
 
     def passing(self, model: HookedModel, tokens: Tokens) -> Recording:
-        """The same, but what is recorded is kept in memory alone: for checkpoints that are looked at once."""
+        """Like `recording`, but a new recording is kept in memory only: for checkpoints that are analysed once."""
         key, _ = _keyed(model, tokens, patterns=False)
         found = self._found(model, key)
         return found if found is not None else self._hold(key, _contiguous(record(model, tokens)))
 
     def _found(self, model: HookedModel, key: str) -> Recording | None:
-        """What was recorded before, in memory or on disk."""
+        """An earlier recording from memory or disk; None without one."""
         if (held := self._held_of(model).get(key)) is not None:
             return held
         if not (self._file(key).is_file() and (self.root / f"{key}.json").is_file()):
@@ -73,14 +74,14 @@ class ActivationStore:
         return self.root / f"{key}.safetensors"
 
     def _held_of(self, model: HookedModel) -> dict[str, Recording]:
-        """What is held of the model; what is held of another is let go."""
-        if self._whose != [model.spec]:
+        """The recordings in memory of this model; those of another model are dropped."""
+        if self._model != [model.spec]:
             self._held.clear()
-            self._whose[:] = [model.spec]
+            self._model[:] = [model.spec]
         return self._held
 
     def _hold(self, key: str, recording: Recording) -> Recording:
-        """Keep a recording in memory, and let go of the oldest ones that no longer fit beside it."""
+        """Keep a recording in memory, and drop the oldest ones until all fit into the budget."""
         on_cpu = all(tensor.device.type == "cpu" for tensor in recording.activations.values())
         budget = CPU_BUDGET if on_cpu else ACCELERATOR_BUDGET
         self._held[key] = recording
@@ -104,10 +105,10 @@ def _contiguous(recording: Recording) -> Recording:
 
 
 def _aligned(tensor: Tensor) -> Tensor:
-    """The same values at an address such as torch gives, so that products with them have the bits of a first run.
+    """The same values at an aligned address, so that products with them have the same bits as in the first run.
 
-    A file's tensors are mapped where they lie, at any multiple of 8 bytes, and on some processors the last bits of a
-    product depend on that.
+    Tensors read from a file can start at any multiple of 8 bytes, and on some processors the last bits of a product
+    depend on the address.
     """
     return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
 
@@ -117,7 +118,7 @@ def _bytes_of(recording: Recording) -> int:
 
 
 def manifest(model: HookedModel, tokens: Tokens, *, patterns: bool) -> dict[str, Any]:
-    """Everything that decides the activations of a run."""
+    """Everything that the activations of a run depend on."""
     return {
         "format": FORMAT,
         "model": model.spec.to_dict(),

@@ -1,3 +1,5 @@
+"""Recordings agree with TransformerLens and with a slow reading of the model, and leave the model unchanged."""
+
 import pytest
 import torch
 
@@ -67,7 +69,7 @@ def test_every_writer_has_the_output_that_a_slow_reading_of_the_model_gives(arch
     outputs = writer_outputs(model, record(model, tokens))
     # Largest difference 7e-6, on values of order 1.
     torch.testing.assert_close(outputs, torch.stack([*written.values()], 2), atol=3e-5, rtol=0)
-    assert outputs.abs().amax((0, 1, 3)).min() > 0.01  # every writer has something to say
+    assert outputs.abs().amax((0, 1, 3)).min() > 0.01  # no writer's output is zero
 
 
 def test_patterns_are_causal_and_sum_to_one():
@@ -78,7 +80,7 @@ def test_patterns_are_causal_and_sum_to_one():
     assert not patterns.triu(1).any()
 
 
-def test_recording_patterns_changes_no_activation_and_leaves_the_attention_kernel_as_it_was():
+def test_recording_patterns_changes_neither_activations_nor_the_attention_kernel():
     model, tokens = small_model("gpt_neox"), random_pairs().clean
     kernel = model.hf.config._attn_implementation
     without, with_patterns = record(model, tokens).activations, record(model, tokens, patterns=True).activations
@@ -105,7 +107,7 @@ def test_a_budget_that_no_prompt_fits_is_refused():
         record(small_model("gpt2"), random_pairs().clean, budget=1)
 
 
-def test_what_a_prompt_needs_is_more_than_what_is_kept_of_it():
+def test_the_memory_estimate_exceeds_the_recorded_bytes():
     model, tokens = small_model("gemma2"), random_pairs().clean
     kept = record(model, tokens, patterns=True).activations
     bytes_kept = sum(values.numel() * values.element_size() for values in kept.values()) / len(tokens)
@@ -119,7 +121,7 @@ def test_some_rows_of_a_recording_are_those_of_the_prompts():
     assert (part.activations[mlp_name(1)] == recording.activations[mlp_name(1)][2:4]).all()
 
 
-def test_what_heads_made_is_kept_by_head():
+def test_z_is_recorded_for_each_head():
     model = small_model("qwen3")
     z = record(model, random_pairs().clean).activations[z_name(1)]
     assert z.shape == (6, 7, model.graph.n_heads, 8)
@@ -130,7 +132,7 @@ def test_recording_in_half_precision_keeps_the_models_precision():
     assert {values.dtype for values in kept.values()} == {torch.bfloat16}
 
 
-def test_recording_runs_a_training_model_as_if_it_were_not_and_leaves_it_training():
+def test_a_model_in_training_mode_is_recorded_in_evaluation_mode_and_stays_in_training_mode():
     model = ie.hook(build("opt", dropout=0.5))
     expected = final_logits(model, record(model, random_pairs().clean))
     model.hf.train()
@@ -140,7 +142,7 @@ def test_recording_runs_a_training_model_as_if_it_were_not_and_leaves_it_trainin
     assert all(part.training for part in model.hf.modules())
 
 
-def test_an_error_while_recording_leaves_no_hook_and_the_attention_kernel_as_it_was():
+def test_an_error_while_recording_leaves_no_hook_and_the_same_attention_kernel():
     def hooks() -> list[int]:
         return [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.hf.modules()]
 

@@ -1,3 +1,5 @@
+"""Caches on disk: the same bits are read back, and damaged or unfinished files are recorded again."""
+
 import json
 import logging
 from collections.abc import Mapping
@@ -39,23 +41,23 @@ def test_the_second_call_reads_the_same_bits_from_disk(patterns: bool, store: Ac
 
 
 @pytest.mark.parametrize("length", range(4, 9))
-def test_what_is_read_lies_in_memory_as_what_was_recorded_does(length: int, store: ActivationStore):
-    """The last bits of a product can depend on where its factors lie, so that a run that goes on would differ."""
+def test_recorded_and_read_tensors_have_aligned_addresses(length: int, store: ActivationStore):
+    """The last bits of a product can depend on the addresses of its factors, so a resumed run would differ."""
     model, tokens = small_model("gpt2"), random_pairs(length=length).clean
     first = store.recording(model, tokens).activations
     again = ActivationStore(store.root).recording(model, tokens).activations
     assert {tensor.data_ptr() % ALIGNMENT for tensor in [*first.values(), *again.values()]} == {0}
 
 
-def test_a_cache_is_a_file_beside_a_manifest_that_says_what_is_in_it(store: ActivationStore):
+def test_a_cache_is_a_file_with_a_manifest_of_its_content(store: ActivationStore):
     model, tokens = small_model("gpt2"), random_pairs().clean
     assert store.bytes_on_disk() == 0
     store.recording(model, tokens)
     tensors, description = sorted(store.root.iterdir(), key=lambda path: path.suffix, reverse=True)
     assert tensors.stem == description.stem
-    said = json.loads(description.read_text())
-    assert said["model"] == model.spec.to_dict()
-    assert said["tensors"]["blocks.0.hook_resid_pre"] == [6, 7, 24]
+    content = json.loads(description.read_text())
+    assert content["model"] == model.spec.to_dict()
+    assert content["tensors"]["blocks.0.hook_resid_pre"] == [6, 7, 24]
     assert store.bytes_on_disk() == tensors.stat().st_size
 
 
@@ -81,7 +83,7 @@ def test_the_same_weights_in_another_object_have_the_same_key():
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: b"", lambda content: b"x" * 500])
-def test_a_damaged_file_is_recorded_again_and_said_so(damage, store: ActivationStore, caplog):
+def test_a_damaged_file_is_recorded_again_with_a_warning(damage, store: ActivationStore, caplog):
     model, tokens = small_model("gpt2"), random_pairs().clean
     first = store.recording(model, tokens).activations
     (path,) = store.root.glob("*.safetensors")
@@ -104,7 +106,7 @@ def test_a_file_without_its_manifest_counts_as_unfinished(store: ActivationStore
     assert description.is_file()
 
 
-def test_what_was_recorded_of_the_model_in_hand_is_held_in_memory(store: ActivationStore, monkeypatch):
+def test_recordings_of_the_current_model_stay_in_memory(store: ActivationStore, monkeypatch):
     model, tokens = small_model("gpt2"), random_pairs().clean
     first = store.recording(model, tokens)
     for path in store.root.iterdir():
@@ -114,7 +116,7 @@ def test_what_was_recorded_of_the_model_in_hand_is_held_in_memory(store: Activat
     assert store.passing(model, tokens) is first
 
 
-def test_another_model_or_too_little_room_lets_go_of_it(store: ActivationStore, monkeypatch):
+def test_another_model_or_too_small_a_budget_drops_a_recording(store: ActivationStore, monkeypatch):
     model, other, tokens = small_model("gpt2"), small_model("gpt_neox"), random_pairs().clean
     first = store.passing(model, tokens)
     store.passing(other, tokens)
@@ -125,7 +127,7 @@ def test_another_model_or_too_little_room_lets_go_of_it(store: ActivationStore, 
     assert store.passing(model, tokens) is not again
 
 
-def test_what_is_looked_at_in_passing_is_not_kept_on_disk_and_is_the_same(store: ActivationStore):
+def test_a_passing_recording_is_the_same_and_is_not_on_disk(store: ActivationStore):
     model, tokens = small_model("llama"), random_pairs().clean
     passing = store.passing(model, tokens).activations
     assert not store.root.exists()
