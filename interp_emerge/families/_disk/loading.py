@@ -165,7 +165,7 @@ def _find_device(device: str) -> torch.device:
     except RuntimeError as error:
         raise InputError(f"{device!r} is not a device; give cpu or cuda, or leave it empty") from error
     if place.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"{device!r} was asked for, but there is no GPU here; leave the device empty")
+        raise InputError(f"the device is {device!r}, but there is no GPU here; leave the device empty")
     return place
 
 

@@ -125,7 +125,7 @@ def test_the_revision_is_of_the_content_and_not_of_the_place(tmp_path: Path):
     assert here == there
 
 
-@pytest.mark.parametrize("change", ["weights", "config", "tokenizer beside", "tokenizer above"])
+@pytest.mark.parametrize("change", ["weights", "config", "tokenizer in the folder", "tokenizer above"])
 def test_the_revision_changes_with_all_that_the_numbers_depend_on(tmp_path: Path, change: str):
     save_checkpoint(tmp_path / "a/step1")
     if change == "tokenizer above":
@@ -138,7 +138,7 @@ def test_the_revision_changes_with_all_that_the_numbers_depend_on(tmp_path: Path
         case "config":
             path = tmp_path / "a/step1/config.json"
             path.write_text(path.read_text().replace('"rope_theta": 10000.0', '"rope_theta": 20000.0'))
-        case "tokenizer beside":
+        case "tokenizer in the folder":
             tiny_tokenizer(60).save_pretrained(tmp_path / "a/step1")
         case "tokenizer above":
             tiny_tokenizer(60).save_pretrained(tmp_path)

@@ -80,7 +80,7 @@ def test_an_unknown_dtype_or_device_is_refused(checkpoint: Path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused(checkpoint: Path):
-    with pytest.raises(InputError, match="there is no GPU here; leave the device empty"):
+    with pytest.raises(InputError, match="the device is 'cuda', but there is no GPU here; leave the device empty"):
         load(checkpoint, device="cuda")
 
 
