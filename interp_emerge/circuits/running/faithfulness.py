@@ -12,14 +12,13 @@
 Intervals come from a bootstrap over pairs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.stats.intervals import Interval, mean_interval, percentile_interval, ratio_interval
 from interp_emerge.stats.resampling import resample_rows
 
@@ -62,15 +61,6 @@ class Evaluation:
     """1 if the circuit gives the correct answer the highest logit of all tokens, else 0."""
     ablation: str
     templates: tuple[str, ...] = ()
-
-    @classmethod
-    def joined(cls, parts: "Sequence[Evaluation]", pairs: PromptPairs) -> "Evaluation":
-        """The evaluation on all pairs from those of each group of `pairs.by_length()`."""
-        values = {
-            name: pairs.in_order([getattr(part, name) for part in parts])
-            for name in ("metric", "clean", "corrupt", "kl", "right")
-        }
-        return cls(**values, ablation=parts[0].ablation, templates=pairs.templates)
 
     @property
     def gap(self) -> Interval:

@@ -131,7 +131,7 @@ class Runs:
         groups = [group for _, group in self.pairs.by_length()]
         if len(groups) > 1:
             found = [self.replace(pairs=group).evaluations(circuits) for group in groups]
-            return [Evaluation.joined(parts, self.pairs) for parts in zip(*found, strict=True)]
+            return [_joined(parts, self.pairs) for parts in zip(*found, strict=True)]
         clean_run, corrupt_run = (self.record(self.model, tokens) for tokens in (self.pairs.clean, self.pairs.corrupt))
         metrics = self._metrics(clean_run)
         clean = self._read(clean_run, metrics)
@@ -250,3 +250,12 @@ class Runs:
             logits = final_logits(self.model, run[rows])
             parts.append(torch.stack([metric[rows](logits).cpu().double() for metric in metrics]))
         return torch.cat(parts, 1).numpy()
+
+
+def _joined(parts: Sequence[Evaluation], pairs: PromptPairs) -> Evaluation:
+    """The evaluation on all pairs from those of each group of `pairs.by_length()`."""
+    values = {
+        name: pairs.in_order([getattr(part, name) for part in parts])
+        for name in ("metric", "clean", "corrupt", "kl", "right")
+    }
+    return Evaluation(**values, ablation=parts[0].ablation, templates=pairs.templates)
