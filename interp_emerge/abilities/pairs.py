@@ -148,7 +148,8 @@ class PromptPairs:
     def _need_one_length(self, what: str) -> str:
         return (
             f"{what} needs prompts of one length, and these have {int(self.lengths.min())} to "
-            f"{int(self.lengths.max())} tokens; give pairs of one length, such as each group of pairs.by_length()"
+            f"{int(self.lengths.max())} tokens; give pairs of one length, such as each group of "
+            "`for rows, group in pairs.by_length()`"
         )
 
     def require_one_length(self, what: str) -> None:

@@ -14,13 +14,15 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.finding.selection import SELECTIONS, Select, grow, smallest_faithful
 from interp_emerge.circuits.finding.stability import ORDERS, Stability, stability, stability_of
-from interp_emerge.circuits.running.runs import Runs
+from interp_emerge.circuits.running.runs import Runs, runs_of
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
+from interp_emerge.core.model import HookedModel
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, NodeScores
 from interp_emerge.patching.scores import By
@@ -38,7 +40,8 @@ class FoundCircuit:
 
 @checked
 def find_circuit(
-    runs: Runs,
+    runs: Runs | HookedModel,
+    pairs: PromptPairs | None = None,
     *,
     method: str = "eap_ig",
     target: float | None = None,
@@ -59,6 +62,7 @@ def find_circuit(
     Args:
         runs: the model, the pairs to find the circuit on (test it on others), the metric, the ablation that is used in
             the search for the smallest circuit, and the seed of a method that draws.
+        pairs: the pairs, if `runs` is a model; other arguments of `Runs` then have their defaults.
         method: name of a patching method.
         target: fraction of the clean-corrupt gap to keep; 0.8 if nothing else sets the size.
         n_edges: number of edges.
@@ -83,6 +87,7 @@ def find_circuit(
         "a threshold": threshold,
         "a number of nodes": n_nodes,
     }
+    runs = runs_of(runs, pairs)
     given = [name for name, value in sizes.items() if value is not None]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} each set the size of the circuit; give only one of them")

@@ -252,6 +252,21 @@ class Runs:
         return torch.cat(parts, 1).numpy()
 
 
+def runs_of(runs: Runs | HookedModel, pairs: PromptPairs | None) -> Runs:
+    """The runs as given, or those of a model on pairs with all other arguments at their defaults.
+
+    Raises:
+        InputError: pairs are missing, or given twice.
+    """
+    if isinstance(runs, Runs):
+        if pairs is not None:
+            raise InputError("the runs have pairs already; give either ie.Runs(model, pairs), or a model and pairs")
+        return runs
+    if pairs is None:
+        raise InputError("the pairs are missing; give ie.Runs(model, pairs), or a model and pairs")
+    return Runs(runs, pairs)
+
+
 def _joined(parts: Sequence[Evaluation], pairs: PromptPairs) -> Evaluation:
     """The evaluation on all pairs from those of each group of `pairs.by_length()`."""
     values = {

@@ -20,13 +20,14 @@ from typing import Any
 
 import pandas as pd
 
+from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.finding.find import selected_again
 from interp_emerge.circuits.finding.stability import Stability
 from interp_emerge.circuits.roles.composition import composition_scores
 from interp_emerge.circuits.roles.labels import attention_at, label_heads
 from interp_emerge.circuits.running.ablation import heads_to_ablate
 from interp_emerge.circuits.running.faithfulness import Evaluation, FaithfulnessCurve
-from interp_emerge.circuits.running.runs import LEVELS, Runs
+from interp_emerge.circuits.running.runs import LEVELS, Runs, runs_of
 from interp_emerge.circuits.testing.backup import backup_heads
 from interp_emerge.circuits.testing.completeness import completeness
 from interp_emerge.circuits.testing.hypotheses import hypothesis_tests
@@ -35,6 +36,7 @@ from interp_emerge.circuits.testing.sentences import sentences, small_tables
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import ABLATIONS, MEANS
 from interp_emerge.patching.base import EdgeScores, NodeScores
 
@@ -86,8 +88,9 @@ class Examination:
 
 @checked
 def examine(
-    runs: Runs,
+    runs: Runs | HookedModel,
     circuit: Circuit,
+    pairs: PromptPairs | None = None,
     *,
     scores: NodeScores | EdgeScores | None = None,
     parts: Sequence[str] = PARTS,
@@ -98,7 +101,9 @@ def examine(
 
     Args:
         runs: the model and the pairs, which are not those that the circuit was found on. Its seed is for all draws.
+            A model alone is run with the defaults of `Runs`.
         circuit: edges of the model's graph.
+        pairs: the pairs, if `runs` is a model.
         scores: the scores that the circuit was chosen by. The curve and stability need scores of edges, and stability
             needs their values by pair; they are left out otherwise.
         parts: the tests to run, from `PARTS`; the evaluation itself always runs.
@@ -110,6 +115,7 @@ def examine(
         UnknownNameError: no part has the name.
     """
     require_parts(parts)
+    runs = runs_of(runs, pairs)
     model, pairs = runs.model, runs.pairs
     model.require_graph(circuit.graph)
     found, without = runs.evaluations([circuit.kept, circuit.complement().kept])

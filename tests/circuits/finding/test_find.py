@@ -34,6 +34,23 @@ def test_each_way_to_set_the_size_gives_what_its_selection_gives(pairs: ie.Promp
         assert len(found.circuit)
 
 
+def test_a_model_and_pairs_do_instead_of_runs(pairs: ie.PromptPairs):
+    model = small_model("llama_grouped")
+    short, long = (
+        find_circuit(*given, method="eap", n_edges=9) for given in ((model, pairs), (ie.Runs(model, pairs),))
+    )
+    assert short.circuit == long.circuit
+    tests = [
+        ie.examine(model, short.circuit, pairs, parts=[]),
+        ie.examine(ie.Runs(model, pairs), short.circuit, parts=[]),
+    ]
+    assert tests[0].evaluation.faithfulness == tests[1].evaluation.faithfulness
+    with pytest.raises(InputError, match="the pairs are missing; give"):
+        find_circuit(model)
+    with pytest.raises(InputError, match="the runs have pairs already"):
+        ie.examine(ie.Runs(model, pairs), short.circuit, pairs)
+
+
 def test_nodes_are_chosen_from_scores_of_nodes(pairs: ie.PromptPairs):
     model = small_model("llama_grouped")
     found = find_circuit(ie.Runs(model, pairs), method="activation_patching", n_nodes=5)
