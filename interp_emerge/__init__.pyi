@@ -21,7 +21,7 @@ from .core.errors import InterpEmergeError as InterpEmergeError
 from .core.graph import Graph as Graph
 from .core.model import HookedModel as HookedModel
 from .emergence.sameness import compare as compare
-from .emergence.scale import measure_grid as measure_grid
+from .emergence.scale import measure_grid as measure_grid, measure_ladder as measure_ladder
 from .families import hook as hook, load_family as load_family
 from .patching import (
     EdgeScores as EdgeScores,
