@@ -67,7 +67,7 @@ def test_a_metric_without_a_gradient_is_refused_by_methods_that_need_one(method:
     [
         (
             lambda logits, pairs: logits,
-            r"metric '<lambda>' returned \[6, 40\]; it has to return one value for each of 6",
+            r"metric '<lambda>' returned \[6, 40\]; it has to return one value for each of the 6",
         ),
         (lambda logits, pairs: logits.sum(), r"returned \[\]; it has to return one value"),
         (lambda logits, pairs: 1.0, "returned float; it has to return one value"),
