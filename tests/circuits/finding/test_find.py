@@ -36,9 +36,8 @@ def test_each_way_to_set_the_size_gives_what_its_selection_gives(pairs: ie.Promp
 
 def test_a_model_and_pairs_do_instead_of_runs(pairs: ie.PromptPairs):
     model = small_model("llama_grouped")
-    short, long = (
-        find_circuit(*given, method="eap", n_edges=9) for given in ((model, pairs), (ie.Runs(model, pairs),))
-    )
+    short = find_circuit(model, pairs, method="eap", n_edges=9)
+    long = find_circuit(ie.Runs(model, pairs), method="eap", n_edges=9)
     assert short.circuit == long.circuit
     tests = [
         ie.examine(model, short.circuit, pairs, parts=[]),
