@@ -23,6 +23,8 @@ EFFECTS = {
     "effect": "Effects of the circuit's heads and MLPs, rise of the metric",
     "edge effect": "Effects of the circuit's edges, rise of the metric",
 }
+OUTLINE = {"stroke": "white", "strokeWidth": 3}
+"""Drawn below a label, so that it can be read on a line."""
 PARTS = (ATTENTION, COPYING, *EFFECTS.values())
 """Rows with a line for each part of the circuit."""
 
@@ -81,8 +83,11 @@ def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.
         clear.mark_area(opacity=0.16).encode(y=alt.Y("ci_low:Q", axis=axis, scale=limits), y2="ci_high:Q"),
         clear.mark_line(strokeWidth=1.8).encode(y=y),
         clear.mark_point(filled=True, size=20, opacity=0.9).encode(y=y, tooltip=hover(HOVER)),
-        above.mark_text(align="right", dx=-2, dy=-9, fontSize=10).encode(y=y, text="label:N"),
-        below.mark_text(align="right", dx=-2, dy=12, fontSize=10).encode(y=y, text="label:N"),
+        *(
+            named_lines.mark_text(align="right", dx=-2, dy=dy, fontSize=10, **outline).encode(y=y, text="label:N")
+            for named_lines, dy in ((above, -9), (below, 12))
+            for outline in (OUTLINE, {})
+        ),
         width=max(96, min(380, (WIDTH - 40) // len(sizes) - 26)),
         height=170,
         data=named("rows"),
