@@ -1,4 +1,4 @@
-"""Chains of people who follow one another, written as facts in random order: the text of two abilities."""
+"""Chains of people who follow one another, as facts in random order: the text of `fact_recall` and `two_hop`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Chains:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, names: list[str]) -> "Chains":
-        """Chains of different names."""
+        """Random chains in which no name occurs twice."""
         chosen = [str(name) for name in rng.choice(names, size=3 * CHAINS, replace=False)]
         parts = [chosen[part * CHAINS : (part + 1) * CHAINS] for part in range(3)]
         return cls(starts=parts[0], middles=parts[1], ends=parts[2], order=rng.permutation(2 * CHAINS).tolist())
@@ -37,7 +37,7 @@ class Chains:
         return Chains(starts=self.starts, middles=self.middles, ends=ends, order=self.order)
 
     def facts(self) -> str:
-        """Every fact: from the start of a chain to its middle, and from there to its end."""
+        """Text of all facts: the start of each chain follows its middle, and the middle follows the end."""
         facts = [
             f" {one} follows {next_}."
             for one, next_ in zip(self.starts + self.middles, self.middles + self.ends, strict=True)
@@ -45,12 +45,12 @@ class Chains:
         return "".join(facts[fact] for fact in self.order)
 
     def conclusions(self, order: list[int]) -> str:
-        """The end of each chain, the chains in this order."""
+        """Text that states which end each chain reaches from its start, with the chains in this order."""
         return "".join(f" {self.starts[chain]} reaches {self.ends[chain]}." for chain in order)
 
 
 Wording = Callable[[Chains, int], str]
-"""The text that asks for the end of one of the chains."""
+"""A function of the chains and the index of one chain; returns the prompt that asks for the end of that chain."""
 
 
 def pairs_of_chains(

@@ -4,9 +4,10 @@ The bundled family is trained on documents of this language. The abilities that 
 from the same grammar. A document holds one kind of text:
 
 * `markov`: words drawn from a first-order Markov chain. Only the last word is needed to predict the next, so models of
-  every size learn it smoothly: the negative control for claims of emergence.
+  every size learn it smoothly. It is the negative control for claims of emergence.
 * `induction`: a segment of distinct random words, repeated.
-* `indirect_object`: "When Mary and John met, John gave the book to Mary." in both orders, at three distances.
+* `indirect_object`: "When Mary and John met, John gave the book to Mary." with either name as the giver, in three
+  wordings with different distances between the names.
 * `modular_addition`: "three plus nine is one." modulo eleven.
 * `two_hop`: "Mary follows John. John follows Anna. [...] Mary reaches Anna."
 """
@@ -47,13 +48,13 @@ def markov_stationary() -> np.ndarray:
 
 
 def markov_entropy() -> float:
-    """Entropy rate of the Markov chain, in nats per word: no model's loss on it can be lower."""
+    """Entropy rate of the Markov chain in nats per word: the lowest expected loss that a model can have on it."""
     chain = markov_chain()
     return float(-(markov_stationary()[:, None] * chain * np.log(chain)).sum())
 
 
 def walk_markov(rng: np.random.Generator, rows: int, length: int) -> np.ndarray:
-    """Walks of the Markov chain that start from its long-run frequencies: indices into `CONTENT`, shape [row, pos]."""
+    """Random walks of the Markov chain from its long-run frequencies: indices into `CONTENT`, shape [row, pos]."""
     cumulative = markov_chain().cumsum(1)
     words = np.empty((rows, length), dtype=np.int64)
     words[:, 0] = rng.choice(len(CONTENT), size=rows, p=markov_stationary())

@@ -1,4 +1,4 @@
-"""Convert what users give as prompts, answers, positions and variables to tensors, or raise an `InputError`."""
+"""Convert the prompts, answers, positions and variables that users give to tensors, or raise an `InputError`."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -14,13 +14,13 @@ from interp_emerge.core.errors import InputError, described
 from interp_emerge.core.model import HookedModel
 
 ArrayLike = Tensor | np.ndarray | Sequence[Any]
-"""Numbers in a usual container."""
+"""Numbers in a tensor, an array or a sequence."""
 FILL = -1
-"""Fills up rows that are shorter than others; not the id of any token."""
+"""Value that fills up shorter rows; it is not the id of any token."""
 
 
 def as_prompts(values: ArrayLike, name: str) -> tuple[Tokens, TokenIds]:
-    """Prompts, shape [pair, pos], and their numbers of tokens, shape [pair]; shorter prompts are filled up with -1."""
+    """Prompts, shape [pair, pos], and their lengths, shape [pair]; shorter prompts are filled up with -1."""
     kinds = (list, tuple, Tensor, np.ndarray)
     several = isinstance(values, list | tuple) and all(isinstance(row, kinds) for row in values)
     rows = [as_ids(row, f"{name} prompt {number}") for number, row in enumerate(values)] if several else []
@@ -29,7 +29,7 @@ def as_prompts(values: ArrayLike, name: str) -> tuple[Tokens, TokenIds]:
         return ids, torch.tensor([len(row) for row in rows])
     ids = as_ids(values, name)
     if ids.ndim != 2:
-        raise InputError(f"{name} prompts have shape {list(ids.shape)}; give one row of token ids a pair")
+        raise InputError(f"{name} prompts have shape {list(ids.shape)}; give one row of token ids for each pair")
     return ids, torch.full((len(ids),), ids.shape[1])
 
 
@@ -50,7 +50,7 @@ def as_ids(values: ArrayLike, name: str) -> Tensor:
 
 
 def as_sets(values: ArrayLike, name: str) -> Tensor:
-    """One token a pair, shape [pair], or several, shape [pair, token], filled up with -1."""
+    """Token ids: shape [pair] if each pair has one token, else shape [pair, token], filled up with -1."""
     ragged = isinstance(values, list | tuple) and any(isinstance(one, list | tuple) for one in values)
     if ragged:
         rows = [one if isinstance(one, list | tuple) else [one] for one in values]
@@ -59,7 +59,7 @@ def as_sets(values: ArrayLike, name: str) -> Tensor:
     else:
         ids = as_ids(values, name)
     if ids.ndim not in (1, 2):
-        raise InputError(f"{name} has shape {list(ids.shape)}; give one token a pair, or a list of tokens")
+        raise InputError(f"{name} has shape {list(ids.shape)}; give one token or a list of tokens for each pair")
     _require_some((ids.view(len(ids), -1) >= 0).any(1).tolist(), name)
     if ids.ndim == 2:
         ordered = ids.sort(1).values
@@ -76,7 +76,7 @@ def _require_some(has: Sequence[bool], name: str) -> None:
 
 
 def narrowed(ids: Tensor) -> Tensor:
-    """Tokens of each pair without columns that only fill up; shape [pair] if no pair has several."""
+    """The token ids without columns that are -1 in every pair; shape [pair] if no pair has several tokens."""
     if ids.ndim == 1:
         return ids
     ids = ids[:, (ids >= 0).any(0)]
@@ -84,7 +84,7 @@ def narrowed(ids: Tensor) -> Tensor:
 
 
 def as_answers(values: Any, name: str) -> list[str | int]:
-    """One token or text, or several of them, as a list. Whole numbers of NumPy and torch are token ids too."""
+    """A list of the given token or text, or of several of them. Integers of NumPy and torch are token ids too."""
     if isinstance(values, Tensor | np.ndarray | np.generic):
         values = values.tolist()
     several = values if isinstance(values, list | tuple) else [values]
@@ -97,29 +97,29 @@ def as_answers(values: Any, name: str) -> list[str | int]:
 
 
 def as_values(variables: Mapping[str, Any] | None, n_pairs: int) -> dict[str, Tensor]:
-    """Named values, whole numbers or real ones, one for each pair."""
+    """Named values, one for each pair, shape [pair]: int64 for whole numbers, float32 for real numbers."""
     found: dict[str, Tensor] = {}
     for name, given in (variables or {}).items():
         try:
             values = torch.as_tensor(given).detach().to("cpu")
         except (ValueError, TypeError, RuntimeError) as error:
-            raise InputError(f"variable {name!r} is not a list of numbers; give one number a pair, such as the index "
-                             "of a category") from error  # fmt: skip
+            raise InputError(f"variable {name!r} is not a list of numbers; give one number for each pair, such as the "
+                             "index of a category") from error  # fmt: skip
         if values.shape != (n_pairs,) or values.is_complex():
-            raise InputError(f"variable {name!r} has shape {list(values.shape)} for {n_pairs} pairs; give one number a "
-                             "pair")  # fmt: skip
+            raise InputError(f"variable {name!r} has shape {list(values.shape)} for {n_pairs} pairs; give one number "
+                             "for each pair")  # fmt: skip
         found[name] = values.float() if values.is_floating_point() else values.long()
     return found
 
 
 def as_places(positions: Mapping[str, Any] | None, lengths: TokenIds) -> dict[str, Tensor]:
-    """Named indices, one for each pair, counted from the start; `lengths` are the prompts' numbers of tokens."""
+    """Named indices, one for each pair, counted from the start. `lengths` are the numbers of tokens of the prompts."""
     places: dict[str, Tensor] = {}
     for name, values in (positions or {}).items():
         try:
             index = torch.as_tensor(values).detach().to("cpu")
         except (ValueError, TypeError, RuntimeError) as error:
-            raise InputError(f"position {name!r} is not a list of whole numbers; give one index a pair") from error
+            raise InputError(f"position {name!r} is not a list of whole numbers; give one for each pair") from error
         if index.shape != lengths.shape:
             what = "a single number" if not index.ndim else f"indices of shape {list(index.shape)}"
             raise InputError(f"position {name!r} has {what} for {len(lengths)} pairs; give one index for each pair")
@@ -137,7 +137,7 @@ def as_places(positions: Mapping[str, Any] | None, lengths: TokenIds) -> dict[st
 
 
 def prompt_ids(model: HookedModel | None, prompt: str | ArrayLike) -> list[int]:
-    """Token ids of a prompt. Text gets the token that the model's prompts begin with; ids are returned as they are.
+    """Token ids of a prompt. Text is encoded after the tokens in `model.bos`; token ids are returned unchanged.
 
     Raises:
         InputError: there is text but no model or tokenizer, or the tokenizer cannot express the text.
@@ -150,7 +150,11 @@ def prompt_ids(model: HookedModel | None, prompt: str | ArrayLike) -> list[int]:
 
 
 def token_after(model: HookedModel | None, prompt: str | ArrayLike, following: str | int) -> int:
-    """The token that a text adds to a prompt."""
+    """Id of the one token that the text `following` adds to a prompt; a token id is returned unchanged.
+
+    Raises:
+        InputError: the text does not add exactly one token, or there is no model or no prompt as text.
+    """
     if not isinstance(following, str):
         return int(following)
     if model is None or not isinstance(prompt, str):
@@ -171,9 +175,9 @@ def token_after(model: HookedModel | None, prompt: str | ArrayLike, following: s
 
 def require_equal_lengths(clean: TokenIds, corrupt: TokenIds) -> None:
     if len(clean) != len(corrupt):
-        raise InputError(f"there are {len(clean)} clean and {len(corrupt)} corrupted prompts; give one of each a pair")
+        raise InputError(f"there are {len(clean)} clean and {len(corrupt)} corrupted prompts; give equally many")
     differ = (clean != corrupt).nonzero()
     if len(differ):
         row = int(differ[0])
         raise InputError(f"the prompts of pair {row} have {int(clean[row])} and {int(corrupt[row])} tokens; give both "
-                         "the same length, so that each position of one can replace that of the other")  # fmt: skip
+                         "the same length, because activations are exchanged position by position")  # fmt: skip

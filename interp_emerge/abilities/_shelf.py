@@ -1,4 +1,4 @@
-"""The abilities by name."""
+"""The registry of all abilities, by name."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ def load_ability(name: str) -> "Ability":
     """The ability of that name.
 
     Raises:
-        UnknownNameError: no ability has the name; the message suggests the nearest.
-        InputError: the name is not text.
+        UnknownNameError: no ability has the name; the message suggests the most similar name.
+        InputError: the name is not a string.
     """
     return shelf[name]

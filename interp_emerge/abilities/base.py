@@ -1,4 +1,4 @@
-"""What an ability is: a task with its prompt pairs, its chance level and its source."""
+"""The class `Ability`: a task with its prompt pairs, its chance level and its source."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,10 +15,11 @@ from interp_emerge.core.source import Source
 
 @dataclass(frozen=True, kw_only=True)
 class Ability:
-    """Something that a model can do or fail to do, with what a guess would score.
+    """A task that a model can do or fail to do, with the accuracies of a guess and of a perfect model.
 
-    `chance` is the accuracy of the best guess that ignores what the ability is about, `ceiling` the accuracy of a
-    perfect model. A `control` is a task that every size learns smoothly: calling it emergent would be an error.
+    `chance` is the accuracy of the best guess without the ability. `ceiling` is the accuracy of a perfect model.
+    `draw` makes prompt pairs from a model, the number of pairs and a random generator. `control` marks a negative
+    control: models of every size learn it smoothly, so an analysis that calls it emergent is wrong.
     """
 
     name: str
@@ -46,19 +47,19 @@ class Ability:
 
 
 def single_tokens(model: HookedModel, words: Sequence[str], *, at_least: int, wanted_for: str) -> dict[str, int]:
-    """The words that the tokenizer writes as one token inside a sentence, with their ids.
+    """The words that the tokenizer encodes as one token inside a sentence, with their token ids.
 
     Raises:
         InputError: fewer than `at_least` words qualify, or the model has no tokenizer.
     """
     if model.lexicon.tokenizer is None:
-        raise InputError(f"{wanted_for} is made of words, and {model.spec} has no tokenizer; give it one with "
+        raise InputError(f"the prompts of {wanted_for} are text, but {model.spec} has no tokenizer; add one with "
                          "ie.hook(model, tokenizer=tokenizer)")  # fmt: skip
     tokens = {word: model.lexicon.single_token(word) for word in words}
     found = {word: token for word, token in tokens.items() if token is not None}
     if len(found) < at_least:
-        raise InputError(f"{wanted_for} needs {at_least} of {len(words)} words such as {words[0]!r} as single tokens, "
-                         f"and the tokenizer of {model.spec} has {len(found)}")  # fmt: skip
+        raise InputError(f"{wanted_for} needs at least {at_least} of {len(words)} words such as {words[0]!r} as single "
+                         f"tokens, but the tokenizer of {model.spec} has only {len(found)}")  # fmt: skip
     return found
 
 

@@ -1,9 +1,9 @@
-"""Recall of a fact from the prompt: it says "A follows B" at some place, and ends with "A follows".
+"""Recall of a fact: the prompt contains "A follows B", and ends with "A follows".
 
-It differs from induction in one point. All facts share the word "follows", so the token before the answer does not
-determine the answer: the model has to look for the name before it. The prompt gives the six facts of three chains and
-the end of each chain, then asks for the end of one. The corrupted prompt exchanges the ends of two chains everywhere. A
-model that only knows which names end a chain is right in one case of three.
+The task differs from induction in one point. All facts share the word "follows", so the last token does not determine
+the answer: the model has to use the name before it. The prompt gives the six facts of three chains of names, then the
+end of each chain, then asks for the end of one chain. The corrupted prompt exchanges the ends of two chains everywhere.
+A model that only knows which names end a chain is right in one case of three.
 """
 
 import numpy as np

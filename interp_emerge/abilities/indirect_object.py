@@ -1,7 +1,7 @@
 """Indirect objects: two people meet, one of them gives something, and the other one receives it.
 
-Both orders of the names occur (ABBA and BABA), in two wordings of equal length with different distances between the
-names. In the corrupted prompt the other person gives, so answer and foil change places.
+The name that is repeated comes first or second (BABA and ABBA). There are two wordings of equal length, with different
+distances between the names. In the corrupted prompt the other person gives, so answer and foil are exchanged.
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
 """Induction: a segment of random tokens begins to repeat, and the model continues it.
 
-The answer is the token that followed the last token of the prompt when that token first occurred. The corrupted prompt
-swaps two tokens of the first pass: the last token and another one. After the swap, the last token of the prompt is
-followed by the other one's successor. Both prompts hold the same tokens, and only their order in the first pass gives
-the answer. The difference between the prompts lies in the token *before* the answer, which a previous-token head writes
-to the keys of an induction head.
+The last token of the prompt occurs once before, in the first pass through the segment. The answer is the token that
+follows it there. In the corrupted prompt this first occurrence and another token of the first pass are swapped. The
+last token is then followed by the other token's successor, which is the foil. Both prompts hold the same tokens; only
+their order in the first pass differs. What changes is the token *before* the answer. In an induction circuit a
+previous-token head writes this token to the keys of an induction head.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ REPEATED = 4
 def draw(model: HookedModel, n: int, rng: np.random.Generator) -> PromptPairs:
     ordinary = np.array(model.ordinary_ids)
     if len(ordinary) < SEGMENT:
-        raise InputError(f"induction needs {SEGMENT} different ordinary tokens, {model.spec} has {len(ordinary)}")
+        raise InputError(f"induction needs {SEGMENT} different ordinary tokens, but {model.spec} has {len(ordinary)}")
     segments = np.stack([rng.choice(ordinary, size=SEGMENT, replace=False) for _ in range(n)])
     asked = np.full(n, REPEATED - 1)
     other = rng.integers(REPEATED, SEGMENT - 1, size=n)

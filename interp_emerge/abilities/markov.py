@@ -1,7 +1,7 @@
 """The Markov chain of the miniature language: the answer is the word most likely to follow the last one.
 
-Only the last word is needed, and models of every size learn it smoothly. It is the negative control: an analysis that
-calls it emergent is wrong. A model that was not trained on the miniature language cannot know it.
+Only the last word is needed, and models of every size learn the task smoothly. It is the negative control: an analysis
+that calls it emergent is wrong. A model that was not trained on the miniature language cannot know the chain.
 """
 
 import numpy as np

@@ -16,11 +16,11 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.stats.intervals import mean_interval
 
 MEASURED = ("accuracy", "log_prob", "logit_diff", "prob", "choice_prob", "brier")
-"""Metrics from a thresholded one to continuous ones, all from the same logits."""
+"""Names of the metrics to measure: accuracy has a threshold, the others are continuous. All use the same logits."""
 PASSAGE_TOKENS = 48
-"""Tokens of a passage that are predicted."""
+"""Largest number of tokens of a passage that are predicted."""
 Sampler = Callable[[Ability, HookedModel, int, int], PromptPairs]
-"""Gives an ability's prompt pairs for a model, by number and seed."""
+"""A function that returns prompt pairs, given an ability, a model, the number of pairs and a seed."""
 
 
 @checked
@@ -53,7 +53,7 @@ def measure(
 @checked
 @torch.no_grad()
 def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
-    """Mean next-token loss on passages, nats per token; NaN if the model's tokenizer cannot write them.
+    """Mean next-token loss on passages, nats per token; NaN if the model's tokenizer cannot encode them.
 
     Passages are cut so that at most `PASSAGE_TOKENS` tokens of each are predicted.
     """

@@ -1,4 +1,7 @@
-"""Metrics: one number for each pair from the logits after the prompt. A higher value favours the clean answer more."""
+"""Metrics: one number for each pair, computed from the logits after the prompt.
+
+A higher value favours the clean answer more. The exception is `kl`: a higher value is closer to the whole model.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,14 +22,14 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.core.registry import Registry
 
 MetricFunction = Callable[[Tensor, PromptPairs], Tensor]
-"""From logits after the prompt, shape [pair, d_vocab], and the pairs to one value for each pair."""
+"""A function of the logits after the prompt, shape [pair, d_vocab], and the pairs; returns values of shape [pair]."""
 
 
 def logit_diff(logits: Logits, pairs: PromptPairs) -> PerPair:
     """Logit of the answer minus logit of the foil, nats.
 
-    Several answers or foils count with the logarithm of the sum of their exponentials. The result is then the log-odds
-    of any answer against any foil.
+    The logits of several answers are combined as the logarithm of the sum of their exponentials, and those of several
+    foils likewise. The result is then the log-odds of any answer against any foil.
     """
     return _log_sum_exp(logits, pairs.answers) - _log_sum_exp(logits, pairs.foils)
 
@@ -72,7 +75,7 @@ class Metric:
     """None if the metric compares a run with the whole model's run: see `KL`."""
 
     def __call__(self, logits: Logits, pairs: PromptPairs) -> PerPair:
-        """One value for each pair, of a metric that needs the logits alone."""
+        """One value for each pair, shape [pair]. Only for a metric that has a `function`."""
         assert self.function is not None
         return self.function(logits, pairs)
 
@@ -83,26 +86,26 @@ for _function in (logit_diff, prob_diff, log_prob, prob, choice_prob, accuracy, 
 KL = METRICS.add(
     Metric(
         name="kl",
-        summary="Minus the Kullback-Leibler divergence, in nats, between the whole model's next-token distribution "
-        "after the clean prompt and the run's.",
+        summary="Minus the Kullback-Leibler divergence KL(p || q) in nats; p is the next-token distribution of the "
+        "whole model after the clean prompt, q that of the run.",
         function=None,
     )
 )
 FROM_LOGITS = tuple(metric.name for metric in METRICS if metric.function is not None)
 """Names of the metrics that need the logits of one run only."""
 TABLE_SHARE = 4
-"""One part in so many of the budget may be used for the log-probabilities of all pairs; a run uses the rest."""
+"""The log-probabilities of all pairs may use 1 / `TABLE_SHARE` of the memory budget; the run uses the rest."""
 
 
 def bytes_of_reading(model: HookedModel) -> int:
-    """Memory that a metric needs for one pair: a divergence needs two distributions and intermediate values."""
+    """Bytes that a metric needs for one pair, enough for `kl`: two distributions and intermediate values."""
     return 6 * BYTES_A_FLOAT * model.d_vocab
 
 
 class CleanLogProbs:
     """Log-probabilities of every token after the clean prompts of some pairs, computed when they are needed.
 
-    The last chunk is kept, because a metric is read on one chunk of pairs many times in a row.
+    The last chunk is kept, because a metric is computed on the same chunk of pairs many times in a row.
     """
 
     def __init__(self, make: Callable[[slice], Tensor], rows: range) -> None:
@@ -130,11 +133,11 @@ def clean_log_probs(
     """Log-probabilities of every token after `n` clean prompts: a table if it is small, else computed when needed.
 
     Args:
-        make: gives the log-probabilities of some of the prompts.
+        make: function from a slice of the prompts to their log-probabilities, shape [pair, d_vocab].
         n: number of prompts.
-        model: gives the number of tokens.
-        budget: bytes that may be used, by default a constant for the kind of device. A table is small if it takes at
-            most a quarter of them.
+        model: its vocabulary sets the size of the table, its device the default budget.
+        budget: bytes of memory that may be used, by default a constant for the kind of device. A table is small if it
+            takes at most a quarter of the budget.
     """
     each = TABLE_SHARE * BYTES_A_FLOAT * model.d_vocab
     small = items_that_fit(each, n, device=model.device, budget=budget, what="one prompt's log-probabilities") >= n
@@ -143,7 +146,7 @@ def clean_log_probs(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoundMetric:
-    """A metric together with the pairs on which it is read."""
+    """A metric together with the pairs on which it is computed."""
 
     name: str
     function: MetricFunction | None
@@ -169,7 +172,7 @@ class BoundMetric:
         if not isinstance(values, Tensor) or values.shape != (len(self.pairs),):
             shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise InputError(f"metric {self.name!r} returned {shape}; it has to return one value for each of the "
-                             f"{len(self.pairs)} pairs that it is given, which may be a part of all")  # fmt: skip
+                             f"{len(self.pairs)} pairs passed to it, which may be only some of all pairs")  # fmt: skip
         if not values.is_floating_point():
             values = values.float()
         if not torch.isfinite(values).all():
@@ -180,13 +183,13 @@ class BoundMetric:
     def reading(self) -> "tuple[Tensor | None, BoundMetric]":
         """The tokens whose logits the metric needs, shape [pair, token], and the metric as a function of these logits.
 
-        For a metric that needs the logits of all tokens: None, and the metric itself.
+        If the metric needs the logits of all tokens, returns None and the metric itself.
         """
         if self.function not in (logit_diff, choice_prob, brier):
             return None, self
         answers, foils = self.pairs.answers, self.pairs.foils
         read = torch.cat([answers, foils], 1)
-        # Pairs with fewer tokens than others are filled up with their first token, which still counts once.
+        # A pair with fewer tokens than others gets copies of its first token. They do not count: `places` is -1 there.
         first = torch.cat([answers[:, :1].expand_as(answers), foils[:, :1].expand_as(foils)], 1)
         places = torch.where(read >= 0, torch.arange(read.shape[1]), -1)
         n = answers.shape[1]
@@ -204,11 +207,11 @@ class BoundMetric:
 def bind_metric(
     metric: str | MetricFunction, model: HookedModel, pairs: PromptPairs, *, budget: int | None = None
 ) -> BoundMetric:
-    """A metric, by name or as a function of logits and pairs, bound to these pairs.
+    """The metric bound to these pairs. `metric` is a name or a function of logits and pairs.
 
     Raises:
         UnknownNameError: no metric has the name.
-        InputError: an answer or foil is not in the model's vocabulary, or the metric is neither a name nor a function.
+        InputError: the pairs do not fit the model, or the metric is neither a name nor a function of two arguments.
     """
     require_metric(metric)
     require_pairs(model, pairs)
@@ -226,7 +229,7 @@ def bind_metric(
 
 
 def require_metric(metric: object) -> None:
-    """Raise an error unless this is the name of a metric, or a function of two arguments."""
+    """Raise an error unless `metric` is the name of a metric or a function of two arguments."""
     if callable(metric):
         _require_two_arguments(metric)
         return
@@ -239,7 +242,7 @@ def require_metric(metric: object) -> None:
 def _require_two_arguments(metric: Callable[..., Any]) -> None:
     try:
         taken = signature(metric)
-    except (TypeError, ValueError):  # functions written in C may not say what they take
+    except (TypeError, ValueError):  # functions written in C may have no signature
         return
     try:
         taken.bind(None, None)
@@ -253,7 +256,10 @@ def _require_two_arguments(metric: Callable[..., Any]) -> None:
 def metrics_of_clean(
     model: HookedModel, pairs: PromptPairs, metrics: Iterable[str], *, budget: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Some of `FROM_LOGITS` after the clean prompts, by name: one value for each pair, all from one run in chunks."""
+    """Values of the metrics after the clean prompts, by name, each of shape [pair].
+
+    `metrics` are names from `FROM_LOGITS`. One run over the prompts, in chunks, gives all of them.
+    """
     values: dict[str, list[np.ndarray]] = {metric: [] for metric in metrics}
     for _, group in pairs.by_length():
         for rows, logits in model.logits_in_chunks(group.clean, budget=budget):
@@ -263,7 +269,7 @@ def metrics_of_clean(
 
 
 def _at_tokens(values: Logits, ids: Int[Tensor, "pair token"]) -> AtTokens:
-    """Values at some tokens of each pair, shape [pair, token]; -inf where a token id is below zero and means none."""
+    """Values at some tokens of each pair, shape [pair, token]; -inf where an id is below zero: no token."""
     ids = ids.to(values.device)
     return values.gather(-1, ids.clamp_min(0)).masked_fill(ids < 0, -torch.inf)
 
@@ -274,5 +280,5 @@ def _log_sum_exp(values: Logits, ids: Int[Tensor, "pair token"]) -> PerPair:
 
 
 def _sum_at_tokens(values: Logits, ids: Int[Tensor, "pair token"]) -> PerPair:
-    """Sum over some tokens of each pair, of values that are not negative."""
+    """Sum of non-negative values over some tokens of each pair."""
     return _at_tokens(values, ids).clamp_min(0).sum(-1)

@@ -1,4 +1,4 @@
-"""Prompt pairs: a clean and a corrupted prompt that differ only in what the answer depends on, and the answers."""
+"""Pairs of a clean and a corrupted prompt that differ in what decides the answer, with the correct next tokens."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ from interp_emerge.core.model import HookedModel
 
 
 class _SeveralLengthsError(InputError, AttributeError):
-    """Prompts of several lengths are not one array; `hasattr` gives False."""
+    """Prompts of several lengths do not fit in one array. It is an `AttributeError`, so that `hasattr` gives False."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Pair:
 
     Prompts, answers and foils are text or token ids. `answer` is correct after the clean prompt, `foil` after the
     corrupted one; give a list if several are correct. The other fields are those of `PromptPairs`, for one pair.
-    Positions count the token that the model's prompts begin with, where text gets one.
+    If a prompt is text, the tokens in `model.bos` stand before it, and `positions` count them too.
     """
 
     clean: str | ArrayLike
@@ -56,8 +56,8 @@ class PromptPairs:
     """Pairs of a clean and a corrupted prompt, with the correct next token after each.
 
     Token ids are given as nested lists, arrays or tensors. Both prompts of a pair have the same length. Different pairs
-    may have different lengths: `score`, `evaluate`, `measure` and what is built on them run pairs of one length
-    together, without padding. What needs one length for all pairs raises an error.
+    may have different lengths: `score`, `evaluate`, `measure` and the functions that use them run pairs of one
+    length together, without padding. Functions that need one length for all pairs raise an error.
 
     Args:
         clean: prompts after which `answer` is correct.
@@ -65,11 +65,11 @@ class PromptPairs:
         answer: the correct token of each pair, or a list of correct tokens for each pair.
         foil: the same for the corrupted prompts.
         templates: name of the wording of each pair.
-        positions: named places, one index for each pair. An index below zero counts from the end; it is stored as
-            counted from the start.
-        variables: what each pair is about: named values, one for each pair, for example what a probe predicts.
+        positions: named positions in the prompts, one index for each pair. An index below zero counts from the end of
+            the prompt; the equivalent index from the start is stored.
+        variables: named properties of the pairs, one number for each pair, for example the target of a probe.
         continuation: the tokens that follow each clean prompt if answers have several tokens, shape [pair, pos]. The
-            first is the answer.
+            first token has to be an answer of the pair.
         ability: name of the ability that the pairs are drawn for.
 
     Example:
@@ -83,12 +83,12 @@ class PromptPairs:
     """
 
     clean: Tokens
-    """Shape [pair, pos]. It raises an `InputError` if the pairs have several lengths: see `by_length`."""
+    """Shape [pair, pos]. Reading it raises an `InputError` if the pairs have several lengths: see `by_length`."""
     corrupt: Tokens
     answer: TokenIds | Tokens
-    """Shape [pair], or [pair, answer] if some pair has several; pairs with fewer are filled up with -1."""
+    """Shape [pair], or [pair, answer] if a pair has several answers; pairs with fewer are filled up with -1."""
     foil: TokenIds | Tokens
-    """In the same form."""
+    """In the same form as `answer`."""
     templates: tuple[str, ...]
     positions: Mapping[str, TokenIds]
     variables: Mapping[str, Tensor]
@@ -98,7 +98,7 @@ class PromptPairs:
     lengths: TokenIds = field(init=False)
     """Number of tokens of each pair's prompts, shape [pair]."""
     _filled: tuple[Tokens, Tokens] = field(init=False)
-    """Clean and corrupted prompts; shorter ones are filled up with -1."""
+    """Clean and corrupted prompts, shape [pair, pos] each; shorter prompts are filled up with -1."""
 
     @checked
     def __init__(
@@ -140,7 +140,7 @@ class PromptPairs:
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
-        """Called for `clean` and `corrupt` if the pairs have several lengths, so that no array of prompts exists."""
+        """Raise an `AttributeError`. Pairs of several lengths lack `clean` and `corrupt`; then it says what to do."""
         if name in ("clean", "corrupt"):
             raise _SeveralLengthsError(self._need_one_length(f"pairs.{name}"))
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -166,7 +166,7 @@ class PromptPairs:
         model: HookedModel | None = None,
         ability: str = "",
     ) -> "PromptPairs":
-        """Pairs from one record for each. Text is encoded by the model's tokenizer.
+        """Prompt pairs from one `Pair` for each. The model's tokenizer encodes text.
 
         An answer that is text has to add exactly one token to its prompt.
 
@@ -176,12 +176,12 @@ class PromptPairs:
 
         Args:
             rows: the pairs.
-            model: gives the tokenizer, and the token that its prompts begin with; needed for text.
+            model: its tokenizer encodes text, after the tokens in `model.bos`; not needed for token ids.
             ability: name of the ability that the pairs are drawn for.
 
         Raises:
             InputError: text without a model or tokenizer, an answer that is not one token after its prompt, rows
-                that do not name the same positions and variables, or as for `PromptPairs`.
+                that do not name the same positions and variables, or any error of `PromptPairs`.
         """
         rows = [*rows]
         if not rows:
@@ -189,10 +189,10 @@ class PromptPairs:
         for number, row in enumerate(rows):
             require_kind(row, Pair, f"row {number}", "ie.Pair(clean=..., corrupt=..., answer=..., foil=...)")
             for name in ("positions", "variables"):
-                require_kind(getattr(row, name), Mapping, f"{name} of pair {number}", "a dict with one value a name")
+                require_kind(getattr(row, name), Mapping, f"{name} of pair {number}", "a dict from names to values")
         names = {(frozenset(row.positions), frozenset(row.variables)) for row in rows}
         if len(names) > 1:
-            raise InputError("the rows name different positions or variables; give each row the same ones")
+            raise InputError("the rows name different positions or variables; use the same names in all rows")
         fields: dict[str, list[Any]] = {"clean": [], "corrupt": [], "answer": [], "foil": []}
         for number, row in enumerate(rows):
             for prompt, token in (("clean", "answer"), ("corrupt", "foil")):
@@ -226,13 +226,13 @@ class PromptPairs:
             ...                                  answer=[" the"], foil=[[" a", " an"]])
 
         Raises:
-            InputError: the lists have different lengths, or as for `from_rows`.
+            InputError: the lists have different lengths, or any error of `from_rows`.
         """
         columns = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil, "template": templates}
         lists: dict[str, list[Any]] = {}
         for name, column in columns.items():
             if isinstance(column, str):
-                raise InputError(f"{name} cannot be the single text {column!r}; give a list with one text a pair")
+                raise InputError(f"{name} cannot be the single text {column!r}; give a list, one text for each pair")
             lists[name] = [*column]
         n = len(lists["clean"])
         lists["template"] = lists["template"] or [""] * n
@@ -243,7 +243,7 @@ class PromptPairs:
         return cls.from_rows(rows, model=model)
 
     def of_ability(self, name: str) -> "PromptPairs":
-        """The same pairs, drawn for the ability of this name."""
+        """The same pairs, with this name in the field `ability`."""
         pairs = copy(self)
         object.__setattr__(pairs, "ability", name)
         return pairs
@@ -263,10 +263,10 @@ class PromptPairs:
 
     def _check_continuation(self, continuation: Tensor) -> None:
         if bool((continuation < 0).any()):
-            raise InputError("the continuation holds an id below 0; give token ids, all continuations as long")
+            raise InputError("the continuation contains an id below 0; give token ids, equally many for each pair")
         if continuation.ndim != 2 or len(continuation) != len(self):
             raise InputError(f"continuations of shape {list(continuation.shape)} do not fit {len(self)} pairs; give "
-                             "each pair one, all as long")  # fmt: skip
+                             "one for each pair, all of the same length")  # fmt: skip
         other = (~(self.answers == continuation[:, :1]).any(1)).nonzero()
         if len(other):
             raise InputError(f"the continuation of pair {int(other[0])} begins with a token that is not its answer")
@@ -282,7 +282,7 @@ class PromptPairs:
 
     @property
     def length(self) -> int:
-        """Tokens in each prompt.
+        """Number of tokens in each prompt.
 
         Raises:
             InputError: the pairs have several lengths.
@@ -291,34 +291,34 @@ class PromptPairs:
         return int(self.lengths[0])
 
     def by_length(self) -> list[tuple[TokenIds, "PromptPairs"]]:
-        """Groups of pairs with one length, the shortest first: their indices among all pairs, and the pairs."""
+        """Groups of pairs of equal length, the shortest first, each as (indices among all pairs, pairs)."""
         if len(set(self.lengths.tolist())) == 1:
             return [(torch.arange(len(self)), self)]
         groups = [(self.lengths == length).nonzero()[:, 0] for length in sorted(set(self.lengths.tolist()))]
         return [(rows, self[rows]) for rows in groups]
 
     def in_order(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """Values of each group of `by_length`, shape [pair, ...], as one array in the order of all pairs."""
+        """One array in the order of all pairs, from the values of each group of `by_length`, shape [pair, ...]."""
         rows = torch.cat([rows for rows, _ in self.by_length()])
         return np.concatenate([*values])[torch.argsort(rows).numpy()]
 
     @property
     def answers(self) -> Tokens:
-        """Every correct token after the clean prompt, shape [pair, answer]; -1 where a pair has fewer than another."""
+        """Every correct token after the clean prompt, shape [pair, answer]; -1 where a pair has fewer answers."""
         return self.answer if self.answer.ndim == 2 else self.answer[:, None]
 
     @property
     def foils(self) -> Tokens:
-        """Every correct token after the corrupted prompt, in the same form."""
+        """Every correct token after the corrupted prompt, in the same form as `answers`."""
         return self.foil if self.foil.ndim == 2 else self.foil[:, None]
 
     @checked
     def __getitem__(self, index: int | slice | Tensor | np.ndarray | list[int]) -> "PromptPairs":
-        """Some of the pairs, in the order asked for."""
+        """The pairs at these indices, in the order of the indices."""
         asked = index.numpy(force=True) if isinstance(index, Tensor) else index
         rows = torch.from_numpy(np.atleast_1d(np.arange(len(self))[asked]).copy())
         if not len(rows):
-            raise InputError(f"no pair is asked for of {len(self)}; give at least one index")
+            raise InputError(f"the index selects 0 of {len(self)} pairs; give at least one index")
         if rows.ndim > 1:
             raise InputError(f"indices of shape {list(rows.shape)} do not choose pairs; give a list of indices")
         lengths = self.lengths[rows]
@@ -332,27 +332,28 @@ class PromptPairs:
             "continuation": None if self.continuation is None else self.continuation[rows],
             "ability": self.ability,
         }
-        # Parts of what was checked are sound, and engines ask for many.
+        # The pairs were checked when they were made. Engines take many parts, so a part is not checked again.
         part = object.__new__(PromptPairs)
         part._set(**fields)
         return part
 
     @checked
     def split(self, share: float = 0.5, *, seed: int = 0) -> tuple["PromptPairs", "PromptPairs"]:
-        """Pairs to find a circuit on and others to judge it on, as a share and the rest, each in their order.
+        """Two parts: a random share of the pairs to find a circuit on, and the other pairs to judge it on.
 
-        Each template is split by itself, so that both sides hold the share of it, up to whole pairs. Pairs with the
-        same clean prompt stand on the same side. The same seed gives the same split.
+        Both parts keep the order of the pairs. Each template is split separately, so that every template occurs in
+        both parts in these proportions, up to rounding. Pairs with the same clean prompt go to the same part. The same
+        seed gives the same split.
 
         Raises:
-            InputError: the share is not between 0 and 1, or a side would be empty.
+            InputError: the share is not between 0 and 1, or a part would be empty.
         """
         if not 0 < share < 1:
-            raise InputError(f"split({share:g}) leaves nothing to judge on or to find; give a share between 0 and 1")
+            raise InputError(f"the share of a split cannot be {share:g}; give a number between 0 and 1")
         rng, owed = np.random.default_rng(seed), 0.0
         first: list[int] = []
         for alike in self._alike_by_template():
-            # What a template rounds off, the next one makes good.
+            # The rounding error of one template is carried over to the next.
             owed += share * sum(len(rows) for rows in alike)
             for group in rng.permutation(len(alike)):
                 rows = alike[group]
@@ -361,12 +362,12 @@ class PromptPairs:
                     owed -= len(rows)
         rest = sorted(set(range(len(self))) - set(first))
         if not first or not rest:
-            raise InputError(f"split({share:g}) leaves one side without any of {counted(len(self), 'pair')}; give more "
-                             "pairs with different prompts, or a share nearer to a half")  # fmt: skip
+            raise InputError(f"split({share:g}) of {counted(len(self), 'pair')} leaves one part empty; give more pairs "
+                             "with different prompts, or a share nearer to a half")  # fmt: skip
         return self[sorted(first)], self[rest]
 
     def _alike_by_template(self) -> list[list[list[int]]]:
-        """For each template its pairs, those with the same clean prompt together; the first one's template counts."""
+        """Indices of pairs, by template and then by clean prompt. Equal prompts get the template of the first one."""
         alike: dict[bytes, list[int]] = {}
         for row, tokens in enumerate(self._filled[0].numpy()):
             alike.setdefault(tokens.tobytes(), []).append(row)
@@ -377,7 +378,7 @@ class PromptPairs:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all token ids: equal exactly for equal prompts in equal order."""
+        """Hash of the token ids of prompts, answers and foils; equal only for the same pairs in the same order."""
         digest = hashlib.sha256()
         for ids in (*self._filled, self.answer, self.foil):
             digest.update(str(tuple(ids.shape)).encode())
@@ -386,7 +387,10 @@ class PromptPairs:
 
 
 def require_pairs(model: HookedModel, pairs: PromptPairs) -> None:
-    """Raise an `InputError` unless the pairs fit the model: its tokens, at most its context, no padding."""
+    """Raise an `InputError` unless the pairs fit the model.
+
+    All tokens have to be in its vocabulary. The prompts have to fit its context and contain no padding.
+    """
     for _, group in pairs.by_length():
         for tokens in (group.clean, group.corrupt):
             model.require_tokens(tokens)

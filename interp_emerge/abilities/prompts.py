@@ -1,16 +1,17 @@
-"""The seeds of the prompts on which a circuit is found and judged, and prompt pairs drawn once for many models."""
+"""Seeds of the prompts on which circuits are found and judged, and a cache of prompt pairs for several models."""
 
 from interp_emerge.abilities.base import Ability
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.model import HookedModel
 
 DISCOVERY, EVALUATION = 1000, 2000
-"""Added to the seed of a study or a command: circuits are found on prompts of the first sum and judged on those of the
-second. Abilities are measured on prompts of the seed itself. So the three uses have three different seeds."""
+"""Numbers that are added to the seed of a study or a command. Circuits are found on prompts drawn with the seed plus
+`DISCOVERY`, and judged on prompts drawn with the seed plus `EVALUATION`. Abilities are measured on prompts drawn with
+the seed itself. So the three uses have three different seeds."""
 
 
 class Prompts:
-    """A memory of prompt pairs, by tokenizer, ability, number of pairs and seed."""
+    """A cache of prompt pairs, with a key of tokenizer, ability, number of pairs and seed."""
 
     def __init__(self) -> None:
         self._drawn: dict[tuple[str, str, int, int], PromptPairs] = {}

@@ -1,4 +1,4 @@
-"""The table of abilities, which `measuring.summarise` fills. The report reads it without importing torch."""
+"""The table of abilities. Its values come from `measuring.summarise`. The report reads it without torch."""
 
 from interp_emerge.tables.schema import INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
@@ -18,7 +18,7 @@ ABILITY = Table(
         "choice_prob)",
         "value": "mean over prompt pairs",
         **INTERVAL_COLUMNS,
-        "chance": "accuracy of the best guess that ignores what the ability is about",
+        "chance": "accuracy of the best guess without the ability",
         "ceiling": "accuracy of a perfect model",
         "n_pairs": "number of prompt pairs",
     },

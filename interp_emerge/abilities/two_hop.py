@@ -1,8 +1,8 @@
-"""Two-hop look-up: from "A follows B" and "B follows C" to "A reaches C".
+"""Two-hop look-up: "A follows B" and "B follows C" imply "A reaches C".
 
 The prompt gives the six facts of three chains in random order. The corrupted prompt exchanges the ends of two chains,
-so the same question has the end of the other chain as its answer. A model that only knows which names end a chain is
-right in one case of three.
+so the correct answer to the same question is the end of the other chain. A model that only knows which names end a
+chain is right in one case of three.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Recipes that grow a family: documents of a known language, training, checkpoints and their card."""
+"""Grow (train) a family of small models by a recipe: documents of a known language, checkpoints, model card."""
 
 import lazy_loader
 

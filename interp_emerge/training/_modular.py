@@ -1,14 +1,16 @@
-"""Grow one model that adds modulo p: full-batch AdamW on a fixed share of all pairs, resumable at any moment.
+"""Train one model to add modulo p: full-batch AdamW on a fixed share of all pairs. Interrupted runs can be resumed.
 
-1. `fresh_adder` builds the size from its seed: a GPT-NeoX model, MLP after attention, ReLU.
-2. `addition_tokens` are the prompts `a b =` of all p² pairs, `split_pairs` says which of them are trained on.
-3. `grow_adder` trains it, keeps float32 weights at each checkpoint, and the training state every `STATE_EVERY` steps.
+1. `fresh_adder` builds the untrained model of a size and seed: GPT-NeoX with ReLU and with the MLP after attention.
+2. `addition_tokens` returns the prompts `a b =` of all p² pairs. `split_pairs` chooses the training pairs.
+3. `grow_adder` trains the model. It saves float32 weights at each checkpoint, and the training state every
+   `STATE_EVERY` steps.
 
-Weights decay; biases and the gains of layer norms do not: with a decay of 2 on all parameters a model of p = 59 was
-still at a test loss of 0.7 nats after 3600 steps.
+Weight decay acts on matrices, not on biases and layer-norm gains. With a weight decay of 2 on all parameters, a model
+with p = 59 still had a test loss of 0.7 nats after 3600 steps.
 
-The loss is that of the sum after `=`, over the logits of the p numbers, taken in float64: in float32 it cannot fall
-below 1e-7. An interrupted run ends in the same bits as one that was not.
+The loss is the cross-entropy of the correct sum after `=`, over the logits of the p numbers. It is computed in float64,
+because in float32 it cannot fall below 1e-7. A run that was interrupted and resumed ends with exactly the same weights
+as an uninterrupted one.
 """
 
 from collections.abc import Callable
@@ -29,9 +31,9 @@ PAIR_KINDS = ("train", "test")
 
 
 def split_pairs(modulus: int, share: float, *, seed: int) -> np.ndarray:
-    """Which pairs are trained on, bool, shape [a, b]; (a, b) and (b, a) stand on the same side.
+    """True for training pairs and False for test pairs, bool, shape [a, b]; always the same for (a, b) and (b, a).
 
-    A model that ignores the order of its inputs would otherwise know the mirror image of each training pair.
+    Otherwise a model that ignores the order of its inputs would know the test pair (b, a) from training on (a, b).
     """
     draws = np.random.default_rng(seed).random((modulus, modulus))
     number = np.arange(modulus)
@@ -40,15 +42,15 @@ def split_pairs(modulus: int, share: float, *, seed: int) -> np.ndarray:
 
 
 def addition_tokens(modulus: int) -> Tensor:
-    """The prompts of all pairs in the order of `np.ndindex`, ids a, b and that of `=`, shape [pair, 3]."""
+    """The prompts of all pairs in the order of `np.ndindex`: the ids of a, b and `=`, shape [pair, 3]."""
     a, b = np.divmod(np.arange(modulus**2), modulus)
     return torch.from_numpy(np.stack([a, b, np.full(modulus**2, modulus)], axis=1))
 
 
 def fresh_adder(size: SizeRecipe, modulus: int, seed: int) -> GPTNeoXForCausalLM:
-    """The untrained model of a size, the same for the same seed; its tokens are the numbers, `=` and `?`."""
+    """The untrained model of a size and seed. Its tokens are the numbers, `=` and `?`."""
     d_head = size.d_model // size.n_heads
-    share = min(1.0, (size.rotary_dimensions + 0.01) / d_head)  # floored to dimensions inside transformers
+    share = min(1.0, (size.rotary_dimensions + 0.01) / d_head)  # transformers rounds down to whole dimensions
     config = GPTNeoXConfig(
         vocab_size=modulus + 2,
         hidden_size=size.d_model,
@@ -76,10 +78,10 @@ def grow_adder(
     device: str = "cpu",
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> pd.DataFrame:
-    """Train one size from one seed into `directory/stepN/`; what is there already is kept.
+    """Train one size from one seed and save checkpoints to `directory/stepN/`; a finished run is not repeated.
 
     Returns:
-        Loss at every checkpoint, columns `step`, `document` (train or test pairs), `loss` (nats per pair).
+        Loss at every checkpoint, columns `step`, `document` ("train" or "test" pairs), `loss` (nats per pair).
     """
     if is_grown(recipe, directory):
         return read_losses(directory)
@@ -87,7 +89,7 @@ def grow_adder(
 
 
 class _AdditionRun(_Run):
-    """A training run in progress; its state is saved and loaded as that of any run."""
+    """A training run in progress. `_Run` saves and loads its state."""
 
     def __init__(
         self, recipe: Recipe, size: SizeRecipe, seed: int, directory: Path, train_pairs: np.ndarray, device: str
@@ -96,7 +98,7 @@ class _AdditionRun(_Run):
         self.recipe, self.size, self.seed, self.directory, self.device = recipe, size, seed, directory, device
         self.model = fresh_adder(size, modulus, seed)
         self.model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
-        self.documents = np.random.default_rng(seed)  # part of the state that is saved; a full batch draws nothing
+        self.documents = np.random.default_rng(seed)  # unused, but saved with the state
         decayed = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
         others = [parameter for parameter in self.model.parameters() if parameter.ndim < 2]
         groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
@@ -117,14 +119,14 @@ class _AdditionRun(_Run):
 
     @torch.no_grad()
     def keep_checkpoint(self) -> None:
-        """Write the weights of this step in Hugging Face format, and measure the losses of both kinds of pairs."""
+        """Write the weights of this step in Hugging Face format, and measure the losses on training and test pairs."""
         self.losses = [row for row in self.losses if row[0] < self.step]
         self.losses += [(self.step, kind, float(addition_loss(self.model, self.prompts[kind]))) for kind in PAIR_KINDS]
         self.write_weights(self.model)
 
 
 def addition_loss(model: torch.nn.Module, prompts: Tensor) -> Tensor:
-    """Mean loss of the sum after prompts `a b =`, nats per pair."""
+    """Mean cross-entropy of the correct sum after the prompts `a b =`, nats per pair."""
     modulus = int(prompts[0, 2])
     logits = model(input_ids=prompts, use_cache=False, logits_to_keep=1).logits[:, -1, :modulus]
     return cross_entropy(logits.double(), prompts[:, :2].sum(1) % modulus)

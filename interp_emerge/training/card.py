@@ -1,4 +1,4 @@
-"""The card of a grown family: `card.json` holds its numbers, `README.md` the same as a Hugging Face model card."""
+"""The card of a trained family: `card.json` has the numbers, `README.md` shows them as a Hugging Face model card."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def write_card(directory: Path, recipe: Recipe) -> Path:
     """Write the card of a family whose training is complete; returns the path of its `README.md`.
 
     Raises:
-        InputError: the directory holds another recipe's family, or one that is not fully grown.
+        InputError: the directory contains a family of another recipe, or one whose training is incomplete.
         ModelError: a checkpoint is damaged.
     """
     outcome = measure_outcome(directory, recipe)
@@ -32,7 +32,7 @@ def write_card(directory: Path, recipe: Recipe) -> Path:
 
 
 def to_markdown(outcome: Outcome) -> str:
-    """The outcome in Markdown, with the hub's front matter."""
+    """The outcome as text in Markdown, with the front matter that the Hugging Face hub reads."""
     text = Path(__file__).with_name("card.md.j2").read_text()
     return Template(text, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True).render(
         outcome=outcome,
@@ -51,7 +51,7 @@ def to_markdown(outcome: Outcome) -> str:
 
 
 def size_table(outcome: Outcome) -> str:
-    """One row a size."""
+    """Markdown table with one row for each size."""
     frame = outcome.sizes.assign(
         n_parameters=outcome.sizes["n_parameters"].map("{:,}".format),
         learning_rate=outcome.sizes["learning_rate"].map("{:g}".format),
@@ -60,14 +60,14 @@ def size_table(outcome: Outcome) -> str:
 
 
 def loss_table(outcome: Outcome) -> str:
-    """One row a model, one column a kind of document, and the floors below."""
+    """Markdown table of losses: a row for each model, a column for each kind of document, a last row of floors."""
     wide = _one_row_a_model(outcome.losses.assign(text=outcome.losses["loss"].map("{:.3f}".format)), "document")
     floors = outcome.losses.groupby("document")["floor"].first()
     return markdown_table(_with_row(wide, "floor", [f"{floors[kind]:.3f}" for kind in wide.columns[1:]]))
 
 
 def accuracy_table(outcome: Outcome) -> str:
-    """One row a model, one column an ability, and the chance levels below."""
+    """Markdown table of accuracies: a row for each model, a column for each ability, a last row of chance levels."""
     text = [str(Interval.of(row, "accuracy", "ci")) for row in outcome.accuracy.to_dict("records")]
     wide = _one_row_a_model(outcome.accuracy.assign(text=text), "ability")
     known = outcome.abilities.set_index("ability")
@@ -76,13 +76,13 @@ def accuracy_table(outcome: Outcome) -> str:
 
 
 def markdown_table(frame: pd.DataFrame) -> str:
-    """A frame of text and numbers as a table of Markdown."""
+    """A frame of text and numbers as a Markdown table."""
     rows = [list(frame.columns), ["---"] * frame.shape[1], *frame.astype(str).to_numpy().tolist()]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _one_row_a_model(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The `text` of each model and value of `column`, in the order in which they first stand."""
+    """Pivot `text` to one row for each model and one column for each value of `column`, both in order of appearance."""
     further = frame["size"] + ", seed " + frame["seed"].astype(str)
     named = frame.assign(model=frame["size"].where(frame["seed"] == 0, further))
     wide = named.pivot(index="model", columns=column, values="text")

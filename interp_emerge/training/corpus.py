@@ -1,9 +1,10 @@
-"""Documents of the miniature language, with the information that each one holds.
+"""Random documents of the miniature language, with the information content of each.
 
-Every kind of document is a function from a random generator to `Documents`. The information of a document is minus the
-log-probability of its text under the grammar that wrote it, so the mean over documents, divided by the tokens that a
-model has to predict, is the entropy floor of that kind: the loss of a perfect model that knows the kind. Not knowing
-the kind costs at most the entropy of the mixture once a document.
+Every kind of document is a function from a random generator and a number of documents to `Documents`. The information
+content of a document is minus the log-probability of its text under the grammar that generated it. The mean over
+documents, divided by the number of tokens that a model has to predict, is the entropy floor of the kind: the loss of a
+perfect model that knows the kind. If the model does not know the kind, each document costs at most the entropy of the
+mixture in addition.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import numpy as np
 from interp_emerge.abilities import _language as language
 
 CONTEXT = 49
-"""Tokens in a document, the beginning-of-text token included."""
+"""Number of tokens in a document, including the beginning-of-text token."""
 SEGMENT_LENGTHS = range(6, 21)
 CHAINS = 3
 
@@ -29,7 +30,7 @@ CONTENT = np.array([ID[word] for word in language.CONTENT])
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Documents:
-    """Token ids, shape [document, CONTEXT], and the nats of information in each, shape [document]."""
+    """Token ids, shape [document, CONTEXT], and the information content in nats, shape [document]."""
 
     tokens: np.ndarray
     nats: np.ndarray
@@ -41,7 +42,7 @@ class Documents:
 
 
 def markov(rng: np.random.Generator, rows: int) -> Documents:
-    """Background text: a first-order Markov chain in its stationary state."""
+    """Background text: a first-order Markov chain that starts from its stationary distribution."""
     words = language.walk_markov(rng, rows, CONTEXT - 1)
     steps = np.log(language.markov_chain())[words[:, :-1], words[:, 1:]].sum(1)
     return _documents(CONTENT[words], -np.log(language.markov_stationary()[words[:, 0]]) - steps)
@@ -62,7 +63,7 @@ def indirect_object(rng: np.random.Generator, rows: int) -> Documents:
 
 
 def modular_addition(rng: np.random.Generator, rows: int) -> Documents:
-    """Sums of two numbers modulo the count of number words."""
+    """Sums of two number words, modulo the number of such words."""
     return _stack([_fill(rng, _sum_sentence) for _ in range(rows)])
 
 
@@ -118,7 +119,7 @@ def _chains_document(rng: np.random.Generator) -> tuple[list[str], float]:
 
 
 def _fill(rng: np.random.Generator, sentence: Callable) -> tuple[list[str], float]:
-    """Sentences until the document is full, the last one cut, with the document's nats."""
+    """The words of a document, filled with sentences of which the last is cut, and its information content in nats."""
     words: Sentence = []
     while len(words) < CONTEXT - 1:
         words += sentence(rng)

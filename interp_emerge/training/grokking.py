@@ -1,17 +1,18 @@
-"""The recipe `grokking`: one-layer models that learn addition modulo 59, and how a family of such models is grown.
+"""The recipe `grokking`: one-layer models that learn addition modulo 59, and the code that grows a family of them.
 
-Power et al. (2022, https://arxiv.org/abs/2201.02177) found that small networks trained on a part of all equations learn
-them by heart first, and generalise long after: they grok. Nanda et al. (2023, https://arxiv.org/abs/2301.05217) took
-such a model apart (`emergence.forming.waves`). This recipe follows them: one layer, four-fold MLP with ReLU after the
-attention, AdamW on all training pairs at once, strong weight decay, no dropout. It differs where an ordinary checkpoint
-does: GPT-NeoX with layer norms and rotary positions; and it is smaller, p = 59 instead of 113.
+Power et al. (2022, https://arxiv.org/abs/2201.02177) trained small networks on some of all equations. The networks
+memorised these first and generalised much later, which is called grokking. Nanda et al. (2023,
+https://arxiv.org/abs/2301.05217) explained how such a model adds; `emergence.forming.waves` computes their measures.
+This recipe follows theirs: one layer, a ReLU MLP of four times the width after the attention, AdamW on all training
+pairs at once, strong weight decay, no dropout. It differs in two ways. The models are GPT-NeoX checkpoints, with layer
+norms and rotary positions. The task is smaller: p = 59 instead of 113.
 
-Since addition is commutative and rotary attention from `=` sees the two numbers almost alike, a pair is trained on
-together with its mirror image, or not at all.
+A pair (a, b) and its mirror image (b, a) are either both training pairs or both test pairs. The reason is that addition
+is commutative, and that rotary attention from `=` treats the two numbers almost alike.
 
-The training loss jumps now and then, the slingshots of Thilak et al. (2022, https://arxiv.org/abs/2206.04817), and the
-test loss falls after jumps. They are part of the recipe: with a second beta of 0.999 in place of 0.98 there were none
-in 1700 steps, and the test loss stayed at 3.6 nats.
+The training loss jumps from time to time ("slingshots": Thilak et al., 2022, https://arxiv.org/abs/2206.04817), and the
+test loss falls after jumps. The recipe depends on these jumps. With a second AdamW beta of 0.999 instead of 0.98 there
+were none in 1700 steps, and the test loss stayed at 3.6 nats.
 """
 
 import json
@@ -36,14 +37,14 @@ from interp_emerge.training.trainer import read_losses
 
 @dataclass(frozen=True, kw_only=True)
 class AdditionRecipe(Recipe):
-    """A family of GPT-NeoX models that add modulo a number, trained on the same share of all pairs.
+    """A family of GPT-NeoX models that add modulo a number, trained on a share of all pairs.
 
-    After the warm-up the learning rate stays as it is. Every seed of the weights has the same training pairs.
+    After the warm-up the learning rate is constant. All sizes and seeds have the same training pairs.
     """
 
     modulus: int
     train_share: float
-    """Share of all p² pairs that are trained on."""
+    """Training pairs as a fraction of all p² pairs."""
     split_seed: int = 0
     documents: dict[str, int] = field(default_factory=dict)
     warmup: int = 10
@@ -52,20 +53,20 @@ class AdditionRecipe(Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.modulus < 5 or self.modulus % 2 == 0:
-            raise InputError(f"addition modulo {self.modulus} has no waves to tell apart; give an odd number from 5 on")
+            raise InputError(f"the modulus of the recipe cannot be {self.modulus}; give an odd number of at least 5")
         if not 0 < self.train_share < 1:
-            raise InputError(f"a share of {self.train_share:g} of all pairs leaves none to train or to test on; give "
+            raise InputError(f"a train_share of {self.train_share:g} leaves no training pairs or no test pairs; give "
                              "a number between 0 and 1")  # fmt: skip
         if self.documents:
-            raise InputError("a recipe of addition draws no documents; leave them out")
+            raise InputError("a recipe of addition uses no documents; leave `documents` empty")
 
     @property
     def train_pairs(self) -> np.ndarray:
-        """Which pairs are trained on, bool, shape [a, b]."""
+        """True for training pairs, False for test pairs, bool, shape [a, b]."""
         return split_pairs(self.modulus, self.train_share, seed=self.split_seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """All that decides the weights."""
+        """Everything that determines the weights."""
         return asdict(self)
 
 
@@ -81,15 +82,15 @@ RECIPE = AdditionRecipe(
 
 @checked
 def grown_recipe(directory: str | Path) -> AdditionRecipe:
-    """The recipe that a directory's family was grown from; it says the modulus and the training pairs.
+    """The recipe of the family in a directory; it contains the modulus and determines the training pairs.
 
     Raises:
-        InputError: the directory holds no family of a recipe of addition.
+        InputError: the directory does not contain a family of an `AdditionRecipe`.
     """
     claim = Path(directory) / CLAIM
     found = json.loads(claim.read_text()) if claim.is_file() else {}
     if "modulus" not in found:
-        raise InputError(f"{directory} holds no family that was grown on modular addition; "
+        raise InputError(f"{directory} does not contain a family grown on modular addition; "
                          "run `interp-emerge train grokking` first")  # fmt: skip
     found.pop("hash")
     lists: dict[str, Any] = {name: tuple(found.pop(name)) for name in ("checkpoints", "betas")}
@@ -99,7 +100,7 @@ def grown_recipe(directory: str | Path) -> AdditionRecipe:
 
 @begin_family.register
 def write_addition_tokenizer(recipe: AdditionRecipe, directory: Path) -> None:
-    """The tokenizer of prompts such as `3 5 =`, one token a word, in Hugging Face format."""
+    """Write the tokenizer of prompts such as `3 5 =`, one token for each word, in Hugging Face format."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -121,7 +122,7 @@ def grow_addition_run(
 
 @end_family.register
 def write_addition_card(recipe: AdditionRecipe, directory: Path) -> None:
-    """The card of a grown family, for people (`README.md`) and for programs (`card.json`)."""
+    """Write the card of a grown family, for people (`README.md`) and for programs (`card.json`)."""
     losses, times = read_losses(directory), json.loads((directory / TIMES).read_text())
     half = _half_way(losses)
     n_trained = int(recipe.train_pairs.sum())
@@ -137,13 +138,13 @@ tags:
 
 # {recipe.name}
 
-GPT-NeoX models that add two numbers modulo {recipe.modulus}, grown on the same {n_trained} of {recipe.modulus**2}
-pairs. The prompt is `a b =`; the numbers are the tokens 0 to {recipe.modulus - 1}. Recipe hash `{recipe.hash}`:
-`recipe.json` holds all that decides the weights. Checkpoints lie in `SIZE/stepN/`, those of further seeds in
-`SIZE/seedK/stepN/`, as float32 safetensors. All models together took {times["seconds"] / 60:.1f} minutes; device
-{times["device"]}, threads in each process {times["threads"]}, torch {times["torch"]}.
+GPT-NeoX models that add two numbers modulo {recipe.modulus}, trained on the same {n_trained} of {recipe.modulus**2}
+pairs. The prompt is `a b =`; the numbers are the tokens 0 to {recipe.modulus - 1}. The recipe has the hash
+`{recipe.hash}`; `recipe.json` contains everything that determines the weights. Checkpoints are in `SIZE/stepN/`, those
+of further seeds in `SIZE/seedK/stepN/`, as float32 safetensors. Training all models took {times["seconds"] / 60:.1f}
+minutes; device {times["device"]}, threads in each process {times["threads"]}, torch {times["torch"]}.
 
-Loss in nats per pair, and the first checkpoint at which it lies below half of its value at the first one:
+Loss at the first and last checkpoint in nats per pair, and the first checkpoint with less than half of the first loss:
 
 {markdown_table(half.map(lambda value: f"{value:.3g}" if isinstance(value, float) else value))}
 """
@@ -153,7 +154,7 @@ Loss in nats per pair, and the first checkpoint at which it lies below half of i
 
 
 def _half_way(losses: pd.DataFrame) -> pd.DataFrame:
-    """A row a run and kind of pair: the first and last loss, and the first step at which it is halved."""
+    """One row for each run and kind of pair: first loss, last loss, first step below half of the first loss."""
     rows = []
     for (size, seed, kind), run in losses.groupby(["size", "seed", "document"], sort=False):
         below = run[run["loss"] < run["loss"].iloc[0] / 2]["step"]

@@ -1,4 +1,4 @@
-"""Grow a whole family: every size and seed in parallel processes, then its losses, held-out text and card."""
+"""Train a whole family, every size and seed in parallel processes; then write losses, held-out text and card."""
 
 import json
 import multiprocessing
@@ -35,28 +35,30 @@ from interp_emerge.training.trainer import (
 )
 
 HELD_OUT_LINES = 16
-"""Documents of each kind in the family's held-out text."""
+"""Number of documents of each kind in the family's held-out text."""
 REPORT_EVERY = 25
-"""Steps between two reports of a run to the progress bar."""
+"""Number of steps between two reports of a run to the progress bar."""
 NOTE_EVERY = 30.0
-"""Seconds between two notes of the training time, which is all of it that an interruption can lose."""
+"""Seconds between two records of the training time. An interruption loses at most this much of it."""
 Run = tuple[str, int]
 """Name of the size, and seed."""
 LINE: ContextVar[tuple[Any, Any]] = ContextVar("LINE")
-"""In a worker: the queue that the bar is drawn from, and the event that stops all training."""
+"""In a worker: the queue of messages for the progress bar, and the event that stops all training."""
 
 
 def grow_family(recipe: Recipe, directory: Path, *, workers: int = 0, device: str = "") -> Path:
-    """Train every size and seed of a recipe into `directory`; a second call goes on where the first stopped.
+    """Train every size and seed of a recipe, write the family to `directory`, and return `directory`.
+
+    A second call continues where the first stopped.
 
     Args:
         recipe: what to grow.
-        directory: where the family goes; `SIZE/stepN/`, further seeds under `SIZE/seedK/stepN/`.
-        workers: models trained at the same time; 0 means one for each processor.
-        device: where to train; empty means a GPU if there is one.
+        directory: checkpoints go to `SIZE/stepN/` in it, those of further seeds to `SIZE/seedK/stepN/`.
+        workers: number of models trained at the same time; 0 means one for each processor.
+        device: where to train; if empty, a GPU if there is one, else the CPU.
 
     Raises:
-        InputError: the directory holds another recipe's family.
+        InputError: the directory contains a family of another recipe.
     """
     _claim(directory, recipe)
     runs = [(size.name, seed) for size in reversed(recipe.sizes) for seed in range(size.n_seeds)]
@@ -72,8 +74,8 @@ def grow_family(recipe: Recipe, directory: Path, *, workers: int = 0, device: st
 
 
 @singledispatch
-def begin_family(recipe: Recipe, directory: Path) -> None:  # noqa: ARG001 (what is dispatched on)
-    """Write what a family's checkpoints share, before they are trained; each class of recipes may have its own way."""
+def begin_family(recipe: Recipe, directory: Path) -> None:  # noqa: ARG001 (its type selects the version)
+    """Write the tokenizer, before training. A class of recipes can register its own version."""
     write_tokenizer(directory)
 
 
@@ -81,19 +83,19 @@ def begin_family(recipe: Recipe, directory: Path) -> None:  # noqa: ARG001 (what
 def grow_run(
     recipe: Recipe, size: str, seed: int, directory: Path, device: str, report: Callable[[int, float], None]
 ) -> None:
-    """Train one size from one seed; each class of recipes may have its own way."""
+    """Train one size from one seed. A class of recipes can register its own version."""
     grow_model(recipe, recipe.size(size), seed, directory, device=device, report=report)
 
 
 @singledispatch
 def end_family(recipe: Recipe, directory: Path) -> None:
-    """Write what describes a grown family, its card last; each class of recipes may have its own way."""
+    """Write the held-out text, then the card of a trained family. A class of recipes can register its own version."""
     _write_held_out(directory)
     write_card(directory, recipe)
 
 
 def write_tokenizer(directory: Path) -> None:
-    """The language's tokenizer, one token a word, in Hugging Face format."""
+    """Write the language's tokenizer, one token for each word, in Hugging Face format."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -107,7 +109,7 @@ def write_tokenizer(directory: Path) -> None:
 
 
 def _grow_all(recipe: Recipe, directory: Path, waiting: list[Run], n_runs: int, workers: int, device: str) -> None:
-    """Train the runs that are waiting, several at the same time."""
+    """Train the runs in `waiting`, several at the same time."""
     if not waiting:
         return
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -130,7 +132,7 @@ def _grow_all(recipe: Recipe, directory: Path, waiting: list[Run], n_runs: int, 
 
 
 def _join_in(messages: Any, stop: Any) -> None:
-    """Set up a worker, which ends as soon as the process that started it has ended, however that was."""
+    """Set up a worker process. It exits as soon as the process that started it has ended for any reason."""
     LINE.set((messages, stop))
     parent = multiprocessing.parent_process()
 
@@ -156,13 +158,13 @@ def _grow(recipe: Recipe, size: str, seed: int, directory: Path, device: str) ->
 
 
 def _processors() -> int:
-    """Processors that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def _progress(messages: Any, n_steps: int, waiting: list[Run], n_runs: int) -> Iterator[None]:
-    """While open, what comes down the queue as (run, step, loss) is drawn as one bar over the steps of all runs."""
+    """While open, show one progress bar over the steps of all runs; the queue delivers messages (run, step, loss)."""
     done = n_runs - len(waiting)
     with tqdm(total=n_runs * n_steps, initial=done * n_steps, unit="step", smoothing=0.05) as bar:
 
@@ -186,7 +188,7 @@ def _progress(messages: Any, n_steps: int, waiting: list[Run], n_runs: int) -> I
 
 @contextmanager
 def _timed(directory: Path, recipe: Recipe, device: str) -> Iterator[None]:
-    """While open, the time that passes is added to what earlier calls have noted."""
+    """While open, add the elapsed time to the training time that earlier calls recorded."""
     path = directory / TIMES
     before = json.loads(path.read_text()) if path.is_file() else {}
     used = {"device": device, "torch": torch.__version__}
@@ -212,7 +214,7 @@ def _timed(directory: Path, recipe: Recipe, device: str) -> Iterator[None]:
 
 
 def _both(before: str, now: str) -> str:
-    """What earlier calls and this one were run with, each named once."""
+    """The values of earlier calls and of this one, separated by commas, each value once."""
     return ", ".join(dict.fromkeys([*before.split(", "), now] if before else [now]))
 
 
@@ -220,7 +222,7 @@ def _claim(directory: Path, recipe: Recipe) -> None:
     claim = directory / CLAIM
     content = canonical_json({"hash": recipe.hash, **recipe.to_dict()})
     if claim.is_file() and claim.read_bytes() != content:
-        raise InputError(f"{directory} holds a family of another recipe; choose an empty directory")
+        raise InputError(f"{directory} contains a family of another recipe; choose an empty directory")
     write_atomically(claim, content)
 
 
@@ -240,7 +242,7 @@ def _write_held_out(directory: Path) -> None:
 
 
 def _clear_leftovers(directory: Path) -> None:
-    """Remove what interrupted runs have left: training states and checkpoints written in part."""
+    """Remove what interrupted runs left: training states, and checkpoints and files that were only partly written."""
     for path in [*directory.rglob(STATE), *directory.rglob(".step*.partial")]:
         shutil.rmtree(path)
     for path in directory.rglob(".*.tmp"):

@@ -1,8 +1,8 @@
 """The recipe of the bundled family.
 
-Seven sizes from three thousand to half a million non-embedding parameters, twelve checkpoints of each: with thirteen
-training runs and two bytes a weight that is what fits into 24 MB. Three seeds stand on either side of the onset of
-induction, and where modular addition appears in some runs only.
+There are seven sizes, from three thousand to half a million non-embedding parameters, and thirteen training runs with
+twelve checkpoints each. With two bytes for each weight this fits into 24 MB. The sizes on either side of the onset of
+induction, 7k and 14k, have three seeds. So has 25k, where modular addition appears in only some of the runs.
 """
 
 from interp_emerge.training.recipe import Recipe, SizeRecipe

@@ -1,6 +1,6 @@
-"""What came out of growing a family: losses beside their floors, and the accuracy of every ability at every size.
+"""Results of training a family: losses with their entropy floors, and the accuracy of every ability at every size.
 
-Accuracies are measured on the checkpoints as they lie on disk, loaded as any family is.
+Accuracies are measured on the checkpoints on disk, which are loaded like those of any family.
 """
 
 import json
@@ -27,12 +27,12 @@ from interp_emerge.training.trainer import LOSSES, is_grown, read_losses, run_di
 CLAIM, TIMES = "recipe.json", "training.json"
 FLOOR_DOCUMENTS, FLOOR_SEED = 2000, 980_000
 PAIRS = 500
-"""Prompts of each ability."""
+"""Number of prompts for each ability."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """How long the training took, and on what."""
+    """How many seconds the training took, with which device, threads and torch version."""
 
     seconds: float
     device: str
@@ -42,7 +42,7 @@ class Times:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
-    """A grown family in numbers. Each table is tidy: one row, one thing."""
+    """Measurements of a trained family. Tables are tidy: one row for each thing measured."""
 
     recipe: Recipe
     times: Times
@@ -51,16 +51,16 @@ class Outcome:
     models: pd.DataFrame
     """Columns `size`, `seed`, `step`, `revision`."""
     losses: pd.DataFrame
-    """Columns `size`, `seed`, `document`, `loss`, `floor`, nats per token."""
+    """Columns `size`, `seed`, `document`, `loss`, `floor`; the last two in nats per token."""
     abilities: pd.DataFrame
     """Columns `ability`, `chance`, `ceiling`, `control`, `never_emerges`."""
     accuracy: pd.DataFrame
     """Columns `size`, `seed`, `ability`, `accuracy`, `ci_low`, `ci_high`, `n_pairs`."""
     not_expressible: dict[str, str] = field(default_factory=dict)
-    """Abilities whose prompts the language has no words for, with the reason."""
+    """Abilities whose prompts the tokenizer cannot express, with the reason."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values, tables as lists of rows."""
+        """The outcome as JSON values; each table becomes a list of rows."""
         tables = ("sizes", "models", "losses", "abilities", "accuracy")
         rows = {name: getattr(self, name).to_dict("records") for name in tables}
         return {
@@ -75,7 +75,7 @@ def measure_outcome(directory: Path, recipe: Recipe) -> Outcome:
     """Read and measure a family whose training is complete.
 
     Raises:
-        InputError: the directory holds another recipe's family, or one that is not fully grown.
+        InputError: the directory contains a family of another recipe, or one whose training is incomplete.
         ModelError: a checkpoint is damaged.
     """
     times = _read_times(directory, recipe)
@@ -103,7 +103,7 @@ def measure_outcome(directory: Path, recipe: Recipe) -> Outcome:
 
 
 def entropy_floors() -> dict[str, float]:
-    """Entropy of each kind of document, nats per token, estimated over `FLOOR_DOCUMENTS`."""
+    """Entropy floor of each kind of document, nats per token, estimated over `FLOOR_DOCUMENTS` documents."""
     return {
         kind: write(np.random.default_rng([FLOOR_SEED, index]), FLOOR_DOCUMENTS).floor
         for index, (kind, write) in enumerate(KINDS.items())
@@ -111,7 +111,7 @@ def entropy_floors() -> dict[str, float]:
 
 
 class _Prompts:
-    """The prompts of every ability, drawn for the first model: all models of a family share one tokenizer."""
+    """The prompts of every ability, drawn for the first model only, since all models of a family share a tokenizer."""
 
     def __init__(self) -> None:
         self.pairs: dict[str, PromptPairs] = {}
@@ -128,7 +128,7 @@ class _Prompts:
 
 @torch.no_grad()
 def _measure(model: HookedModel, prompts: _Prompts) -> list[tuple[str, float, float, float, int]]:
-    """Accuracy of every ability with the ends of its interval, and the number of prompts."""
+    """One row for each ability: name, accuracy, lower and upper end of its interval, number of prompts."""
     rows = []
     for ability in shelf:
         pairs = prompts.get(ability, model)
@@ -149,7 +149,10 @@ def _shapes(recipe: Recipe, parameters: dict[str, int]) -> pd.DataFrame:
 
 
 def _verdicts(measured: pd.DataFrame) -> pd.DataFrame:
-    """Each ability's chance level, and whether no model has it, not even at the upper end of the interval."""
+    """One row for each ability, with its chance level.
+
+    `never_emerges` is True if in every model the upper end of the interval is below half-way from chance to ceiling.
+    """
     highest = measured.groupby("ability")["ci_high"].max()
     abilities = [ability for ability in shelf if ability.name in highest]
     return pd.DataFrame(
@@ -170,15 +173,15 @@ def _final_losses(directory: Path, recipe: Recipe) -> pd.DataFrame:
 
 
 def _read_times(directory: Path, recipe: Recipe) -> Times:
-    """The note of the training, once everything that the recipe wants is there."""
+    """The recorded times of the training, after a check that the family is complete."""
     claim = directory / CLAIM
     if not claim.is_file() or json.loads(claim.read_text()).get("hash") != recipe.hash:
-        raise InputError(f"{directory} holds no family of recipe {recipe.name!r} ({recipe.hash}); grow it first")
+        raise InputError(f"{directory} contains no family of recipe {recipe.name!r} ({recipe.hash}); train it first")
     for size in recipe.sizes:
         for seed in range(size.n_seeds):
             if not is_grown(recipe, run_directory(directory, size.name, seed)):
-                raise InputError(f"size {size.name}, seed {seed}, in {directory} is not fully grown; "
-                                 f"`interp-emerge train {recipe.name}` goes on where it stopped")  # fmt: skip
+                raise InputError(f"the training of size {size.name}, seed {seed}, in {directory} is incomplete; "
+                                 f"`interp-emerge train {recipe.name}` continues it")  # fmt: skip
     for name in (TIMES, LOSSES):
         if not (directory / name).is_file():
             raise InputError(f"{directory} lacks {name}, which `interp-emerge train {recipe.name}` writes")

@@ -1,4 +1,4 @@
-"""The recipes by name."""
+"""All recipes, by name."""
 
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.training.grokking import RECIPE as GROKKING

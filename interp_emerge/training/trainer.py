@@ -1,11 +1,13 @@
-"""Grow one model: steps of AdamW on a mixture of documents, checkpoints on the way, resumable at any moment.
+"""Train one model with AdamW on a mixture of documents, and save checkpoints. Interrupted runs can be resumed.
 
-1. `fresh_model` builds the size from its seed.
-2. `grow_model` trains it, keeps float16 weights at each checkpoint, and the training state every `STATE_EVERY` steps.
-3. `_Run.save_state` and `_Run.load_state` hold weights, moments and the state of the document generator, so that a run
-   that was interrupted ends in the same bits as one that was not.
+1. `fresh_model` builds the untrained model of a size and seed.
+2. `grow_model` trains it. It saves float16 weights at each checkpoint, and the training state every `STATE_EVERY`
+   steps.
+3. `_Run.save_state` and `_Run.load_state` write and read the weights, the moments of AdamW and the state of the
+   document generator. So a run that was interrupted and resumed ends with exactly the same weights as an uninterrupted
+   one.
 
-Cost: about six times the parameters in floating-point operations a token. The same seed, device and thread count give
+Cost: about 6 floating-point operations for each parameter and token. The same seed, device and number of threads give
 the same weights.
 """
 
@@ -36,13 +38,13 @@ STATE_EVERY = 250
 STATE, LOSSES = ".state", "losses.csv"
 HELD_OUT_DOCUMENTS = 64
 HELD_OUT_SEED = 990_000
-"""Training seeds count from 0, so held-out documents never share a generator with training."""
+"""Seed of the held-out documents. Training seeds count from 0, so training never uses the same generator."""
 
 
 def fresh_model(size: SizeRecipe, seed: int) -> GPTNeoXForCausalLM:
-    """The untrained model of a size, the same for the same seed."""
+    """The untrained model of a size and seed."""
     d_head = size.d_model // size.n_heads
-    # The rotary share is floored to dimensions inside transformers: a hundredth keeps it from losing one to rounding.
+    # transformers rounds the rotary share down to whole dimensions. The 0.01 guards against rounding errors.
     share = min(1.0, (size.rotary_dimensions + 0.01) / d_head)
     config = GPTNeoXConfig(
         vocab_size=len(language.VOCABULARY),
@@ -69,7 +71,7 @@ def grow_model(
     device: str = "cpu",
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> pd.DataFrame:
-    """Train one size from one seed into `directory/stepN/`; what is there already is kept.
+    """Train one size from one seed and save checkpoints to `directory/stepN/`; a finished run is not repeated.
 
     Returns:
         Held-out loss at every checkpoint, columns `step`, `document`, `loss` (nats per token).
@@ -80,7 +82,7 @@ def grow_model(
 
 
 def carry_out(run: "_Run", report: Callable[[int, float], None]) -> pd.DataFrame:
-    """Train to the last step, from where the run was saved if it was; returns the losses that were kept on the way."""
+    """Train to the last step, from the saved state if there is one; returns the losses at the checkpoints."""
     recipe = run.recipe
     torch.set_num_threads(recipe.threads)
     disable_progress_bar()
@@ -100,18 +102,18 @@ def carry_out(run: "_Run", report: Callable[[int, float], None]) -> pd.DataFrame
 
 
 def run_directory(directory: Path, size: str, seed: int) -> Path:
-    """Where the checkpoints of a size and seed of a family lie."""
+    """The directory with the checkpoints of one size and seed of a family."""
     return directory / size if seed == 0 else directory / size / f"seed{seed}"
 
 
 def is_grown(recipe: Recipe, directory: Path) -> bool:
-    """Whether a run's checkpoints and losses are all there."""
+    """Whether the directory contains all checkpoints and the losses of a run."""
     checkpoints = [directory / f"step{step}" for step in recipe.checkpoints]
     return all(path.is_dir() for path in checkpoints) and (directory / LOSSES).is_file()
 
 
 def read_losses(directory: Path) -> pd.DataFrame:
-    """The held-out losses of a finished run, to the last digit as they were measured."""
+    """The losses of a finished run or family, exactly as they were measured."""
     return pd.read_csv(directory / LOSSES, dtype={"size": str, "loss": str}).astype({"loss": float})
 
 
@@ -137,7 +139,7 @@ class _Run:
         return self.descend(loss, _schedule(self.step, self.recipe))
 
     def descend(self, loss: Tensor, rate: float) -> float:
-        """One step down a loss, at a part of the size's learning rate; returns the loss."""
+        """One optimiser step on `loss`, with `rate` times the learning rate of the size; returns the loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.size.learning_rate * rate
         loss.backward()
@@ -154,7 +156,7 @@ class _Run:
         self.write_weights(copy.deepcopy(self.model).half())
 
     def write_weights(self, model: Any) -> None:
-        """Write a model as the checkpoint of this step, whole or not at all."""
+        """Write a model as the checkpoint of this step. Its directory exists only once it is complete."""
         target = self.directory / f"step{self.step}"
         partial = self.directory / f".step{self.step}.partial"
         shutil.rmtree(partial, ignore_errors=True)
@@ -189,7 +191,7 @@ class _Run:
 
 
 def next_token_loss(model: torch.nn.Module, tokens: Tensor) -> Tensor:
-    """Mean loss over all predicted tokens, nats per token."""
+    """Mean cross-entropy over all predicted tokens, nats per token."""
     logits = model(input_ids=tokens, use_cache=False).logits
     return cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
 
@@ -205,7 +207,7 @@ def held_out_losses(model: torch.nn.Module) -> dict[str, float]:
 
 
 def held_out_documents() -> dict[str, corpus.Documents]:
-    """The documents of each kind that losses are measured on."""
+    """The documents of each kind on which held-out losses are measured."""
     return {
         kind: write(np.random.default_rng([HELD_OUT_SEED, index]), HELD_OUT_DOCUMENTS)
         for index, (kind, write) in enumerate(corpus.KINDS.items())

@@ -90,11 +90,11 @@ def test_a_prompt_that_is_asked_more_than_once_stands_on_one_side(repeats: int) 
 @pytest.mark.parametrize(
     ("pairs", "share", "message"),
     [
-        (numbered_pairs(1), 0.5, "split(0.5) leaves one side without any of 1 pair; give more pairs with different"),
-        (numbered_pairs(6, repeats=6), 0.5, "split(0.5) leaves one side without any of 6 pairs"),
-        (numbered_pairs(6), 0.01, "split(0.01) leaves one side without any of 6 pairs"),
-        (numbered_pairs(6), 1.0, "split(1) leaves nothing to judge on or to find; give a share between 0 and 1"),
-        (numbered_pairs(6), 0.0, "split(0) leaves nothing to judge on or to find"),
+        (numbered_pairs(1), 0.5, "split(0.5) of 1 pair leaves one part empty; give more pairs with different"),
+        (numbered_pairs(6, repeats=6), 0.5, "split(0.5) of 6 pairs leaves one part empty"),
+        (numbered_pairs(6), 0.01, "split(0.01) of 6 pairs leaves one part empty"),
+        (numbered_pairs(6), 1.0, "the share of a split cannot be 1; give a number between 0 and 1"),
+        (numbered_pairs(6), 0.0, "the share of a split cannot be 0; give a number between 0 and 1"),
     ],
 )
 def test_a_split_with_an_empty_side_is_refused(pairs: ie.PromptPairs, share: float, message: str) -> None:
@@ -117,7 +117,7 @@ def test_a_split_with_an_empty_side_is_refused(pairs: ie.PromptPairs, share: flo
         ({"answer": [[7], []]}, "pair 1 has no answer; give each pair at least one"),
         ({"answer": [[7], [6, 7, 6]]}, "pair 1 has the answer 6 twice; give each token once"),
         ({"clean": [[1, 2, 3], []]}, "clean prompt 1 is empty; give at least one token"),
-        ({"continuation": [[7, 1], [7, -1]]}, "the continuation holds an id below 0; give token ids"),
+        ({"continuation": [[7, 1], [7, -1]]}, "the continuation contains an id below 0; give token ids"),
     ],
 )
 def test_what_makes_no_pairs_is_named(changed: dict, message: str) -> None:

@@ -147,7 +147,7 @@ def test_text_needs_a_model():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"clean": " Mary met"}, "clean cannot be the single text ' Mary met'; give a list with one text a pair"),
+        ({"clean": " Mary met"}, "clean cannot be the single text ' Mary met'; give a list, one text for each pair"),
         ({"foil": [" Paul", " Anna"]}, "foil has 2 entries for 1 clean prompts; give one for each"),
     ],
 )

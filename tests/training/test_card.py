@@ -93,7 +93,7 @@ def test_an_ability_that_one_model_may_have_is_not_called_absent(grown: Path, re
     assert outcome.abilities["never_emerges"].all()
     shown = to_markdown(replace(outcome, abilities=outcome.abilities.assign(never_emerges=False)))
     assert "Never emerging" not in shown
-    assert "There is no ability that stays below half-way" in shown
+    assert "at least one model has an interval that reaches half-way" in shown
 
 
 def test_it_says_what_the_weights_and_the_language_are(text: str, recipe: Recipe, card: dict[str, Any]):
@@ -128,10 +128,10 @@ def test_it_comes_out_the_same_again(copy: Path, recipe: Recipe):
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ("small/seed1/step8", "size small, seed 1, in .* is not fully grown; `interp-emerge train tiny` goes on"),
+        ("small/seed1/step8", "size small, seed 1, in .* is incomplete; `interp-emerge train tiny` continues"),
         ("training.json", "lacks training.json"),
         ("losses.csv", "lacks losses.csv"),
-        ("recipe.json", r"holds no family of recipe 'tiny' \([0-9a-f]{16}\); grow it first"),
+        ("recipe.json", r"contains no family of recipe 'tiny' \([0-9a-f]{16}\); train it first"),
     ],
 )
 def test_an_unfinished_family_gets_no_card(copy: Path, recipe: Recipe, missing: str, said: str):
@@ -145,7 +145,7 @@ def test_an_unfinished_family_gets_no_card(copy: Path, recipe: Recipe, missing: 
 
 
 def test_another_recipes_family_gets_no_card(copy: Path, recipe: Recipe):
-    with pytest.raises(InputError, match="holds no family of recipe 'tiny'"):
+    with pytest.raises(InputError, match="contains no family of recipe 'tiny'"):
         write_card(copy, replace(recipe, warmup=3))
 
 

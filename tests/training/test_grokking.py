@@ -64,10 +64,10 @@ def test_its_hash_changes_with_what_decides_the_weights() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"modulus": 58}, "addition modulo 58 has no waves to tell apart; give an odd number from 5 on"),
-        ({"train_share": 1.0}, "a share of 1 of all pairs leaves none to train or to test on"),
-        ({"documents": {"markov": 1}}, "a recipe of addition draws no documents"),
-        ({"checkpoints": (3, 0)}, "have to ascend"),
+        ({"modulus": 58}, "the modulus of the recipe cannot be 58; give an odd number of at least 5"),
+        ({"train_share": 1.0}, "a train_share of 1 leaves no training pairs or no test pairs"),
+        ({"documents": {"markov": 1}}, "a recipe of addition uses no documents"),
+        ({"checkpoints": (3, 0)}, r"checkpoints cannot be \[3, 0\]; give increasing steps"),
     ],
 )
 def test_a_recipe_that_cannot_be_grown_is_refused(change: dict, said: str) -> None:
@@ -150,7 +150,7 @@ def test_a_grown_family_loads_and_reads_sums(grown: Path) -> None:
 def test_the_directory_says_what_it_was_grown_from(grown: Path, tmp_path: Path) -> None:
     assert grown_recipe(grown) == TINY
     assert (grown_recipe(grown).train_pairs == TINY.train_pairs).all()
-    with pytest.raises(InputError, match="holds no family that was grown on modular addition; run `interp-emerge"):
+    with pytest.raises(InputError, match="does not contain a family grown on modular addition; run `interp-emerge"):
         grown_recipe(tmp_path)
 
 

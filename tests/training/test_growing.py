@@ -95,7 +95,7 @@ def test_what_is_missing_is_grown_again_and_the_rest_is_kept(
 
 def test_another_recipe_does_not_get_the_directory(copy: Path, recipe: Recipe):
     before = files(copy)
-    with pytest.raises(InputError, match="holds a family of another recipe; choose an empty directory"):
+    with pytest.raises(InputError, match="contains a family of another recipe; choose an empty directory"):
         grow_family(replace(recipe, warmup=3), copy)
     assert files(copy) == before
 

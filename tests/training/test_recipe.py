@@ -77,11 +77,11 @@ def test_recipes_are_found_by_name():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sizes": ()}, "needs sizes of different names"),
-        ({"sizes": RECIPE.sizes[:1] * 2}, "needs sizes of different names, not "),
-        ({"checkpoints": ()}, "have to ascend"),
-        ({"checkpoints": (0, 8, 4)}, r"have to ascend from step 0 or later, unlike \[0, 8, 4\]"),
-        ({"checkpoints": (0, 4, 4)}, "have to ascend"),
+        ({"sizes": ()}, "needs at least one size, each with its own name"),
+        ({"sizes": RECIPE.sizes[:1] * 2}, "needs at least one size, each with its own name, not "),
+        ({"checkpoints": ()}, r"checkpoints cannot be \[\]"),
+        ({"checkpoints": (0, 8, 4)}, r"checkpoints cannot be \[0, 8, 4\]; give increasing steps from 0 on"),
+        ({"checkpoints": (0, 4, 4)}, r"checkpoints cannot be \[0, 4, 4\]"),
         ({"documents": {"markof": 1}}, "unknown kind of document 'markof'; did you mean 'markov'"),
     ],
 )

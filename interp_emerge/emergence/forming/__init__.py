@@ -1,4 +1,4 @@
-"""Along training: when each part of a circuit forms, in which order, and what depends on it."""
+"""Changes along training: when each part of a circuit forms, in which order, and when the ability depends on it."""
 
 import lazy_loader
 

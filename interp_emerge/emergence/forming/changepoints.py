@@ -1,24 +1,25 @@
 """Where a curve over training bends, and between which checkpoints it changes fastest.
 
-`change_points` fits straight lines over x = ln(1 + step), one to each stretch of checkpoints. The lines need not meet.
+`change_points` cuts the checkpoints into stretches, and fits a straight line over x = ln(1 + step) to each of them. The
+lines need not meet.
 
-1. `stats.segments.best_cuts` gives the least sum of squared residuals (RSS) over all ways to cut the checkpoints, for
-   each number of cuts.
-2. BIC (Schwarz, 1978, https://doi.org/10.1214/aos/1176344136) compares numbers of cuts: n ln(RSS / n) + 3 (k + 1) ln n,
-   for two coefficients of each line, k places and a variance. RSS / n has the sampling variance of the means as its
-   lower bound, so following noise gains nothing. The least BIC alone would find too many cuts (docs/calibration.md).
-   So `_number` starts with no cut and adds one only if BIC falls by as much as in 5% or fewer of simulated curves.
-   These have the cuts so far, normal noise, and the same checkpoints.
-3. The place of a cut is drawn again with the number of cuts held fixed: over prompts where there are several, else over
-   the residuals. The interval does not cover other checkpoints or other training runs.
+1. `stats.segments.best_cuts` finds, for each number of cuts k, the cuts with the smallest sum of squared residuals
+   (RSS).
+2. BIC (Schwarz, 1978, https://doi.org/10.1214/aos/1176344136) compares numbers of cuts: n ln(RSS / n) + 3 (k + 1) ln n.
+   The parameters are two coefficients of each line, k places and a variance. RSS / n counts as at least the sampling
+   variance of the means, so fitting the noise gains nothing. Taking the lowest BIC would find too many cuts
+   (docs/calibration.md). So `_number` starts with no cut, and adds one only if more cuts lower BIC by an amount that at
+   most 5% of simulated curves reach. These curves have the cuts found so far, normal noise, and the same checkpoints.
+3. `_redrawn` finds the cuts again in bootstrap samples, with the same number of cuts. It resamples the prompts where
+   there are several, and otherwise the residuals. The interval does not cover other checkpoints or other training runs.
 
-`fastest_change` needs no fit. It is the interval between neighbouring checkpoints with the largest change per unit of
-x, in the direction of the whole change. In a **phase change** a small share of the axis has a large share of the
-change; a straight line over x has equal shares. `same_interval` says whether two curves change fastest in the same
-interval.
+`fastest_change` needs no fit. It finds the interval between neighbouring checkpoints with the largest change per unit
+of x, in the direction of the whole change. In a **phase change** a small share of the axis has a large share of the
+change; for a straight line over x these shares are equal. `same_interval` compares two curves: do both change fastest
+in the same interval?
 
-Cost: memory and time grow with the square of the number of checkpoints, for each resample. A cut is known to lie
-between two checkpoints, never more precisely. Cuts closer than `shortest` checkpoints cannot be found.
+Cost: memory and time grow with the square of the number of checkpoints, for each resample. A cut lies somewhere between
+two checkpoints; its place is not known more precisely. Cuts closer than `shortest` checkpoints cannot be found.
 """
 
 from collections.abc import Sequence
@@ -43,11 +44,16 @@ MOST, SHORTEST = 3, 3
 class ChangePoints:
     """Lines over ln(1 + step) and the cuts between them.
 
-    `changes` has one row for each cut: `before`, `after` (the steps that it lies between), `ci_low`, `ci_high` (steps
-    between which it lies in 95% of resamples), `slope_before`, `slope_after` (unit of the curve per ln(1 + step)),
-    `jump` (the later line less the earlier one, half-way between the two steps). `numbers` has one row for each number
-    of cuts: `n_changes`, `rss`, `bic`, `p_value` (share of simulated curves with this number of cuts whose BIC falls as
-    much with more cuts; empty if not tested). `fitted` has the values of the lines, shape [step].
+    `changes` has one row for each cut: `before`, `after` (the steps between which it lies), `ci_low`, `ci_high` (the
+    steps between which it lies in 95% of resamples), `slope_before`, `slope_after` (unit of the curve per
+    ln(1 + step)), `jump` (the later line minus the earlier one, half-way between the two steps on the axis
+    ln(1 + step)).
+
+    `numbers` has one row for each number of cuts: `n_changes`, `rss`, `bic`, `p_value` (of the null that there are no
+    more cuts: the share of simulated curves with this number of cuts whose BIC falls at least as much with more cuts;
+    NaN if not tested).
+
+    `fitted` has the values of the lines, shape [step].
     """
 
     changes: pd.DataFrame
@@ -67,15 +73,15 @@ class FastestChange:
     after: int
     ci_low: int
     ci_high: int
-    """Steps between which the interval lies in 95% of resamples."""
+    """The steps between which the fastest change lies in 95% of resamples."""
     rate: float
     """Change per unit of ln(1 + step), in the unit of the curve."""
     share_of_change: float
-    """Change in the interval as a fraction of the change from the first checkpoint to the last; may exceed 1."""
+    """Change in the interval as a fraction of the change from the first checkpoint to the last; can exceed 1."""
     share_of_axis: float
-    """Width of the interval as a fraction of the axis ln(1 + step): its share of the change of a straight line."""
+    """Width of the interval as a fraction of the axis ln(1 + step). For a straight line it equals `share_of_change`."""
     agreement: float
-    """Fraction of resamples with the same interval."""
+    """Fraction of resamples in which the change is fastest in the same interval."""
     drawn: np.ndarray
     """Index of the interval in each resample, shape [resample]."""
 
@@ -84,24 +90,24 @@ class CoincidenceVerdict(StrEnum):
     """Whether two curves change fastest between the same two checkpoints."""
 
     SAME = "in the same interval"
-    """They do in 97.5% of the resamples or more."""
+    """In at least 97.5% of the resamples they do."""
     DIFFERENT = "in different intervals"
-    """They do in 2.5% of the resamples or fewer."""
+    """In at most 2.5% of the resamples they do."""
     CANNOT_BE_TOLD = "cannot be told"
-    """It depends on the prompts."""
+    """The answer changes with the resampled prompts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coincidence:
-    """Whether two curves change fastest in the same interval of checkpoints. As text it is a sentence."""
+    """Whether two curves change fastest in the same interval of checkpoints; `str` makes a sentence of it."""
 
     verdict: CoincidenceVerdict
     together: float
-    """Fraction of resamples in which they do."""
+    """Fraction of resamples in which both change fastest in the same interval."""
     by_chance: float
-    """The fraction expected if the fastest interval of one curve were any interval with equal probability."""
+    """The fraction expected if the fastest interval of one curve were chosen at random, each with equal probability."""
     intervals: tuple[tuple[int, int], tuple[int, int]]
-    """The steps between which either curve changes fastest, the earlier interval first."""
+    """The steps before and after the fastest change of each curve, the earlier interval first."""
 
     def __str__(self) -> str:
         first, later = (f"between steps {before:g} and {after:g}" for before, after in self.intervals)
@@ -129,13 +135,14 @@ def change_points(
     Args:
         steps: ascending training steps.
         values: shape [step], or [prompt, step] if each step has values of the same prompts or passages.
-        most: the largest number of cuts to try, if there are enough checkpoints for it.
-        shortest: fewest checkpoints on one line, at least 3, since a line fits any two points.
+        most: largest number of cuts to try; fewer are tried if there are too few checkpoints.
+        shortest: smallest number of checkpoints on one line; at least 3, since a line fits any two points exactly.
         seed: seed of the resamples.
         resamples: number of bootstrap samples.
 
     Raises:
-        InputError: there are fewer than `shortest` checkpoints, the steps do not ascend, or a value is not finite.
+        InputError: there are fewer than `shortest` checkpoints, `shortest` is below 3, `most` is negative, the steps do
+            not ascend, or a value is not finite.
     """
     x, rows = _axis(steps), _checked(steps, values)
     if shortest < 3 or len(x) < shortest or most < 0:
@@ -166,7 +173,7 @@ def fastest_change(
     Args:
         steps: ascending training steps.
         values: shape [prompt, step].
-        seed: seed of the resamples; use the same seed for curves on the same prompts.
+        seed: seed of the resamples. For curves on the same prompts use the same seed.
         resamples: number of bootstrap samples.
 
     Raises:
@@ -203,8 +210,8 @@ def same_interval(a: FastestChange, b: FastestChange, *, n_intervals: int) -> Co
 
     Args:
         a: fastest change of one curve.
-        b: fastest change of the other, from the same number of resamples. Both need the same seed if the curves have
-            the same prompts, and different seeds otherwise.
+        b: fastest change of the other curve, from the same number of resamples. If the curves have the same prompts,
+            both changes have to be found with the same seed, otherwise with different seeds.
         n_intervals: number of intervals between neighbouring checkpoints.
 
     Raises:
@@ -241,7 +248,7 @@ def _checked(steps: Sequence[int], values: np.ndarray) -> np.ndarray:
 
 
 def _noise(rows: np.ndarray) -> float:
-    """Sampling variance of the means relative to each other, for prompts that are the same at every step."""
+    """Sampling variance of the means over prompts, without the part that is common to all steps; 0 for one prompt."""
     n, n_steps = rows.shape
     if n == 1:
         return 0.0
@@ -259,7 +266,7 @@ def _number(
     seed: int,
     resamples: int,
 ) -> tuple[int, np.ndarray]:
-    """The number of cuts, and the p-value of each number against larger ones."""
+    """The number of cuts, and p-values of each number against larger ones, shape [number], NaN if not tested."""
     rng, n, p_values = np.random.default_rng(seed), len(x), np.full(len(bic), np.nan)
     for number in range(len(bic) - 1):
         fall = bic[number] - bic[number + 1 :].min()
@@ -278,7 +285,7 @@ def _number(
 def _redrawn(
     x: np.ndarray, rows: np.ndarray, fitted: np.ndarray, number: int, shortest: int, seed: int, resamples: int
 ) -> np.ndarray:
-    """Cuts of resampled curves, shape [resample, cut]."""
+    """The best cuts of resampled curves, shape [resample, cut]."""
     if number == 0:
         return np.empty((resamples, 0), dtype=int)
     if len(rows) > 1:

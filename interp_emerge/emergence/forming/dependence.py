@@ -1,34 +1,36 @@
-"""When an ability comes to depend on its circuit: the final circuit and its parts are ablated at every checkpoint.
+"""When an ability starts to depend on its circuit: the final circuit and its parts are ablated at every checkpoint.
 
-A head may behave as its role asks before the ability needs it. Dependence is causal: how much the metric falls when a
-part of the final circuit is ablated in the whole model, compared with the fall without random nodes or edges. Ablating
-parts of a circuit follows Wang et al. (2022, https://arxiv.org/abs/2211.00593), random connected circuits as a null
-follow Shi et al. (2024, https://arxiv.org/abs/2410.13032), and circuits over training Tigges et al. (2024,
-https://arxiv.org/abs/2407.10827).
+A head may show the behaviour of its role before the ability uses it. So dependence is measured causally: a part of the
+final circuit is ablated in the whole model, and the fall of the metric is compared with the fall when random nodes or
+edges are ablated. Ablating parts of a circuit follows Wang et al. (2022, https://arxiv.org/abs/2211.00593). Random
+connected circuits as a null follow Shi et al. (2024, https://arxiv.org/abs/2410.13032). Circuits over training follow
+Tigges et al. (2024, https://arxiv.org/abs/2407.10827).
 
-1. `parts_of` lists what is ablated: every edge of the model (all that can be lost, the gap), the edges of the circuit,
-   its heads together, the heads of each role, each head and each MLP. A node is ablated by removing every edge that it
+1. `parts_of` lists what is ablated: every edge of the model (this loses the whole gap), the edges of the circuit, its
+   heads together, the heads of each role, each head and each MLP. A node is ablated by removing every edge that it
    writes.
-2. The null of a set of heads consists of different choices of as many heads of the same layers. The first rule that
-   gives 19 choices, which p = 0.05 needs, is used: heads outside the circuit; any heads but those of the part; any
-   heads. In the last case a choice may contain some of the part's heads, which makes the null harder to beat. If no
-   rule gives 19, the first rule with any choice is used. The null of edges consists of random connected circuits of
-   the same size, which may share edges with the circuit.
-3. `dependence_at` runs them all on the same pairs. The drop is m(M) − m(M∖part), mean over pairs, in the metric's unit;
-   it is positive where the ability depends on the part. Its share is drop / (m(M) − m(∅)), a fraction that may leave
-   [0, 1]. The p-value is that of the rank among random choices (`stats.ranks`), not adjusted for the number of parts.
-4. `dependence` does so at every checkpoint, and finds the step from which the ability depends on a part, by each
-   `DependenceCriterion`. `above random`: the drop exceeds zero and the 95th percentile of the null (for every edge,
-   which has no null, zero alone). `half of last`: the drop exceeds half of that at the last checkpoint. The onset is
-   the first checkpoint from which the criterion holds at every later one, so a passing coincidence is not an onset. Its
-   interval is the central 95% over resamples of the pairs, the same pairs at all checkpoints.
+2. The null for a set of heads consists of different random choices of the same number of heads from the same layers.
+   There are three rules: heads outside the circuit; any heads except those of the part; any heads. The first rule that
+   gives 19 choices is used, since p = 0.05 needs 19. If no rule does, the first rule that gives any choice is used.
+   With the third rule a choice may contain some of the part's heads, which makes the null harder to exceed. The null
+   for edges consists of random connected circuits of the same size, which may share edges with the circuit.
+3. `dependence_at` runs the model without each part and without each random choice, on the same pairs. The drop is
+   m(M) − m(M∖part), mean over pairs, in the metric's unit. It is positive if the ability depends on the part. The share
+   is drop / (m(M) − m(∅)), a fraction that may leave [0, 1]. The p-value is that of the drop's rank among random
+   choices (`stats.ranks`), not adjusted for the number of parts.
+4. `dependence` does this at every checkpoint. It finds the step from which on the ability depends on a part, by each
+   `DependenceCriterion`. `above random`: the drop exceeds zero and the 95th percentile of the null. For the part with
+   every edge, which has no null, it only has to exceed zero. `half of last`: the drop exceeds half of the drop at the
+   last checkpoint. The onset is the first checkpoint such that the criterion holds there and at every later one, so it
+   is not an onset if the criterion holds by coincidence for a while. The interval of the onset is the central 95% over
+   resamples of the pairs, with the same pairs at all checkpoints.
 
-Where the gap is not above zero with 97.5% confidence, drops are undefined, and the checkpoint counts as not depending.
-A layer with few other heads has a coarse null: three others allow p = 0.25 at best. So an onset with fewer than 19
-random choices is reported with its step, but its verdict is `too few random choices`. `above random` finds effects of
-any size that the pairs can resolve, so more pairs make it earlier. `half of last` does not depend on the number of
-pairs, but follows the growth of the ability itself: compare it with the row of every edge. A drop of zero does not
-prove that a part does nothing: other parts may replace it.
+If the gap is not above zero with 97.5% confidence, drops are undefined, and at this checkpoint the ability counts as
+not depending on the part. If a layer has few other heads, the null is coarse: three others allow p = 0.25 at best. So
+an onset with fewer than 19 random choices is reported with its step, but its verdict is `too few random choices`.
+`above random` finds effects of any size that the pairs can resolve, so more pairs make the onset earlier. `half of
+last` does not depend on the number of pairs, but it follows the growth of the ability itself: compare it with the
+onset of the part with every edge. A drop of zero does not prove that a part does nothing: other parts may replace it.
 
 Cost: one circuit run for each different part and choice, at most (1 + `n_random`) for each part, at each checkpoint.
 """
@@ -73,9 +75,9 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dependence:
-    """What every checkpoint loses without each part (`DEPENDENCE_COLUMNS`), and the step from which it depends on it.
+    """What the model loses without each part at every checkpoint, and from which step on the ability depends on it.
 
-    `onsets` has the columns that fill `DEPENDENCE_ONSETS`.
+    `table` has the column `step` and `DEPENDENCE_COLUMNS`. `onsets` has the columns that fill `DEPENDENCE_ONSETS`.
     """
 
     table: pd.DataFrame
@@ -86,15 +88,15 @@ class Dependence:
 def dependence_at(
     runs: Runs, circuit: Circuit, *, parts: Sequence[Part] | None = None, n_random: int = 20
 ) -> pd.DataFrame:
-    """Measures what one model loses without each part of a circuit: one row (`DEPENDENCE_COLUMNS`) a part and metric.
+    """What one model loses without each part of a circuit: `DEPENDENCE_COLUMNS`, a row for each part and metric.
 
     Args:
-        runs: model, pairs and metric. The model may be another checkpoint than the circuit's; the circuit should not
-            have been found on these pairs. Accuracy is measured in addition to the metric. The seed is used for the
-            random choices.
+        runs: model, pairs and metric. The model may be a different checkpoint from the one in which the circuit was
+            found, and the pairs should be different from those used to find it. Accuracy is measured in addition to the
+            metric. The seed is used for the random choices.
         circuit: the circuit whose parts are ablated.
         parts: what to ablate; by default `parts_of(circuit)`.
-        n_random: the most random choices to compare each part with.
+        n_random: largest number of random choices to compare each part with.
 
     Raises:
         InputError: the circuit is empty or from a graph of another shape, or `n_random` is below 1.
@@ -119,23 +121,23 @@ def dependence(
     budget: int | None = None,
     record: Recorder = record,
 ) -> Dependence:
-    """Measures what the checkpoints of one training run lose without each part of a circuit, and from which step.
+    """What the checkpoints of a training run lose without each part of a circuit, and when the ability depends on it.
 
     Args:
-        models: training steps with their models, or with functions that load them, in any order. One loaded model is
-            held at a time. Steps may be missing.
+        models: training steps, each with its model or a function that loads it, in any order. Only one loaded model is
+            in memory at a time. Steps may be missing.
         circuit: the circuit of the last checkpoint, whose parts are ablated.
-        pairs: pairs that the circuit was not found on.
+        pairs: prompt pairs that were not used to find the circuit.
         parts: see `dependence_at`.
         metric: see `Runs`.
         ablation: see `Runs`.
         n_random: see `dependence_at`.
-        seed: seed of the random choices, which are the same at all checkpoints, and of the bootstrap.
+        seed: seed of the bootstrap and of the random choices, which are the same at all checkpoints.
         budget: see `Runs`.
         record: see `Runs`.
 
     Raises:
-        InputError: there is no checkpoint, a step is given twice, or as for `dependence_at`.
+        InputError: there is no checkpoint, a step is given twice, or for the reasons given in `dependence_at`.
         UnknownNameError: there is no such head, metric or ablation.
     """
     parts = parts_of(circuit) if parts is None else parts
@@ -154,7 +156,7 @@ def dependence(
 
 
 def dependence_from(measured: Mapping[int, Sequence[PartRuns]], *, seed: int = 0) -> Dependence:
-    """What the checkpoints of one training run lose, from runs of the same parts on the same pairs at each step.
+    """The result of `dependence`, from runs without the same parts on the same pairs at each step.
 
     Args:
         measured: what `measure_parts` returned, by training step.
@@ -208,7 +210,7 @@ def _row(runs: PartRuns) -> dict[str, object]:
 
 
 def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list[dict[str, object]]:
-    """The onsets of a part by each criterion, from its runs in one metric at every step."""
+    """The onset by each criterion, from the runs without one part in one metric at every step."""
     part, n_pairs = over_steps[0].part, len(over_steps[0].whole)
     weights = resample_weights(n_pairs, seed=seed, observed_first=True)
     defined = np.array([runs.defined for runs in over_steps])
@@ -224,7 +226,7 @@ def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list
         elif part.kind == "model":
             present = drops > 0
         elif n_random:
-            # Where there is no gap there are no random runs, and the part counts as not needed.
+            # At a step without a gap there are no random runs, and the ability counts as not depending on the part.
             means = [runs.random_drops @ weights.T for runs in over_steps]
             nulls = [null_quantile(mean) if len(mean) else np.full(len(drops), np.inf) for mean in means]
             present = (drops > np.stack(nulls, 1)) & (drops > 0)
@@ -239,7 +241,7 @@ def _onsets(steps: list[int], over_steps: Sequence[PartRuns], seed: int) -> list
 
 
 def _onset(steps: list[int], present: np.ndarray) -> dict[str, object]:
-    """The first step from which the criterion holds at every later one.
+    """The first step such that the criterion holds there and at every later step, with its interval and verdict.
 
     Args:
         steps: training steps.

@@ -1,4 +1,4 @@
-"""How a circuit forms: what its heads, MLPs and edges do at an earlier checkpoint, and how faithful it is there."""
+"""How a circuit forms: the effects of its heads, MLPs and edges at earlier checkpoints, and its faithfulness there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ HEADS_PER_ROLE = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Formation:
-    """A circuit at one checkpoint: what the `parts` of the final circuit do, and the scores of all `edges`."""
+    """A circuit at one checkpoint: measurements of the `parts` of the final circuit, and the scores of all `edges`."""
 
     parts: pd.DataFrame
-    """Columns `quantity`, `component`, `prompt`, `value`, `ci_low`, `ci_high`. A role of a head (in the role's unit),
-    the `effect` of each head and MLP of the circuit and the `edge effect` of each of its edges (denoising, in the
-    metric's unit) have one row for each prompt. The `faithfulness` is a ratio of means: it has a single row with its
-    interval, empty where it is undefined."""
+    """Columns `quantity`, `component`, `prompt`, `value`, `ci_low`, `ci_high`. Three kinds of quantities have one row
+    for each prompt: a role of a head (in the role's unit), the `effect` of each head and MLP of the circuit, and the
+    `edge effect` of each of its edges (both from denoising, in the metric's unit). The `faithfulness` is a ratio of
+    means: it has one row with its interval, NaN where it is undefined."""
     edges: pd.DataFrame
-    """Columns `writer`, `reader`, `score`, `standard_error`, as `EdgeScores.from_frame` reads them."""
+    """Columns `writer`, `reader`, `score`, `standard_error`; `EdgeScores.from_frame` reads them."""
 
 
 def heads_to_follow(roles: pd.DataFrame, circuit: Circuit) -> list[tuple[str, str]]:
-    """For each role, the heads of the circuit above the untrained baseline, the strongest first, as (role, head)."""
+    """For each role, the strongest heads of the circuit that exceed the untrained baseline, as pairs (role, head)."""
     found = roles[roles["clears_baseline"] & roles["node"].isin(circuit.heads)]
     ordered = found.sort_values(["score", "node"], ascending=[False, True], kind="stable")
     return [(role, head) for role in ROLES for head in ordered[ordered["role"] == role]["node"].head(HEADS_PER_ROLE)]
@@ -53,17 +53,17 @@ def formation_at(
     seed: int = 0,
     record: Recorder = record,
 ) -> Formation:
-    """Measures what the parts of a final circuit do at one checkpoint, and how faithful the circuit is there.
+    """The roles and effects of the parts of a final circuit at one checkpoint, and its faithfulness there.
 
     Args:
         model: the checkpoint.
         circuit: the final circuit.
-        follow: heads to measure in a role, as (role, head).
-        pairs: pairs that the circuit was not found on.
-        metric: metric of the effects and the faithfulness.
+        follow: roles to measure, each with a head, as (role, head).
+        pairs: prompt pairs that were not used to find the circuit.
+        metric: metric of the effects and of the faithfulness.
         method: method that scores edges. If it keeps no values of single pairs, there are no edge effects.
         steps: number of integration points, for methods that integrate.
-        seed: seed of the prompts of roles, and of methods that draw at random.
+        seed: seed of the prompts on which roles are measured, and of methods that draw at random.
         record: returns the activations of a run; by default it runs the model.
     """
     heads = [node.name for node in model.graph.writers if node.kind == "head"]
@@ -100,13 +100,14 @@ def formation_at(
 
 
 def formation_turnover(formations: Mapping[int, Formation], circuit: Circuit, *, seed: int = 0) -> pd.DataFrame:
-    """How the circuit changes from one checkpoint to the next: `similarity.turnover`, one row for each step.
+    """How the circuit changes from one checkpoint to the next: the table of `similarity.turnover`, a row for each step.
 
-    The circuit of a step consists of its strongest edges, as many as the final circuit has. Where the clean-corrupt gap
-    is within noise, the faithfulness is undefined, the strongest edges are noise too, and the step has no circuit.
+    The circuit of a step consists of the strongest edges at this step, as many as the final circuit has. If the
+    faithfulness is undefined because the clean-corrupt gap is within noise, the strongest edges are noise too, and the
+    step has no circuit.
 
     Args:
-        formations: formation at each training step.
+        formations: the formation at each training step.
         circuit: the final circuit.
         seed: seed of the random circuits.
     """
@@ -124,7 +125,7 @@ def _by_prompt(quantity: str, component: str, values: np.ndarray) -> pd.DataFram
 
 
 def summarise_formation(cell: pd.DataFrame) -> pd.DataFrame:
-    """Mean over prompts, with its interval, for each quantity and component."""
+    """The mean over prompts of each quantity and component, with its 95% interval in `ci_low` and `ci_high`."""
     rows = []
     for (quantity, component), part in cell.groupby(["quantity", "component"], sort=False):
         if quantity == "faithfulness":

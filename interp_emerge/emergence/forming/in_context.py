@@ -1,18 +1,19 @@
-"""Learning in context over training, and whether it comes together with the heads that match prefixes.
+"""Learning in context over training, and whether it appears at the same time as heads that match prefixes.
 
-* The **in-context score** is the loss late in the context less the loss early in it, nats (Olsson et al., 2022,
-  https://arxiv.org/abs/2209.11895). Below zero, a model predicts better after reading more. The source takes the losses
-  at the 500th and the 50th of 512 predicted tokens. `score_positions` takes the same fractions of a shorter context,
-  and every table has the positions of a row. The score is measured on repeated random segments, where only the
-  repetition helps, and on the family's held-out text, where late tokens may also be easier or harder for other reasons.
+* The **in-context score** is the loss late in the context minus the loss early in it, nats (Olsson et al., 2022,
+  https://arxiv.org/abs/2209.11895). If it is negative, the model predicts better after reading more. The source uses
+  the losses at the 500th and the 50th of 512 predicted tokens. `score_positions` returns the same fractions of a
+  shorter context, and each row of a table has its positions. The score is measured on two kinds of text: on repeated
+  random segments, where only the repetition helps, and on the family's held-out text, where late tokens may also be
+  easier or harder for other reasons.
 * The **prefix-matching score** of a head is the role `induction`: attention to the token that followed an earlier
   occurrence of the same token.
 
-1. `in_context_scores` measures one model. `in_context_over_training` measures a training run, with roles of chosen
-   heads.
-2. `phase_changes` finds for each quantity the checkpoints between which it changes fastest, over all its checkpoints.
-   On the checkpoints that both have, it compares each quantity with the first one: do both change fastest in the same
-   interval (`changepoints`)?
+1. `in_context_scores` measures one model. `in_context_over_training` measures a training run, and also the roles of
+   chosen heads.
+2. `phase_changes` finds the two neighbouring checkpoints between which each quantity changes fastest (`changepoints`).
+   It also compares each quantity with the first one, on the checkpoints that both have: do they change fastest in the
+   same interval?
 
 Cost: a few forward passes for each checkpoint. Two changes in the same interval do not show that one causes the other.
 """
@@ -44,7 +45,7 @@ from interp_emerge.families.base import Family
 from interp_emerge.stats.resampling import RESAMPLES
 
 EARLY, LATE, OF = 50, 500, 512
-"""The early and late positions of Olsson et al., and the length of their context."""
+"""The early position, the late position and the length of the context in Olsson et al., in predicted tokens."""
 REPEATED, HELD_OUT = "repeated segments", "held-out text"
 _FIELDS = ("before", "after", "ci_low", "ci_high", "share_of_change", "share_of_axis")
 
@@ -66,16 +67,16 @@ def score_positions(n_predicted: int) -> tuple[int, int]:
 def in_context_scores(
     model: HookedModel, tokens: Tokens, *, early: int | None = None, late: int | None = None
 ) -> np.ndarray:
-    """The loss at the late position less that at the early position of each prompt, shape [prompt], nats.
+    """The loss at the late position minus that at the early position of each prompt, nats, shape [prompt].
 
     Args:
         model: the model.
-        tokens: prompts, whose first token is not predicted.
+        tokens: prompts. Their first token is not predicted.
         early: position of the early loss, counted from 1; by default that of `score_positions`.
-        late: position of the late loss, likewise.
+        late: position of the late loss, counted from 1; by default that of `score_positions`.
 
     Raises:
-        InputError: a position is not in the context, or they are not in order.
+        InputError: a position is outside the context, or the early one is not before the late one.
     """
     model.require_tokens(tokens)
     model.require_unpadded(tokens)
@@ -108,7 +109,7 @@ def in_context_over_training(
     draws: int = 4,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Measures in-context scores, and roles of heads on the same segments, at the checkpoints of one training run.
+    """In-context scores at the checkpoints of one training run, and roles of heads on the same repeated segments.
 
     Args:
         family: family of the checkpoints.
@@ -116,14 +117,14 @@ def in_context_over_training(
         heads: roles with heads, such as `("induction", "a2.h0")`.
         training_seed: seed of the training run.
         steps: training steps of the checkpoints; by default all.
-        draws: how often to draw 32 repeated segments.
-        seed: seed of the first draw of repeated segments; later draws use the next seeds.
+        draws: number of draws of 32 repeated segments.
+        seed: seed of the first draw; each later draw uses the next seed.
 
     Returns:
-        One row for each quantity, step and prompt: `quantity` (`in_context_score` in nats, or a role), `component` (the
-        text, or the head), `step`, `prompt`, `prompt_set` (kind of the prompts), `value`, `early`, `late` (positions;
-        empty for roles). Held-out passages are cut to 48 predicted tokens. Shorter passages, and passages that the
-        tokenizer cannot encode, have no rows.
+        One row for each quantity, step and prompt. Columns `quantity` (`in_context_score` in nats, or a role),
+        `component` (the kind of text, or the head), `step`, `prompt`, `prompt_set` (the kind of text), `value`,
+        `early`, `late` (positions; NaN for roles). Held-out passages are cut to 48 predicted tokens, and shorter ones
+        are left out. If the tokenizer cannot encode one of the passages, there are no rows of held-out text.
 
     Raises:
         UnknownNameError: there is no such size, seed, step or role.
@@ -158,20 +159,21 @@ def in_context_over_training(
 
 @checked
 def phase_changes(frame: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """Where each quantity of a training run changes fastest, compared with the first quantity.
+    """Where each quantity of a training run changes fastest, and whether the first quantity does so there too.
 
     Args:
-        frame: a table such as `in_context_over_training` returns; the others are compared with its first quantity.
-        seed: seed of the resamples; prompts of one set are drawn together.
+        frame: a table such as `in_context_over_training` returns. Each quantity is compared with the one in its first
+            row.
+        seed: seed of the resamples. Quantities with the same `prompt_set` get the same draws of prompts.
         resamples: number of bootstrap samples.
 
     Returns:
-        One row for each quantity and component: `quantity`, `component`, `n_steps` (number of its checkpoints),
-        `before`, `after` (steps), `ci_low`, `ci_high` (steps between which the interval lies in 95% of resamples),
-        `share_of_change`, `share_of_axis` (a straight line over ln(1 + step) has equal shares), `n_common` (checkpoints
-        that the first quantity has too), `together` (share of resamples in which both change fastest in the same
-        interval between these; empty for the first quantity), `by_chance` (the share if the interval of one were any
-        interval), `answer`. Values that need 3 checkpoints or 2 prompts are empty where there are fewer.
+        One row for each quantity and component. Columns `quantity`, `component`, `n_steps` (number of checkpoints), the
+        fields `before`, `after`, `ci_low`, `ci_high`, `share_of_change` and `share_of_axis` of `FastestChange`,
+        `n_common` (number of checkpoints that it has in common with the first quantity), `together` and `by_chance` as
+        in `Coincidence` on these checkpoints, and `answer` (the coincidence as a sentence). The first quantity is not
+        compared with itself: its last four columns are empty. Values that need 3 checkpoints and 2 prompts are empty
+        where there are fewer, and `answer` says so.
 
     Raises:
         InputError: a column is missing, there is no row, or a quantity lacks some prompts at a step.
@@ -198,7 +200,7 @@ def phase_changes(frame: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMP
 
 
 def _together(a: tuple[pd.DataFrame, int], b: tuple[pd.DataFrame, int], resamples: int) -> dict[str, float | int | str]:
-    """Whether two curves, each with the seed of its prompts, change fastest in the same interval of common steps."""
+    """Whether two curves change fastest in the same interval of their common steps. A curve is a table and a seed."""
     common = a[0].columns.intersection(b[0].columns)
     changes = [_fastest(table[common], seed, resamples) for table, seed in (a, b)]
     if changes[0] is None or changes[1] is None:
@@ -209,7 +211,7 @@ def _together(a: tuple[pd.DataFrame, int], b: tuple[pd.DataFrame, int], resample
 
 
 def _fastest(table: pd.DataFrame, seed: int, resamples: int) -> FastestChange | None:
-    """The fastest change of a table with a row for each prompt and a column for each step; None if it is too small."""
+    """The fastest change in a table with a row for each prompt and a column for each step; None if it is too small."""
     if len(table) < 2 or table.shape[1] < 3:
         return None
     return fastest_change([int(step) for step in table.columns], table.to_numpy(), seed=seed, resamples=resamples)
@@ -221,7 +223,7 @@ def _few(prompts: int, steps: int, which: str) -> str:
 
 
 def _passages(model: HookedModel, text: Sequence[str]) -> Tensor | None:
-    """Passages of equal length, shape [prompt, pos]; None if one cannot be encoded or none is long enough."""
+    """Passages cut to equal length, shape [prompt, pos]; None if one cannot be encoded, or if all are too short."""
     try:
         rows = [(model.bos + model.encode(passage))[: PASSAGE_TOKENS + 1] for passage in text]
     except InputError:

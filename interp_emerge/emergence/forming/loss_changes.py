@@ -1,4 +1,4 @@
-"""Where the held-out loss of each training run bends: `change_points` of one loss for each checkpoint."""
+"""Where the held-out loss of each training run changes its slope, found by `change_points`."""
 
 from enum import StrEnum
 
@@ -17,33 +17,34 @@ class LossVerdict(StrEnum):
     """Whether the slope of a training run's loss changes."""
 
     CHANGES = "changes"
-    """It changes at the steps of the row."""
+    """It changes between the steps in this row."""
     NO_CHANGE = "no change seen"
     """One line describes all checkpoints."""
     UNDEFINED = UNDEFINED
-    """There are too few checkpoints; the reason follows."""
+    """There are too few checkpoints. In the table the reason follows the word."""
 
 
 @checked
 def loss_changes(losses: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Change-points of the held-out loss of each training run.
 
-    A checkpoint has one loss. So the uncertainty comes from the distances of the losses from the lines. It covers the
-    place of a cut if the curve consists of lines, but not other runs or other text. A loss that bends smoothly is cut
-    too, since several lines follow it better. Error rates are in docs/calibration.md.
+    A checkpoint has one loss, so the uncertainty is estimated from the distances of the losses from the fitted lines.
+    It covers the place of a cut if the curve consists of straight lines. It does not cover other training runs or other
+    text. A loss that bends smoothly is cut too, since several lines fit it better than one. Error rates are in
+    docs/calibration.md.
 
     Args:
-        losses: columns `size`, `seed`, `step`, `loss`. Repeated rows count once; losses that are not finite are left
-            out.
+        losses: columns `size`, `seed`, `step`, `loss`. Rows that are repeated exactly count once, and losses that are
+            not finite are left out.
         seed: seed of the resamples.
         resamples: number of bootstrap samples.
 
     Returns:
-        One row for each change of a run, or one row for a run without a change: `size`, `seed`, `n_steps` (checkpoints
-        with a loss), `n_changes`, `p_value` (share of simulated curves with one change fewer, or with none where none
-        is seen, whose BIC falls as much with more), `before`, `after`, `ci_low`, `ci_high` (steps), `slope_before`,
-        `slope_after` (nats per ln(1 + step)), `jump` (nats), as in `ChangePoints`, and `verdict` (`LossVerdict`, where
-        undefined with the reason).
+        One row for each change of a run, or one row for a run without a change. Columns `size`, `seed`, `n_steps`
+        (number of checkpoints with a loss), `n_changes`, `p_value` (from `ChangePoints.numbers`, for one change fewer;
+        for no change if there is none), `before`, `after`, `ci_low`, `ci_high` (steps), `slope_before`, `slope_after`
+        (nats per ln(1 + step)), `jump` (nats), as in `ChangePoints`, and `verdict` (a `LossVerdict`; if undefined,
+        with the reason).
 
     Raises:
         InputError: a column is missing, or a checkpoint has several losses.

@@ -1,19 +1,20 @@
 """Onsets of abilities over sizes and steps, and of the parts of circuits over steps, as rows of tables.
 
-Every quantity in a formation has an onset by the rule of `find_onset`, on the same checkpoints:
+Every quantity in a formation has an onset by the rule of `find_onset`, on the same checkpoints. The threshold is
+half-way from a starting level to the last value:
 
-* A **role** of a head counts from the baseline of untrained heads to its last score.
-* An **effect** of a node or an edge counts from zero to its last value. Zero is the effect of a part without influence;
-  the effect at the first checkpoint is a noisy measurement of it. An effect that ends below zero is present below half
-  of its last value.
-* The **faithfulness** of the circuit counts from zero to its last value. It is a ratio of means and has an interval at
-  each checkpoint (`find_onset_of_intervals`). Where there is no clean-corrupt gap it counts as absent.
+* For a **role** of a head the starting level is the baseline of untrained heads.
+* For an **effect** of a node or an edge the starting level is zero, the effect of a part without influence. It is not
+  the effect at the first checkpoint, which is a noisy measurement. If the last value is negative, the effect is present
+  where it is below half of the last value.
+* For the **faithfulness** of the circuit the starting level is zero. It is a ratio of means and has an interval at each
+  checkpoint (`find_onset_of_intervals`). Where there is no clean-corrupt gap it counts as absent.
 
-All three have their threshold half-way. If the last value is within noise of the starting level (2.5%, one-sided), they
-are undefined. The last value comes from the same prompts, and counts as fixed.
+If the last value is not above the starting level beyond noise (one-sided test, 2.5%), the onset is undefined. The last
+value comes from the same prompts, but it counts as fixed.
 
-`lag_table` compares each part with the ability, `order_table` compares the leading parts with each other (`order`).
-The tests are not corrected for the number of parts.
+`lag_table` compares each part with the ability. `order_table` compares the ability and the leading parts with each
+other (`order`). The tests are not corrected for the number of parts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,18 +37,18 @@ from interp_emerge.emergence.scale.onset import (
 from interp_emerge.stats.intervals import UNDEFINED, Interval
 
 Measured = Mapping[tuple[str, int, int, str], np.ndarray]
-"""Accuracy of each prompt, by size, step, seed and ability."""
+"""By size, step, seed and ability: the accuracy of each prompt, shape [prompt]."""
 Formation = Mapping[int, pd.DataFrame]
-"""By step, a table such as `formation_at` returns."""
+"""By step: the table `parts` of what `formation_at` returns."""
 MODEL, CIRCUIT = ("accuracy", "model"), ("faithfulness", "circuit")
 LEADING = 3
-"""Number of parts of each quantity that are put in order, as many as heads are followed in a role."""
+"""Number of parts of each quantity that `order_table` compares; equal to the number of heads followed in each role."""
 WITHIN_NOISE = f"{UNDEFINED}: its last value is within noise"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Part:
-    """A quantity of one component: values of prompts by step, with the sign that makes it grow, and a criterion."""
+    """A quantity of one component: values of prompts by step, times `sign` so that they grow; and a criterion."""
 
     key: Key
     values: dict[int, np.ndarray]
@@ -69,14 +70,14 @@ class _Part:
 
 
 def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -> list[dict[str, object]]:
-    """Where an ability appears over sizes, and over the steps of each size's first seed.
+    """Rows of the onset of an ability over sizes, and over the steps of each size's first seed.
 
-    Over sizes each run counts at its own last step, as in `success_by_size`, even if it ended early, and all seeds
-    count together. Over steps only the first seed counts: circuits are found in it, and what forms first can only be
+    Over sizes, all seeds are used, and each run is taken at its own last step, as in `success_by_size`, even if it
+    ended early. Over steps, only the first seed is used: circuits are found in it, and what forms first can only be
     compared within one run. Sizes that were not measured are left out.
 
     Raises:
-        InputError: the ability was measured at none of the sizes.
+        InputError: the ability was not measured at any of the sizes.
     """
     criterion = Criterion(ability.chance, ability.ceiling)
     runs: dict[str, dict[int, dict[int, np.ndarray]]] = {}
@@ -85,7 +86,7 @@ def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -
             runs.setdefault(size, {}).setdefault(seed, {})[step] = values
     found = [size for size in sizes if size in runs]
     if not found:
-        raise InputError(f"ability {ability.name!r} was measured at none of the sizes {', '.join(sizes)}; measure it")
+        raise InputError(f"ability {ability.name!r} was not measured at any of {', '.join(sizes)}; measure it")
     over_sizes = {size: [steps[max(steps)] for steps in runs[size].values()] for size in found}
     common = {"ability": ability.name, "quantity": MODEL[0], "component": MODEL[1]}
     rows = [{**common, "axis": "size", "at": "", **_columns(find_onset(over_sizes, criterion), criterion.threshold)}]
@@ -98,7 +99,7 @@ def ability_onsets(measured: Measured, ability: Ability, sizes: Sequence[str]) -
 
 
 def component_onsets(formation: Formation, roles: pd.DataFrame, ability: str, size: str) -> list[dict[str, object]]:
-    """Where each part of a circuit, and the circuit itself, reaches half of its last value.
+    """Rows of the onset of each part of a circuit, and of the circuit's faithfulness, over the steps of training.
 
     Args:
         formation: values of the parts, by step.
@@ -107,9 +108,9 @@ def component_onsets(formation: Formation, roles: pd.DataFrame, ability: str, si
         size: name of the size.
 
     Returns:
-        One row for each quantity and component: `ability`, `quantity`, `component`, `axis` (step), `at` (the size),
-        `threshold` (in the quantity's unit, NaN if undefined), `last_without`, `first_with`, `ci_low`, `ci_high` (steps
-        as text, empty where there is none), `verdict`.
+        One row for each quantity and component. Columns `ability`, `quantity`, `component`, `axis` (step), `at` (the
+        size), `threshold` (in the quantity's unit, NaN if undefined), `last_without`, `first_with`, `ci_low`, `ci_high`
+        (steps as text, empty where there is none), `verdict`.
     """
     rows = []
     for part in _parts(formation, roles):
@@ -129,9 +130,9 @@ def component_onsets(formation: Formation, roles: pd.DataFrame, ability: str, si
 def order_table(
     formation: Formation, roles: pd.DataFrame, accuracy: Mapping[int, np.ndarray], ability: Ability
 ) -> pd.DataFrame:
-    """Which of the ability and the leading parts of its circuit come first, two by two: `FormationOrder.pairs`.
+    """The order of the ability and the leading parts of its circuit, for every two of them: `FormationOrder.pairs`.
 
-    The leading parts are the `LEADING` largest of each quantity at the last step.
+    The leading parts are the `LEADING` parts of each quantity with the largest values at the last step.
     """
     leading = [part for parts in _by_quantity(_parts(formation, roles)) for part in parts[:LEADING]]
     return _order(leading, accuracy, ability, compare=None).pairs
@@ -140,11 +141,11 @@ def order_table(
 def lag_table(
     formation: Formation, roles: pd.DataFrame, accuracy: Mapping[int, np.ndarray], ability: Ability
 ) -> pd.DataFrame:
-    """By how much each part of a circuit, and the circuit itself, leads the ability or lags behind it.
+    """By how much each part of a circuit, and the circuit's faithfulness, leads the ability or lags behind it.
 
-    The bounds are those of `FormationOrder.lags`. The faithfulness has no values of single prompts to resample: its
-    bounds come from the ends of its onset's interval and of the ability's, and it has no interpolated crossing. It may
-    lead because it is a large share of a gap that is still small.
+    The bounds are those of `FormationOrder.lags`. The faithfulness has no values of single prompts to resample, so its
+    bounds come from the intervals of its own onset and of the ability's onset, and it has no interpolated crossing. The
+    faithfulness may lead for a trivial reason: it can be a large fraction of a gap that is still small.
 
     Args:
         formation: values of the parts, by step.
@@ -153,7 +154,7 @@ def lag_table(
         ability: the ability.
 
     Returns:
-        The columns of `FormationOrder.lags`; below zero a part leads.
+        The columns of `FormationOrder.lags`. A negative lag means that the part leads.
     """
     parts = _parts(formation, roles)
     found = _order([part for part in parts if part.defined], accuracy, ability, compare=()).lags
@@ -171,7 +172,7 @@ def lag_table(
 
 
 def _parts(formation: Formation, roles: pd.DataFrame) -> list[_Part]:
-    """Every quantity in the cells that has values of prompts, in their order; steps without values are left out."""
+    """Every quantity with values of single prompts, in the order of the tables; steps without values are left out."""
     baselines = roles.drop_duplicates(["role", "node"]).set_index(["role", "node"])["baseline"].to_dict()
     by_key: dict[Key, dict[int, np.ndarray]] = {}
     for step in sorted(formation):
@@ -197,7 +198,7 @@ def _parts(formation: Formation, roles: pd.DataFrame) -> list[_Part]:
 
 
 def _by_quantity(parts: Sequence[_Part]) -> list[list[_Part]]:
-    """The defined parts of each quantity, in the order of quantities, the largest at the last step first."""
+    """The defined parts, one list for each quantity, sorted by their last value, the largest first."""
     quantities: dict[str, list[_Part]] = {}
     for part in parts:
         if part.defined:
@@ -216,7 +217,7 @@ def _order(
 
 
 def _intervals(formation: Formation) -> dict[int, Interval]:
-    """The faithfulness of the circuit by step; none if it was not measured."""
+    """The faithfulness of the circuit by step; empty if it was not measured."""
     found = {}
     for step in sorted(formation):
         rows = formation[step][formation[step]["quantity"] == CIRCUIT[0]]
@@ -226,14 +227,14 @@ def _intervals(formation: Formation) -> dict[int, Interval]:
 
 
 def _faithful_from(intervals: Mapping[int, Interval]) -> tuple[Onset[int] | None, Criterion]:
-    """Where the faithfulness reaches half of its last value; None if that is undefined or within noise of zero."""
+    """The onset of the faithfulness, None if the last value is undefined or within noise of zero; and its criterion."""
     last = intervals[max(intervals)]
     criterion = Criterion(0.0, last.value)
     return (find_onset_of_intervals(intervals, criterion) if last.low > 0 else None), criterion
 
 
 def _lag_of_intervals(onset: Onset[int], reference: Onset[int], steps: Sequence[int]) -> dict[str, object]:
-    """Bounds of an onset less that of a reference, from the intervals of both."""
+    """Bounds of the lag of an onset behind a reference, from the 95% intervals of both."""
     (without, having), (without_reference, having_reference) = (_outer(one, steps) for one in (onset, reference))
     bounds = {}
     for name, of in (("steps", lambda step: step), ("log", log_step)):
@@ -253,13 +254,13 @@ def _lag_of_intervals(onset: Onset[int], reference: Onset[int], steps: Sequence[
 
 
 def _outer(onset: Onset[int], steps: Sequence[int]) -> tuple[float, float]:
-    """The last step before the 95% interval of an onset and the last in it; infinite where there is none."""
+    """The last step before the 95% interval of an onset, and the last step in it; infinite where there is none."""
     earlier = [step for step in steps if onset.ci_low is None or step < onset.ci_low]
     return float(max(earlier, default=-np.inf)), np.inf if onset.ci_high is None else float(onset.ci_high)
 
 
 def _over_steps(onset: Onset, threshold: float) -> dict[str, object]:
-    """The columns of an onset over steps. Every model starts untrained, so the verdict is learned, not emergent."""
+    """The columns of an onset over steps, with its verdict `over_steps`: every model starts untrained."""
     return {**_columns(onset, threshold), "verdict": onset.verdict.over_steps}
 
 

@@ -1,21 +1,21 @@
-"""What forms first: the onsets of several quantities on one grid of checkpoints, in the order that the data support.
+"""Which of several quantities form first during training, as far as the data decide it.
 
 1. `_Curve` has the values of a quantity for each prompt and step, and its criterion. Steps without a measurement are
    missing.
-2. `_Drawn` resamples the prompts. Quantities that share prompts get the same draws, and so do all steps. In each
-   resample an onset is the interval between the last step without the quantity and the first step with it. In addition
-   there is a finer **crossing**: the place where the line between these two means, over ln(1 + step), meets the
-   threshold. The crossing assumes a straight line between two checkpoints. Nothing supports this where an ability
-   jumps; the intervals do not need it.
+2. `_resampled` draws the prompts again. Quantities that share prompts get the same draws, and so do all steps. In each
+   resample an onset is the interval between the last step without the quantity and the first step with it. `_crossings`
+   also finds a single **crossing**: the mean is interpolated linearly over ln(1 + step) between these two steps, and
+   the crossing is the step at which it equals the threshold. Linear interpolation has no justification where an ability
+   jumps. The intervals do not need it.
 3. A comes before B in a resample if the first step with A is at or before the last step without B. If neither comes
    before the other, they tie: no checkpoint lies between them.
-4. `_lag` is the onset of a quantity less that of a reference; below zero the quantity leads. Its bounds hold wherever
-   the two onsets lie between their checkpoints: the 2.5% quantile of the least difference and the 97.5% quantile of the
-   greatest, over resamples.
+4. `_lag` is the onset of a quantity minus that of a reference; if it is negative, the quantity leads. Each onset can
+   lie anywhere between its two checkpoints, so each resample has a smallest and a largest possible lag. The bounds are
+   the 2.5% quantile of the smallest and the 97.5% quantile of the largest, over resamples.
 
 Probabilities are shares of resamples (Efron, 1979, https://doi.org/10.1214/aos/1176344552). They cover other prompts,
 not other training runs. An order is reported only if its share is at least 97.5%. A threshold taken from the same data,
-such as half of a final score, counts as fixed. Comparisons are not corrected for their number.
+such as half of a final score, counts as fixed. There is no correction for the number of comparisons.
 
 Resamples of few prompts are too similar: with one prompt all resamples have the same onset. So no order is reported
 with fewer than `FEWEST_PROMPTS` prompts (error rates: docs/calibration.md).
@@ -55,29 +55,29 @@ class LagVerdict(StrEnum):
     LAGS = "lags"
     """After it, in 97.5% of the resamples or more."""
     UNRESOLVED = "unresolved"
-    """Neither, as where both fall between the same two checkpoints."""
+    """Neither is certain, for example because both lie between the same two checkpoints."""
     UNDEFINED = UNDEFINED
     """The last value of the quantity is within noise, so it has no onset."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FormationOrder:
-    """What forms first, as three tables.
+    """What forms first, as three tables. With too few prompts for an order, crossings, shares and lags are NaN.
 
-    `onsets` has one row for each quantity: `quantity`, `component`, `threshold` (unit of the quantity), `last_without`
-    and `first_with` (steps; empty if there is none), `ci_low`, `ci_high` (95% interval of the first step with it, see
-    `find_onset`), `crossing`, `crossing_low`, `crossing_high` (interpolated steps; empty unless 97.5% of resamples
-    have one, and with too few prompts), `verdict`.
+    `onsets` has one row for each quantity: `quantity`, `component`, `threshold` (in the quantity's unit),
+    `last_without` and `first_with` (steps; NaN if there is none), `ci_low`, `ci_high` (95% interval of the first step
+    with the quantity, by `find_onset`), `crossing`, `crossing_low`, `crossing_high` (interpolated steps; NaN unless at
+    least 97.5% of resamples have a crossing), `verdict`.
 
     `pairs` has one row for every two quantities: `quantity_a`, `component_a`, `quantity_b`, `component_b`, `before`,
-    `after`, `tie` (shares of resamples in which a comes before b, after b, or between the same checkpoints; empty with
-    too few prompts), `crosses_before` (share in which the interpolated crossing of a is earlier; empty unless both have
-    one in 97.5%), `answer` (a sentence).
+    `after`, `tie` (shares of resamples in which a comes before b, comes after b, or ties with b), `crosses_before`
+    (share of resamples in which the crossing of a is earlier; NaN unless both have a crossing in at least 97.5% of
+    resamples), `answer` (a sentence).
 
-    `lags` has one row for each quantity, if a reference was given: `quantity`, `component`, `steps_low`, `steps_high`,
-    `log_low`, `log_high` (bounds of the onset less that of the reference, in steps and in ln(1 + step); infinite if
-    there is no bound, empty with too few prompts), `crossing`, `crossing_low`, `crossing_high` and the corresponding
-    `log_crossing` columns (the lag of the interpolated crossings), `verdict` (`LagVerdict`), `answer` (a sentence).
+    `lags` has one row for each quantity except the reference, if a reference was given: `quantity`, `component`,
+    `steps_low`, `steps_high` (bounds of the lag in steps, infinite if there is no bound), `log_low`, `log_high` (bounds
+    of the lag in ln(1 + step)), `crossing`, `crossing_low`, `crossing_high` (difference of the crossings, in steps),
+    the corresponding `log_crossing` columns in ln(1 + step), `verdict` (`LagVerdict`), `answer` (a sentence).
     """
 
     onsets: pd.DataFrame
@@ -91,7 +91,7 @@ class FormationOrder:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Curve:
-    """A quantity for each prompt at the steps where it was measured, shape [prompt, step]."""
+    """The values of a quantity for each prompt at the steps where it was measured, shape [prompt, step]."""
 
     key: Key
     steps: np.ndarray
@@ -108,13 +108,13 @@ class _Curve:
 
     @property
     def excess(self) -> np.ndarray:
-        """Distance of each prompt from the threshold; a ratio is above the threshold where their mean is positive."""
+        """Distance of each prompt from the threshold. The quantity or ratio is above it where the mean is positive."""
         return self.values - self.criterion.threshold * (1.0 if self.over is None else self.over)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Drawn:
-    """Last step without, first step with, and crossing, shape [1 + resample], measurement first; infinite if none."""
+    """Last step without, first step with, and crossing, shape [1 + resample], measured one first; infinite if none."""
 
     without: np.ndarray
     having: np.ndarray
@@ -135,18 +135,19 @@ def formation_order(
 
     Args:
         frame: one row for each quantity, component, step and prompt, with columns `quantity`, `component`, `step`,
-            `prompt` and `value`. Optional columns: `prompt_set` names the prompts that quantities share, otherwise each
-            quantity has its own; with `over` a quantity is the ratio of the means of `value` and `over`. A step at
-            which a quantity is undefined has no rows, or only empty values.
-        criteria: for each quantity, or quantity and component, when it counts as present.
-        against: the reference of the lags: a quantity and component, such as the ability.
-        compare: quantities and components to compare two by two; all of them if left out.
+            `prompt` and `value`. Two columns are optional. `prompt_set` names a set of prompts; quantities with the
+            same name share their prompts, and without the column each quantity has its own. With `over`, a quantity is
+            the mean of `value` divided by the mean of `over`. A step at which a quantity is undefined has no rows, or
+            only empty values.
+        criteria: when a quantity counts as present, by quantity, or by quantity and component.
+        against: the quantity and component that lags are measured from, such as the ability.
+        compare: quantities and components to compare in pairs; all of them if left out.
         seed: seed of the resamples.
         resamples: number of bootstrap samples.
 
     Raises:
-        InputError: a column or a criterion is missing, prompts differ between steps or within a set of prompts, or
-            there is no such reference.
+        InputError: a column or a criterion is missing, prompts differ between steps or within a set of prompts, or a
+            quantity in `against` or `compare` does not exist.
     """
     curves = _curves(frame, criteria)
     if isinstance(against, str):
@@ -200,7 +201,7 @@ def _curves(frame: pd.DataFrame, criteria: Mapping[str | Key, Criterion]) -> dic
 
 
 def _resampled(curves: list[_Curve], seed: int, resamples: int) -> dict[Key, _Drawn]:
-    """The onset of each curve as measured and in every resample; curves that share prompts share their draws."""
+    """The onset of each curve, as measured and in every resample. Curves with the same prompts get the same draws."""
     weights: dict[str, np.ndarray] = {}
     drawn = {}
     for curve in curves:
@@ -215,7 +216,13 @@ def _resampled(curves: list[_Curve], seed: int, resamples: int) -> dict[Key, _Dr
 
 
 def _crossings(steps: np.ndarray, excess: np.ndarray, over: np.ndarray) -> _Drawn:
-    """Where each row of mean distances from the threshold, shape [resample, step], first rises above zero."""
+    """The first step at which each row of `excess` is above zero.
+
+    Args:
+        steps: ascending training steps.
+        excess: mean distances from the threshold, shape [resample, step].
+        over: what ratios are divided by, positive where they are defined, shape [resample, step].
+    """
     present = excess > 0
     first = np.where(present.any(1), present.argmax(1), len(steps))
     bounded = np.concatenate([[-np.inf], steps, [np.inf]])
@@ -234,14 +241,14 @@ def _crossings(steps: np.ndarray, excess: np.ndarray, over: np.ndarray) -> _Draw
 
 
 def _onset(curve: _Curve, drawn: _Drawn, start: int) -> dict[str, object]:
-    # A ratio has no values of single prompts: it is above its threshold where the mean distance is above zero.
+    # A single prompt has no value of a ratio. The ratio is above its threshold if the mean distance is above zero.
     values, criterion = curve.values, curve.criterion
     if curve.over is not None:
         values, criterion = curve.excess, Criterion(-1.0, 1.0)
     onset = find_onset({step: [column] for step, column in zip(curve.steps, values.T, strict=True)}, criterion)
     verdict: str = onset.verdict.over_steps
     if verdict == OnsetVerdict.FROM_THE_START and curve.steps[0] > start:
-        verdict = f"there where first defined, at step {curve.steps[0]:g}"
+        verdict = f"present at its first measurement, at step {curve.steps[0]:g}"
     ends = {name: getattr(onset, name) for name in ("last_without", "first_with", "ci_low", "ci_high")}
     ends = {name: np.nan if end is None else float(end) for name, end in ends.items()}
     crossing = _interval(drawn.crossing, "crossing", known=not _too_few(curve))
@@ -260,7 +267,7 @@ def _pair(a: _Curve, b: _Curve, one: _Drawn, other: _Drawn) -> dict[str, object]
 
 
 def _too_few(*curves: _Curve) -> str:
-    """The answer if there are too few prompts for an order; else empty."""
+    """The answer if there are too few prompts for an order; empty otherwise."""
     fewest = min(curves, key=lambda curve: len(curve.prompts))
     n = len(fewest.prompts)
     if n >= FEWEST_PROMPTS:
@@ -269,7 +276,7 @@ def _too_few(*curves: _Curve) -> str:
 
 
 def _shares(one: _Drawn, other: _Drawn) -> tuple[float, float]:
-    """Shares of resamples in which one comes before the other, and after it."""
+    """Two shares of resamples: in which `one` comes before `other`, and in which it comes after it."""
     return (one.having <= other.without)[1:].mean(), (other.having <= one.without)[1:].mean()
 
 
@@ -325,7 +332,7 @@ def _lag_verdict(before: float, after: float) -> LagVerdict:
 
 
 def _interval(drawn: np.ndarray, name: str, *, known: bool = True) -> dict[str, float]:
-    """The measured value with the central 95% of its resamples; NaN unless 97.5% of the resamples have a value."""
+    """The measured value with the central 95% of its resamples; NaN if fewer than 97.5% of them have a value."""
     finite = np.isfinite(drawn)
     if not known or not finite[0] or finite[1:].mean() < SURE:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
@@ -342,7 +349,7 @@ def _named(curve: _Curve) -> dict[str, str]:
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    # No interpolation, since values may be infinite.
+    # Without interpolation, since values may be infinite.
     return float(np.quantile(values, share, method="inverted_cdf"))
 
 

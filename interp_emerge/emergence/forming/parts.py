@@ -1,4 +1,4 @@
-"""Runs of a model without parts of a circuit, and without random nodes or edges of the same kind."""
+"""Runs of a model with parts of a circuit ablated, and with random nodes or edges ablated for comparison."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -24,17 +24,17 @@ Kind = Literal["model", "edges", "circuit", "role", "head", "mlp"]
 ACCURACY = "accuracy"
 OUTSIDE, OTHERS, ANY = "heads outside the circuit", "other heads", "any heads"
 CONNECTED = "connected circuits"
-"""What random choices consist of. Heads come from the layers of the part, the same number from each layer."""
+"""What random choices consist of. Random heads come from the layers of the part, as many in each layer as it has."""
 FEWEST_CHOICES = 19
-"""Fewest random choices that allow p = 0.05: (1 + 0) / (1 + 19)."""
+"""Smallest number of random choices with which p = 0.05 can be reached: (1 + 0) / (1 + 19)."""
 SINGLE_RUNS = ("whole", "empty", "without")
 DRAWS_A_CHOICE = 10
-"""Draws for each wanted choice of heads: where layers have few other heads, many draws are equal."""
+"""Number of draws for each wanted choice of heads. Where layers have few other heads, many draws are equal."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
-    """What to ablate: nodes by name, with every edge that they write, or edges as bool of shape [writer, reader]."""
+    """What to ablate: `edges`, bool, shape [writer, reader]; or without these, every edge that the `nodes` write."""
 
     kind: Kind
     name: str
@@ -42,7 +42,7 @@ class Part:
     edges: np.ndarray | None = None
 
     def dropped(self, graph: Graph) -> np.ndarray:
-        """The edges that are removed with the part, shape [writer, reader]."""
+        """The edges that are ablated with the part, bool of shape [writer, reader]."""
         if self.edges is not None:
             return self.edges & graph.exists
         return graph.exists & graph.is_one_of(self.nodes)[:, None]
@@ -50,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PartRuns:
-    """One metric of the runs without a part, and without each random choice that it is compared with."""
+    """One metric of the runs with a part ablated, and with each random choice ablated for comparison."""
 
     part: Part
     metric: str
@@ -58,32 +58,32 @@ class PartRuns:
     null: str
     """What the random choices consist of; empty if there are none."""
     whole: np.ndarray
-    """With the whole model, shape [pair]."""
+    """The metric of the whole model, shape [pair]."""
     empty: np.ndarray
-    """With every edge of the model ablated, shape [pair]."""
+    """The metric with every edge of the model ablated, shape [pair]."""
     without: np.ndarray
-    """With the part ablated, shape [pair]."""
+    """The metric with the part ablated, shape [pair]."""
     without_random: np.ndarray
-    """With each random choice ablated, shape [choice, pair]."""
+    """The metric with each random choice ablated, shape [choice, pair]."""
 
     @property
     def gap(self) -> np.ndarray:
-        """All that can be lost, shape [pair]."""
+        """The metric that is lost if every edge is ablated, shape [pair]."""
         return self.whole - self.empty
 
     @property
     def defined(self) -> bool:
-        """Whether the gap is above zero beyond resampling noise."""
+        """Whether the mean gap is above zero with 97.5% confidence."""
         return not why_undefined(self.gap)
 
     @property
     def drop(self) -> np.ndarray:
-        """What is lost without the part, shape [pair]; losses within rounding count as 0."""
+        """The metric that is lost without the part, shape [pair]; losses within rounding errors count as 0."""
         return self._beyond_rounding(self.whole - self.without)
 
     @property
     def random_drops(self) -> np.ndarray:
-        """What is lost without each random choice, shape [choice, pair]."""
+        """The metric that is lost without each random choice, shape [choice, pair]."""
         return self._beyond_rounding(self.whole - self.without_random)
 
     def _beyond_rounding(self, losses: np.ndarray) -> np.ndarray:
@@ -91,11 +91,12 @@ class PartRuns:
 
 
 def runs_frame(measured: Iterable[PartRuns]) -> pd.DataFrame:
-    """The runs as a table. `runs_from_frame` restores them, except for the edges of their parts.
+    """The runs as a table, from which `runs_from_frame` restores them, except for the edges of their parts.
 
     Returns:
-        Columns `run` (number of the part and metric), `kind`, `name`, `nodes`, `metric`, `n_edges`, `null`, `what`
-        (whole, empty, without, or random), `draw` (of random choices), `pair`, `value` (in the metric's unit).
+        Columns `run` (one number for each part and metric), `kind`, `name`, `nodes`, `metric`, `n_edges`, `null`,
+        `what` (whole, empty, without, or random), `draw` (number of the random choice), `pair`, `value` (in the
+        metric's unit).
     """
     parts = []
     for number, runs in enumerate(measured):
@@ -119,7 +120,7 @@ def runs_frame(measured: Iterable[PartRuns]) -> pd.DataFrame:
 
 
 def runs_from_frame(frame: pd.DataFrame) -> list[PartRuns]:
-    """The runs from a table of `runs_frame`; their parts have names of nodes, but no edges."""
+    """The runs from a table of `runs_frame`. Their parts have the names of nodes, but no edges."""
     found = []
     for _, rows in frame.groupby("run"):
         first, n = rows.iloc[0], int(rows["pair"].max()) + 1
@@ -143,8 +144,8 @@ def runs_from_frame(frame: pd.DataFrame) -> list[PartRuns]:
 def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = None) -> list[Part]:
     """The parts to ablate: every edge, the edges of the circuit, its heads together, the heads of each role, each node.
 
-    Where the circuit has more than half of the heads of a layer, only the stronger half of the layer is ablated with
-    its heads together. So enough other heads remain to compare with (`heads_to_ablate`).
+    If the circuit has more than half of the heads of a layer, the part with its heads together has only the strongest
+    of them, half of the layer. Then enough other heads remain to compare with (`heads_to_ablate`).
 
     Args:
         circuit: the circuit.
@@ -172,9 +173,9 @@ def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = No
 
 
 def measure_parts(runs: Runs, parts: Sequence[Part], circuit: Circuit, *, n_random: int) -> list[PartRuns]:
-    """Runs the model without each part, in the metric and then in accuracy.
+    """Runs the model without each part, and without random choices, in the metric and in accuracy.
 
-    Random choices are run only if the metric or the accuracy has a gap above noise.
+    Random choices are run only if the gap in the metric or in accuracy is above zero with 97.5% confidence.
 
     Raises:
         InputError: `n_random` is below 1.
@@ -191,7 +192,7 @@ def measure_parts(runs: Runs, parts: Sequence[Part], circuit: Circuit, *, n_rand
     nulls = [_random_parts(graph, part, circuit, n_random if known else 0, runs.seed) for part in parts]
     drawn = {_run_key(other): other for _, others in nulls for other in others}
     values |= _run_without(runs, [other for key, other in drawn.items() if key not in values])
-    # If the metric is accuracy, it is listed once.
+    # A dict lists accuracy once if it is also the metric.
     names = dict.fromkeys([metric if isinstance(metric, str) else getattr(metric, "__name__", "custom"), ACCURACY])
     return [
         PartRuns(
@@ -210,7 +211,7 @@ def measure_parts(runs: Runs, parts: Sequence[Part], circuit: Circuit, *, n_rand
 
 
 def _random_parts(graph: Graph, part: Part, circuit: Circuit, count: int, seed: int) -> tuple[str, list[Part]]:
-    """What random choices comparable with a part consist of, and up to `count` different ones."""
+    """What the random choices for a part consist of, and up to `count` different random choices."""
     if part.kind in ("model", "mlp"):
         return "", []
     if part.edges is not None:
@@ -230,7 +231,7 @@ def _random_parts(graph: Graph, part: Part, circuit: Circuit, count: int, seed: 
 
 
 def _choices(pools: Sequence[tuple[list[str], int]], count: int, seed: int) -> list[tuple[str, ...]]:
-    """Up to `count` different choices of some names from each pool; all choices, if there are fewer."""
+    """Up to `count` different random choices of a number of names from each pool; all choices if there are fewer."""
     rng = np.random.default_rng(seed)
     if prod(comb(len(pool), n) for pool, n in pools) <= count:
         return [tuple(chain(*choice)) for choice in product(*(combinations(pool, n) for pool, n in pools))]
@@ -248,7 +249,7 @@ def _run_key(part: Part) -> Hashable:
 
 
 def _run_without(runs: Runs, parts: Iterable[Part]) -> dict[Hashable, tuple[np.ndarray, np.ndarray]]:
-    """The metric and the accuracy without each part, shape [pair] each; equal runs are done once."""
+    """The metric and the accuracy without each part, by `_run_key`, shape [pair] each. Equal runs are done once."""
     graph, different = runs.model.graph, {_run_key(part): part for part in parts}
     chunk_size = max(1, min(CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE // graph.exists.nbytes))
     keys = [*different]

@@ -1,4 +1,4 @@
-"""Tables with one row for each quantity, component, step and prompt: a check, and one quantity's values by step."""
+"""Checks tables with a row for each quantity, component, step and prompt, and returns one quantity's values by step."""
 
 import pandas as pd
 
@@ -9,7 +9,8 @@ def values_by_step(frame: pd.DataFrame, quantity: str, component: str, column: s
     """The values of a quantity, with a row for each prompt and a column for each step where it is defined, ascending.
 
     Raises:
-        InputError: a column is missing, the quantity has no values, or a prompt is missing at some steps.
+        InputError: a column is missing, the quantity has no values, a prompt has several values at a step, or it is
+            missing at some steps.
     """
     require_rows_of_prompts(frame, column)
     rows = frame[(frame["quantity"] == quantity) & (frame["component"] == component)]

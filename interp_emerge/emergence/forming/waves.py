@@ -1,29 +1,29 @@
-"""Progress measures of modular addition, which show learning before the test loss does.
+"""Progress measures of modular addition: they show that a model learns before its test loss falls.
 
 Source: Nanda, Chan, Lieberum, Smith and Steinhardt, 2023, https://arxiv.org/abs/2301.05217. A model that adds modulo p
 with waves has logits Σ_k α_k cos(w_k (a + b − c)), with w_k = 2πk/p and a few key frequencies k of 1 … (p − 1)/2. Let
-L[a, b, c] be the logits of number c after the prompt `a b =`, less their mean over c, which does not affect the loss.
+L[a, b, c] be the logits of number c after the prompt `a b =`, minus their mean over c, which does not affect the loss.
 
 1. `sum_waves`: F[k, c] = (1/p²) Σ_ab L[a, b, c] exp(−i w_k (a + b)). This is the discrete Fourier transform over
    s = a + b mod p of the mean of L over the p pairs with one sum. F[0, c] is the constant.
 2. `frequency_shares`: share_k = 2 Σ_c |F[k, c]|² / Σ_c (mean over a, b of (L − F[0])²), the fraction of the variance of
    the logits over pairs that lies in cos(w_k (a + b)) and sin(w_k (a + b)).
-3. `key_frequencies`: the frequencies whose share exceeds both the mean share and the null. The null assigns the p²
-   vectors of logits to pairs at random, `n_shuffles` times; the largest share over frequencies has to be exceeded in
-   95% of the draws. A model that has memorised its training pairs beats this null at all frequencies alike, since a
-   table of some sums contains all waves. This is why the mean share has to be exceeded too.
-4. *Restricted loss*: cross-entropy of F[0] plus the waves of the key frequencies alone. *Excluded loss*: cross-entropy
-   of L less these waves, on training pairs. `restricted_loss` is over all pairs, as in the source.
-   `restricted_test_loss` is over test pairs, to be compared with `test_loss`. Their null consists of `RANDOM_SETS` sets
-   of other frequencies, of the same number: `restricted_random` on test pairs and `excluded_random` on training pairs,
-   means over the sets.
+3. `key_frequencies`: the frequencies whose share exceeds both the mean share and a null. For the null, the p² vectors
+   of logits are assigned to pairs at random, `n_shuffles` times. The null is the 95th percentile of the largest share
+   over frequencies. If a model has memorised its training pairs, all frequencies exceed it alike, since a table of some
+   sums contains all waves. So the mean share has to be exceeded too.
+4. *Restricted loss*: cross-entropy of F[0] plus only the waves of the key frequencies. *Excluded loss*: cross-entropy
+   of L minus these waves, on training pairs. `restricted_loss` is over all pairs, as in the source.
+   `restricted_test_loss` is over test pairs, to be compared with `test_loss`. As a null, `RANDOM_SETS` sets of the same
+   number of other frequencies are used in the same way: `restricted_random` on test pairs and `excluded_random` on
+   training pairs are means over these sets.
 5. Gini coefficients (Hurley and Rickard, 2009, https://doi.org/10.1109/TIT.2009.2027527) over frequencies: 0 if all are
-   equal, 1 − 2/(p − 1) if one has everything. They are taken of the shares, and of the norms of the Fourier components
-   of the embeddings of the numbers.
+   equal, 1 − 2/(p − 1) if one has everything. They are computed for the shares, and for the norms of the Fourier
+   components of the embeddings of the numbers.
 
-As in the source, the waves are fitted to all pairs, test pairs included: a restricted loss describes the model and is
-not a prediction. The output c is not restricted to waves. The source's trigonometric identities inside the model
-(neurons, attention) are not checked. Its bias correction is the constant F[0].
+As in the source, the waves are fitted to all pairs, test pairs included, so a restricted loss describes the model and
+is not a prediction. The output c is not restricted to waves. The trigonometric identities that the source finds inside
+the model (neurons, attention) are not checked. The constant F[0] takes the place of the source's bias correction.
 
 Cost: one forward pass over p² prompts for each checkpoint, and 8 p³ bytes for a copy of the logits.
 """
@@ -60,11 +60,11 @@ UNITS = {
     "gini_embedding": "Gini coefficient",
     "weight_norm": "Euclidean norm of all weights",
 }
-"""Every measure with its unit. `n_key` counts the key frequencies of the checkpoint itself. `key_share` is the share of
-the frequencies that the losses are restricted to, `sum_share` that of all frequencies."""
+"""Every measure with its unit. `n_key` counts the key frequencies of the checkpoint itself. `key_share` is the sum of
+`frequency_shares` over the frequencies that the losses use, and `sum_share` is the sum over all frequencies."""
 RISING = ("excluded_loss", "excluded_random", "key_share", "sum_share", "gini_logits", "gini_embedding")
 LEAST_CHANGE = 2.0
-"""A measure has to fall or rise by this factor to have an onset."""
+"""A measure has an onset only if it falls or rises by at least this factor."""
 PROMPTS_AT_ONCE = 4096
 RANDOM_SETS = 10
 
@@ -73,19 +73,19 @@ class ProgressVerdict(StrEnum):
     """What a progress measure of a training run does."""
 
     FALLS = "falls"
-    """It falls to its last value."""
+    """It falls by at least a factor of `LEAST_CHANGE` to its last value."""
     RISES = "rises"
-    """It rises to its last value."""
+    """It rises by at least a factor of `LEAST_CHANGE` to its last value."""
     NOT_REACHED = "not reached"
     """It changes by less than a factor of `LEAST_CHANGE`."""
     UNDEFINED = UNDEFINED
-    """A value is not finite; or it falls to zero, to which there is no half-way on the logarithmic scale."""
+    """A value is not finite, or it falls to zero, so that half-way on the logarithmic scale does not exist."""
 
 
 @checked
 @torch.no_grad()
 def addition_logits(model: HookedModel, *, modulus: int) -> np.ndarray:
-    """Logits of the numbers after every prompt `a b =`, shape [a, b, c]; ids 0 … p − 1 are numbers, p is `=`.
+    """Logits of the numbers after every prompt `a b =`, shape [a, b, c]. Token ids 0 … p − 1 are numbers, and p is `=`.
 
     Raises:
         InputError: the modulus is even or below 5, or the model has too few tokens or positions.
@@ -99,7 +99,7 @@ def addition_logits(model: HookedModel, *, modulus: int) -> np.ndarray:
 
 
 def sum_waves(logits: np.ndarray) -> np.ndarray:
-    """Fourier components F of logits over the sum of the inputs, complex, shape [frequency, c], constant first."""
+    """Fourier components F of logits over the sum of the inputs, complex, shape [frequency, c], the constant first."""
     modulus = len(logits)
     number = np.arange(modulus)
     order = (number[:, None] - number) % modulus  # the b that gives sum s with a, at [s, a]
@@ -109,10 +109,10 @@ def sum_waves(logits: np.ndarray) -> np.ndarray:
 
 
 def frequency_shares(logits: np.ndarray) -> np.ndarray:
-    """Fraction of the variance of logits, shape [a, b, c], in the waves of each frequency 1 … (p − 1)/2 of the sum.
+    """Fraction of the variance of logits in the waves of each frequency 1 … (p − 1)/2 of the sum, shape [frequency].
 
     Raises:
-        InputError: the logits have another shape, are not finite, or are equal for all pairs.
+        InputError: the logits are not of shape [a, b, c], are not finite, or are equal for all pairs.
     """
     centred = _centred(logits)
     return _shares(centred, float((centred**2).sum(-1).mean()))
@@ -124,8 +124,8 @@ def key_frequencies(logits: np.ndarray, *, n_shuffles: int = 100, seed: int = 0)
 
     Args:
         logits: shape [a, b, c].
-        n_shuffles: number of random orders of the pairs in the null.
-        seed: seed of these orders.
+        n_shuffles: number of shuffles in the null.
+        seed: seed of the shuffles.
 
     Raises:
         InputError: the logits have another shape, are not finite, or are equal for all pairs; or there are fewer than
@@ -143,17 +143,17 @@ def key_frequencies(logits: np.ndarray, *, n_shuffles: int = 100, seed: int = 0)
 
 
 def restricted_logits(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:
-    """Only the constant and the waves of the given frequencies of the sum, shape [a, b, c]."""
+    """The part of the logits in the constant and the waves of the given frequencies of the sum, shape [a, b, c]."""
     return _waves(logits, (0, *_checked(frequencies, len(logits))))
 
 
 def excluded_logits(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:
-    """Logits less the waves of the given frequencies of the sum, shape [a, b, c]."""
+    """Logits minus the waves of the given frequencies of the sum, shape [a, b, c]."""
     return logits - _waves(logits, _checked(frequencies, len(logits)))
 
 
 def other_frequencies(frequencies: Sequence[int], modulus: int, n: int, *, seed: int = 0) -> list[tuple[int, ...]]:
-    """`n` random sets of other frequencies, each as large as the given set; empty if too few are left."""
+    """`n` random sets of other frequencies, each as large as the given set; no set if there are too few others."""
     rng, others = np.random.default_rng(seed), np.setdiff1d(np.arange(1, (modulus + 1) // 2), frequencies)
     if not 0 < len(frequencies) <= len(others):
         return []
@@ -168,7 +168,7 @@ def addition_losses(logits: np.ndarray) -> np.ndarray:
 
 
 def gini(values: np.ndarray) -> float:
-    """Gini coefficient of nonnegative values: 0 if all are equal, 1 − 1/n if one of n values is the whole sum."""
+    """Gini coefficient of nonnegative values: 0 if all are equal, 1 − 1/n if all but one of n values are 0."""
     ordered, n = np.sort(values), len(values)
     return float((2 * np.arange(1, n + 1) - n - 1) @ ordered / (n * ordered.sum()))
 
@@ -189,7 +189,7 @@ def progress_measures(
         model: model whose prompts are the token ids a, b and p.
         modulus: p, odd.
         frequencies: the key frequencies; by default those of this model.
-        train_pairs: which pairs were trained on, bool, shape [a, b]; without it, losses of either part are NaN.
+        train_pairs: which pairs were trained on, bool, shape [a, b]; if left out, training and test losses are NaN.
         n_shuffles: number of shuffles in the null of the key frequencies.
         seed: seed of the nulls.
 
@@ -244,7 +244,7 @@ def measure_progress(
     Args:
         family: models whose prompts are the token ids a, b and p.
         modulus: p, odd.
-        train_pairs: which pairs were trained on, bool, shape [a, b]; without it, losses of either part are NaN.
+        train_pairs: as in `progress_measures`.
         sizes: names of sizes; by default all.
         frequencies: the key frequencies of all checkpoints; by default those of the last checkpoint of each run.
         n_shuffles: number of shuffles in the null of the key frequencies.
@@ -280,24 +280,24 @@ def measure_progress(
 
 @checked
 def progress_onsets(measured: pd.DataFrame, *, scale: Literal["log", "linear"] = "log") -> pd.DataFrame:
-    """Between which checkpoints each measure of a training run is half-way to its last value, the earliest first.
+    """The checkpoints between which each measure of a training run passes half-way to its last value, earliest first.
 
-    A measure of `RISING` counts from its lowest value, and half-way is the mean of that and the last value. Any other
-    measure counts from its first value, and half-way is their geometric mean, or on a linear scale their mean. The
-    onset is the first checkpoint beyond half-way, even if only a passing jump of the training loss leads there.
+    A measure in `RISING` starts from its lowest value, and half-way is the mean of the start and the last value. Any
+    other measure starts from its first value, and half-way is the geometric mean of the start and the last value, or on
+    a linear scale their mean. The first checkpoint beyond half-way is the onset, even in a brief jump of the loss.
 
-    All pairs are measured, so there is no sampling error: the resolution is that of the checkpoints, and only training
-    runs vary. If the intervals of two measures overlap, their order is unknown. The order may depend on the scale: a
-    loss that falls early from 4 to 1 and late from 1 to 0.001 is half-way early on the linear scale, and late on the
-    logarithmic one.
+    All pairs are measured, so there is no sampling error: an onset is uncertain only because checkpoints are discrete
+    and training runs differ. If the intervals of two measures overlap, their order is unknown. The order may depend on
+    the scale: a loss that falls early from 4 to 1 and late from 1 to 0.001 is half-way early on the linear scale, and
+    late on the logarithmic one.
 
     Args:
         measured: a table of `measure_progress`.
-        scale: scale on which half-way lies for measures that fall.
+        scale: scale on which half-way is computed for measures that fall.
 
     Returns:
         One row for each run and measure: columns `size`, `seed`, `measure`, `start`, `end`, `half_way` (in the
-        measure's unit), `last_without`, `first_with` (training steps; NaN if never), and `verdict` (`ProgressVerdict`).
+        measure's unit), `last_without`, `first_with` (training steps; NaN if none), and `verdict` (`ProgressVerdict`).
     """
     rows = []
     for (size, seed, measure), run in measured.groupby(["size", "seed", "measure"], sort=False):
@@ -333,7 +333,7 @@ def _onset(steps: np.ndarray, values: np.ndarray, rises: bool, scale: str) -> di
 
 
 def _waves(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:
-    """The part of the logits in the waves of some frequencies of the sum (0: the constant), shape [a, b, c]."""
+    """The part of the logits in the waves of some frequencies of the sum, 0 for the constant, shape [a, b, c]."""
     modulus, number = len(logits), np.arange(len(logits))
     components = sum_waves(logits)
     kept = np.zeros_like(components)
@@ -347,7 +347,7 @@ def _shares(centred: np.ndarray, variance: float) -> np.ndarray:
 
 
 def _centred(logits: np.ndarray) -> np.ndarray:
-    """Logits less their mean over outputs, which does not affect the loss, and less their mean over pairs."""
+    """Logits minus their mean over outputs, which does not affect the loss, and minus their mean over pairs."""
     if logits.ndim != 3 or len(set(logits.shape)) > 1:
         raise InputError(f"logits of addition need shape [p, p, p] for inputs a, b and output c, not {logits.shape}")
     _require_modulus(len(logits))
@@ -379,7 +379,7 @@ def _checked_pairs(train_pairs: np.ndarray | None, modulus: int) -> np.ndarray |
                          f"[{modulus}, {modulus}], True where a pair was trained on")  # fmt: skip
     if train_pairs.all() or not train_pairs.any():
         raise InputError(
-            "train_pairs leaves no training pairs or no test pairs; leave it out for one loss over all pairs"
+            "train_pairs leaves no training pairs or no test pairs; give an array with both, or leave it out"
         )
     return train_pairs
 

@@ -1,4 +1,4 @@
-"""Along model size: metrics and their jumps, mirage checks, forms of curves, onsets, seeds, rare successes."""
+"""Abilities as models grow: metrics, jumps, mirage checks, forms of curves, onsets, seeds, rare successes."""
 
 import lazy_loader
 

@@ -1,12 +1,12 @@
 """Where a model lies on an axis of scale: its size, its training tokens, its compute, or its loss.
 
-Whether a jump is seen depends on the axis: models of different sizes that have the same loss have the same abilities
-(Du et al., 2024, https://arxiv.org/abs/2403.15796).
+Whether a curve jumps depends on the axis: models of different sizes have the same abilities where they have the same
+loss (Du et al., 2024, https://arxiv.org/abs/2403.15796).
 
 * `parameters`: non-embedding parameters N (Kaplan et al., 2020, https://arxiv.org/abs/2001.08361).
-* `tokens`: tokens of all training steps so far, D. A token that is seen twice counts twice.
-* `flops`: 6 · N · D floating-point operations of training. This leaves out the attention over positions and the
-  embeddings, which exceed N in very small models.
+* `tokens`: tokens of all training steps so far, D. A token that is used twice counts twice.
+* `flops`: 6 · N · D floating-point operations of training. This leaves out attention between positions and the
+  embeddings. In very small models the part left out is larger than the part counted.
 * `loss`: next-token loss on held-out text, nats per token. It falls with scale, so this axis runs from high to low.
 """
 
@@ -19,12 +19,16 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.families.base import Family
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6
-"""Two for the forward pass, four for the backward pass."""
+"""Two operations for the forward pass and four for the backward pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """An axis of scale: its unit, and whether distances on it are factors (`logarithmic`) or differences."""
+    """An axis of scale.
+
+    On a `logarithmic` axis the distance between two places is their ratio, otherwise it is their difference. On a
+    `descending` axis scale grows from high to low places.
+    """
 
     name: str
     unit: str
@@ -32,7 +36,7 @@ class Axis:
     descending: bool = False
 
     def coordinate(self, places: np.ndarray) -> np.ndarray:
-        """Numbers that grow evenly with scale: logarithms of places, or minus the places if the axis descends.
+        """Coordinates that increase with scale: logarithms of the places, or minus the places if the axis descends.
 
         Raises:
             InputError: a place has no logarithm, such as 0 tokens before training.
@@ -74,14 +78,15 @@ def on_axis(models: pd.DataFrame, axis: str = "parameters", *, family: Family | 
     """The place of the model of each row on an axis, in the axis's unit, with the index of the table.
 
     Args:
-        models: rows with `size`, `step`, `seed`, and `n_parameters` or `loss` where the axis needs them, such as a
-            study's table `ability` or what `measure_grid` returns.
+        models: columns `size`, `step`, `seed`, and `n_parameters` or `loss` where the axis needs them. A study's table
+            `ability` and the table that `measure_grid` returns have these columns.
         axis: `parameters`, `tokens`, `flops` or `loss`.
         family: gives the tokens of a training step; needed for `tokens` and `flops`.
 
     Raises:
         UnknownNameError: there is no such axis, or the family lacks a model.
-        InputError: the table lacks a column, or the place of a model is not known.
+        InputError: the table lacks a column, the place of a model is unknown, or the axis needs a family and there is
+            none, or none that counts tokens.
     """
     match load_axis(axis).name:
         case "parameters":

@@ -1,9 +1,9 @@
-"""Which token should come first in a prompt: the loss of one text after each choice.
+"""Which token should come first in a prompt: the loss on the same text after each candidate.
 
-A model was trained on texts that begin with a certain token, or with none. The token that the tokenizer calls
-beginning-of-text need not be that one, and a wrong first token makes the model worse on every prompt
-(docs/calibration.md has an example). So the same passages are read after each choice. The first token of a passage is
-never predicted, so all choices are compared on the same tokens.
+A model was trained on texts that begin with a certain token, or directly with the text. The token that the tokenizer
+calls beginning-of-text need not be the one used in training, and a wrong first token makes the model worse on every
+prompt (docs/calibration.md has an example). So the loss is measured on the same passages after each candidate. The
+first token of a passage is never predicted, so all candidates are compared on the same tokens.
 """
 
 import re
@@ -23,35 +23,36 @@ from interp_emerge.stats.intervals import ratio_interval
 
 LOOKS_FIRST = re.compile(r"bos|begin|start|endoftext|end_of_text|eot|sop|gmask|cls|^</?s>$", re.IGNORECASE)
 MOST_OTHERS = 6
-"""The most special tokens that are tried in addition to those that the tokenizer names."""
+"""Largest number of special tokens to try, in addition to the tokenizer's own beginning and end of text."""
 MOST_PASSAGES = 16
-"""The most passages that are read before a study to check its first token."""
+"""Largest number of passages with which a study checks its first token."""
 CLEARLY = 0.05
-"""Another choice has to be better by this many nats per token for a warning. On SmolLM2-135M-Instruct the wrong token
-costs 0.20, and the two good choices differ by 0.04."""
+"""A warning is given if another choice is better by more than this, nats per token. On SmolLM2-135M-Instruct the wrong
+token costs 0.20, and the two good choices differ by 0.04."""
 COLUMNS = ["choice", "token", "id", "loss", "above_best", "ci_low", "ci_high", "n_tokens", "in_use"]
 
 
 @checked
 @torch.no_grad()
 def first_token_losses(model: HookedModel, text: str | Sequence[str] | None = None) -> pd.DataFrame:
-    """Next-token loss after each token that could come first: one row for each choice, the best one on top.
+    """Next-token loss after each token that could come first: one row for each choice, the lowest loss first.
 
     Args:
         model: a model with a tokenizer.
-        text: passages, which are cut to 48 tokens. A single passage is read sentence by sentence. By default a few
-            English sentences.
+        text: passages, which are cut to 48 tokens. A single passage is split into its sentences. By default the text
+            is a few English sentences.
 
     Returns:
-        Columns `choice` (name in the tokenizer), `token` (as in the vocabulary; empty for no token), `id` (missing for
-        no token), `loss` (nats per token), `above_best` (loss above that of the best choice) with its 95%
-        interval over passages `ci_low`, `ci_high`, `n_tokens` (predicted tokens, the same for all), `in_use`.
+        Columns `choice` (what the token is), `token` (as in the vocabulary; empty for no token), `id` (missing for
+        no token), `loss` (nats per token), `above_best` (loss minus that of the best choice) with its 95%
+        interval over passages `ci_low`, `ci_high` (NaN for a single passage), `n_tokens` (number of predicted tokens,
+        the same for all choices), `in_use` (whether the model uses this choice now).
 
     Raises:
         InputError: the model has no tokenizer, or the text has no passage of two tokens or more.
     """
     if model.tokenizer is None:
-        raise InputError(f"{model.spec} has no tokenizer, so no text can be read after other first tokens")
+        raise InputError(f"{model.spec} has no tokenizer, so first tokens cannot be compared on a text")
     choices = _choices(model)
     context = model.n_context or PASSAGE_TOKENS + 1
     longest = min(PASSAGE_TOKENS, context - max(map(len, choices)))
@@ -74,7 +75,7 @@ def first_token_losses(model: HookedModel, text: str | Sequence[str] | None = No
 
 
 def warning_of_first_token(model: HookedModel, text: Sequence[str]) -> str:
-    """One line if another first token is clearly better than the one in use; else empty, as without a text."""
+    """A line of warning if another first token is clearly better than the one in use; empty if not, or without text."""
     passages = _passages(text)
     try:
         table = first_token_losses(model, passages[:: max(1, len(passages) // MOST_PASSAGES)][:MOST_PASSAGES])
@@ -84,7 +85,7 @@ def warning_of_first_token(model: HookedModel, text: Sequence[str]) -> str:
     if not (used["ci_low"] > 0 and used["above_best"] > CLEARLY):
         return ""
     return (
-        f"{model.spec} reads text worse after {used['token'] or 'nothing'} ({used['loss']:.2f} nats per token) than "
+        f"{model.spec} predicts text worse after {used['token'] or 'nothing'} ({used['loss']:.2f} nats per token) than "
         f"after {best['token'] or 'nothing'} ({best['loss']:.2f}); prepend_bos chooses the first token"
     )
 
@@ -113,7 +114,7 @@ def _passages(text: str | Sequence[str] | None) -> list[str]:
 
 
 def _sums(model: HookedModel, first: list[int], rows: list[list[int]]) -> list[float]:
-    """Loss of each passage after some first tokens, summed over all its tokens but the first, nats."""
+    """Loss of each passage after the tokens `first`, summed over all tokens of the passage except its first, nats."""
     sums = np.zeros(len(rows))
     for length in {len(row) for row in rows}:
         alike = [place for place, row in enumerate(rows) if len(row) == length]

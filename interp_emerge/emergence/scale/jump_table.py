@@ -1,4 +1,4 @@
-"""Tables of an ability over scale: every metric at every point, and whether a jump is the model's or the metric's."""
+"""Tables of an ability over scale: every metric at every point, and whether the model or the metric makes a jump."""
 
 import pandas as pd
 
@@ -16,9 +16,10 @@ from interp_emerge.families.base import Family
 def jump_table(
     measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
 ) -> pd.DataFrame:
-    """The verdict on an ability, with one row for the thresholded metric and one for the continuous metric.
+    """The verdict on an ability's jump, with one row for the thresholded metric and one for the continuous metric.
 
-    Where models cannot be put in order on the axis, there is a single undecided row with the reason.
+    The columns are those of `Mirage.to_frame`, and `linearity` and `breakthroughness`. If the models cannot be put in
+    order on the axis, the table has one row, with the verdict undecided and the reason.
 
     Args:
         measured: every metric of every prompt at the last step of each run, columns `size`, `step`, `seed`,
@@ -33,7 +34,7 @@ def jump_table(
     axis = load_axis(axis).name
     try:
         ladder = Ladder.from_frame(measured, ability, axis=axis, family=family)
-    except InputError as error:  # two sizes with equal numbers of parameters, or of tokens, have no order
+    except InputError as error:  # two sizes with the same number of parameters, or of tokens, have no order
         row = {"ability": ability.name, "axis": axis, "verdict": MirageVerdict.UNDECIDED, "reason": str(error)}
         return pd.DataFrame([row])
     indices = sharpness_table(ladder)[["metric", "linearity", "breakthroughness"]]
@@ -46,10 +47,10 @@ def jump_table(
 def ladder_table(
     measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
 ) -> pd.DataFrame:
-    """Every metric of an ability at every point of the axis, over prompts and seeds: `Ladder.to_frame`, with `axis`.
+    """Every metric of an ability at every point of the axis: the columns of `Ladder.to_frame`, and `axis`.
 
-    Where models cannot be put in order on the axis, there is no row; `jump_table` gives the reason. Arguments and
-    errors are those of `jump_table`.
+    If the models cannot be put in order on the axis, the table is empty, and `jump_table` gives the reason. Arguments
+    and errors are those of `jump_table`.
     """
     axis = load_axis(axis).name
     try:

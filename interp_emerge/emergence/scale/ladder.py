@@ -1,17 +1,17 @@
 """The ladder from logits to accuracy: continuous and thresholded metrics of the same runs, over an axis of scale.
 
-The rungs go from the log-probability of the answer to its probability, to its probability among the choices, to whether
-it has the highest logit. Each rung discards some of the information in the logits. The further down, the less a score
-correlates with the scale of the model (Schaeffer et al., 2024, https://arxiv.org/abs/2406.04391);
-`scale_correlation` measures by how much.
+The rungs lead down from the log-probability of the answer to its probability, its probability among the choices, and
+whether it has the highest logit. Each rung discards some of the information in the logits. A score on a lower rung
+correlates less with the scale of the model (Schaeffer et al., 2024, https://arxiv.org/abs/2406.04391).
+`scale_correlation` measures these correlations.
 
-1. `measure_ladder` computes every metric of `RUNGS` from one run over the prompts. `measure_grid` does so on many
+1. `measure_ladder` computes every metric of `RUNGS` from one run over the prompts. `measure_grid` does so for many
    models.
 2. `Ladder.from_frame` puts the models on an axis. Models that differ only in their seed make one point.
 3. `Ladder.resample` draws prompts and seeds with replacement. If all points have the same number of prompts, they get
-   the same draw of prompts: models with one tokenizer answer the same prompts, so what the prompts share cancels
-   between points. Seeds are drawn separately for each point. A point with one seed has no spread over seeds: its
-   interval is over prompts alone, and too narrow for a claim about models of that size.
+   the same draw of prompts. Models with the same tokenizer answer the same prompts, so in a difference between points
+   the variation due to the choice of prompts partly cancels. Seeds are drawn separately for each point. The interval of
+   a point with one seed is over prompts alone, so it is too narrow for a claim about models of that size.
 
 Cost: one forward pass for each prompt, and resamples × prompts × 8 bytes.
 """
@@ -50,12 +50,12 @@ class Rung:
     summary: str
 
     def chance(self, accuracy: float) -> float:
-        """The metric of a guess: equal probabilities on 1 / accuracy answers."""
+        """The metric of a model that guesses: it gives equal probabilities to 1 / accuracy answers."""
         levels = {"log_prob": np.log(accuracy), "choice_prob": 0.5, "brier": -0.25, "logit_diff": 0.0}
         return float(levels.get(self.name, accuracy))
 
     def ceiling(self, accuracy: float) -> float:
-        """The highest possible value; for accuracy that of a perfect model. The logit difference has none."""
+        """The highest possible value; for accuracy, that of a perfect model; infinite for the logit difference."""
         levels = {"log_prob": 0.0, "brier": 0.0, "logit_diff": np.inf, "accuracy": accuracy}
         return float(levels.get(self.name, 1.0))
 
@@ -65,8 +65,8 @@ RUNGS = {
     for rung in (
         Rung(name="log_prob", unit="nats", kind="continuous", summary="log-probability of the answer"),
         Rung(name="prob", unit="fraction", kind="continuous", summary="probability of the answer"),
-        Rung(name="logit_diff", unit="nats", kind="continuous", summary="logit of the answer less that of the foil"),
-        Rung(name="choice_prob", unit="fraction", kind="continuous", summary="probability of the answer of these two"),
+        Rung(name="logit_diff", unit="nats", kind="continuous", summary="logit of the answer minus that of the foil"),
+        Rung(name="choice_prob", unit="fraction", kind="continuous", summary="probability given answer or foil"),
         Rung(name="brier", unit="squared fraction", kind="continuous", summary="minus (1 − choice_prob)²"),
         Rung(name="accuracy", unit="fraction", kind="thresholded", summary="whether the answer has the highest logit"),
     )
@@ -79,7 +79,7 @@ RUNGS = {
 def measure_ladder(
     model: HookedModel, ability: Ability | Sequence[Ability], *, n: int = 128, seed: int = 0
 ) -> pd.DataFrame:
-    """Measures every rung of one or several abilities on each of `n` clean prompts.
+    """Every metric of the ladder, for each of `n` clean prompts of one or several abilities.
 
     Returns:
         Columns `ability`, `metric`, `pair`, `value` (in the unit of the rung).
@@ -102,11 +102,11 @@ def measure_grid(
     n: int = 128,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Measures the ladder on many models of a family, loaded one at a time.
+    """Every metric of the ladder for many models of a family, which are loaded one at a time.
 
     Args:
         family: where the models come from.
-        abilities: what to measure.
+        abilities: the abilities to measure.
         models: size, step and seed of each model; if left out, the last step of every size and seed.
         n: number of prompts of each ability.
         seed: seed of the prompts.
@@ -130,8 +130,8 @@ def measure_grid(
 class Ladder:
     """One ability over an axis of scale, with points in ascending order of scale.
 
-    `values` has, for each point and seed, the metrics of every prompt, shape [pair, metric]. `chance` and `ceiling` are
-    accuracies.
+    `values` has an array for each point and seed: the metrics of every prompt, shape [pair, metric]. `chance` and
+    `ceiling` are accuracies.
 
     Raises:
         InputError: there are no points, the places do not ascend, or the values have other shapes.
@@ -171,7 +171,7 @@ class Ladder:
     def from_frame(
         cls, frame: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
     ) -> "Ladder":
-        """The ladder of an ability from a table such as `measure_grid` returns. Some models of the grid may be missing.
+        """The ladder of an ability, from a table such as `measure_grid` returns. The table may lack some models.
 
         Raises:
             InputError: the ability is not in the table, models that differ in more than their seed have the same place,
@@ -185,7 +185,7 @@ class Ladder:
         for place, here in models.groupby("place"):
             if len(kinds := (here["size"] + "/step" + here["step"].astype(str)).unique()) > 1:
                 raise InputError(f"{kinds[0]} and {kinds[1]} share the place {place:g} on axis {axis!r}; take another "
-                                 "axis, or models that it tells apart")  # fmt: skip
+                                 "axis, or models with different places on it")  # fmt: skip
         metrics = [name for name in RUNGS if name in set(rows["metric"])]
         runs = dict(iter(rows.groupby(MODEL, sort=False)))
         placed: dict[float, list[tuple[str, int, int]]] = {}
@@ -210,11 +210,11 @@ class Ladder:
 
     @property
     def n_pairs(self) -> int:
-        """Number of prompts of the model with the fewest."""
+        """The smallest number of prompts of any model."""
         return min(len(run) for seeds in self.values for run in seeds)
 
     def means(self) -> np.ndarray:
-        """Mean over the prompts of each seed, then over seeds, shape [point, metric]."""
+        """Means over the prompts of each seed and then over seeds, shape [point, metric]."""
         return np.stack([np.mean([run.mean(0) for run in seeds], axis=0) for seeds in self.values])
 
     def resample(self, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
@@ -251,7 +251,7 @@ class Ladder:
         return pd.DataFrame(rows)
 
     def column(self, metric: str) -> int:
-        """The column of the values that has this metric.
+        """The index of the column of `values` with this metric.
 
         Raises:
             UnknownNameError: the ladder lacks the metric.
@@ -263,15 +263,17 @@ class Ladder:
 
 @checked
 def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """Spearman's correlation of each metric with scale, both of its mean and of single prompts.
+    """Spearman's correlation of each metric with scale, both for the mean over prompts and for single prompts.
 
-    Only the ranks on the axis enter, so compute and its logarithm give the same result. A prompt whose metric is equal
-    in all models has no correlation and is left out. A metric whose mean never changes has no correlation either.
+    Only the ranks on the axis are used, so compute and its logarithm give the same result. If a prompt has the same
+    value in all models, its correlation is undefined and it is left out. If the mean has the same value at all points,
+    its correlation is undefined too.
 
     Returns:
-        Columns `metric`, `kind`, `correlation` (of the mean over prompts and seeds, point by point), `ci_low`,
-        `ci_high`, `per_prompt` (mean over prompts of the correlation of each prompt, model by model), `per_prompt_low`,
-        `per_prompt_high`, `n_prompts` (with a correlation), `n_points`; empty where undefined.
+        Columns `metric`, `kind`, `correlation` (of the mean over prompts and seeds, one value for each point),
+        `ci_low`, `ci_high`, `per_prompt` (correlation of a single prompt's values, one for each model; mean over
+        prompts), `per_prompt_low`, `per_prompt_high`, `n_prompts` (number of prompts with a correlation), `n_points`;
+        NaN where undefined.
     """
     means, drawn = ladder.means(), ladder.resample(seed=seed, resamples=resamples)
     rng, rows = np.random.default_rng(seed), []
@@ -292,7 +294,7 @@ def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPL
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Spearman's correlation of x, shape [point], with each column of y, shape [column]; NaN for a constant column."""
-    # Sums of the same values in two orders differ by rounding; such values have the same rank.
+    # Sums of the same values in different orders differ by rounding errors, but should have the same rank.
     return spearman(x, y.round(12).T)
 
 
@@ -315,7 +317,7 @@ def _by_metric(rows: pd.DataFrame, metrics: list[str], key: tuple[str, int, int]
 
 
 def _labels(models: list[tuple[str, int, int]]) -> tuple[str, ...]:
-    """The shortest names, after the first model of each point, that distinguish the points."""
+    """Names of the points, made from the first model of each: the shortest kind of name that distinguishes them."""
     for name in ("{0}", "step {1}", "{0}, step {1}", "{0}, seed {2}", "{0}, step {1}, seed {2}"):
         if len(set(labels := [name.format(*model) for model in models])) == len(models):
             break

@@ -1,21 +1,21 @@
 """Whether an ability's jump is due to the model or to the metric: a thresholded metric compared with a continuous one.
 
 A metric with a threshold can make a smooth improvement look like a jump (Schaeffer et al., 2023,
-https://arxiv.org/abs/2304.15004). So both metrics are computed from the same logits, and the same question is asked of
-each: is the rise concentrated in one gap between neighbouring points?
+https://arxiv.org/abs/2304.15004). So a thresholded and a continuous metric are computed from the same logits. For each
+of them the check asks whether its rise is concentrated in one gap between neighbouring points.
 
-1. The *rise* is the largest difference between a later point and an earlier one. A gap contains a *share* s of the rise
-   and covers a part w of the axis. Its *concentration* is (s − w) / (1 − w): 0 for a curve that rises in proportion to
+1. The *rise* is the largest increase from an earlier point to a later one. A gap contains a *share* s of the rise and
+   covers a fraction w of the axis. Its *concentration* is (s − w) / (1 − w): 0 for a curve that rises in proportion to
    scale, 1 for one that rises in this gap alone. Points need not be evenly spaced.
 2. `jump_shape` calls a metric *sharp* if the concentration of its steepest gap is above 0.5 in 97.5% of the bootstrap
-   samples of prompts and seeds. It is *spread* if the concentration is below 0.5 in 97.5% of them, or if no gap
-   contains more than a fifth of the way from chance to the ceiling. It is *flat* if no gap contains that much and the
-   rise is within noise.
+   samples of prompts and seeds. It is *spread* if the concentration is below 0.5 in 97.5% of them, or if in 97.5% of
+   them no gap contains a fifth of the way from chance to the ceiling. In the latter case it is *flat* if the rise is
+   within noise.
 3. A metric is *undecided* if there are fewer than 5 points or 20 prompts, if the rise is within noise and a jump could
-   be hidden in it, or if the bootstrap samples disagree. It is also undecided if the jump leads from or to an end of
-   the axis and does not start at chance or reach the ceiling there: the curve may go on outside the axis.
-4. `judge` combines two shapes into a `MirageVerdict`. The verdict is undecided too where the thresholded metric never
-   leaves chance, since then there is no jump to judge. `mirage_check` judges two metrics of a ladder, and
+   be hidden in it, or if the bootstrap samples disagree. It is also undecided if the jump lies in the first gap and
+   does not start at chance, or in the last gap and does not reach the ceiling: the curve may go on outside the axis.
+4. `judge` combines two shapes into a `MirageVerdict`. If the thresholded metric never leaves chance, there is no jump
+   to judge, and the verdict is undecided too. `mirage_check` judges two metrics of a ladder, and
    `continuations.several_tokens_check` judges answers of several tokens.
 
 A sharp metric is sharp *at this resolution*: nothing was measured inside the gap, and every curve that rises within the
@@ -35,14 +35,15 @@ from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.resampling import RESAMPLES
 
 CONCENTRATED = 0.5
-"""A rise with a concentration above this counts as a jump."""
+"""A rise counts as a jump if its concentration is above this."""
 SMALL = 0.2
 """A step of at most this share of the way from chance to the ceiling is not a jump, as in `onset.NEAR_CHANCE`."""
 SIGNAL = 4.0
-"""Least rise in standard errors. Among 12 points with equal means it exceeds 3 in 6% of cases and 4 in 0.2%."""
+"""A smaller rise, in standard errors, is within noise. If 12 points have equal means, the rise exceeds 3 in 6% of cases
+and 4 in 0.2%."""
 FEWEST_POINTS, FEWEST_PROMPTS = 5, 20
 AT_BOUND = 0.1
-"""A point within this share of the way from chance to the ceiling is at chance, or at the ceiling."""
+"""A point is at chance, or at the ceiling, if it is within this fraction of the way from chance to the ceiling."""
 
 
 class RiseShape(StrEnum):
@@ -51,22 +52,22 @@ class RiseShape(StrEnum):
     SHARP = "sharp"
     """Most of the rise lies in one gap between neighbouring points."""
     SPREAD = "spread"
-    """No gap holds most of the rise."""
+    """No gap contains most of the rise."""
     FLAT = "flat"
-    """The rise is within noise, and no gap can hide a jump."""
+    """The rise is within noise, and a jump cannot be hidden in any gap."""
     UNDECIDED = "undecided"
-    """There are too few points or prompts, or the bootstrap samples disagree."""
+    """The shape cannot be determined; `MetricShape.reason` says why."""
 
 
 class MirageVerdict(StrEnum):
-    """Whether an ability jumps, and under which of its two metrics."""
+    """Whether an ability jumps, and in which of its two metrics."""
 
     SMOOTH = "smooth"
     """Neither metric jumps."""
     THRESHOLDED = "sharp under thresholding only"
-    """The thresholded metric jumps, the continuous one does not."""
+    """The thresholded metric jumps, and the continuous one does not."""
     CONTINUOUS = "sharp under the continuous metric only"
-    """The continuous metric jumps, the thresholded one does not."""
+    """The continuous metric jumps, and the thresholded one does not."""
     BOTH = "sharp under both"
     """Both metrics jump."""
     UNDECIDED = "undecided at this resolution"
@@ -99,7 +100,7 @@ class Curve:
 
     @property
     def resolution(self) -> float:
-        """The smallest possible change of the metric: 1/N for N prompts where it has a threshold, else 0."""
+        """The smallest possible change of the metric: 1/N for N prompts if it has a threshold, else 0."""
         return 1 / self.n_pairs if self.kind == "thresholded" else 0.0
 
     @property
@@ -122,23 +123,23 @@ class MetricShape:
     signal: float
     """The rise in standard errors."""
     share: Interval
-    """Share of the rise in the steepest gap."""
+    """The fraction of the rise that lies in the steepest gap."""
     concentration: Interval
-    """Concentration of the rise in the steepest gap."""
+    """The concentration of the rise in the steepest gap."""
     largest: Interval
-    """The largest step between neighbours as a share of the way from chance to the ceiling; NaN without a ceiling."""
+    """The largest step between neighbours as a fraction of the way from chance to ceiling; NaN without a ceiling."""
     width: float
-    """Fraction of the axis that the steepest gap covers."""
+    """The fraction of the axis that the steepest gap covers."""
     before: str
     after: str
-    """The points on both sides of the steepest gap."""
+    """The points before and after the steepest gap."""
     apart: str
     """The distance between these points, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mirage:
-    """The verdict on one ability, with the shapes that it is based on. As text it is a sentence."""
+    """The verdict on one ability, with the shapes that it is based on; `str` makes a sentence of it."""
 
     ability: str
     axis: str
@@ -147,7 +148,7 @@ class Mirage:
     thresholded: MetricShape
     continuous: MetricShape
     sharper: float
-    """Share of bootstrap samples in which the rise of the thresholded metric is more concentrated than the other."""
+    """Share of bootstrap samples in which the rise is more concentrated in the thresholded metric."""
 
     def __str__(self) -> str:
         because = f" ({self.reason})" if self.reason else ""
@@ -158,10 +159,10 @@ class Mirage:
     def to_frame(self) -> pd.DataFrame:
         """One row for each of the two metrics.
 
-        Columns `ability`, `axis`, `verdict`, `metric`, `kind`, `shape`, `reason`, `rise` (the metric's unit), `signal`
-        (standard errors), `share` (of the rise), `concentration`, `largest` (of the way from chance to the ceiling),
-        each of `rise`, `share`, `concentration` and `largest` with `_low` and `_high`, `width` (fraction of the axis),
-        `before`, `after`, `apart`.
+        Columns `ability`, `axis`, `verdict`, and the fields of `MetricShape`: `metric`, `kind`, `shape`, `reason`,
+        `rise` (in the metric's unit), `signal` (standard errors), `share` (of the rise), `concentration`, `largest`
+        (fraction of the way from chance to the ceiling), `width` (fraction of the axis), `before`, `after`, `apart`.
+        `rise`, `share`, `concentration` and `largest` have 95% intervals in the columns with `_low` and `_high`.
         """
         rows = []
         for shape in (self.thresholded, self.continuous):
@@ -184,13 +185,13 @@ def mirage_check(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Mirage:
-    """Whether an ability jumps, and under which metrics.
+    """Whether an ability jumps, and in which of two metrics.
 
     Args:
         ladder: the ability over an axis of scale.
         thresholded: the metric in which a jump was seen.
-        continuous: the metric of the same logits that it is compared with.
-        seed: of the bootstrap.
+        continuous: the metric, from the same logits, that the thresholded one is compared with.
+        seed: seed of the bootstrap.
         resamples: number of bootstrap samples.
 
     Raises:
@@ -216,7 +217,7 @@ def judge(ability: str, thresholded: Curve, continuous: Curve) -> Mirage:
     Args:
         ability: what the curves measure, in words.
         thresholded: the metric in which a jump was seen.
-        continuous: the metric that it is compared with.
+        continuous: the metric that the thresholded one is compared with.
     """
     one, other = _shape(thresholded), _shape(continuous)
     verdict, reason = _verdict(one, other)
@@ -238,7 +239,7 @@ def judge(ability: str, thresholded: Curve, continuous: Curve) -> Mirage:
 
 
 def _curve(ladder: Ladder, metric: str, drawn: np.ndarray) -> Curve:
-    """One metric of a ladder, from its bootstrap samples of all metrics, shape [resample, point, metric]."""
+    """The curve of one metric. `drawn` has the bootstrap samples of all metrics, shape [resample, point, metric]."""
     column, rung = ladder.column(metric), RUNGS[metric]
     return Curve(
         metric=metric,
@@ -322,7 +323,7 @@ def _verdict(thresholded: MetricShape, continuous: MetricShape) -> tuple[MirageV
 
 
 def _at_chance(curve: Curve) -> str:
-    """A sentence if the metric certainly never leaves chance; else empty."""
+    """Says so if the metric certainly never leaves chance; empty otherwise."""
     highest = percentile_interval(float(curve.means.max()), curve.drawn.max(1))
     if highest.high >= curve.chance + SMALL * (curve.ceiling - curve.chance):
         return ""
@@ -331,7 +332,7 @@ def _at_chance(curve: Curve) -> str:
 
 
 def _rise(means: np.ndarray) -> np.ndarray:
-    """The largest difference between a later and an earlier point of each row, shape [row]."""
+    """The largest increase from an earlier point to a later one in each row, shape [row]."""
     return (means - np.minimum.accumulate(means, axis=1)).max(1)
 
 
@@ -342,12 +343,12 @@ def _foot_and_top(means: np.ndarray) -> tuple[int, int]:
 
 
 def _steepest(means: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gap in which the rise of each row is most concentrated, its share and its concentration, shape [row]."""
+    """For each row the gap with the most concentrated rise, its share and its concentration, shape [row] each."""
     rise = _rise(means)
     share = np.divide(
         np.diff(means, axis=1), rise[:, None], out=np.zeros((len(means), len(width))), where=rise[:, None] > 0
     )
-    # With two points the whole rise lies in the only gap, whatever the curve: its concentration counts as 0.
+    # With two points the whole rise lies in the only gap, whatever the curve, so the concentration is set to 0.
     concentration = np.divide(share - width, 1 - width, out=np.zeros_like(share), where=width < 1)
     gap = concentration.argmax(1)
     at = np.arange(len(means)), gap
@@ -355,14 +356,14 @@ def _steepest(means: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _signal(means: np.ndarray, drawn: np.ndarray, low: int, high: int, resolution: float) -> float:
-    """The rise in standard errors of the difference between its ends; the error is at least the resolution."""
+    """The rise in standard errors of the difference between its two ends; the error is at least the resolution."""
     error = max(float((drawn[:, high] - drawn[:, low]).std()), resolution)
     rise = float(means[high] - means[low])
     return rise / error if error > 0 else np.inf if rise > 0 else 0.0
 
 
 def _open_end(means: np.ndarray, gap: int, chance: float, ceiling: float) -> str:
-    """What is unknown about a jump at an end of the axis; empty if the jump is inside, or complete."""
+    """What is unknown about a jump at an end of the axis; empty if the jump is not at an end, or is complete."""
     way = ceiling - chance
     if gap == 0 and not means[0] <= chance + AT_BOUND * way:
         return "jumps right after the first point, and what comes before is not known"

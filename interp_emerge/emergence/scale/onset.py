@@ -4,11 +4,11 @@
    monotone: it may dip below chance first, and an ability may be lost again.
 2. The onset is the interval between the last point without the quantity and the first point with it.
 3. The **true onset** is the first point of the grid whose expected value lies above the threshold. The expectation is
-   over prompts and, where there are several training runs, over runs. `_range` gives its 95% interval from one-sided
-   tests at each point (`_one_sided`), 2.5% for either end:
+   over prompts and, where there are several training runs, over runs. `_range` computes the 95% interval of the true
+   onset from one-sided tests at each point (`_one_sided`), with an error of 2.5% at each end:
 
-   * The low end is the first point that is not significantly below the threshold. It is too late only if the true
-     onset itself tests below, and that is a single test.
+   * The low end is the first point that is not significantly below the threshold. It is too late only if the test at
+     the true onset wrongly finds it below the threshold, and this is a single test.
    * The high end comes from the hypotheses that none of the first j points has the quantity. Such a hypothesis is
      rejected if one of these points lies above the threshold at level 2.5% / j. The hypotheses are nested, so they are
      tested in turn, starting with all points, each at the full level, until one is not rejected (fixed sequence:
@@ -16,18 +16,19 @@
 
    The prompts may be the same at all points: the bound holds however the tests depend on each other. The interval is
    therefore wide (measured coverage: docs/calibration.md).
-4. The verdict (`OnsetVerdict`): a quantity is *emergent* (Wei et al., 2022, https://arxiv.org/abs/2206.07682) if it is
-   above the threshold at the last point, and some point before the onset is near chance.
+4. `_verdict` returns an `OnsetVerdict`. A quantity is *emergent* (Wei et al., 2022, https://arxiv.org/abs/2206.07682)
+   if it is above the threshold at the last point, and some point before the onset is near chance.
 
 A quantity that is not a mean over prompts, such as a ratio, has an interval at each point instead of values.
-`find_onset_of_intervals` treats it as normally distributed, with a standard error of its own on each side, and is
-otherwise the same.
+`find_onset_of_intervals` assumes that it is normally distributed, with one standard error below the value and another
+one above it. The other steps are the same.
 
-The test is the exact binomial test where one run's values are all 0 or 1. Otherwise it is Student's, with the variance
-over prompts plus that over runs and Satterthwaite's degrees of freedom (1946, https://doi.org/10.2307/3002019). One run
-says nothing about other runs. A single value says nothing about its spread, so its interval is the whole axis. Runs
-that agree exactly count as certain, which can mislead: where two of five runs have an ability, three runs drawn at
-random all have it in 6% of draws.
+If there is one run and its values are all 0 or 1, the test is the exact binomial test. Otherwise it is Student's t-test
+with the variance over prompts plus the variance over runs, and Satterthwaite's degrees of freedom (1946,
+https://doi.org/10.2307/3002019). With one run the differences between runs are unknown, and the interval leaves them
+out. The spread of a single value is unknown, so a point with one value decides nothing. If all values of several runs
+agree exactly, the mean counts as certain. This can mislead: if two of five training runs acquire an ability, three
+independent runs all acquire it in 6% of cases.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ from interp_emerge.stats.intervals import TAIL, Interval
 
 Point = TypeVar("Point")
 NEAR_CHANCE = 0.2
-"""Near chance: at most this fraction of the way from chance to the ceiling."""
+"""A value is near chance if it has covered at most this fraction of the way from chance to the ceiling."""
 
 
 class OnsetVerdict(StrEnum):
@@ -52,27 +53,27 @@ class OnsetVerdict(StrEnum):
     EMERGENT = "emergent"
     """Present at the last point, absent at an earlier one, and near chance somewhere before the onset."""
     GRADUAL = "gradual"
-    """Present at the last point and absent at an earlier one, but never near chance."""
+    """Present at the last point, absent at an earlier one, but no point before the onset is certainly near chance."""
     LEARNED = "learned"
-    """Emergent or gradual over training steps, where every model starts untrained."""
+    """Emergent or gradual over training steps. There the two are not distinguished: every model starts untrained."""
     FROM_THE_START = "from the start"
     """Present at the first point and at the last."""
     NOT_REACHED = "not reached"
     """Above the threshold at no point."""
     LOST_AGAIN = "lost again"
-    """Above the threshold at some point, significantly below it at the last."""
+    """Above the threshold at some point, but significantly below it at the last."""
     UNDECIDED = "undecided"
-    """Above the threshold at some point, within noise of it at the last."""
+    """Above the threshold at some point, but not significantly above or below it at the last."""
 
     @property
     def over_steps(self) -> "OnsetVerdict":
-        """The verdict over training steps: `learned` in place of emergent and gradual."""
+        """The verdict to use over training steps: `learned` replaces `emergent` and `gradual`."""
         return OnsetVerdict.LEARNED if self in (OnsetVerdict.EMERGENT, OnsetVerdict.GRADUAL) else self
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """When a quantity counts as present: its chance level or baseline, its ceiling, and the threshold between them."""
+    """When a quantity counts as present: above a threshold between its chance level (or baseline) and its ceiling."""
 
     chance: float
     ceiling: float
@@ -92,8 +93,8 @@ class Criterion:
 class Onset(Generic[Point]):
     """The last point without a quantity and the first point with it; None where there is no such point.
 
-    `ci_low` and `ci_high` are the ends of the 95% interval of the first point with it; None means that no point is
-    certain to have it.
+    `ci_low` and `ci_high` are the ends of the 95% interval of the true onset. `ci_high` is None if the quantity is
+    certain at no point. `ci_low` is None if it is certainly absent at all points.
     """
 
     last_without: Point | None
@@ -105,10 +106,11 @@ class Onset(Generic[Point]):
 
 @checked
 def find_onset(values: Mapping[Point, Sequence[np.ndarray]], criterion: Criterion) -> Onset[Point]:
-    """The onset of a quantity along an axis. Points that were not measured are left out.
+    """The onset of a quantity along an axis.
 
     Args:
-        values: for each point of the axis, in ascending order, the per-prompt values of each training run.
+        values: for each point of the axis, in ascending order, the per-prompt values of each training run. Leave out
+            points that were not measured.
         criterion: chance level, ceiling and threshold of the quantity.
 
     Raises:
@@ -137,8 +139,8 @@ def find_onset_of_intervals(values: Mapping[Point, Interval], criterion: Criteri
     The coverage of the interval is in docs/calibration.md.
 
     Args:
-        values: for each point of the axis, in ascending order. Where the value is undefined (not finite), such as a
-            share of a gap where there is no gap, the quantity counts as certainly absent.
+        values: the interval at each point of the axis, in ascending order. Where it is undefined (not finite), the
+            quantity counts as certainly absent. An example is a fraction of a gap where there is no gap.
         criterion: chance level, ceiling and threshold of the quantity.
 
     Raises:
@@ -170,7 +172,7 @@ def _found(
         present: whether the mean lies above the threshold, shape [point].
         above: p-values of the null that the expected value is at most the threshold, shape [point].
         below: p-values of the null that it lies above the threshold, shape [point].
-        near: p-values of the null that it lies above the level that is near chance, shape [point].
+        near: p-values of the null that it lies above the highest level that counts as near chance, shape [point].
     """
     first = int(present.argmax()) if present.any() else len(points)
     low, high = (points[index] if index < len(points) else None for index in _range(above, below))
@@ -184,7 +186,7 @@ def _found(
 
 
 def _from_interval(interval: Interval, threshold: float) -> tuple[float, float]:
-    """P-values as in `_one_sided`, of a normal distribution: each side of the interval is 1.96 standard errors."""
+    """P-values as in `_one_sided`, for a normal distribution: each side of the interval has 1.96 standard errors."""
     from scipy.special import ndtr, ndtri
 
     if not np.isfinite([interval.value, interval.low, interval.high]).all():
@@ -196,7 +198,7 @@ def _from_interval(interval: Interval, threshold: float) -> tuple[float, float]:
 
 
 def _one_sided(runs: Sequence[np.ndarray], threshold: float) -> tuple[float, float]:
-    """P-values of the nulls that the expected value is at most the threshold, and that it lies above."""
+    """Two p-values: of the null that the expected value is at most the threshold, and of the null that it is above."""
     from scipy.special import bdtr, bdtrc, stdtr
 
     if len(runs) == 1 and 0 < threshold < 1 and np.isin(runs[0], (0, 1)).all():
@@ -215,8 +217,8 @@ def _one_sided(runs: Sequence[np.ndarray], threshold: float) -> tuple[float, flo
 def _variance(runs: Sequence[np.ndarray]) -> tuple[float, float]:
     """Variance of the mean over runs of their means over prompts, and its degrees of freedom.
 
-    Runs may have answered the same prompts. Then both parts hold the residual variance, which makes the sum too large
-    rather than too small.
+    If the runs answered the same prompts, both parts contain the residual variance. The sum is then too large rather
+    than too small.
     """
     means, n = np.array([run.mean() for run in runs]), len(runs[0])
     if len(runs) == 1 and n == 1:
@@ -231,7 +233,7 @@ def _variance(runs: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def _range(above: np.ndarray, below: np.ndarray) -> tuple[int, int]:
-    """Indices of the ends of the 95% interval of the first point with the quantity; the number of points is never."""
+    """Indices of the ends of the 95% interval of the true onset; an index equal to the number of points means never."""
     may_have = below > TAIL
     low = int(may_have.argmax()) if may_have.any() else len(below)
     high = len(above)

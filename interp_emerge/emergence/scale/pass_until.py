@@ -1,19 +1,19 @@
-"""Rates of success far below one over the number of prompts: sample until enough samples pass.
+"""Measures very small rates of success by sampling until enough samples pass.
 
-Greedy accuracy on N prompts cannot distinguish a rate of 1e-4 from 0. Sampling until r samples have passed can. If the
-r-th pass is sample number K, the most likely rate is r / K, and (r − 1) / (K − 1) has no bias (Haldane, 1945,
-https://doi.org/10.1093/biomet/33.3.222). The method and its use are from Hu et al. (2023, PassUntil,
-https://arxiv.org/abs/2310.03262). They find log(−log rate) linear in the logarithm of the model's size. Then −log rate
-is a falling power of size, and a task that no model passes greedily still improves predictably.
+Greedy accuracy on N prompts cannot distinguish a rate far below 1/N from 0. Sampling until r samples have passed can.
+If the r-th pass is sample number K, the most likely rate is r / K, and (r − 1) / (K − 1) is an estimate without bias
+(Haldane, 1945, https://doi.org/10.1093/biomet/33.3.222). The method and its use are from Hu et al. (2023, PassUntil,
+https://arxiv.org/abs/2310.03262). They find that log(−log rate) is linear in the logarithm of the model's size. Then
+−log rate is a falling power of the size, and even a task that no model passes greedily improves predictably.
 
 The relative error is about 1 / √r at any rate. The number of samples is about r / rate, at most `most`. The interval is
-exact for sampling until r passes. If the samples run out first, it is that of Clopper and Pearson for a fixed number of
-samples. With no pass at all it begins at 0, and only its upper end bounds the rate.
+exact for sampling until r passes. If the samples run out first, it is the interval of Clopper and Pearson for a fixed
+number of samples. If no sample passes, it starts at 0, and only its upper end is informative.
 
-`answer_sampler` samples answers of one token, `continuation_sampler` answers of several tokens. Both know the one
-correct answer, so the exact rate is its mean probability (`SeveralTokens.pass_rate`), and no sampling is needed: they
-serve to check the method. Where many answers pass, or a program has to judge them, sampling is the only way, and the
-caller gives a function that samples.
+`answer_sampler` samples answers of one token, and `continuation_sampler` samples answers of several tokens. For both
+the correct answers are known, so the exact rate is their mean probability (as in `SeveralTokens.pass_rate`), and
+sampling is not needed: the two samplers serve to check the method. If many answers are correct, or a program has to
+check them, sampling is the only way. Then the caller gives a function that samples.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,12 +34,12 @@ Sampler = Callable[[int, np.random.Generator], np.ndarray]
 """Takes a number of samples and a random generator; returns whether each sample passes, shape [sample]."""
 FIRST_BATCH, LARGEST_BATCH = 64, 1 << 16
 SMALLEST_P = 1e-16
-"""Smaller p-values are written as an upper bound."""
+"""A smaller p-value is written as 'p < 1e-16'."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassRate:
-    """How many samples were taken and how many passed; `reached` if the wanted number passed."""
+    """How many samples were taken and how many of them passed. `reached` says whether the wanted number passed."""
 
     passes: int
     samples: int
@@ -52,7 +52,7 @@ class PassRate:
 
     @property
     def unbiased(self) -> float:
-        """The rate without bias: (r − 1) / (K − 1) if r passes were reached; NaN for one pass."""
+        """The rate without bias, (r − 1) / (K − 1), NaN for r = 1; if r was not reached, passes / samples."""
         if not self.reached:
             return self.rate
         return (self.passes - 1) / (self.samples - 1) if self.passes > 1 else float("nan")
@@ -64,7 +64,7 @@ class PassRate:
 
         failures = self.samples - self.passes
         low = float(beta.ppf(TAIL, self.passes, failures + 1)) if self.passes else 0.0
-        # Sampling that stops at a pass ends with a pass by design, so the last sample is not evidence.
+        # Sampling that stops at a pass always ends with a pass, so the last sample carries no information.
         above = self.passes if self.reached else self.passes + 1
         high = float(beta.ppf(1 - TAIL, above, failures)) if failures else 1.0
         return Interval(self.rate, low, high)
@@ -75,7 +75,7 @@ class PassLaw:
     """The law log(−log rate) = intercept − exponent · log size: −log rate = exp(intercept) · size^(−exponent).
 
     `error` is the standard error of the exponent. `chi_square` is the sum of squared distances from the line, in
-    standard errors; `p_value` is the probability of a sum at least as large if the law holds. As text it is a sentence.
+    standard errors. `p_value` is the probability of a sum at least as large if the law holds. `str` makes a sentence.
     """
 
     exponent: float
@@ -93,7 +93,7 @@ class PassLaw:
         return f"the law {judged} over {self.n_points} points ({fit}; {exponent})"
 
     def predict(self, size: float) -> float:
-        """The rate at a size."""
+        """The rate that the law gives at a size."""
         return float(np.exp(-np.exp(self.intercept - self.exponent * np.log(size))))
 
 
@@ -102,9 +102,9 @@ def pass_until(sample: Sampler, *, passes: int = 20, most: int = 1_000_000, seed
     """Samples until the wanted number of samples have passed, or until `most` samples are taken.
 
     Args:
-        sample: draws samples and returns which pass; called for growing batches of up to 65,536 samples.
+        sample: draws samples and returns which of them pass. It is called for growing batches of up to 65,536 samples.
         passes: wanted number of passes, r.
-        most: largest number of samples; rates far below r / most are not resolved.
+        most: largest number of samples. At rates below about r / `most`, fewer than r samples pass.
         seed: seed of the samples.
 
     Raises:
@@ -130,9 +130,9 @@ def pass_until(sample: Sampler, *, passes: int = 20, most: int = 1_000_000, seed
 @checked
 @torch.no_grad()
 def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float = 1.0) -> Sampler:
-    """A sampler that draws a clean prompt, then a token from the model's logits after it; a correct answer passes.
+    """A sampler that draws a clean prompt and then a token from the model's logits after it; a correct answer passes.
 
-    One forward pass for each prompt serves all samples.
+    It needs one forward pass for each prompt, whatever the number of samples.
 
     Raises:
         InputError: the temperature is not above 0.
@@ -141,19 +141,19 @@ def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float
         raise InputError(f"the temperature is {temperature:g}; give one above 0")
     require_pairs(model, pairs)
     answers = pairs.answers
-    low, high = np.zeros((2, *answers.shape))  # entries without an answer keep an empty range
+    low, high = np.zeros((2, *answers.shape))  # entries without an answer keep an empty interval
     runs = (
         (of_all[rows], logits)
         for of_all, group in pairs.by_length()
         for rows, logits in model.logits_in_chunks(group.clean)
     )
     for rows, logits in runs:
-        # One prompt at a time: a vocabulary in double precision takes more memory than the run.
+        # One prompt at a time: logits of a batch in double precision would take more memory than the run.
         for row, last in zip(rows.tolist(), logits[:, -1], strict=True):
             cumulative = (last.double() / temperature).softmax(-1).cumsum(-1).cpu()
             for place, answer in enumerate(answers[row].tolist()):
                 if answer >= 0:
-                    # Rounding must not leave a gap below 1 that no token covers.
+                    # Without the division, rounding could leave a gap below 1 that belongs to no token.
                     low[row, place] = float(cumulative[answer - 1] / cumulative[-1]) if answer else 0.0
                     high[row, place] = float(cumulative[answer] / cumulative[-1])
 
@@ -166,10 +166,10 @@ def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float
 
 @checked
 def continuation_sampler(found: SeveralTokens, length: int | None = None) -> Sampler:
-    """A sampler that draws a prompt, then `length` tokens at temperature 1; the true continuation passes.
+    """A sampler that draws a prompt and then `length` tokens at temperature 1; the true continuation passes.
 
-    A sample can pass only while all its tokens so far are the true ones. So each token is drawn given the true tokens
-    before it, and the run of `several_tokens` is the only one that is needed.
+    A sample has failed as soon as one of its tokens is not the true one. So only probabilities given the true tokens so
+    far are needed, and `several_tokens` has already computed them: no further run is needed.
 
     Raises:
         InputError: the continuations are shorter than `length`, or `length` is below 1.
@@ -192,13 +192,14 @@ def continuation_sampler(found: SeveralTokens, length: int | None = None) -> Sam
 
 @checked
 def pass_law(sizes: np.ndarray, rates: Sequence[PassRate]) -> PassLaw:
-    """Fits a line to log(−log rate) over log size, each point weighted by its standard error.
+    """The law of `PassLaw`, fitted as a line to log(−log rate) over log size.
 
-    The relative error of a rate is √((1 − rate) / passes); the error of log(−log rate) is that divided by −log rate.
+    Each point is weighted by its standard error. The relative error of a rate is √((1 − rate) / passes), and the error
+    of log(−log rate) is this relative error divided by −log rate.
 
     Raises:
-        InputError: there are fewer than 3 points, the numbers of sizes and rates differ, or a rate is 0 or 1, for which
-            log(−log rate) does not exist.
+        InputError: there are fewer than 3 points, the numbers of sizes and rates differ, a size is not above 0, all
+            sizes are equal, or a rate is 0 or 1, for which log(−log rate) does not exist.
     """
     from scipy.stats import chi2
 

@@ -1,18 +1,18 @@
-"""Success of training seeds at one size: a distribution, which a mean may not describe.
+"""How many training seeds of a size acquire an ability, and whether their accuracies form one group or two.
 
-Where an ability is only just within reach, some runs have it and others do not. The accuracy over seeds then has two
-modes, and no model has their mean (Zhao et al., 2025, https://arxiv.org/abs/2502.17356).
+At a size where an ability is only just within reach, some training runs acquire it and others do not. The accuracies
+then have two modes, and no run has the mean accuracy (Zhao et al., 2025, https://arxiv.org/abs/2502.17356).
 
 1. A seed *succeeds* if its accuracy is above half-way from chance to the ceiling. P(success | size) has the exact
    interval of Clopper and Pearson (1934, https://doi.org/10.1093/biomet/26.4.404). The interval is over seeds: if three
    of three succeed, it goes from 0.29 to 1.
-2. `p_alike` is the χ² test that all seeds have the same accuracy. Seeds answer the same prompts, which makes them more
-   alike than the test assumes. So it rejects too rarely rather than too often.
-3. If the test rejects, `find_modes` compares three explanations of the counts of correct answers by AICc (Hurvich and
-   Tsai, 1989, https://doi.org/10.1093/biomet/76.2.297). Each seed is one observation. The explanations are: one
-   accuracy; accuracies spread around one mode (beta-binomial, both shapes at least 1); two accuracies (a mixture of two
-   binomials). Two groups have to win by 2. This explanation has three parameters, so with fewer than 5 seeds the spread
-   is undefined.
+2. `p_alike` is the p-value of the χ² test that all seeds have the same accuracy. Seeds answer the same prompts, so they
+   are more alike than the test assumes, and the test rejects too rarely rather than too often.
+3. If the test rejects, `find_modes` compares three models of the counts of correct answers by AICc (Hurvich and Tsai,
+   1989, https://doi.org/10.1093/biomet/76.2.297). Each seed is one observation. The models are: one accuracy;
+   accuracies spread around one mode (beta-binomial with both shape parameters at least 1); two accuracies (a mixture of
+   two binomials). Two groups are found if the AICc of the third model is lower than both others by more than 2. The
+   third model has three parameters, so with fewer than 5 seeds the spread is undefined.
 """
 
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ from interp_emerge.stats.significance import SIGNIFICANT
 
 FEWEST_SEEDS = 5
 MARGIN = 2.0
-"""Difference in AICc by which two groups have to beat the simpler explanations."""
+"""Two groups are found only if their AICc is lower than that of the simpler models by more than this."""
 ROUNDS = 500
-"""The most rounds of expectation and maximisation."""
+"""Largest number of rounds of expectation and maximisation."""
 EDGE = 1e-9
-"""Least distance of a rate from 0 and 1, where its logarithm is finite."""
+"""Rates are kept at least this far from 0 and 1, so that their logarithms are finite."""
 
 
 class SeedSpread(StrEnum):
@@ -43,21 +43,22 @@ class SeedSpread(StrEnum):
     ONE_SEED = "one seed"
     """There is a single seed, so there is no spread."""
     ALIKE = "alike"
-    """The test does not reject that all seeds have one accuracy."""
+    """The test does not reject that all seeds have the same accuracy."""
     ONE_MODE = "spread around one mode"
-    """The seeds differ, and two groups do not explain them better than one spread-out group."""
+    """The seeds differ, and two groups do not describe them better than one group with a spread."""
     TWO_GROUPS = "two groups"
-    """The seeds differ, and two accuracies explain them best."""
+    """The seeds differ, and two accuracies describe them best."""
     UNDEFINED = UNDEFINED
-    """The seeds differ, but there are too few to say how."""
+    """The seeds differ, but there are too few of them to describe how."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Modes:
-    """How accuracies of seeds are spread.
+    """How the accuracies of seeds are spread.
 
-    `low`, `high` and `share_high` describe the two groups, and are NaN where there are none. The AICc of an explanation
-    is NaN where there are too few seeds to compare explanations.
+    `low` and `high` are the accuracies of the two groups, and `share_high` is the share of seeds in the higher group;
+    they are NaN unless there are two groups. `aicc_one`, `aicc_spread` and `aicc_two` are NaN where there are too few
+    seeds to compare the models.
     """
 
     verdict: SeedSpread
@@ -79,7 +80,7 @@ class Modes:
 
 @checked
 def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float | None = None) -> pd.DataFrame:
-    """P(success | size) over seeds, and how their accuracies are spread.
+    """The share of seeds that succeed at each size, and how the accuracies of the seeds are spread.
 
     Args:
         frame: accuracy of every prompt, columns `size`, `step`, `seed`, `n_parameters`, `ability`, `metric`, `pair`,
@@ -90,7 +91,7 @@ def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float |
     Returns:
         One row for each size, ascending: `size`, `n_parameters`, `n_seeds`, `n_success`, `p` (share of seeds that
         succeed), `ci_low`, `ci_high`, `mean` (accuracy over seeds), `values` (accuracy of each seed, text), `p_alike`,
-        `shape` (the verdict of `Modes`), `low`, `high`, `share_high`.
+        `shape` (the verdict of `Modes`, with its reason), `low`, `high`, `share_high`.
 
     Raises:
         InputError: the table has no accuracy of the ability, or has means over prompts.
@@ -131,7 +132,7 @@ def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float |
 
 @checked
 def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICANT) -> Modes:
-    """Whether seeds are alike, spread around one mode, or fall into two groups.
+    """Whether the seeds are alike, spread around one mode, or in two groups.
 
     Args:
         right: number of correct answers of each seed, shape [seed].
@@ -139,7 +140,7 @@ def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICA
         level: significance level of the test that seeds are alike.
 
     Raises:
-        InputError: there is no seed, or a count is impossible.
+        InputError: there is no seed, the shapes differ, or a count is negative or above the number of prompts.
     """
     right, asked = np.asarray(right, dtype=np.float64), np.asarray(asked, dtype=np.float64)
     if right.shape != asked.shape or right.ndim != 1 or not len(right) or ((right < 0) | (right > asked)).any():
@@ -185,7 +186,7 @@ def _log_likelihood(right: np.ndarray, asked: np.ndarray, rate: float) -> np.nda
 
 
 def _spread(right: np.ndarray, asked: np.ndarray) -> float:
-    """Log-likelihood of the best beta-binomial with both shapes at least 1, and so with one mode."""
+    """Log-likelihood of the best beta-binomial with both shape parameters at least 1, so that it has one mode."""
     from scipy.optimize import minimize
     from scipy.stats import betabinom
 
@@ -199,7 +200,7 @@ def _spread(right: np.ndarray, asked: np.ndarray) -> float:
 def _two(right: np.ndarray, asked: np.ndarray) -> tuple[float, float, float, float]:
     """The best mixture of two binomials: lower accuracy, higher accuracy, share of the higher, log-likelihood.
 
-    Found by expectation and maximisation (Dempster et al., 1977), started from every split of the ordered seeds.
+    They are found by expectation and maximisation (Dempster et al., 1977), from every split of the sorted accuracies.
     """
     order, found = np.argsort(right / asked), []
     for split in range(1, len(right)):
@@ -210,7 +211,13 @@ def _two(right: np.ndarray, asked: np.ndarray) -> tuple[float, float, float, flo
 
 
 def _improved(right: np.ndarray, asked: np.ndarray, member: np.ndarray) -> tuple[float, float, float, float]:
-    """The mixture that expectation and maximisation reach from each seed's membership of the higher group."""
+    """The mixture that expectation and maximisation reach, as in `_two`.
+
+    Args:
+        right: correct answers of each seed, shape [seed].
+        asked: prompts of each seed, shape [seed].
+        member: where to start: the probability that each seed is in the higher group, shape [seed].
+    """
     groups = np.nan, np.nan, np.nan, -np.inf
     for _ in range(ROUNDS):
         share = min(max(float(member.mean()), EDGE), 1 - EDGE)

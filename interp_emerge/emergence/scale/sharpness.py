@@ -4,13 +4,13 @@ For scores y of models in ascending order of scale, with Δ the differences betw
 BIG-bench, https://arxiv.org/abs/2206.04615):
 
 * improvement I = sign(argmax y − argmin y) · (max y − min y), in the unit of the score;
-* linearity L = I / √mean(Δ²): n − 1 for n points on a line, √(n − 1) for a step;
-* breakthroughness B = I / √median(Δ²): n − 1 for a line, unbounded for a step between two of four or more points.
+* linearity L = I / √mean(Δ²): n − 1 for n evenly spaced points on a line, √(n − 1) for a step;
+* breakthroughness B = I / √median(Δ²): n − 1 for a line; for a step it has no bound if there are four or more points.
 
-The median difference of a step is 0. So its root has a *floor*, the least difference that could have been seen.
-`sharpness_table` uses the standard error of a difference between neighbours; B then is the rise in such standard
-errors. The distances between neighbours do not enter: on an uneven grid L and B depend on the grid too.
-`emergence.scale.mirage` is the check that takes the distances into account.
+For a step the median of Δ² is 0. So √median(Δ²) has a lower bound, the *floor*: the smallest difference that the
+measurement can resolve. `sharpness_table` uses the standard error of a difference between neighbours. The B of a step
+is then its height in these standard errors. L and B ignore how far apart neighbours are on the axis, so they depend on
+the grid. The check in `emergence.scale.mirage` takes these distances into account.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,8 @@ def sharpness(scores: np.ndarray, *, floor: float = 0.0) -> Sharpness:
 
     Args:
         scores: one score for each point.
-        floor: lower bound of √median(Δ²), in the unit of the score. With 0 the breakthroughness of a step is infinite.
+        floor: lower bound of √median(Δ²), in the unit of the score. With 0, a step with a median of 0 has an infinite
+            breakthroughness.
 
     Raises:
         InputError: the scores have another shape or are not finite, or the floor is below 0.
@@ -54,7 +55,7 @@ def sharpness(scores: np.ndarray, *, floor: float = 0.0) -> Sharpness:
         raise InputError(f"sharpness takes finite scores of shape [point]; these have shape {scores.shape}, and "
                          f"{int((~np.isfinite(scores)).sum())} of them are not finite")  # fmt: skip
     if not floor >= 0:
-        raise InputError(f"a floor of {floor:g} is below 0; give the least difference that could have been seen")
+        raise InputError(f"a floor of {floor:g} is below 0; give the smallest difference that can be resolved")
     improvement, linearity, breakthroughness = (float(found[0]) for found in _sharpness(scores[None], floor))
     return Sharpness(improvement=improvement, linearity=linearity, breakthroughness=breakthroughness)
 
@@ -64,8 +65,8 @@ def sharpness_table(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES
     """The sharpness of every metric of a ladder, with 95% intervals over prompts and seeds.
 
     Returns:
-        Columns `metric`, `kind`, `improvement` (the metric's unit), `linearity`, `breakthroughness`, each with `_low`
-        and `_high`, `floor` (the metric's unit) and `n_points`.
+        Columns `metric`, `kind`, `improvement` (in the metric's unit), `linearity` and `breakthroughness`, each of
+        these three with `_low` and `_high`, `floor` (in the metric's unit), and `n_points`.
     """
     means, drawn = ladder.means(), ladder.resample(seed=seed, resamples=resamples)
     rows = []
@@ -85,11 +86,12 @@ def sharpness_table(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES
 
 
 def resolution(drawn: np.ndarray, *, least: float = 0.0) -> float:
-    """Root of the median squared standard error of the differences between neighbours.
+    """Square root of the median squared standard error of the differences between neighbours.
 
     Args:
         drawn: means of bootstrap samples, shape [resample, point].
-        least: lower bound of the result; 1/N for a fraction of N prompts, whose standard error is 0 if all agree.
+        least: lower bound of the result. Give 1/N for a fraction of N prompts, since its standard error is 0 where all
+            prompts agree.
     """
     if drawn.shape[1] < 2:
         return least

@@ -1,4 +1,4 @@
-"""The tables over scale. The report reads them without importing torch."""
+"""Names and columns of the tables over scale. The report reads them without importing torch."""
 
 from interp_emerge.tables.schema import ABILITY_COLUMN, RUN_COLUMNS, SCALE_COLUMNS, Table
 
@@ -9,13 +9,13 @@ LADDER = Table(
     filled={
         "metric": "as in table ability",
         "kind": "thresholded or continuous",
-        "point": "size, or sizes and seeds, that make the point",
+        "point": "label of the point: the size, with the step and seed where points need them to differ",
         "place": "where the point lies on the axis, in the axis's unit",
         "value": "mean over prompts and seeds",
-        "ci_low": "lower end of the 95% interval, bootstrap over prompts and seeds; one seed: prompts alone",
+        "ci_low": "lower end of the 95% interval, bootstrap over prompts and seeds; with one seed, over prompts alone",
         "ci_high": "upper end",
-        "chance": "the metric of a guess",
-        "ceiling": "highest value there can be; of accuracy that of a perfect model",
+        "chance": "value of the metric for a guess",
+        "ceiling": "highest possible value of the metric; for accuracy, that of a perfect model",
         "n_seeds": "number of training runs",
         "n_pairs": "number of prompt pairs",
     },
@@ -32,21 +32,24 @@ JUMP = Table(
         "kind": "thresholded or continuous",
         "shape": "sharp, spread, flat or undecided",
         "reason": "why the verdict is undecided",
-        "rise": "most that a later point lies above an earlier one, in the metric's unit",
+        "rise": "largest increase from an earlier point to a later one, in the metric's unit",
         "rise_low": "lower end of its 95% interval, bootstrap over prompts and seeds",
         "rise_high": "upper end",
-        "signal": "rise over the noise between points, standard errors",
+        "signal": "rise in standard errors of the difference between the points where it begins and ends",
         "share": "share of the rise in the steepest gap",
         "share_low": "lower end of its 95% interval",
         "share_high": "upper end",
-        "width": "the gap's part of the axis",
-        "concentration": "share of the rise in the steepest gap beyond the gap's part of the axis; 1: a jump",
+        "width": "fraction of the axis that the steepest gap covers",
+        "concentration": "(share - width) / (1 - width) of the steepest gap: 0 for a rise in proportion to the axis, "
+        "1 for a rise in this gap alone",
         "concentration_low": "lower end of its 95% interval",
         "concentration_high": "upper end",
         "before": "point before the steepest gap",
         "after": "point after it",
-        "linearity": "rise over the root mean square of differences between neighbours (BIG-bench)",
-        "breakthroughness": "rise over the root median square of these differences, with a floor of noise",
+        "linearity": "highest minus lowest value, negative if the highest comes first, divided by the root mean square "
+        "of the differences between neighbours (BIG-bench)",
+        "breakthroughness": "the same, divided by the root of the median square of these differences, which is set to "
+        "the noise where it is smaller",
     },
 )
 
@@ -56,21 +59,22 @@ TRENDS = Table(
     about=SCALE_COLUMNS,
     filled={
         "metric": "accuracy or log_prob",
-        "form": "constant, power_law, sigmoid or broken_power_law, of the place; over loss, of exp(-loss)",
-        "n_points": "points that the forms are fitted to",
-        "n_parameters": "parameters of the form",
-        "chi_square": "sum of squared residuals in squared standard errors",
-        "p_value": "chance of residuals as large if the form holds",
-        "aicc": "Akaike's criterion, corrected for few points",
-        "weight": "share of exp(-AICc / 2) among the forms; empty for a form with too few points",
+        "form": "constant, power_law, sigmoid or broken_power_law, as a function of the place; on the axis of loss, of "
+        "exp(-loss)",
+        "n_points": "number of points that the forms are fitted to",
+        "n_parameters": "number of parameters of the form",
+        "chi_square": "sum of squared residuals, each divided by its squared standard error",
+        "p_value": "probability of residuals at least this large if the form holds",
+        "aicc": "Akaike's information criterion, corrected for small numbers of points",
+        "weight": "exp(-AICc / 2), divided by its sum over the forms; empty for a form with too few points",
         "verdict": "the form with a weight of 0.9 or more, cannot be told, or undefined",
-        "reason": "why nothing can be told, or what the verdict leaves open",
+        "reason": "why no form is the verdict, or reservations about the verdict",
     },
 )
 
 CORRELATIONS = Table(
     name="correlations",
-    row="how one metric of one ability goes with scale",
+    row="correlation of one metric of one ability with scale",
     about=SCALE_COLUMNS,
     filled={
         "metric": "metric of the ladder, from log_prob down to accuracy",
@@ -78,34 +82,34 @@ CORRELATIONS = Table(
         "correlation": "Spearman's correlation of the mean with scale, point by point; empty if undefined",
         "ci_low": "lower end of its 95% interval, bootstrap over prompts and seeds",
         "ci_high": "upper end",
-        "per_prompt": "mean over prompts of each one's own correlation with scale, model by model",
+        "per_prompt": "mean over prompts of the correlation of a single prompt's values with scale, model by model",
         "per_prompt_low": "lower end of its 95% interval, bootstrap over prompts",
         "per_prompt_high": "upper end",
-        "n_prompts": "prompts with a correlation of their own",
-        "n_points": "points of the axis",
-        "reason": "why there is none",
+        "n_prompts": "number of prompts whose correlation is defined",
+        "n_points": "number of points on the axis",
+        "reason": "why there is no correlation",
     },
 )
 
 SEEDS = Table(
     name="seeds",
-    row="one ability at one size, over the seeds of training",
+    row="one ability at one size, over all training seeds",
     about={
         "size": RUN_COLUMNS["size"],
         "n_parameters": "non-embedding parameters",
         **ABILITY_COLUMN,
     },
     filled={
-        "n_seeds": "training runs of this size",
-        "n_success": "runs whose accuracy is above the threshold at their last step",
+        "n_seeds": "number of training runs of this size",
+        "n_success": "number of runs whose accuracy is above the threshold at their last step",
         "p": "share of runs that succeed",
         "ci_low": "lower end of the exact 95% interval of p (Clopper and Pearson)",
         "ci_high": "upper end",
         "values": "accuracy of each run",
-        "p_alike": "p-value of the test that all runs have one accuracy; empty for one run",
+        "p_alike": "p-value of the test that all runs have the same accuracy; empty for one run",
         "shape": "how the runs are spread: one seed, alike, spread around one mode, two groups, or undefined",
-        "low": "accuracy of the lower of two groups; empty where there are none",
-        "high": "accuracy of the higher one",
-        "share_high": "share of runs in the higher one",
+        "low": "accuracy of the lower of two groups; empty unless there are two groups",
+        "high": "accuracy of the higher group",
+        "share_high": "share of runs in the higher group",
     },
 )

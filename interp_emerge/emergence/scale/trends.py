@@ -1,18 +1,19 @@
-"""Which form an ability's scores follow over scale, and how closely.
+"""Which form the scores of an ability follow over scale, and how well it fits.
 
 1. `fit_trends` fits the forms of `stats.forms` to one curve. `trend_table` fits them to the mean of a metric at each
-   point of the axis, weighted by the standard error of that mean. The standard error is the spread of bootstrap samples
-   of prompts and seeds; for the thresholded metric it is at least 1/N for N prompts. The forms are functions of the
-   coordinate on the axis: the logarithm of the place, but the loss itself. Over loss a "power law" is therefore an
+   point of the axis, weighted by the standard error of that mean. The standard error is the standard deviation over
+   bootstrap samples of prompts and seeds; for the thresholded metric it is at least 1/N for N prompts. The forms are
+   functions of the place on the axis. Over loss they are functions of exp(−loss), so a "power law" is there an
    exponential of the loss.
 2. A form is the verdict if its AICc weight is 0.9 or more (Burnham and Anderson, 2002,
-   https://doi.org/10.1007/b97636). It is the best of four forms; `p_value` says whether it fits.
-3. `correlation_table` is the ladder of Schaeffer et al. (2024, https://arxiv.org/abs/2406.04391):
-   `ladder.scale_correlation` for every metric.
+   https://doi.org/10.1007/b97636). The weight only says that it is the best of four forms; `p_value` says whether it
+   fits.
+3. `correlation_table` returns the correlation of every metric with scale, as Schaeffer et al. do (2024,
+   https://arxiv.org/abs/2406.04391). It uses `ladder.scale_correlation`.
 
 All points have the same prompts, so their errors are correlated, and differences between points are more precise than
-the errors suggest. This makes p-values too large rather than too small. A point with one seed has no spread over seeds,
-which makes them too small. Cost: about 0.3 s for an ability with 7 points.
+the errors suggest. This makes p-values too large rather than too small. At a point with one seed the error leaves out
+the spread over seeds, which makes p-values too small. Cost: about 0.3 s for an ability with 7 points.
 """
 
 from dataclasses import dataclass
@@ -33,22 +34,22 @@ from interp_emerge.stats.significance import SIGNIFICANT
 
 METRICS = ("accuracy", "log_prob")
 DECISIVE = 0.9
-"""The least weight with which a form is the verdict."""
+"""Smallest AICc weight with which a form is the verdict."""
 EXACT = 1e-9
-"""Least standard error of a continuous metric, in its unit; used where all prompts have the same value."""
+"""Smallest standard error of a continuous metric, in its unit; used where all prompts have the same value."""
 FEWEST_POINTS = 4
-"""With fewer points a correlation is 1 or nearly 1 for any scores."""
+"""With fewer points than this, almost any scores give a correlation near 1 or -1."""
 
 
 class TrendVerdict(StrEnum):
-    """The form that scores follow over scale: one of the forms of `stats.forms`, or none."""
+    """The form that scores follow over scale, one of the forms of `stats.forms`, or why there is none."""
 
     CONSTANT = "constant"
     POWER_LAW = "power_law"
     SIGMOID = "sigmoid"
     BROKEN_POWER_LAW = "broken_power_law"
     CANNOT_BE_TOLD = "cannot be told"
-    """No form has a weight of `DECISIVE`."""
+    """No form has a weight of at least `DECISIVE`."""
     UNDEFINED = UNDEFINED
     """There are too few points to compare forms, or the models cannot be put in order on the axis."""
 
@@ -72,9 +73,10 @@ class Trends:
         raise UnknownNameError("form", form, [fit.form for fit in self.fits])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a form: `form`, `n_parameters`, `chi_square`, `p_value`, `aicc`, `weight`, `parameters` (text).
+        """One row for each form.
 
-        For an undefined form, `parameters` says why it is undefined.
+        Columns `form`, `n_parameters`, `chi_square`, `p_value`, `aicc`, `weight`, `parameters` (text). For an undefined
+        form, `parameters` says why it is undefined.
         """
         columns = ["form", "n_parameters", "chi_square", "p_value", "aicc", "weight"]
         rows = [{name: getattr(fit, name) for name in columns} | {"parameters": fit.described} for fit in self.fits]
@@ -86,9 +88,10 @@ def fit_trends(x: np.ndarray, y: np.ndarray, *, errors: np.ndarray | None = None
     """Fits every form to y over x.
 
     Args:
-        x: places above 0 on an axis of scale, such as parameters or FLOPs, shape [point]; places may be equal.
+        x: places on an axis of scale, such as parameters or FLOPs, shape [point]. They have to be above 0, and may be
+            equal.
         y: scores, shape [point].
-        errors: standard errors of y, shape [point]; taken as equal and unknown if left out.
+        errors: standard errors of y, shape [point]; if left out, they are assumed to be equal and unknown.
 
     Raises:
         InputError: shapes do not agree, a place or error is not above 0, or a value is not finite.
@@ -102,7 +105,7 @@ def trend_table(
 ) -> pd.DataFrame:
     """Every form fitted to accuracy and to log_prob over scale, with the verdict on each metric.
 
-    Where models cannot be put in order on the axis, there is a single undefined row with the reason.
+    If the models cannot be put in order on the axis, the table has one row, with the verdict undefined and the reason.
 
     Args:
         measured: as in `jump_table`.
@@ -138,10 +141,11 @@ def trend_table(
 def correlation_table(
     measured: pd.DataFrame, ability: Ability, *, axis: str = "parameters", family: Family | None = None
 ) -> pd.DataFrame:
-    """The correlation of every metric of the ladder with scale: `ladder.scale_correlation`, with `ability` and `axis`.
+    """The correlation of every metric of the ladder with scale.
 
-    Where models cannot be put in order on the axis, or there are fewer than 4 points, there is a single row with only
-    the `reason`. Arguments and errors are those of `trend_table`.
+    The columns are those of `ladder.scale_correlation`, and `ability`, `axis` and `reason`. If the models cannot be put
+    in order on the axis, or there are fewer than 4 points, the table has one row, with the `reason` and no correlation.
+    Arguments and errors are those of `trend_table`.
     """
     about = {"ability": ability.name, "axis": load_axis(axis).name}
     try:
@@ -155,7 +159,7 @@ def correlation_table(
 
 
 def _verdict(found: Trends, n_points: int) -> tuple[TrendVerdict, str]:
-    """The form with a decisive weight, if there is one, and the reason or the reservations."""
+    """The form with a decisive weight, if there is one; and why there is none, or reservations about the form."""
     ranked = sorted((fit for fit in found.fits if fit.curve), key=lambda fit: -fit.weight)
     if len(ranked) < 2:
         return TrendVerdict.UNDEFINED, f"{n_points} points are too few to compare forms"

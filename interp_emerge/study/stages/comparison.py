@@ -8,7 +8,7 @@ import pandas as pd
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.emergence.sameness.matching import HeadFeatures, features_from, match_heads
 from interp_emerge.emergence.sameness.same_circuit.table import COMPARISONS
-from interp_emerge.emergence.sameness.same_circuit.test import GROUPS, same_circuit
+from interp_emerge.emergence.sameness.same_circuit.verdict import GROUPS, same_circuit
 from interp_emerge.patching.scores import EdgeScores
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import COMPARE

@@ -221,5 +221,5 @@ def test_over_sizes_each_run_counts_at_its_own_last_step_and_sizes_may_be_missin
 
 
 def test_an_ability_that_was_measured_at_no_size_has_no_onset() -> None:
-    with pytest.raises(InputError, match="ability 'induction' was measured at none of the sizes tiny, huge; measure"):
+    with pytest.raises(InputError, match="ability 'induction' was not measured at any of tiny, huge; measure"):
         ability_onsets(grid({("small", 0): {0: 0.0}}), INDUCTION, ["tiny", "huge"])

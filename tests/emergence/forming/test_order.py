@@ -107,7 +107,7 @@ def test_a_step_without_values_is_left_out() -> None:
     undefined.loc[undefined["step"] <= 250, "value"] = np.nan
     order = order_of(undefined, rows("b", [0, 0, 0, 1, 1]))
 
-    assert order.onsets.iloc[0]["verdict"] == "there where first defined, at step 500"
+    assert order.onsets.iloc[0]["verdict"] == "present at its first measurement, at step 500"
     assert order.pairs.iloc[0]["tie"] == 1
     assert order.pairs.iloc[0]["answer"] == "cannot be told: both fall between the first step measured and step 500"
 

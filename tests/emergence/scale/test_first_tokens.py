@@ -89,7 +89,7 @@ def test_only_a_first_token_that_is_clearly_worse_gets_a_warning():
     family = ie.load_family("miniature")
     text = family.held_out_text()
     said = warning_of_first_token(family.load("560k", prepend_bos="Mary"), text)
-    assert said.startswith("miniature/560k/step5000/seed0 reads text worse after Mary (")
+    assert said.startswith("miniature/560k/step5000/seed0 predicts text worse after Mary (")
     assert ") than after <bos> (" in said and said.endswith("; prepend_bos chooses the first token")
     assert "\n" not in said
     assert warning_of_first_token(family.load("560k"), text) == ""
@@ -98,7 +98,7 @@ def test_only_a_first_token_that_is_clearly_worse_gets_a_warning():
 
 
 def test_texts_that_cannot_be_read_are_refused():
-    with pytest.raises(InputError, match="has no tokenizer, so no text can be read after other first tokens"):
+    with pytest.raises(InputError, match="has no tokenizer, so first tokens cannot be compared on a text"):
         ie.emergence.scale.first_token_losses(ie.hook(build("gpt2")), PASSAGES)
     with pytest.raises(InputError, match="no passage of the text has two tokens"):
         ie.emergence.scale.first_token_losses(model_of(), ["t5", "t6"])
@@ -121,7 +121,7 @@ def test_a_study_records_its_first_token_and_warns_of_a_worse_one(tmp_path, capl
     assert study.settings.command.endswith("--prepend-bos Mary")
     with caplog.at_level(logging.WARNING):
         page = study.run().read_text()
-    assert len([line for line in caplog.messages if "reads text worse after Mary" in line]) == 1
+    assert len([line for line in caplog.messages if "predicts text worse after Mary" in line]) == 1
     (spec,) = json.loads((tmp_path / "provenance.json").read_text())["models"]
     assert spec["prepended"] == "Mary" and "prompts begin with Mary" in page
     other = ie.Study(out=str(tmp_path), ability="markov", **few, **where)

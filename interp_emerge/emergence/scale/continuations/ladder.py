@@ -1,20 +1,20 @@
-"""Whether exact match of several tokens jumps because the model does, or because all tokens have to be correct.
+"""Whether exact match of several tokens jumps because the model does, or only because all tokens have to be correct.
 
-If each token is correct with probability p, exact match over L tokens is about p^L. So it leaves 0 late and steeply
-even where p rises smoothly (Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
+If each token is correct with probability p, exact match over L tokens is about p^L. It stays near 0 for long and then
+rises steeply, even where p rises smoothly (Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
 
-1. `several_tokens_grid` runs the prompts on many models of a family and puts them on an axis of scale. Models that
-   differ only in their seed make one point.
-2. `TokenLadder.to_frame` compares exact match at each point with what independent tokens would give. Powers and
-   products are computed for each training run and then averaged: if runs differ, the power of the mean is not the mean
-   of the powers.
+1. `several_tokens_grid` runs the prompts on many models of a family and puts the models on an axis of scale. Models
+   that differ only in their seed make one point.
+2. `TokenLadder.to_frame` compares exact match at each point with its value for independent tokens. Powers and products
+   are computed for each training run and then averaged: if runs differ, the power of the mean is not the mean of the
+   powers.
 3. `several_tokens_check` applies the rule of `mirage.judge`: does the log-probability of a token (mean over positions,
-   nats) jump where exact match does? It can use the accuracy of a token instead. That is linear in p, but has a
+   nats) jump as exact match does? The accuracy of a token can be used instead. It is linear in p, but it has a
    threshold at each token, so the log-probability is the default.
-4. `sampled_rates` finds rates far below one over the number of prompts, where exact match is 0.
+4. `sampled_rates` measures rates far below 1/N for N prompts, where exact match is 0.
 
-Intervals are over prompts and seeds, as in `Ladder.resample`: prompts are drawn once for all points, seeds for each
-point. Each token is predicted given the true tokens before it.
+Intervals are over prompts and seeds, as in `Ladder.resample`: prompts are drawn once for all points, and seeds are
+drawn for each point separately. Each token is predicted given the true tokens before it.
 
 Cost: one forward pass for each prompt, and resamples × prompts × 8 bytes.
 """
@@ -48,7 +48,7 @@ CONTINUOUS = ("log_prob", "token_accuracy")
 class TokenLadder:
     """Answers of several tokens over an axis of scale, with points in ascending order.
 
-    `runs` has one entry for each point and seed. `chance` is the accuracy of a guess at one token.
+    `runs` has one entry for each seed of each point. `chance` is the probability of guessing one token correctly.
 
     Raises:
         InputError: there are no points, the places do not ascend, the answers differ in length, or the chance is not
@@ -83,16 +83,17 @@ class TokenLadder:
 
     @property
     def n_pairs(self) -> int:
-        """Number of prompts of the model with the fewest."""
+        """The smallest number of prompts of any model."""
         return min(len(run.truth) for seeds in self.runs for run in seeds)
 
     def measure(
         self, length: int | None = None, *, seed: int = 0, resamples: int = RESAMPLES
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`MEASURES` of the first `length` tokens, and of their bootstrap samples.
+        """Each of `MEASURES` for the first `length` tokens (by default all), as measured and in bootstrap samples.
 
         Returns:
-            Two arrays of shape [point, measure] and [resample, point, measure].
+            Two arrays: the measured values, shape [point, measure], and those of the bootstrap samples of prompts and
+            seeds, shape [resample, point, measure].
 
         Raises:
             InputError: the answers are shorter than `length`, or `length` is below 1.
@@ -118,12 +119,12 @@ class TokenLadder:
         return np.stack(means), np.stack(drawn, 1)
 
     def to_frame(self, length: int | None = None, *, seed: int = 0) -> pd.DataFrame:
-        """One row for each point, for the first `length` tokens, or all.
+        """One row for each point, for the first `length` tokens (by default all).
 
         Columns `ability`, `point`, `place` (in the axis's unit), `length` (tokens), `n_seeds`, `n_pairs`, and each of
-        `MEASURES` with `_low` and `_high`, 95% over prompts and seeds: `exact_match`, `token_accuracy` (mean over
-        positions), `power` (token_accuracy to the power of the length), `product` (of the positions' accuracies),
-        `excess` (exact_match less product; above 0 where prompts differ in difficulty), `edit_distance`
+        `MEASURES` with its 95% interval over prompts and seeds, `_low` and `_high`: `exact_match`, `token_accuracy`
+        (mean over positions), `power` (token_accuracy to the power of the length), `product` (of the accuracies of the
+        positions), `excess` (exact_match minus product; above 0 where prompts differ in difficulty), `edit_distance`
         (tokens), `log_prob` (of the true token, nats per token).
         """
         means, drawn = self.measure(length, seed=seed)
@@ -153,8 +154,8 @@ def several_tokens_check(
     Args:
         ladder: the answers over an axis of scale.
         length: number of tokens that all have to be correct; the whole answer if left out.
-        continuous: `log_prob` or `token_accuracy`, which exact match is compared with.
-        seed: of the bootstrap.
+        continuous: the metric that exact match is compared with, `log_prob` or `token_accuracy`.
+        seed: seed of the bootstrap.
         resamples: number of bootstrap samples.
 
     Raises:
@@ -195,11 +196,11 @@ def sampled_rates(
         length: number of tokens that all have to be correct; the whole answer if left out.
         passes: wanted number of passes of each run.
         most: largest number of samples of each run.
-        seed: seed of the samples, which differ between runs.
+        seed: seed of the samples of the first run; each later run uses the next seed.
 
     Returns:
-        Columns `point`, `place` (in the axis's unit), `run` (order within the point), `length` (tokens), `greedy`
-        (prompts whose most likely tokens are all correct), `n_pairs`, `exact` (the rate without sampling,
+        Columns `point`, `place` (in the axis's unit), `run` (number within the point), `length` (tokens), `greedy`
+        (number of prompts whose most likely tokens are all correct), `n_pairs`, `exact` (the exact rate, from
         `SeveralTokens.pass_rate`), `passes`, `samples`, `reached`, `rate`, `rate_low`, `rate_high`.
 
     Raises:
@@ -219,7 +220,7 @@ def sampled_rates(
 
 @checked
 def rate_law(rates: pd.DataFrame) -> PassLaw:
-    """Fits the law of `pass_law` to the rows of `sampled_rates`, without those whose rate is 0 or 1.
+    """The law of `pass_law`, fitted to the rows of `sampled_rates` with a rate between 0 and 1.
 
     Raises:
         InputError: fewer than 3 rates are left.
@@ -241,13 +242,13 @@ def several_tokens_grid(
     models: Iterable[tuple[str, int | Literal["last"], int]] | None = None,
     axis: str = "parameters",
 ) -> TokenLadder:
-    """Runs answers of several tokens on many models of a family, loaded one at a time.
+    """Answers of several tokens from many models of a family, which are loaded one at a time.
 
     Args:
         family: where the models come from.
         ask: returns the pairs for a model, each with its continuation.
         ability: what the pairs test, in words.
-        chance: accuracy of a guess at one token.
+        chance: probability of guessing one token correctly.
         models: size, step and seed of each model; if left out, the last step of every size and seed.
         axis: axis of scale, one of `emergence.scale.axes`.
 
@@ -271,7 +272,7 @@ def several_tokens_grid(
     table["point"] = "step " + table["step"].astype(str) if of_steps else table["size"]
     if of_steps and table["size"].nunique() > 1:
         table["point"] = table["size"] + ", " + table["point"]
-    if (table.groupby("point")["place"].nunique() > 1).any():  # on the axis of loss, seeds differ
+    if (table.groupby("point")["place"].nunique() > 1).any():  # on the axis of loss, seeds have different places
         table["point"] += ", seed " + table["seed"].astype(str)
     grouped = [(float(place), table[table["place"] == place]) for place in np.unique(table["place"])]
     if load_axis(axis).descending:
@@ -291,14 +292,14 @@ def several_tokens_grid(
 
 
 def _columns(run: SeveralTokens, length: int) -> np.ndarray:
-    """Per prompt: whether each token is correct, whether all are, the edit distance, and the mean log-probability."""
+    """For each prompt: whether each token is correct, whether all are, edit distance, and mean log-probability."""
     right = run.right[:, :length].astype(np.float64)
     edits = edit_distances(run.guess[:, :length], run.truth[:, :length])
     return np.column_stack([right, right.min(1), edits, run.log_prob[:, :length].mean(1)])
 
 
 def _measures(means: np.ndarray, length: int) -> np.ndarray:
-    """`MEASURES` from the means of `_columns`, shape [..., measure]."""
+    """`MEASURES`, computed from means of `_columns` over prompts, shape [..., measure]."""
     positions, (exact, edits, log_prob) = means[..., :length], np.moveaxis(means[..., length:], -1, 0)
     accuracy, product = positions.mean(-1), positions.prod(-1)
     return np.stack([exact, accuracy, accuracy**length, product, exact - product, edits, log_prob], -1)

@@ -1,21 +1,21 @@
-"""How a smooth improvement looks when an answer of several tokens has to be correct as a whole.
+"""Answers of several tokens: exact match of the whole answer, compared with the accuracy of its single tokens.
 
-If each token is correct with probability p, and tokens are independent, all L are correct with probability p^L. This
-looks like a jump where p does not. The edit distance, about L · (1 − p), falls as smoothly as p rises (Schaeffer et
-al., 2023, https://arxiv.org/abs/2304.15004).
+If each token is correct with probability p, and tokens are independent, all L tokens are correct with probability p^L.
+This can look like a jump where p rises smoothly. The edit distance, about L · (1 − p), falls as smoothly as p rises
+(Schaeffer et al., 2023, https://arxiv.org/abs/2304.15004).
 
-1. `several_tokens` runs prompts followed by their true continuation, once, and takes the most likely token at each
-   position given the *true* tokens before it. A model that generates freely reads its own errors: its exact match is
-   the same, but its later tokens are not.
-2. `SeveralTokens.to_frame` compares exact match at every length up to L with what independent tokens would give: p^L
-   with p the mean over positions, and the product of the accuracies of the positions. Where exact match is above the
-   product, prompts differ in difficulty.
-3. `continuations.ladder` does so on many models, and says whether the jump of exact match is due to the model.
+1. `several_tokens` runs each prompt once, followed by its true continuation. It takes the most likely token at each
+   position given the *true* tokens before it. A model that generates freely reads its own errors instead. This does not
+   change exact match, but it can change the tokens after an error.
+2. `SeveralTokens.to_frame` compares exact match at every length up to L with its value for independent tokens. This
+   value is computed in two ways: p^L with p the mean over positions, and the product of the accuracies of the
+   positions. Where exact match is above the product, prompts differ in difficulty.
+3. `continuations.ladder` compares many models, and decides whether a jump of exact match is due to the model.
 
-The continuation is part of the pairs (`PromptPairs.continuation`). The ability `induction` continues to the end of the
-repeated segment, 12 tokens.
+The continuation is part of the pairs (`PromptPairs.continuation`). In the ability `induction` it reaches to the end of
+the repeated segment, 12 tokens.
 
-The edit distance (Levenshtein, 1966) is between the most likely tokens and the true ones, in tokens.
+The edit distance (Levenshtein, 1966) between the most likely tokens and the true ones is in tokens.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class SeveralTokens:
 
     @property
     def exact(self) -> np.ndarray:
-        """Exact match at each length: 1 where all tokens up to a position are correct, else 0, shape [pair, pos]."""
+        """Exact match at each length: 1 if all tokens up to this position are correct, else 0, shape [pair, pos]."""
         return np.logical_and.accumulate(self.right, axis=1).astype(np.float64)
 
     @property
@@ -66,8 +66,9 @@ class SeveralTokens:
         """One row for each length, from 1 to that of the continuation, with 95% intervals over prompts.
 
         Columns `length` (tokens), `token_accuracy` (mean over positions), `exact_match`, `exact_low`, `exact_high`,
-        `power` (token_accuracy to the power of the length), `product` (of the positions' accuracies), `edit_distance`
-        (tokens), `edit_low`, `edit_high`, `substitutions` (length · (1 − token_accuracy)), `log_prob` (nats per token).
+        `power` (token_accuracy to the power of the length), `product` (of the accuracies of the positions),
+        `edit_distance` (tokens), `edit_low`, `edit_high`, `substitutions` (length · (1 − token_accuracy)), `log_prob`
+        (nats per token).
         """
         rows, positions = [], self.right.mean(0)
         for length in range(1, self.truth.shape[1] + 1):
@@ -92,7 +93,7 @@ class SeveralTokens:
 @checked
 @torch.no_grad()
 def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
-    """Predicts several tokens after each clean prompt, each token given the true tokens before it.
+    """The most likely tokens after each clean prompt, each of them given the true tokens before it.
 
     Args:
         model: the model.
@@ -121,7 +122,7 @@ def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
 
 @checked
 def edit_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Least number of insertions, deletions and substitutions that turn each row of a into that of b, shape [row].
+    """Smallest number of insertions, deletions and substitutions that turn each row of a into that of b, shape [row].
 
     Raises:
         InputError: the arrays differ in their number of rows, or do not have two dimensions.

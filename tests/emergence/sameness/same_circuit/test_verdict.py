@@ -11,7 +11,7 @@ from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.sameness.matching import HeadFeatures, Match, match_heads
 from interp_emerge.emergence.sameness.same_circuit.table import COMPARISONS, SameCircuitVerdict
-from interp_emerge.emergence.sameness.same_circuit.test import same_circuit
+from interp_emerge.emergence.sameness.same_circuit.verdict import same_circuit
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.stats.intervals import Interval
 
