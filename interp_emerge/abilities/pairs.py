@@ -149,7 +149,7 @@ class PromptPairs:
         return (
             f"{what} needs prompts of one length, and these have {int(self.lengths.min())} to "
             f"{int(self.lengths.max())} tokens; give pairs of one length, such as each group of "
-            "`for rows, group in pairs.by_length()`"
+            "`for rows, group in pairs.by_length()`, or choose a method or ablation that does not mix pairs"
         )
 
     def require_one_length(self, what: str) -> None:

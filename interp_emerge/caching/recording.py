@@ -5,46 +5,27 @@ block, each head's output before the output projection (`z`), and each MLP's out
 request.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
 
-from interp_emerge.core.agreement import Reach
+from interp_emerge.core.activations import Recording, hook_name, run_and_keep
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.axes import Logits, Patterns, Residual, Tokens, WriterOutputs
+from interp_emerge.core.axes import Logits, Residual, Tokens, WriterOutputs
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 
-EMBED = "blocks.0.hook_resid_pre"
+EMBED = hook_name("resid_pre", 0)
 
 
 def z_name(layer: int) -> str:
-    return f"blocks.{layer}.attn.hook_z"
+    return hook_name("z", layer)
 
 
 def mlp_name(layer: int) -> str:
-    return f"blocks.{layer}.hook_mlp_out"
+    return hook_name("mlp_out", layer)
 
 
 def pattern_name(layer: int) -> str:
-    return f"blocks.{layer}.attn.hook_pattern"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Recording:
-    """Activations of one model on one set of prompts, by hook name; the first axis is the prompt."""
-
-    activations: Mapping[str, Tensor]
-
-    def patterns(self, n_layers: int) -> Patterns:
-        """Attention patterns of all heads, shape [prompt, layer, head, query, key]."""
-        return torch.stack([self.activations[pattern_name(layer)] for layer in range(n_layers)], 1)
-
-    def __getitem__(self, rows: slice) -> "Recording":
-        """The activations of some of the prompts."""
-        return Recording(activations={name: tensor[rows] for name, tensor in self.activations.items()})
+    return hook_name("pattern", layer)
 
 
 def writer_outputs(model: HookedModel, recording: Recording) -> WriterOutputs:
@@ -86,8 +67,13 @@ def record(model: HookedModel, tokens: Tokens, *, patterns: bool = False, budget
         ModelError: the architecture cannot be split into heads.
     """
     chunk = items_that_fit(bytes_per_prompt(model, tokens.shape[1]), len(tokens), device=model.device, budget=budget)
-    parts = [_record_chunk(model, rows, patterns) for rows in tokens.split(chunk)]
-    return Recording(activations={name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+    kinds = (z_name, mlp_name, pattern_name) if patterns else (z_name, mlp_name)
+    names = [EMBED, *(name(layer) for layer in range(model.graph.n_layers) for name in kinds)]
+    parts = []
+    for rows in tokens.split(chunk):
+        with model.running():
+            parts.append(run_and_keep(model, rows, names)[1])
+    return Recording(activations={name: torch.cat([part[name] for part in parts]) for name in names})
 
 
 def bytes_per_prompt(model: HookedModel, length: int) -> int:
@@ -95,22 +81,3 @@ def bytes_per_prompt(model: HookedModel, length: int) -> int:
     graph, width = model.graph, model.d_model
     floats = length * width * (8 + 12 * graph.n_layers) + graph.n_layers * graph.n_heads * length**2 + model.d_vocab
     return 4 * floats
-
-
-def _record_chunk(model: HookedModel, tokens: Tensor, patterns: bool) -> dict[str, Tensor]:
-    kept: dict[str, Tensor] = {}
-    reach = Reach()
-    with model.running():
-        stream = kept[EMBED] = model.decoder.embed(tokens)
-        for layer, block in enumerate(model.decoder.blocks):
-            q, k, v = block.project(block.attention_norm(stream))
-            if patterns:
-                kept[pattern_name(layer)] = block.attention.pattern(q, k)
-            z = kept[z_name(layer)] = block.attention.mix(q, k, v)
-            attended = stream + block.attention_writes(z)
-            written = kept[mlp_name(layer)] = block.mlp_writes(block.mlp_reads(stream, attended))
-            stream = attended + written
-            for kind, values in (("q", q), ("k", k), ("head", z), ("mlp", written), ("resid_pre", stream)):
-                reach.see(kind, values)
-        model.require_agreement(tokens, stream[:, -1], reach)
-    return kept

@@ -14,6 +14,7 @@ from interp_emerge.cli._shared import (
     first_token,
     help_of,
     listed,
+    names_in,
     names_of,
     numbers,
     show,
@@ -30,7 +31,12 @@ def run(
     ability: Ability = None,
     beside: Annotated[str | None, typer.Option(help=help_of("beside"))] = None,
     method: Annotated[str | None, typer.Option(help=help_of("method"), autocompletion=names_of(patching.shelf))] = None,
-    metric: Annotated[str | None, typer.Option(help=help_of("metric"))] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{help_of('metric')}; one with a gradient, of {{metrics}}", autocompletion=names_in("metrics")
+        ),
+    ] = None,
     sizes: Annotated[str | None, typer.Option(help=f"{help_of('sizes')}; separated by commas")] = None,
     steps: Annotated[str | None, typer.Option(help=help_of("steps"))] = None,
     seeds: Annotated[str | None, typer.Option(help=f"{help_of('seeds')}; separated by commas")] = None,

@@ -3,18 +3,19 @@
 `families` builds the `Decoder` for each architecture; no other code depends on the architecture.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from hashlib import sha256
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from interp_emerge.core import activations
 from interp_emerge.core.agreement import Agreement, Reach
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import Logits, LogitsByPosition, Tokens
 from interp_emerge.core.decoder import Decoder, only_running
 from interp_emerge.core.errors import InputError, require_kind
@@ -22,7 +23,14 @@ from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import bytes_of_run, items_that_fit
 from interp_emerge.core.shape import Shape
 from interp_emerge.core.tokens.lexicon import FirstTokens, Lexicon
-from interp_emerge.core.weights import State, content_of, require_finite, require_weights_at_hand
+from interp_emerge.core.weights import (
+    State,
+    content_of,
+    count_parameters,
+    hash_weights,
+    require_finite,
+    require_weights_at_hand,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,6 +316,35 @@ class HookedModel:
         self.require_tokens(tokens)
         return torch.cat([logits[:, -1] for _, logits in self.logits_in_chunks(tokens, budget=budget)])
 
+    @checked
+    def run_with_cache(
+        self, prompt: activations.Prompt, names: Iterable[str] | None = None
+    ) -> tuple[LogitsByPosition, activations.Recording]:
+        """Logits at every position, shape [prompt, pos, d_vocab], and activations: `cache["z", 3]` is z of layer 3.
+
+        Args:
+            prompt: text, which `bos` is put in front of; or ids, which are run as they are.
+            names: names of activations as in `core.activations.HOOKS`; by default all.
+
+        Raises:
+            InputError: a prompt that cannot be run.
+            UnknownNameError: the model's parts have no such activation.
+            ModelError: the architecture cannot be split into parts.
+        """
+        return activations.run_with_cache(self, activations.tokens_of(self, prompt), names)
+
+    @checked
+    def run_with_hooks(
+        self, prompt: activations.Prompt, fwd_hooks: Iterable[tuple[str | Callable[[str], bool], activations.Hook]]
+    ) -> LogitsByPosition:
+        """Logits at every position of a run in which activations are replaced, shape [prompt, pos, d_vocab].
+
+        `fwd_hooks` are pairs of an activation's name, or a function that picks names, and a hook `f(value, hook)`. What
+        it returns replaces the activation; None leaves it. `hook.name` and `hook.layer()` say where it is. Errors as in
+        `run_with_cache`, and an `InputError` if a hook returns another shape.
+        """
+        return activations.run_with_hooks(self, activations.tokens_of(self, prompt), fwd_hooks)
+
     def logits_in_chunks(
         self, tokens: Tokens, *, last: int | None = 1, budget: int | None = None
     ) -> Iterator[tuple[slice, LogitsByPosition]]:
@@ -355,26 +392,8 @@ class HookedModel:
         self.lexicon.require_unpadded(tokens, self._bos)
 
 
-def count_parameters(hf: Any) -> int:
-    """Number of parameters of a Hugging Face model without its token, position and output embeddings."""
-    outside = {id(parameter) for parameter in hf.get_output_embeddings().parameters()}
-    for module in hf.modules():
-        if isinstance(module, nn.Embedding):
-            outside |= {id(parameter) for parameter in module.parameters()}
-    return sum(parameter.numel() for parameter in hf.parameters() if id(parameter) not in outside)
-
-
 def run_whole(hf: Any, tokens: Tensor, *, keep: int = 0) -> Tensor:
     """A Hugging Face model's own logits after each token, or after the last `keep`, shape [row, pos, d_vocab]."""
     more = {"logits_to_keep": keep} if keep and "logits_to_keep" in signature(hf.forward).parameters else {}
     logits = hf(input_ids=tokens, use_cache=False, return_dict=True, **more).logits
     return logits[:, -keep:] if keep else logits
-
-
-def hash_weights(hf: nn.Module) -> str:
-    """Hash of the names and bytes of all parameters."""
-    digest = sha256()
-    for name, parameter in hf.named_parameters():
-        digest.update(name.encode())
-        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

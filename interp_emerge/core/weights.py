@@ -6,6 +6,7 @@ a hook is set. `State.of` says cheaply whether anything may have changed, `conte
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain
 from typing import Any
 
@@ -138,3 +139,21 @@ def require_one_device(hf: Any) -> None:
     if len(devices) > 1:
         raise ModelError(f"the weights lie on several devices ({', '.join(devices)}); analyses of heads and edges need "
                          "them on one: load the model without device_map, or move it with .to(...)")  # fmt: skip
+
+
+def count_parameters(hf: Any) -> int:
+    """Number of parameters of a Hugging Face model without its token, position and output embeddings."""
+    outside = {id(parameter) for parameter in hf.get_output_embeddings().parameters()}
+    for module in hf.modules():
+        if isinstance(module, nn.Embedding):
+            outside |= {id(parameter) for parameter in module.parameters()}
+    return sum(parameter.numel() for parameter in hf.parameters() if id(parameter) not in outside)
+
+
+def hash_weights(hf: nn.Module) -> str:
+    """Hash of the names and bytes of all parameters."""
+    digest = sha256()
+    for name, parameter in hf.named_parameters():
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

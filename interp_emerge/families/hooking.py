@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.model import HookedModel, ModelSpec, hash_weights
+from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.core.tokens.lexicon import FirstTokens
-from interp_emerge.core.weights import require_finite, require_weights_at_hand
+from interp_emerge.core.weights import hash_weights, require_finite, require_weights_at_hand
 from interp_emerge.families._disk.tokenizers import as_tokenizer, require_fitting_tokenizer
 from interp_emerge.families._split.anatomy import find_decoder
 from interp_emerge.families._split.causal import require_causal, unwrapped

@@ -7,17 +7,18 @@
    over prompts and, where there are several training runs, over runs. `_range` computes the 95% interval of the true
    onset from one-sided tests at each point (`_one_sided`), with an error of 2.5% at each end:
 
-   * The low end is the first point that is not significantly below the threshold. It is too late only if the test at
-     the true onset wrongly finds it below the threshold, and this is a single test.
+   * The low end is the first point that is not significantly below the threshold. The low end is too late only if the
+     test at the true onset wrongly rejects. That is a single test, so its level of 2.5% needs no correction.
    * The high end comes from the hypotheses that none of the first j points has the quantity. Such a hypothesis is
      rejected if one of these points lies above the threshold at level 2.5% / j. The hypotheses are nested, so they are
      tested in turn, starting with all points, each at the full level, until one is not rejected (fixed sequence:
      Maurer, Hothorn and Lehmacher, 1995).
 
-   The prompts may be the same at all points: the bound holds however the tests depend on each other. The interval is
-   therefore wide (measured coverage: docs/calibration.md).
+   The prompts may be the same at all points, since the error of 2.5% holds however the tests depend on each other. The
+   price is a wide interval (measured coverage: docs/calibration.md).
 4. `_verdict` returns an `OnsetVerdict`. A quantity is *emergent* (Wei et al., 2022, https://arxiv.org/abs/2206.07682)
-   if it is above the threshold at the last point, and some point before the onset is near chance.
+   if it is certainly above the threshold at the last point, and some point before the onset is certainly near chance,
+   both by one-sided tests at 2.5%.
 
 A quantity that is not a mean over prompts, such as a ratio, has an interval at each point instead of values.
 `find_onset_of_intervals` assumes that it is normally distributed, with one standard error below the value and another
@@ -51,7 +52,7 @@ class OnsetVerdict(StrEnum):
     """What the curve of a quantity says about its onset."""
 
     EMERGENT = "emergent"
-    """Present at the last point, absent at an earlier one, and near chance somewhere before the onset."""
+    """Present at the last point, absent at an earlier one, and certainly near chance somewhere before the onset."""
     GRADUAL = "gradual"
     """Present at the last point, absent at an earlier one, but no point before the onset is certainly near chance."""
     LEARNED = "learned"

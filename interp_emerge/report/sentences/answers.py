@@ -76,7 +76,7 @@ def _appears(onset: pd.Series) -> str:
         case OnsetVerdict.EMERGENT:
             return f"emerges {between}"
         case OnsetVerdict.GRADUAL:
-            return f"grows gradually, without a size near chance, and appears {between}"
+            return f"grows gradually, without a size certainly near chance, and appears {between}"
         case OnsetVerdict.FROM_THE_START:
             return "is already present at the smallest size"
         case OnsetVerdict.NOT_REACHED:

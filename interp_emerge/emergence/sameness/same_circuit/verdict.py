@@ -24,7 +24,7 @@ give it: they share pairs, and with them noise, while the samples of two models 
    share of these with as low a Jaccard index, counting the observed one; the weighted index decides ties. Between two
    models this test would ask whether all scores have one distribution, which is never so.
 
-What the test cannot do: the test `halves` is conservative, since the larger of two p-values counts. Two models with the
+What the test cannot do: the test `halves` is conservative, since the largest of its p-values counts. Two models with the
 same strongest edges but other magnitudes are rarely called different. If halves of one model share less than half of
 their circuits, no difference is claimed. Measured rates of rejection: docs/calibration.md.
 
@@ -34,8 +34,9 @@ strongest edges of a half need not be either.
 
 With a match of heads (`emergence.sameness.matching`) edges of two models are compared through it. The match is assumed
 to be right, so its errors count as differences. The table gives the share of score mass on edges without an image, the
-share on heads whose partner is not identifiable, and the smallest and largest index over other matches that are about
-as good. If one of these gives an index that is usual when nothing differs, the verdict is that it cannot be told.
+share on heads whose partner is not identifiable, and the smallest and largest index over this match and others that are
+about as good. If the circuits would count as different, but one of these matches gives an index that is usual when
+nothing differs, the verdict is that it cannot be told.
 
 Cost: no model is run; 4 · splits · (1 + groups) + 80 · draws selections of edges, for classes 120 · draws.
 """
@@ -146,7 +147,8 @@ class SameCircuit:
         if not row["n_rivals"]:
             return said
         matches = "one other match" if row["n_rivals"] == 1 else f"{row['n_rivals']:.0f} other matches"
-        return f"{said}; with {matches} about as good the index is {row['rival_low']:.2f} to {row['rival_high']:.2f}"
+        span = f"{row['rival_low']:.2f} to {row['rival_high']:.2f}"
+        return f"{said}; with this match and {matches} about as good the index is {span}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each comparison, with the columns of `COMPARISONS`; without a match those about it are empty."""
