@@ -34,7 +34,8 @@ def run(
     metric: Annotated[
         str | None,
         typer.Option(
-            help=f"{help_of('metric')}; one with a gradient, of {{metrics}}", autocompletion=names_in("metrics")
+            help=f"{help_of('metric')}; `list metrics` shows them, and a study takes all but accuracy and kl",
+            autocompletion=names_in("metrics"),
         ),
     ] = None,
     sizes: Annotated[str | None, typer.Option(help=f"{help_of('sizes')}; separated by commas")] = None,

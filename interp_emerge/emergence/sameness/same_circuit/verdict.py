@@ -24,9 +24,9 @@ give it: they share pairs, and with them noise, while the samples of two models 
    share of these with as low a Jaccard index, counting the observed one; the weighted index decides ties. Between two
    models this test would ask whether all scores have one distribution, which is never so.
 
-What the test cannot do: the test `halves` is conservative, since the largest of its p-values counts. Two models with the
-same strongest edges but other magnitudes are rarely called different. If halves of one model share less than half of
-their circuits, no difference is claimed. Measured rates of rejection: docs/calibration.md.
+What the test cannot do: the test `halves` is conservative, since the largest of its p-values counts. Two models with
+the same strongest edges but other magnitudes are rarely called different. If halves of one model share less than half
+of their circuits, no difference is claimed. Measured rates of rejection: docs/calibration.md.
 
 The table also compares with bootstrap samples of each model (`circuits.finding.stability`), with other seeds of a's
 size, whose circuits have as many edges as b's, and with random edges. The random edges need not be connected, since the
