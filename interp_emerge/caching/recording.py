@@ -64,8 +64,10 @@ def record(model: HookedModel, tokens: Tokens, *, patterns: bool = False, budget
         budget: bytes that one chunk of prompts may need; by default a constant for the kind of device.
 
     Raises:
+        InputError: the tokens are not ids of this model, shape [prompt, pos].
         ModelError: the architecture cannot be split into heads.
     """
+    model.require_tokens(tokens)
     chunk = items_that_fit(bytes_per_prompt(model, tokens.shape[1]), len(tokens), device=model.device, budget=budget)
     kinds = (z_name, mlp_name, pattern_name) if patterns else (z_name, mlp_name)
     names = [EMBED, *(name(layer) for layer in range(model.graph.n_layers) for name in kinds)]

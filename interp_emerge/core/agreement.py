@@ -46,13 +46,14 @@ class Agreement:
         self.lengths = set(lengths)
         self._reached: dict[str, Tensor] = {}
 
-    def require(self, tokens: Tensor, last: Tensor, reach: Reach) -> None:
+    def require(self, tokens: Tensor, last: Tensor, reach: Reach, *, every: bool = False) -> None:
         """Compare those of the prompts that go beyond what has been compared.
 
         Args:
             tokens: prompts, shape [row, pos].
             last: the decoder's stream behind the last block at their last position, shape [row, d_model].
             reach: sizes of the run's values.
+            every: compare all prompts, as for a model with hooks, which may act on some prompts only.
 
         Raises:
             ModelError: the model's own logits are different.
@@ -62,6 +63,7 @@ class Agreement:
         most = max(1, n // SHARE, CHEAP // (self._n_parameters * length))
         rows = beyond.argsort(descending=True)[:most]
         rows = rows[: max(int((beyond[rows] > 1).sum()), int(length not in self.lengths))]
+        rows = torch.arange(n) if every else rows
         if not len(rows):
             return
         self._prove(tokens[rows.to(tokens.device)], last[rows].detach())

@@ -213,7 +213,7 @@ class Attention:
         back = keys[length - n_queries :, None] - keys
         unseen = None if self.unseen is None else self.unseen(length)
         unseen = back < 0 if unseen is None else unseen[length - n_queries :].to(device)
-        bias = torch.zeros(back.shape, device=device).masked_fill(unseen, -torch.inf)
+        bias = torch.zeros(back.shape, dtype=torch.float32, device=device).masked_fill(unseen, -torch.inf)
         return bias if self.slopes is None else bias - self.slopes.to(device)[:, None, None] * back
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from inspect import signature
 from typing import Any
 
 import torch
@@ -25,11 +24,15 @@ from interp_emerge.core.shape import Shape
 from interp_emerge.core.tokens.lexicon import FirstTokens, Lexicon
 from interp_emerge.core.weights import (
     State,
+    carries_hooks,
     content_of,
     count_parameters,
+    fixed_answers,
     hash_weights,
     require_finite,
     require_weights_at_hand,
+    run_whole,
+    same_answers,
 )
 
 
@@ -123,8 +126,13 @@ class HookedModel:
 
     @cached_property
     def _decoder(self) -> Decoder:
+        self._answers = self._answer()
         with self._prepared():
             return self._find_decoder(self.hf)
+
+    def _answer(self) -> Tensor | None:
+        with self._prepared():
+            return fixed_answers(self.hf)
 
     @cached_property
     def _agreement(self) -> Agreement:
@@ -148,6 +156,7 @@ class HookedModel:
         Raises:
             ModelError: the architecture cannot be split exactly into heads, MLPs and edges.
         """
+        self._notice_changes()
         return self._graph
 
     @cached_property
@@ -181,7 +190,7 @@ class HookedModel:
         Raises:
             ModelError: the model's own logits are different.
         """
-        self._agreement.require(tokens, last, reach)
+        self._agreement.require(tokens, last, reach, every=carries_hooks(self.hf))
 
     def _compare_lengths(self) -> None:
         """Compare decoder and model on lengths that were run but have not been compared yet."""
@@ -220,15 +229,22 @@ class HookedModel:
         if state != self._state:
             require_weights_at_hand(self.hf, self._spec)
         content = content_of(self.hf)
-        if (state, content) == (self._state, self._content):
+        otherwise = "_decoder" in self.__dict__ and not same_answers(self._answer(), self._answers)
+        if (state, content) == (self._state, self._content) and not otherwise:
             return
-        if content != self._content or state.attached != self._state.attached:
+        if otherwise or content != self._content or state.attached != self._state.attached:
             require_finite(self.hf, self._spec)
             dtype = str(self.dtype).removeprefix("torch.")
-            changes = {"revision": hash_weights(self.hf), "dtype": dtype, "location": "", "weights": CHANGED}
+            changes = {
+                "revision": hash_weights(self.hf, self._answer()),
+                "dtype": dtype,
+                "location": "",
+                "weights": CHANGED,
+            }
             self._spec = replace(self._spec, **changes)
         for outdated in ("_decoder", "_agreement", "_graph", "_bridge", "n_parameters"):
             self.__dict__.pop(outdated, None)
+        self.lexicon.forget()
         self._state, self._content = state, content
 
     @property
@@ -309,10 +325,6 @@ class HookedModel:
         Raises:
             InputError: the tokens are not whole numbers of shape [row, pos] in the vocabulary.
         """
-        require_kind(tokens, Tensor, "tokens", "a tensor of token ids, shape [row, pos]")
-        if tokens.ndim != 2 or not tokens.numel() or tokens.is_floating_point():
-            raise InputError(f"tokens have shape {list(tokens.shape)} and dtype {tokens.dtype}; give whole numbers of "
-                             "shape [row, pos]")  # fmt: skip
         self.require_tokens(tokens)
         return torch.cat([logits[:, -1] for _, logits in self.logits_in_chunks(tokens, budget=budget)])
 
@@ -327,9 +339,7 @@ class HookedModel:
             names: names of activations as in `core.activations.HOOKS`; by default all.
 
         Raises:
-            InputError: a prompt that cannot be run.
-            UnknownNameError: the model's parts have no such activation.
-            ModelError: the architecture cannot be split into parts.
+            InterpEmergeError: a prompt that cannot be run, an unknown name, or an architecture that is not split.
         """
         return activations.run_with_cache(self, activations.tokens_of(self, prompt), names)
 
@@ -362,16 +372,19 @@ class HookedModel:
         n = items_that_fit(each, len(tokens), device=self.device, budget=budget)
         for start in range(0, len(tokens), n):
             rows = slice(start, start + n)
-            # Open during the run only: the caller may stop between two chunks. Parameters keep requiring gradients,
-            # since without that torch computes linear maps in another way: logits of the bundled models differ by up
-            # to 6e-6.
+            # Open during the run only: the caller may stop between chunks. Parameters keep requiring gradients: without
+            # that torch computes linear maps in another way, and logits differ by up to 6e-6.
             with torch.no_grad(), self.running(parameters=False):
                 logits = run_whole(self.hf, tokens[rows].to(self.device), keep=last or 0)
             yield rows, logits
 
     def require_tokens(self, tokens: Tensor) -> None:
-        """Raise an `InputError` unless every id is in the vocabulary and the prompt fits the context."""
-        if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.d_vocab):
+        """Raise an `InputError` unless these are ids of shape [row, pos], in the vocabulary, that fit the context."""
+        require_kind(tokens, Tensor, "tokens", "a tensor of token ids, shape [row, pos]")
+        if tokens.ndim != 2 or not tokens.numel() or tokens.dtype not in (torch.int64, torch.int32):
+            raise InputError(f"tokens have shape {list(tokens.shape)} and dtype {tokens.dtype}; give whole numbers of "
+                             "shape [row, pos]")  # fmt: skip
+        if int(tokens.min()) < 0 or int(tokens.max()) >= self.d_vocab:
             raise InputError(
                 f"token ids go from {int(tokens.min())} to {int(tokens.max())}, but {self.spec} has {self.d_vocab} "
                 f"tokens (0 to {self.d_vocab - 1}); give token ids of this model"
@@ -390,10 +403,3 @@ class HookedModel:
     def require_unpadded(self, tokens: Tensor) -> None:
         """Raise an `InputError` if a prompt contains padding: see `Lexicon.require_unpadded`."""
         self.lexicon.require_unpadded(tokens, self._bos)
-
-
-def run_whole(hf: Any, tokens: Tensor, *, keep: int = 0) -> Tensor:
-    """A Hugging Face model's own logits after each token, or after the last `keep`, shape [row, pos, d_vocab]."""
-    more = {"logits_to_keep": keep} if keep and "logits_to_keep" in signature(hf.forward).parameters else {}
-    logits = hf(input_ids=tokens, use_cache=False, return_dict=True, **more).logits
-    return logits[:, -keep:] if keep else logits

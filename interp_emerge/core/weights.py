@@ -7,6 +7,7 @@ a hook is set. `State.of` says cheaply whether anything may have changed, `conte
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from inspect import signature
 from itertools import chain
 from typing import Any
 
@@ -23,6 +24,8 @@ FACTORS = np.arange(1, 2 * COLUMNS, 2)
 NESTED = frozenset({list, tuple, dict})
 PLAIN = frozenset({bool, int, float, str}) | NESTED
 """Kinds of attributes of modules that are compared by their values; dicts with a leading underscore are torch's own."""
+LIBRARIES = frozenset({"torch", "transformers"})
+"""Packages whose modules compute the same as long as their weights and numbers are the same."""
 PASSING = frozenset(
     {"training", "gradient_checkpointing", "return_dict", "output_hidden_states", "output_attentions", "use_cache"}
     | {"name_or_path"}
@@ -48,6 +51,7 @@ class State:
         for module in hf.modules():
             attached += [id(module), type(module), id(type(module).forward)]
             attached += [*module._forward_hooks, *module._forward_pre_hooks]
+            tensors: list[Tensor | None] = []
             for name, value in module.__dict__.items():
                 kind = type(value)
                 if name == "forward":
@@ -59,7 +63,13 @@ class State:
                     and not (kind is dict and name.startswith("_"))
                 ):
                     attached += [name, repr(value) if kind in NESTED else value]
-            for tensor in (*module._parameters.values(), *(_kept_buffers(module) if module._buffers else ())):
+                elif kind is np.ndarray or isinstance(value, np.generic):
+                    attached += [name, value.tobytes()]
+                elif isinstance(value, Tensor) and (value.numel() == 1 or runs_own_code(module)):
+                    tensors.append(value)
+            tensors += module._parameters.values()
+            tensors += _kept_buffers(module) if module._buffers else ()
+            for tensor in tensors:
                 if tensor is None:
                     continue
                 try:
@@ -85,7 +95,32 @@ def content_of(hf: nn.Module) -> int:
 
 
 def _weights(hf: nn.Module) -> Iterator[Tensor]:
-    return chain(hf.parameters(), *(_kept_buffers(module) for module in hf.modules()))
+    held = ((*_kept_buffers(module), *_held_as_attributes(module)) for module in hf.modules())
+    return chain(hf.parameters(), *held)
+
+
+def _held_as_attributes(module: nn.Module) -> list[Tensor]:
+    """Tensors that a module holds as plain attributes, and that decide what it computes.
+
+    Modules of transformers keep tables there that follow the prompt, so of these only single numbers count.
+    """
+    own = runs_own_code(module)
+    return [one for one in module.__dict__.values() if isinstance(one, Tensor) and (own or one.numel() == 1)]
+
+
+def runs_own_code(module: nn.Module) -> bool:
+    """Whether a module's class is not one of torch or transformers, or its `forward` was replaced."""
+    return type(module).__module__.partition(".")[0] not in LIBRARIES or "forward" in module.__dict__
+
+
+def may_change_unseen(hf: nn.Module) -> bool:
+    """Whether a model runs code of its user, whose state cannot be seen: forward hooks, or modules of other classes."""
+    return any(module._forward_hooks or module._forward_pre_hooks or runs_own_code(module) for module in hf.modules())
+
+
+def carries_hooks(hf: nn.Module) -> bool:
+    """Whether a forward hook is set on any module."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in hf.modules())
 
 
 def _kept_buffers(module: nn.Module) -> list[Tensor]:
@@ -150,10 +185,45 @@ def count_parameters(hf: Any) -> int:
     return sum(parameter.numel() for parameter in hf.parameters() if id(parameter) not in outside)
 
 
-def hash_weights(hf: nn.Module) -> str:
-    """Hash of the names and bytes of all parameters."""
+def run_whole(hf: Any, tokens: Tensor, *, keep: int = 0) -> Tensor:
+    """A Hugging Face model's own logits after each token, or after the last `keep`, shape [row, pos, d_vocab]."""
+    more = {"logits_to_keep": keep} if keep and "logits_to_keep" in signature(hf.forward).parameters else {}
+    logits = hf(input_ids=tokens, use_cache=False, return_dict=True, **more).logits
+    return logits[:, -keep:] if keep else logits
+
+
+def fixed_answers(hf: Any) -> Tensor | None:
+    """The model's logits on two short fixed prompts; None if it runs no code of its user.
+
+    Hooks and own modules may read numbers that nothing else can see, such as a steering strength in a closure. Whether
+    the model still answers as before shows whether these have changed.
+    """
+    if not may_change_unseen(hf):
+        return None
+    n = getattr(hf.config, "vocab_size", None) or hf.get_input_embeddings().weight.shape[0]
+    device = next(hf.parameters()).device
+    with torch.no_grad():
+        return run_whole(hf, torch.arange(12, device=device).view(2, 6)[:, : short_length(hf)] * 7 % n).float()
+
+
+def same_answers(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether two results of `fixed_answers` are equal but for rounding: the number of threads changes last bits."""
+    if one is None or other is None or one.shape != other.shape:
+        return one is other
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()), equal_nan=True)
+
+
+def short_length(hf: Any) -> int:
+    """Number of tokens in the short prompts on which a model is read: 8, or fewer if its context is shorter."""
+    return min(8, getattr(hf.config, "max_position_embeddings", None) or 8)
+
+
+def hash_weights(hf: nn.Module, answers: Tensor | None = None) -> str:
+    """Hash of the names and bytes of all parameters, and of answers that hooks change."""
     digest = sha256()
     for name, parameter in hf.named_parameters():
         digest.update(name.encode())
         digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    if answers is not None:
+        digest.update(answers.cpu().numpy().round(3).tobytes())
     return digest.hexdigest()[:16]

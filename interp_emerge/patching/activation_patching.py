@@ -97,7 +97,7 @@ def patched_rises(
     limits, tokens = BatchLimits.of(task), _changeable_positions(task)
     # Patches at the same place change the same span, so those of all layers run together.
     cells = [(node, place) for place in range(len(tokens)) for node in range(len(nodes))]
-    rises = torch.zeros(len(nodes), len(tokens), len(task.pairs))
+    rises = torch.zeros(len(nodes), len(tokens), len(task.pairs), dtype=torch.float32)
     chunks = [slice(start, start + limits.pairs) for start in range(0, len(task.pairs), limits.pairs)]
     for rows in task.bar(chunks, what):
         runs = [UnfoldedRun(model=task.model, recording=recording[rows]) for recording in (reference, source)]

@@ -70,7 +70,7 @@ def run(task: PatchingTask[Options]) -> NodeScores:
     receivers, senders = _receivers(task), _senders(task)
     reference, source, sign = runs_by_direction(task, task.options.direction)
     limits = BatchLimits.of(task)
-    rises = torch.zeros(len(senders), 1, len(task.pairs))
+    rises = torch.zeros(len(senders), 1, len(task.pairs), dtype=torch.float32)
     n_together = max(1, limits.tokens // (STREAMS_PER_ROW * limits.pairs * task.pairs.length))
     chunks = [slice(start, start + limits.pairs) for start in range(0, len(task.pairs), limits.pairs)]
     for rows in task.bar(chunks, "path patching"):

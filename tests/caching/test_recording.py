@@ -15,6 +15,7 @@ from interp_emerge.caching.recording import (
     writer_outputs,
     z_name,
 )
+from interp_emerge.core.decoder import Attention
 from interp_emerge.core.errors import InputError
 from tests.models.computed_apart import assert_same_logits, differ
 from tests.models.slow_model import SlowModel
@@ -142,12 +143,18 @@ def test_a_model_in_training_mode_is_recorded_in_evaluation_mode_and_stays_in_tr
     assert all(part.training for part in model.hf.modules())
 
 
-def test_an_error_while_recording_leaves_no_hook_and_the_same_attention_kernel():
+def test_an_error_while_recording_leaves_no_hook_and_the_same_attention_kernel(monkeypatch: pytest.MonkeyPatch):
     def hooks() -> list[int]:
         return [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.hf.modules()]
 
     model = ie.hook(build("gpt_neox"))
+    model.decoder.prove_gradients()
+
+    def fail(*_: object) -> None:
+        raise IndexError
+
+    monkeypatch.setattr(Attention, "pattern", fail)
     with pytest.raises(IndexError):
-        record(model, torch.full((1, 3), 99), patterns=True)
+        record(model, torch.full((1, 3), 9), patterns=True)
     assert not any(hooks())
     assert model.hf.config._attn_implementation == "sdpa"

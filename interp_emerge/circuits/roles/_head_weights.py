@@ -31,7 +31,7 @@ class HeadWeights:
         """The weights of a block's heads."""
         q, k, v = (read_through(block.attention_norm, side.weight().detach()) for side in (block.q, block.k, block.v))
         out = block.attention_out.weight().detach().T.unflatten(0, (block.q.n_heads, -1))
-        o = block.attention_post_norm.linear(_wide(out), torch.ones((), device=out.device)).mT
+        o = block.attention_post_norm.linear(_wide(out), torch.ones((), dtype=torch.float32, device=out.device)).mT
         return cls(q=q, k=k, v=v, o=o)
 
     @property

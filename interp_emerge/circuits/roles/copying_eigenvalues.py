@@ -32,7 +32,7 @@ def score(task: RoleTask) -> np.ndarray:
     unembedding = model.hf.get_output_embeddings().weight.detach()
     width = model.d_model
     n = min(len(embedding), len(unembedding))
-    meeting = torch.zeros(width, width, device=model.device)
+    meeting = torch.zeros(width, width, dtype=torch.float32, device=model.device)
     at_once = items_that_fit(16 * width, n, device=model.device)
     for e, u in zip(embedding[:n].split(at_once), unembedding[:n].split(at_once), strict=True):
         meeting += e.float().T @ read_through(model.decoder.final_norm, u).float()

@@ -102,8 +102,8 @@ class Lexicon:
             found = self.tokenizer(text, add_special_tokens=False, **({"return_offsets_mapping": True} if fast else {}))
         except Exception as error:  # the Rust part of tokenizers raises bare Exceptions
             raise InputError(incomplete) from error
-        ids, unknown = [*found["input_ids"]], self.tokenizer.unk_token_id
-        if unknown is not None and unknown in ids and self.tokenizer.unk_token not in text:
+        ids, (name, unknown) = [*found["input_ids"]], self._unknown
+        if unknown is not None and unknown in ids and name not in text:
             raise InputError(incomplete)
         if fast and _drops_something(text, found["offset_mapping"]):
             raise InputError(incomplete)
@@ -168,6 +168,20 @@ class Lexicon:
                 row, others = int(alone.nonzero()[0]), "other" if not alone.all() else "this model's usual"
                 raise InputError(f"prompt {row} begins with the padding token {pad}, but {others} prompts do not; give "
                                  "prompts without padding, or set prepend_bos if all should begin with it")  # fmt: skip
+
+    @cached_property
+    def _unknown(self) -> tuple[str, int | None]:
+        """The token for what the vocabulary lacks, and its id; the tokenizer's own model may name one that it hides."""
+        if self.tokenizer.unk_token_id is not None:
+            return self.tokenizer.unk_token, self.tokenizer.unk_token_id
+        model = getattr(getattr(self.tokenizer, "backend_tokenizer", None), "model", None)
+        name = getattr(model, "unk_token", None)
+        return ("", None) if name is None else (name, self.tokenizer.get_vocab().get(name))
+
+    def forget(self) -> None:
+        """Read the model's shape anew, since its vocabulary may have changed."""
+        self._n_tokens = self._shape().d_vocab
+        self.__dict__.pop("ordinary_ids", None)
 
     @cached_property
     def _strings(self) -> dict[int, str]:
@@ -236,7 +250,7 @@ class Lexicon:
         if text == self.recorded(self._usual_first):
             return [*self._usual_first]
         ids = self._written(text) or []
-        if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
+        if len(ids) == 1 and ids[0] != self._unknown[1]:
             return ids
         special = ", ".join(map(repr, self.tokenizer.all_special_tokens[:5])) or "none"
         raise InputError(f"prepend_bos = {text!r} is not one token of {self._model}; give a token of its vocabulary "

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel, ModelSpec
 from interp_emerge.core.source import Source
 from interp_emerge.families._disk.folders import Checkpoint, Key, find_checkpoints
@@ -79,7 +80,12 @@ class DirectoryFamily(Family):
 
     def held_out_text(self) -> list[str]:
         path = self.root / "held_out.txt"
-        return path.read_text().splitlines() if path.is_file() else super().held_out_text()
+        if not path.is_file():
+            return super().held_out_text()
+        try:
+            return path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not text in UTF-8 (byte {error.start}); save it in UTF-8") from error
 
     def _spec(self, size: str, step: int, seed: int) -> ModelSpec:
         path = self._checkpoints[size, seed, step].path

@@ -58,7 +58,7 @@ def find_decoder(hf: Any) -> Decoder:
             final_norm=_norm(find(hf, layout_of(hf).final_norm)),
             unembed=_unembedding(hf),
             prove=lambda tokens, last: require_agreement(reading, decoder, tokens, last),
-            prove_gradients=cache(lambda: require_gradients(hf, decoder)),
+            prove_gradients=cache(lambda: require_gradients(reading, decoder)),
             lengths=lambda: handed.lengths,
         )
         require_same_shape(hf, decoder)

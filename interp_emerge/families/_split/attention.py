@@ -84,7 +84,7 @@ def read_attention(hf: Any, index: int, module: Any, heads: int, handed: HandedP
         getattr(module, "clip_qkv", None) if kind == "mpt" else config.clip_qkv if uses(module, "clip_qkv") else None
     )
     return Attention(
-        scale=1.0 if kind == "gpt_neo" else scale,
+        scale=1.0 if kind == "gpt_neo" else float(scale),
         query_norm=query_norm,
         key_norm=key_norm,
         joins_heads=width is not None and width.ndim == 1 and width.numel() > d_head,

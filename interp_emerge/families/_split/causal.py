@@ -7,8 +7,9 @@ from torch import nn
 
 from interp_emerge.core.decoder import only_running
 from interp_emerge.core.errors import ModelError
-from interp_emerge.core.model import run_whole
+from interp_emerge.core.weights import run_whole, short_length
 from interp_emerge.families._split.handed import random_prompts
+from interp_emerge.families._split.shape import vocabulary_size
 
 WRAPPERS = ("_orig_mod", "module")
 """Where compiled and distributed modules keep the model that they wrap."""
@@ -55,9 +56,8 @@ def require_causal(hf: Any, name: object) -> None:
     if getattr(hf.config, "is_encoder_decoder", False):
         raise ModelError(f"{name} ({hf.config.model_type}) is an encoder with a decoder; this package analyses models "
                          "that read one text from left to right, such as GPT-2 or Llama")  # fmt: skip
-    tokens = random_prompts(hf, 1, LENGTH).repeat(2, 1)
-    others = tokens[0][tokens[0] != tokens[0, -1]]
-    tokens[1, -1:] = others[:1]
+    tokens = random_prompts(hf, 1, min(LENGTH, short_length(hf))).repeat(2, 1)
+    tokens[1, -1] = (tokens[0, -1] + 1) % vocabulary_size(hf)
     try:
         with only_running(hf):
             logits = run_whole(hf, tokens).float()

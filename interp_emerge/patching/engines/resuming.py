@@ -247,7 +247,7 @@ class Readout:
             rows: the pair of each stream.
             streams: the residual stream at the last position after all blocks.
         """
-        rises = torch.zeros(n_cells, len(self._reference), device=streams.device)
+        rises = torch.zeros(n_cells, len(self._reference), dtype=torch.float32, device=streams.device)
         touched = torch.zeros_like(rises, dtype=torch.bool)
         touched[cells, rows] = True
         which = touched.any(1)
