@@ -33,7 +33,7 @@ from interp_emerge.core.files import require_writable, write_atomically
 
 if TYPE_CHECKING:
     from interp_emerge.core.circuit import Circuit
-    from interp_emerge.core.model import ModelSpec
+    from interp_emerge.core.spec import ModelSpec
 
 log = logging.getLogger(__name__)
 

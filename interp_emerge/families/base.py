@@ -8,8 +8,9 @@ import numpy as np
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.core.tokens.lexicon import FirstTokens
 
 PASSAGE = """

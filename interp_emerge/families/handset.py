@@ -16,8 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from interp_emerge.core.errors import UnknownNameError
-from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.families import shelf
 from interp_emerge.families._disk.loading import _quieten_transformers, load_checkpoint
 from interp_emerge.families._handset.constructions import CONSTRUCTIONS, Construction

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.model import HookedModel
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.core.tokens.lexicon import FirstTokens
 from interp_emerge.core.weights import fixed_answers, hash_weights, require_finite, require_weights_at_hand
 from interp_emerge.families._disk.tokenizers import as_tokenizer, require_fitting_tokenizer

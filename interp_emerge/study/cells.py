@@ -19,7 +19,8 @@ import torch
 
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of, write_atomically
-from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.model import HookedModel
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.core.tokens.lexicon import FirstTokens
 from interp_emerge.families.base import Family
 

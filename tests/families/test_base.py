@@ -3,7 +3,8 @@
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.model import HookedModel
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.families.base import Family
 
 

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import constants
 
 import interp_emerge as ie
-from interp_emerge.core.model import ModelSpec
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.families import shelf
 from interp_emerge.families.base import Family
 from tests.models.computed_apart import assert_same_logits, differ

@@ -4,7 +4,7 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.core.model import ModelSpec
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.families.base import Family
 from interp_emerge.study.grid import Grid
 from interp_emerge.study.settings import StudySettings

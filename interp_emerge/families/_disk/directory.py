@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.families._disk.folders import Checkpoint, Key, find_checkpoints
 from interp_emerge.families._disk.loading import has_tokenizer, hash_checkpoint, load_checkpoint
 from interp_emerge.families.base import Family

@@ -8,8 +8,9 @@ from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
 from interp_emerge.core.errors import ModelError
-from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.families._disk.loading import TOKENIZER_FILES, WEIGHTS, has_tokenizer, has_weights, load_checkpoint
 from interp_emerge.families.base import Family
 

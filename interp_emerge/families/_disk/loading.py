@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.files import hash_of
-from interp_emerge.core.model import HookedModel, ModelSpec
+from interp_emerge.core.model import HookedModel
+from interp_emerge.core.spec import ModelSpec
 from interp_emerge.core.weights import count_parameters
 from interp_emerge.families.hooking import hook
 
