@@ -55,7 +55,7 @@ def as_sets(values: ArrayLike, name: str) -> Tensor:
     if ragged:
         rows = [one if isinstance(one, list | tuple) else [one] for one in values]
         _require_some([bool(row) for row in rows], name)
-        if below := [token for row in rows for token in as_ids(row, name).tolist() if token < 0]:
+        if below := [token for row in rows for token in as_ids(row, name).tolist() if token < FILL]:
             raise InputError(f"{name} holds the token id {below[0]}; give ids from 0 on")
         ids = pad_sequence([as_ids(row, name) for row in rows], batch_first=True, padding_value=FILL)
     else:

@@ -24,6 +24,9 @@ LENGTHS = (7, 4, 7, 5, 4)
 """Number of tokens of each pair."""
 JOINTLY = ("acdc",)
 """Methods that decide on all pairs together."""
+ROUNDING = 5e-6
+"""Batches of other sizes round differently: by up to 7e-7 on one processor and 1.4e-6 with older vector instructions, in
+scores of up to 1.6. Scores of another pair differ by 0.35 or more."""
 
 
 def mixed() -> ie.PromptPairs:
@@ -131,7 +134,7 @@ def test_scores_of_each_pair_are_those_of_the_pair_alone(
     for row, pair in enumerate(each(pairs)):
         alone = ie.score(model, pair, method=method, positions=positions).per_pair
         assert alone is not None
-        np.testing.assert_allclose(found.per_pair[row], alone[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found.per_pair[row], alone[0], rtol=1e-4, atol=ROUNDING)
     assert (found.origin["n_pairs"], found.origin["prompts"]) == (5, pairs.fingerprint)
     assert found.origin["method"] == method
 
@@ -191,7 +194,7 @@ def test_a_circuit_keeps_of_each_pair_what_it_keeps_of_the_pair_alone(
     alone = [ie.Runs(model, pair, ablation=ablation).evaluate(circuit) for pair in each(pairs)]
     for name in ("metric", "clean", "corrupt", "kl", "right"):
         of_each = np.concatenate([getattr(one, name) for one in alone])
-        np.testing.assert_allclose(getattr(found, name), of_each, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(getattr(found, name), of_each, rtol=1e-4, atol=ROUNDING)
     assert found.templates == pairs.templates
 
 
@@ -199,7 +202,7 @@ def test_a_circuit_keeps_of_each_pair_what_it_keeps_of_the_pair_alone(
 def test_ablated_nodes_change_each_pair_as_the_pair_alone(ablation: Any, model: HookedModel, pairs: ie.PromptPairs):
     found = ablate(model, ["a0.h1", "m1"], pairs, ablation=ablation)
     alone = np.concatenate([ablate(model, ["a0.h1", "m1"], pair, ablation=ablation) for pair in each(pairs)])
-    np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found, alone, rtol=1e-4, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("ablation", MEANS)
