@@ -29,7 +29,6 @@ ROUNDING = 5e-6
 in scores of up to 1.6. Scores of another pair differ by 0.35 or more."""
 
 
-
 def mixed() -> ie.PromptPairs:
     """One pair of each of `LENGTHS`, with positions, variables and continuations."""
     single = [random_pairs(1, length=length, seed=row) for row, length in enumerate(LENGTHS)]
