@@ -1,6 +1,8 @@
 """What changes a model without a trace in its weights: strengths in hooks, numbers on modules, code of its user."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +10,10 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
-from transformers import PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import interp_emerge as ie
+from interp_emerge import families
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.model import HookedModel
 from tests.models.small_models import build, random_pairs
@@ -148,3 +151,21 @@ def test_what_is_not_a_table_of_the_models_tokens_is_refused(tokens: torch.Tenso
 def test_a_negative_token_in_a_list_of_answers_is_refused() -> None:
     with pytest.raises(InputError, match="answer holds the token id -5; give ids from 0 on"):
         ie.PromptPairs(clean=PAIRS.clean[:2], corrupt=PAIRS.corrupt[:2], answer=[[-5, 3], [6, 5]], foil=[7, 8])
+
+
+def test_a_context_of_three_tokens_and_a_vocabulary_of_two_can_be_hooked() -> None:
+    short = GPT2Config(vocab_size=2, n_embd=8, n_layer=1, n_head=2, n_positions=3, bos_token_id=0, eos_token_id=0)
+    model = ie.hook(GPT2LMHeadModel(short))
+
+    assert model.graph.n_layers == 1
+    assert model.logits(torch.tensor([[0, 1, 1]])).shape == (1, 2)
+
+
+def test_a_held_out_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    bundled = Path(families.__file__).parent / "miniature_weights"
+    shutil.copytree(bundled / "3k" / "step0", tmp_path / "3k" / "step0")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(bundled / name, tmp_path)
+    (tmp_path / "held_out.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(InputError, match=r"held_out\.txt is not text in UTF-8 \(byte 3\); save it in UTF-8"):
+        ie.load_family(str(tmp_path)).held_out_text()
