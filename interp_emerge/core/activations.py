@@ -90,7 +90,7 @@ class Recording:
         """Attention patterns of all heads, shape [prompt, layer, head, query, key]."""
         return torch.stack([self["pattern", layer] for layer in range(n_layers)], 1)
 
-    def __getitem__(self, key: slice | str | tuple[str, int]) -> Any:
+    def __getitem__(self, key: Any) -> Any:
         """An activation by its name, or by kind and layer: `recording["z", 3]`. With a slice, some of the prompts.
 
         Raises:
@@ -98,8 +98,8 @@ class Recording:
         """
         if isinstance(key, slice):
             return Recording(activations={name: tensor[key] for name, tensor in self.activations.items()})
-        name = key if isinstance(key, str) else hook_name(*key)
-        if name not in self.activations:
+        name = hook_name(*key) if isinstance(key, tuple) and len(key) == 2 else key
+        if not isinstance(name, str) or name not in self.activations:
             raise UnknownNameError("recorded activation", name, self.activations)
         return self.activations[name]
 

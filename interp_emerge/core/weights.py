@@ -65,7 +65,7 @@ class State:
                     attached += [name, repr(value) if kind in NESTED else value]
                 elif kind is np.ndarray or isinstance(value, np.generic):
                     attached += [name, value.tobytes()]
-                elif isinstance(value, Tensor) and (value.numel() == 1 or runs_own_code(module)):
+                elif isinstance(value, Tensor) and _decides(value, module):
                     tensors.append(value)
             tensors += module._parameters.values()
             tensors += _kept_buffers(module) if module._buffers else ()
@@ -100,12 +100,13 @@ def _weights(hf: nn.Module) -> Iterator[Tensor]:
 
 
 def _held_as_attributes(module: nn.Module) -> list[Tensor]:
-    """Tensors that a module holds as plain attributes, and that decide what it computes.
+    """Tensors that a module holds as plain attributes, and that decide what it computes."""
+    return [one for one in module.__dict__.values() if isinstance(one, Tensor) and _decides(one, module)]
 
-    Modules of transformers keep tables there that follow the prompt, so of these only single numbers count.
-    """
-    own = runs_own_code(module)
-    return [one for one in module.__dict__.values() if isinstance(one, Tensor) and (own or one.numel() == 1)]
+
+def _decides(tensor: Tensor, module: nn.Module) -> bool:
+    """Whether a plain attribute counts: modules of transformers keep tables there that follow the prompt."""
+    return tensor.numel() == 1 or runs_own_code(module)
 
 
 def runs_own_code(module: nn.Module) -> bool:
@@ -115,7 +116,7 @@ def runs_own_code(module: nn.Module) -> bool:
 
 def may_change_unseen(hf: nn.Module) -> bool:
     """Whether a model runs code of its user, whose state cannot be seen: forward hooks, or modules of other classes."""
-    return any(module._forward_hooks or module._forward_pre_hooks or runs_own_code(module) for module in hf.modules())
+    return carries_hooks(hf) or any(map(runs_own_code, hf.modules()))
 
 
 def carries_hooks(hf: nn.Module) -> bool:

@@ -117,6 +117,9 @@ def test_unknown_activations_and_hooks_that_return_another_shape_are_refused() -
         _ = model.run_with_cache(TOKENS, names=[])[1]["z", 0]
     with pytest.raises(UnknownNameError, match="unknown kind of activation 'zz'"):
         _ = model.run_with_cache(TOKENS, names=[])[1]["zz", 0]
+    for key in (0, ("z",), ("z", 1, 2)):
+        with pytest.raises(UnknownNameError, match="unknown recorded activation"):
+            _ = model.run_with_cache(TOKENS)[1][key]
     number: Any = lambda value, hook: 0.0  # noqa: E731
     with pytest.raises(InputError, match=r"the hook at blocks\.0\.attn\.hook_z returns 0.0; give a tensor of shape"):
         model.run_with_hooks(TOKENS, fwd_hooks=[("blocks.0.attn.hook_z", number)])

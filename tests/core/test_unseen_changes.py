@@ -169,3 +169,13 @@ def test_a_held_out_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "held_out.txt").write_bytes(b"caf\xe9")
     with pytest.raises(InputError, match=r"held_out\.txt is not text in UTF-8 \(byte 3\); save it in UTF-8"):
         ie.load_family(str(tmp_path)).held_out_text()
+
+
+@pytest.mark.parametrize("part", ["", "model"], ids=["the model", "its body"])
+def test_a_model_compiled_in_place_and_used_before_hooking_scores_as_before(part: str) -> None:
+    hf = build("llama")
+    expected = scores(ie.hook(hf), "eap")
+    inside = hf.get_submodule(part)
+    inside.forward = torch.compile(inside.forward, backend="eager")
+    hf(PAIRS.clean)
+    np.testing.assert_allclose(scores(ie.hook(hf), "eap"), expected, atol=1e-6)

@@ -282,7 +282,7 @@ def require_pointwise(reading: Reading, decoder: Decoder) -> None:
 
 
 def require_gradients(reading: Reading, decoder: Decoder) -> None:
-    """Raise a `ModelError` unless every MLP, and attention, has a gradient that agrees with its slope.
+    """Raise a `ModelError` unless MLPs, and attention with norms, have gradients that agree with their slopes.
 
     A layer that rounds its inputs to few values, as quantised layers do, has no gradient that predicts the effect of a
     change. Models in half precision are tried in float32.
