@@ -27,14 +27,11 @@ from interp_emerge.core.weights import (
     State,
     carries_hooks,
     content_of,
-    count_parameters,
-    fixed_answers,
     hash_weights,
     require_finite,
     require_weights_at_hand,
-    run_whole,
-    same_answers,
 )
+from interp_emerge.core.whole import count_parameters, fixed_answers, run_whole, same_answers
 
 
 class HookedModel:
@@ -89,7 +86,7 @@ class HookedModel:
 
     def _answer(self) -> Tensor | None:
         with self._prepared():
-            return fixed_answers(self.hf)
+            return fixed_answers(self.hf, self.shape)
 
     @cached_property
     def _agreement(self) -> Agreement:

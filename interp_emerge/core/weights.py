@@ -7,7 +7,6 @@ a hook is set. `State.of` says cheaply whether anything may have changed, `conte
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from inspect import signature
 from itertools import chain
 from typing import Any
 
@@ -175,48 +174,6 @@ def require_one_device(hf: Any) -> None:
     if len(devices) > 1:
         raise ModelError(f"the weights lie on several devices ({', '.join(devices)}); analyses of heads and edges need "
                          "them on one: load the model without device_map, or move it with .to(...)")  # fmt: skip
-
-
-def count_parameters(hf: Any) -> int:
-    """Number of parameters of a Hugging Face model without its token, position and output embeddings."""
-    outside = {id(parameter) for parameter in hf.get_output_embeddings().parameters()}
-    for module in hf.modules():
-        if isinstance(module, nn.Embedding):
-            outside |= {id(parameter) for parameter in module.parameters()}
-    return sum(parameter.numel() for parameter in hf.parameters() if id(parameter) not in outside)
-
-
-def run_whole(hf: Any, tokens: Tensor, *, keep: int = 0) -> Tensor:
-    """A Hugging Face model's own logits after each token, or after the last `keep`, shape [row, pos, d_vocab]."""
-    more = {"logits_to_keep": keep} if keep and "logits_to_keep" in signature(hf.forward).parameters else {}
-    logits = hf(input_ids=tokens, use_cache=False, return_dict=True, **more).logits
-    return logits[:, -keep:] if keep else logits
-
-
-def fixed_answers(hf: Any) -> Tensor | None:
-    """The model's logits on two short fixed prompts; None if it runs no code of its user.
-
-    Hooks and own modules may read numbers that nothing else can see, such as a steering strength in a closure. Whether
-    the model still answers as before shows whether these have changed.
-    """
-    if not may_change_unseen(hf):
-        return None
-    n = getattr(hf.config, "vocab_size", None) or hf.get_input_embeddings().weight.shape[0]
-    device = next(hf.parameters()).device
-    with torch.no_grad():
-        return run_whole(hf, torch.arange(12, device=device).view(2, 6)[:, : short_length(hf)] * 7 % n).float()
-
-
-def same_answers(one: Tensor | None, other: Tensor | None) -> bool:
-    """Whether two results of `fixed_answers` are equal but for rounding: the number of threads changes last bits."""
-    if one is None or other is None or one.shape != other.shape:
-        return one is other
-    return torch.allclose(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()), equal_nan=True)
-
-
-def short_length(hf: Any) -> int:
-    """Number of tokens in the short prompts on which a model is read: 8, or fewer if its context is shorter."""
-    return min(8, getattr(hf.config, "max_position_embeddings", None) or 8)
 
 
 def hash_weights(hf: nn.Module, answers: Tensor | None = None) -> str:

@@ -16,7 +16,8 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.spec import ModelSpec
 from interp_emerge.core.tokens.lexicon import FirstTokens
-from interp_emerge.core.weights import fixed_answers, hash_weights, require_finite, require_weights_at_hand
+from interp_emerge.core.weights import hash_weights, require_finite, require_weights_at_hand
+from interp_emerge.core.whole import fixed_answers
 from interp_emerge.families._disk.tokenizers import as_tokenizer, require_fitting_tokenizer
 from interp_emerge.families._split.anatomy import find_decoder
 from interp_emerge.families._split.causal import require_causal, unwrapped
@@ -53,7 +54,9 @@ def hook(
     require_causal(hf, name)
     if spec is None:
         dtype = str(next(hf.parameters()).dtype).removeprefix("torch.")
-        spec = ModelSpec(family="memory", size=name, step=0, revision=hash_weights(hf, fixed_answers(hf)), dtype=dtype)
+        spec = ModelSpec(
+            family="memory", size=name, step=0, revision=hash_weights(hf, fixed_answers(hf, shape_of(hf))), dtype=dtype
+        )
     parts: dict[str, Any] = {"find_decoder": find_decoder, "build_bridge": _build_bridge, "read_shape": shape_of}
     return HookedModel(hf, tokenizer=tokenizer, prepend_bos=prepend_bos, spec=spec, **parts)
 

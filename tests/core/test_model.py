@@ -4,7 +4,8 @@ import torch
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.spec import ModelSpec
-from interp_emerge.core.weights import count_parameters, require_finite
+from interp_emerge.core.weights import require_finite
+from interp_emerge.core.whole import count_parameters
 from tests.models.slow_model import SlowModel
 from tests.models.small_models import EVERY_ARCHITECTURE, VOCABULARY, build, random_pairs, small_model
 

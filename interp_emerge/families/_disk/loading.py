@@ -17,7 +17,7 @@ from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.spec import ModelSpec
-from interp_emerge.core.weights import count_parameters
+from interp_emerge.core.whole import count_parameters
 from interp_emerge.families.hooking import hook
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

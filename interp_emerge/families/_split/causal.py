@@ -7,9 +7,9 @@ from torch import nn
 
 from interp_emerge.core.decoder import only_running
 from interp_emerge.core.errors import ModelError
-from interp_emerge.core.weights import run_whole, short_length
+from interp_emerge.core.whole import run_whole
 from interp_emerge.families._split.handed import random_prompts
-from interp_emerge.families._split.shape import vocabulary_size
+from interp_emerge.families._split.shape import short_length, vocabulary_size
 
 WRAPPERS = ("_orig_mod", "module")
 """Where compiled and distributed modules keep the model that they wrap."""

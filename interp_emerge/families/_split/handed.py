@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from interp_emerge.core.decoder import only_running
-from interp_emerge.core.weights import run_whole
+from interp_emerge.core.whole import run_whole
 from interp_emerge.families._split.shape import vocabulary_size
 
 MASK = "attention_mask"

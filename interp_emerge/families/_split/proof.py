@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from interp_emerge.core.decoder import Block, Decoder, only_running
 from interp_emerge.core.errors import ModelError
-from interp_emerge.core.weights import run_whole, short_length
+from interp_emerge.core.whole import run_whole
 from interp_emerge.families._split.handed import HandedParts, handed, random_prompts, watching
 from interp_emerge.families._split.linear import FULL
 from interp_emerge.families._split.reasons import known_reason, not_split
-from interp_emerge.families._split.shape import graph_of_config
+from interp_emerge.families._split.shape import graph_of_config, short_length
 
 TOLERANCE = 1e-3
 """Root of the mean squared difference of the logits, or of what a block adds, as a fraction of their spread. On random

@@ -102,3 +102,8 @@ def _number(config: Any, name: str, otherwise: int) -> int:
 
 def _ids(value: Any) -> list[int]:
     return [] if value is None else [*value] if isinstance(value, list | tuple) else [value]
+
+
+def short_length(hf: Any) -> int:
+    """Number of tokens in the short prompts on which a model is read: 8, or fewer if its context is shorter."""
+    return min(8, getattr(hf.config, "max_position_embeddings", None) or 8)
