@@ -158,6 +158,8 @@ def test_a_context_of_three_tokens_and_a_vocabulary_of_two_can_be_hooked() -> No
     model = ie.hook(GPT2LMHeadModel(short))
 
     assert model.graph.n_layers == 1
+    two = GPT2Config(vocab_size=2, n_embd=8, n_layer=1, n_head=2, pad_token_id=0, bos_token_id=0, eos_token_id=0)
+    assert ie.hook(GPT2LMHeadModel(two)).d_vocab == 2
     assert model.logits(torch.tensor([[0, 1, 1]])).shape == (1, 2)
 
 

@@ -56,8 +56,12 @@ def require_causal(hf: Any, name: object) -> None:
     if getattr(hf.config, "is_encoder_decoder", False):
         raise ModelError(f"{name} ({hf.config.model_type}) is an encoder with a decoder; this package analyses models "
                          "that read one text from left to right, such as GPT-2 or Llama")  # fmt: skip
-    tokens = random_prompts(hf, 1, min(LENGTH, short_length(hf))).repeat(2, 1)
-    tokens[1, -1] = (tokens[0, -1] + 1) % vocabulary_size(hf)
+    # Two other last tokens: one alone may change little by chance.
+    tokens = random_prompts(hf, 1, min(LENGTH, short_length(hf))).repeat(3, 1)
+    elsewhere = tokens[0][tokens[0] != tokens[0, -1]]
+    tokens[1:, -1] = (tokens[0, -1] + 1) % vocabulary_size(hf)
+    if len(elsewhere):
+        tokens[2, -1] = elsewhere[0]
     try:
         with only_running(hf):
             logits = run_whole(hf, tokens).float()
@@ -67,7 +71,7 @@ def require_causal(hf: Any, name: object) -> None:
     if logits.ndim != 3 or logits.shape[:2] != tokens.shape:
         raise ModelError(f"{name} ({hf.config.model_type}) gives logits of shape {list(logits.shape)} for prompts of "
                          f"shape {list(tokens.shape)}; expected next-token logits after each token")  # fmt: skip
-    change = (logits[1, :-1] - logits[0, :-1]).abs().max() / logits[0, :-1].std().clamp_min(1e-30)
+    change = (logits[1:, :-1] - logits[0, :-1]).abs().max() / logits[0, :-1].std().clamp_min(1e-30)
     limit = CHANGE if next(hf.parameters()).dtype in (torch.float32, torch.float64) else HALF_PRECISION
     if not change < limit:
         raise ModelError(f"{name} ({hf.config.model_type}) is not causal: its last token changes earlier logits "

@@ -39,7 +39,7 @@ def shape_of_config(config: Any, d_vocab: int) -> Shape:
         n_heads=heads,
         d_head=_number(text, "head_dim", width // max(1, heads)),
         d_inner=inner * _number(text, "num_experts_per_tok", 1),
-        n_context=getattr(config, "max_position_embeddings", None),
+        n_context=_context_of(config),
         bos=bos if isinstance(bos, int) else None,
         special={
             kind: tuple(token for source in (config, text) for token in _ids(getattr(source, f"{kind}_token_id", None)))
@@ -104,6 +104,12 @@ def _ids(value: Any) -> list[int]:
     return [] if value is None else [*value] if isinstance(value, list | tuple) else [value]
 
 
+def _context_of(config: Any) -> int | None:
+    """Number of positions; None without a limit, which some configurations write as -1."""
+    found = getattr(config, "max_position_embeddings", None)
+    return found if found is not None and found > 0 else None
+
+
 def short_length(hf: Any) -> int:
     """Number of tokens in the short prompts on which a model is read: 8, or fewer if its context is shorter."""
-    return min(8, getattr(hf.config, "max_position_embeddings", None) or 8)
+    return min(8, _context_of(hf.config) or 8)
