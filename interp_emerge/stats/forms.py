@@ -14,11 +14,13 @@ The broken power law is that of Caballero et al. (2022, https://arxiv.org/abs/22
 1. For any shape (c; k and m; c₀, c₁ and d) the least-squares a and b have a closed form. Points are weighted by their
    standard errors if these are given. The shape is searched on a grid, then refined from the best grid points by
    nonlinear least squares.
-2. Forms are compared by AICc (Hurvich and Tsai, 1989, https://doi.org/10.1093/biomet/76.2.297). Without standard errors
-   the noise is one more parameter. Weights are exp(−ΔAICc / 2), normalised over the forms that are defined.
-3. A form is *undefined* with fewer points than parameters + 2, and with fewer different places than coefficients + 2:
-   points at one place determine the noise there, not the form. Weights say which form is best, not that it fits.
-   `p_value` says whether it fits, if standard errors are known.
+2. Forms are compared by Akaike's criterion: χ² + 2k for k parameters, if standard errors are known. Without standard
+   errors the noise is one more parameter, and the criterion is AICc (Hurvich and Tsai, 1989,
+   https://doi.org/10.1093/biomet/76.2.297), which allows for the noise being estimated from few points. Weights are
+   exp(−ΔAIC / 2), normalised over the forms that are defined.
+3. A form is *undefined* with too few points: fewer than parameters + 1 if errors are known, and parameters + 2 if not.
+   The same holds for different places and coefficients: points at one place determine the noise there, not the form.
+   Weights say which form is best, not that it fits. `p_value` says whether it fits, if standard errors are known.
 
 A sigmoid whose rise lies between two points fits equally well for every larger `steepness`. So `steepness` is bounded:
 the rise takes at least a twentieth of the smallest gap. Forms describe what was measured. Nothing supports them beyond
@@ -33,8 +35,9 @@ import numpy as np
 
 from interp_emerge.core.errors import InputError
 
-SPARE = 2
-"""Points that a form needs in addition to its parameters, and different places in addition to its coefficients."""
+SPARE_KNOWN, SPARE = 1, 2
+"""Points that a form needs in addition to its parameters, and different places in addition to its coefficients, if
+standard errors are known and if not. One is left to say whether the form fits; AICc needs two."""
 GRID, COARSE_GRID, STARTS = 25, 13, 5
 """Grid values for each number of a shape, grid values if a shape has three numbers, and grid points refined."""
 CURVED = 10.0
@@ -56,7 +59,8 @@ class FittedForm:
     n_parameters: int
     chi_square: float
     """Sum of squared residuals, in squared standard errors if these are known, else in the squared unit of y."""
-    aicc: float
+    aic: float
+    """Akaike's criterion; AICc without standard errors."""
     weight: float
     p_value: float
     """Probability of residuals as large if the form is true; NaN without standard errors."""
@@ -100,8 +104,8 @@ def fit_forms(x: np.ndarray, y: np.ndarray, *, errors: np.ndarray | None = None)
     middle = np.log(x).mean()
     data = _Data(u=np.log(x) - middle, y=y, weights=weights, middle=float(middle), noise_known=known is not None)
     fits = [_fit(form, data) for form in FORMS]
-    best = np.nanmin([fit.aicc for fit in fits]) if any(fit.curve for fit in fits) else np.nan
-    shares = np.nan_to_num(np.exp([-(fit.aicc - best) / 2 for fit in fits]))
+    best = np.nanmin([fit.aic for fit in fits]) if any(fit.curve for fit in fits) else np.nan
+    shares = np.nan_to_num(np.exp([-(fit.aic - best) / 2 for fit in fits]))
     total = shares.sum()
     return tuple(
         replace(fit, weight=float(share / total)) if fit.curve else fit for fit, share in zip(fits, shares, strict=True)
@@ -240,22 +244,23 @@ def _fit(form: _Form, data: _Data) -> FittedForm:
     bounds, n, places = form.bounds(data), len(data.y), len(np.unique(data.u))
     coefficients = form.n_linear + len(bounds)
     counted = coefficients + (not data.noise_known)
-    reason = f"{places} different places, {coefficients + SPARE} are needed" if places < coefficients + SPARE else ""
-    if n < counted + SPARE:
-        reason = f"{n} points, {counted + SPARE} are needed"
+    spare = SPARE_KNOWN if data.noise_known else SPARE
+    reason = f"{places} different places, {coefficients + spare} are needed" if places < coefficients + spare else ""
+    if n < counted + spare:
+        reason = f"{n} points, {counted + spare} are needed"
     if reason:
-        undefined = dict.fromkeys(("chi_square", "aicc", "weight", "p_value"), np.nan)
+        undefined = dict.fromkeys(("chi_square", "aic", "weight", "p_value"), np.nan)
         return FittedForm(form=form.name, parameters={}, n_parameters=counted, curve=None, reason=reason, **undefined)
     theta = _search(form, data, bounds)
     a, b, residual = (float(value) for value in data.linear(form.g(data.u, theta)))
     least = EXACT * float((data.weights * data.y**2).sum()) or EXACT
-    fit = residual if data.noise_known else n * np.log(max(residual, least) / n)
+    aic = residual + 2 * counted if data.noise_known else aicc(n * np.log(max(residual, least) / n), counted, n)
     return FittedForm(
         form=form.name,
         parameters=form.report(a, b, theta, data.middle),
         n_parameters=counted,
         chi_square=residual,
-        aicc=aicc(fit, counted, n),
+        aic=aic,
         weight=np.nan,
         p_value=float(chi2.sf(residual, n - counted)) if data.noise_known else np.nan,
         curve=lambda x: a + b * form.g(np.log(x) - data.middle, theta),

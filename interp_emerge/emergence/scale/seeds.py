@@ -8,15 +8,20 @@ then have two modes, and no run has the mean accuracy (Zhao et al., 2025, https:
    of three succeed, it goes from 0.29 to 1.
 2. `p_alike` is the p-value of the χ² test that all seeds have the same accuracy. Seeds answer the same prompts, so they
    are more alike than the test assumes, and the test rejects too rarely rather than too often.
-3. If the test rejects, `find_modes` compares three models of the counts of correct answers by AICc (Hurvich and Tsai,
-   1989, https://doi.org/10.1093/biomet/76.2.297). Each seed is one observation. The models are: one accuracy;
-   accuracies spread around one mode (beta-binomial with both shape parameters at least 1); two accuracies (a mixture of
-   two binomials). Two groups are found if the AICc of the third model is lower than both others by more than 2. The
-   third model has three parameters, so with fewer than 5 seeds the spread is undefined.
+3. If the test rejects, `find_modes` compares two models of the counts of correct answers, where each seed is one
+   observation: accuracies spread around one mode (beta-binomial with both shape parameters at least 1), and two
+   accuracies (a mixture of two binomials). The statistic is the logarithm of their likelihood ratio. Its null
+   distribution comes from counts drawn from models with one mode (parametric bootstrap; McLachlan, 1987,
+   https://doi.org/10.2307/2347790). `p_one_mode` is the larger of two p-values: for the model with one mode that fits
+   best, and for the widest, where all accuracies are equally probable. Two groups are found if it is at most 0.05.
+
+If two groups are not found, the seeds may still form two groups. With few seeds only groups that are far apart can be
+found. Measured rates of both errors: docs/calibration.md.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -24,15 +29,20 @@ import pandas as pd
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
-from interp_emerge.stats.forms import aicc
 from interp_emerge.stats.intervals import UNDEFINED, success_interval
+from interp_emerge.stats.ranks import rank_p
 from interp_emerge.stats.significance import SIGNIFICANT
 
-FEWEST_SEEDS = 5
-MARGIN = 2.0
-"""Two groups are found only if their AICc is lower than that of the simpler models by more than this."""
-ROUNDS = 500
-"""Largest number of rounds of expectation and maximisation."""
+FEWEST_SEEDS = 4
+"""With fewer seeds two groups cannot be distinguished from a wide spread, however far apart they are."""
+DRAWS = 199
+"""Draws of the null: p is at least 0.005."""
+SHAPES, WIDEST = 15, 7.0
+"""Values on the grid for either shape parameter, from 1 to e^7, where a spread no longer differs from none."""
+WIDEST_SPREAD = (1.0, 1.0)
+"""Shape parameters of the widest spread with one mode: all accuracies are equally probable."""
+ROUNDS = 50
+"""Rounds of expectation and maximisation."""
 EDGE = 1e-9
 """Rates are kept at least this far from 0 and 1, so that their logarithms are finite."""
 
@@ -44,10 +54,10 @@ class SeedSpread(StrEnum):
     """There is a single seed, so there is no spread."""
     ALIKE = "alike"
     """The test does not reject that all seeds have the same accuracy."""
-    ONE_MODE = "spread around one mode"
-    """The seeds differ, and two groups do not describe them better than one group with a spread."""
+    SPREAD = "spread, two groups not shown"
+    """The seeds differ, and a spread around one mode describes them well enough. Two groups are not excluded."""
     TWO_GROUPS = "two groups"
-    """The seeds differ, and two accuracies describe them best."""
+    """The seeds differ, and two accuracies describe them better than any spread around one mode."""
     UNDEFINED = UNDEFINED
     """The seeds differ, but there are too few of them to describe how."""
 
@@ -57,8 +67,7 @@ class Modes:
     """How the accuracies of seeds are spread.
 
     `low` and `high` are the accuracies of the two groups, and `share_high` is the share of seeds in the higher group;
-    they are NaN unless there are two groups. `aicc_one`, `aicc_spread` and `aicc_two` are NaN where there are too few
-    seeds to compare the models.
+    they are NaN unless there are two groups. `p_one_mode` is NaN if the seeds do not differ, and if there are too few.
     """
 
     verdict: SeedSpread
@@ -68,9 +77,8 @@ class Modes:
     low: float
     high: float
     share_high: float
-    aicc_one: float
-    aicc_spread: float
-    aicc_two: float
+    p_one_mode: float
+    """Probability of as much evidence for two groups if the accuracies spread around one mode."""
 
     @property
     def described(self) -> str:
@@ -131,39 +139,35 @@ def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float |
 
 
 @checked
-def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICANT) -> Modes:
-    """Whether the seeds are alike, spread around one mode, or in two groups.
+def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICANT, seed: int = 0) -> Modes:
+    """Whether seeds are alike, form two groups, or differ without two groups being shown.
 
     Args:
         right: number of correct answers of each seed, shape [seed].
         asked: number of prompts of each seed, shape [seed].
-        level: significance level of the test that seeds are alike.
+        level: significance level of both tests.
+        seed: of the draws from the null.
 
     Raises:
-        InputError: there is no seed, the shapes differ, or a count is negative or above the number of prompts.
+        InputError: there is no seed, or a count is impossible.
     """
     right, asked = np.asarray(right, dtype=np.float64), np.asarray(asked, dtype=np.float64)
     if right.shape != asked.shape or right.ndim != 1 or not len(right) or ((right < 0) | (right > asked)).any():
         raise InputError("each seed needs a number of correct answers between 0 and its number of prompts")
-    undefined = dict.fromkeys(("low", "high", "share_high", "aicc_one", "aicc_spread", "aicc_two"), np.nan)
+    found: dict[str, float] = dict.fromkeys(("low", "high", "share_high", "p_one_mode"), np.nan)
     if len(right) == 1:
-        return Modes(verdict=SeedSpread.ONE_SEED, reason="", p_alike=np.nan, **undefined)
+        return Modes(verdict=SeedSpread.ONE_SEED, reason="", p_alike=np.nan, **found)
     p_alike = _p_alike(right, asked)
-    if len(right) < FEWEST_SEEDS and p_alike < level:
-        reason = f"{len(right)} seeds differ"
-        return Modes(verdict=SeedSpread.UNDEFINED, reason=reason, p_alike=p_alike, **undefined)
+    if p_alike >= level:
+        return Modes(verdict=SeedSpread.ALIKE, reason="", p_alike=p_alike, **found)
     if len(right) < FEWEST_SEEDS:
-        return Modes(verdict=SeedSpread.ALIKE, reason="", p_alike=p_alike, **undefined)
-    one = aicc(-2 * _log_likelihood(right, asked, right.sum() / asked.sum()).sum(), 1, len(right))
-    spread = aicc(-2 * _spread(right, asked), 2, len(right))
-    low, high, share, likelihood = _two(right, asked)
-    two = aicc(-2 * likelihood, 3, len(right))
-    grouped = two + MARGIN < min(one, spread)
-    verdict = SeedSpread.TWO_GROUPS if grouped else SeedSpread.ONE_MODE
-    groups = {"low": low, "high": high, "share_high": share} if p_alike < level and grouped else {}
-    found = undefined | groups | {"aicc_one": one, "aicc_spread": spread, "aicc_two": two}
-    verdict = verdict if p_alike < level else SeedSpread.ALIKE
-    return Modes(verdict=verdict, reason="", p_alike=p_alike, **found)
+        reason = f"{len(right)} seeds differ, and {FEWEST_SEEDS} are needed to say how"
+        return Modes(verdict=SeedSpread.UNDEFINED, reason=reason, p_alike=p_alike, **found)
+    found["p_one_mode"] = _p_one_mode(right, asked, np.random.default_rng(seed))
+    if found["p_one_mode"] > level:
+        return Modes(verdict=SeedSpread.SPREAD, reason="", p_alike=p_alike, **found)
+    groups = dict(zip(("low", "high", "share_high"), map(float, _two(right[None], asked)[0][:, 0]), strict=True))
+    return Modes(verdict=SeedSpread.TWO_GROUPS, reason="", p_alike=p_alike, **found | groups)
 
 
 def _p_alike(right: np.ndarray, asked: np.ndarray) -> float:
@@ -176,57 +180,77 @@ def _p_alike(right: np.ndarray, asked: np.ndarray) -> float:
     return float(chi2.sf(distance, len(right) - 1))
 
 
-def _log_likelihood(right: np.ndarray, asked: np.ndarray, rate: float) -> np.ndarray:
-    """Binomial log-likelihood of each seed, shape [seed]."""
+def _p_one_mode(right: np.ndarray, asked: np.ndarray, rng: np.random.Generator) -> float:
+    """The p-value of the evidence for two groups: the larger one under the best spread with one mode and the widest."""
+    best = _spread(right[None], asked)[0][0]
+    p_values = []
+    for shape in (best, WIDEST_SPREAD):
+        drawn = rng.binomial(asked.astype(int), rng.beta(*shape, size=(DRAWS, len(asked))))
+        counts = np.concatenate([right[None], drawn])
+        evidence = _two(counts, asked)[1] - _spread(counts, asked)[1]
+        p_values.append(rank_p(float(evidence[0]), evidence[1:]))
+    return max(p_values)
+
+
+def _ways(right: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Logarithm of the number of ways to choose the prompts answered correctly, shape [..., seed]."""
     from scipy.special import gammaln
 
-    ways = gammaln(asked + 1) - gammaln(right + 1) - gammaln(asked - right + 1)
-    rate = min(max(rate, EDGE), 1 - EDGE)
-    return ways + right * np.log(rate) + (asked - right) * np.log1p(-rate)
+    return gammaln(asked + 1) - gammaln(right + 1) - gammaln(asked - right + 1)
 
 
-def _spread(right: np.ndarray, asked: np.ndarray) -> float:
-    """Log-likelihood of the best beta-binomial with both shape parameters at least 1, so that it has one mode."""
-    from scipy.optimize import minimize
-    from scipy.stats import betabinom
-
-    def loss(logs: np.ndarray) -> float:
-        return -float(betabinom.logpmf(right, asked, *np.exp(logs)).sum())
-
-    starts = ([0.0, 0.0], [3.0, 1.0], [1.0, 3.0], [4.0, 4.0])
-    return -min(minimize(loss, start, method="L-BFGS-B", bounds=[(0, 12)] * 2).fun for start in starts)
-
-
-def _two(right: np.ndarray, asked: np.ndarray) -> tuple[float, float, float, float]:
-    """The best mixture of two binomials: lower accuracy, higher accuracy, share of the higher, log-likelihood.
-
-    They are found by expectation and maximisation (Dempster et al., 1977), from every split of the sorted accuracies.
-    """
-    order, found = np.argsort(right / asked), []
-    for split in range(1, len(right)):
-        member = np.zeros(len(right))
-        member[order[split:]] = 1
-        found.append(_improved(right, asked, member))
-    return max(found, key=lambda groups: groups[3])
-
-
-def _improved(right: np.ndarray, asked: np.ndarray, member: np.ndarray) -> tuple[float, float, float, float]:
-    """The mixture that expectation and maximisation reach, as in `_two`.
+def _spread(right: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best beta-binomial with both shape parameters at least 1, and so with one mode, for each draw of counts.
 
     Args:
-        right: correct answers of each seed, shape [seed].
-        asked: prompts of each seed, shape [seed].
-        member: where to start: the probability that each seed is in the higher group, shape [seed].
+        right: correct answers, shape [draw, seed].
+        asked: prompts, shape [seed].
+
+    Returns:
+        The shape parameters on the grid, shape [draw, 2], and the log-likelihood, shape [draw].
     """
-    groups = np.nan, np.nan, np.nan, -np.inf
+    from scipy.special import betaln
+
+    grid = np.exp(np.linspace(0, WIDEST, SHAPES))
+    best, at = np.full(len(right), -np.inf), np.zeros((len(right), 2))
+    for a, b in product(grid, grid):
+        likelihood = (betaln(right + a, asked - right + b) - betaln(a, b)).sum(-1)
+        better = likelihood > best
+        best, at = np.where(better, likelihood, best), np.where(better[:, None], (a, b), at)
+    return at, best + _ways(right, asked).sum(-1)
+
+
+def _two(right: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best mixture of two binomials for each draw of counts.
+
+    Found by expectation and maximisation (Dempster et al., 1977), started from every split of the ordered seeds.
+
+    Args:
+        right: correct answers, shape [draw, seed].
+        asked: prompts, shape [seed].
+
+    Returns:
+        Lower accuracy, higher accuracy and share of the higher, shape [3, draw], and the log-likelihood, shape [draw].
+    """
+    rank = (right / asked).argsort(-1).argsort(-1)
+    starts = [_improved(right, asked, (rank >= split).astype(float)) for split in range(1, right.shape[1])]
+    likelihood = np.stack([one[1] for one in starts])
+    best = likelihood.argmax(0)
+    draws = np.arange(len(right))
+    return np.stack([one[0] for one in starts])[best, :, draws].T, likelihood[best, draws]
+
+
+def _improved(right: np.ndarray, asked: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mixtures that expectation and maximisation reach from each seed's membership of the higher group."""
+    likelihood, ways = np.full(len(right), -np.inf), _ways(right, asked).sum(-1)
+    groups = np.full((3, len(right)), np.nan)
     for _ in range(ROUNDS):
-        share = min(max(float(member.mean()), EDGE), 1 - EDGE)
-        low, high = (float((w * right).sum() / max((w * asked).sum(), EDGE)) for w in (1 - member, member))
-        parts = np.stack([_log_likelihood(right, asked, rate) for rate in (low, high)])
-        parts += np.log([1 - share, share])[:, None]
+        share = np.clip(member.mean(-1), EDGE, 1 - EDGE)
+        both = np.stack([1 - member, member])
+        rates = np.clip((both * right).sum(-1) / np.maximum((both * asked).sum(-1), EDGE), EDGE, 1 - EDGE)[..., None]
+        parts = right * np.log(rates) + (asked - right) * np.log1p(-rates)
+        parts += np.log(np.stack([1 - share, share]))[..., None]
         total = np.logaddexp(*parts)
-        groups = low, high, share, float(total.sum())
-        before, member = member, np.exp(parts[1] - total)
-        if np.abs(member - before).max() < 1e-8:
-            break
-    return groups
+        groups, likelihood = np.concatenate([rates[..., 0], share[None]]), total.sum(-1) + ways
+        member = np.exp(parts[1] - total)
+    return groups, likelihood

@@ -5,9 +5,11 @@
    bootstrap samples of prompts and seeds; for the thresholded metric it is at least 1/N for N prompts. The forms are
    functions of the place on the axis. Over loss they are functions of exp(−loss), so a "power law" is there an
    exponential of the loss.
-2. A form is the verdict if its AICc weight is 0.9 or more (Burnham and Anderson, 2002,
-   https://doi.org/10.1007/b97636). The weight only says that it is the best of four forms; `p_value` says whether it
-   fits.
+2. A form is the verdict if its AIC is the lowest, and lower by at least 4.4 than that of every form that does not
+   contain it; then the weights of the two are 0.9 and 0.1 or further apart (Burnham and Anderson, 2002,
+   https://doi.org/10.1007/b97636). A form that contains the best one as a special case fits any curve at least as well,
+   so it only has to have no lower AIC. The verdict says which of four forms is best; `p_value` says whether it fits. With too few points for one of the four only "constant" can be the verdict: a form that was not fitted may fit
+   as well as the best. Measured rates of right and wrong verdicts: docs/calibration.md.
 3. `correlation_table` returns the correlation of every metric with scale, as Schaeffer et al. do (2024,
    https://arxiv.org/abs/2406.04391). It uses `ladder.scale_correlation`.
 
@@ -33,8 +35,15 @@ from interp_emerge.stats.intervals import UNDEFINED
 from interp_emerge.stats.significance import SIGNIFICANT
 
 METRICS = ("accuracy", "log_prob")
-DECISIVE = 0.9
-"""Smallest AICc weight with which a form is the verdict."""
+DECISIVE = 2 * float(np.log(9))
+"""How much lower the AIC of a form must be than that of another: 4.4, the weights of the two are 0.9 and 0.1."""
+CONTAINED_BY = {
+    "constant": ("power_law", "sigmoid", "broken_power_law"),
+    "power_law": ("broken_power_law",),
+    "sigmoid": (),
+    "broken_power_law": (),
+}
+"""The forms that contain a form as a special case. They fit at least as well as it does, whatever the curve."""
 EXACT = 1e-9
 """Smallest standard error of a continuous metric, in its unit; used where all prompts have the same value."""
 FEWEST_POINTS = 4
@@ -75,10 +84,10 @@ class Trends:
     def to_frame(self) -> pd.DataFrame:
         """One row for each form.
 
-        Columns `form`, `n_parameters`, `chi_square`, `p_value`, `aicc`, `weight`, `parameters` (text). For an undefined
+        Columns `form`, `n_parameters`, `chi_square`, `p_value`, `aic`, `weight`, `parameters` (text). For an undefined
         form, `parameters` says why it is undefined.
         """
-        columns = ["form", "n_parameters", "chi_square", "p_value", "aicc", "weight"]
+        columns = ["form", "n_parameters", "chi_square", "p_value", "aic", "weight"]
         rows = [{name: getattr(fit, name) for name in columns} | {"parameters": fit.described} for fit in self.fits]
         return pd.DataFrame(rows)
 
@@ -114,7 +123,7 @@ def trend_table(
         family: gives the tokens of a training step; needed for tokens and FLOPs.
 
     Returns:
-        Columns `ability`, `axis`, `metric`, `form`, `n_points`, `n_parameters`, `chi_square`, `p_value`, `aicc`,
+        Columns `ability`, `axis`, `metric`, `form`, `n_points`, `n_parameters`, `chi_square`, `p_value`, `aic`,
         `weight`, `verdict`, `reason`; NaN for a form with too few points.
 
     Raises:
@@ -160,15 +169,18 @@ def correlation_table(
 
 def _verdict(found: Trends, n_points: int) -> tuple[TrendVerdict, str]:
     """The form with a decisive weight, if there is one; and why there is none, or reservations about the form."""
-    ranked = sorted((fit for fit in found.fits if fit.curve), key=lambda fit: -fit.weight)
+    ranked = sorted((fit for fit in found.fits if fit.curve), key=lambda fit: fit.aic)
     if len(ranked) < 2:
         return TrendVerdict.UNDEFINED, f"{n_points} points are too few to compare forms"
     missing = [fit.form for fit in found.fits if not fit.curve]
     notes = [f"{n_points} points are too few for {' and '.join(missing)}"] if missing else []
-    best, second = ranked[:2]
-    if not best.weight >= DECISIVE:
-        between = f"the weight of {best.form} is {best.weight:.2f}, that of {second.form} {second.weight:.2f}"
+    best, *others = ranked
+    rivals = [fit for fit in others if fit.form not in CONTAINED_BY[best.form] and fit.aic - best.aic < DECISIVE]
+    if rivals:
+        between = f"AIC is {best.aic:.1f} for {best.form} and {rivals[0].aic:.1f} for {rivals[0].form}"
         return TrendVerdict.CANNOT_BE_TOLD, "; ".join([between, *notes])
+    if missing and best.form != TrendVerdict.CONSTANT:
+        return TrendVerdict.CANNOT_BE_TOLD, f"it is not constant, but {notes[0]}, which may fit as well"
     if best.p_value < SIGNIFICANT:
         notes.insert(0, f"the best of {len(ranked)} forms, but its residuals exceed the errors, p = {best.p_value:.2g}")
     return TrendVerdict(best.form), "; ".join(notes)

@@ -34,7 +34,7 @@ def over_scale(study: StudyRecord) -> list[Block]:
         Block(pictures=[chart("ability_curve", table, "Ability over scale", caption, axis=axis)]),
         *_by_checkpoint(table, axis),
         *noted("Is the jump the model's or the metric's?", jumps(study.table(JUMP))),
-        *noted("The form of the curve, with its AICc weight among four forms", trends(study.table(TRENDS))),
+        *noted("The form of the curve, with its Akaike weight among four forms", trends(study.table(TRENDS))),
         *noted("Correlation of each prompt's score with scale", correlations(study.table(CORRELATIONS))),
         *noted("Training runs that disagree", seeds(study.table(SEEDS))),
     ]

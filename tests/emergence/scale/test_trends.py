@@ -53,9 +53,14 @@ def test_a_line_over_the_logarithm_is_the_power_law_of_exponent_zero() -> None:
     assert np.allclose(fit.predict(np.array([1e8])), 0.1 * np.log(1e8), atol=0.02)
 
 
-@pytest.mark.parametrize(("n", "defined"), [(2, 0), (3, 1), (5, 2), (6, 3), (7, 4)])
-def test_a_form_is_undefined_with_fewer_points_than_parameters_and_two(n: int, defined: int) -> None:
-    found = fit_trends(X[:n], CURVES["power_law"][:n], errors=np.ones(n))
+@pytest.mark.parametrize(
+    ("n", "known", "defined"),
+    [(1, True, 0), (2, True, 1), (4, True, 2), (5, True, 3), (6, True, 4), (3, False, 0), (4, False, 1), (8, False, 4)],
+)
+def test_a_form_needs_one_point_more_than_parameters_and_two_more_if_errors_are_unknown(
+    n: int, known: bool, defined: int
+) -> None:
+    found = fit_trends(X[:n], CURVES["power_law"][:n], errors=np.ones(n) if known else None)
 
     assert sum(fit.curve is not None for fit in found.fits) == defined
     assert (found.best == "undefined") == (defined == 0)
@@ -67,17 +72,18 @@ def test_a_form_is_undefined_with_fewer_points_than_parameters_and_two(n: int, d
 
 
 # Two places six times each have twelve points, and let neither a curve nor a break be seen.
-@pytest.mark.parametrize(("places", "defined"), [(2, 0), (3, 1), (4, 1), (5, 2), (6, 3), (7, 4)])
-@pytest.mark.parametrize("known", [True, False], ids=["errors known", "errors unknown"])
-def test_and_with_fewer_places_than_coefficients_and_two_however_many_points(
-    places: int, defined: int, known: bool
+@pytest.mark.parametrize(("places", "known", "defined"), [
+    (2, True, 1), (3, True, 1), (4, True, 2), (5, True, 3), (6, True, 4), (2, False, 0), (4, False, 1), (7, False, 4),
+])  # fmt: skip
+def test_and_as_many_different_places_more_than_coefficients_however_many_points(
+    places: int, known: bool, defined: int
 ) -> None:
     x = np.repeat(np.geomspace(1e3, 1e5, places), 6)
     found = fit_trends(x, np.log(x), errors=np.ones(len(x)) if known else None)
 
     assert sum(fit.curve is not None for fit in found.fits) == defined
     assert (found.best == "undefined") == (defined == 0)
-    assert defined == 4 or found["broken_power_law"].reason == f"{places} different places, 7 are needed"
+    assert defined == 4 or found["broken_power_law"].reason == f"{places} different places, {6 if known else 7} are needed"
 
 
 def test_a_weight_of_one_does_not_mean_that_the_form_is_good() -> None:
@@ -85,6 +91,18 @@ def test_a_weight_of_one_does_not_mean_that_the_form_is_good() -> None:
     found = fit_trends(X, zigzag, errors=np.full(12, 0.01))
 
     assert found[found.best].p_value < 1e-9
+
+
+def test_with_too_few_points_for_every_form_the_verdict_is_constant_or_none() -> None:
+    x, errors = np.geomspace(1e3, 1e5, 5), np.full(5, 0.02)
+    rising = _verdict(fit_trends(x, np.linspace(0, 1, 5), errors=errors), 5)
+    level = _verdict(fit_trends(x, np.full(5, 0.5), errors=errors), 5)
+
+    assert rising[0] == TrendVerdict.CANNOT_BE_TOLD
+    assert rising[1] == (
+        "it is not constant, but 5 points are too few for broken_power_law, which may fit as well"
+    )
+    assert level[0] in (TrendVerdict.CONSTANT, TrendVerdict.CANNOT_BE_TOLD)
 
 
 def test_points_with_small_errors_count_more() -> None:
