@@ -231,8 +231,8 @@ def _share_by_saddlepoint(tail: _Tail) -> np.ndarray:
 def _unevenness(tail: _Tail) -> np.ndarray:
     """About the largest relative error of the saddlepoint formula that comes from uneven sums.
 
-    The tilted sums have the characteristic function φ. The formula assumes that φ is small but for a peak at 0. A second
-    peak, at u, changes the probability by about 2 |φ(u)| / (spread · √(2π) · |t + iu|), as a fraction of
+    The tilted sums have the characteristic function φ. The formula assumes that φ is small except for a peak at 0. A
+    second peak, at u, changes the probability by about 2 |φ(u)| / (spread · √(2π) · |t + iu|), as a fraction of
     exp(λ²/2) · Φ(−λ) with λ = t · spread. Peaks so far out that they change less than `MOST_UNEVEN` are not looked for.
     """
     from scipy.special import erfcx

@@ -110,18 +110,18 @@ def component_onsets(formation: Formation, roles: pd.DataFrame, ability: str, si
     Returns:
         One row for each quantity and component. Columns `ability`, `quantity`, `component`, `axis` (step), `at` (the
         size), `threshold` (in the quantity's unit, NaN if undefined), `last_without`, `first_with`, `ci_low`, `ci_high`
-        (steps as text, empty where there is none), `verdict`.
+        (steps as text, empty where there is none), `verdict`, `reason` (what noise leaves open).
     """
     rows = []
     for part in _parts(formation, roles):
-        found = {"threshold": np.nan, **_ends(None), "verdict": WITHIN_NOISE}
+        found = {"threshold": np.nan, **_ends(None), "verdict": WITHIN_NOISE, "reason": ""}
         if part.defined:
             onset = find_onset({step: [values] for step, values in part.values.items()}, part.criterion)
             found = _over_steps(onset, part.sign * part.criterion.threshold)
         rows.append((part.key, found))
     if intervals := _intervals(formation):
         onset, criterion = _faithful_from(intervals)
-        circuit = {"threshold": np.nan, **_ends(None), "verdict": WITHIN_NOISE}
+        circuit = {"threshold": np.nan, **_ends(None), "verdict": WITHIN_NOISE, "reason": ""}
         rows.append((CIRCUIT, circuit if onset is None else _over_steps(onset, criterion.threshold)))
     about = {"ability": ability, "axis": "step", "at": size}
     return [{**about, "quantity": key[0], "component": key[1], **found} for key, found in rows]
@@ -261,11 +261,16 @@ def _outer(onset: Onset[int], steps: Sequence[int]) -> tuple[float, float]:
 
 def _over_steps(onset: Onset, threshold: float) -> dict[str, object]:
     """The columns of an onset over steps, with its verdict `over_steps`: every model starts untrained."""
-    return {**_columns(onset, threshold), "verdict": onset.verdict.over_steps}
+    verdict = onset.verdict.over_steps
+    return {
+        **_columns(onset, threshold),
+        "verdict": verdict,
+        "reason": onset.reason if verdict == onset.verdict else "",
+    }
 
 
 def _columns(onset: Onset, threshold: float) -> dict[str, object]:
-    return {"threshold": threshold, **_ends(onset), "verdict": onset.verdict}
+    return {"threshold": threshold, **_ends(onset), "verdict": onset.verdict, "reason": onset.reason}
 
 
 def _ends(onset: Onset | None) -> dict[str, str]:

@@ -35,8 +35,9 @@ ONSETS = Table(
         "first_with": "first point of the axis with the quantity; empty if no point has it",
         "ci_low": "lower end of the 95% interval of first_with, from one-sided tests at each point",
         "ci_high": "upper end of this interval; empty if no point certainly has the quantity",
-        "verdict": "emergent or gradual over sizes, learned over steps; from the start, not reached, "
-        "lost again, undecided, or undefined",
+        "verdict": "emergent, gradual, or emergent or gradual over sizes, learned over steps; from the start, comes "
+        "and goes, not reached, lost again, undecided, or undefined",
+        "reason": "what noise leaves open about the verdict, and how many more prompts would decide it; empty if none",
     },
 )
 

@@ -16,9 +16,11 @@
 
    The prompts may be the same at all points, since the error of 2.5% holds however the tests depend on each other. The
    price is a wide interval (measured coverage: docs/calibration.md).
-4. `_verdict` returns an `OnsetVerdict`. A quantity is *emergent* (Wei et al., 2022, https://arxiv.org/abs/2206.07682)
-   if it is certainly above the threshold at the last point, and some point before the onset is certainly near chance,
-   both by one-sided tests at 2.5%.
+4. `_verdict` returns an `OnsetVerdict`, from the same tests. A quantity is *emergent* (Wei et al., 2022,
+   https://arxiv.org/abs/2206.07682) if it is certainly above the threshold at the last point and certainly near chance
+   at some point before the onset. It is *gradual* if all points before the onset are certainly above near-chance. Where
+   the tests leave both open, the verdict says so, and `reason` says how many more prompts would decide. Every claim of
+   a verdict that could rest on any of several points is tested at 2.5% divided by their number.
 
 A quantity that is not a mean over prompts, such as a ratio, has an interval at each point instead of values.
 `find_onset_of_intervals` assumes that it is normally distributed, with one standard error below the value and another
@@ -32,7 +34,7 @@ agree exactly, the mean counts as certain. This can mislead: if two of five trai
 independent runs all acquire it in 6% of cases.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -44,6 +46,8 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.stats.intervals import TAIL, Interval
 
 Point = TypeVar("Point")
+POWER = 0.8
+"""Probability with which the number of prompts that is named would decide, if the means stay as they are."""
 NEAR_CHANCE = 0.2
 """A value is near chance if it has covered at most this fraction of the way from chance to the ceiling."""
 
@@ -52,24 +56,29 @@ class OnsetVerdict(StrEnum):
     """What the curve of a quantity says about its onset."""
 
     EMERGENT = "emergent"
-    """Present at the last point, absent at an earlier one, and certainly near chance somewhere before the onset."""
+    """Certainly present at the last point, and certainly near chance at a point before the onset."""
     GRADUAL = "gradual"
-    """Present at the last point, absent at an earlier one, but no point before the onset is certainly near chance."""
+    """Certainly present at the last point, and all points before the onset are certainly above near-chance."""
+    EMERGENT_OR_GRADUAL = "emergent or gradual"
+    """Certainly present at the last point and absent at an earlier one; whether near chance there is within noise."""
     LEARNED = "learned"
-    """Emergent or gradual over training steps. There the two are not distinguished: every model starts untrained."""
+    """One of these three over training steps, where they are not distinguished: every model starts untrained."""
     FROM_THE_START = "from the start"
-    """Present at the first point and at the last."""
+    """Certainly present at the first point and at the last, and certainly absent at none."""
+    COMES_AND_GOES = "comes and goes"
+    """Certainly present at some point, certainly absent at a later one, and certainly present at the last."""
     NOT_REACHED = "not reached"
     """Above the threshold at no point."""
     LOST_AGAIN = "lost again"
-    """Above the threshold at some point, but significantly below it at the last."""
+    """Certainly present at some point, and certainly absent at the last."""
     UNDECIDED = "undecided"
-    """Above the threshold at some point, but not significantly above or below it at the last."""
+    """Above the threshold at some point, but too close to it for any other verdict; the reason says where."""
 
     @property
     def over_steps(self) -> "OnsetVerdict":
-        """The verdict to use over training steps: `learned` replaces `emergent` and `gradual`."""
-        return OnsetVerdict.LEARNED if self in (OnsetVerdict.EMERGENT, OnsetVerdict.GRADUAL) else self
+        """The verdict to use over training steps: `learned` replaces `emergent`, `gradual`, and either of the two."""
+        learned = (OnsetVerdict.EMERGENT, OnsetVerdict.GRADUAL, OnsetVerdict.EMERGENT_OR_GRADUAL)
+        return OnsetVerdict.LEARNED if self in learned else self
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,8 @@ class Onset(Generic[Point]):
     """The last point without a quantity and the first point with it; None where there is no such point.
 
     `ci_low` and `ci_high` are the ends of the 95% interval of the true onset. `ci_high` is None if the quantity is
-    certain at no point. `ci_low` is None if it is certainly absent at all points.
+    certain at no point. `ci_low` is None if it is certainly absent at all points. `reason` says what noise leaves open;
+    it is empty otherwise.
     """
 
     last_without: Point | None
@@ -103,6 +113,7 @@ class Onset(Generic[Point]):
     ci_low: Point | None
     ci_high: Point | None
     verdict: OnsetVerdict
+    reason: str = ""
 
 
 @checked
@@ -124,13 +135,7 @@ def find_onset(values: Mapping[Point, Sequence[np.ndarray]], criterion: Criterio
         if not len(values[point]) or not all(len(run) and np.isfinite(run).all() for run in values[point]):
             raise InputError(f"point {point!r} has no values, or values that are not finite; leave the point out")
     means = np.array([np.mean([run.mean() for run in values[point]]) for point in points])
-    tests = {
-        level: np.array([_one_sided(values[p], level) for p in points]).T
-        for level in (criterion.threshold, criterion.near_chance)
-    }
-    return _found(
-        points, means > criterion.threshold, *tests[criterion.threshold], near=tests[criterion.near_chance][1]
-    )
+    return _found(points, means, criterion, lambda point, level: _one_sided(values[point], level))
 
 
 @checked
@@ -150,12 +155,8 @@ def find_onset_of_intervals(values: Mapping[Point, Interval], criterion: Criteri
     points = list(values)
     if not points:
         raise InputError("an onset needs at least one point with values; none was given")
-    present = np.array([values[point].value > criterion.threshold for point in points])
-    tests = {
-        level: np.array([_from_interval(values[p], level) for p in points]).T
-        for level in (criterion.threshold, criterion.near_chance)
-    }
-    return _found(points, present, *tests[criterion.threshold], near=tests[criterion.near_chance][1])
+    means = np.array([values[point].value for point in points])
+    return _found(points, means, criterion, lambda point, level: _from_interval(values[point], level))
 
 
 def surely_above(values: np.ndarray, level: float) -> bool:
@@ -164,26 +165,45 @@ def surely_above(values: np.ndarray, level: float) -> bool:
 
 
 def _found(
-    points: list[Point], present: np.ndarray, above: np.ndarray, below: np.ndarray, *, near: np.ndarray
+    points: list[Point],
+    means: np.ndarray,
+    criterion: Criterion,
+    test: Callable[[Point, float], tuple[float, float]],
 ) -> Onset[Point]:
-    """The onset, from whether the quantity is present at each point and the p-values of the one-sided tests.
-
-    Args:
-        points: the points of the axis.
-        present: whether the mean lies above the threshold, shape [point].
-        above: p-values of the null that the expected value is at most the threshold, shape [point].
-        below: p-values of the null that it lies above the threshold, shape [point].
-        near: p-values of the null that it lies above the highest level that counts as near chance, shape [point].
-    """
+    """The onset, from the mean at each point and a test of a point against a level, as `_one_sided` is."""
+    tests = _Tests.of(points, criterion, test)
+    present = means > criterion.threshold
     first = int(present.argmax()) if present.any() else len(points)
-    low, high = (points[index] if index < len(points) else None for index in _range(above, below))
+    low, high = (points[index] if index < len(points) else None for index in _range(tests.above, tests.below))
+    verdict, reason = _verdict(points, first, tests, criterion)
     return Onset(
         last_without=points[first - 1] if first > 0 else None,
         first_with=points[first] if first < len(points) else None,
         ci_low=low,
         ci_high=high,
-        verdict=_verdict(first, len(points), above[-1], below[-1], near_chance=bool((near[:first] < TAIL).any())),
+        verdict=verdict,
+        reason=reason,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tests:
+    """P-values of one-sided tests at each point, shape [point] each; a small one makes the name of the field certain.
+
+    `above` and `below` compare the expected value with the threshold, `above_near` and `near` with the highest level
+    that counts as near chance.
+    """
+
+    above: np.ndarray
+    below: np.ndarray
+    above_near: np.ndarray
+    near: np.ndarray
+
+    @classmethod
+    def of(cls, points: list, criterion: Criterion, test: Callable[..., tuple[float, float]]) -> "_Tests":
+        above, below = np.array([test(point, criterion.threshold) for point in points]).T
+        above_near, near = np.array([test(point, criterion.near_chance) for point in points]).T
+        return cls(above=above, below=below, above_near=above_near, near=near)
 
 
 def _from_interval(interval: Interval, threshold: float) -> tuple[float, float]:
@@ -244,14 +264,40 @@ def _range(above: np.ndarray, below: np.ndarray) -> tuple[int, int]:
     return low, high
 
 
-def _verdict(first: int, n_points: int, above: float, below: float, *, near_chance: bool) -> OnsetVerdict:
-    """The verdict from the index of the first point with the quantity and the two p-values of the last point."""
-    if first == n_points:
-        return OnsetVerdict.NOT_REACHED
-    if below < TAIL:
-        return OnsetVerdict.LOST_AGAIN
-    if above >= TAIL:
-        return OnsetVerdict.UNDECIDED
+def _verdict(points: list, first: int, tests: _Tests, criterion: Criterion) -> tuple[OnsetVerdict, str]:
+    """The verdict, and what noise leaves open; `first` is the index of the first point with the quantity."""
+    n = len(points)
+    if first == n:
+        return OnsetVerdict.NOT_REACHED, ""
+    present, absent = (np.flatnonzero(p <= TAIL / n) for p in (tests.above, tests.below))
+    if tests.below[-1] <= TAIL:
+        if len(present):
+            return OnsetVerdict.LOST_AGAIN, ""
+        return OnsetVerdict.UNDECIDED, f"it is above the threshold at {points[first]}, but within noise"
+    if tests.above[-1] > TAIL:
+        return OnsetVerdict.UNDECIDED, "at the last point it is within noise of the threshold"
+    if len(present) and (absent > present[0]).any():
+        return OnsetVerdict.COMES_AND_GOES, ""
     if first == 0:
-        return OnsetVerdict.FROM_THE_START
-    return OnsetVerdict.EMERGENT if near_chance else OnsetVerdict.GRADUAL
+        if tests.above[0] <= TAIL:
+            return OnsetVerdict.FROM_THE_START, ""
+        return OnsetVerdict.UNDECIDED, "at the first point it is within noise of the threshold"
+    if (tests.near[:first] <= TAIL / first).any():
+        return OnsetVerdict.EMERGENT, ""
+    if (tests.above_near[:first] <= TAIL).all():
+        return OnsetVerdict.GRADUAL, ""
+    return OnsetVerdict.EMERGENT_OR_GRADUAL, _open_before(points, tests.near[:first], criterion)
+
+
+def _open_before(points: list, near: np.ndarray, criterion: Criterion) -> str:
+    """What is open about the points before the onset, and about how many more prompts would decide it."""
+    from scipy.special import ndtri
+
+    at = int(near.argmin())
+    said = f"no point before the onset is certainly near chance (at most {criterion.near_chance:.2g})"
+    distance = -float(ndtri(near[at]))
+    if distance <= 0:
+        return said
+    needed = -ndtri(TAIL / len(near)) - ndtri(1 - POWER)
+    times = max(2.0, np.ceil((needed / distance) ** 2))
+    return f"{said}; at {points[at]} about {times:.0f} times as many prompts may show it"

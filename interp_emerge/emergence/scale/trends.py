@@ -8,8 +8,9 @@
 2. A form is the verdict if its AIC is the lowest, and lower by at least 4.4 than that of every form that does not
    contain it; then the weights of the two are 0.9 and 0.1 or further apart (Burnham and Anderson, 2002,
    https://doi.org/10.1007/b97636). A form that contains the best one as a special case fits any curve at least as well,
-   so it only has to have no lower AIC. The verdict says which of four forms is best; `p_value` says whether it fits. With too few points for one of the four only "constant" can be the verdict: a form that was not fitted may fit
-   as well as the best. Measured rates of right and wrong verdicts: docs/calibration.md.
+   so it only has to have no lower AIC. The verdict says which of four forms is best; `p_value` says whether it fits.
+   With too few points for one of the four only "constant" can be the verdict: a form that was not fitted may fit as well
+   as the best. Measured rates of right and wrong verdicts: docs/calibration.md.
 3. `correlation_table` returns the correlation of every metric with scale, as Schaeffer et al. do (2024,
    https://arxiv.org/abs/2406.04391). It uses `ladder.scale_correlation`.
 
@@ -68,6 +69,17 @@ class Trends:
     """Every form fitted to one curve."""
 
     fits: tuple[FittedForm, ...]
+    n_points: int
+
+    @property
+    def verdict(self) -> TrendVerdict:
+        """The form that the curve follows, if the points show it."""
+        return self._judged[0]
+
+    @property
+    def reason(self) -> str:
+        """Why there is no form, or reservations about it; empty if there are none."""
+        return self._judged[1]
 
     @property
     def best(self) -> str:
@@ -80,6 +92,25 @@ class Trends:
             if fit.form == form:
                 return fit
         raise UnknownNameError("form", form, [fit.form for fit in self.fits])
+
+    @property
+    def _judged(self) -> tuple[TrendVerdict, str]:
+        ranked = sorted((fit for fit in self.fits if fit.curve), key=lambda fit: fit.aic)
+        if len(ranked) < 2:
+            return TrendVerdict.UNDEFINED, f"{self.n_points} points are too few to compare forms"
+        missing = [fit.form for fit in self.fits if not fit.curve]
+        few = f"{self.n_points} points are too few for {' and '.join(missing)}" if missing else ""
+        best, *others = ranked
+        rivals = [fit for fit in others if fit.form not in CONTAINED_BY[best.form] and fit.aic - best.aic < DECISIVE]
+        if rivals:
+            between = f"AIC is {best.aic:.1f} for {best.form} and {rivals[0].aic:.1f} for {rivals[0].form}"
+            return TrendVerdict.CANNOT_BE_TOLD, f"{between}; {few}" if few else between
+        if few and best.form != TrendVerdict.CONSTANT:
+            return TrendVerdict.CANNOT_BE_TOLD, f"it is not constant, but {few}, which may fit as well"
+        if best.p_value < SIGNIFICANT:
+            misfit = f"the best of {len(ranked)} forms, but its residuals exceed the errors, p = {best.p_value:.2g}"
+            return TrendVerdict(best.form), f"{misfit}; {few}" if few else misfit
+        return TrendVerdict(best.form), few
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each form.
@@ -105,7 +136,7 @@ def fit_trends(x: np.ndarray, y: np.ndarray, *, errors: np.ndarray | None = None
     Raises:
         InputError: shapes do not agree, a place or error is not above 0, or a value is not finite.
     """
-    return Trends(fits=fit_forms(x, y, errors=errors))
+    return Trends(fits=fit_forms(x, y, errors=errors), n_points=len(x))
 
 
 @checked
@@ -140,8 +171,8 @@ def trend_table(
         least = 1 / ladder.n_pairs if RUNGS[metric].kind == "thresholded" else EXACT
         errors = np.maximum(drawn[:, :, column].std(0), least)
         found = fit_trends(np.exp(ladder.coordinate), means[:, column], errors=errors)
-        verdict, reason = _verdict(found, len(means))
-        columns = {**about, "metric": metric, "n_points": len(means), "verdict": verdict, "reason": reason}
+        judged = {"n_points": len(means), "verdict": found.verdict, "reason": found.reason}
+        columns = {**about, "metric": metric, **judged}
         parts.append(found.to_frame().drop(columns="parameters").assign(**columns))
     return pd.concat(parts, ignore_index=True)
 
@@ -165,22 +196,3 @@ def correlation_table(
         reason = f"{UNDEFINED}: {len(ladder.points)} points, {FEWEST_POINTS} are needed"
         return pd.DataFrame([{**about, "reason": reason}])
     return scale_correlation(ladder).assign(**about, reason="")
-
-
-def _verdict(found: Trends, n_points: int) -> tuple[TrendVerdict, str]:
-    """The form with a decisive weight, if there is one; and why there is none, or reservations about the form."""
-    ranked = sorted((fit for fit in found.fits if fit.curve), key=lambda fit: fit.aic)
-    if len(ranked) < 2:
-        return TrendVerdict.UNDEFINED, f"{n_points} points are too few to compare forms"
-    missing = [fit.form for fit in found.fits if not fit.curve]
-    notes = [f"{n_points} points are too few for {' and '.join(missing)}"] if missing else []
-    best, *others = ranked
-    rivals = [fit for fit in others if fit.form not in CONTAINED_BY[best.form] and fit.aic - best.aic < DECISIVE]
-    if rivals:
-        between = f"AIC is {best.aic:.1f} for {best.form} and {rivals[0].aic:.1f} for {rivals[0].form}"
-        return TrendVerdict.CANNOT_BE_TOLD, "; ".join([between, *notes])
-    if missing and best.form != TrendVerdict.CONSTANT:
-        return TrendVerdict.CANNOT_BE_TOLD, f"it is not constant, but {notes[0]}, which may fit as well"
-    if best.p_value < SIGNIFICANT:
-        notes.insert(0, f"the best of {len(ranked)} forms, but its residuals exceed the errors, p = {best.p_value:.2g}")
-    return TrendVerdict(best.form), "; ".join(notes)

@@ -76,7 +76,11 @@ def _appears(onset: pd.Series) -> str:
         case OnsetVerdict.EMERGENT:
             return f"emerges {between}"
         case OnsetVerdict.GRADUAL:
-            return f"grows gradually, without a size certainly near chance, and appears {between}"
+            return f"grows gradually, every size before it certainly above near-chance, and appears {between}"
+        case OnsetVerdict.EMERGENT_OR_GRADUAL:
+            return f"appears {between}, whether from near chance is within noise ({onset['reason']})"
+        case OnsetVerdict.COMES_AND_GOES:
+            return "is present at some size, absent at a larger one, and present again at the largest"
         case OnsetVerdict.FROM_THE_START:
             return "is already present at the smallest size"
         case OnsetVerdict.NOT_REACHED:

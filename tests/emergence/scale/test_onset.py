@@ -49,8 +49,10 @@ def coverage(rates: list[float], draw, *, simulations: int = 120) -> float:
         ([0.1, 0.9, 0.9, 0.1], 1, OnsetVerdict.LOST_AGAIN),
         ([0.35, 0.45, 0.7, 0.9], 2, OnsetVerdict.GRADUAL),
         ([0.4, 0.05, 0.1, 0.95], 3, OnsetVerdict.EMERGENT),
+        ([0.97, 0.02, 0.02, 0.02, 0.97], 0, OnsetVerdict.COMES_AND_GOES),
+        ([0.02, 0.97, 0.02, 0.02, 0.97], 1, OnsetVerdict.COMES_AND_GOES),
     ],
-    ids=["step", "always there", "never there", "comes and goes", "ramp", "dips first"],
+    ids=["step", "always there", "never there", "lost at the end", "ramp", "dips first", "lost first", "lost between"],
 )
 def test_a_curve_gets_its_onset_and_verdict(rates: list[float], first: int | None, verdict: OnsetVerdict) -> None:
     onset = find_onset(curve(rates), ACCURACY)
@@ -58,6 +60,34 @@ def test_a_curve_gets_its_onset_and_verdict(rates: list[float], first: int | Non
     assert onset.first_with == first
     assert onset.verdict == verdict
     assert onset.last_without == (len(rates) - 1 if first is None else first - 1 if first else None)
+
+
+@pytest.mark.parametrize(("rates", "n"), [([0.5, 0.5, 0.97], 32), ([0.5, 0.97, 0.97], 128)])
+def test_a_step_from_chance_is_never_gradual_for_want_of_prompts(rates: list[float], n: int) -> None:
+    two_choices = Criterion(0.5, 1.0)
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        found.append(
+            find_onset({i: [rng.binomial(1, rate, n).astype(float)] for i, rate in enumerate(rates)}, two_choices)
+        )
+    verdicts = [onset.verdict for onset in found]
+
+    assert verdicts.count(OnsetVerdict.GRADUAL) <= 5
+    assert verdicts.count(OnsetVerdict.EMERGENT) + verdicts.count(OnsetVerdict.EMERGENT_OR_GRADUAL) >= 190
+    open_ = [onset for onset in found if onset.verdict == OnsetVerdict.EMERGENT_OR_GRADUAL]
+    assert open_ and all("certainly near chance (at most 0.6)" in onset.reason for onset in open_)
+
+
+def test_a_point_that_is_above_the_threshold_by_noise_is_neither_lost_nor_there_from_the_start() -> None:
+    barely = (np.arange(64) < 36).astype(float)
+    lost = find_onset({0: [barely], 1: curve([0.02])[0]}, ACCURACY)
+    early = find_onset({0: [barely], 1: curve([1.0])[0]}, ACCURACY)
+
+    assert (lost.verdict, lost.reason) == (OnsetVerdict.UNDECIDED, "it is above the threshold at 0, but within noise")
+    assert (early.verdict, early.reason) == (
+        OnsetVerdict.UNDECIDED, "at the first point it is within noise of the threshold"
+    )  # fmt: skip
 
 
 def test_a_curve_that_ends_at_the_threshold_is_undecided() -> None:

@@ -86,7 +86,7 @@ def test_seeds_spread_around_one_mode_are_rarely_two_groups(shapes: tuple[float,
     rng = np.random.default_rng(0)
     found = [find_modes(rng.binomial(64, rng.beta(*shapes, n)), np.full(n, 64)).verdict for _ in range(100)]
 
-    # Rates of 1000 draws are in docs/calibration.md. Of 100 draws more than 11 have probability 0.004 at a rate of 0.05.
+    # Rates of 1000 draws are in docs/calibration.md. At a rate of 0.05, more than 11 of 100 have probability 0.004.
     assert found.count(SeedSpread.TWO_GROUPS) <= 11
 
 

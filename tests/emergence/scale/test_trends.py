@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.trends import fit_trends
+from interp_emerge.emergence.scale.trends import TrendVerdict, fit_trends
 
 X = np.geomspace(1e3, 1e7, 12)
 CURVES = {
@@ -83,7 +83,9 @@ def test_and_as_many_different_places_more_than_coefficients_however_many_points
 
     assert sum(fit.curve is not None for fit in found.fits) == defined
     assert (found.best == "undefined") == (defined == 0)
-    assert defined == 4 or found["broken_power_law"].reason == f"{places} different places, {6 if known else 7} are needed"
+    assert (
+        defined == 4 or found["broken_power_law"].reason == f"{places} different places, {6 if known else 7} are needed"
+    )
 
 
 def test_a_weight_of_one_does_not_mean_that_the_form_is_good() -> None:
@@ -95,14 +97,23 @@ def test_a_weight_of_one_does_not_mean_that_the_form_is_good() -> None:
 
 def test_with_too_few_points_for_every_form_the_verdict_is_constant_or_none() -> None:
     x, errors = np.geomspace(1e3, 1e5, 5), np.full(5, 0.02)
-    rising = _verdict(fit_trends(x, np.linspace(0, 1, 5), errors=errors), 5)
-    level = _verdict(fit_trends(x, np.full(5, 0.5), errors=errors), 5)
+    convex = fit_trends(x, 1e-3 * x**0.6, errors=errors / 10)
+    level = fit_trends(x, np.full(5, 0.5), errors=errors)
 
-    assert rising[0] == TrendVerdict.CANNOT_BE_TOLD
-    assert rising[1] == (
-        "it is not constant, but 5 points are too few for broken_power_law, which may fit as well"
-    )
-    assert level[0] in (TrendVerdict.CONSTANT, TrendVerdict.CANNOT_BE_TOLD)
+    assert (convex.best, convex.verdict) == ("power_law", TrendVerdict.CANNOT_BE_TOLD)
+    assert convex.reason == "it is not constant, but 5 points are too few for broken_power_law, which may fit as well"
+    assert (level.verdict, level.reason) == (TrendVerdict.CONSTANT, "5 points are too few for broken_power_law")
+
+
+def test_a_form_is_the_verdict_if_the_forms_that_do_not_contain_it_fit_much_worse() -> None:
+    steep = fit_trends(X, 1e-4 * X**0.6, errors=np.full(12, 0.02))
+    line = fit_trends(X, 0.1 * np.log(X), errors=np.full(12, 0.05))
+
+    assert (steep.verdict, steep.reason) == (TrendVerdict.POWER_LAW, "")
+    assert steep["broken_power_law"].aic == pytest.approx(steep["power_law"].aic + 4, abs=0.1), "it contains the other"
+    assert line.best == "power_law"
+    assert line.verdict == TrendVerdict.CANNOT_BE_TOLD
+    assert line.reason.startswith("AIC is ") and line.reason.endswith(" for sigmoid")
 
 
 def test_points_with_small_errors_count_more() -> None:
