@@ -64,7 +64,7 @@ class OnsetVerdict(StrEnum):
     LEARNED = "learned"
     """One of these three over training steps, where they are not distinguished: every model starts untrained."""
     FROM_THE_START = "from the start"
-    """Certainly present at the first point and at the last, and certainly absent at none."""
+    """Certainly present at the first point and at the last, and above the threshold in between."""
     COMES_AND_GOES = "comes and goes"
     """Certainly present at some point, certainly absent at a later one, and certainly present at the last."""
     NOT_REACHED = "not reached"
@@ -72,7 +72,7 @@ class OnsetVerdict(StrEnum):
     LOST_AGAIN = "lost again"
     """Certainly present at some point, and certainly absent at the last."""
     UNDECIDED = "undecided"
-    """Above the threshold at some point, but too close to it for any other verdict; the reason says where."""
+    """Above the threshold at some point, but noise leaves open what happens there or later; the reason says where."""
 
     @property
     def over_steps(self) -> "OnsetVerdict":
@@ -175,7 +175,7 @@ def _found(
     present = means > criterion.threshold
     first = int(present.argmax()) if present.any() else len(points)
     low, high = (points[index] if index < len(points) else None for index in _range(tests.above, tests.below))
-    verdict, reason = _verdict(points, first, tests, criterion)
+    verdict, reason = _verdict(points, present, tests, criterion)
     return Onset(
         last_without=points[first - 1] if first > 0 else None,
         first_with=points[first] if first < len(points) else None,
@@ -264,20 +264,23 @@ def _range(above: np.ndarray, below: np.ndarray) -> tuple[int, int]:
     return low, high
 
 
-def _verdict(points: list, first: int, tests: _Tests, criterion: Criterion) -> tuple[OnsetVerdict, str]:
-    """The verdict, and what noise leaves open; `first` is the index of the first point with the quantity."""
-    n = len(points)
-    if first == n:
+def _verdict(points: list, present: np.ndarray, tests: _Tests, criterion: Criterion) -> tuple[OnsetVerdict, str]:
+    """The verdict, and what noise leaves open; `present` is whether each mean lies above the threshold."""
+    if not present.any():
         return OnsetVerdict.NOT_REACHED, ""
-    present, absent = (np.flatnonzero(p <= TAIL / n) for p in (tests.above, tests.below))
+    n, first = len(points), int(present.argmax())
+    surely, surely_not = (np.flatnonzero(p <= TAIL / n) for p in (tests.above, tests.below))
     if tests.below[-1] <= TAIL:
-        if len(present):
+        if len(surely):
             return OnsetVerdict.LOST_AGAIN, ""
         return OnsetVerdict.UNDECIDED, f"it is above the threshold at {points[first]}, but within noise"
     if tests.above[-1] > TAIL:
         return OnsetVerdict.UNDECIDED, "at the last point it is within noise of the threshold"
-    if len(present) and (absent > present[0]).any():
+    if len(surely) and (surely_not > surely[0]).any():
         return OnsetVerdict.COMES_AND_GOES, ""
+    if not present[first:].all():
+        dip = first + int(present[first:].argmin())
+        return OnsetVerdict.UNDECIDED, f"at {points[dip]} it is below the threshold again, but within noise"
     if first == 0:
         if tests.above[0] <= TAIL:
             return OnsetVerdict.FROM_THE_START, ""
