@@ -9,8 +9,8 @@
    contain it; then the weights of the two are 0.9 and 0.1 or further apart (Burnham and Anderson, 2002,
    https://doi.org/10.1007/b97636). A form that contains the best one as a special case fits any curve at least as well,
    so it only has to have no lower AIC. The verdict says which of four forms is best; `p_value` says whether it fits.
-   With too few points for one of the four only "constant" can be the verdict: a form that was not fitted may fit better.
-   Measured rates of right and wrong verdicts: docs/calibration.md.
+   With too few points for one of the four only "constant" can be the verdict, since a form that was not fitted may fit
+   better. Measured rates of right and wrong verdicts: docs/calibration.md.
 3. `correlation_table` returns the correlation of every metric with scale, as Schaeffer et al. do (2024,
    https://arxiv.org/abs/2406.04391). It uses `ladder.scale_correlation`.
 
