@@ -1,8 +1,17 @@
-"""Values with their 95% intervals, which come from a bootstrap over prompts; and undefined values.
+"""Values with their 95% intervals, and undefined values.
 
-Prompts are resampled with replacement, and the statistic is computed again for each sample. The interval is that of
-percentiles (Efron, 1979, https://doi.org/10.1214/aos/1176344552). The seed is fixed, so the same values give the same
-interval.
+1. The interval of a **mean** over prompts has the ends at which Student's test would just reject, after a correction for
+   skewness (Hall, 1992, https://doi.org/10.1111/j.2517-6161.1992.tb01876.x). With T = √n (mean − μ) / s, skewness γ of
+   the values and a = γ / √n, the number T + a T² / 3 + a² T³ / 27 + a / 6 is compared with Student's quantiles
+   (`_pivot`). It increases with T, so the ends have a closed form (`_unpivot`).
+2. Values that are all 0 or 1 have the exact interval of a share (Clopper and Pearson, 1934). Other values that are all
+   equal do not show how far others may lie: their interval is undefined, as is that of a single value.
+3. The interval of a **ratio** of means contains the ratios R for which the mean of above − R · below may be zero, by the
+   same test (Fieller, 1954, https://doi.org/10.1111/j.2517-6161.1954.tb00159.x). If the mean below may itself be zero,
+   the prompts do not bound the ratio, and the ends are undefined.
+
+Measured coverage: docs/validity.md. No interval of few values can know of rare prompts that were not drawn. Other
+statistics have intervals from a bootstrap over prompts, the central 95% of resamples (`percentile_interval`).
 """
 
 from dataclasses import dataclass
@@ -12,24 +21,27 @@ import numpy as np
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
-from interp_emerge.stats.resampling import RESAMPLES, resample_rows, resample_weights
 
 LEVEL = 0.95
-"""Share of the resamples inside an interval."""
+"""Probability with which an interval contains the true value."""
 TAIL, SURE = (1 - LEVEL) / 2, (1 + LEVEL) / 2
-"""Shares of the resamples below the lower and below the upper end of an interval: 2.5% and 97.5%."""
+"""Shares of a distribution below the lower and below the upper end of an interval: 2.5% and 97.5%."""
 UNDEFINED = "undefined"
 """The word for an undefined value in text and in tables."""
-COLUMNS_PER_BLOCK = 1024
-"""Columns resampled together: 8 MB of means."""
+ROUNDING = 1e-12
+"""Spread of values, as a fraction of the largest, below which they are equal."""
+FLAT = 1e-6
+"""Skewness per root of n below which there is nothing to correct."""
+FARTHEST = 1e6
+"""Distance from the ratio, in ratios, beyond which its ends are not looked for."""
 
 
 @dataclass(frozen=True)
 class Interval:
     """A value with the ends of its 95% interval.
 
-    As text it reads `0.84 [0.79, 0.88]`, or `undefined` if the value is NaN. A format applies to all three numbers:
-    `f"{interval:.0%}"` reads `84% [79%, 88%]`.
+    As text it reads `0.84 [0.79, 0.88]`, `0.84 [undefined]` without ends, or `undefined` if the value is NaN. A format
+    applies to all three numbers: `f"{interval:.0%}"` reads `84% [79%, 88%]`.
     """
 
     value: float
@@ -57,6 +69,8 @@ class Interval:
         if np.isnan(self.value):
             return UNDEFINED
         spec = spec or ".2f"
+        if np.isnan([self.low, self.high]).any():
+            return f"{self.value:{spec}} [{UNDEFINED}]"
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
@@ -66,32 +80,85 @@ def interval_columns(name: str, prefix: str | None = None) -> tuple[str, str, st
     return name, f"{prefix}_low", f"{prefix}_high"
 
 
-def mean_interval(values: np.ndarray, *, seed: int = 0) -> Interval:
+def mean_interval(values: np.ndarray) -> Interval:
     """Mean of per-prompt values, shape [prompt], with its interval."""
-    means = values[resample_rows(len(values), seed=seed)].mean(1)
-    return percentile_interval(float(values.mean()), means)
+    mean, low, high = mean_intervals(values[:, None])
+    return Interval(float(mean[0]), float(low[0]), float(high[0]))
 
 
-def mean_intervals(values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mean_intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means of columns of values, shape [prompt, column], and lower and upper ends, shape [column] each."""
-    weights = resample_weights(len(values), resamples=RESAMPLES, seed=seed)
-    ends = np.empty((2, values.shape[1]))
-    for start in range(0, values.shape[1], COLUMNS_PER_BLOCK):
-        columns = slice(start, start + COLUMNS_PER_BLOCK)
-        ends[:, columns] = np.quantile(weights @ values[:, columns], [TAIL, SURE], axis=0)
-    return values.mean(0), ends[0], ends[1]
+    from scipy.stats import beta, t
+
+    values = np.asarray(values, dtype=np.float64)
+    n, mean = len(values), values.mean(0)
+    low, high = np.full((2, len(mean)), np.nan)
+    if n < 2:
+        return mean, low, high
+    binary = np.isin(values, (0, 1)).all(0)
+    right = values[:, binary].sum(0)
+    low[binary] = np.where(right > 0, beta.ppf(TAIL, np.maximum(right, 1), n - right + 1), 0)
+    high[binary] = np.where(right < n, beta.ppf(SURE, right + 1, np.maximum(n - right, 1)), 1)
+    centred = values - mean
+    square, cube = (centred**2).mean(0), (centred**3).mean(0)
+    spread = ~binary & (square > (ROUNDING * np.abs(values).max(0, initial=0)) ** 2)
+    lean = cube[spread] / square[spread] ** 1.5 / n**0.5
+    error = np.sqrt(square[spread] / (n - 1))
+    reach = t.ppf(SURE, n - 1)
+    low[spread] = mean[spread] - _unpivot(np.full(len(lean), reach), lean) * error
+    high[spread] = mean[spread] - _unpivot(np.full(len(lean), -reach), lean) * error
+    return mean, low, high
 
 
-def ratio_interval(above: np.ndarray, below: np.ndarray, *, seed: int = 0) -> Interval:
-    """Ratio of the means of two per-prompt quantities, with both resampled together.
+def ratio_interval(above: np.ndarray, below: np.ndarray) -> Interval:
+    """Ratio of the means of two per-prompt quantities, shape [prompt] each, with its interval.
 
-    The ends are NaN if one of the resamples has a denominator of zero: then the prompts do not bound the ratio.
+    The ends are NaN if the prompts do not bound the ratio. If all prompts have one ratio, they are that ratio.
     """
-    rows = resample_rows(len(above), seed=seed)
+    from scipy.optimize import brentq
+    from scipy.stats import t
+
+    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    n = len(above)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = above[rows].mean(1) / below[rows].mean(1)
-        ratios[~np.isfinite(ratios)] = np.nan
-    return percentile_interval(float(above.mean() / below.mean()), ratios)
+        ratio = float(above.mean() / below.mean())
+    if n < 2 or not np.isfinite(ratio):
+        return Interval(ratio, np.nan, np.nan)
+    if np.abs(above - ratio * below).max() <= ROUNDING * np.abs(above).max():
+        return Interval(ratio, ratio, ratio)
+    reach, sign = float(t.ppf(SURE, n - 1)), 1.0 if below.mean() > 0 else -1.0
+
+    def pivot(trial: float) -> float:
+        """Falls with the trial ratio, from above `reach` to below -`reach` if the prompts bound the ratio."""
+        difference = sign * (above - trial * below)
+        centred = difference - difference.mean()
+        square = (centred**2).mean()
+        return _pivot(difference.mean() / np.sqrt(square / (n - 1)), (centred**3).mean() / square**1.5 / n**0.5)
+
+    ends = []
+    for side in (-1, 1):
+        step = np.abs(above - ratio * below).mean() / np.abs(below).mean()
+        while side * pivot(ratio + side * step) > -reach and step < FARTHEST * (1 + abs(ratio)):
+            step *= 2
+        bounded = side * pivot(ratio + side * step) <= -reach
+        inner, outer = sorted((ratio, ratio + side * step))
+        crossing = side * pivot(ratio) > -reach
+        ends.append(brentq(lambda trial, side=side: pivot(trial) + side * reach, inner, outer)
+                    if bounded and crossing else np.nan)  # fmt: skip
+    return Interval(ratio, *map(float, ends)) if np.isfinite(ends).all() else Interval(ratio, np.nan, np.nan)
+
+
+def _pivot(statistic: float, lean: float) -> float:
+    """Student's statistic, corrected for skewness; `lean` is the skewness divided by the root of the number of values."""
+    return statistic + lean * statistic**2 / 3 + lean**2 * statistic**3 / 27 + lean / 6
+
+
+def _unpivot(corrected: np.ndarray, lean: np.ndarray) -> np.ndarray:
+    """Student's statistic from the corrected one, shape [column] each."""
+    flat = np.abs(lean) < FLAT
+    safe = np.where(flat, 1, lean)
+    root = np.cbrt(1 + safe * (corrected - safe / 6))
+    return np.where(flat, corrected - lean / 6, 3 * (root - 1) / safe)
 
 
 def percentile_interval(value: float, resampled: np.ndarray) -> Interval:
