@@ -46,10 +46,13 @@ def modules() -> str:
 
 def section(promise: Promise, rates: list[Rate]) -> Iterator[str]:
     yield from (f"## {promise.says}", "", f"Module `{promise.module}`. Counted: {promise.counted}.", "")
-    yield from ("| case | required | measured | simulations | kept |", "|---|---|---|---|---|")
+    also = any(rate.seen for rate in rates)
+    yield "| case | required | measured | simulations | kept |" + " verdicts |" * also
+    yield "|---|---|---|---|---|" + "---|" * also
     for rate in rates:
         kept = "yes" if rate.kept else "**no**"
-        yield f"| {rate.case} | {rate.bound} | {rate.interval:.3f} | {rate.simulations} | {kept} |"
+        row = f"| {rate.case} | {rate.bound} | {rate.interval:.3f} | {rate.simulations} | {kept} |"
+        yield row + f" {rate.verdicts} |" * also
     yield ""
 
 

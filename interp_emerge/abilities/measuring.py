@@ -72,13 +72,13 @@ def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
 
 
 def summarise(measured: pd.DataFrame) -> pd.DataFrame:
-    """Mean over pairs with its 95% bootstrap interval, for every ability and metric.
+    """Mean over pairs with its 95% interval, for every ability and metric.
 
     Returns:
         Columns `ability`, `metric`, `value`, `ci_low`, `ci_high`, `n_pairs`.
     """
     rows = []
     for (ability, metric), values in measured.groupby(["ability", "metric"], sort=False)["value"]:
-        interval = mean_interval(values.to_numpy())
+        interval = mean_interval(values.to_numpy(), share=metric == "accuracy")
         rows.append((ability, metric, interval.value, interval.low, interval.high, len(values)))
     return pd.DataFrame(rows, columns=["ability", "metric", "value", "ci_low", "ci_high", "n_pairs"])

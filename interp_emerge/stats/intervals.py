@@ -1,14 +1,17 @@
 """Values with their 95% intervals, and undefined values.
 
-1. The interval of a **mean** over prompts has the ends at which Student's test would just reject, after a correction for
-   skewness (Hall, 1992, https://doi.org/10.1111/j.2517-6161.1992.tb01876.x). With T = √n (mean − μ) / s, skewness γ of
+1. The interval of a **mean** over prompts has the ends at which Student's test, corrected for skewness, would just
+   reject (Hall, 1992, https://doi.org/10.1111/j.2517-6161.1992.tb01876.x). With T = √n (mean − μ) / s, skewness γ of
    the values and a = γ / √n, the number T + a T² / 3 + a² T³ / 27 + a / 6 is compared with Student's quantiles
-   (`_pivot`). It increases with T, so the ends have a closed form (`_unpivot`).
-2. Values that are all 0 or 1 have the exact interval of a share (Clopper and Pearson, 1934). Other values that are all
-   equal do not show how far others may lie: their interval is undefined, as is that of a single value.
-3. The interval of a **ratio** of means contains the ratios R for which the mean of above − R · below may be zero, by the
-   same test (Fieller, 1954, https://doi.org/10.1111/j.2517-6161.1954.tb00159.x). If the mean below may itself be zero,
-   the prompts do not bound the ratio, and the ends are undefined.
+   (`corrected_for_skewness`). It increases with T, so the ends have a closed form (`_uncorrected`).
+2. Values that are 0 or 1 have the exact interval of a share (Clopper and Pearson, 1934). Whether values that are all 0,
+   or all 1, are shares cannot be seen from them: `share=True` says so. Other values that are all equal have an interval
+   of no width.
+3. Fewer than `FEWEST_VALUES` other values have none: no interval of so few contains the mean of skewed or bimodal
+   values as often as it says.
+4. The interval of a **ratio** of means contains the ratios R for which the mean of above − R · below may be zero, by
+   the same test (Fieller, 1954, https://doi.org/10.1111/j.2517-6161.1954.tb00159.x). If the mean below may itself be
+   zero, the prompts do not bound the ratio, and the ends are undefined.
 
 Measured coverage: docs/validity.md. No interval of few values can know of rare prompts that were not drawn. Other
 statistics have intervals from a bootstrap over prompts, the central 95% of resamples (`percentile_interval`).
@@ -26,6 +29,8 @@ LEVEL = 0.95
 """Probability with which an interval contains the true value."""
 TAIL, SURE = (1 - LEVEL) / 2, (1 + LEVEL) / 2
 """Shares of a distribution below the lower and below the upper end of an interval: 2.5% and 97.5%."""
+FEWEST_VALUES = 5
+"""The smallest number of values that have an interval, unless they are 0 or 1."""
 UNDEFINED = "undefined"
 """The word for an undefined value in text and in tables."""
 ROUNDING = 1e-12
@@ -80,40 +85,52 @@ def interval_columns(name: str, prefix: str | None = None) -> tuple[str, str, st
     return name, f"{prefix}_low", f"{prefix}_high"
 
 
-def mean_interval(values: np.ndarray) -> Interval:
-    """Mean of per-prompt values, shape [prompt], with its interval."""
-    mean, low, high = mean_intervals(values[:, None])
+def mean_interval(values: np.ndarray, *, share: bool = False) -> Interval:
+    """Mean of per-prompt values, shape [prompt], with its interval; `share` says that they are 0 or 1 by definition."""
+    mean, low, high = mean_intervals(values[:, None], share=share)
     return Interval(float(mean[0]), float(low[0]), float(high[0]))
 
 
-def mean_intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means of columns of values, shape [prompt, column], and lower and upper ends, shape [column] each."""
+def mean_intervals(
+    values: np.ndarray, *, share: bool = False, level: float = LEVEL
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means of columns of values, shape [prompt, column], and lower and upper ends, shape [column] each.
+
+    Args:
+        values: one row a prompt, one column a quantity.
+        share: whether the values are 0 or 1 by definition.
+        level: probability with which an interval contains the true mean.
+    """
     from scipy.stats import beta, t
 
+    tail = (1 - level) / 2
     values = np.asarray(values, dtype=np.float64)
     n, mean = len(values), values.mean(0)
     low, high = np.full((2, len(mean)), np.nan)
-    if n < 2:
-        return mean, low, high
-    binary = np.isin(values, (0, 1)).all(0)
+    equal = np.ptp(values, axis=0) <= ROUNDING * np.abs(values).max(0, initial=0)
+    binary = np.isin(values, (0, 1)).all(0) & (share | ~equal)
     right = values[:, binary].sum(0)
-    low[binary] = np.where(right > 0, beta.ppf(TAIL, np.maximum(right, 1), n - right + 1), 0)
-    high[binary] = np.where(right < n, beta.ppf(SURE, right + 1, np.maximum(n - right, 1)), 1)
+    low[binary] = np.where(right > 0, beta.ppf(tail, np.maximum(right, 1), n - right + 1), 0)
+    high[binary] = np.where(right < n, beta.ppf(1 - tail, right + 1, np.maximum(n - right, 1)), 1)
+    if n < FEWEST_VALUES:
+        return mean, low, high
     centred = values - mean
     square, cube = (centred**2).mean(0), (centred**3).mean(0)
-    spread = ~binary & (square > (ROUNDING * np.abs(values).max(0, initial=0)) ** 2)
+    low[equal & ~binary] = high[equal & ~binary] = mean[equal & ~binary]
+    spread = ~binary & ~equal
     lean = cube[spread] / square[spread] ** 1.5 / n**0.5
     error = np.sqrt(square[spread] / (n - 1))
-    reach = t.ppf(SURE, n - 1)
-    low[spread] = mean[spread] - _unpivot(np.full(len(lean), reach), lean) * error
-    high[spread] = mean[spread] - _unpivot(np.full(len(lean), -reach), lean) * error
+    reach = t.ppf(1 - tail, n - 1)
+    low[spread] = mean[spread] - _uncorrected(np.full(len(lean), reach), lean) * error
+    high[spread] = mean[spread] - _uncorrected(np.full(len(lean), -reach), lean) * error
     return mean, low, high
 
 
 def ratio_interval(above: np.ndarray, below: np.ndarray) -> Interval:
     """Ratio of the means of two per-prompt quantities, shape [prompt] each, with its interval.
 
-    The ends are NaN if the prompts do not bound the ratio. If all prompts have one ratio, they are that ratio.
+    The ends are NaN if the prompts are too few, or do not bound the ratio. If all prompts have one ratio, it is both
+    ends.
     """
     from scipy.optimize import brentq
     from scipy.stats import t
@@ -122,7 +139,7 @@ def ratio_interval(above: np.ndarray, below: np.ndarray) -> Interval:
     n = len(above)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = float(above.mean() / below.mean())
-    if n < 2 or not np.isfinite(ratio):
+    if n < FEWEST_VALUES or not np.isfinite(ratio):
         return Interval(ratio, np.nan, np.nan)
     if np.abs(above - ratio * below).max() <= ROUNDING * np.abs(above).max():
         return Interval(ratio, ratio, ratio)
@@ -133,7 +150,8 @@ def ratio_interval(above: np.ndarray, below: np.ndarray) -> Interval:
         difference = sign * (above - trial * below)
         centred = difference - difference.mean()
         square = (centred**2).mean()
-        return _pivot(difference.mean() / np.sqrt(square / (n - 1)), (centred**3).mean() / square**1.5 / n**0.5)
+        statistic = difference.mean() / np.sqrt(square / (n - 1))
+        return corrected_for_skewness(statistic, (centred**3).mean() / square**1.5 / n**0.5)
 
     ends = []
     for side in (-1, 1):
@@ -148,12 +166,12 @@ def ratio_interval(above: np.ndarray, below: np.ndarray) -> Interval:
     return Interval(ratio, *map(float, ends)) if np.isfinite(ends).all() else Interval(ratio, np.nan, np.nan)
 
 
-def _pivot(statistic: float, lean: float) -> float:
-    """Student's statistic, corrected for skewness; `lean` is the skewness divided by the root of the number of values."""
+def corrected_for_skewness(statistic: float, lean: float) -> float:
+    """Student's statistic, corrected for skewness; `lean` is the skewness over the root of the number of values."""
     return statistic + lean * statistic**2 / 3 + lean**2 * statistic**3 / 27 + lean / 6
 
 
-def _unpivot(corrected: np.ndarray, lean: np.ndarray) -> np.ndarray:
+def _uncorrected(corrected: np.ndarray, lean: np.ndarray) -> np.ndarray:
     """Student's statistic from the corrected one, shape [column] each."""
     flat = np.abs(lean) < FLAT
     safe = np.where(flat, 1, lean)

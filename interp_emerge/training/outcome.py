@@ -133,7 +133,7 @@ def _measure(model: HookedModel, prompts: _Prompts) -> list[tuple[str, float, fl
     for ability in shelf:
         pairs = prompts.get(ability, model)
         if pairs is not None:
-            interval = mean_interval(metrics_of_clean(model, pairs, ["accuracy"])["accuracy"])
+            interval = mean_interval(metrics_of_clean(model, pairs, ["accuracy"])["accuracy"], share=True)
             rows.append((ability.name, interval.value, interval.low, interval.high, len(pairs)))
     return rows
 

@@ -95,8 +95,8 @@ def test_the_control_is_smooth_and_seeds_are_a_distribution(whole: Path) -> None
     verdicts = tables["jump"].drop_duplicates("ability").set_index("ability")["verdict"]
     seeds = tables["seeds"].set_index(["ability", "size"])
 
-    assert verdicts["markov"] == MirageVerdict.SMOOTH
-    assert verdicts["fact_recall"] == MirageVerdict.THRESHOLDED
+    assert verdicts["markov"] == MirageVerdict.NO_JUMP
+    assert verdicts["fact_recall"] == MirageVerdict.METRIC
     assert tuple(seeds.loc[("induction", "7k"), ["n_seeds", "n_success"]]) == (3, 1)
 
 

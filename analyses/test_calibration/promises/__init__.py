@@ -1,5 +1,9 @@
-"""The promises that verdicts and intervals make, each with the simulation that measures whether it is kept."""
+"""The promises that verdicts and intervals make: each file has those of one subject in `PROMISES`."""
 
-from promises import forms, onsets, seeds, sign_flips
+import importlib
+import pkgutil
 
-PROMISES = (*sign_flips.PROMISES, *seeds.PROMISES, *forms.PROMISES, *onsets.PROMISES)
+from promises.base import Promise
+
+_SUBJECTS = (importlib.import_module(f"promises.{found.name}") for found in pkgutil.iter_modules(__path__))
+PROMISES: tuple[Promise, ...] = tuple(one for subject in _SUBJECTS for one in getattr(subject, "PROMISES", ()))

@@ -1,7 +1,7 @@
 """A promise, and the rate at which simulations keep or break it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from interp_emerge.stats.intervals import Interval, success_interval
 
@@ -15,10 +15,18 @@ class Rate:
     simulations: int
     at_most: float = 1.0
     at_least: float = 0.0
+    seen: dict[str, int] = field(default_factory=dict)
+    """How often each verdict came, if there are several."""
 
     @property
     def interval(self) -> Interval:
         return success_interval(self.happened, self.simulations)
+
+    @property
+    def verdicts(self) -> str:
+        """Shares of the verdicts, the most frequent first."""
+        ordered = sorted(self.seen.items(), key=lambda one: -one[1])
+        return ", ".join(f"{verdict} {count / self.simulations:.2f}" for verdict, count in ordered)
 
     @property
     def kept(self) -> bool:

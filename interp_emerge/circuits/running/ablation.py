@@ -64,7 +64,7 @@ def ablation_table(
     conditions += [("random heads of the same layers", i, list(others)) for i, others in enumerate(distinct)]
     rows = []
     for condition, draw, ablated in conditions:
-        right = mean_interval(accuracy_without(model, ablated, pairs, record=record))
+        right = mean_interval(accuracy_without(model, ablated, pairs, record=record), share=True)
         rows.append((condition, draw, " ".join(ablated), right.value, right.low, right.high))
     return pd.DataFrame(rows, columns=pd.Index([*ABLATION.filled]))
 

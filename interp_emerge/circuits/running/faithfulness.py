@@ -2,8 +2,10 @@
 
 * **Faithfulness** is (m(C) − m(∅)) / (m(M) − m(∅)): m(C) is the circuit's metric, m(M) the whole model's, and m(∅) that
   with every edge ablated. `faithfulness` is the ratio of the means over pairs. `mean_of_ratios` is the mean of each
-  pair's own ratio, which a pair with a small gap can dominate. If the mean gap is not above zero with 97.5% confidence,
-  both are undefined: they are NaN, and `why_undefined` says whether the gap is within noise or negative.
+  pair's own ratio, which a pair with a small gap can dominate. If the mean gap is not certainly above zero, both are
+  undefined: they are NaN, and `why_undefined` says whether the gap is within noise or negative, or the pairs too few.
+  The gap is certain if its 99.5% interval lies above zero. So a mean gap of zero seldom passes after a long lower tail
+  either, where the 95% interval of few pairs lies above zero in 8% of cases (rates: docs/validity.md).
 * `recovery` m(C) − m(∅), in the metric's unit, and `divergence`, the Kullback–Leibler divergence of the circuit's
   next-token distribution from the whole model's, in nats, are defined even then.
 * **CPR** and **CMD** are the areas under f and under |1 − f| over the share of edges (Mueller et al., 2025,
@@ -19,23 +21,32 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from interp_emerge.stats.intervals import Interval, mean_interval, percentile_interval, ratio_interval
+from interp_emerge.stats.intervals import (
+    FEWEST_VALUES,
+    Interval,
+    mean_interval,
+    mean_intervals,
+    percentile_interval,
+    ratio_interval,
+)
 from interp_emerge.stats.resampling import resample_rows
 
+SURE_OF_GAP = 0.995
+"""Level of the interval that has to lie above zero for a gap to be certain."""
 WITHIN_NOISE, NEGATIVE = "is within noise", "is negative"
 EXCHANGED = ": the whole model scores below the run with every edge ablated, so clean and corrupt may be exchanged"
 
 
 def not_above_zero(values: np.ndarray) -> str:
-    """Why a mean over pairs is not above zero, as a predicate such as `is negative`; empty if it is above zero."""
-    if len(values) < 2:
-        return "is that of a single pair, which does not show how large the noise is"
+    """Why a mean over pairs is not certainly above zero, as a predicate such as `is negative`; empty if it is."""
+    if (n := len(values)) < FEWEST_VALUES:
+        return f"is that of {n} pair{'s' * (n > 1)}, and fewer than {FEWEST_VALUES} do not show how large the noise is"
     if not np.isfinite(values).all():
         return "is not finite"
-    found = mean_interval(values)
-    if found.low > 0:
+    _, low, high = (float(end[0]) for end in mean_intervals(values[:, None], level=SURE_OF_GAP))
+    if low > 0:
         return ""
-    return NEGATIVE if found.high < 0 else WITHIN_NOISE
+    return NEGATIVE if high < 0 else WITHIN_NOISE
 
 
 def why_undefined(gap: np.ndarray) -> str:
@@ -69,7 +80,7 @@ class Evaluation:
 
     @property
     def defined(self) -> bool:
-        """Whether the gap is above zero with 97.5% confidence; False for a single pair, which shows no noise."""
+        """Whether the gap is certainly above zero; False for too few pairs, which do not show the noise."""
         return not self.why_undefined
 
     @property
@@ -119,7 +130,7 @@ class Evaluation:
     @property
     def accuracy(self) -> Interval:
         """Fraction of pairs that the circuit answers correctly."""
-        return mean_interval(self.right)
+        return mean_interval(self.right, share=True)
 
     def __repr__(self) -> str:
         if not self.defined:

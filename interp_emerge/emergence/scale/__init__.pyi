@@ -12,7 +12,6 @@ from .ladder import (
 from .mirage import (
     Mirage as Mirage,
     MirageVerdict as MirageVerdict,
-    jump_shape as jump_shape,
     mirage_check as mirage_check,
 )
 from .onset import (
@@ -30,6 +29,7 @@ from .pass_until import (
     pass_law as pass_law,
     pass_until as pass_until,
 )
+from .rise import MetricShape as MetricShape, RiseShape as RiseShape, jump_shape as jump_shape
 from .seeds import Modes as Modes, find_modes as find_modes, success_by_size as success_by_size
 from .sharpness import Sharpness as Sharpness, sharpness as sharpness, sharpness_table as sharpness_table
 from .trends import (

@@ -49,6 +49,11 @@ class Rung:
     kind: Literal["continuous", "thresholded"]
     summary: str
 
+    @property
+    def floored(self) -> bool:
+        """Whether chance is the floor: a model that does not know better does not score certainly less."""
+        return self.kind == "thresholded" or self.name == "prob"
+
     def chance(self, accuracy: float) -> float:
         """The metric of a model that guesses: it gives equal probabilities to 1 / accuracy answers."""
         levels = {"log_prob": np.log(accuracy), "choice_prob": 0.5, "brier": -0.25, "logit_diff": 0.0}

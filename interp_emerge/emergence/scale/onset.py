@@ -5,7 +5,7 @@
 2. The onset is the interval between the last point without the quantity and the first point with it.
 3. The **true onset** is the first point of the grid whose expected value lies above the threshold. The expectation is
    over prompts and, where there are several training runs, over runs. `_range` computes the 95% interval of the true
-   onset from one-sided tests at each point (`_one_sided`), with an error of 2.5% at each end:
+   onset from one-sided tests at each point, with an error of 2.5% at each end:
 
    * The low end is the first point that is not significantly below the threshold. The low end is too late only if the
      test at the true onset wrongly rejects. That is a single test, so its level of 2.5% needs no correction.
@@ -26,16 +26,16 @@ A quantity that is not a mean over prompts, such as a ratio, has an interval at 
 `find_onset_of_intervals` assumes that it is normally distributed, with one standard error below the value and another
 one above it. The other steps are the same.
 
-If there is one run and its values are all 0 or 1, the test is the exact binomial test. Otherwise it is Student's t-test
-with the variance over prompts plus the variance over runs, and Satterthwaite's degrees of freedom (1946,
-https://doi.org/10.2307/3002019). With one run the differences between runs are unknown, and the interval leaves them
-out. The spread of a single value is unknown, so a point with one value decides nothing. If all values of several runs
-agree exactly, the mean counts as certain. This can mislead: if two of five training runs acquire an ability, three
-independent runs all acquire it in 6% of cases.
+The tests are those of `stats.one_sided`. With one run the differences between runs are unknown, and the interval leaves
+them out. Where runs of one point disagree, some certainly above the threshold and some certainly below, a few runs that
+agree at another point may do so by chance: if half of all runs acquire an ability, three runs all acquire it in 12% of
+cases. Then a point must also pass the test of `_shares_of_runs`, and likewise where a point has just two runs. It
+counts the runs above the threshold, and assumes that the share of runs which have the quantity does not fall from point
+to point. Six runs that agree pass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -44,8 +44,12 @@ import numpy as np
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.stats.intervals import TAIL, Interval
+from interp_emerge.stats.one_sided import one_sided
+from interp_emerge.stats.ranks import rank_p
 
 Point = TypeVar("Point")
+FEW_RUNS = 2
+"""Number of training runs that agree too easily by chance to show that all runs would."""
 POWER = 0.8
 """Probability with which the number of prompts that is named would decide, if the means stay as they are."""
 NEAR_CHANCE = 0.2
@@ -135,7 +139,16 @@ def find_onset(values: Mapping[Point, Sequence[np.ndarray]], criterion: Criterio
         if not len(values[point]) or not all(len(run) and np.isfinite(run).all() for run in values[point]):
             raise InputError(f"point {point!r} has no values, or values that are not finite; leave the point out")
     means = np.array([np.mean([run.mean() for run in values[point]]) for point in points])
-    return _found(points, means, criterion, lambda point, level: _one_sided(values[point], level))
+    tests = _Tests.of(points, criterion, lambda point, level: one_sided(values[point], level))
+    apart = [point for point in points if runs_disagree(values[point], criterion.threshold)]
+    if apart or any(len(values[point]) == FEW_RUNS for point in points):
+        above = [sum(run.mean() > criterion.threshold for run in values[point]) for point in points]
+        runs = np.array([len(values[point]) for point in points])
+        tests = tests.of_runs(*_shares_of_runs(np.array(above), runs), disagree=bool(apart))
+    found = _found(points, means, criterion, tests)
+    if not apart or found.verdict != OnsetVerdict.UNDECIDED:
+        return found
+    return replace(found, reason=f"{found.reason}; training runs disagree at {apart[0]}, so it takes more of them")
 
 
 @checked
@@ -156,22 +169,25 @@ def find_onset_of_intervals(values: Mapping[Point, Interval], criterion: Criteri
     if not points:
         raise InputError("an onset needs at least one point with values; none was given")
     means = np.array([values[point].value for point in points])
-    return _found(points, means, criterion, lambda point, level: _from_interval(values[point], level))
+    tests = _Tests.of(points, criterion, lambda point, level: _from_interval(values[point], level))
+    return _found(points, means, criterion, tests)
 
 
 def surely_above(values: np.ndarray, level: float) -> bool:
     """Whether the expected value over prompts lies above a level, by the one-sided test at 2.5%."""
-    return _one_sided([values], level)[0] < TAIL
+    return one_sided([values], level)[0] < TAIL
 
 
-def _found(
-    points: list[Point],
-    means: np.ndarray,
-    criterion: Criterion,
-    test: Callable[[Point, float], tuple[float, float]],
-) -> Onset[Point]:
-    """The onset, from the mean at each point and a test of a point against a level, as `_one_sided` is."""
-    tests = _Tests.of(points, criterion, test)
+def runs_disagree(runs: Sequence[np.ndarray], threshold: float) -> bool:
+    """Whether some training runs of a point certainly lie above a threshold, and others certainly below it."""
+    if len(runs) < 2:
+        return False
+    above, below = np.array([one_sided([run], threshold) for run in runs]).T
+    return bool((above <= TAIL).any() and (below <= TAIL).any())
+
+
+def _found(points: list[Point], means: np.ndarray, criterion: Criterion, tests: "_Tests") -> Onset[Point]:
+    """The onset, from the mean at each point and the tests at each point."""
     present = means > criterion.threshold
     first = int(present.argmax()) if present.any() else len(points)
     low, high = (points[index] if index < len(points) else None for index in _range(tests.above, tests.below))
@@ -205,9 +221,25 @@ class _Tests:
         above_near, near = np.array([test(point, criterion.near_chance) for point in points]).T
         return cls(above=above, below=below, above_near=above_near, near=near)
 
+    def of_runs(self, above: np.ndarray, below: np.ndarray, *, disagree: bool) -> "_Tests":
+        """The tests, without those of points where the share of runs is not certain too.
+
+        Args:
+            above: p-value at each point that at most half of the runs have the quantity, shape [point].
+            below: p-value that at least half have it.
+            disagree: whether runs of one point disagree; if so, the mean is near chance only where few runs have it.
+        """
+        many, few = above <= TAIL, below <= TAIL
+        return _Tests(
+            above=np.where(many, self.above, 1),
+            below=np.where(few, self.below, 1),
+            above_near=np.where(many | (not disagree), self.above_near, 1),
+            near=np.where(few | (not disagree), self.near, 1),
+        )
+
 
 def _from_interval(interval: Interval, threshold: float) -> tuple[float, float]:
-    """P-values as in `_one_sided`, for a normal distribution: each side of the interval has 1.96 standard errors."""
+    """P-values as in `one_sided`, for a normal distribution: each side of the interval has 1.96 standard errors."""
     from scipy.special import ndtr, ndtri
 
     if not np.isfinite([interval.value, interval.low, interval.high]).all():
@@ -218,39 +250,41 @@ def _from_interval(interval: Interval, threshold: float) -> tuple[float, float]:
     return float(ndtr(-distance / down)), float(ndtr(distance / up))
 
 
-def _one_sided(runs: Sequence[np.ndarray], threshold: float) -> tuple[float, float]:
-    """Two p-values: of the null that the expected value is at most the threshold, and of the null that it is above."""
-    from scipy.special import bdtr, bdtrc, stdtr
+def _shares_of_runs(above: np.ndarray, runs: np.ndarray, *, draws: int = 5000) -> tuple[np.ndarray, np.ndarray]:
+    """P-values at each point, shape [point] each: that at most half of the runs have the quantity, and at least half.
 
-    if len(runs) == 1 and 0 < threshold < 1 and np.isin(runs[0], (0, 1)).all():
-        right, n = runs[0].sum(), len(runs[0])
-        return float(bdtrc(right - 1, n, threshold)), float(bdtr(right, n, threshold))
-    distance = float(np.mean([run.mean() for run in runs])) - threshold
-    variance, freedom = _variance(runs)
-    if np.isinf(variance):
-        return 1.0, 1.0
-    if variance == 0:
-        return (0.0, 1.0) if distance > 0 else (1.0, 0.0)
-    statistic = distance / np.sqrt(variance)
-    return float(stdtr(freedom, -statistic)), float(stdtr(freedom, statistic))
+    The share of runs that have it is taken not to fall from point to point. So if it is at most half at a point, it is
+    so at the points before, and runs are counted over any stretch of points that ends there. The statistic is the
+    largest log-likelihood ratio of the counted share to one half over these stretches. Its null distribution is drawn.
 
-
-def _variance(runs: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Variance of the mean over runs of their means over prompts, and its degrees of freedom.
-
-    If the runs answered the same prompts, both parts contain the residual variance. The sum is then too large rather
-    than too small.
+    Args:
+        above: number of runs above the threshold at each point, shape [point].
+        runs: number of runs at each point, shape [point].
+        draws: number of draws of the null distribution.
     """
-    means, n = np.array([run.mean() for run in runs]), len(runs[0])
-    if len(runs) == 1 and n == 1:
-        return np.inf, 1.0
-    over_runs = float(means.var(ddof=1)) / len(runs) if len(runs) > 1 else 0.0
-    shared = n > 1 and all(len(run) == n for run in runs)
-    over_prompts = float(np.mean(runs, axis=0).var(ddof=1)) / n if shared else 0.0
-    total = over_runs + over_prompts
-    if total == 0:
-        return 0.0, 1.0
-    return total, total**2 / (over_runs**2 / max(1, len(runs) - 1) + over_prompts**2 / max(1, n - 1))
+    drawn = np.random.default_rng(0).binomial(runs, 0.5, (draws, len(runs)))
+    p_above, p_below = np.ones((2, len(runs)))
+    for at in range(len(runs)):
+        before, after = slice(at, None, -1), slice(at, None)
+        p_above[at] = _rank_of_most(above[before], drawn[:, before], runs[before])
+        p_below[at] = _rank_of_most((runs - above)[after], (runs - drawn)[:, after], runs[after])
+    return p_above, p_below
+
+
+def _rank_of_most(counted: np.ndarray, drawn: np.ndarray, runs: np.ndarray) -> float:
+    """P-value of the largest log-likelihood ratio of a share above one half, over stretches from the first point on.
+
+    Args:
+        counted: number of runs that count at each point, shape [point].
+        drawn: the same in draws of the null distribution, shape [draw, point].
+        runs: number of runs at each point, shape [point].
+    """
+    from scipy.special import rel_entr
+
+    of = runs.cumsum()
+    share = np.maximum(np.vstack([counted, drawn]).cumsum(1) / of, 0.5)
+    most = (of * (rel_entr(share, 0.5) + rel_entr(1 - share, 0.5))).max(1)
+    return rank_p(float(most[0]), most[1:])
 
 
 def _range(above: np.ndarray, below: np.ndarray) -> tuple[int, int]:

@@ -26,11 +26,10 @@ JUMP = Table(
     row="the shape of one metric of one ability over sizes",
     about=SCALE_COLUMNS,
     filled={
-        "verdict": "smooth, sharp under thresholding only, sharp under the continuous metric only, sharp under "
-        "both, or undecided at this resolution",
+        "verdict": "the model's, the metric's, no jump at this resolution, or undecided",
         "metric": "accuracy, which is thresholded, or log_prob, which is continuous",
         "kind": "thresholded or continuous",
-        "shape": "sharp, spread, flat or undecided",
+        "shape": "sharp, steep, late, spread, small, flat or undecided; docs/emergence.md defines them",
         "reason": "why the verdict is undecided",
         "rise": "largest increase from an earlier point to a later one, in the metric's unit",
         "rise_low": "lower end of its 95% interval, bootstrap over prompts and seeds",
@@ -44,6 +43,16 @@ JUMP = Table(
         "1 for a rise in this gap alone",
         "concentration_low": "lower end of its 95% interval",
         "concentration_high": "upper end",
+        "near_chance": "fraction of the axis, from the first point on, over which the metric is certainly near chance",
+        "window_begins": "point at which the jump of the thresholded metric begins; empty without a jump",
+        "window_ends": "point at which it ends",
+        "shared": "fraction of the jump that the continuous metric shares: its concentration in the window over that "
+        "of the thresholded metric",
+        "shared_low": "lower end of its 95% interval",
+        "shared_high": "upper end",
+        "earlier": "share of the continuous metric's rise that comes before the window",
+        "earlier_low": "lower end of its 95% interval",
+        "earlier_high": "upper end",
         "before": "point before the steepest gap",
         "after": "point after it",
         "linearity": "highest minus lowest value, negative if the highest comes first, divided by the root mean square "
@@ -67,7 +76,7 @@ TRENDS = Table(
         "p_value": "probability of residuals at least this large if the form holds",
         "aic": "Akaike's information criterion; corrected for small numbers of points (AICc) if errors are unknown",
         "weight": "exp(-AIC / 2), divided by its sum over the forms; empty for a form with too few points",
-        "verdict": "the form with a weight of 0.9 or more, cannot be told, or undefined",
+        "verdict": "the form that describes the scores certainly better than the others, cannot be told, or undefined",
         "reason": "why no form is the verdict, or reservations about the verdict",
     },
 )
@@ -107,7 +116,7 @@ SEEDS = Table(
         "ci_high": "upper end",
         "values": "accuracy of each run",
         "p_alike": "p-value of the test that all runs have the same accuracy; empty for one run",
-        "shape": "how the runs are spread: one seed, alike, two groups, spread without two groups shown, or undefined",
+        "shape": "how the runs are spread: one seed, alike, two groups, undefined, or spread, two groups not shown",
         "low": "accuracy of the lower of two groups; empty unless there are two groups",
         "high": "accuracy of the higher group",
         "share_high": "share of runs in the higher group",

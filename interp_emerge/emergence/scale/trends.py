@@ -59,7 +59,7 @@ class TrendVerdict(StrEnum):
     SIGMOID = "sigmoid"
     BROKEN_POWER_LAW = "broken_power_law"
     CANNOT_BE_TOLD = "cannot be told"
-    """No form has a weight of at least `DECISIVE`."""
+    """No form has an AIC that is lower than that of the others by `DECISIVE`."""
     UNDEFINED = UNDEFINED
     """There are too few points to compare forms, or the models cannot be put in order on the axis."""
 

@@ -38,8 +38,8 @@ def exchanged(pairs: ie.PromptPairs) -> ie.PromptPairs:
         (NOISE - NOISE.mean() - 0.1, "is within noise"),
         (np.zeros(60), "is within noise"),
         (np.full(60, -1e-3), NEGATIVE),
-        (np.array([3.0]), "is that of a single pair, which does not show how large the noise is"),
-        (np.array([-3.0]), "is that of a single pair"),
+        (np.array([3.0]), "is that of 1 pair, and fewer than 5 do not show how large the noise is"),
+        (np.array([-3.0, -3.1, -2.9, -3.0]), "is that of 4 pairs, and fewer than 5"),
         (np.where(np.arange(60) == 7, np.nan, NOISE + 3), "is not finite"),
         (np.where(np.arange(60) == 7, np.inf, NOISE - 3), "is not finite"),
     ],
@@ -63,7 +63,7 @@ def test_an_evaluation_on_exchanged_pairs_has_a_negative_gap(construction: str):
 
 def test_a_single_pair_is_named_as_the_reason(truth: GroundTruth):
     found = ie.evaluate(truth.model, truth.circuit, truth.pairs[:1])
-    assert f"gap {found.gap.value:.3g} is that of a single pair" in repr(found)
+    assert f"gap {found.gap.value:.3g} is that of 1 pair, and fewer than 5" in repr(found)
 
 
 def notes(truth: GroundTruth, pairs: ie.PromptPairs) -> dict[str, str]:

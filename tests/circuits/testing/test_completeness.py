@@ -30,7 +30,7 @@ def direct(model: HookedModel, *writers: str) -> ie.Circuit:
 def test_the_whole_graph_is_complete_for_every_set(ablation):
     model = small_model("gpt_neox")
     found = completeness(
-        ie.Runs(model, telling_pairs(model, 16), ablation=ablation), whole(model), n_random=6, max_size=2
+        ie.Runs(model, telling_pairs(model, 64), ablation=ablation), whole(model), n_random=6, max_size=2
     )
     frame = found.to_frame()
     assert set(frame["strategy"]) == {"none", "random", "greedy"}
@@ -53,7 +53,7 @@ def test_without_any_set_incompleteness_is_how_far_faithfulness_is_from_one():
 def test_in_a_linear_model_knocking_out_a_set_removes_what_runs_through_it():
     """Effects add up there: C∖K keeps the direct paths that are left, M∖K what the whole model keeps without K."""
     model = linear_model()
-    pairs, names = telling_pairs(model), ["a0.h0", "a0.h3", "a1.h1"]
+    pairs, names = telling_pairs(model, 12), ["a0.h0", "a0.h3", "a1.h1"]
     circuit = direct(model, *names)
     alone = {name: ie.evaluate(model, direct(model, name), pairs).faithfulness for name in names}
     groups = {f"{i}": group for i, size in enumerate((1, 2, 3)) for group in combinations(names, size)}
@@ -69,10 +69,10 @@ def test_in_a_linear_model_knocking_out_a_set_removes_what_runs_through_it():
 
 def test_the_greedy_set_of_one_node_is_the_best_one_and_is_measured_on_other_pairs():
     model = small_model("gpt2")
-    pairs, circuit = telling_pairs(model, 8), ie.Circuit.from_nodes(model, HEADS)
+    pairs, circuit = telling_pairs(model, 24), ie.Circuit.from_nodes(model, HEADS)
     found = completeness(ie.Runs(model, pairs), circuit, strategies=["greedy"], max_size=1)
-    choosing, measured = (np.sort(half) for half in np.split(np.random.default_rng(0).permutation(8), 2))
-    assert found.n_pairs == 4 and (found.to_frame()["n_pairs"] == 4).all()
+    choosing, measured = (np.sort(half) for half in np.split(np.random.default_rng(0).permutation(24), 2))
+    assert found.n_pairs == 12 and (found.to_frame()["n_pairs"] == 12).all()
     groups = {name: [name] for name in HEADS}
     each = completeness(ie.Runs(model, pairs[choosing]), circuit, strategies=["role"], groups=groups).to_frame()
     best = each["nodes"][int(each["incompleteness"].argmax())]

@@ -14,11 +14,11 @@ COLUMNS = ["node", "place", "effect", "ci_low", "ci_high", "without", "null_medi
 
 def test_in_a_linear_model_the_effect_of_a_node_is_its_own_share_of_the_gap():
     model = linear_model()
-    pairs, names = telling_pairs(model, 8), ["a0.h0", "a0.h3", "a1.h1"]
+    pairs, names = telling_pairs(model, 24), ["a0.h0", "a0.h3", "a1.h1"]
     paths = {name: [("embed", f"{name}.v"), (name, "logits")] for name in names}
     circuit = ie.Circuit.from_edges(model, [edge for path in paths.values() for edge in path])
     found = minimality(ie.Runs(model, pairs, seed=3), circuit, n_outside=0)
-    _, measured = np.split(np.random.default_rng(3).permutation(8), 2)
+    _, measured = np.split(np.random.default_rng(3).permutation(24), 2)
     for node in found.inside:
         alone = ie.evaluate(model, ie.Circuit.from_edges(model, paths[node.node]), pairs[np.sort(measured)])
         assert node.effect == pytest.approx(abs(alone.faithfulness), abs=1e-5)
@@ -33,7 +33,7 @@ def test_a_node_that_does_nothing_has_no_effect_and_no_better_rank_than_those_ou
     model = small_model("gpt_neox")
     used, lost = [("embed", "a0.h1.v"), ("a0.h1", "logits")], [("embed", "a0.h0.v"), ("a0.h0", "m1")]
     circuit = ie.Circuit.from_edges(model, used + lost)
-    frame = minimality(ie.Runs(model, telling_pairs(model, 8)), circuit).to_frame().set_index("node")
+    frame = minimality(ie.Runs(model, telling_pairs(model, 24)), circuit).to_frame().set_index("node")
     # Nothing reads m1, so what a0.h0 writes is lost on the way.
     assert frame["effect"]["a0.h0"] == 0
     assert frame["p_value"]["a0.h0"] == 1
@@ -43,7 +43,7 @@ def test_a_node_that_does_nothing_has_no_effect_and_no_better_rank_than_those_ou
 def test_random_nodes_are_outside_the_circuit_and_their_effects_rank_those_inside():
     model = small_model("gpt2")
     circuit = ie.Circuit.from_nodes(model, HEADS)
-    found = minimality(ie.Runs(model, telling_pairs(model, 8)), circuit, n_outside=5)
+    found = minimality(ie.Runs(model, telling_pairs(model, 24)), circuit, n_outside=5)
     outside = [node.node for node in found.outside]
     assert len(outside) == 5 and not {*outside} & {*circuit.nodes}
     effects = np.array([node.effect for node in found.outside])
@@ -52,18 +52,18 @@ def test_random_nodes_are_outside_the_circuit_and_their_effects_rank_those_insid
     for node, p_value in zip(found.inside, frame["p_value"], strict=False):
         assert p_value == (1 + (effects >= node.effect).sum()) / 6
     assert frame["null_max"].iloc[0] == effects.max()
-    again = minimality(ie.Runs(model, telling_pairs(model, 8)), circuit, n_outside=5).to_frame()
+    again = minimality(ie.Runs(model, telling_pairs(model, 24)), circuit, n_outside=5).to_frame()
     pd.testing.assert_frame_equal(again, frame, atol=1e-5)
 
 
 def test_a_node_is_added_with_every_edge_that_joins_it_to_the_circuit():
     """With all nodes but one in the circuit, adding the last gives the circuit of all nodes."""
     model = small_model("gpt2")
-    pairs = telling_pairs(model, 8)
+    pairs = telling_pairs(model, 24)
     names = [name for name in model.graph.writer_names if name not in ("embed", "a1.h1")]
     circuit = ie.Circuit.from_nodes(model, names)
     (added,) = minimality(ie.Runs(model, pairs, seed=1), circuit, n_random=0).outside
-    _, measured = np.split(np.random.default_rng(1).permutation(8), 2)
+    _, measured = np.split(np.random.default_rng(1).permutation(24), 2)
     half = pairs[np.sort(measured)]
     before, after = (ie.evaluate(model, ie.Circuit.from_nodes(model, of), half) for of in (names, [*names, "a1.h1"]))
     assert added.node == "a1.h1" and added.without == ()

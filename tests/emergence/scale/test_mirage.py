@@ -8,7 +8,8 @@ import pytest
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.emergence.scale.axes import AXES
 from interp_emerge.emergence.scale.ladder import Ladder
-from interp_emerge.emergence.scale.mirage import Mirage, MirageVerdict, jump_shape, mirage_check
+from interp_emerge.emergence.scale.mirage import Mirage, MirageVerdict, mirage_check
+from interp_emerge.emergence.scale.rise import RiseShape, jump_shape
 
 PROMPTS = 128
 SEEDS = range(4)
@@ -60,54 +61,109 @@ def verdicts(ladders: list[Ladder]) -> set[str]:
 
 @pytest.mark.parametrize("n", [6, 8, 12])
 @pytest.mark.parametrize(("step", "noise"), [(2.0, 0.2), (3.0, 0.2), (3.0, 0.8)])
-def test_a_smooth_curve_behind_a_threshold_is_sharp_under_thresholding_only(n: int, step: float, noise: float) -> None:
+def test_the_jump_of_a_smooth_curve_behind_a_threshold_is_the_metrics(n: int, step: float, noise: float) -> None:
     found = verdicts([over_a_threshold(logits(n, step, noise, seed)) for seed in SEEDS])
 
-    assert found == {MirageVerdict.THRESHOLDED}
+    assert found == {MirageVerdict.METRIC}
 
 
-def test_exact_match_on_a_coarse_grid_is_sharp_under_thresholding_only() -> None:
+def test_exact_match_on_a_coarse_grid_is_the_metrics() -> None:
     found = verdicts([all_tokens_right(logits(7, 4.0, 0.2, seed), 5, seed) for seed in SEEDS])
 
-    assert found == {MirageVerdict.THRESHOLDED}
+    assert found == {MirageVerdict.METRIC}
 
 
-def test_exact_match_on_a_fine_grid_is_smooth() -> None:
-    found = verdicts([all_tokens_right(logits(12, 1.0, 0.2, seed, 512), 5, seed) for seed in SEEDS])
+def test_exact_match_on_a_fine_grid_is_late_and_so_the_metrics() -> None:
+    ladders = [all_tokens_right(logits(12, 1.0, 0.2, seed, 512), 5, seed) for seed in SEEDS]
 
-    assert found == {MirageVerdict.SMOOTH}
+    assert verdicts(ladders) == {MirageVerdict.METRIC}
+    assert {jump_shape(one, "accuracy", **FEW).shape for one in ladders} == {RiseShape.LATE}
+
+
+@pytest.mark.parametrize("n", [7, 10])
+def test_exact_match_of_a_power_law_is_the_metrics(n: int) -> None:
+    """The case of Schaeffer et al. (2023): the log-probability of a token improves from the first point on."""
+
+    def one(seed: int) -> Ladder:
+        rng = np.random.default_rng(seed)
+        log_prob = -4 * 10 ** (-2 * np.linspace(0, 1, n))[:, None] + rng.normal(0, 0.05, (n, PROMPTS))
+        return ladder(rng.random((n, PROMPTS)) < np.exp(5 * log_prob), log_prob)
+
+    assert verdicts([one(seed) for seed in SEEDS]) == {MirageVerdict.METRIC}
+
+
+def test_a_model_that_begins_to_improve_late_is_not_called_a_mirage() -> None:
+    """The log-probability is flat over half of the axis, then rises evenly; accuracy appears after that."""
+
+    def one(seed: int) -> Ladder:
+        rng = np.random.default_rng(seed)
+        x = np.linspace(0, 1, 9)
+        log_prob = -4.6 * (1 - np.clip((x - 0.5) / 0.5, 0, 1))[:, None] + rng.normal(0, 0.1, (9, PROMPTS))
+        return ladder(rng.random((9, PROMPTS)) < np.exp(log_prob), log_prob)
+
+    assert not verdicts([one(seed) for seed in SEEDS]) & {MirageVerdict.METRIC, MirageVerdict.NO_JUMP}
+
+
+def test_a_jump_of_the_model_with_a_point_inside_it_is_not_called_a_mirage() -> None:
+    rng = np.random.default_rng(0)
+    middle = np.array([-4.6, -4.6, -4.6, -1.5, -0.1, -0.1, -0.1])[:, None]
+    log_prob = middle + rng.normal(0, 0.1, (7, PROMPTS))
+    found = mirage_check(ladder(log_prob > np.log(0.3), log_prob))
+
+    assert found.thresholded.shape == RiseShape.SHARP
+    assert found.verdict == MirageVerdict.UNDECIDED
+    assert "log_prob rises around the jump of accuracy, but not as sharply" in found.reason
+
+
+def test_a_step_of_less_than_a_fifth_of_the_way_is_small_whatever_its_concentration() -> None:
+    rng = np.random.default_rng(0)
+    right = rng.random((7, 2000)) < np.repeat([0.5, 0.6], [3, 4])[:, None]
+    shape = jump_shape(ladder(right, np.log(np.where(right, 0.9, 0.1))), "accuracy")
+
+    assert shape.concentration.low > 0.5
+    assert shape.shape == RiseShape.SMALL
+
+
+def test_what_came_before_the_first_point_is_not_known() -> None:
+    """A power law of the log-probability that begins below chance: its steepest gap is the first."""
+    rng = np.random.default_rng(0)
+    log_prob = np.array([-8, -2.5, -0.8, -0.25, -0.08])[:, None] + rng.normal(0, 0.1, (5, PROMPTS))
+    shape = jump_shape(ladder(rng.random((5, PROMPTS)) < np.exp(log_prob), log_prob), "log_prob")
+
+    assert shape.shape == RiseShape.UNDECIDED
+    assert "what comes before is not known" in shape.reason
 
 
 @pytest.mark.parametrize("n", [6, 8, 12])
 @pytest.mark.parametrize("noise", [0.1, 0.5, 1.0])
-def test_a_true_step_is_sharp_under_both(n: int, noise: float) -> None:
+def test_a_true_step_is_the_models(n: int, noise: float) -> None:
     found = [mirage_check(true_step(n, n // 2, noise, seed), **FEW) for seed in SEEDS]
 
-    assert {one.verdict for one in found} == {MirageVerdict.BOTH}
+    assert {one.verdict for one in found} == {MirageVerdict.MODEL}
     assert {(one.continuous.before, one.continuous.after) for one in found} == {(f"{n // 2 - 1}", f"{n // 2}")}
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.8])
-def test_a_slow_rise_is_smooth(noise: float) -> None:
+def test_a_slow_rise_is_no_jump(noise: float) -> None:
     def one(seed: int) -> Ladder:
         z = logits(8, 0.4, noise, seed, 512)
         return ladder(np.random.default_rng(seed).random(z.shape) < 1 / (1 + np.exp(-z)), -np.logaddexp(0, -z))
 
-    assert verdicts([one(seed) for seed in SEEDS]) == {MirageVerdict.SMOOTH}
+    assert verdicts([one(seed) for seed in SEEDS]) == {MirageVerdict.NO_JUMP}
 
 
-def test_an_ability_present_from_the_start_is_smooth_whatever_its_small_changes() -> None:
+def test_an_ability_present_from_the_start_does_not_jump_whatever_its_small_changes() -> None:
     rng = np.random.default_rng(0)
     right = rng.random((7, 400)) < np.array([0.9, 0.9, 0.9, 0.95, 0.95, 0.95, 0.95])[:, None]
     log_prob = np.repeat([-1.2, -1.0], [3, 4])[:, None] + rng.normal(0, 0.3, (7, 400))
 
-    assert mirage_check(ladder(right, log_prob)).verdict == MirageVerdict.SMOOTH
+    assert mirage_check(ladder(right, log_prob)).verdict == MirageVerdict.NO_JUMP
 
 
-def test_prompts_that_cross_the_threshold_at_different_scales_make_accuracy_smooth_too() -> None:
+def test_prompts_that_cross_the_threshold_at_different_scales_spread_accuracy_too() -> None:
     found = verdicts([over_a_threshold(logits(8, 2.0, 3.0, seed)) for seed in SEEDS])
 
-    assert found == {MirageVerdict.SMOOTH}
+    assert found == {MirageVerdict.NO_JUMP}
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
@@ -136,17 +192,20 @@ def test_a_model_that_never_leaves_chance_has_no_jump_to_judge(noise: float) -> 
     assert "accuracy never leaves chance" in found.reason
 
 
-def test_a_jump_to_the_last_point_is_undecided_unless_it_reaches_the_ceiling() -> None:
+def test_a_jump_to_the_last_point_is_sharp_only_if_it_reaches_the_ceiling() -> None:
     rng = np.random.default_rng(0)
     half = np.repeat([0.0, 0.5], [7, 1])[:, None]
-    found = mirage_check(ladder(rng.random((8, 256)) < half, half * 4 - 4 + rng.normal(0, 0.1, (8, 256))))
+    late = mirage_check(ladder(rng.random((8, 256)) < half, half * 4 - 4 + rng.normal(0, 0.1, (8, 256))))
+    whole = mirage_check(true_step(8, 7, 0.1, 0), **FEW)
+    above = np.repeat([0.4, 0.7], [7, 1])[:, None]
+    found = jump_shape(ladder(rng.random((8, 256)) < above, above + rng.normal(0, 0.1, (8, 256))), "accuracy")
 
-    assert found.verdict == MirageVerdict.UNDECIDED
+    assert (late.thresholded.shape, late.verdict) == (RiseShape.LATE, MirageVerdict.MODEL)
+    assert (whole.thresholded.shape, whole.verdict) == (RiseShape.SHARP, MirageVerdict.MODEL)
     assert "jumps right before the last point, and what comes after is not known" in found.reason
-    assert mirage_check(true_step(8, 7, 0.1, 0), **FEW).verdict == MirageVerdict.BOTH
 
 
-def test_a_line_on_an_uneven_grid_is_smooth_although_one_gap_holds_most_of_it() -> None:
+def test_a_line_on_an_uneven_grid_does_not_jump_although_one_gap_holds_most_of_it() -> None:
     sizes = np.array([0.0, 1, 2, 3, 13, 14, 15])
     rng = np.random.default_rng(0)
     value = (sizes / 15)[:, None]
@@ -154,7 +213,7 @@ def test_a_line_on_an_uneven_grid_is_smooth_although_one_gap_holds_most_of_it() 
     shape = jump_shape(found, "log_prob")
 
     assert shape.share.value > 0.6 > 0.3 > shape.concentration.high
-    assert mirage_check(found).verdict == MirageVerdict.SMOOTH
+    assert mirage_check(found).verdict == MirageVerdict.NO_JUMP
 
 
 def test_seeds_that_disagree_leave_the_jump_undecided() -> None:
@@ -163,7 +222,9 @@ def test_seeds_that_disagree_leave_the_jump_undecided() -> None:
     both = (*one.values[:3], split, *one.values[4:])
     spread = Ladder(**{**vars(one), "values": both})
 
-    assert mirage_check(spread).verdict == MirageVerdict.UNDECIDED
+    found = mirage_check(spread)
+    assert found.verdict == MirageVerdict.UNDECIDED
+    assert found.reason == "the 2 training runs of 3 disagree, and 5 are needed where they do"
 
 
 def test_the_sentence_gives_the_distance_between_the_points_around_the_jump() -> None:

@@ -7,6 +7,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.scale.onset import (
     Criterion,
     OnsetVerdict,
+    _shares_of_runs,
     find_onset,
     find_onset_of_intervals,
     surely_above,
@@ -155,12 +156,41 @@ def test_a_single_value_at_each_point_says_nothing_about_its_spread() -> None:
     assert (onset.ci_low, onset.ci_high) == (0, None)
 
 
-def test_seeds_that_disagree_widen_the_interval() -> None:
-    have, lack = np.ones(PROMPTS), np.zeros(PROMPTS)
-    split = {0: [lack] * 3, 1: [have, have, lack], 2: [have] * 3}
+HAVE, LACK = np.ones(PROMPTS), np.zeros(PROMPTS)
+
+
+def test_three_runs_that_disagree_at_one_point_leave_the_others_open() -> None:
+    split = {0: [LACK] * 3, 1: [HAVE, HAVE, LACK], 2: [HAVE] * 3}
     onset = find_onset(split, ACCURACY)
 
-    assert (onset.ci_low, onset.ci_high) == (1, 2)
+    assert (onset.ci_low, onset.ci_high, onset.verdict) == (0, None, OnsetVerdict.UNDECIDED)
+    assert onset.reason.endswith("training runs disagree at 1, so it takes more of them")
+
+
+def test_eight_runs_of_which_some_disagree_bound_the_onset() -> None:
+    split = {0: [LACK] * 8, 1: [LACK] * 4 + [HAVE] * 4, 2: [HAVE] * 8, 3: [HAVE] * 8}
+    onset = find_onset(split, ACCURACY)
+
+    assert (onset.ci_low, onset.ci_high, onset.verdict) == (1, 2, OnsetVerdict.EMERGENT)
+
+
+def test_two_runs_that_agree_decide_only_over_several_points() -> None:
+    two, three = ({at: [HAVE if at > 3 else LACK] * n for at in range(8)} for n in (2, 3))
+
+    onset = find_onset(two, ACCURACY)
+    assert onset.verdict == OnsetVerdict.EMERGENT
+    assert 0 < onset.ci_low < 4 < onset.ci_high < 7
+    assert (find_onset(three, ACCURACY).ci_low, find_onset(three, ACCURACY).ci_high) == (4, 4)
+
+
+def test_the_share_of_runs_is_tested_over_stretches_of_points() -> None:
+    counted, runs = np.array([0, 0, 3, 3, 3]), np.full(5, 3)
+    above, below = _shares_of_runs(counted, runs)
+
+    # By hand: three of three at the third point, among all stretches that end there, and nine of nine at the last.
+    assert above[0] == 1 and above[4] < 0.01 < above[2] < 0.3
+    assert above[2] > above[3] > above[4]
+    assert below[0] < below[1] < 0.3 and below[4] == 1
 
 
 def test_a_value_with_an_interval_has_an_onset_without_values_of_prompts() -> None:

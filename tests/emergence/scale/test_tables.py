@@ -20,7 +20,7 @@ FAMILY = ie.load_family("miniature")
 SIZES = dict(zip(FAMILY.sizes, np.geomspace(3e3, 3e6, 7), strict=True))
 TABLES = {"jump": jump_table, "trends": trend_table, "correlations": correlation_table}
 COLUMNS = {table.name: {*table.columns} for table in (JUMP, TRENDS, CORRELATIONS)}
-PROMPTS = 64
+PROMPTS = 1000
 
 
 def measured(probability: Callable[[float], float], *, n_sizes: int = 7) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def test_forms_that_fit_about_equally_well_leave_no_verdict() -> None:
 
     assert accuracy["weight"].max() < 0.9
     assert set(accuracy["verdict"]) == {TrendVerdict.CANNOT_BE_TOLD}
-    assert accuracy["reason"].iloc[0].startswith("the weight of constant is 0.")
+    assert accuracy["reason"].iloc[0].startswith("AIC is 8.0 for power_law and ")
 
 
 def test_the_reason_says_that_the_best_form_does_not_fit() -> None:
@@ -126,7 +126,7 @@ def test_the_reason_says_that_the_best_form_does_not_fit() -> None:
     [
         (2, TrendVerdict.UNDEFINED, "2 points are too few to compare forms"),
         (3, TrendVerdict.UNDEFINED, "3 points are too few to compare forms"),
-        (5, TrendVerdict.POWER_LAW, "5 points are too few for sigmoid and broken_power_law"),
+        (5, TrendVerdict.CANNOT_BE_TOLD, "5 points are too few for broken_power_law"),
     ],
 )
 def test_the_reason_says_that_there_are_too_few_points(n_sizes: int, verdict: TrendVerdict, reason: str) -> None:

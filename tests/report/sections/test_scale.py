@@ -17,7 +17,7 @@ def jump(metric: str, shape: RiseShape, verdict: MirageVerdict, reason: str = ""
 
 
 def test_a_jump_is_given_with_the_shape_under_each_metric():
-    verdict = MirageVerdict.THRESHOLDED
+    verdict = MirageVerdict.METRIC
     table = pd.DataFrame([jump("accuracy", RiseShape.SHARP, verdict), jump("log_prob", RiseShape.SPREAD, verdict)])
     assert jumps(table) == [
         "Fact recall over parameters: sharp under thresholding only; accuracy is sharp, concentration 0.75 "

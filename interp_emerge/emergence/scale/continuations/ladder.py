@@ -34,8 +34,9 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.axes import Axis, load_axis, on_axis
 from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens, edit_distances, several_tokens
-from interp_emerge.emergence.scale.mirage import Curve, Mirage, judge
+from interp_emerge.emergence.scale.mirage import Mirage, judge
 from interp_emerge.emergence.scale.pass_until import PassLaw, PassRate, continuation_sampler, pass_law, pass_until
+from interp_emerge.emergence.scale.rise import Curve
 from interp_emerge.families.base import Family
 from interp_emerge.stats.intervals import percentile_interval
 from interp_emerge.stats.resampling import RESAMPLES, draw_weights
@@ -174,11 +175,12 @@ def several_tokens_check(
             axis=ladder.axis,
             points=ladder.points,
             places=ladder.places,
+            runs=tuple(tuple(_per_prompt(run, name, length) for run in runs) for runs in ladder.runs),
             means=means[:, MEASURES.index(name)],
             drawn=drawn[:, :, MEASURES.index(name)],
-            n_pairs=ladder.n_pairs,
             chance=chance.get(name, ladder.chance),
             ceiling=0.0 if name == "log_prob" else 1.0,
+            floored=name != "log_prob",
         )
         for name in ("exact_match", continuous)
     )
@@ -296,6 +298,12 @@ def _columns(run: SeveralTokens, length: int) -> np.ndarray:
     right = run.right[:, :length].astype(np.float64)
     edits = edit_distances(run.guess[:, :length], run.truth[:, :length])
     return np.column_stack([right, right.min(1), edits, run.log_prob[:, :length].mean(1)])
+
+
+def _per_prompt(run: SeveralTokens, name: str, length: int) -> np.ndarray:
+    """Exact match, token accuracy or log-probability of each prompt, shape [prompt]."""
+    columns = _columns(run, length)
+    return {"exact_match": columns[:, -3], "log_prob": columns[:, -1]}.get(name, columns[:, :length].mean(1))
 
 
 def _measures(means: np.ndarray, length: int) -> np.ndarray:

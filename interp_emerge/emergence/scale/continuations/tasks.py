@@ -73,7 +73,7 @@ class SeveralTokens:
         rows, positions = [], self.right.mean(0)
         for length in range(1, self.truth.shape[1] + 1):
             p = float(positions[:length].mean())
-            exact = mean_interval(self.exact[:, length - 1])
+            exact = mean_interval(self.exact[:, length - 1], share=True)
             edits = mean_interval(edit_distances(self.guess[:, :length], self.truth[:, :length]))
             rows.append(
                 {
