@@ -52,13 +52,15 @@ class Case:
     name: str
     curve: Callable[[np.ndarray], np.ndarray]
     right: Callable[[np.ndarray], np.ndarray] = itself
+    noise: float = 0.3
+    """Standard deviation of the log-probability over prompts."""
     wrong: tuple[MirageVerdict, ...]
     wanted: MirageVerdict | None = None
     """The verdict that should come in four of five cases with 7 points or more."""
 
     def ladder(self, n_points: int, n_prompts: int, rng: np.random.Generator) -> Ladder:
         expected = self.curve(np.linspace(0, 1, n_points))[:, None]
-        log_prob = np.minimum(expected + rng.normal(0, 0.3, (n_points, n_prompts)), 0)
+        log_prob = np.minimum(expected + rng.normal(0, self.noise, (n_points, n_prompts)), 0)
         right = rng.random(log_prob.shape) < self.right(log_prob)
         return of_values([[np.stack(run, 1)] for run in zip(right.astype(float), log_prob, strict=True)])
 
@@ -85,6 +87,7 @@ CASES = (
             name=f"power law, exponent {exponent}, p from {np.exp(-first):.2g}, {length} tokens",
             curve=power_law(exponent, first),
             right=all_of(length),
+            noise=0.1,
             wrong=(MODEL, NO_JUMP),
             wanted=METRIC,
         )

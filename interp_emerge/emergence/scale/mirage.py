@@ -15,10 +15,11 @@ https://arxiv.org/abs/2304.15004). So a thresholded and a continuous metric are 
    improves elsewhere as well, and the thresholded metric does not show it. This must hold in wider windows too: with
    one gap more at either side, as a point may lie inside a jump of the model, and after any point of a long stretch
    near chance, as the model itself may begin to improve late.
-4. Without a jump there is nothing to explain. The verdict is undecided if the shape is, if one of the metrics does not
-   rise beyond noise, or if the samples disagree. It is undecided, too, if training runs of one point disagree and there
-   are fewer than 5 of them. A shared jump does not decide in a window that begins at the first point, since the
-   continuous metric may have risen before, nor in one of two gaps, within which neither may jump.
+4. The verdict is undecided if the shape of the thresholded metric is, if this metric never leaves chance, if the
+   continuous one does not rise beyond noise, or if the samples disagree. It is undecided, too, if training runs of one
+   point disagree and there are fewer than 5 of them. A shared jump does not decide in a window that begins at the
+   first point, since the continuous metric may have risen before, nor in one of two gaps, within which neither may
+   jump.
 
 All of this is *at this resolution*: nothing was measured inside a gap, and every curve that rises within the gap looks
 like a jump. `mirage_check` judges two metrics of a ladder, `continuations.several_tokens_check` answers of several
@@ -58,7 +59,7 @@ class MirageVerdict(StrEnum):
     """Whether an ability jumps, and whether the model or the metric is the reason."""
 
     NO_JUMP = "no jump at this resolution"
-    """The rise of the thresholded metric is spread, or small."""
+    """The rise of the thresholded metric is spread, small, or flat above chance."""
     METRIC = "the metric's"
     """The thresholded metric jumps, and the continuous one shares less than half of the jump."""
     MODEL = "the model's"
@@ -218,8 +219,6 @@ def _verdict(
 ) -> tuple[MirageVerdict, str]:
     """The verdict, with the reason if it is undecided."""
     reason = _at_chance(curve) or jump.reason or _disagreement(curve)
-    if not reason and jump.shape == RiseShape.FLAT:
-        reason = f"{jump.metric} does not rise beyond noise, so there is nothing to judge"
     if reason:
         return MirageVerdict.UNDECIDED, reason
     if not windows:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.scale.mirage import MirageVerdict
 from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, SEEDS, TRENDS
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
@@ -60,12 +61,18 @@ def jumps(jump: pd.DataFrame) -> list[str]:
     sentences = []
     for _, rows in jump.groupby("ability", sort=False):
         first = rows.iloc[0]
+        jumped = first["verdict"] in (MirageVerdict.METRIC, MirageVerdict.MODEL)
+        verdict = f"the jump is {first['verdict']}" if jumped else first["verdict"]
         shapes = [
             f"{row['metric']} is {row['shape']}, concentration {Interval.of(row, 'concentration')}"
             for row in rows.dropna(subset="metric").to_dict("records")
         ]
         why = f" ({first['reason']})" if first["reason"] else ""
-        sentences.append("; ".join([f"{_over(first)}: {first['verdict']}{why}", *shapes]) + ".")
+        if jumped:
+            other = rows["metric"].iloc[-1]
+            shapes.append(f"{other} shares {Interval.of(first, 'shared')} of the jump, and makes "
+                          f"{Interval.of(first, 'earlier'):.0%} of its rise before")  # fmt: skip
+        sentences.append("; ".join([f"{_over(first)}: {verdict}{why}", *shapes]) + ".")
     return sentences
 
 

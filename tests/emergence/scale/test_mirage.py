@@ -157,7 +157,10 @@ def test_an_ability_present_from_the_start_does_not_jump_whatever_its_small_chan
     right = rng.random((7, 400)) < np.array([0.9, 0.9, 0.9, 0.95, 0.95, 0.95, 0.95])[:, None]
     log_prob = np.repeat([-1.2, -1.0], [3, 4])[:, None] + rng.normal(0, 0.3, (7, 400))
 
-    assert mirage_check(ladder(right, log_prob)).verdict == MirageVerdict.NO_JUMP
+    found = mirage_check(ladder(right, log_prob))
+    assert (found.thresholded.shape, found.verdict) == (RiseShape.SMALL, MirageVerdict.NO_JUMP)
+    still = mirage_check(ladder(rng.random((7, 400)) < 0.9, log_prob))
+    assert (still.thresholded.shape, still.verdict) == (RiseShape.FLAT, MirageVerdict.NO_JUMP)
 
 
 def test_prompts_that_cross_the_threshold_at_different_scales_spread_accuracy_too() -> None:

@@ -13,15 +13,18 @@ from interp_emerge.report.sections.scale import correlations, jumps, seeds, tren
 def jump(metric: str, shape: RiseShape, verdict: MirageVerdict, reason: str = "") -> dict[str, Any]:
     concentration = {"concentration": 0.75, "concentration_low": 0.6, "concentration_high": 0.9}
     about = {"ability": "fact_recall", "axis": "parameters", "metric": metric}
-    return {**about, "shape": shape, "verdict": verdict, "reason": reason, **concentration}
+    shared = {"shared": 0.2, "shared_low": 0.1, "shared_high": 0.3}
+    earlier = {"earlier": 0.4, "earlier_low": 0.35, "earlier_high": 0.45}
+    return {**about, "shape": shape, "verdict": verdict, "reason": reason, **concentration, **shared, **earlier}
 
 
 def test_a_jump_is_given_with_the_shape_under_each_metric():
     verdict = MirageVerdict.METRIC
     table = pd.DataFrame([jump("accuracy", RiseShape.SHARP, verdict), jump("log_prob", RiseShape.SPREAD, verdict)])
     assert jumps(table) == [
-        "Fact recall over parameters: sharp under thresholding only; accuracy is sharp, concentration 0.75 "
-        "[0.60, 0.90]; log_prob is spread, concentration 0.75 [0.60, 0.90]."
+        "Fact recall over parameters: the jump is the metric's; accuracy is sharp, concentration 0.75 [0.60, 0.90]; "
+        "log_prob is spread, concentration 0.75 [0.60, 0.90]; log_prob shares 0.20 [0.10, 0.30] of the jump, and makes "
+        "40% [35%, 45%] of its rise before."
     ]
 
 
