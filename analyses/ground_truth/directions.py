@@ -70,7 +70,6 @@ def show(rows: pd.DataFrame, by: list[str]) -> None:
     means = rows.drop(columns="model").groupby(by, sort=False).mean().reset_index()
     cells = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in means.to_numpy()]
     print("\n".join(f"| {' | '.join(row)} |" for row in [[*means.columns], ["---"] * len(means.columns), *cells]), "\n")
-    rows.round(4).to_csv(f"/tmp/w-curves/{len(by)}.csv")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """AtP*: attribution patching with corrections for two cases that it misses (Kramár et al., 2024).
 
 Nodes are the queries, keys and values of each head (outputs of the projections), the heads' terms in the residual
-stream, and the outputs of the MLPs. As in attribution patching, the estimates and their gradients are of the run that is
-patched: with `direction="denoising"` the corrupted run, which gets clean values, and with `"noising"` the clean run,
-which gets corrupted ones, as published.
+stream, and the outputs of the MLPs. As in attribution patching, gradients are those of the run that is patched: with
+`direction="denoising"` the corrupted run, which gets clean values; with `"noising"` the clean run, which gets corrupted
+ones, as published.
 
 1. QK correction, for queries and keys. A saturated softmax has almost no gradient. So `_pattern_changes` computes the
    attention pattern again with the node patched, and this exact change is multiplied with the gradient at the pattern

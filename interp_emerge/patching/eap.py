@@ -5,7 +5,8 @@ The gradient is taken in the run that is patched. With `direction="denoising"` t
 clean value; with `"noising"` it is the clean run, which gets a corrupted value, as published. Positive means that the
 clean value of the edge raises the metric. Effects are missed where a softmax or a norm is saturated in that run.
 
-Cost: two forward passes and one backward pass; one forward pass gives both the gradient and a recording. `positions` resolves scores by token position, which multiplies the memory of the scores by their number.
+Cost: two forward passes and one backward pass; one forward pass gives both the gradient and a recording. `positions`
+resolves scores by token position, which multiplies the memory of the scores by their number.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ def cost(task: PatchingTask[Options]) -> Cost:
 shelf.add(
     Method(
         name="eap",
-        summary="edge attribution patching: change of the writer times gradient at the reader, in the run that is patched",
+        summary="edge attribution patching: change of the writer times gradient at the reader in the patched run",
         source=Source("Syed et al.", 2023, "https://arxiv.org/abs/2310.10348"),
         scores="edges",
         run=run,

@@ -7,10 +7,12 @@
 3. The score of an edge from a writer of the stage is the writer's change times the mean of these gradients.
 
 As the steps grow, the edges of a stage sum to the exact effect of patching the whole stage in that direction, with an
-error of second order in the spacing. The embedding's edges score as under `eap_ig`. The method's first implementation
-is noising; at each stage it also adds the gradients to the edges of all other writers, and so has no such sum. A layer's heads and its MLP are separate stages in
-parallel blocks too. There neither reads the other, but moving both together would change the norms behind them and so
-the gradients.
+error of second order in the spacing. The embedding's edges score as under `eap_ig`. A layer's heads and its MLP are
+separate stages in parallel blocks too. There neither reads the other, but moving both together would change the norms
+behind them and so the gradients.
+
+The first implementation is noising. While a stage moves, it adds the gradients to the edges of all writers and divides
+by the number of stages, so that its sums are not those effects.
 
 Positive means that the clean value of the edge raises the metric. Cost: two forward passes; and for each of the
 2 · layers + 1 stages and each step, a forward and a backward pass of the blocks behind the stage. `positions` resolves

@@ -74,7 +74,7 @@ def test_noising_takes_the_gradient_of_the_clean_run(architecture: str):
 def test_noising_is_refused_for_the_divergence_from_the_clean_run():
     model, pairs = small_model("gpt2"), random_pairs()
     for method in ("eap", "attribution_patching", "atp_star"):
-        with pytest.raises(InputError, match="'kl' has no slope in the clean run.*give direction='denoising'"):
+        with pytest.raises(InputError, match=r"'kl' has no slope in the clean run.*give direction='denoising'"):
             ie.score(model, pairs, method=method, metric="kl", direction="noising")
     assert score_edges(model, pairs, "eap_ig_activations", metric="kl", direction="noising").scores.any()
 

@@ -106,7 +106,7 @@ def patched_end(task: PatchingTask, direction: str) -> float:
     if direction == "denoising":
         return CORRUPT
     if task.metric.name == KL.name:
-        raise InputError("metric 'kl' has no slope in the clean run, from which it is the divergence, so all first-order "
+        raise InputError("metric 'kl' has no slope in the clean run, being the divergence from that run, so all "
                          "scores would be zero; give direction='denoising', or another metric")  # fmt: skip
     return CLEAN
 
