@@ -20,12 +20,8 @@ def main() -> None:
     agreement, areas = [], []
     for family, name, model, pairs, held_out in tqdm([*settings()]):
         about = {"family": family, "model": name}
-        exact = {way: ie.score(model, pairs, method="exact_edges", direction=way) for way in DIRECTIONS}
-        found = {
-            (method, way): ie.score(model, pairs, method=method, direction=way)
-            for method in METHODS
-            for way in DIRECTIONS
-        }
+        exact = {way: edges_of(model, pairs, "exact_edges", way) for way in DIRECTIONS}
+        found = {(method, way): edges_of(model, pairs, method, way) for method in METHODS for way in DIRECTIONS}
         for (method, way), scores in found.items():
             for other, effects in exact.items():
                 rows = agreement_of(scores, effects)
@@ -48,6 +44,13 @@ def settings():
             pairs, held_out = (ie.load_ability(name).sample(model, N_PAIRS, seed=seed) for seed in (1000, 2000))
             if ie.Runs(model, held_out).whole.defined:
                 yield "miniature", f"{size} {name}", model, pairs, held_out
+
+
+def edges_of(model: ie.HookedModel, pairs: ie.PromptPairs, method: str, direction: str) -> ie.EdgeScores:
+    """Scores of edges by a method in a direction."""
+    scores = ie.score(model, pairs, method=method, direction=direction)
+    assert isinstance(scores, ie.EdgeScores)
+    return scores
 
 
 def agreement_of(scores: ie.EdgeScores, exact: ie.EdgeScores) -> dict[str, float]:

@@ -63,7 +63,7 @@ def of_cmd(n: int) -> Iterator[Rate]:
 def of_cpr(n: int) -> Iterator[Rate]:
     # The error of the ratio does not depend on the curve, so one curve is enough.
     for case, _, faithfulness, drawn in cases(n, CURVES[-1:]):
-        truth = trapezoid_weights(SHARES) @ faithfulness
+        truth = float(trapezoid_weights(SHARES) @ faithfulness)
         held = sum(contains(cpr_interval(kept, gap, SHARES), truth) for kept, gap in drawn)
         yield Rate(case=case, happened=held, simulations=n, at_least=0.93)
 
