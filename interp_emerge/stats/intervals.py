@@ -86,12 +86,10 @@ def mean_interval(values: np.ndarray) -> Interval:
     return Interval(float(mean[0]), float(low[0]), float(high[0]))
 
 
-def mean_intervals(
-    values: np.ndarray, *, level: float | np.ndarray = LEVEL
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mean_intervals(values: np.ndarray, *, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means of columns of values, shape [prompt, column], and lower and upper ends, shape [column] each.
 
-    `level` is the probability with which an interval contains the true mean, one for all columns or one for each.
+    `level` is the probability with which an interval contains the true mean.
     """
     from scipy.stats import beta, t
 
@@ -100,19 +98,19 @@ def mean_intervals(
     low, high = np.full((2, len(mean)), np.nan)
     if n < 2:
         return mean, low, high
-    tail = np.broadcast_to((1 - np.asarray(level)) / 2, mean.shape)
+    tail = (1 - level) / 2
     binary = np.isin(values, (0, 1)).all(0)
     right = values[:, binary].sum(0)
-    low[binary] = np.where(right > 0, beta.ppf(tail[binary], np.maximum(right, 1), n - right + 1), 0)
-    high[binary] = np.where(right < n, beta.ppf(1 - tail[binary], right + 1, np.maximum(n - right, 1)), 1)
+    low[binary] = np.where(right > 0, beta.ppf(tail, np.maximum(right, 1), n - right + 1), 0)
+    high[binary] = np.where(right < n, beta.ppf(1 - tail, right + 1, np.maximum(n - right, 1)), 1)
     centred = values - mean
     square, cube = (centred**2).mean(0), (centred**3).mean(0)
     spread = ~binary & (square > (ROUNDING * np.abs(values).max(0, initial=0)) ** 2)
     lean = cube[spread] / square[spread] ** 1.5 / n**0.5
     error = np.sqrt(square[spread] / (n - 1))
-    reach = t.isf(tail[spread], n - 1)
-    low[spread] = mean[spread] - _unpivot(reach, lean) * error
-    high[spread] = mean[spread] - _unpivot(-reach, lean) * error
+    reach = t.ppf(1 - tail, n - 1)
+    low[spread] = mean[spread] - _unpivot(np.full(len(lean), reach), lean) * error
+    high[spread] = mean[spread] - _unpivot(np.full(len(lean), -reach), lean) * error
     return mean, low, high
 
 

@@ -89,7 +89,7 @@ PROMISES = (
         simulate=of_cpr,
     ),
     Promise(
-        says="A CMD of 0.1 or more is told from 0 with 64 pairs.",
+        says="A CMD of 0.1 or more lies surely above 0 with 64 pairs.",
         module="circuits.running.areas",
         counted="intervals that lie above 0",
         simulate=above_zero,

@@ -46,8 +46,7 @@ def cmd_interval(
     # Weighted differences are never all 0 or 1, so their intervals are not those of shares of successes.
     missing = weights[:, None] * (gap - kept)
     value = float(np.abs(missing.mean(1)).sum() / gap.mean())
-    _, lows, highs = mean_intervals(missing.T, level=1 - WRONG_SIGNS * weights / weights.sum())
-    signs = (lows > 0).astype(int) - (highs < 0).astype(int)
+    signs = np.array([_sure_sign(*each) for each in zip(missing, WRONG_SIGNS * weights / weights.sum(), strict=True)])
     low = high = 0.0
     if signs.any():
         known = ratio_interval(signs @ missing, gap)
@@ -55,7 +54,14 @@ def cmd_interval(
     for share in np.flatnonzero(signs == 0):
         unknown = ratio_interval(missing[share], gap)
         high += max(abs(unknown.low), abs(unknown.high))
-    return Interval(value, float(low), float(high))
+    # Shares whose interval is undefined leave both ends undefined.
+    return Interval(value, float(low), float(high)) if np.isfinite(high) else Interval(value, np.nan, np.nan)
+
+
+def _sure_sign(values: Float[np.ndarray, " pair"], wrong: float) -> int:
+    """The sign of the mean if it is wrong with at most this probability, else 0."""
+    _, low, high = mean_intervals(values[:, None], level=1 - wrong)
+    return int(low[0] > 0) - int(high[0] < 0)
 
 
 def trapezoid_weights(shares: Float[np.ndarray, " share"]) -> Float[np.ndarray, " share"]:
