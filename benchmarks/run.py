@@ -125,12 +125,12 @@ def rows(shape: str) -> Iterator[Row]:
 
 
 def circuits(shape: str, model: ie.HookedModel, pairs: ie.PromptPairs, lens: Lens, bare: float) -> Iterator[Row]:
-    """Evaluation of the best edges at ten sizes, and of one circuit on one pair."""
+    """Evaluation of the best edges at ten sizes in two rankings, and of one circuit on one pair."""
     scores = ie.score(model, pairs, method="eap")
     assert isinstance(scores, ie.EdgeScores)
     yield Row(
         shape=shape,
-        what="`faithfulness_curve`, ten sizes",
+        what="`faithfulness_curve`, ten sizes in two rankings",
         against="bare forward, last logit",
         ours=seconds(lambda: ie.faithfulness_curve(model, scores, pairs), 3),
         theirs=bare,

@@ -67,7 +67,7 @@ def test_circuit_hands_the_options_of_a_method_to_the_search(monkeypatch: pytest
 
 def test_circuit_refuses_steps_for_a_method_that_does_not_integrate(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert run(monkeypatch, "circuit", "miniature", "3k", "induction", "--method", "eap", "--steps", "4") == 2
-    assert "eap takes no option 'steps' (options that it takes: positions)" in capsys.readouterr().err
+    assert "eap takes no option 'steps' (options that it takes: positions, direction)" in capsys.readouterr().err
 
 
 def test_measure_prints_numbers_that_can_be_read_back(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -1,7 +1,9 @@
 """AtP*: attribution patching with corrections for two cases that it misses (Kramár et al., 2024).
 
 Nodes are the queries, keys and values of each head (outputs of the projections), the heads' terms in the residual
-stream, and the outputs of the MLPs. As in attribution patching, values of the corrupted run are replaced by clean ones.
+stream, and the outputs of the MLPs. As in attribution patching, gradients are those of the run that is patched: with
+`direction="denoising"` the corrupted run, which gets clean values; with `"noising"` the clean run, which gets corrupted
+ones, as published.
 
 1. QK correction, for queries and keys. A saturated softmax has almost no gradient. So `_pattern_changes` computes the
    attention pattern again with the node patched, and this exact change is multiplied with the gradient at the pattern
@@ -33,16 +35,21 @@ from interp_emerge.core.source import Source
 from interp_emerge.patching import shelf
 from interp_emerge.patching.attribution_patching import effects, gradient_at_pattern
 from interp_emerge.patching.base import Cost, Method, NodeScores, PatchingTask
-from interp_emerge.patching.engines.attribution import at_places, bytes_per_run, node_cost, tally_nodes
+from interp_emerge.patching.engines.attribution import (
+    at_places,
+    bytes_per_run,
+    node_cost,
+    parts_by_direction,
+    tally_nodes,
+)
 from interp_emerge.patching.engines.gradients import (
     DecoderRun,
     Parts,
     Site,
     at_least_float32,
     gradients_at,
-    run_of_prompts,
 )
-from interp_emerge.patching.engines.options import AtPositions, Sites
+from interp_emerge.patching.engines.options import AtPositions, Direction, Sites
 
 SITES = ("q", "k", "v", "head", "mlp")
 SHARE_OF_PATTERN = 0.25
@@ -56,6 +63,7 @@ class Options(AtPositions):
     """Options of `atp_star`."""
 
     sites: Sites = SITES
+    direction: Direction = "denoising"
 
 
 def run(task: PatchingTask[Options]) -> NodeScores:
@@ -74,34 +82,33 @@ def cost(task: PatchingTask[Options]) -> Cost:
 
 
 @torch.no_grad()
-def _chunk_scores(task: PatchingTask, rows: slice) -> Parts:
+def _chunk_scores(task: PatchingTask[Options], rows: slice) -> Parts:
     decoder, n_layers = task.model.decoder, task.graph.n_layers
-    clean = run_of_prompts(task.model, task.pairs.clean[rows]).parts
-    corrupt = run_of_prompts(task.model, task.pairs.corrupt[rows], differentiable=True)
+    patched, other, sign = parts_by_direction(task, task.options.direction, rows)
     nodes = list(dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(task.options.sites)))
-    changes = {node: _pattern_changes(task, rows, node, clean, corrupt.parts) for node in nodes if node[0] in "qk"}
+    changes = {node: _pattern_changes(task, rows, node, other, patched.parts) for node in nodes if node[0] in "qk"}
 
     def estimate(node: Site, gradients: Parts) -> Tensor:
         kind, layer = node
         block, place = decoder.blocks[layer], (GRADIENT_OF[kind], layer)
         if node not in changes:
-            return at_places(task, rows, effects(block, kind, place, clean, corrupt.parts, gradients))
-        products = changes[node] * gradient_at_pattern(block, corrupt.parts, layer, gradients[place])
+            return at_places(task, rows, effects(block, kind, place, other, patched.parts, gradients))
+        products = changes[node] * gradient_at_pattern(block, patched.parts, layer, gradients[place])
         return _gather_query(task, rows, block, products) if kind == "q" else _gather_key(task, block, products)
 
     sites = dict.fromkeys((GRADIENT_OF[kind], layer) for kind, layer in nodes)
     streams = [("resid_pre", layer + 1) for layer in range(n_layers)]
-    undropped = gradients_at(corrupt, task.metric[rows], [*sites, *streams], again=True)
+    undropped = gradients_at(patched, task.metric[rows], [*sites, *streams], again=True)
     plain = {node: estimate(node, undropped) for node in nodes}
     if n_layers == 1:
-        return plain
+        return {node: sign * values for node, values in plain.items()}
     # Stopping an earlier layer leaves a node's estimate as it is, once for each of them.
     sizes = {node: plain[node].abs() * node[1] for node in nodes}
-    for dropped, gradients in _without_each_layer(corrupt, undropped, sites, n_layers):
+    for dropped, gradients in _without_each_layer(patched, undropped, sites, n_layers):
         for node in nodes:
             if node[1] < dropped:
                 sizes[node] += estimate(node, gradients).abs()
-    return {node: torch.copysign(sizes[node] / (n_layers - 1), plain[node]) for node in nodes}
+    return {node: torch.copysign(sizes[node] / (n_layers - 1), sign * plain[node]) for node in nodes}
 
 
 def _without_each_layer(
@@ -122,7 +129,7 @@ def _without_each_layer(
         yield dropped, dict(zip(below, found, strict=True))
 
 
-def _pattern_changes(task: PatchingTask, rows: slice, node: Site, clean: Parts, corrupt: Parts) -> Tensor:
+def _pattern_changes(task: PatchingTask, rows: slice, node: Site, other: Parts, patched: Parts) -> Tensor:
     """The change of a layer's patterns when queries or keys are patched, [patched, place, pair, head, query, key].
 
     The axis `patched` counts heads where a norm joins them, and has length 1 where all heads are patched in one call.
@@ -131,13 +138,13 @@ def _pattern_changes(task: PatchingTask, rows: slice, node: Site, clean: Parts, 
     """
     side, layer = node
     attention = task.model.decoder.blocks[layer].attention
-    q, k, ordinary, target = corrupt["q", layer], corrupt["k", layer], corrupt[side, layer], clean[side, layer]
+    q, k, ordinary, target = patched["q", layer], patched["k", layer], patched[side, layer], other[side, layer]
     before, found = at_least_float32(attention.pattern(q, k)), []
     for heads in range(ordinary.shape[2]) if attention.joins_heads else [slice(None)]:
         for at in _places(task, rows) if side == "k" else [(slice(None), slice(None))]:
-            patched = ordinary.clone()
-            patched[(*at, heads)] = target[(*at, heads)]
-            found.append(at_least_float32(attention.pattern(*((patched, k) if side == "q" else (q, patched)))) - before)
+            mixed = ordinary.clone()
+            mixed[(*at, heads)] = target[(*at, heads)]
+            found.append(at_least_float32(attention.pattern(*((mixed, k) if side == "q" else (q, mixed)))) - before)
     n_heads = ordinary.shape[2] if attention.joins_heads else 1
     return torch.stack(found).unflatten(0, (n_heads, -1))
 

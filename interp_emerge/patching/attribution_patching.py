@@ -1,7 +1,8 @@
-"""Attribution patching: a first-order estimate of patching every node in the corrupted run (Nanda, 2023).
+"""Attribution patching: a first-order estimate of patching every node (Nanda, 2023).
 
-The score of a node is (its value in the clean run − its value in the corrupted run) · (gradient of the metric at it),
-with the gradient taken in the corrupted run. Positive means that the clean value raises the metric.
+The score of a node is (its value in the clean run − its value in the corrupted run) · (gradient of the metric at it).
+The gradient is taken in the run that is patched. With `direction="denoising"` that is the corrupted run, as published;
+with `"noising"` it is the clean run. Positive means that the clean value raises the metric.
 
 1. `run_of_prompts` runs both prompts; `gradients_at` takes one backward pass to all sites (`_gradient_site`).
 2. `effects` multiplies the change of each node with the gradient at it.
@@ -34,10 +35,11 @@ from interp_emerge.patching.engines.attribution import (
     head_change,
     head_weights,
     node_cost,
+    parts_by_direction,
     tally_nodes,
 )
-from interp_emerge.patching.engines.gradients import Parts, Site, at_least_float32, gradients_at, run_of_prompts
-from interp_emerge.patching.engines.options import AtPositions, Sites
+from interp_emerge.patching.engines.gradients import Parts, Site, at_least_float32, gradients_at
+from interp_emerge.patching.engines.options import AtPositions, Direction, Sites
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class Options(AtPositions):
     """Options of `attribution_patching`."""
 
     sites: Sites = ("embed", "head", "mlp")
+    direction: Direction = "denoising"
 
 
 def run(task: PatchingTask[Options]) -> NodeScores:
@@ -58,17 +61,16 @@ def cost(task: PatchingTask[Options]) -> Cost:
 
 
 @torch.no_grad()
-def _chunk_effects(task: PatchingTask, rows: slice) -> Parts:
+def _chunk_effects(task: PatchingTask[Options], rows: slice) -> Parts:
     decoder = task.model.decoder
-    clean = run_of_prompts(task.model, task.pairs.clean[rows]).parts
-    corrupt = run_of_prompts(task.model, task.pairs.corrupt[rows], differentiable=True)
+    patched, other, sign = parts_by_direction(task, task.options.direction, rows)
     nodes = dict.fromkeys((node.kind, node.layer) for node in task.graph.nodes(task.options.sites))
     places = {node: _gradient_site(*node) for node in nodes}
-    gradients = gradients_at(corrupt, task.metric[rows], dict.fromkeys(places.values()))
+    gradients = gradients_at(patched, task.metric[rows], dict.fromkeys(places.values()))
     found: Parts = {}
     for (kind, layer), place in places.items():
-        values = effects(decoder.blocks[max(layer, 0)], kind, place, clean, corrupt.parts, gradients)
-        found[kind, layer] = at_places(task, rows, values)
+        values = effects(decoder.blocks[max(layer, 0)], kind, place, other, patched.parts, gradients)
+        found[kind, layer] = sign * at_places(task, rows, values)
     return found
 
 
@@ -86,23 +88,24 @@ def _gradient_site(kind: str, layer: int) -> Site:
     return kind, layer
 
 
-def effects(block: Block, kind: str, place: Site, clean: Parts, corrupt: Parts, gradients: Parts) -> Tensor:
+def effects(block: Block, kind: str, place: Site, other: Parts, patched: Parts, gradients: Parts) -> Tensor:
     """The change of each node of a kind in a layer times the gradient at it, shape [pair, pos, node].
 
-    `place` is the part at which the gradient was taken.
+    The change is the node's value in the other run less that in the run that is patched. `place` is the part at which
+    the gradient was taken.
     """
     gradient, layer = at_least_float32(gradients[place]), place[1]
     if kind == "head":
-        change = head_change(block, clean["head", layer], corrupt["head", layer])
+        change = head_change(block, other["head", layer], patched["head", layer])
         return (torch.einsum("bpd,hkd->bphk", gradient, head_weights(block)) * change).sum(-1)
     if kind == "pattern":
         patterns = (
             at_least_float32(block.attention.pattern(parts["q", layer], parts["k", layer]))
-            for parts in (clean, corrupt)
+            for parts in (other, patched)
         )
         change = next(patterns) - next(patterns)
-        return (change * gradient_at_pattern(block, corrupt, layer, gradients[place])).sum(-1).mT
-    products = (at_least_float32(clean[place]) - at_least_float32(corrupt[place])) * gradient
+        return (change * gradient_at_pattern(block, patched, layer, gradients[place])).sum(-1).mT
+    products = (at_least_float32(other[place]) - at_least_float32(patched[place])) * gradient
     return products.sum(-1) if products.ndim == 4 else products.sum(-1, keepdim=True)
 
 

@@ -1,14 +1,18 @@
 """Edge attribution patching with integrated gradients over the activations of each writer in turn.
 
 1. The writers run in stages: the embedding, then each layer's heads together, then its MLP.
-2. A stage's outputs move from their corrupted to their clean values, while everything before it stays corrupted. At
+2. With `direction="denoising"` a stage's outputs move from their corrupted to their clean values, while everything
+   before it stays corrupted. With `"noising"` they move from clean to corrupted, and everything before stays clean. At
    `steps` midpoints of that line the blocks behind the stage run, and give the gradient at all readers behind it.
 3. The score of an edge from a writer of the stage is the writer's change times the mean of these gradients.
 
-As the steps grow, the edges of a stage sum to the exact effect of patching the whole stage, with an error of second
-order in the spacing. The embedding's edges score as under `eap_ig`. A layer's heads and its MLP are separate stages in
-parallel blocks too. There neither reads the other, but moving both together would change the norms behind them and so
-the gradients.
+As the steps grow, the edges of a stage sum to the exact effect of patching the whole stage in that direction, with an
+error of second order in the spacing. The embedding's edges score as under `eap_ig`. A layer's heads and its MLP are
+separate stages in parallel blocks too. There neither reads the other, but moving both together would change the norms
+behind them and so the gradients.
+
+The first implementation is noising. While a stage moves, it adds the gradients to the edges of all writers and divides
+by the number of stages, so that its sums are not those effects.
 
 Positive means that the clean value of the edge raises the metric. Cost: two forward passes; and for each of the
 2 · layers + 1 stages and each step, a forward and a backward pass of the blocks behind the stage. `positions` resolves
@@ -37,7 +41,7 @@ from interp_emerge.patching.engines.attribution import (
     tally_edges,
 )
 from interp_emerge.patching.engines.gradients import Parts, ReaderGradients, differentiable_run, run_of_prompts
-from interp_emerge.patching.engines.options import AtPositions, Steps
+from interp_emerge.patching.engines.options import AtPositions, Direction, Steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,7 @@ class Options(AtPositions):
     """Options of `eap_ig_activations`."""
 
     steps: Steps = 5
+    direction: Direction = "denoising"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,9 +58,9 @@ class _Stage:
 
     writers: slice
     stream: Tensor
-    """The residual stream behind the stage in the corrupted run."""
+    """The residual stream behind the stage in the run that is patched."""
     change: Tensor
-    """The stage's outputs in the clean run less those in the corrupted one."""
+    """The stage's outputs in the other run less those in the run that is patched."""
     first: int
     """The first block that runs."""
     midway: bool = False
@@ -75,15 +80,16 @@ def cost(task: PatchingTask[Options]) -> Cost:
 
 
 @torch.no_grad()
-def _chunk_scores(task: PatchingTask, rows: slice, points: list[float]) -> Tensor:
+def _chunk_scores(task: PatchingTask[Options], rows: slice, points: list[float]) -> Tensor:
     decoder, arrange = task.model.decoder, arrangement(task, rows)
     clean, corrupt = (
         run_of_prompts(task.model, tokens[rows]).parts for tokens in (task.pairs.clean, task.pairs.corrupt)
     )
     changes = edge_changes(task, clean, corrupt, arrange)
     sums = empty_sums(task, changes)
-    stages = [*_stages(task, clean, corrupt)]
-    del clean, corrupt
+    patched, other = (corrupt, clean) if task.options.direction == "denoising" else (clean, corrupt)
+    stages = [*_stages(task, patched, other)]
+    del clean, corrupt, patched, other
     for stage in stages:
         for group in in_groups(points):
             gradients = ReaderGradients(decoder, task.metric[rows], arrange)
@@ -94,22 +100,22 @@ def _chunk_scores(task: PatchingTask, rows: slice, points: list[float]) -> Tenso
     return sums / len(points)
 
 
-def _stages(task: PatchingTask, clean: Parts, corrupt: Parts) -> Iterator[_Stage]:
+def _stages(task: PatchingTask, patched: Parts, other: Parts) -> Iterator[_Stage]:
     """The stages in the order in which they run."""
     graph, first = task.graph, 1
 
     def change(kind: str, layer: int) -> Tensor:
-        return clean[kind, layer] - corrupt[kind, layer]
+        return other[kind, layer] - patched[kind, layer]
 
-    yield _Stage(writers=slice(0, 1), stream=corrupt["resid_pre", 0], change=change("resid_pre", 0), first=0)
+    yield _Stage(writers=slice(0, 1), stream=patched["resid_pre", 0], change=change("resid_pre", 0), first=0)
     for layer, block in enumerate(task.model.decoder.blocks):
-        after = corrupt["resid_pre", layer + 1]
+        after = patched["resid_pre", layer + 1]
         heads, mlp = slice(first, first + graph.n_heads), first + graph.n_heads
         moved = change("attention", layer)
         if block.parallel:
             yield _Stage(writers=heads, stream=after, change=moved, first=layer + 1)
         else:
-            yield _Stage(writers=heads, stream=corrupt["resid_mid", layer], change=moved, first=layer, midway=True)
+            yield _Stage(writers=heads, stream=patched["resid_mid", layer], change=moved, first=layer, midway=True)
         yield _Stage(writers=slice(mlp, mlp + 1), stream=after, change=change("mlp", layer), first=layer + 1)
         first = mlp + 1
 

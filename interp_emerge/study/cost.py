@@ -114,7 +114,7 @@ def runs_of_parts(graph: Graph, n_edges: int, n_random: int) -> dict[str, int]:
     n_nodes = min(len(graph.writers), ceil(n_edges**0.5) + 1)
     return {
         "ablations": 8,
-        "curve": len(GRID),
+        "curve": 2 * len(GRID),
         "backup": 2 * graph.n_layers * graph.n_heads + 2,
         "hypotheses": 2 * (1 + n_random) + n_edges + min(max(n_random, 20 * n_edges), max(n_random, 1000)),
         "completeness": 2 * 21 + 2 * 8 * n_nodes,

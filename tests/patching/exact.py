@@ -62,19 +62,23 @@ def rises(
     return (metric(logits) - before).T.numpy()
 
 
-def slow_eap(model: HookedModel, pairs: PromptPairs) -> np.ndarray:
-    """Edge attribution by autograd: change of the writer times gradient at the reader, shape [writer, reader]."""
+def slow_eap(model: HookedModel, pairs: PromptPairs, *, direction: str = "denoising") -> np.ndarray:
+    """Edge attribution by autograd: change of the writer times gradient at the reader, shape [writer, reader].
+
+    The gradient is that of the corrupted run under denoising and that of the clean run under noising.
+    """
+    own, other, sign = (pairs.clean, pairs.corrupt, -1) if direction == "noising" else (pairs.corrupt, pairs.clean, 1)
     slow, graph = SlowModel(model.hf), model.graph
     probes: dict[str, Tensor] = {}
 
     def probe(reader: str, written: Written) -> Tensor:
         return probes.setdefault(reader, torch.zeros_like(written["embed"], requires_grad=True))
 
-    logits, corrupt = slow.run(pairs.corrupt, probe)
+    logits, here = slow.run(own, probe)
     total = bind_metric("logit_diff", model, pairs)(logits).sum()
     found = torch.autograd.grad(total, [probes[name] for name in graph.reader_names])
     with torch.no_grad():
-        clean = slow.run(pairs.clean)[1]
-        change = torch.stack([clean[name] - corrupt[name] for name in graph.writer_names])
+        there = slow.run(other)[1]
+        change = sign * torch.stack([there[name] - here[name] for name in graph.writer_names])
         gradients = torch.stack(found)
         return torch.einsum("wbpd,rbpd->wr", change, gradients).numpy() / len(pairs) * graph.exists

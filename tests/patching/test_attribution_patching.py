@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,27 @@ from tests.patching.interpolation import precise_model, sites_of, slopes_of_node
 from tests.patching.scored import score_edges, score_nodes
 
 
+@pytest.mark.parametrize("direction", ["denoising", "noising"])
 @pytest.mark.parametrize("architecture", FORMS)
-def test_a_node_scores_the_sum_of_its_edges(architecture: str):
+def test_a_node_scores_the_sum_of_its_edges(architecture: str, direction: str):
     model, pairs = small_model(architecture), random_pairs()
-    by_node = score_nodes(model, pairs, "attribution_patching")
+    by_node = score_nodes(model, pairs, "attribution_patching", direction=direction)
     assert by_node.nodes == model.graph.writers
-    np.testing.assert_allclose(by_node.scores, score_edges(model, pairs, "eap").scores.sum(1), atol=5e-6)
+    by_edge = score_edges(model, pairs, "eap", direction=direction).scores
+    np.testing.assert_allclose(by_node.scores, by_edge.sum(1), atol=5e-6)
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "gemma2"])
+@pytest.mark.parametrize("method", ["attribution_patching", "atp_star"])
+def test_noising_is_denoising_of_exchanged_runs_with_the_other_sign(method: str, architecture: str):
+    model, pairs = small_model(architecture), random_pairs()
+    exchanged = replace(pairs, clean=pairs.corrupt, corrupt=pairs.clean)
+    sites = ("q", "k", "v", "head", "mlp")
+    for positions in (None, "all"):
+        how = {"sites": sites, "positions": positions}
+        found = score_nodes(model, pairs, method, direction="noising", **how).scores
+        np.testing.assert_allclose(found, -score_nodes(model, exchanged, method, **how).scores, atol=1e-6)
+        assert np.abs(found - score_nodes(model, pairs, method, **how).scores).max() > 1e-3
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "bloom", "gemma2", "gemma3", "olmo2", "phi"])

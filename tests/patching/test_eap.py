@@ -9,8 +9,8 @@ from interp_emerge.abilities.metrics import bind_metric
 from interp_emerge.core.errors import InputError
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import PatchingTask
+from interp_emerge.patching.eap import Options
 from interp_emerge.patching.engines.attribution import bytes_per_pair
-from interp_emerge.patching.engines.options import AtPositions
 from tests.models.small_models import FORMS, build, random_pairs, small_model
 from tests.patching.exact import slow_eap
 from tests.patching.interpolation import precise_model, slopes_of_edges
@@ -59,12 +59,34 @@ def test_edges_score_what_autograd_gives_when_every_reader_has_an_input_of_its_o
     assert np.abs(scores - expected).max() < 2e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2", "olmo2"])
+def test_noising_takes_the_gradient_of_the_clean_run(architecture: str):
+    model, pairs = small_model(architecture), random_pairs()
+    scores, other = (score_edges(model, pairs, "eap", direction=way).scores for way in ("noising", "denoising"))
+    expected = slow_eap(model, pairs, direction="noising")
+    # Largest difference 1.4e-6.
+    assert np.abs(scores - expected).max() < 1e-5 * np.abs(expected).max()
+    assert np.abs(scores - other).max() > 1e-3
+    mean = score_edges(model, pairs, "clean_corrupted").scores
+    np.testing.assert_allclose((scores + other) / 2, mean, atol=2e-6)
+
+
+def test_noising_is_refused_for_the_divergence_from_the_clean_run():
+    model, pairs = small_model("gpt2"), random_pairs()
+    for method in ("eap", "attribution_patching", "atp_star"):
+        with pytest.raises(InputError, match=r"'kl' has no slope in the clean run.*give direction='denoising'"):
+            ie.score(model, pairs, method=method, metric="kl", direction="noising")
+    assert score_edges(model, pairs, "eap_ig_activations", metric="kl", direction="noising").scores.any()
+
+
+@pytest.mark.parametrize("direction", ["denoising", "noising"])
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gemma2", "olmo2"])
-def test_an_edge_scores_the_slope_of_the_metric_as_it_alone_is_moved(architecture: str):
+def test_an_edge_scores_the_slope_of_the_metric_as_it_alone_is_moved(architecture: str, direction: str):
     model, pairs = precise_model(architecture), random_pairs()
-    scores = score_edges(model, pairs, "eap").scores
+    scores = score_edges(model, pairs, "eap", direction=direction).scores
     edges = sorted(np.argwhere(model.graph.exists)[::5].tolist(), key=lambda edge: edge[1])
-    slopes = slopes_of_edges(model, pairs, [(writer, reader) for writer, reader in edges])
+    point = 1.0 if direction == "noising" else 0.0
+    slopes = slopes_of_edges(model, pairs, [(writer, reader) for writer, reader in edges], point=point)
     assert np.abs(slopes).max() > 0.05
     # Largest difference 4e-8, the error of central differences.
     assert np.abs(scores[tuple(np.transpose(edges))] - slopes).max() < 1e-6 * np.abs(slopes).max()
@@ -134,4 +156,4 @@ def replace_positions(pairs: ie.PromptPairs, positions: dict[str, list[int]]) ->
 
 def task_of(model: Any, pairs: ie.PromptPairs, budget: int | None = None) -> PatchingTask:
     metric = bind_metric("logit_diff", model, pairs)
-    return PatchingTask(model=model, pairs=pairs, metric=metric, options=AtPositions(), budget=budget)
+    return PatchingTask(model=model, pairs=pairs, metric=metric, options=Options(), budget=budget)

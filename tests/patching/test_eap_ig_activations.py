@@ -17,20 +17,26 @@ PAIRS = random_pairs()
 
 
 @cache
-def scores_with(architecture: str, steps: int) -> np.ndarray:
-    return score_edges(precise_model(architecture), PAIRS, "eap_ig_activations", steps=steps).scores
+def scores_with(architecture: str, steps: int, direction: str = "denoising") -> np.ndarray:
+    model = precise_model(architecture)
+    return score_edges(model, PAIRS, "eap_ig_activations", steps=steps, direction=direction).scores
 
 
-def effect_of_stage(model: HookedModel, pairs: ie.PromptPairs, kind: str, layer: int) -> float:
-    """Exact rise of the logit difference when a stage takes its clean output in the corrupted run."""
-    clean, _ = parts_of(model, pairs)
+def effect_of_stage(model: HookedModel, pairs: ie.PromptPairs, kind: str, layer: int, direction: str) -> float:
+    """Exact rise of the logit difference when a stage takes its clean output in the corrupted run.
+
+    If noising, the exact fall when it takes its corrupted output in the clean run.
+    """
+    clean, corrupt = parts_of(model, pairs)
     metric = bind_metric("logit_diff", model, pairs)
+    noising = direction == "noising"
+    taken, own, sign = (corrupt, pairs.clean, -1) if noising else (clean, pairs.corrupt, 1)
 
     def patch(found: str, at: int, value: torch.Tensor) -> torch.Tensor:
-        return clean[kind, layer] if (found, at) == (kind, layer) else value
+        return taken[kind, layer] if (found, at) == (kind, layer) else value
 
     with torch.no_grad():
-        return float((metric(run_with(model, pairs.corrupt, patch)[0]) - metric(model.logits(pairs.corrupt))).mean())
+        return sign * float((metric(run_with(model, own, patch)[0]) - metric(model.logits(own))).mean())
 
 
 def stages(model: HookedModel) -> dict[tuple[str, int], slice]:
@@ -45,19 +51,20 @@ def stages(model: HookedModel) -> dict[tuple[str, int], slice]:
     return found
 
 
+@pytest.mark.parametrize("direction", ["denoising", "noising"])
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2", "olmo2", "phi"])
-def test_the_edges_of_a_stage_sum_to_the_exact_effect_of_patching_it(architecture: str):
-    model = precise_model(architecture)
+def test_the_edges_of_a_stage_sum_to_the_exact_effect_of_patching_it(architecture: str, direction: str):
+    model, scores = precise_model(architecture), scores_with(architecture, STEPS[-1], direction)
     for (kind, layer), writers in stages(model).items():
-        exact = effect_of_stage(model, PAIRS, kind, layer)
+        exact = effect_of_stage(model, PAIRS, kind, layer, direction)
         # Largest error 1.7e-3, on an effect of -1.3.
-        assert abs(scores_with(architecture, STEPS[-1])[writers].sum() - exact) < 0.01 * max(abs(exact), 0.2)
+        assert abs(scores[writers].sum() - exact) < 0.01 * max(abs(exact), 0.2)
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gpt2", "llama_grouped", "gemma2", "olmo2", "phi"])
 def test_the_error_is_of_second_order_in_the_spacing(architecture: str):
     model = precise_model(architecture)
-    exact = effect_of_stage(model, PAIRS, "attention", 1)
+    exact = effect_of_stage(model, PAIRS, "attention", 1, "denoising")
     writers = stages(model)["attention", 1]
     errors = [abs(scores_with(architecture, steps)[writers].sum() - exact) for steps in STEPS]
     order = -np.polyfit(np.log(STEPS), np.log(errors), 1)[0]

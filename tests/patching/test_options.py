@@ -81,7 +81,9 @@ def test_a_method_brings_its_own_options_in_its_own_file(constant: None):
         ie.score(model, pairs, method="constant", turned="downs")
     with pytest.raises(UnknownNameError, match="unknown option 'heigth'; did you mean 'height'"):
         ie.score(model, pairs, method="constant", heigth=2)
-    with pytest.raises(InputError, match=r"eap takes no option 'height' \(options that it takes: positions\)"):
+    with pytest.raises(
+        InputError, match=r"eap takes no option 'height' \(options that it takes: positions, direction\)"
+    ):
         ie.score(model, pairs, method="eap", height=2)
     assert ie.estimate(model, pairs, method="constant", height=2).passes == 0
 

@@ -118,11 +118,15 @@ def test_an_unknown_position_is_answered_with_those_that_the_pairs_name():
 
 
 def test_an_option_that_a_method_does_not_take_is_refused_with_those_that_it_takes():
-    with pytest.raises(InputError, match=r"eap takes no option 'direction' \(options that it takes: positions\)"):
-        score(method="eap", direction="noising")
+    with pytest.raises(
+        InputError, match=r"eap_ig takes no option 'direction' \(options that it takes: positions, steps\)"
+    ):
+        score(method="eap_ig", direction="noising")
     with pytest.raises(InputError, match=r"random takes no option 'sites' \(options that it takes: seed\)"):
         score(method="random", sites=["head"])
-    with pytest.raises(InputError, match=r"eap takes no option 'steps' \(options that it takes: positions\)"):
+    with pytest.raises(
+        InputError, match=r"eap takes no option 'steps' \(options that it takes: positions, direction\)"
+    ):
         score(method="eap", steps=5)
 
 

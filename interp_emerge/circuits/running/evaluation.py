@@ -4,7 +4,6 @@ Each call makes a `Runs` of the model and the pairs and uses it once.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -62,18 +61,20 @@ def faithfulness_curve(
     *,
     metric: str | MetricFunction = "logit_diff",
     shares: Sequence[float] = GRID,
-    by: Literal["score", "magnitude"] = "magnitude",
     ablation: Ablation = "resample",
     budget: int | None = None,
     record: Recorder = record,
 ) -> FaithfulnessCurve:
-    """Faithfulness of the best edges at each share of the graph's edges: see `Runs` and `Runs.curve`.
+    """Faithfulness of the best edges at each share of the graph's edges, and CPR and CMD.
+
+    CPR takes the edges with the highest scores first, CMD those with the largest magnitudes of score. The other
+    arguments are those of `Runs` and `Runs.curve`.
 
     Raises:
         InputError: the shares do not ascend, one is not above 0 and at most 1, or there are none.
     """
     runs = Runs(model, pairs, metric=metric, ablation=ablation, budget=budget, record=record)
-    return runs.curve(scores, shares=shares, by=by)
+    return runs.curve(scores, shares=shares)
 
 
 @checked

@@ -8,28 +8,22 @@
   either, where the 95% interval of few pairs lies above zero in 8% of cases (rates: docs/validity.md).
 * `recovery` m(C) − m(∅), in the metric's unit, and `divergence`, the Kullback–Leibler divergence of the circuit's
   next-token distribution from the whole model's, in nats, are defined even then.
-* **CPR** and **CMD** are the areas under f and under |1 − f| over the share of edges (Mueller et al., 2025,
-  https://arxiv.org/abs/2504.13151), where f is the faithfulness.
+* **CPR** and **CMD** are the areas under f and under |1 − f| over the share of edges, where f is the faithfulness
+  (Mueller et al., 2025, https://arxiv.org/abs/2504.13151). As there, CPR takes the edges with the highest scores first,
+  and CMD those with the largest magnitudes of score, so each belongs to a curve of its own.
 
-Intervals come from a bootstrap over pairs.
+Intervals are those of `stats.intervals` and, of the two areas, of `circuits.running.areas`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from interp_emerge.stats.intervals import (
-    FEWEST_VALUES,
-    Interval,
-    mean_interval,
-    mean_intervals,
-    percentile_interval,
-    ratio_interval,
-)
-from interp_emerge.stats.resampling import resample_rows
+from interp_emerge.circuits.running.areas import cmd_interval, cpr_interval
+from interp_emerge.stats.intervals import FEWEST_VALUES, Interval, mean_interval, mean_intervals, ratio_interval
 
 SURE_OF_GAP = 0.995
 """Level of the interval that has to lie above zero for a gap to be certain."""
@@ -195,58 +189,71 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaithfulnessCurve:
-    """Faithfulness of the best edges at growing shares of the graph.
+    """Faithfulness of the best edges at growing shares of the graph, the edges ranked in two ways.
 
-    Areas are taken over the given shares, by default MIB's grid. In a small graph several shares can round to the same
-    number of edges.
+    All evaluations are of one model on the same pairs. Areas are taken over the given shares, by default MIB's grid. In
+    a small graph several shares can give the same number of edges, and small shares give none.
     """
 
     shares: tuple[float, ...]
     n_edges: tuple[int, ...]
-    """Number of edges at each share, before those that lie on no path to the logits are dropped."""
-    evaluations: tuple[Evaluation, ...]
+    """Number of edges at each share, rounded down, before those that lie on no path to the logits are dropped."""
+    by_score: tuple[Evaluation, ...]
+    """With the edges of the highest scores at each share; negative scores come last."""
+    by_magnitude: tuple[Evaluation, ...]
+    """With the edges of the largest magnitudes of score at each share."""
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a size: `share`, `n_edges`, `faithfulness` with its interval, `kl`, `accuracy`."""
-        intervals = [evaluation.interval for evaluation in self.evaluations]
-        return pd.DataFrame(
+        """One row a size: `ranking`, `share`, `n_edges`, `faithfulness` with its interval, `kl`, `accuracy`.
+
+        The column `ranking` is `score` or `magnitude`: CPR belongs to the first curve, CMD to the second.
+        """
+        rows = [
             {
-                "share": self.shares,
-                "n_edges": self.n_edges,
-                "faithfulness": [interval.value for interval in intervals],
-                "ci_low": [interval.low for interval in intervals],
-                "ci_high": [interval.high for interval in intervals],
-                "kl": [evaluation.divergence.value for evaluation in self.evaluations],
-                "accuracy": [evaluation.accuracy.value for evaluation in self.evaluations],
+                "ranking": ranking,
+                "share": share,
+                "n_edges": n_edges,
+                **found.interval.columns("faithfulness", "ci"),
+                "kl": found.divergence.value,
+                "accuracy": found.accuracy.value,
             }
-        )
+            for ranking, evaluations in (("score", self.by_score), ("magnitude", self.by_magnitude))
+            for share, n_edges, found in zip(self.shares, self.n_edges, evaluations, strict=True)
+        ]
+        return pd.DataFrame(rows)
 
     @property
     def cpr(self) -> float:
-        """Area under faithfulness over the share of edges, from the first share on."""
+        """Area under faithfulness over the share of edges by score, from the first share on."""
         return self.cpr_interval.value
 
     @property
     def cmd(self) -> float:
-        """Area between faithfulness and 1 over the share of edges, from the first share on."""
+        """Area between faithfulness and 1 over the share of edges by magnitude, from the first share on."""
         return self.cmd_interval.value
 
     @cached_property
     def cpr_interval(self) -> Interval:
         """CPR with its 95% interval; NaN if faithfulness is undefined."""
-        return self._area(lambda faithfulness: faithfulness)
+        return self._area(self.by_score, cpr_interval)
 
     @cached_property
     def cmd_interval(self) -> Interval:
-        """CMD with its 95% interval; NaN if faithfulness is undefined."""
-        return self._area(lambda faithfulness: np.abs(1 - faithfulness))
+        """CMD with its 95% interval; NaN if faithfulness is undefined. Noise adds to the value: see `areas`."""
+        return self._area(self.by_magnitude, cmd_interval)
 
-    def _area(self, of: Callable[[np.ndarray], np.ndarray]) -> Interval:
-        if len(self.shares) < 2 or not all(evaluation.defined for evaluation in self.evaluations):
+    def areas(self) -> pd.DataFrame:
+        """CPR and CMD: `quantity`, `ranking` of the edges, `value`, `ci_low`, `ci_high`."""
+        found = (("cpr", "score", self.cpr_interval), ("cmd", "magnitude", self.cmd_interval))
+        return pd.DataFrame(
+            [
+                {"quantity": quantity, "ranking": ranking, **interval.columns("value", "ci")}
+                for quantity, ranking, interval in found
+            ]
+        )
+
+    def _area(self, evaluations: Sequence[Evaluation], area: Callable[..., Interval]) -> Interval:
+        if len(self.shares) < 2 or not all(evaluation.defined for evaluation in evaluations):
             return Interval.undefined()
-        kept = np.stack([evaluation.metric - evaluation.corrupt for evaluation in self.evaluations])
-        gaps = np.stack([evaluation.clean - evaluation.corrupt for evaluation in self.evaluations])
-        rows = resample_rows(kept.shape[1])
-        resampled = kept[:, rows].mean(2) / gaps[:, rows].mean(2)
-        value = np.trapezoid(of(kept.mean(1) / gaps.mean(1)), self.shares)
-        return percentile_interval(float(value), np.trapezoid(of(resampled), self.shares, axis=0))
+        kept = np.stack([evaluation.metric - evaluation.corrupt for evaluation in evaluations])
+        return area(kept, evaluations[0].clean - evaluations[0].corrupt, np.array(self.shares))

@@ -4,7 +4,8 @@
    puts there (`patching.engines.circuit_run`): its writer's output in the corrupted run (`resample`), the mean of that
    over prompts and positions (`mean`) or over prompts at each position (`mean_by_position`), or zero (`zero`).
 2. `evaluate` gives one circuit's `Evaluation` (`circuits.running.faithfulness`): faithfulness, divergence, accuracy.
-3. `curve` evaluates the best edges at the sizes of MIB's grid (Mueller et al., 2025, https://arxiv.org/abs/2504.13151).
+3. `curve` evaluates the best edges by score, and by magnitude of score, at the sizes of MIB's grid (Mueller et al.,
+   2025, https://arxiv.org/abs/2504.13151).
 4. `metric_of` gives only the metric, of any number of circuits, in batches that fit in memory.
 
 At the level of nodes a circuit keeps every edge that its nodes write, so only the whole outputs of nodes outside are
@@ -56,6 +57,8 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 ARGUMENTS = ("model", "pairs", "metric", "ablation", "seed", "budget", "record")
 GRID = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the graph's edges at which curves are evaluated."""
+ROUNDING = 1e-9
+"""A number of edges this far below a whole number is that number: 0.29 of 100 edges are 29."""
 
 
 class Runs:
@@ -163,10 +166,11 @@ class Runs:
             for edges in asked
         ]
 
-    def curve(
-        self, scores: EdgeScores, *, shares: Sequence[float] = GRID, by: Literal["score", "magnitude"] = "magnitude"
-    ) -> FaithfulnessCurve:
-        """Faithfulness of the best edges at each share of the graph's edges.
+    def curve(self, scores: EdgeScores, *, shares: Sequence[float] = GRID) -> FaithfulnessCurve:
+        """Faithfulness of the best edges at each share of the graph's edges, by score and by magnitude of score.
+
+        A share k of n edges is the whole number of edges that is not above k n. Circuits that are equal in both
+        rankings share a run, so the cost lies between one and two runs a share.
 
         Raises:
             InputError: the shares do not ascend, one is not above 0 and at most 1, or there are none.
@@ -176,9 +180,18 @@ class Runs:
                 f"cannot draw a curve at the shares {[*shares]}; give ascending fractions of the edges, above 0 and up "
                 "to 1"
             )
-        counts = [max(1, round(share * scores.graph.n_edges)) for share in shares]
-        evaluations = self.evaluations([scores.top(count, by=by).kept for count in counts])
-        return FaithfulnessCurve(shares=tuple(shares), n_edges=tuple(counts), evaluations=tuple(evaluations))
+        counts = [int(share * scores.graph.n_edges + ROUNDING) for share in shares]
+        nothing = np.zeros_like(scores.graph.exists)
+        by_score, by_magnitude = (
+            [scores.top(count, by=by).kept if count else nothing for count in counts] for by in ("score", "magnitude")
+        )
+        found = tuple(self.evaluations([*by_score, *by_magnitude]))
+        return FaithfulnessCurve(
+            shares=tuple(shares),
+            n_edges=tuple(counts),
+            by_score=found[: len(counts)],
+            by_magnitude=found[len(counts) :],
+        )
 
     @cached_property
     def whole(self) -> Evaluation:

@@ -26,7 +26,7 @@ from interp_emerge.circuits.finding.stability import Stability
 from interp_emerge.circuits.roles.composition import composition_scores
 from interp_emerge.circuits.roles.labels import attention_at, label_heads
 from interp_emerge.circuits.running.ablation import heads_to_ablate
-from interp_emerge.circuits.running.faithfulness import Evaluation, FaithfulnessCurve
+from interp_emerge.circuits.running.faithfulness import Evaluation
 from interp_emerge.circuits.running.runs import LEVELS, Runs, runs_of
 from interp_emerge.circuits.testing.backup import backup_heads
 from interp_emerge.circuits.testing.completeness import completeness
@@ -138,7 +138,7 @@ def examine(
             case "curve":
                 if isinstance(scores, EdgeScores):
                     curve = runs.curve(scores)
-                    tables |= {part: curve.to_frame(), "areas": _areas(curve)}
+                    tables |= {part: curve.to_frame(), "areas": curve.areas()}
             case "attention":
                 if pairs.positions:
                     tables[part] = attention_at(model, pairs, circuit, budget=runs.budget)
@@ -191,12 +191,6 @@ def _under_every_ablation(runs: Runs, circuit: Circuit) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _areas(curve: FaithfulnessCurve) -> pd.DataFrame:
-    """CPR and CMD with their intervals."""
-    found = {"cpr": curve.cpr_interval, "cmd": curve.cmd_interval}
-    return pd.DataFrame([{"quantity": name, **interval.columns("value", "ci")} for name, interval in found.items()])
 
 
 def _stability(found: Stability) -> dict[str, pd.DataFrame]:

@@ -40,7 +40,11 @@ def sentences(circuit: Circuit, found: Evaluation, without: Evaluation, tables: 
     if "areas" in tables:
         areas = {row["quantity"]: Interval.of(row, "value", "ci") for row in _rows(tables["areas"])}
         cpr, cmd = areas["cpr"], areas["cmd"]
-        lines.append(f"Over the best 0.1% to 100% of all edges, CPR is {cpr} and CMD is {cmd}.")
+        near = "; noise adds to CMD, and it may be 0" if cmd.low == 0 else ""
+        lines.append(
+            f"Over the best 0.1% to 100% of all edges, CPR is {cpr} by signed score, and CMD is {cmd} by magnitude of "
+            f"score{near}."
+        )
     if "backup" in tables:
         others = tables["backup"]
         backups = " ".join(others[others["backs_up"].fillna(False)]["node"]) or "none"

@@ -32,13 +32,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interp_emerge.abilities.metrics import KL
 from interp_emerge.caching.recording import EMBED, mlp_name, z_name
 from interp_emerge.core.decoder import Block
+from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
 from interp_emerge.core.memory import CPU_BUDGET, items_that_fit
 from interp_emerge.patching.base import Cost, EdgeScores, NodeScores, PatchingTask, require_finite
 from interp_emerge.patching.engines.gradients import (
     Arrange,
+    DecoderRun,
     Parts,
     ReaderGradients,
     Site,
@@ -89,6 +92,36 @@ def _chunk_scores(task: PatchingTask, rows: slice, points: Sequence[float]) -> T
         del changes
     assert sums is not None
     return sums / len(points)
+
+
+def patched_end(task: PatchingTask, direction: str) -> float:
+    """The end of the line whose run is patched, and in which a first-order estimate takes its gradient.
+
+    Denoising puts clean values into the corrupted run, noising puts corrupted values into the clean run.
+
+    Raises:
+        InputError: the direction is noising and the metric is the divergence from the clean run, whose gradient there
+            is zero.
+    """
+    if direction == "denoising":
+        return CORRUPT
+    if task.metric.name == KL.name:
+        raise InputError("metric 'kl' has no slope in the clean run, being the divergence from that run, so all "
+                         "scores would be zero; give direction='denoising', or another metric")  # fmt: skip
+    return CLEAN
+
+
+def parts_by_direction(task: PatchingTask, direction: str, rows: slice) -> tuple[DecoderRun, Parts, int]:
+    """The run that is patched, ready for gradients, the parts of the other run, and the sign of a score.
+
+    A first-order effect is the other run's value less the patched run's, times the gradient. The sign makes it positive
+    where the clean value raises the metric.
+    """
+    clean, corrupt = task.pairs.clean[rows], task.pairs.corrupt[rows]
+    denoising = patched_end(task, direction) == CORRUPT
+    patched, other = (corrupt, clean) if denoising else (clean, corrupt)
+    parts = run_of_prompts(task.model, other).parts
+    return run_of_prompts(task.model, patched, differentiable=True), parts, 1 if denoising else -1
 
 
 def in_groups(points: Sequence[float]) -> list[Sequence[float]]:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -82,18 +83,36 @@ def test_each_template_has_its_own_summary():
     assert by_hand.to_frame()["template"].tolist() == ["kept", "kept", "lost", "lost"]
 
 
-def test_the_intervals_of_the_two_areas_come_from_resampling_pairs(rng: np.random.Generator):
+def curve_of(evaluations: Sequence[Evaluation], shares: tuple[float, ...] = GRID) -> FaithfulnessCurve:
+    """A curve whose two rankings have the same circuits."""
+    found = tuple(evaluations)
+    return FaithfulnessCurve(shares=shares, n_edges=(1,) * len(shares), by_score=found, by_magnitude=found)
+
+
+def test_the_two_areas_have_intervals_around_the_areas_of_the_measured_curve(rng: np.random.Generator):
     kept = np.linspace(0.1, 0.9, len(GRID))[:, None] * GAP + rng.normal(0, 0.5, (len(GRID), 50))
     evaluations = tuple(invented(CORRUPT + row, CORRUPT + GAP, CORRUPT) for row in kept)
-    curve = FaithfulnessCurve(shares=GRID, n_edges=(1,) * len(GRID), evaluations=evaluations)
+    curve = curve_of(evaluations)
     for interval in (curve.cpr_interval, curve.cmd_interval):
         assert interval.low < interval.value < interval.high
-    assert curve.cpr == pytest.approx(np.trapezoid([e.faithfulness for e in evaluations], GRID))
+    faithfulness = np.array([e.faithfulness for e in evaluations])
+    assert curve.cpr == pytest.approx(np.trapezoid(faithfulness, GRID))
+    assert curve.cmd == pytest.approx(np.trapezoid(np.abs(1 - faithfulness), GRID))
+
+
+def test_each_area_belongs_to_a_ranking_of_its_own():
+    curve = replace(curve_of([keeping(0.5)] * 2, (0.5, 1.0)), by_magnitude=(keeping(0.8),) * 2)
+    assert (curve.cpr, curve.cmd) == pytest.approx((0.5 * 0.5, 0.5 * 0.2))
+    rows = curve.areas().set_index("quantity")
+    assert rows["ranking"].to_dict() == {"cpr": "score", "cmd": "magnitude"}
+    assert curve.to_frame().groupby("ranking")["faithfulness"].mean().to_dict() == pytest.approx(
+        {"score": 0.5, "magnitude": 0.8}
+    )
 
 
 def test_the_areas_of_a_curve_without_a_gap_are_undefined():
     flat = invented(CORRUPT, CORRUPT, CORRUPT)
-    curve = FaithfulnessCurve(shares=(0.5, 1.0), n_edges=(1, 2), evaluations=(flat, flat))
+    curve = curve_of((flat, flat), (0.5, 1.0))
     assert np.isnan([curve.cpr, curve.cmd]).all()
 
 
@@ -110,15 +129,13 @@ def test_shares_that_do_not_ascend_from_0_to_1_are_refused(shares: tuple[float, 
 
 def test_the_areas_of_a_curve_below_one_sum_to_the_width_of_the_grid(rng: np.random.Generator):
     shares = np.sort(rng.random(len(GRID)))
-    curve = FaithfulnessCurve(shares=GRID, n_edges=(1,) * len(GRID), evaluations=tuple(map(keeping, shares)))
+    curve = curve_of([keeping(share) for share in shares])
     assert curve.cpr + curve.cmd == pytest.approx(0.999)
     assert curve.cpr == pytest.approx(np.trapezoid(shares, GRID))
 
 
 def test_the_areas_of_a_curve_above_one_by_hand():
-    curve = FaithfulnessCurve(
-        shares=(0.0, 0.5, 1.0), n_edges=(1, 2, 3), evaluations=(keeping(0), keeping(2), keeping(1))
-    )
+    curve = curve_of((keeping(0), keeping(2), keeping(1)), (0.0, 0.5, 1.0))
     assert (curve.cpr, curve.cmd) == pytest.approx((0.5 + 0.75, 0.5 + 0.25))
 
 
@@ -233,11 +250,38 @@ def test_a_curve_has_a_row_for_each_share_and_ends_at_the_whole_graph(pairs: ie.
     model = small_model("gpt_neox")
     curve = ie.faithfulness_curve(model, score_edges(model, pairs, "eap"), pairs)
     frame = curve.to_frame()
-    assert list(frame.columns) == ["share", "n_edges", "faithfulness", "ci_low", "ci_high", "kl", "accuracy"]
-    assert tuple(frame["share"]) == GRID
-    assert frame["n_edges"].tolist() == [max(1, round(share * model.graph.n_edges)) for share in GRID]
-    assert frame["faithfulness"].iloc[-1] == pytest.approx(1, abs=1e-5)
-    assert curve.cpr == pytest.approx(np.trapezoid(frame["faithfulness"], GRID))
+    assert list(frame.columns) == [
+        *("ranking", "share", "n_edges", "faithfulness", "ci_low", "ci_high", "kl", "accuracy")
+    ]
+    by = {name: rows.reset_index(drop=True) for name, rows in frame.groupby("ranking")}
+    for rows in by.values():
+        assert tuple(rows["share"]) == GRID
+        assert rows["n_edges"].tolist() == [int(share * model.graph.n_edges) for share in GRID]
+        assert rows["faithfulness"].iloc[-1] == pytest.approx(1, abs=1e-5)
+        assert (rows["faithfulness"][rows["n_edges"] == 0] == 0).all()
+    assert by["score"]["n_edges"].iloc[0] == 0
+    assert curve.cpr == pytest.approx(np.trapezoid(by["score"]["faithfulness"], GRID))
+    assert curve.cmd == pytest.approx(np.trapezoid(np.abs(1 - by["magnitude"]["faithfulness"]), GRID))
+
+
+def test_the_circuits_of_a_curve_are_the_best_edges_by_score_and_by_magnitude(pairs: ie.PromptPairs):
+    model = small_model("gpt_neox")
+    scores = score_edges(model, pairs, "eap")
+    curve = ie.faithfulness_curve(model, scores, pairs, shares=(0.1, 0.3))
+    count = int(0.3 * model.graph.n_edges)
+    for by, found in (("score", curve.by_score), ("magnitude", curve.by_magnitude)):
+        expected = ie.evaluate(model, scores.top(count, by=by), pairs)
+        np.testing.assert_allclose(found[1].metric, expected.metric, atol=1e-5)
+    assert np.abs(curve.by_score[1].metric - curve.by_magnitude[1].metric).max() > 1e-3
+
+
+def test_a_share_that_is_a_whole_number_of_edges_up_to_rounding_has_that_number(pairs: ie.PromptPairs):
+    model = small_model("gpt_neox")
+    n = model.graph.n_edges
+    curve = ie.faithfulness_curve(
+        model, score_edges(model, pairs, "eap"), pairs, shares=[k / n for k in range(1, n, 9)]
+    )
+    assert curve.n_edges == tuple(range(1, n, 9))
 
 
 def test_random_circuits_have_the_given_size_and_lie_in_the_graph_and_follow_the_seed():

@@ -49,7 +49,9 @@ def test_heads_labelled_induction_attend_as_such_on_the_prompts_of_the_ability_t
 def test_areas_composition_and_backup_are_those_of_their_own_functions(examined: Examination):
     areas = examined.tables["areas"].set_index("quantity")["value"]
     composition = examined.tables["composition"]
-    assert areas["cpr"] == pytest.approx(np.trapezoid(examined.tables["curve"]["faithfulness"], GRID))
+    curves = {name: rows["faithfulness"] for name, rows in examined.tables["curve"].groupby("ranking")}
+    assert areas["cpr"] == pytest.approx(np.trapezoid(curves["score"], GRID))
+    assert areas["cmd"] == pytest.approx(np.trapezoid(np.abs(1 - curves["magnitude"]), GRID))
     assert {*zip(composition["writer"], composition["reader"], strict=True)} == {
         (edge.writer, edge.reader) for edge in examined.circuit.edges if edge.writer[0] == edge.reader[0] == "a"
     }
