@@ -45,7 +45,6 @@ from interp_emerge.emergence.sameness.same_circuit.halves import (
     of_halves,
     similarities,
 )
-from interp_emerge.stats.intervals import Interval
 from interp_emerge.stats.ranks import rank_p
 from interp_emerge.stats.shrinkage import shrunk
 from interp_emerge.stats.significance import SIGNIFICANT
@@ -72,10 +71,6 @@ class SameScores:
     indices: np.ndarray
     ratio: float
     p_value: float
-
-    def corrected(self, ratio: Interval) -> Interval:
-        """An observed ratio divided by the ratio of the draws."""
-        return Interval(*(end / self.ratio if self.ratio else np.nan for end in (ratio.value, ratio.low, ratio.high)))
 
 
 def same_scores(
