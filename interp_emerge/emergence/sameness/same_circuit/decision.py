@@ -48,8 +48,8 @@ def decide(
         return _open(reason, pairs_to_share_half(space, values))
     alike = corrected.low > least
     if not found.beyond_layers(null.ratio) >= LEAST_BEYOND and (alike or p_value > SIGNIFICANT):
-        return _open("circuits with the heads of each layer exchanged at random are nearly as alike, so the architecture "
-                     "alone may make them so")  # fmt: skip
+        return _open("noise leaves little more overlap than exchanging the heads of each layer at random, so the "
+                     "architecture alone may make the circuits alike")  # fmt: skip
     if alike:
         return Decision(verdict=SameCircuitVerdict.SAME)
     if p_value > SIGNIFICANT:

@@ -15,8 +15,8 @@ from interp_emerge.core.graph import Graph
 from interp_emerge.stats.intervals import SURE, Interval
 from interp_emerge.stats.sets import jaccard, jaccard_of_weights
 
-ROUNDING = 1e-9
-"""Overlaps that differ by no more are equal."""
+LEAST_ROOM = 0.05
+"""Least distance of two overlaps that is divided by."""
 Chosen = tuple[int, np.ndarray]
 """Index of one of two models, and its edges or shares for each sample, shape [sample, edge or class]."""
 
@@ -149,23 +149,23 @@ class Splits:
     def corrected(self, ratio: float) -> Interval:
         """The similarity corrected for noise and layers: (across − exchanged) / (same − exchanged), with its interval.
 
-        `same` is the overlap across the models if nothing differed, `ratio` · √(within a · within b). NaN if that is
-        not larger than the overlap with heads exchanged.
+        `same` is the overlap across the models if nothing differed, `ratio` · √(within a · within b). NaN if that
+        exceeds the overlap with heads exchanged by less than 0.05.
         """
         across, a, b, exchanged = self.overlaps.T
         room = ratio * np.sqrt(a * b) - exchanged
-        found = np.divide(across - exchanged, room, out=np.full(len(room), np.nan), where=room > ROUNDING)
+        found = np.divide(across - exchanged, room, out=np.full(len(room), np.nan), where=room > LEAST_ROOM)
         return Interval.undefined() if np.isnan(found).any() else _interval(found)
 
     def beyond_layers(self, ratio: float) -> float:
         """How much of the overlap that nothing but noise would leave goes beyond that with heads exchanged.
 
         0 if exchanged heads give as much, 1 if circuits without noise share all edges and exchanged ones share none;
-        NaN if exchanged heads share all.
+        NaN if exchanged heads share 0.95 or more.
         """
         _, a, b, exchanged = self.overlaps[0]
         room = 1 - exchanged
-        return float((ratio * np.sqrt(a * b) - exchanged) / room) if room > ROUNDING else np.nan
+        return float((ratio * np.sqrt(a * b) - exchanged) / room) if room > LEAST_ROOM else np.nan
 
 
 def layers_of(graph: Graph) -> np.ndarray:

@@ -57,7 +57,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.emergence.sameness.matching import Match
-from interp_emerge.emergence.sameness.same_circuit.decision import Decision, decide
+from interp_emerge.emergence.sameness.same_circuit.decision import decide
 from interp_emerge.emergence.sameness.same_circuit.doubts import match_doubts, rival_matches
 from interp_emerge.emergence.sameness.same_circuit.halves import (
     Classes,
@@ -210,12 +210,14 @@ def same_circuit(
     _require_counts(scores_a, scores_b, counts)
     values = [_values(scores, groups) for scores in (scores_a, scores_b)]
     scored = [int(np.count_nonzero(one.mean(0))) for one in values]
-    counts = min(counts[0], scored[0] or counts[0]), min(counts[1], scored[1] or counts[1])
+    counts = min(counts[0], max(1, scored[0])), min(counts[1], max(1, scored[1]))
     space = _space(scores_a, scores_b, counts, match, level)
     if not 0 < margin < 1:
         raise InputError(f"margin={margin:g} is not a distance from 1; give a number between 0 and 1, such as {MARGIN}")
     if resamples < 2:
         raise InputError(f"resamples={resamples} gives no spread; give at least 2")
+    if not all(scored):
+        return _of_zeros(level, counts, margin)
     doubts, rivals = _doubts_of(space, match, values)
     found = Splits(space, values, resamples, groups, seed, rivals=[Edges(counts, one.edges) for one in rivals])
     by_permutation = test == "permutation" or (test == "auto" and match is None and _one_model(scores_a, scores_b))
@@ -250,11 +252,7 @@ def same_circuit(
     chance = float(random.mean())
     frame["beyond_chance"] = (frame["index"] - chance) / (1 - chance) if chance < 1 else np.nan
     corrected = found.corrected(null.ratio)
-    if all(scored):
-        decision = decide(space, values, found, null, p_value, corrected, random, margin)
-    else:
-        decision = Decision(verdict=SameCircuitVerdict.CANNOT_BE_TOLD, reason=ALL_ZERO)
-        p_value, corrected = np.nan, Interval.undefined()
+    decision = decide(space, values, found, null, p_value, corrected, random, margin)
     return SameCircuit(
         verdict=decision.verdict,
         reason=decision.reason,
@@ -266,6 +264,25 @@ def same_circuit(
         level=level,
         sizes=counts,
         rows=frame,
+    )
+
+
+def _of_zeros(level: Level, counts: tuple[int, int], margin: float) -> SameCircuit:
+    """The answer if all scores of a model are zero, with rows of undefined indices."""
+    names = ("across", "whole samples", "halves of a", "halves of b", "same scores", "exchanged heads", "other seeds",
+             "random circuits")  # fmt: skip
+    rows = [_row(name, Interval.undefined(), n=0) | {"note": ALL_ZERO} for name in names]
+    return SameCircuit(
+        verdict=SameCircuitVerdict.CANNOT_BE_TOLD,
+        reason=ALL_ZERO,
+        pairs_needed=None,
+        margin=margin,
+        p_value=np.nan,
+        corrected=Interval.undefined(),
+        test="none",
+        level=level,
+        sizes=counts,
+        rows=pd.DataFrame(rows).reindex(columns=[*COMPARISONS.filled]),
     )
 
 
