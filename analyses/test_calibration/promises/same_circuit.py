@@ -81,7 +81,10 @@ def rate(case: str, n: int, simulate: Simulate, counted: SameCircuitVerdict, **b
 def falsely_different(n: int) -> Iterator[Rate]:
     for noise in NOISES:
         yield rate(f"equal scores, {noise} noise", n, simulated(noise, lambda mean, _: mean), DIFFERENT, at_most=0.05)
-    for case, other in {"five times the scores": lambda mean, _: 5 * mean, "all zero": lambda mean, _: 0 * mean}.items():
+    for case, other in {
+        "five times the scores": lambda mean, _: 5 * mean,
+        "all zero": lambda mean, _: 0 * mean,
+    }.items():
         yield rate(f"{case}, even noise", n, simulated("even", other), DIFFERENT, at_most=0.05)
     unequal = simulated("quiet", lambda mean, _: mean, "loud")
     yield rate("equal scores, quiet and loud noise", n, unequal, DIFFERENT, at_most=0.05)
@@ -109,7 +112,9 @@ def falsely_same_untrained(n: int) -> Iterator[Rate]:
     for kind in ("25k", "200k", "llama", "gpt_neox"):
         for n_edges in (20, 60):
             found = [answer(of_untrained(kind, seed), of_untrained(kind, seed + 1), n_edges) for seed in range(n)]
-            yield Rate(case=f"untrained {kind}, {n_edges} edges", happened=found.count(SAME), simulations=n, at_most=0.05)
+            yield Rate(
+                case=f"untrained {kind}, {n_edges} edges", happened=found.count(SAME), simulations=n, at_most=0.05
+            )
 
 
 @cache

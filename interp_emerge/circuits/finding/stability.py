@@ -8,11 +8,12 @@
 2. The two circuits of a division are compared by their Jaccard index: of edges, of nodes (heads and MLPs that write a
    kept edge), and weighted by the scores (`circuits.overlap`). Two halves share no pair, so the mean index is what two
    new sets of half the size would give.
-3. Twice as many pairs give more similar circuits. By how much is taken from simulated sets (`simulated_sets`): mean scores from
-   which the part that noise adds is subtracted (`stats.shrinkage.shrunk`), plus the deviations of the pairs, each pair
-   with a random sign (the wild bootstrap; Liu, 1988, https://doi.org/10.1214/aos/1176351062). The index of two such
-   sets, minus the index of two halves of one, is added to the index of step 2 (`_corrected`).
-4. The interval has 1.96 standard deviations of the index of halves over simulated sets to each side, within [0, 1].
+3. Twice as many pairs give more similar circuits. By how much is taken from simulated sets (`simulated_sets`): mean
+   scores from which the part that noise adds is subtracted (`stats.shrinkage.shrunk`), plus the deviations of the
+   pairs, each pair with a random sign (the wild bootstrap; Liu, 1988, https://doi.org/10.1214/aos/1176351062). The
+   index of two such sets, minus the index of two halves of one, is added to the index of step 2 (`_corrected`).
+4. The interval has 1.96 standard deviations of the index of two halves to each side, within [0, 1]: over divisions or
+   over simulated sets, whichever is larger.
 5. Random sets of edges of the same sizes are given for comparison, exact for the sizes of every pair of simulated sets
    (`_of_random_sets`).
 
@@ -279,11 +280,10 @@ def _values_of_pairs(scores: EdgeScores) -> np.ndarray:
 
 def _corrected(halves: np.ndarray, whole: np.ndarray, of_drawn: np.ndarray) -> Interval:
     """The mean index of halves plus the rise from halves to whole sets of the simulated sets, with its interval."""
-    each = _means(of_drawn.reshape(-1, HALVINGS))
-    if np.isnan([_mean(halves), _mean(whole), _mean(each)]).any():
+    if np.isnan([_mean(halves), _mean(whole), _mean(of_drawn)]).any():
         return Interval.undefined()
     value = float(np.clip(_mean(halves) + _mean(whole) - _mean(of_drawn), 0, 1))
-    half = NORMAL * float(np.nanstd(each))
+    half = NORMAL * float(max(np.nanstd(halves), np.nanstd(of_drawn)))
     return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
 
@@ -373,10 +373,3 @@ def _mean(values: np.ndarray) -> float:
     """Mean of the values that are defined; NaN if none is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else np.nan
-
-
-def _means(values: np.ndarray) -> np.ndarray:
-    """Means along the last axis of the values that are defined; NaN if none is."""
-    known = ~np.isnan(values)
-    counts = known.sum(1)
-    return np.divide(np.where(known, values, 0).sum(1), counts, out=np.full(len(values), np.nan), where=counts > 0)

@@ -107,9 +107,9 @@ class Splits:
 
     `across` and `within` are indices, shape [split] and [model, split]. `across_rivals` holds the indices across the
     models through other matches, shape [match, split]. `exchanged` holds the index across the models with the heads of
-    each layer of b exchanged at random. `overlaps`, shape [1 + group, 4], are mean overlaps across the models, within a,
-    within b, and across the models with heads exchanged: of all pairs, then without each group. `least_within` is the
-    smaller mean overlap within a model.
+    each layer of b exchanged at random. `overlaps`, shape [1 + group, 4], are mean overlaps across the models, within
+    a, within b, and across the models with heads exchanged: of all pairs, then without each group. `least_within` is
+    the smaller mean overlap within a model.
     """
 
     def __init__(
@@ -128,8 +128,7 @@ class Splits:
         rng = np.random.default_rng(seed)
         for split in tqdm(range(splits), desc="halves of prompts", delay=2, leave=False):
             means = [
-                _halves(one, *order, groups)
-                for one, order in zip(values, _orders(values, groups, rng), strict=True)
+                _halves(one, *order, groups) for one, order in zip(values, _orders(values, groups, rng), strict=True)
             ]
             halves = [[space.of(side, one) for one in both] for side, both in enumerate(means)]
             moved = [space.exchanged(1, one) for one in means[1]]
@@ -177,7 +176,12 @@ def layers_of(graph: Graph) -> np.ndarray:
     numbers: dict[tuple[object, ...], int] = {}
     writers, readers = np.nonzero(graph.exists)
     ends = (
-        (graph.writers[writer].kind, graph.writers[writer].layer, graph.readers[reader].kind, graph.readers[reader].layer)
+        (
+            graph.writers[writer].kind,
+            graph.writers[writer].layer,
+            graph.readers[reader].kind,
+            graph.readers[reader].layer,
+        )
         for writer, reader in zip(writers, readers, strict=True)
     )
     return np.array([numbers.setdefault(end, len(numbers)) for end in ends])

@@ -10,9 +10,9 @@ circuit and not into the other, whatever those similarities are.
    of strong edges stays the same. For classes it is spread over matched edges in proportion (`_spread`). The ratio of
    the scores of the two models is uncertain where noise is large. So it is drawn anew each time, with the standard
    error of a jackknife.
-2. `stats.shrinkage.shrunk` subtracts from the squares of means what noise adds to them. The sum is exact, and no square falls below
-   zero. Without this step the means would contain the noise of a sample and be sampled again: circuits would be too
-   stable, and those of two models too far apart.
+2. `stats.shrinkage.shrunk` subtracts from the squares of means what noise adds to them. The sum is exact, and no square
+   falls below zero. Without this step the means would contain the noise of a sample and be sampled again: circuits
+   would be too stable, and those of two models too far apart.
 3. `same_scores` adds each pair's deviations from the mean of its own model, with a random sign for each pair (the wild
    bootstrap; Liu, 1988, https://doi.org/10.1214/aos/1176351062). This keeps the noise of every edge and the correlation
    between edges, and it uses each pair once. A bootstrap sample would contain pairs twice, some of them in both halves.

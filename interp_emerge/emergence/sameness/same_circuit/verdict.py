@@ -13,8 +13,8 @@ take. Not to see a difference is not enough for "the same".
    models, `within` a and `within` b. If a circuit contains all of a smaller one, the overlap is 1. The Jaccard index in
    the table shows a difference in size; the answer does not.
 3. The architecture alone makes circuits alike: those of untrained models share many edges. So the overlap is compared
-   with that of circuits in which the heads of each layer are exchanged at random (`exchanged`; exact for edges, an upper
-   bound for classes).
+   with that of circuits in which the heads of each layer are exchanged at random (`exchanged`; exact for edges, an
+   upper bound for classes).
 4. Noise alone makes `across` smaller than `within`, in particular if each edge has noise of its own in each model.
    `same_scores` draws pairs as they would be if both models had the same mean scores up to a factor, or the same order
    of edges, each with its own noise. The test `halves` counts how often such draws are as little alike across halves.
@@ -130,7 +130,15 @@ class SameCircuit:
         if self.sizes[0] != self.sizes[1]:
             begin += f" (besides size, {self.sizes[0]} and {self.sizes[1]} edges)"
         index = "Jaccard index" if self.level == "edges" else "weighted Jaccard index of edge classes"
-        names = ("across", "halves of a", "halves of b", "same scores", "exchanged heads", "random circuits", "other seeds")
+        names = (
+            "across",
+            "halves of a",
+            "halves of b",
+            "same scores",
+            "exchanged heads",
+            "random circuits",
+            "other seeds",
+        )
         across, a, b, same, exchanged, random, seeds = (_interval(self[name]) for name in names)
         said = (
             f"{begin}: {index} {across} across halves of the prompts of both models, {a} and {b} within each model, "
