@@ -13,7 +13,8 @@
    pairs, each pair with a random sign (the wild bootstrap; Liu, 1988, https://doi.org/10.1214/aos/1176351062). The
    index of two such sets, minus the index of two halves of one, is added to the index of step 2 (`_corrected`).
 4. The interval has 1.96 standard deviations of the index of two halves to each side, within [0, 1]: over divisions or
-   over simulated sets, whichever is larger.
+   over simulated sets, whichever is larger, and at least what one more shared edge (or node) changes. If all circuits
+   are equal, it is [1, 1].
 5. Random sets of edges of the same sizes are given for comparison, exact for the sizes of every pair of simulated sets
    (`_of_random_sets`).
 
@@ -162,9 +163,14 @@ def stability(
     halves = np.arange(2 * resamples).reshape(-1, 2).T
     whole = np.concatenate([[np.arange(resamples), np.roll(range(resamples), -step)] for step in NEIGHBOURS], axis=1)
     of_drawn = resamples + np.arange(2 * HALVINGS * resamples).reshape(-1, 2).T
+    n_nodes = float(drawn.nodes[:resamples].sum(1).mean())
     found = [
-        _corrected(index(halved, *halves), index(drawn, *whole), index(drawn, *of_drawn))
-        for index in (Sets.jaccards, Sets.node_jaccards, Sets.weighted_jaccards)
+        _corrected(index(halved, *halves), index(drawn, *whole), index(drawn, *of_drawn), size)
+        for index, size in (
+            (Sets.jaccards, float(sizes.mean())),
+            (Sets.node_jaccards, n_nodes),
+            (Sets.weighted_jaccards, float(sizes.mean())),
+        )
     ]
     return Stability(
         circuit=circuit,
@@ -278,12 +284,16 @@ def _values_of_pairs(scores: EdgeScores) -> np.ndarray:
     return scores.per_pair
 
 
-def _corrected(halves: np.ndarray, whole: np.ndarray, of_drawn: np.ndarray) -> Interval:
-    """The mean index of halves plus the rise from halves to whole sets of the simulated sets, with its interval."""
+def _corrected(halves: np.ndarray, whole: np.ndarray, of_drawn: np.ndarray, size: float) -> Interval:
+    """The mean index of halves plus the rise from halves to whole sets of the simulated sets, with its interval.
+
+    `size` is the mean number of edges or nodes of a circuit.
+    """
     if np.isnan([_mean(halves), _mean(whole), _mean(of_drawn)]).any():
         return Interval.undefined()
     value = float(np.clip(_mean(halves) + _mean(whole) - _mean(of_drawn), 0, 1))
-    half = NORMAL * float(max(np.nanstd(halves), np.nanstd(of_drawn)))
+    spread = NORMAL * float(max(np.nanstd(halves), np.nanstd(of_drawn)))
+    half = max(spread, 0.0 if np.nanmin(halves) == 1 else 0.5 / max(size, 1))
     return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
 
