@@ -46,6 +46,7 @@ from interp_emerge.emergence.sameness.same_circuit.halves import (
     similarities,
 )
 from interp_emerge.stats.ranks import rank_p
+from interp_emerge.stats.sets import jaccard_of_weights
 from interp_emerge.stats.shrinkage import shrunk
 from interp_emerge.stats.significance import SIGNIFICANT
 
@@ -92,6 +93,23 @@ def same_scores(
     tried = [_drawn(null, values, first, observed, draws, rng) for null in nulls]
     shown = next((one for one in tried if one.p_value > SIGNIFICANT), max(tried, key=lambda one: one.p_value))
     return replace(shown, p_value=max(one.p_value for one in tried), ratio=tried[0].ratio)
+
+
+def permuted_p(space: Edges | Classes, values: list[np.ndarray], resamples: int, seed: int) -> float:
+    """The share of random divisions of all pairs into two samples with circuits as little alike, observed included."""
+    pool, n = np.concatenate(values), len(values[0])
+    rng = np.random.default_rng(seed)
+
+    def alike(order: np.ndarray) -> tuple[float, float]:
+        means = [pool[part].mean(0) for part in (order[:n], order[n:])]
+        x, y = (space.of(0, mean[None]) for mean in means)
+        strengths = [np.abs(mean) * kept[0] for mean, (_, kept) in zip(means, (x, y), strict=True)]
+        return float(space.index(x, y)[0]), float(jaccard_of_weights(*strengths, empty=0.0))
+
+    index, weighted = alike(np.arange(len(pool)))
+    indices, weights = np.array([alike(rng.permutation(len(pool))) for _ in range(resamples)]).T
+    # Few values of the index are possible, so many divisions tie. The weighted index decides between them.
+    return rank_p(index, indices, side="less", then=(weighted, weights))
 
 
 def _drawn(

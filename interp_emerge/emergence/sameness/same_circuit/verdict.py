@@ -68,13 +68,12 @@ from interp_emerge.emergence.sameness.same_circuit.halves import (
     of_halves,
     similarities,
 )
-from interp_emerge.emergence.sameness.same_circuit.null import same_scores
+from interp_emerge.emergence.sameness.same_circuit.null import permuted_p, same_scores
 from interp_emerge.emergence.sameness.same_circuit.table import COMPARISONS, SameCircuitVerdict
 from interp_emerge.emergence.sameness.similarity import class_codes
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.ranks import rank_p
-from interp_emerge.stats.sets import jaccard_of_weights
 from interp_emerge.stats.significance import SIGNIFICANT
 
 Test = Literal["auto", "halves", "permutation"] | str
@@ -232,7 +231,7 @@ def same_circuit(
     if by_permutation and (match is not None or level != "edges" or scores_a.graph != scores_b.graph):
         raise InputError("pairs can only be permuted within one model; leave out the match, or take test='halves'")
     null = same_scores(space, values, resamples, seed, one_size=counts[0] == counts[1])
-    p_value = _permuted(space, values, resamples, seed) if by_permutation else null.p_value
+    p_value = permuted_p(space, values, resamples, seed) if by_permutation else null.p_value
     of_all_pairs = space.index(*(space.of(side, one.mean(0)[None]) for side, one in enumerate(values)))
     over_matches = np.array([found.across.mean(), *found.across_rivals.mean(1)])
     if match is not None and isinstance(space, Edges):
@@ -335,23 +334,6 @@ def _one_model(a: EdgeScores, b: EdgeScores) -> bool:
     """Whether both scores name the same model and different prompts."""
     same = a.graph == b.graph and a.origin.get("model") is not None and a.origin["model"] == b.origin.get("model")
     return same and a.origin.get("prompts") != b.origin.get("prompts")
-
-
-def _permuted(space: Edges | Classes, values: list[np.ndarray], resamples: int, seed: int) -> float:
-    """The share of random divisions of all pairs into two samples with circuits as little alike, observed included."""
-    pool, n = np.concatenate(values), len(values[0])
-    rng = np.random.default_rng(seed)
-
-    def alike(order: np.ndarray) -> tuple[float, float]:
-        means = [pool[part].mean(0) for part in (order[:n], order[n:])]
-        x, y = (space.of(0, mean[None]) for mean in means)
-        strengths = [np.abs(mean) * kept[0] for mean, (_, kept) in zip(means, (x, y), strict=True)]
-        return float(space.index(x, y)[0]), float(jaccard_of_weights(*strengths, empty=0.0))
-
-    index, weighted = alike(np.arange(len(pool)))
-    indices, weights = np.array([alike(rng.permutation(len(pool))) for _ in range(resamples)]).T
-    # Few values of the index are possible, so many divisions tie. The weighted index decides between them.
-    return rank_p(index, indices, side="less", then=(weighted, weights))
 
 
 def _doubts_of(
