@@ -125,7 +125,7 @@ def test_circuit_finds_tests_and_saves(monkeypatch: pytest.MonkeyPatch, capsys, 
 def test_circuit_repeats_the_whole_search_on_request(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     words = ["circuit", "miniature", "7k", "induction", "--n", "16", "--parts", "none", "--repeat", "3"]
     assert run(monkeypatch, *words) == 0
-    assert "Circuits that the whole search finds on bootstrap samples" in capsys.readouterr().out
+    assert "Circuits that the whole search finds on two independent sets of as many prompts" in capsys.readouterr().out
 
 
 def test_circuit_says_beforehand_what_it_would_take(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path) -> None:
@@ -178,7 +178,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch: pytest.Monkey
         (["circuit", "miniature", "7k", "induction", "--edges", "3", "--ablation", "means"], "did you mean 'mean"),
         (["circuit", "miniature", "7k", "induction", "--parts", "rolls"], "did you mean 'roles'"),
         (["circuit", "miniature", "7k", "induction", "--circuit", "no.json"], "is not a circuit file"),
-        (["circuit", "miniature", "7k", "induction", "--repeat", "1"], "2 samples or more"),
+        (["circuit", "miniature", "7k", "induction", "--repeat", "1"], "3 sets of prompts or more"),
         (["compare", "no.json", "no.json"], "is not a circuit file"),
         (["run", "nowhere.toml"], "not a study file"),
         (["list", "familes"], "list shows families"),

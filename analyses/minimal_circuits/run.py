@@ -13,7 +13,7 @@ import pandas as pd
 import interp_emerge as ie
 from interp_emerge.circuits import finding
 
-PAIRS, RESAMPLES, TARGET = 64, 20, 0.8
+PAIRS, REPEATS, TARGET = 64, 20, 0.8
 MEASURED = "circuit"
 """Name of the circuit's own value in the figure; all other values are for comparison."""
 
@@ -30,7 +30,8 @@ def main(family: str = "miniature", ability: str = "induction", *, keep: bool) -
         if not tested.evaluation.defined or not len(found.circuit):
             rows.append({"size": size, "verdict": "undefined: the clean-corrupt gap is within noise"})
             continue
-        again = finding.search_stability(ie.Runs(model, discovery), found.circuit, resamples=RESAMPLES)
+        sets = [asked.sample(model, PAIRS, seed=3000 + at) for at in range(REPEATS)]
+        again = finding.search_stability(ie.Runs(model, discovery), found.circuit, sets, target=TARGET)
         values = measured(found, tested, again)
         rows.append({"size": size, **row(found, tested, values)})
         drawn.append(values.assign(size=size))

@@ -4,10 +4,11 @@ from interp_emerge.abilities.base import Ability
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.model import HookedModel
 
-DISCOVERY, EVALUATION = 1000, 2000
+DISCOVERY, EVALUATION, REPEATED = 1000, 2000, 10_000
 """Numbers that are added to the seed of a study or a command. Circuits are found on prompts drawn with the seed plus
 `DISCOVERY`, and judged on prompts drawn with the seed plus `EVALUATION`. Abilities are measured on prompts drawn with
-the seed itself. So the three uses have three different seeds."""
+the seed itself. So the three uses have three different seeds. A search is repeated on prompts drawn with the seed plus
+`REPEATED`, plus 1000 for each further repetition."""
 
 
 class Prompts:

@@ -76,7 +76,7 @@ def circuit(
     ] = 64,
     n_random: Annotated[int, typer.Option(min=1, help="random circuits to compare with")] = 100,
     repeat: Annotated[
-        int, typer.Option(min=0, help="bootstrap samples on which the whole search is repeated, to measure stability")
+        int, typer.Option(min=0, help="new sets of prompts on which the whole search is repeated, to measure stability")
     ] = 0,
     budget: Budget = None,
     device: Device = "",
@@ -87,7 +87,7 @@ def circuit(
     as_json: AsJson = False,
 ) -> None:
     """Find the circuit of an ability in one model, and test it on other prompts."""
-    from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
+    from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION, REPEATED
     from interp_emerge.circuits.finding.find import find_circuit, search_stability
     from interp_emerge.circuits.running.runs import Runs
     from interp_emerge.circuits.testing.examination import PARTS, examine, require_parts
@@ -99,8 +99,8 @@ def circuit(
     searches = repeat or select != "top" or by or context.obj or any(value is not None for value in sizes.values())
     if given is not None and searches:
         raise InputError(f"--circuit {given} is tested as it is; leave out the options that say how to find a circuit")
-    if repeat == 1:
-        raise InputError("--repeat 1 has nothing to compare; ask for 2 samples or more, or 0 for none")
+    if repeat in (1, 2):
+        raise InputError(f"--repeat {repeat} gives no interval; ask for 3 sets of prompts or more, or 0 for none")
     if out is not None and out.suffix not in (".json", ".graphml"):
         raise InputError(f"--out {out} ends in neither .json nor .graphml; name a file that does")
     if out is not None:
@@ -130,7 +130,8 @@ def circuit(
         found = find_circuit(runs, **search)
         loaded, scores = found.circuit, found.scores
         if repeat:
-            repeated = search_stability(runs, loaded, resamples=repeat, **search)
+            sets = [asked.sample(model, n, REPEATED + 1000 * at + draw) for at in range(repeat)]
+            repeated = search_stability(runs, loaded, sets, **search)
     held_out = Runs(model, evaluation, seed=draw, **how)
     tested = examine(held_out, loaded, scores=scores, parts=chosen, n_random=n_random)
     if repeated is not None:

@@ -36,7 +36,11 @@ class StudySettings(BaseModel):
         64, ge=2, description="prompt pairs to find circuits on, and as many others to evaluate them on"
     )
     n_random: int = Field(100, ge=1, description="random circuits to compare each circuit with")
-    n_resamples: int = Field(100, ge=2, description="bootstrap samples of the pairs that circuits are found on")
+    n_resamples: int = Field(
+        100,
+        ge=2,
+        description="divisions of the prompts into halves, and simulated sets, for the stability of a circuit",
+    )
     n_ablations: int = Field(20, ge=1, description="draws of random heads to ablate; equal draws count once")
     steps_of_integration: int = Field(5, ge=1, description="points of integrated gradients")
     target: float = Field(0.8, gt=0, le=1, description="faithfulness at which a circuit is large enough")

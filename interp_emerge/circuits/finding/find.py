@@ -9,6 +9,7 @@ The circuit is a claim about other prompts. So hold back some pairs to test it o
 of the ability), as `circuits.testing.examination` does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,6 @@ from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, NodeScores
 from interp_emerge.patching.scores import By
 from interp_emerge.patching.scoring import score
-from interp_emerge.stats.resampling import resample_rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +124,7 @@ def find_circuit(
 
 
 def selected_again(scores: EdgeScores, circuit: Circuit, *, resamples: int = 100, seed: int = 0) -> Stability:
-    """The stability of a circuit if bootstrap samples are selected as its origin says it was selected itself."""
+    """The stability of a circuit if other prompts are selected from as its origin says it was selected itself."""
     chosen = circuit.origin.get("selection") or {}
     by, threshold, n = chosen.get("by", "magnitude"), chosen.get("threshold"), chosen.get("n_edges", len(circuit))
     how: dict[str, Any] = {"resamples": resamples, "by": by, "seed": seed}
@@ -136,26 +136,30 @@ def selected_again(scores: EdgeScores, circuit: Circuit, *, resamples: int = 100
 
 
 @checked
-def search_stability(runs: Runs, circuit: Circuit, *, resamples: int = 20, **how: Any) -> Stability:
-    """How similar the circuits are that the whole search finds on bootstrap samples of the pairs.
+def search_stability(runs: Runs, circuit: Circuit, sets: Sequence[PromptPairs], **how: Any) -> Stability:
+    """How similar the circuits are that the whole search finds on new sets of prompts.
 
-    Scoring, selection and local search are repeated on each sample, with the same seed. This is stricter than
-    `stability`, which keeps the number of edges and the way of selection. It costs one search a sample.
+    Scoring, selection and local search are repeated on each set. `stability` keeps the number of edges and the way of
+    selection, and needs no new prompts. The mean over all pairs of circuits is the expected index, without correction.
 
     Args:
-        runs: what the circuit was found with; its seed also draws the samples.
-        circuit: the circuit found on all pairs.
-        resamples: number of bootstrap samples.
+        runs: what the circuit was found with.
+        circuit: the circuit found on the pairs of the runs.
+        sets: independent draws of prompt pairs, three or more, such as `ability.sample` gives with different seeds;
+            each with as many pairs as the runs.
         how: arguments of `find_circuit`.
 
     Raises:
-        InputError: there are fewer than two samples, or as `find_circuit` does.
+        InputError: there are fewer than three sets, a set has another number of pairs than the runs, or as
+            `find_circuit` does.
     """
-    rows = resample_rows(len(runs.pairs), resamples=resamples, seed=runs.seed)
-    bar = tqdm(rows, desc="searches", delay=2, leave=False)
-    return stability_of(
-        circuit, [find_circuit(runs.replace(pairs=runs.pairs[sample]), **how).circuit for sample in bar]
-    )
+    n, others = len(runs.pairs), {len(pairs) for pairs in sets} - {len(runs.pairs)}
+    if others:
+        raise InputError(f"the circuit was found on {n} pairs, but a set has {min(others)}; circuits of other numbers "
+                         "of pairs are more or less similar, so give sets of as many pairs")  # fmt: skip
+    bar = tqdm(sets, desc="searches", delay=2, leave=False)
+    found = [find_circuit(runs.replace(pairs=pairs), **how).circuit for pairs in bar]
+    return stability_of(circuit, found, n_pairs=n)
 
 
 def edges_in(graph: Graph, share: float) -> int:

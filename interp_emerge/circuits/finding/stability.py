@@ -1,76 +1,88 @@
-"""How much a circuit depends on the prompts: circuits of bootstrap samples of the pairs are compared with each other.
+"""Would other prompts give the same circuit? The expected similarity of circuits of two independent sets of prompts.
 
-1. `stability` draws bootstrap samples of the prompt pairs (Efron, 1979, https://doi.org/10.1214/aos/1176344552), takes
-   the mean scores of each sample, and selects a circuit from them: the n strongest edges, pruned. For a given circuit,
-   n is the smallest number that gives at least the circuit's number of edges on all pairs once pruned
-   (`_n_to_select`). On a sample, pruning may leave fewer or more.
-2. Every two of these circuits are compared by their Jaccard index: of edges, of nodes (heads and MLPs that write a kept
-   edge), and weighted by the scores (`circuits.overlap`). Means over all pairs of samples come with the central 95% of
-   these pairs, which is their spread and not a confidence interval.
-3. They are compared with the mean Jaccard index of random sets of the same sizes, exact for the two sizes of every pair
-   of samples (`_of_random_sets`). This null is easy to beat, since samples share pairs and thus noise
-   (docs/calibration.md).
+`stability` answers this from the scores of the pairs at hand, for sets of as many pairs.
+
+1. The pairs are divided into two disjoint halves, `resamples` times (`halves_of`). Each half gives a circuit: the n
+   strongest edges of its mean scores, pruned. For a given circuit, n is the smallest number that gives at least the
+   circuit's number of edges on all pairs once pruned (`_n_to_select`). On a half, pruning may leave fewer or more.
+2. The two circuits of a division are compared by their Jaccard index: of edges, of nodes (heads and MLPs that write a
+   kept edge), and weighted by the scores (`circuits.overlap`). Two halves share no pair, so the mean index is what two
+   new sets of half the size would give.
+3. Twice as many pairs give more similar circuits. By how much is taken from simulated sets (`simulated_sets`): mean
+   scores from which the part that noise adds is subtracted (`stats.shrinkage.shrunk`), plus the deviations of the
+   pairs, each pair with a random sign (the wild bootstrap; Liu, 1988, https://doi.org/10.1214/aos/1176351062). The
+   index of two such sets, minus the index of two halves of one, is added to the index of step 2 (`_corrected`).
+4. The interval has 1.96 standard deviations of the index of two halves to each side, within [0, 1]: over divisions or
+   over simulated sets, whichever is larger, and at least what one more shared edge (or node) changes. If all circuits
+   are equal, it is [1, 1].
+5. Random sets of edges of the same sizes are given for comparison, exact for the sizes of every pair of simulated sets
+   (`_of_random_sets`).
+
+Bootstrap samples of the pairs do not answer the question. Their means have the noise of the pairs and that of the
+sample, so their circuits are less similar than those of new prompts; and samples share pairs, so circuits of pure noise
+are more similar. Error and coverage of the estimate: docs/validity.md and docs/calibration.md.
 
 A mean of 0.8 has been proposed as the bar for a stable circuit; indirect object identification in GPT-2 with EAP-IG
 reaches about 0.67. Only the selection is repeated, on existing scores: no model is run. `stability_of` compares
-circuits for which scoring and search were repeated too (`circuits.finding.find.search_stability`).
+circuits that were found on independent sets of prompts, where scoring and search were repeated
+(`circuits.finding.find.search_stability`).
 
-Memory: the scores of some samples at a time, within the default budget, and one bit for each edge and sample. With the
-1.6 million edges of Pythia-2.8B, 64 pairs and 100 samples take about half a minute.
+Cost: 7 selections of edges for each resample. Memory: the scores of some sets at a time, within the default budget, and
+one bit for each edge and set.
 
 `stability_across` compares existing circuits: of templates (`by_template`), methods or seeds.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-import torch
-from tqdm.auto import tqdm
 
 from interp_emerge.abilities.pairs import PromptPairs
+from interp_emerge.circuits.finding.prompt_sets import HALVINGS, Sets, halves_of, simulated_sets
 from interp_emerge.circuits.overlap import node_overlap, require_one_graph, weighted_jaccard
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError, counted
 from interp_emerge.core.graph import Graph
-from interp_emerge.core.memory import items_that_fit
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.patching.scores import By
-from interp_emerge.stats.intervals import Interval, percentile_interval
-from interp_emerge.stats.resampling import resample_weights
+from interp_emerge.stats.intervals import SURE, Interval
 from interp_emerge.stats.sets import SetOverlap, jaccard
 
 Selector = Callable[[EdgeScores], Circuit]
 ORDERS = ("score", "magnitude")
 """What makes an edge strong."""
-NO_EDGE = "no sample gives a circuit with an edge"
-EDGES_AT_ONCE = 1 << 14
-"""Edges in one piece of work, 13 MB for 100 samples; a multiple of 8, so that pieces start at whole bytes."""
+NO_EDGE = "no set of prompts gives a circuit with an edge"
+FEWEST_PAIRS = 4
+"""The fewest pairs that can be halved: a half of one pair has no standard errors."""
+NORMAL = 1.96
+"""Standard deviations to each side of an estimate."""
+NEIGHBOURS = (1, 2, 3)
+"""Each simulated set is compared with those that come so many places later."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stability:
-    """How similar the circuits of bootstrap samples are, and how often each edge is in them.
+    """How similar circuits of two independent sets of `n_pairs` prompt pairs are, and how often each edge is in them.
 
-    `jaccard`, `node_jaccard` and `weighted_jaccard` are means over all pairs of samples, with the central 95% of the
-    pairs; pairs of two empty circuits are left out. `random` is the same mean for random sets of the same sizes.
-    `with_circuit` is the mean Jaccard index of `circuit` with the circuits of the samples. `frequency` is the fraction
-    of samples whose circuit holds an edge, shape [writer, reader]. If no sample has an edge to compare, all of these
-    except `frequency` are NaN, and `note` says why.
+    `jaccard`, `node_jaccard` and `weighted_jaccard` are expected indices with their 95% intervals; pairs of two empty
+    circuits are left out. `random` is the mean index of random sets of the same sizes. `frequency` is the fraction of
+    the sets (simulated, or those that were searched) whose circuit holds an edge, shape [writer, reader]. If no set
+    gives an edge to compare, all of these except `frequency` are NaN, and `note` says why.
     """
 
     circuit: Circuit
+    n_pairs: int
     n_edges: np.ndarray
-    """Number of edges in the circuit of each sample, shape [sample]."""
+    """Number of edges in the circuit of each set, shape [set]."""
     jaccard: Interval
     node_jaccard: Interval
     weighted_jaccard: Interval
-    with_circuit: float
     random: float
     frequency: np.ndarray
     note: str = ""
@@ -80,14 +92,14 @@ class Stability:
         if self.note:
             return f"Stability(undefined: {self.note})"
         return (
-            f"Stability(Jaccard index {found} over {len(self.n_edges)} samples; random circuits of the same sizes "
-            f"{self.random:.2f})"
+            f"Stability(expected Jaccard index {found} of circuits of two sets of {self.n_pairs} pairs; random "
+            f"circuits of the same sizes {self.random:.2f})"
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each edge of the circuit or of any sample's circuit, the most frequent first.
+        """One row for each edge of the circuit or of any set's circuit, the most frequent first.
 
-        Columns `writer`, `reader`, `frequency` (fraction of samples), `kept` (whether the circuit holds it).
+        Columns `writer`, `reader`, `frequency` (fraction of sets), `kept` (whether the circuit holds it).
         """
         graph, kept = self.circuit.graph, self.circuit.kept
         at = np.argwhere(kept | (self.frequency > 0))
@@ -113,79 +125,97 @@ def stability(
     select: Selector | None = None,
     seed: int = 0,
 ) -> Stability:
-    """How similar the circuits are that bootstrap samples of the prompt pairs give.
+    """How similar the circuits are that two independent sets of as many prompt pairs give.
 
     Args:
         scores: scores with the values of each pair.
-        of: the number of strongest edges to select; or the circuit to compare with, from which that number follows (see
-            the module). The stability of an empty circuit is undefined. May be left out if `select` is given.
-        resamples: number of bootstrap samples.
+        of: the number of strongest edges to select; or the circuit from which that number follows (see the module). The
+            stability of an empty circuit is undefined. May be left out if `select` is given.
+        resamples: number of divisions into halves, and of simulated sets.
         by: strength of an edge, if `select` is left out: its `magnitude`, or its `score`.
-        select: selects a circuit from the scores of a sample, which have standard errors but no values of single pairs.
-        seed: of the samples.
+        select: selects a circuit from the scores of a set, which have standard errors but no values of single pairs.
+        seed: of halves and simulated sets.
 
     Raises:
-        InputError: the scores lack the values of each pair, are by position or of a single pair; there are fewer than
-            two samples; or neither `of` nor `select` is given.
+        InputError: the scores lack the values of each pair, are by position or of fewer than 4 pairs; there are fewer
+            than two resamples; or neither `of` nor `select` is given.
         UnknownNameError: `by` is neither `score` nor `magnitude`.
     """
     if by not in ORDERS:
         raise UnknownNameError("order", by, ORDERS)
-    values = _values_of_pairs(scores)
+    values = _values_of_pairs(scores).astype(np.float64)
+    if len(values) < FEWEST_PAIRS:
+        raise InputError(f"{counted(len(values), 'pair')} cannot be divided into halves with standard errors; score at "
+                         f"least {FEWEST_PAIRS}")  # fmt: skip
     if resamples < 2:
-        raise InputError(f"resamples={resamples} is too few to compare samples; give at least 2")
+        raise InputError(f"resamples={resamples} is too few to compare sets of prompts; give at least 2")
     if isinstance(of, Circuit):
         require_one_graph([of, _circuit(scores, scores.graph.exists)])
         if not len(of) and select is None:
-            return _undefined(of, resamples)
+            return _undefined(of, len(values), resamples)
     choose = _chooser(scores, of, by, select)
     circuit = of if isinstance(of, Circuit) else _circuit(scores, choose(scores))
-    graph, weights = scores.graph, resample_weights(len(values), resamples=resamples, seed=seed)
-    packed = np.zeros((resamples, -(-graph.n_edges // 8)), dtype=np.uint8)
-    nodes, counts = np.zeros((resamples, len(graph.writers)), dtype=bool), np.zeros(graph.n_edges)
-    samples = _sampled(scores, values, weights, errors=select is not None)
-    for row, sampled in enumerate(tqdm(samples, total=resamples, desc="samples of prompts", delay=2, leave=False)):
-        kept = choose(sampled)
-        packed[row], nodes[row] = np.packbits(kept[graph.exists]), kept.any(1)
-        counts += kept[graph.exists]
-    sizes = np.bitwise_count(packed).sum(1, dtype=np.int64)
-    frequency = np.zeros(graph.exists.shape)
-    frequency[graph.exists] = counts / resamples
-    own = np.packbits(circuit.kept[graph.exists])
+    rng, graph = np.random.default_rng(seed), scores.graph
+    halved = Sets(graph, values, 0.0, halves_of(len(values), resamples, rng), choose, errors=select is not None)
+    drawn = simulated_sets(graph, values, resamples, choose, rng, errors=select is not None)
+    sizes, frequency = np.bitwise_count(drawn.packed[:resamples]).sum(1, dtype=np.int64), np.zeros(graph.exists.shape)
+    frequency[graph.exists] = np.unpackbits(drawn.packed[:resamples], axis=1)[:, : graph.n_edges].mean(0)
+    halves = np.arange(2 * resamples).reshape(-1, 2).T
+    whole = np.concatenate([[np.arange(resamples), np.roll(range(resamples), -step)] for step in NEIGHBOURS], axis=1)
+    of_drawn = resamples + np.arange(2 * HALVINGS * resamples).reshape(-1, 2).T
+    n_nodes = float(drawn.nodes[:resamples].sum(1).mean())
+    found = [
+        _corrected(index(halved, *halves), index(drawn, *whole), index(drawn, *of_drawn), size)
+        for index, size in (
+            (Sets.jaccards, float(sizes.mean())),
+            (Sets.node_jaccards, n_nodes),
+            (Sets.weighted_jaccards, float(sizes.mean())),
+        )
+    ]
     return Stability(
         circuit=circuit,
+        n_pairs=len(values),
         n_edges=sizes,
-        jaccard=_over_pairs(_jaccards(packed)),
-        node_jaccard=_over_pairs(_jaccards(np.packbits(nodes[:, 1:], axis=1))),
-        weighted_jaccard=_over_pairs(_weighted_jaccards(values, weights, packed)),
-        with_circuit=_mean(_jaccards_with(own, packed)),
+        jaccard=found[0],
+        node_jaccard=found[1],
+        weighted_jaccard=found[2],
         random=_of_random_sets(graph.n_edges, sizes),
         frequency=frequency,
-        note="" if sizes.any() else NO_EDGE,
+        note="" if sizes.any() and not np.isnan(found[0].value) else NO_EDGE,
     )
 
 
-def stability_of(circuit: Circuit, samples: Sequence[Circuit]) -> Stability:
-    """The stability of a circuit from circuits that were found on bootstrap samples in any way.
+def stability_of(circuit: Circuit, sets: Sequence[Circuit], *, n_pairs: int) -> Stability:
+    """The stability of a circuit from circuits that were found in any way on independent sets of `n_pairs` pairs.
+
+    The indices are means over all pairs of circuits, with Student intervals from a jackknife over circuits.
 
     Raises:
-        InputError: there are fewer than two samples, or the circuits belong to different graphs.
+        InputError: there are fewer than three circuits, or they belong to different graphs.
     """
-    if len(samples) < 2:
-        raise InputError(f"{counted(len(samples), 'circuit')} of bootstrap samples cannot be compared; give at least 2")
-    require_one_graph([circuit, *samples])
-    graph, kept = circuit.graph, np.stack([sample.kept[circuit.graph.exists] for sample in samples])
-    packed, frequency = np.packbits(kept, axis=1), np.zeros(graph.exists.shape)
+    if len(sets) < 3:
+        raise InputError(f"{counted(len(sets), 'circuit')} of sets of prompts are too few for an interval; give at "
+                         "least 3")  # fmt: skip
+    require_one_graph([circuit, *sets])
+    graph, kept = circuit.graph, np.stack([one.kept[circuit.graph.exists] for one in sets])
+    frequency = np.zeros(graph.exists.shape)
     frequency[graph.exists] = kept.mean(0)
-    weighted = np.array([weighted_jaccard(a, b) for a, b in combinations(samples, 2)])
-    nodes = np.stack([sample.kept[1:].any(1) for sample in samples])
+    both = [*combinations(range(len(sets)), 2)]
+    indices = np.array(
+        [
+            (jaccard((kept[a] & kept[b]).sum(), kept[a].sum(), kept[b].sum()),
+             node_overlap(sets[a], sets[b]).jaccard, weighted_jaccard(sets[a], sets[b]))
+            for a, b in both
+        ]
+    )  # fmt: skip
+    edges, nodes, weighted = (_jackknifed(one, np.array(both), len(sets)) for one in indices.T)
     return Stability(
         circuit=circuit,
+        n_pairs=n_pairs,
         n_edges=kept.sum(1),
-        jaccard=_over_pairs(_jaccards(packed)),
-        node_jaccard=_over_pairs(_jaccards(np.packbits(nodes, axis=1))),
-        weighted_jaccard=_over_pairs(weighted),
-        with_circuit=_mean(_jaccards_with(np.packbits(circuit.kept[graph.exists]), packed)),
+        jaccard=edges,
+        node_jaccard=nodes,
+        weighted_jaccard=weighted,
         random=_of_random_sets(graph.n_edges, kept.sum(1)),
         frequency=frequency,
         note="" if kept.any() else NO_EDGE,
@@ -249,38 +279,42 @@ def _values_of_pairs(scores: EdgeScores) -> np.ndarray:
     if scores.positions is not None:
         raise InputError("the scores are by position, but a circuit has no positions; score again without positions")
     if scores.per_pair is None:
-        raise InputError("the scores hold no values of single pairs to resample; score again with a method that keeps "
+        raise InputError("the scores hold no values of single pairs to divide; score again with a method that keeps "
                          "them, on fewer pairs or with a larger budget")  # fmt: skip
-    if len(scores.per_pair) < 2:
-        raise InputError("a single pair cannot be resampled; score at least 2")
     return scores.per_pair
 
 
-def _sampled(scores: EdgeScores, values: np.ndarray, weights: np.ndarray, *, errors: bool) -> Iterator[EdgeScores]:
-    """The scores of each bootstrap sample, computed for some samples at a time."""
-    graph, n = scores.graph, len(values)
-    bytes_each = 8 * (2 if errors else 1) * graph.n_edges
-    at_once = items_that_fit(bytes_each, len(weights), device=torch.device("cpu"), what="one sample's scores")
-    for start in range(0, len(weights), at_once):
-        part = weights[start : start + at_once]
-        means, squares = np.empty((len(part), graph.n_edges)), np.zeros((len(part), graph.n_edges if errors else 0))
-        for edges in _pieces(graph.n_edges):
-            wide = values[:, edges].astype(np.float64)
-            means[:, edges] = part @ wide
-            if errors:
-                squares[:, edges] = part @ wide**2
-        for row, mean in enumerate(means):
-            filled, spread = np.zeros(graph.exists.shape), np.zeros(graph.exists.shape)
-            filled[graph.exists] = mean
-            if errors:
-                spread[graph.exists] = np.sqrt(np.maximum(squares[row] - mean**2, 0) / (n - 1))
-            yield EdgeScores(graph=graph, scores=filled, standard_errors=spread, origin=scores.origin)
+def _corrected(halves: np.ndarray, whole: np.ndarray, of_drawn: np.ndarray, size: float) -> Interval:
+    """The mean index of halves plus the rise from halves to whole sets of the simulated sets, with its interval.
+
+    `size` is the mean number of edges or nodes of a circuit.
+    """
+    if np.isnan([_mean(halves), _mean(whole), _mean(of_drawn)]).any():
+        return Interval.undefined()
+    value = float(np.clip(_mean(halves) + _mean(whole) - _mean(of_drawn), 0, 1))
+    spread = NORMAL * float(max(np.nanstd(halves), np.nanstd(of_drawn)))
+    half = max(spread, 0.0 if np.nanmin(halves) == 1 else 0.5 / max(size, 1))
+    return Interval(value, max(0.0, value - half), min(1.0, value + half))
+
+
+def _jackknifed(indices: np.ndarray, both: np.ndarray, n: int) -> Interval:
+    """The mean index of all pairs of `n` circuits, shape [pair], with a Student interval, each circuit left out once.
+
+    `both` holds the two circuits of each pair, shape [pair, 2].
+    """
+    from scipy.stats import t
+
+    value, left_out = _mean(indices), np.array([_mean(indices[(both != one).all(1)]) for one in range(n)])
+    if np.isnan(left_out).any():
+        return Interval(value, np.nan, np.nan)
+    half = float(t.ppf(SURE, n - 1) * np.sqrt((n - 1) * left_out.var()))
+    return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
 
 def _chooser(
     scores_of_all: EdgeScores, of: int | Circuit | None, by: By, select: Selector | None
 ) -> Callable[[EdgeScores], np.ndarray]:
-    """A function from the scores of a sample to the edges of its circuit."""
+    """A function from the scores of a set to the edges of its circuit."""
     if select is not None and not isinstance(of, int):
         return lambda scores: select(scores).kept
     if select is not None or of is None:
@@ -299,16 +333,16 @@ def _n_to_select(scores: EdgeScores, size: int, by: By) -> int:
     return counts[bisect_left(counts, size, key=lambda n: graph.prune(_strongest(graph, scores.scores, n, by)).sum())]
 
 
-def _undefined(circuit: Circuit, resamples: int) -> Stability:
+def _undefined(circuit: Circuit, n_pairs: int, resamples: int) -> Stability:
     """The stability of an empty circuit, which is undefined."""
     unknown = Interval.undefined()
     return Stability(
         circuit=circuit,
+        n_pairs=n_pairs,
         n_edges=np.zeros(resamples, dtype=np.int64),
         jaccard=unknown,
         node_jaccard=unknown,
         weighted_jaccard=unknown,
-        with_circuit=np.nan,
         random=np.nan,
         frequency=np.zeros(circuit.kept.shape),
         note="the circuit is empty",
@@ -332,31 +366,6 @@ def _strongest(graph: Graph, scores: np.ndarray, n: int, by: By) -> np.ndarray:
     return kept
 
 
-def _jaccards(packed: np.ndarray) -> np.ndarray:
-    """Jaccard indices of all pairs of sets, given as packed bits, shape [pair of sets]."""
-    return np.concatenate([_jaccards_with(one, packed[row + 1 :]) for row, one in enumerate(packed)])
-
-
-def _jaccards_with(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Jaccard indices of one set with others, all given as packed bits; NaN for two empty sets."""
-    return jaccard(*(np.bitwise_count(bits).sum(-1, dtype=np.int64) for bits in (one & others, one, others)))
-
-
-def _weighted_jaccards(values: np.ndarray, weights: np.ndarray, packed: np.ndarray) -> np.ndarray:
-    """Weighted Jaccard indices of the circuits of all pairs of samples; NaN if neither has a score."""
-    n = len(weights)
-    first, second = np.triu_indices(n, 1)
-    total, lower = np.zeros(n), np.zeros((n, n))
-    for edges in _pieces(values.shape[1]):
-        kept = np.unpackbits(packed[:, edges.start // 8 : -(-edges.stop // 8)], axis=1)[:, : edges.stop - edges.start]
-        used = np.flatnonzero(kept.any(0))
-        strength = np.abs(weights @ values[:, edges.start + used].astype(np.float64)) * kept[:, used]
-        total += strength.sum(1)
-        for row, one in enumerate(strength):
-            lower[row, row + 1 :] += np.minimum(one, strength[row + 1 :]).sum(1)
-    return jaccard(lower[first, second], total[first], total[second])
-
-
 def _of_random_sets(n_possible: int, sizes: np.ndarray) -> float:
     """Mean Jaccard index of random sets over all pairs of these sizes, without pairs of two empty sets."""
     different, counts = np.unique(sizes, return_counts=True)
@@ -370,17 +379,7 @@ def _of_random_sets(n_possible: int, sizes: np.ndarray) -> float:
     return float(total / weight) if weight else np.nan
 
 
-def _pieces(n_edges: int) -> list[slice]:
-    return [slice(start, min(start + EDGES_AT_ONCE, n_edges)) for start in range(0, n_edges, EDGES_AT_ONCE)]
-
-
 def _mean(values: np.ndarray) -> float:
     """Mean of the values that are defined; NaN if none is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else np.nan
-
-
-def _over_pairs(values: np.ndarray) -> Interval:
-    """Mean over pairs of samples with their central 95%; NaN if none is defined."""
-    defined = values[~np.isnan(values)]
-    return percentile_interval(_mean(values), defined) if len(defined) else Interval.undefined()

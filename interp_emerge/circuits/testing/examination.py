@@ -194,11 +194,10 @@ def _under_every_ablation(runs: Runs, circuit: Circuit) -> pd.DataFrame:
 
 
 def _stability(found: Stability) -> dict[str, pd.DataFrame]:
-    """Mean indices with the central 95% of all pairs of samples, and how often each edge was selected."""
+    """Expected indices with their 95% intervals, and how often each edge was selected."""
     unknown = float("nan")
     rows = [
         *((name, *vars(getattr(found, name)).values()) for name in ("jaccard", "node_jaccard", "weighted_jaccard")),
-        ("with_circuit", found.with_circuit, unknown, unknown),
         ("random", found.random, unknown, unknown),
     ]
     indices = pd.DataFrame(rows, columns=["quantity", "value", "ci_low", "ci_high"])

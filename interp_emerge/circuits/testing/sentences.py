@@ -53,8 +53,8 @@ def sentences(circuit: Circuit, found: Evaluation, without: Evaluation, tables: 
             f"{backups}."
         )
     subjects = {
-        "stability": "Circuits selected in the same way on bootstrap samples of the discovery pairs",
-        "search_stability": "Circuits that the whole search finds on bootstrap samples of the discovery pairs",
+        "stability": "Circuits selected in the same way on two independent sets of as many prompts",
+        "search_stability": "Circuits that the whole search finds on two independent sets of as many prompts",
     }
     return lines + [_stability(subject, tables[name]) for name, subject in subjects.items() if name in tables]
 
@@ -165,7 +165,7 @@ def _stability(subject: str, rows: pd.DataFrame) -> str:
     if pd.isna(jaccard["value"]):
         return f"{subject} have no edge to compare, so stability is undefined."
     index = Interval.of(jaccard, "value", "ci")
-    return f"{subject} have a mean pairwise Jaccard index of {index}; random circuits of the same sizes {random:.2f}."
+    return f"{subject} have an expected Jaccard index of {index}; random circuits of the same sizes {random:.2f}."
 
 
 def _wide(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:

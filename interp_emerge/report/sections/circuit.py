@@ -11,6 +11,7 @@ from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Picture, Section, chart, parts
 from interp_emerge.report.text import joined, number
+from interp_emerge.stats.intervals import Interval
 
 
 def the_circuit(study: StudyRecord) -> list[Block]:
@@ -28,8 +29,8 @@ def the_circuit(study: StudyRecord) -> list[Block]:
             caption = (
                 f"{int(row['n_edges']):,} of {int(row['n_graph_edges']):,} edges ({number(100 * row['edge_share'])}%), "
                 f"found by {row['method']}. Faithfulness {_interval(row, 'faithfulness')}: {row['verdict']}. "
-                "Circuits found on bootstrap samples of the prompts have a mean Jaccard index of "
-                f"{number(row['stability'])}. "
+                "Circuits of two independent sets of as many prompts have an expected Jaccard index of "
+                f"{Interval.of(row, 'stability')}. "
                 "Point at a node to highlight its edges."
             )
             drawn.append(chart("circuit_graph", own, model, caption, link=row["file"]))

@@ -1,4 +1,4 @@
-"""Whether neighbouring sizes have the same circuit, compared with resamples, random circuits and other seeds."""
+"""Whether neighbouring sizes have the same circuit, compared with halves of prompts, random circuits and seeds."""
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ def same(study: StudyRecord) -> list[Block]:
 
 
 def comparisons(rows: pd.DataFrame) -> list[str]:
-    """Whether the circuits of neighbouring sizes differ, by edges and by classes of edges."""
+    """Whether the circuits of neighbouring sizes are the same, by edges and by classes of edges."""
     first = rows.drop_duplicates(["size_a", "seed_a", "size_b", "seed_b", "level"])
     return [
         f"{row['size_a']} and {row['size_b']}, {row['level']}: {row['sentence']}." for row in first.to_dict("records")
@@ -26,8 +26,9 @@ shelf.add(
         name="same",
         place=70,
         title="The same circuit?",
-        lead="Heads are matched by their roles, depth and connections. Two circuits differ if halves of the prompts "
-        "share less across the models than the noise within each model explains.",
+        lead="Heads are matched by their roles, depth and connections. Two circuits are different if halves of the "
+        "prompts share less across the models than the noise within each model explains. They are the same within a "
+        "margin if they share nearly all that noise leaves, counted from what exchanged heads of each layer share.",
         reads=(COMPARISONS,),
         nothing="fewer than two sizes have a circuit",
         blocks=same,

@@ -135,7 +135,7 @@ def _evaluation(work: Work, at: Checkpoint, circuit: Circuit) -> pd.DataFrame:
 
 
 def _stability(work: Work, at: Checkpoint, circuit: Circuit) -> pd.DataFrame:
-    """How similar the circuits of bootstrap samples of the discovery prompts are: one row."""
+    """How similar circuits of two independent sets of as many prompts are: one row."""
     settings = work.settings
 
     def compute(model: HookedModel) -> pd.DataFrame:

@@ -68,7 +68,7 @@ def test_a_circuit_records_how_it_was_selected_and_is_selected_again_in_the_same
         assert {*options.items()} - {("share", 0.2)} <= {*found.circuit.origin["selection"].items()}
         assert isinstance(found.scores, ie.EdgeScores)
         again = selected_again(found.scores, found.circuit, resamples=10)
-        assert again.with_circuit > again.random
+        assert again.jaccard.value > again.random
 
 
 @pytest.mark.parametrize(

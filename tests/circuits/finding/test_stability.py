@@ -1,12 +1,14 @@
-import sys
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 import interp_emerge as ie
+from interp_emerge.circuits.finding import prompt_sets
+from interp_emerge.circuits.finding.prompt_sets import halves_of
 from interp_emerge.circuits.finding.selection import grow
 from interp_emerge.circuits.finding.stability import by_template, stability, stability_across, stability_of
 from interp_emerge.circuits.overlap import overlap
@@ -15,8 +17,8 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.patching.base import EdgeScores
-from interp_emerge.stats.resampling import resample_rows
 from interp_emerge.stats.sets import SetOverlap
+from interp_emerge.stats.shrinkage import shrunk
 from tests.models.small_models import small_model, telling_pairs
 from tests.patching.scored import score_edges
 
@@ -24,10 +26,10 @@ GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, parallel=False)
 MEAN = np.random.default_rng(0).standard_t(3, GRAPH.n_edges)
 
 
-def noisy(noise: float, n: int = 32, **origin: Any) -> EdgeScores:
+def noisy(noise: float, n: int = 32, *, seed: int = 1, mean: np.ndarray = MEAN) -> EdgeScores:
     """Scores whose values by pair scatter around one mean."""
-    values = MEAN + noise * np.random.default_rng(1).normal(size=(n, GRAPH.n_edges))
-    return EdgeScores.from_pairs(GRAPH, values.astype(np.float32), origin=origin)
+    values = mean + noise * np.random.default_rng(seed).normal(size=(n, GRAPH.n_edges))
+    return EdgeScores.from_pairs(GRAPH, values.astype(np.float32))
 
 
 def values_of(scores: EdgeScores) -> np.ndarray:
@@ -35,45 +37,88 @@ def values_of(scores: EdgeScores) -> np.ndarray:
     return scores.per_pair
 
 
-def by_the_definition(scores: EdgeScores, n: int, resamples: int, seed: int) -> list[Circuit]:
-    rows = resample_rows(len(values_of(scores)), resamples=resamples, seed=seed)
-    return [EdgeScores.from_pairs(GRAPH, values_of(scores)[sample]).top(n) for sample in rows]
-
-
 def test_scores_without_noise_have_stability_one():
     found = stability(noisy(0.0), 12)
     assert (found.jaccard.value, found.jaccard.low, found.jaccard.high) == (1, 1, 1)
-    assert found.node_jaccard.value == found.weighted_jaccard.value == found.with_circuit == 1
-    assert found.circuit == noisy(0.0).top(12)
+    assert found.node_jaccard.value == found.weighted_jaccard.value == 1
+    assert found.circuit == noisy(0.0).top(12) and found.n_pairs == 32
     assert set(found.frequency[found.circuit.kept]) == {1.0} and found.frequency.sum() == len(found.circuit)
 
 
 def test_the_noisier_the_pairs_the_less_stable_the_circuit():
     stabilities = [stability(noisy(noise), 12) for noise in (0.0, 1.0, 3.0, 10.0)]
-    for values in ([one.jaccard.value for one in stabilities], [one.weighted_jaccard.value for one in stabilities],
-                   [one.with_circuit for one in stabilities]):  # fmt: skip
+    for values in ([one.jaccard.value for one in stabilities], [one.weighted_jaccard.value for one in stabilities]):
         assert values == sorted(values, reverse=True) and len(set(values)) == 4
     for one in stabilities[1:]:
         assert one.jaccard.low < one.jaccard.value < one.jaccard.high
-        assert one.jaccard.value < one.with_circuit
+
+
+@pytest.mark.parametrize("n_pairs", [24, 64])
+@pytest.mark.parametrize("noise", [0.5, 1.0, 2.0])
+def test_the_estimate_is_the_index_of_two_new_sets_of_prompts(noise: float, n_pairs: int):
+    """Circuits of 30 edges, without pruning. Means over bootstrap samples were too low by 0.06 to 0.14."""
+
+    def strongest(scores: EdgeScores) -> Circuit:
+        kept = np.zeros_like(GRAPH.exists)
+        kept[tuple(scores.ranked()[:30].T)] = True
+        return Circuit(graph=GRAPH, kept=kept, scores=scores.scores * kept)
+
+    sets = [noisy(noise, n_pairs, seed=seed) for seed in range(40)]
+    true = np.mean([overlap(a, b, n_random=1).jaccard for a, b in combinations(map(strongest, sets), 2)])
+    found = [stability(one, select=strongest, resamples=40).jaccard for one in sets[:12]]
+    assert np.mean([one.value for one in found]) == pytest.approx(true, abs=0.05)
+    assert np.mean([one.low <= true <= one.high for one in found]) >= 0.8
+
+
+def test_circuits_of_pure_noise_are_as_similar_as_those_of_new_prompts():
+    """The mean over bootstrap samples, which share pairs, was twice as high."""
+    zero = np.zeros(GRAPH.n_edges)
+    circuits = [noisy(1.0, seed=seed, mean=zero).top(20) for seed in range(60)]
+    true = np.nanmean([overlap(a, b, n_random=1).jaccard for a, b in combinations(circuits, 2)])
+    found = [stability(noisy(1.0, seed=seed, mean=zero), 20).jaccard.value for seed in range(12)]
+    assert np.mean(found) == pytest.approx(true, abs=0.03)
 
 
 def test_every_number_follows_the_definition():
-    scores = noisy(3.0)
-    found = stability(scores, 15, resamples=20, seed=4)
-    circuits = by_the_definition(scores, 15, 20, seed=4)
-    overlaps = [overlap(a, b, n_random=1) for a, b in combinations(circuits, 2)]
-    assert [*found.n_edges] == [len(circuit) for circuit in circuits]
-    for interval, values in (
-        (found.jaccard, [one.jaccard for one in overlaps]),
-        (found.node_jaccard, [one.nodes.jaccard for one in overlaps]),
-        (found.weighted_jaccard, [one.weighted for one in overlaps]),
+    scores, n = noisy(0.7, n=21), 20
+    found = stability(scores, 15, resamples=n, seed=4)
+    values, rng = values_of(scores).astype(float), np.random.default_rng(4)
+    mean = values.mean(0)
+    halved = [halves_of(21, n, rng) @ values]
+    base, deviations = shrunk(mean, values.var(0, ddof=1) / 21), (values - mean) * np.sqrt(21 / 20)
+    signs = rng.choice([-1.0, 1.0], size=(n, 21))
+    halves = halves_of(21, 2 * n, rng) * np.repeat(signs, 4, axis=0)
+    halved, whole, of_drawn = (
+        [circuit_of(one) for one in means]
+        for means in (halved[0], base + signs / 21 @ deviations, base + halves @ deviations)
+    )
+    assert [*found.n_edges] == [len(circuit) for circuit in whole]
+    np.testing.assert_allclose(found.frequency, np.mean([circuit.kept for circuit in whole], 0))
+    later = [(whole[at], whole[(at + step) % n]) for step in (1, 2, 3) for at in range(n)]
+    for interval, index in (
+        (found.jaccard, lambda both: both.jaccard),
+        (found.node_jaccard, lambda both: both.nodes.jaccard),
+        (found.weighted_jaccard, lambda both: both.weighted),
     ):
-        assert interval.value == pytest.approx(np.mean(values))
-        assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
-    whole = scores.top(15)
-    assert found.with_circuit == pytest.approx(np.mean([overlap(whole, one, n_random=1).jaccard for one in circuits]))
-    np.testing.assert_allclose(found.frequency, np.mean([circuit.kept for circuit in circuits], 0))
+        first, second, third = (
+            [index(overlap(a, b, n_random=1)) for a, b in pairs]
+            for pairs in (batched(halved), later, batched(of_drawn))
+        )
+        value = np.mean(first) + np.mean(second) - np.mean(third)
+        spread = 1.96 * max(np.std(first), np.std(third))
+        assert interval.value == pytest.approx(value)
+        assert (interval.low, interval.high) == pytest.approx((max(0, value - spread), min(1, value + spread)))
+
+
+def circuit_of(mean: np.ndarray) -> Circuit:
+    filled = np.zeros(GRAPH.exists.shape)
+    filled[GRAPH.exists] = mean
+    return EdgeScores(graph=GRAPH, scores=filled, standard_errors=np.zeros_like(filled)).top(15)
+
+
+def batched(circuits: list[Circuit]) -> list[tuple[Circuit, Circuit]]:
+    """The two halves of each division."""
+    return [*zip(circuits[::2], circuits[1::2], strict=True)]
 
 
 def of_random_sets(sizes: Any) -> float:
@@ -86,9 +131,9 @@ def test_the_null_is_the_exact_mean_of_random_sets_of_the_same_sizes():
     found = stability(noisy(100.0), 20)
     assert len({*found.n_edges}) > 3
     assert found.random == pytest.approx(of_random_sets(found.n_edges))
-    assert 0.05 < found.random < found.jaccard.value
     null = f"random circuits of the same sizes {found.random:.2f}"
-    assert repr(found) == f"Stability(Jaccard index {found.jaccard} over 100 samples; {null})"
+    about = f"expected Jaccard index {found.jaccard} of circuits of two sets of 32 pairs"
+    assert repr(found) == f"Stability({about}; {null})"
 
 
 def test_a_circuit_is_compared_with_the_same_number_of_edges_of_each_sample():
@@ -109,7 +154,7 @@ def test_pairs_that_agree_give_back_a_pruned_circuit(by: Any):
     for circuit in pruned.values():
         found = stability(scores, circuit, by=by, resamples=2)
         assert [*found.n_edges] == [len(circuit)] * 2
-        assert np.isnan(found.with_circuit) if not len(circuit) else found.with_circuit == 1
+        assert np.isnan(found.jaccard.value) if not len(circuit) else found.jaccard.value == 1
 
 
 def test_the_stability_of_an_empty_circuit_is_undefined_with_the_reason():
@@ -117,20 +162,22 @@ def test_the_stability_of_an_empty_circuit_is_undefined_with_the_reason():
     empty = Circuit(graph=GRAPH, kept=np.zeros_like(GRAPH.exists), scores=np.zeros(GRAPH.exists.shape))
     found = stability(scores, empty, resamples=5)
     assert found.note == "the circuit is empty" and repr(found) == "Stability(undefined: the circuit is empty)"
-    assert np.isnan([found.jaccard.value, found.node_jaccard.low, found.with_circuit, found.random]).all()
+    assert np.isnan([found.jaccard.value, found.node_jaccard.low, found.random]).all()
     assert len(found.n_edges) == 5 and found.to_frame().empty
-    searched = stability_of(empty, [empty, empty])
-    assert searched.note == "no sample gives a circuit with an edge" and np.isnan(searched.random)
+    searched = stability_of(empty, [empty] * 3, n_pairs=8)
+    assert searched.note == "no set of prompts gives a circuit with an edge" and np.isnan(searched.random)
 
 
 def test_circuits_of_samples_have_the_null_of_their_own_sizes():
     one, none = noisy(0.0).top(1), noisy(0.0).top(1).with_kept(np.zeros_like(GRAPH.exists))
     direct = Circuit(graph=GRAPH, kept=GRAPH.edge_matrix([("embed", "logits")]), scores=one.scores)
-    found = stability_of(direct, [direct, none, none])
+    found = stability_of(direct, [direct, none, none], n_pairs=8)
     assert found.jaccard.value == found.random == 0 and found.note == ""
-    assert stability_of(direct, [direct, direct]).random == pytest.approx(1 / GRAPH.n_edges)
+    assert stability_of(direct, [direct] * 3, n_pairs=8).random == pytest.approx(1 / GRAPH.n_edges)
     sizes = [noisy(1.0, seed).top(5 * seed) for seed in (2, 3, 7)]
-    assert stability_of(direct, sizes).random == pytest.approx(of_random_sets([len(circuit) for circuit in sizes]))
+    assert stability_of(direct, sizes, n_pairs=8).random == pytest.approx(
+        of_random_sets([len(circuit) for circuit in sizes])
+    )
 
 
 def test_an_unknown_order_is_refused():
@@ -138,7 +185,7 @@ def test_an_unknown_order_is_refused():
         stability(noisy(1.0), 12, by="scores")
 
 
-def test_any_selection_can_be_repeated_on_the_samples():
+def test_any_selection_can_be_repeated():
     scores = noisy(2.0)
     same = stability(scores, select=lambda sampled: sampled.top(12))
     assert same.jaccard == stability(scores, 12).jaccard and same.circuit == scores.top(12)
@@ -146,7 +193,20 @@ def test_any_selection_can_be_repeated_on_the_samples():
     assert grown.circuit == grow(scores, 12) and 0 < grown.jaccard.value < 1
 
 
-def test_a_selection_gets_samples_with_the_standard_errors_of_their_pairs():
+def test_circuits_of_independent_sets_have_their_mean_index_with_a_jackknife_interval():
+    circuits = [noisy(1.0, seed=seed).top(15) for seed in range(6)]
+    found = stability_of(circuits[0], circuits, n_pairs=32)
+    indices = {(a, b): overlap(circuits[a], circuits[b], n_random=1).jaccard for a, b in combinations(range(6), 2)}
+    left_out = np.array([np.mean([value for both, value in indices.items() if one not in both]) for one in range(6)])
+    half = t.ppf(0.975, 5) * np.sqrt(5 / 6 * ((left_out - left_out.mean()) ** 2).sum())
+    value = np.mean([*indices.values()])
+    assert found.jaccard.value == pytest.approx(value)
+    assert (found.jaccard.low, found.jaccard.high) == pytest.approx((max(0, value - half), min(1, value + half)))
+    with pytest.raises(InputError, match="2 circuits of sets of prompts are too few for an interval; give at least 3"):
+        stability_of(circuits[0], circuits[:2], n_pairs=32)
+
+
+def test_a_selection_gets_halves_with_the_standard_errors_of_their_pairs():
     scores, seen = noisy(2.0), []
 
     def select(sampled: EdgeScores) -> Circuit:
@@ -154,14 +214,18 @@ def test_a_selection_gets_samples_with_the_standard_errors_of_their_pairs():
         return sampled.top(5)
 
     stability(scores, select=select, resamples=3, seed=2)
-    rows = resample_rows(32, resamples=3, seed=2)
-    for sampled, sample in zip(seen[1:], rows, strict=True):
-        expected = EdgeScores.from_pairs(GRAPH, values_of(scores)[sample])
-        np.testing.assert_allclose(sampled.scores, expected.scores, atol=1e-6)
-        np.testing.assert_allclose(sampled.standard_errors, expected.standard_errors, rtol=1e-4, atol=1e-6)
+    weights = halves_of(32, 3, np.random.default_rng(2))
+    for half, weight in zip(seen[1:7], weights, strict=True):
+        assert (weight > 0).sum() == 16
+        expected = EdgeScores.from_pairs(GRAPH, values_of(scores)[weight > 0])
+        np.testing.assert_allclose(half.scores, expected.scores, atol=1e-6)
+        np.testing.assert_allclose(half.standard_errors, expected.standard_errors, rtol=1e-4, atol=1e-6)
+    errors = [np.mean(one.standard_errors[GRAPH.exists]) for one in seen[7:]]
+    assert errors[:3] == pytest.approx([2 / 32**0.5] * 3, rel=0.1)
+    assert errors[3:] == pytest.approx([2 / 16**0.5] * 12, rel=0.1)
 
 
-def test_the_table_lists_the_edges_of_all_samples_with_their_frequency():
+def test_the_table_lists_the_edges_of_all_sets_with_their_frequency():
     found = stability(noisy(3.0), 12, resamples=50)
     frame = found.to_frame()
     assert [*frame.columns] == ["writer", "reader", "frequency", "kept"]
@@ -179,18 +243,17 @@ def test_ties_are_broken_as_in_the_ranking():
         assert (found.frequency == scores.top(n).kept).all()
 
 
-def test_the_seed_fixes_the_samples():
+def test_the_seed_fixes_the_sets():
     scores = noisy(3.0)
     assert stability(scores, 12, seed=1).jaccard == stability(scores, 12, seed=1).jaccard
     assert stability(scores, 12, seed=1).jaccard != stability(scores, 12, seed=2).jaccard
 
 
-def test_how_many_samples_are_taken_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch):
+def test_how_many_sets_are_taken_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     scores = noisy(3.0)
     expected = stability(scores, 12, resamples=30)
     monkeypatch.setattr(memory, "CPU_BUDGET", 8 * GRAPH.n_edges * 7)
-    # In the package the name `stability` is the function, not the module.
-    monkeypatch.setattr(sys.modules["interp_emerge.circuits.finding.stability"], "EDGES_AT_ONCE", 16)
+    monkeypatch.setattr(prompt_sets, "EDGES_AT_ONCE", 16)
     found = stability(scores, 12, resamples=30)
     assert found.jaccard == expected.jaccard
     assert found.weighted_jaccard.value == pytest.approx(expected.weighted_jaccard.value, rel=1e-12)
@@ -199,20 +262,18 @@ def test_how_many_samples_are_taken_at_once_changes_nothing(monkeypatch: pytest.
 
 def test_the_stability_of_circuits_that_are_all_empty_is_undefined():
     found = stability(noisy(1.0), select=lambda scores: scores.above(1e9), resamples=5)
-    assert np.isnan(
-        [found.jaccard.value, found.node_jaccard.low, found.weighted_jaccard.high, found.with_circuit]
-    ).all()
+    assert np.isnan([found.jaccard.value, found.node_jaccard.low, found.weighted_jaccard.high]).all()
     assert np.isnan(found.random) and len(found.to_frame()) == 0
-    assert found.note == "no sample gives a circuit with an edge"
+    assert found.note == "no set of prompts gives a circuit with an edge"
 
 
-def test_scores_that_cannot_be_resampled_are_refused():
+def test_scores_that_cannot_be_divided_are_refused():
     scores = noisy(1.0)
-    with pytest.raises(InputError, match="hold no values of single pairs to resample; score again with a method"):
+    with pytest.raises(InputError, match="hold no values of single pairs to divide; score again with a method"):
         stability(replace(scores, per_pair=None), 12)
-    with pytest.raises(InputError, match="a single pair cannot be resampled; score at least 2"):
-        stability(noisy(1.0, n=1), 12)
-    with pytest.raises(InputError, match="resamples=1 is too few to compare samples; give at least 2"):
+    with pytest.raises(InputError, match=r"3 pairs cannot be divided into halves with .* score at least 4"):
+        stability(noisy(1.0, n=3), 12)
+    with pytest.raises(InputError, match="resamples=1 is too few to compare sets of prompts; give at least 2"):
         stability(scores, 12, resamples=1)
     places = EdgeScores.from_pairs(GRAPH, np.ones((4, 2, GRAPH.n_edges), np.float32), positions=("0", "1"))
     with pytest.raises(InputError, match="score again without positions"):

@@ -162,6 +162,6 @@ def test_stability_is_reported_or_called_undefined():
     assert lines_of({"stability": rows})[-1].endswith("have no edge to compare, so stability is undefined.")
     rows[["value", "ci_low", "ci_high"]] = [[0.8, 0.7, 0.9], [0.1, np.nan, np.nan]]
     assert lines_of({"stability": rows})[-1] == (
-        "Circuits selected in the same way on bootstrap samples of the discovery pairs have a mean pairwise Jaccard "
-        "index of 0.80 [0.70, 0.90]; random circuits of the same sizes 0.10."
+        "Circuits selected in the same way on two independent sets of as many prompts have an expected Jaccard index "
+        "of 0.80 [0.70, 0.90]; random circuits of the same sizes 0.10."
     )

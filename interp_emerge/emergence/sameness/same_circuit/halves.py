@@ -11,19 +11,28 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from tqdm.auto import tqdm
 
+from interp_emerge.core.graph import Graph
 from interp_emerge.stats.intervals import SURE, Interval
 from interp_emerge.stats.sets import jaccard, jaccard_of_weights
 
+LEAST_ROOM = 0.05
+"""Least distance of two overlaps that is divided by."""
 Chosen = tuple[int, np.ndarray]
 """Index of one of two models, and its edges or shares for each sample, shape [sample, edge or class]."""
 
 
 class Edges:
-    """Circuits as sets of edges. `images`, shape [edge of a], gives each edge's image in b, or -1."""
+    """Circuits as sets of edges. `images`, shape [edge of a], gives each edge's image in b, or -1.
 
-    def __init__(self, counts: tuple[int, int], images: np.ndarray) -> None:
+    `layers` holds the number of each edge's layers for both models (`layers_of`), shape [edge] each. Without it no edge
+    can be exchanged for another.
+    """
+
+    def __init__(
+        self, counts: tuple[int, int], images: np.ndarray, layers: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> None:
         self.counts, self.at = counts, np.flatnonzero(images >= 0)
-        self.to = images[self.at]
+        self.to, self.layers = images[self.at], layers
 
     def of(self, side: int, means: np.ndarray) -> Chosen:
         """The strongest edges. They are not pruned: with dead ends pruned a noisy half's circuit could be empty."""
@@ -31,15 +40,27 @@ class Edges:
         np.put_along_axis(kept, np.argpartition(-np.abs(means), n - 1, axis=1)[:, :n], values=True, axis=1)
         return side, kept
 
+    def exchanged(self, side: int, means: np.ndarray) -> Chosen:
+        """How likely each edge is in the circuit once the heads of each layer have been exchanged at random."""
+        return side, self.spread(side, self.of(side, means)[1])
+
+    def spread(self, side: int, mass: np.ndarray) -> np.ndarray:
+        """Mass of edges, shape [sample, edge], divided evenly among the edges that exchanged heads can turn it into."""
+        if self.layers is None:
+            return mass
+        at = self.layers[side]
+        sums = np.stack([np.bincount(at, row, at.max() + 1) for row in mass])
+        return (sums / np.bincount(at, minlength=sums.shape[1]))[:, at]
+
     def random(self, side: int, means: np.ndarray, rng: np.random.Generator) -> Chosen:
         """Random edges, as many as the circuit has."""
         return side, rng.permuted(self.of(side, means)[1], axis=1)
 
     def shared(self, x: Chosen, y: Chosen) -> np.ndarray:
         if x[0] == y[0]:
-            return (x[1] & y[1]).sum(1)
+            return (x[1] * y[1]).sum(1)
         a, b = (x, y) if x[0] == 0 else (y, x)
-        return (a[1][:, self.at] & b[1][:, self.to]).sum(1)
+        return (a[1][:, self.at] * b[1][:, self.to]).sum(1)
 
     def overlap(self, x: Chosen, y: Chosen) -> np.ndarray:
         """Fraction of the smaller set that is in the larger one, shape [sample]."""
@@ -59,6 +80,10 @@ class Classes:
 
     def of(self, side: int, means: np.ndarray) -> Chosen:
         return self._shares(side, np.abs(means) * self.edges.of(side, means)[1])
+
+    def exchanged(self, side: int, means: np.ndarray) -> Chosen:
+        """The shares that are expected once the heads of each layer have been exchanged at random."""
+        return self._shares(side, self.edges.spread(side, np.abs(means) * self.edges.of(side, means)[1]))
 
     def random(self, side: int, means: np.ndarray, rng: np.random.Generator) -> Chosen:
         """The same scores on random edges."""
@@ -81,8 +106,10 @@ class Splits:
     """Similarities of circuits of halves of the pairs, over many splits, with each group of pairs left out in turn.
 
     `across` and `within` are indices, shape [split] and [model, split]. `across_rivals` holds the indices across the
-    models through other matches, shape [match, split]. `ratio` is the mean overlap across the models divided by
-    √(within a · within b), with its jackknife interval. `least_within` is the smaller mean overlap within a model.
+    models through other matches, shape [match, split]. `exchanged` holds the index across the models with the heads of
+    each layer of b exchanged at random. `overlaps`, shape [1 + group, 4], are mean overlaps across the models, within
+    a, within b, and across the models with heads exchanged: of all pairs, then without each group. `least_within` is
+    the smaller mean overlap within a model.
     """
 
     def __init__(
@@ -97,25 +124,67 @@ class Splits:
     ) -> None:
         self.across, self.within = np.empty(splits), np.empty((2, splits))
         self.across_rivals = np.empty((len(rivals), splits))
-        overlaps = np.empty((splits, 1 + groups, 3))
+        overlaps, self.exchanged = np.empty((splits, 1 + groups, 4)), np.empty(splits)
         rng = np.random.default_rng(seed)
         for split in tqdm(range(splits), desc="halves of prompts", delay=2, leave=False):
-            halves = [
-                _halves(side, one, *order, groups, space)
-                for side, (one, order) in enumerate(zip(values, _orders(values, groups, rng), strict=True))
+            means = [
+                _halves(one, *order, groups) for one, order in zip(values, _orders(values, groups, rng), strict=True)
             ]
+            halves = [[space.of(side, one) for one in both] for side, both in enumerate(means)]
+            moved = [space.exchanged(1, one) for one in means[1]]
             (a1, a2), (b1, b2) = halves
+            within = space.overlap(a1, a2), space.overlap(b1, b2)
             overlaps[split] = np.stack(
-                [_crossed(space.overlap, *halves), space.overlap(a1, a2), space.overlap(b1, b2)], 1
+                [_crossed(space.overlap, *halves), *within, _crossed(space.overlap, halves[0], moved)], 1
             )
+            self.exchanged[split] = _crossed(space.index, halves[0], moved)[0]
             all_pairs = [[(side, chosen[:1]) for side, chosen in both] for both in halves]
             self.across[split] = _crossed(space.index, *all_pairs)[0]
             self.within[:, split] = [space.index(*both)[0] for both in all_pairs]
             self.across_rivals[:, split] = [_crossed(rival.index, *all_pairs)[0] for rival in rivals]
-        across, a, b = overlaps.mean(0).T
-        ceiling = np.sqrt(a * b)
-        ratio = np.divide(across, ceiling, out=np.full(1 + groups, np.nan), where=ceiling > 0)
-        self.ratio, self.least_within = _interval(ratio), float(min(a[0], b[0]))
+        self.overlaps = overlaps.mean(0)
+        self.least_within = float(self.overlaps[0, 1:3].min())
+
+    def corrected(self, ratio: float) -> Interval:
+        """The similarity corrected for noise and layers: (across − exchanged) / (same − exchanged), with its interval.
+
+        `same` is the overlap across the models if nothing differed, `ratio` · √(within a · within b). NaN if that
+        exceeds the overlap with heads exchanged by less than 0.05.
+        """
+        across, a, b, exchanged = self.overlaps.T
+        room = ratio * np.sqrt(a * b) - exchanged
+        found = np.divide(across - exchanged, room, out=np.full(len(room), np.nan), where=room > LEAST_ROOM)
+        return Interval.undefined() if np.isnan(found).any() else _interval(found)
+
+    def beyond_layers(self, ratio: float) -> float:
+        """How much of the overlap that nothing but noise would leave goes beyond that with heads exchanged.
+
+        0 if exchanged heads give as much, 1 if circuits without noise share all edges and exchanged ones share none;
+        NaN if exchanged heads share 0.95 or more.
+        """
+        _, a, b, exchanged = self.overlaps[0]
+        room = 1 - exchanged
+        return float((ratio * np.sqrt(a * b) - exchanged) / room) if room > LEAST_ROOM else np.nan
+
+
+def layers_of(graph: Graph) -> np.ndarray:
+    """A number for each edge, shape [edge]: equal for edges that exchanges of heads within layers turn into each other.
+
+    These are the edges whose writers are of one kind and layer, and whose readers are as well. Under grouped queries
+    heads are exchanged within groups, and groups with each other.
+    """
+    numbers: dict[tuple[object, ...], int] = {}
+    writers, readers = np.nonzero(graph.exists)
+    ends = (
+        (
+            graph.writers[writer].kind,
+            graph.writers[writer].layer,
+            graph.readers[reader].kind,
+            graph.readers[reader].layer,
+        )
+        for writer, reader in zip(writers, readers, strict=True)
+    )
+    return np.array([numbers.setdefault(end, len(numbers)) for end in ends])
 
 
 def draw_halves(values: Sequence[np.ndarray], splits: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -141,7 +210,7 @@ def _crossed(similarity: Callable[[Chosen, Chosen], np.ndarray], a: list[Chosen]
 
 
 def _interval(ratio: np.ndarray) -> Interval:
-    """The jackknife interval of `ratio`: the first is that of all pairs, the others are those without each group."""
+    """The jackknife interval of a ratio: the first is that of all pairs, the others are those without each group."""
     from scipy.stats import t
 
     half = t.ppf(SURE, len(ratio) - 2) * _jackknife_error(ratio[1:])
@@ -168,12 +237,10 @@ def _order(n: int, groups: int, rng: np.random.Generator) -> tuple[np.ndarray, n
     return half, group
 
 
-def _halves(
-    side: int, values: np.ndarray, half: np.ndarray, group: np.ndarray, groups: int, space: Edges | Classes
-) -> list[Chosen]:
-    """For each half its circuits: of all its pairs, then without each group."""
+def _halves(values: np.ndarray, half: np.ndarray, group: np.ndarray, groups: int) -> list[np.ndarray]:
+    """For each half its mean scores: of all its pairs, then without each group."""
     found = []
     for part in (0, 1):
         use = np.array([(half == part) & (group != left_out) for left_out in range(-1, groups)], dtype=float)
-        found.append(space.of(side, (use / use.sum(1, keepdims=True)) @ values))
+        found.append((use / use.sum(1, keepdims=True)) @ values)
     return found

@@ -10,9 +10,9 @@ circuit and not into the other, whatever those similarities are.
    of strong edges stays the same. For classes it is spread over matched edges in proportion (`_spread`). The ratio of
    the scores of the two models is uncertain where noise is large. So it is drawn anew each time, with the standard
    error of a jackknife.
-2. `_shrunk` subtracts from the squares of means what noise adds to them. The sum is exact, and no square falls below
-   zero. Without this step the means would contain the noise of a sample and be sampled again: circuits would be too
-   stable, and those of two models too far apart.
+2. `stats.shrinkage.shrunk` subtracts from the squares of means what noise adds to them. The sum is exact, and no square
+   falls below zero. Without this step the means would contain the noise of a sample and be sampled again: circuits
+   would be too stable, and those of two models too far apart.
 3. `same_scores` adds each pair's deviations from the mean of its own model, with a random sign for each pair (the wild
    bootstrap; Liu, 1988, https://doi.org/10.1214/aos/1176351062). This keeps the noise of every edge and the correlation
    between edges, and it uses each pair once. A bootstrap sample would contain pairs twice, some of them in both halves.
@@ -45,8 +45,9 @@ from interp_emerge.emergence.sameness.same_circuit.halves import (
     of_halves,
     similarities,
 )
-from interp_emerge.stats.intervals import Interval
 from interp_emerge.stats.ranks import rank_p
+from interp_emerge.stats.sets import jaccard_of_weights
+from interp_emerge.stats.shrinkage import shrunk
 from interp_emerge.stats.significance import SIGNIFICANT
 
 SPLITS = 10
@@ -72,10 +73,6 @@ class SameScores:
     ratio: float
     p_value: float
 
-    def corrected(self, ratio: Interval) -> Interval:
-        """An observed ratio divided by the ratio of the draws."""
-        return Interval(*(end / self.ratio if self.ratio else np.nan for end in (ratio.value, ratio.low, ratio.high)))
-
 
 def same_scores(
     space: Edges | Classes, values: Sequence[np.ndarray], draws: int, seed: int, *, one_size: bool = True
@@ -96,6 +93,23 @@ def same_scores(
     tried = [_drawn(null, values, first, observed, draws, rng) for null in nulls]
     shown = next((one for one in tried if one.p_value > SIGNIFICANT), max(tried, key=lambda one: one.p_value))
     return replace(shown, p_value=max(one.p_value for one in tried), ratio=tried[0].ratio)
+
+
+def permuted_p(space: Edges | Classes, values: list[np.ndarray], resamples: int, seed: int) -> float:
+    """The share of random divisions of all pairs into two samples with circuits as little alike, observed included."""
+    pool, n = np.concatenate(values), len(values[0])
+    rng = np.random.default_rng(seed)
+
+    def alike(order: np.ndarray) -> tuple[float, float]:
+        means = [pool[part].mean(0) for part in (order[:n], order[n:])]
+        x, y = (space.of(0, mean[None]) for mean in means)
+        strengths = [np.abs(mean) * kept[0] for mean, (_, kept) in zip(means, (x, y), strict=True)]
+        return float(space.index(x, y)[0]), float(jaccard_of_weights(*strengths, empty=0.0))
+
+    index, weighted = alike(np.arange(len(pool)))
+    indices, weights = np.array([alike(rng.permutation(len(pool))) for _ in range(resamples)]).T
+    # Few values of the index are possible, so many divisions tie. The weighted index decides between them.
+    return rank_p(index, indices, side="less", then=(weighted, weights))
 
 
 def _drawn(
@@ -148,7 +162,7 @@ class _SameOrder:
     def __init__(self, same: _SameMeans, values: Sequence[np.ndarray]) -> None:
         self.space, self.own = same.space, []
         for common, known in zip(same.pooled, map(_mean, values), strict=True):
-            sizes = np.abs(_shrunk(*known))
+            sizes = np.abs(shrunk(*known))
             # Edges without an image that are noisy, not strong, certainly have a mean of zero.
             sizes[(common == 0) & (known[0] ** 2 <= STRONG**2 * known[1])] = 0
             ordered = np.zeros(len(common))
@@ -166,7 +180,7 @@ class _SameShares:
     """Each model has its own mean scores, less noise, and shares moved half-way to those of the other model."""
 
     def __init__(self, space: Classes, values: Sequence[np.ndarray]) -> None:
-        self.space, self.own = space, [_shrunk(*_mean(one)) for one in values]
+        self.space, self.own = space, [shrunk(*_mean(one)) for one in values]
         roots = [np.sqrt(space.of(side, mean[None])[1][0]) for side, mean in enumerate(self.own)]
         self.way = [(roots[1] - roots[0]) / 2, (roots[0] - roots[1]) / 2]
 
@@ -202,7 +216,7 @@ def _pooled(
     weights = [1 / (variance + least) for _, variance in scaled]
     total = weights[0] + weights[1]
     mean = (weights[0] * scaled[0][0] + weights[1] * scaled[1][0]) / total
-    common = _shrunk(mean, (weights[0] ** 2 * scaled[0][1] + weights[1] ** 2 * scaled[1][1]) / total**2)
+    common = shrunk(mean, (weights[0] ** 2 * scaled[0][1] + weights[1] ** 2 * scaled[1][1]) / total**2)
     strength = (common**2).sum()
     share = float((common**2 * weights[0] / total).sum() / strength) if strength else 0.5
     fill = _spread if by_class else _reassigned
@@ -270,26 +284,5 @@ def _placed(
     """Means of matched edges among all edges; the edges without an image; their means less noise, 0 if not strong."""
     found, alone = np.zeros(len(mean)), np.ones(len(mean), dtype=bool)
     found[at], alone[at] = common, False
-    own = np.where(mean**2 > STRONG**2 * variance, _shrunk(mean, variance), 0)
+    own = np.where(mean**2 > STRONG**2 * variance, shrunk(mean, variance), 0)
     return found, np.flatnonzero(alone), own[alone]
-
-
-def _shrunk(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Means whose squares sum to the squares given less their variances, shape [edge].
-
-    Each square is reduced by its variance times one common factor of 1 or more, but not below zero.
-    """
-    squares = mean**2
-    signal = (squares - variance).sum()
-    if signal <= 0:
-        return np.zeros(len(mean))
-    noisy = variance > 0
-    # A square is zero once the factor exceeds its ratio to the variance. Between ratios the sum is linear in it.
-    ratios = squares[noisy] / variance[noisy]
-    order = np.argsort(-ratios)
-    kept, lost = np.cumsum(squares[noisy][order]), np.cumsum(variance[noisy][order])
-    fixed = squares[~noisy].sum()
-    factors = (kept + fixed - signal) / np.maximum(lost, np.finfo(float).tiny)
-    inside = ratios[order] > factors
-    factor = factors[np.flatnonzero(inside)[-1]] if inside.any() else 0.0
-    return np.sign(mean) * np.sqrt(np.maximum(squares - max(factor, 0.0) * variance, 0))

@@ -6,16 +6,14 @@ from interp_emerge.tables.schema import ABILITY_COLUMN, Table
 
 
 class SameCircuitVerdict(StrEnum):
-    """Whether two circuits differ beyond what other prompts would change."""
+    """Whether two circuits are the same, as far as the prompts show."""
 
-    DIFFERS = "differs"
-    """p is at most 0.05."""
-    DIFFERS_LITTLE = "differs little"
-    """p is at most 0.05, but the interval of the corrected similarity lies above `alike`."""
-    NO_DIFFERENCE = "no difference seen"
-    """p is above 0.05, and the interval of the corrected similarity lies above `alike`."""
+    SAME = "same within a margin"
+    """The interval of the corrected similarity lies above 1 − `margin`, and both circuits are reproducible."""
+    DIFFERENT = "different"
+    """p is at most 0.05, and both circuits are reproducible."""
     CANNOT_BE_TOLD = "cannot be told"
-    """The prompts or the match of heads leave it open; the reason is given."""
+    """The prompts, the architecture or the match of heads leave it open; the reason is given."""
 
 
 COMPARISONS = Table(
@@ -33,11 +31,12 @@ COMPARISONS = Table(
         "verdict": ", ".join(SameCircuitVerdict),
         "p_value_verdict": "probability of a difference as large if nothing differs",
         "comparison": "across (halves of the prompts of both models), whole samples (all prompts), halves of a or b, "
-        "bootstrap of a or b, same scores (draws if nothing differed), other seeds, random circuits",
+        "same scores (draws if nothing differed), exchanged heads (of each layer of b, at random), other seeds, random "
+        "circuits",
         "index": "mean Jaccard index; weighted for classes",
-        "low": "lower end of the central 95% over splits, samples or draws; for other seeds the smallest",
+        "low": "lower end of the central 95% over splits or draws; for other seeds the smallest",
         "high": "upper end; for other seeds the largest",
-        "n": "number of splits, samples, draws or seeds",
+        "n": "number of splits, draws or seeds",
         "beyond_chance": "(index - random) / (1 - random): 0 for random circuits on average, 1 for equal circuits",
         "p_value": "probability of the event named in `asks`",
         "asks": "event that the p-value is the probability of",

@@ -1,42 +1,47 @@
-"""Whether two models, or one model on two sets of prompts, have the same circuit: beyond what other prompts change.
+"""Whether two models, or one model on two sets of prompts, have the same circuit.
 
-Circuits of one model on other prompts differ, too. So the question is whether the circuits of two models are less alike
-than those of one model. That needs a fair measure of how alike those of one model are. Two bootstrap samples do not
-give it: they share pairs, and with them noise, while the samples of two models share none.
+Circuits of one model on other prompts differ, too. So circuits of two models are compared with how alike those of one
+model are, and with how alike the architecture alone makes them. There are three answers: they are the *same within a
+margin*; they are *different*; or it *cannot be told*, with the reason and, if known, about how many prompts it would
+take. Not to see a difference is not enough for "the same".
 
 1. `Splits` divides the pairs of each model into halves, many times. A half of a is compared with the *other* half of b,
    so the two share no prompt even if both models had the same prompts. The two halves of one model share none either.
 2. Each half gives a circuit of its strongest edges (`Edges`), or the shares of score mass on classes of edges
-   (`Classes`). The overlap, from 0 to 1, is the fraction of the smaller set that is in the larger one, or the cosine of
-   the square roots of shares. Means over splits are taken `across` the models, `within` a and `within` b. If a circuit
-   contains all of a smaller one, the overlap is 1. The Jaccard index in the table shows a difference in size; the test
-   does not.
-3. Noise alone makes `across` smaller than `within`, in particular if each edge has noise of its own in each model: then
-   noisy edges get into one circuit only. `same_scores` draws pairs as they would be if both models had the same mean
-   scores up to a factor, or the same order of edges, each with its own noise. The test `halves` counts how often such
-   draws are as little alike across halves. Its p-value is at least 1 / (1 + resamples). The *corrected similarity* is
-   across / √(within a · within b) (Spearman's correction for attenuation, 1904, https://doi.org/10.2307/1412159), as a
-   fraction of the same ratio in the draws. A value of 1 is as alike as noise allows. Its 95% interval is a jackknife
+   (`Classes`). Edges with a score of zero are in no circuit. The overlap, from 0 to 1, is the fraction of the smaller
+   set that is in the larger one, or the cosine of the square roots of shares. Means over splits are taken `across` the
+   models, `within` a and `within` b. If a circuit contains all of a smaller one, the overlap is 1. The Jaccard index in
+   the table shows a difference in size; the answer does not.
+3. The architecture alone makes circuits alike: those of untrained models share many edges. So the overlap is compared
+   with that of circuits in which the heads of each layer are exchanged at random (`exchanged`; exact for edges, an
+   upper bound for classes).
+4. Noise alone makes `across` smaller than `within`, in particular if each edge has noise of its own in each model.
+   `same_scores` draws pairs as they would be if both models had the same mean scores up to a factor, or the same order
+   of edges, each with its own noise. The test `halves` counts how often such draws are as little alike across halves.
+   Its p-value is at least 1 / (1 + resamples). The *corrected similarity* is (across − exchanged) / (same − exchanged),
+   where `same` is √(within a · within b) (Spearman, 1904, https://doi.org/10.2307/1412159) times the ratio of across to
+   it in the draws. It is 1 if nothing differs and 0 if exchanged heads give as much. Its 95% interval is a jackknife
    over groups of pairs (Shao and Wu, 1989, https://doi.org/10.1214/aos/1176347263). A group is left out of both models
    at the same time, so the interval is also valid for shared prompts.
-4. If both scores come from the *same* model on different prompts, pairs can be exchanged under the null hypothesis, and
-   the test `permutation` is exact. Pairs are reassigned at random to two samples of the old sizes. The p-value is the
-   share of these with as low a Jaccard index, counting the observed one; the weighted index decides ties. Between two
-   models this test would ask whether all scores have one distribution, which is never so.
+5. If both scores come from the *same* model on different prompts, the test `permutation` is exact: pairs are reassigned
+   at random to two samples of the old sizes. The p-value is the share of these with as low a Jaccard index, counting
+   the observed one; the weighted index decides ties. Between two models this test would ask whether all scores have one
+   distribution, which is never so.
+6. `decide` answers. Halves of one model must share half of their circuits, for either answer. Same: the interval of the
+   corrected similarity lies above 1 − `margin`, and `same` goes at least half-way from `exchanged` to 1; a small
+   difference may be significant nevertheless. Different: otherwise, if p is at most 0.05 and no other match of heads
+   about as good shows no difference.
 
-What the test cannot do: the test `halves` is conservative, since the largest of its p-values counts. Two models with
-the same strongest edges but other magnitudes are rarely called different. If halves of one model share less than half
-of their circuits, no difference is claimed. Measured rates of rejection: docs/calibration.md.
+Two models with the same strongest edges but other magnitudes are rarely called different. How often an answer is wrong:
+docs/validity.md.
 
-The table also compares with bootstrap samples of each model (`circuits.finding.stability`), with other seeds of a's
-size, whose circuits have as many edges as b's, and with random edges. The random edges need not be connected, since the
-strongest edges of a half need not be either.
+The table also compares with other seeds of a's size, whose circuits have as many edges as b's, and with random edges.
+The random edges need not be connected, since the strongest edges of a half need not be either.
 
 With a match of heads (`emergence.sameness.matching`) edges of two models are compared through it. The match is assumed
 to be right, so its errors count as differences. The table gives the share of score mass on edges without an image, the
 share on heads whose partner is not identifiable, and the smallest and largest index over this match and others that are
-about as good. If the circuits would count as different, but one of these matches gives an index that is usual when
-nothing differs, the verdict is that it cannot be told.
+about as good.
 
 Cost: no model is run; 4 · splits · (1 + groups) + 80 · draws selections of edges, for classes 120 · draws.
 """
@@ -48,27 +53,27 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from interp_emerge.circuits.finding.stability import Selector, stability
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.emergence.sameness.matching import Match
+from interp_emerge.emergence.sameness.same_circuit.decision import decide
 from interp_emerge.emergence.sameness.same_circuit.doubts import match_doubts, rival_matches
 from interp_emerge.emergence.sameness.same_circuit.halves import (
     Classes,
     Edges,
     Splits,
     draw_halves,
+    layers_of,
     of_halves,
     similarities,
 )
-from interp_emerge.emergence.sameness.same_circuit.null import SameScores, same_scores
+from interp_emerge.emergence.sameness.same_circuit.null import permuted_p, same_scores
 from interp_emerge.emergence.sameness.same_circuit.table import COMPARISONS, SameCircuitVerdict
 from interp_emerge.emergence.sameness.similarity import class_codes
 from interp_emerge.patching.base import EdgeScores
-from interp_emerge.stats.intervals import SURE, Interval, percentile_interval
+from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.ranks import rank_p
-from interp_emerge.stats.sets import jaccard_of_weights
 from interp_emerge.stats.significance import SIGNIFICANT
 
 Test = Literal["auto", "halves", "permutation"] | str
@@ -76,33 +81,27 @@ Level = Literal["edges", "classes"] | str
 """One of these names; any other is refused with a suggestion."""
 GROUPS, SPLITS = 10, 200
 """Groups of pairs for the jackknife, and splits into halves."""
-ALIKE = 0.9
-"""Corrected similarity above which two circuits count as alike."""
+ALL_ZERO = "all scores of a model are zero"
+MARGIN = 0.1
+"""Distance from 1 that the corrected similarity of circuits that count as the same may have."""
 RANDOM_DRAWS = 500
-LEAST_WITHIN = 0.5
-"""Mean overlap within a model below which noise hides its strongest edges, and no difference is claimed."""
 MUCH = 0.1
 """Share of score mass on heads whose partner is not identifiable above which the sentence mentions it."""
-BEGINNINGS = {
-    SameCircuitVerdict.DIFFERS: "differs beyond resampling noise",
-    SameCircuitVerdict.DIFFERS_LITTLE: "differs beyond resampling noise, but little",
-    SameCircuitVerdict.NO_DIFFERENCE: "no difference beyond resampling noise",
-    SameCircuitVerdict.CANNOT_BE_TOLD: "whether the circuits differ cannot be told",
-}
-"""How the sentence about a verdict begins."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SameCircuit:
-    """Whether two circuits differ, with the comparisons that the verdict rests on.
+    """Whether two circuits are the same, with the comparisons that the verdict rests on.
 
-    `reason` says why a difference cannot be told, and is empty otherwise. `p_value` is the probability of circuits as
-    little alike if nothing differs. `corrected` is the similarity as a fraction of what noise allows. `sizes` are the
-    numbers of edges of both circuits.
+    `reason` says why it cannot be told, and is empty otherwise; `pairs_needed` is about how many pairs of each model
+    would settle it, or None. `p_value` is the probability of circuits as little alike if nothing differs. `corrected`
+    is the similarity beyond exchanged heads as a fraction of what noise allows. `sizes` are the numbers of edges.
     """
 
     verdict: SameCircuitVerdict
     reason: str
+    pairs_needed: int | None
+    margin: float
     p_value: float
     corrected: Interval
     test: str
@@ -120,15 +119,30 @@ class SameCircuit:
     @property
     def sentence(self) -> str:
         """The verdict and the numbers it rests on, in words."""
-        begin = BEGINNINGS[self.verdict] + (f" ({self.reason})" if self.reason else "")
+        begin = {
+            SameCircuitVerdict.SAME: f"the same circuit within a margin of {self.margin:g}",
+            SameCircuitVerdict.DIFFERENT: "different circuits, beyond resampling noise",
+            SameCircuitVerdict.CANNOT_BE_TOLD: f"whether the circuits are the same cannot be told ({self.reason})",
+        }[self.verdict]
+        if self.verdict == SameCircuitVerdict.SAME and self.p_value <= SIGNIFICANT:
+            begin += ", though not equal"
         if self.sizes[0] != self.sizes[1]:
             begin += f" (besides size, {self.sizes[0]} and {self.sizes[1]} edges)"
         index = "Jaccard index" if self.level == "edges" else "weighted Jaccard index of edge classes"
-        names = ("across", "halves of a", "halves of b", "same scores", "random circuits", "other seeds")
-        across, a, b, same, random, seeds = (_interval(self[name]) for name in names)
+        names = (
+            "across",
+            "halves of a",
+            "halves of b",
+            "same scores",
+            "exchanged heads",
+            "random circuits",
+            "other seeds",
+        )
+        across, a, b, same, exchanged, random, seeds = (_interval(self[name]) for name in names)
         said = (
             f"{begin}: {index} {across} across halves of the prompts of both models, {a} and {b} within each model, "
-            f"{same} if nothing differed (corrected similarity {self.corrected}, p = {self.p_value:.2g}); "
+            f"{same} if nothing differed, {exchanged} with the heads of each layer exchanged at random (corrected "
+            f"similarity {self.corrected}, p = {self.p_value:.2g}); "
         )
         others = self["other seeds"]
         said += (
@@ -168,7 +182,7 @@ def same_circuit(
     test: Test = "auto",
     resamples: int = SPLITS,
     groups: int = GROUPS,
-    alike: float = ALIKE,
+    margin: float = MARGIN,
     seed: int = 0,
 ) -> SameCircuit:
     """Whether a and b have the same circuit, as far as the prompts show.
@@ -182,13 +196,15 @@ def same_circuit(
         level: whether single edges are compared, or shares of score mass by class of edge, which needs a match.
         other_seeds: scores of models of a's size, each with the match of a's heads with its heads.
         test: `auto` permutes if both come from one model on different prompts, and otherwise compares halves.
-        resamples: number of splits, of draws if nothing differed, of permutations, and of bootstrap samples.
+        resamples: number of splits, of draws if nothing differed, and of permutations.
         groups: groups of pairs that the jackknife leaves out in turn.
-        alike: corrected similarity that the whole interval has to exceed for two circuits to count as alike.
+        margin: largest distance from 1 of the corrected similarity of circuits that count as the same, between 0 and 1;
+            the whole interval has to lie within it.
         seed: of splits, permutations and random circuits.
 
     Raises:
-        InputError: graphs of different shapes without a match, scores without values of each pair, or too few pairs.
+        InputError: graphs of different shapes without a match, scores without values of each pair, too few pairs, or a
+            margin that is not between 0 and 1.
         UnknownNameError: no test or level has the name.
     """
     for what, name, known in (
@@ -198,17 +214,24 @@ def same_circuit(
         if name not in known:
             raise UnknownNameError(what, name, known)
     counts = _counts(n_edges)
-    space = _space(scores_a, scores_b, counts, match, level)
+    _require_counts(scores_a, scores_b, counts)
     values = [_values(scores, groups) for scores in (scores_a, scores_b)]
+    scored = [int(np.count_nonzero(one.mean(0))) for one in values]
+    counts = min(counts[0], max(1, scored[0])), min(counts[1], max(1, scored[1]))
+    space = _space(scores_a, scores_b, counts, match, level)
+    if not 0 < margin < 1:
+        raise InputError(f"margin={margin:g} is not a distance from 1; give a number between 0 and 1, such as {MARGIN}")
     if resamples < 2:
         raise InputError(f"resamples={resamples} gives no spread; give at least 2")
+    if not all(scored):
+        return _of_zeros(level, counts, margin)
     doubts, rivals = _doubts_of(space, match, values)
     found = Splits(space, values, resamples, groups, seed, rivals=[Edges(counts, one.edges) for one in rivals])
     by_permutation = test == "permutation" or (test == "auto" and match is None and _one_model(scores_a, scores_b))
     if by_permutation and (match is not None or level != "edges" or scores_a.graph != scores_b.graph):
         raise InputError("pairs can only be permuted within one model; leave out the match, or take test='halves'")
     null = same_scores(space, values, resamples, seed, one_size=counts[0] == counts[1])
-    p_value = _permuted(space, values, resamples, seed) if by_permutation else null.p_value
+    p_value = permuted_p(space, values, resamples, seed) if by_permutation else null.p_value
     of_all_pairs = space.index(*(space.of(side, one.mean(0)[None]) for side, one in enumerate(values)))
     over_matches = np.array([found.across.mean(), *found.across_rivals.mean(1)])
     if match is not None and isinstance(space, Edges):
@@ -219,11 +242,8 @@ def same_circuit(
         _row("halves of a", found.within[0]),
         _row("halves of b", found.within[1]),
         _row("same scores", null.indices),
+        _row("exchanged heads", found.exchanged),
     ]
-    if level == "edges":
-        for side, (name, scores) in enumerate(zip("ab", (scores_a, scores_b), strict=True)):
-            drawn = stability(scores, select=_select(space, side), resamples=min(resamples, 100), seed=seed)
-            rows.append(_row(f"bootstrap of {name}", drawn.jaccard, n=len(drawn.n_edges)))
     if other_seeds:
         seeds = _seeds(scores_a, counts, other_seeds, level, resamples, groups, seed)
         lower = rank_p(found.across.mean(), seeds, side="less")
@@ -238,11 +258,13 @@ def same_circuit(
     frame = pd.DataFrame([{"note": ""} | row for row in rows]).reindex(columns=[*COMPARISONS.filled])
     chance = float(random.mean())
     frame["beyond_chance"] = (frame["index"] - chance) / (1 - chance) if chance < 1 else np.nan
-    corrected = null.corrected(found.ratio)
-    verdict, reason = _verdict(p_value, found, null, corrected, random, alike)
+    corrected = found.corrected(null.ratio)
+    decision = decide(space, values, found, null, p_value, corrected, random, margin)
     return SameCircuit(
-        verdict=verdict,
-        reason=reason,
+        verdict=decision.verdict,
+        reason=decision.reason,
+        pairs_needed=decision.pairs_needed,
+        margin=margin,
         p_value=p_value,
         corrected=corrected,
         test="permutation" if by_permutation else "halves",
@@ -252,20 +274,42 @@ def same_circuit(
     )
 
 
+def _of_zeros(level: Level, counts: tuple[int, int], margin: float) -> SameCircuit:
+    """The answer if all scores of a model are zero, with rows of undefined indices."""
+    names = ("across", "whole samples", "halves of a", "halves of b", "same scores", "exchanged heads", "other seeds",
+             "random circuits")  # fmt: skip
+    rows = [_row(name, Interval.undefined(), n=0) | {"note": ALL_ZERO} for name in names]
+    return SameCircuit(
+        verdict=SameCircuitVerdict.CANNOT_BE_TOLD,
+        reason=ALL_ZERO,
+        pairs_needed=None,
+        margin=margin,
+        p_value=np.nan,
+        corrected=Interval.undefined(),
+        test="none",
+        level=level,
+        sizes=counts,
+        rows=pd.DataFrame(rows).reindex(columns=[*COMPARISONS.filled]),
+    )
+
+
 def _space(a: EdgeScores, b: EdgeScores, counts: tuple[int, int], match: Match | None, level: Level) -> Edges | Classes:
     if match is None and (a.graph != b.graph or level == "classes"):
         raise InputError("circuits of two graphs, and classes of edges, can only be compared through a match of heads; "
                          "give match=match_heads(...)")  # fmt: skip
     if match is not None and (match.a.graph != a.graph or match.b.graph != b.graph):
         raise InputError("the match belongs to other graphs than the scores; match the heads of these two models")
+    images = np.arange(a.graph.n_edges) if match is None else match.edges
+    edges = Edges(counts, images, (layers_of(a.graph), layers_of(b.graph)))
+    return edges if match is None or level == "edges" else Classes(edges, class_codes(match))
+
+
+def _require_counts(a: EdgeScores, b: EdgeScores, counts: tuple[int, int]) -> None:
     for scores, n in zip((a, b), counts, strict=True):
         if not 1 <= n <= scores.graph.n_edges:
             raise InputError(
                 f"n_edges={n}: a circuit of this graph has 1 to {scores.graph.n_edges} edges; give a number of these"
             )
-    images = np.arange(a.graph.n_edges) if match is None else match.edges
-    edges = Edges(counts, images)
-    return edges if match is None or level == "edges" else Classes(edges, class_codes(match))
 
 
 def _counts(n_edges: int | tuple[int, int] | tuple[Circuit, Circuit]) -> tuple[int, int]:
@@ -290,34 +334,6 @@ def _one_model(a: EdgeScores, b: EdgeScores) -> bool:
     """Whether both scores name the same model and different prompts."""
     same = a.graph == b.graph and a.origin.get("model") is not None and a.origin["model"] == b.origin.get("model")
     return same and a.origin.get("prompts") != b.origin.get("prompts")
-
-
-def _permuted(space: Edges | Classes, values: list[np.ndarray], resamples: int, seed: int) -> float:
-    """The share of random divisions of all pairs into two samples with circuits as little alike, observed included."""
-    pool, n = np.concatenate(values), len(values[0])
-    rng = np.random.default_rng(seed)
-
-    def alike(order: np.ndarray) -> tuple[float, float]:
-        means = [pool[part].mean(0) for part in (order[:n], order[n:])]
-        x, y = (space.of(0, mean[None]) for mean in means)
-        strengths = [np.abs(mean) * kept[0] for mean, (_, kept) in zip(means, (x, y), strict=True)]
-        return float(space.index(x, y)[0]), float(jaccard_of_weights(*strengths, empty=0.0))
-
-    index, weighted = alike(np.arange(len(pool)))
-    indices, weights = np.array([alike(rng.permutation(len(pool))) for _ in range(resamples)]).T
-    # Few values of the index are possible, so many divisions tie. The weighted index decides between them.
-    return rank_p(index, indices, side="less", then=(weighted, weights))
-
-
-def _select(space: Edges | Classes, side: int) -> Selector:
-    """Selects the same edges as the space does, as a circuit."""
-
-    def strongest(scores: EdgeScores) -> Circuit:
-        kept = np.zeros_like(scores.graph.exists)
-        kept[scores.graph.exists] = space.of(side, scores.scores[scores.graph.exists][None])[1][0] > 0
-        return Circuit(graph=scores.graph, kept=kept, scores=scores.scores * kept)
-
-    return strongest
 
 
 def _doubts_of(
@@ -365,31 +381,6 @@ def _row(
     n = n if isinstance(drawn, Interval) else len(drawn)
     row = {"comparison": name, "index": interval.value, "low": interval.low, "high": interval.high, "n": n}
     return row | {"p_value": p_value, "asks": asks}
-
-
-def _verdict(
-    p_value: float, found: Splits, null: SameScores, corrected: Interval, random: np.ndarray, alike: float
-) -> tuple[SameCircuitVerdict, str]:
-    """The verdict, and the reason if a difference cannot be told."""
-    upper = float(np.quantile(random, SURE))
-    if min(found.within[0].mean(), found.within[1].mean()) <= upper:
-        return (
-            SameCircuitVerdict.CANNOT_BE_TOLD,
-            "halves of one model's prompts give circuits no more alike than random circuits",
-        )
-    if p_value <= SIGNIFICANT and found.least_within < LEAST_WITHIN:
-        return (
-            SameCircuitVerdict.CANNOT_BE_TOLD,
-            f"halves of one model's prompts share less than {LEAST_WITHIN:g} of their circuits",
-        )
-    rivals = found.across_rivals.mean(1)
-    if p_value <= SIGNIFICANT and rivals.max(initial=0) > np.quantile(null.indices, SIGNIFICANT) - 1e-12:
-        return SameCircuitVerdict.CANNOT_BE_TOLD, "another match of heads about as good shows no difference"
-    if p_value <= SIGNIFICANT:
-        return (SameCircuitVerdict.DIFFERS_LITTLE if corrected.low > alike else SameCircuitVerdict.DIFFERS), ""
-    if corrected.low > alike:
-        return SameCircuitVerdict.NO_DIFFERENCE, ""
-    return SameCircuitVerdict.CANNOT_BE_TOLD, f"the corrected similarity may be below {alike:g}"
 
 
 def _interval(row: pd.Series) -> str:

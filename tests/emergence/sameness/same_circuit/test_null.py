@@ -11,28 +11,12 @@ from interp_emerge.emergence.sameness.same_circuit.null import (
     _SameMeans,
     _SameOrder,
     _SameShares,
-    _shrunk,
     same_scores,
 )
 
 
 def noisy(mean: np.ndarray, noise: float, seed: int, n: int = 64) -> np.ndarray:
     return mean + noise * np.random.default_rng(seed).normal(size=(n, len(mean)))
-
-
-@pytest.mark.parametrize("scale", [0.1, 1.0])
-def test_shrunk_means_have_the_squares_of_the_means_less_what_noise_adds(scale: float, rng: np.random.Generator):
-    variance = np.exp(rng.normal(size=200)) * scale
-    mean = rng.standard_t(3, 200) * 2 + np.sqrt(variance) * rng.normal(size=200)
-    shrunk = _shrunk(mean, variance)
-    assert (shrunk**2).sum() == pytest.approx((mean**2 - variance).sum())
-    assert (np.abs(shrunk) <= np.abs(mean)).all() and (shrunk * mean >= 0).all() and (shrunk == 0).any()
-
-
-def test_means_without_noise_stay_and_means_of_noise_alone_vanish(rng: np.random.Generator):
-    mean = rng.normal(size=50)
-    np.testing.assert_array_equal(_shrunk(mean, np.zeros(50)), mean)
-    np.testing.assert_array_equal(_shrunk(mean, np.full(50, 10.0)), np.zeros(50))
 
 
 def test_equal_means_in_other_units_stay_what_they_are(rng: np.random.Generator):

@@ -10,6 +10,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.sameness.matching import HeadFeatures, Match, match_heads
+from interp_emerge.emergence.sameness.same_circuit.halves import layers_of
 from interp_emerge.emergence.sameness.same_circuit.table import COMPARISONS, SameCircuitVerdict
 from interp_emerge.emergence.sameness.same_circuit.verdict import same_circuit
 from interp_emerge.patching.base import EdgeScores
@@ -115,41 +116,88 @@ def test_p_values_of_halves_are_never_smaller_than_uniform_ones(a: str, b: str, 
 @pytest.mark.parametrize("test", ["permutation", "halves"])
 def test_circuits_that_lack_what_the_other_has_differ(test: Any):
     found = same_circuit(scored(1), scored(2, mean=CHANGED), EDGES, test=test, resamples=99)
-    assert (found.verdict, found.test) == (SameCircuitVerdict.DIFFERS, test) and found.p_value <= 0.05
+    assert (found.verdict, found.test) == (SameCircuitVerdict.DIFFERENT, test) and found.p_value <= 0.05
     assert found.corrected.high < 1 and found["across"]["index"] < found["halves of a"]["low"]
     assert found["across"]["index"] < found["same scores"]["low"]
 
 
 def test_circuits_of_one_distribution_show_no_difference_where_noise_is_low():
     found = same_circuit(scored(1, noise=0.5), scored(2, noise=0.5), EDGES, resamples=50)
-    assert (found.verdict, found.test) == (SameCircuitVerdict.NO_DIFFERENCE, "halves")
+    assert (found.verdict, found.test) == (SameCircuitVerdict.SAME, "halves")
     assert found.corrected.value == pytest.approx(1, abs=0.05)
     assert repr(found) == f"SameCircuit({found.sentence})"
 
 
 def test_the_sentence_gives_the_verdict_and_the_numbers_it_rests_on():
     found = same_circuit(scored(1, noise=0.5), scored(2, noise=0.5), EDGES, resamples=50)
-    names = ("across", "halves of a", "halves of b", "same scores", "random circuits")
+    names = ("across", "halves of a", "halves of b", "same scores", "exchanged heads", "random circuits")
     rows = [found[name] for name in names]
-    across, a, b, same, random = (str(Interval(row["index"], row["low"], row["high"])) for row in rows)
+    across, a, b, same, exchanged, random = (str(Interval(row["index"], row["low"], row["high"])) for row in rows)
     assert found.sentence == (
-        f"no difference beyond resampling noise: Jaccard index {across} across halves of the prompts of both models, "
-        f"{a} and {b} within each model, {same} if nothing differed (corrected similarity {found.corrected}, "
-        f"p = {found.p_value:.2g}); no other seed to compare with; random circuits {random}"
+        f"the same circuit within a margin of 0.1: Jaccard index {across} across halves of the prompts of both models, "
+        f"{a} and {b} within each model, {same} if nothing differed, {exchanged} with the heads of each layer "
+        f"exchanged at random (corrected similarity {found.corrected}, p = {found.p_value:.2g}); no other seed to "
+        f"compare with; random circuits {random}"
     )
 
 
 def test_a_circuit_that_holds_all_of_a_smaller_one_differs_in_size_only():
     found = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0), (10, 20), resamples=20)
-    assert found.verdict == SameCircuitVerdict.NO_DIFFERENCE and found["across"]["index"] == pytest.approx(0.5)
+    assert found.verdict == SameCircuitVerdict.SAME and found["across"]["index"] == pytest.approx(0.5)
     assert found.sizes == (10, 20) and "(besides size, 10 and 20 edges)" in found.sentence
 
 
-def test_a_small_difference_has_a_verdict_of_its_own():
+def test_a_small_difference_lies_within_the_margin_and_is_named():
     slightly = MEAN.copy()
     slightly[np.argsort(-np.abs(MEAN))[0]] = 0
-    found = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0, mean=slightly), EDGES, resamples=50)
-    assert found.verdict is SameCircuitVerdict.DIFFERS_LITTLE and found.corrected.value == pytest.approx(0.95)
+    a, b = scored(1, noise=0.0), scored(2, noise=0.0, mean=slightly)
+    found = same_circuit(a, b, EDGES, resamples=50)
+    assert found.verdict is SameCircuitVerdict.SAME and 0.9 < found.corrected.value < 0.95 and found.p_value <= 0.05
+    assert found.sentence.startswith("the same circuit within a margin of 0.1, though not equal:")
+    assert same_circuit(a, b, EDGES, resamples=50, margin=0.03).verdict == SameCircuitVerdict.DIFFERENT
+    with pytest.raises(InputError, match="margin=1 is not a distance from 1; give a number between 0 and 1"):
+        same_circuit(a, b, EDGES, margin=1.0)
+
+
+def test_circuits_that_the_architecture_makes_alike_are_not_called_the_same():
+    """Scores that depend on layers and kinds alone."""
+    by_layer = np.random.default_rng(0).exponential(3.0, layers_of(GRAPH).max() + 1)[layers_of(GRAPH)]
+    a, b = (scored(seed, noise=0.5, mean=by_layer) for seed in (1, 2))
+    found = same_circuit(a, b, EDGES, resamples=50)
+    assert found["across"]["index"] > 0.6 and found["across"]["index"] == pytest.approx(
+        found["exchanged heads"]["index"], abs=0.1
+    )
+    assert found.verdict == SameCircuitVerdict.CANNOT_BE_TOLD
+    assert "than exchanging the heads of each layer at random" in found.reason
+
+
+@pytest.mark.parametrize("level", ["edges", "classes"])
+def test_of_scores_that_are_all_zero_nothing_is_said(level: Any):
+    match, _ = swapped_heads()
+    zero = scored(1, noise=0.0, mean=np.zeros_like(MEAN))
+    for a, b in ((zero, zero), (zero, scored(2)), (scored(2), zero)):
+        found = same_circuit(a, b, EDGES, match=match, level=level, resamples=10)
+        assert (found.verdict, found.reason) == (SameCircuitVerdict.CANNOT_BE_TOLD, "all scores of a model are zero")
+        assert np.isnan(found.p_value)
+
+
+def test_edges_without_a_score_are_in_no_circuit():
+    """With 8 edges that have a score, 12 of the 20 strongest would be the first of the graph, in both models."""
+    a, b = np.zeros_like(MEAN), np.zeros_like(MEAN)
+    a[TOP[:8]], b[TOP[40:48]] = 5.0, 5.0
+    found = same_circuit(scored(1, noise=0.0, mean=a), scored(2, noise=0.0, mean=b), EDGES, resamples=30)
+    assert found.sizes == (8, 8) and found["across"]["index"] == 0
+    assert found.verdict == SameCircuitVerdict.DIFFERENT
+
+
+def test_how_many_pairs_it_would_take_is_said_where_noise_hides_the_circuit():
+    found = same_circuit(scored(1, noise=10.0), scored(2, noise=10.0), EDGES, resamples=30)
+    assert found.verdict == SameCircuitVerdict.CANNOT_BE_TOLD and found.pairs_needed is not None
+    assert found.reason.endswith(f"; about {found.pairs_needed} pairs of each model may be enough")
+    a, b = (scored(seed, noise=10.0, n=found.pairs_needed) for seed in (3, 4))
+    assert same_circuit(a, b, EDGES, resamples=10)["halves of a"]["index"] > 0.3
+    none = same_circuit(scored(1, mean=0 * MEAN), scored(2, mean=0 * MEAN), EDGES, resamples=30)
+    assert none.pairs_needed is None or none.pairs_needed > 64
 
 
 def test_of_circuits_of_noise_alone_a_difference_cannot_be_told():
@@ -161,9 +209,9 @@ def test_of_circuits_of_noise_alone_a_difference_cannot_be_told():
 
 def test_scores_without_noise_are_called_equal_or_different():
     same = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0), EDGES, resamples=10)
-    assert (same.verdict, same.p_value, same.corrected.low) == (SameCircuitVerdict.NO_DIFFERENCE, 1, 1)
+    assert (same.verdict, same.p_value, same.corrected.low) == (SameCircuitVerdict.SAME, 1, 1)
     other = same_circuit(scored(1, noise=0.0), scored(2, noise=0.0, mean=CHANGED), EDGES, resamples=50)
-    assert (other.verdict, other.p_value) == (SameCircuitVerdict.DIFFERS, 1 / 51)
+    assert (other.verdict, other.p_value) == (SameCircuitVerdict.DIFFERENT, 1 / 51)
     assert other["whole samples"]["index"] == pytest.approx(12 / 28)
     assert other["across"]["index"] == pytest.approx(12 / 28)
 
@@ -180,7 +228,6 @@ def test_halves_that_are_compared_share_no_prompt():
     found = same_circuit(scored(1), scored(1), EDGES, resamples=50)
     assert found["across"]["index"] == pytest.approx(found["halves of a"]["index"])
     assert found["whole samples"]["index"] == 1
-    assert found["bootstrap of a"]["index"] > found["halves of a"]["index"]
 
 
 def test_other_seeds_and_sizes_of_circuits_are_in_the_table():
@@ -192,8 +239,8 @@ def test_other_seeds_and_sizes_of_circuits_are_in_the_table():
     assert [*found.to_frame().columns] == [*COMPARISONS.filled]
     assert {*found.to_frame()["verdict"]} == {found.verdict} and {*found.to_frame()["level"]} == {"edges"}
     assert [*found.rows["comparison"]] == [
-        "across", "whole samples", "halves of a", "halves of b", "same scores", "bootstrap of a", "bootstrap of b",
-        "other seeds", "random circuits",
+        "across", "whole samples", "halves of a", "halves of b", "same scores", "exchanged heads", "other seeds",
+        "random circuits",
     ]  # fmt: skip
     assert found["other seeds"]["n"] == 2 and found["other seeds"]["p_value"] >= 1 / 3
     assert f"other seeds {found['other seeds']['index']:.2f} [" in found.sentence
@@ -250,13 +297,11 @@ def test_two_models_are_compared_through_a_match_of_heads_and_by_classes_of_edge
     options: dict[str, Any] = {"resamples": 30}
     named = same_circuit(scored(1, noise=0.5), scored(2, noise=0.5, mean=moved), EDGES, **options)
     matched = same_circuit(scored(1, noise=0.5), scored(2, noise=0.5, mean=moved), EDGES, match=match, **options)
-    assert (named.verdict, matched.verdict) == (SameCircuitVerdict.DIFFERS, SameCircuitVerdict.NO_DIFFERENCE)
+    assert (named.verdict, matched.verdict) == (SameCircuitVerdict.DIFFERENT, SameCircuitVerdict.SAME)
     classes = same_circuit(
         scored(1, noise=0.5), scored(2, noise=0.5, mean=moved), EDGES, match=match, level="classes", **options
     )
-    assert (
-        classes.verdict == SameCircuitVerdict.NO_DIFFERENCE and classes["across"]["index"] > matched["across"]["index"]
-    )
+    assert classes.verdict == SameCircuitVerdict.SAME and classes["across"]["index"] > matched["across"]["index"]
     assert "weighted Jaccard index of edge classes" in classes.sentence
 
 
@@ -282,7 +327,7 @@ def test_a_head_without_a_partner_does_not_change_classes_with_the_same_shares()
     assert ("a1.h0", "a1.h0") in match.pairs and (match.edges >= 0).sum() < b.graph.n_edges
     for n in ((3, 5), 5):
         found = same_circuit(a, b, n, match=match, level="classes", resamples=50)
-        assert found.verdict == SameCircuitVerdict.NO_DIFFERENCE and found.corrected.value == pytest.approx(1, abs=0.03)
+        assert found.verdict == SameCircuitVerdict.SAME and found.corrected.value == pytest.approx(1, abs=0.03)
         # With the magnitudes of the second head on edges of other classes the index under the null was 0.55.
         assert found["same scores"]["index"] == pytest.approx(found["across"]["index"], abs=0.05)
 
