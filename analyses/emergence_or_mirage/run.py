@@ -32,7 +32,7 @@ def main(name: str = "miniature", *asked: str, keep: bool) -> None:
     axes = {"Over sizes, at the last step": sizes, f"Over training at {largest}, by {axis}": training}
     found = {title: [scale.mirage_check(ladder) for ladder in ladders] for title, ladders in axes.items()}
     parts = {title: markdown([verdict(one) for one in checks]) for title, checks in found.items()}
-    parts["Form over sizes: AICc weights, and how well the best form fits"] = forms(over_sizes, abilities)
+    parts["Form over sizes: Akaike weights, and how well the best form fits"] = forms(over_sizes, abilities)
     parts["Correlation of a prompt's score with the size of the model, down the ladder"] = correlations(sizes)
     parts["Seeds at sizes where they differ"] = seeds(over_sizes, abilities)
     text = "\n".join(f"### {title}\n\n{part}\n" for title, part in parts.items())
@@ -50,7 +50,10 @@ def main(name: str = "miniature", *asked: str, keep: bool) -> None:
 def verdict(found) -> dict:
     one, other = found.thresholded, found.continuous
     shapes = {shape.metric: f"{shape.shape}, {written(**vars(shape.concentration))}" for shape in (one, other)}
-    return {"ability": found.ability, "verdict": found.verdict, **shapes, "steepest": f"{one.before} to {one.after}"}
+    jump = "" if not found.window[0] else "{} to {}".format(*found.window)
+    shared = written(**vars(found.shared)) if jump else ""
+    return {"ability": found.ability, "verdict": found.verdict, **shapes, "jump": jump, "shared": shared,
+            "reason": found.reason}  # fmt: skip
 
 
 def forms(frame: pd.DataFrame, abilities: list) -> str:

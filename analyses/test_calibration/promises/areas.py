@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from interp_emerge.circuits.running.areas import cmd_interval, cpr_interval, trapezoid_weights
-from interp_emerge.circuits.running.runs import GRID
+from interp_emerge.circuits.running import GRID, cmd_interval, cpr_interval
 from promises.base import Promise, Rate
 
 SHARES = np.array(GRID)
@@ -36,7 +35,7 @@ def draw(rng: np.random.Generator, faithfulness: np.ndarray, n: int, noise: floa
 def curve(cmd: float, form) -> np.ndarray:
     """Faithfulness at each share, with this CMD."""
     distance = np.array(form, dtype=float)
-    return 1 - cmd * distance / (trapezoid_weights(SHARES) @ np.abs(distance))
+    return 1 - cmd * distance / np.trapezoid(np.abs(distance), SHARES)
 
 
 def cases(n: int, curves=CURVES) -> Iterator[tuple[str, float, np.ndarray, list]]:
@@ -63,7 +62,7 @@ def of_cmd(n: int) -> Iterator[Rate]:
 def of_cpr(n: int) -> Iterator[Rate]:
     # The error of the ratio does not depend on the curve, so one curve is enough.
     for case, _, faithfulness, drawn in cases(n, CURVES[-1:]):
-        truth = float(trapezoid_weights(SHARES) @ faithfulness)
+        truth = float(np.trapezoid(faithfulness, SHARES))
         held = sum(contains(cpr_interval(kept, gap, SHARES), truth) for kept, gap in drawn)
         yield Rate(case=case, happened=held, simulations=n, at_least=0.93)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from interp_emerge.stats.intervals import Interval, success_interval
+from interp_emerge.stats import Interval, success_interval
 
 
 @dataclass(frozen=True, kw_only=True)

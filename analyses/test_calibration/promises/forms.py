@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from interp_emerge.emergence.scale.trends import TrendVerdict, fit_trends
+from interp_emerge.emergence.scale import TrendVerdict, fit_trends
 from promises.base import Promise, Rate
 
 NOISE = 0.05

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from interp_emerge.circuits.running.faithfulness import not_above_zero
-from interp_emerge.stats.intervals import mean_intervals, ratio_interval
+from interp_emerge.circuits.running import Evaluation
+from interp_emerge.stats import mean_intervals, ratio_interval
 from promises.base import Promise, Rate
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -55,9 +55,15 @@ def of_no_gap(n: int) -> Iterator[Rate]:
         for n_prompts in N_PROMPTS:
             for sign, tail in ((1, "above"), (-1, "below")):
                 values = sign * (draw(np.random.default_rng(n_prompts), (n_prompts, n)) - mean)
-                happened = sum(not not_above_zero(column) for column in values.T)
+                happened = sum(defined(column) for column in values.T)
                 case, most = f"{n_prompts} pairs, {kind}, tail {tail}", 0.04 if kind == LONG_TAILED else 0.025
                 yield Rate(case=case, happened=happened, simulations=n, at_most=most)
+
+
+def defined(gap: np.ndarray) -> bool:
+    """Whether the faithfulness of circuits is defined if this is the gap of each pair, shape [pair]."""
+    zero = np.zeros(len(gap))
+    return Evaluation(metric=gap, clean=gap, corrupt=zero, kl=zero, right=zero, ablation="resample").defined
 
 
 PROMISES = (

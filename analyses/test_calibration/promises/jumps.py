@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interp_emerge.emergence.scale.axes import AXES
-from interp_emerge.emergence.scale.ladder import Ladder
-from interp_emerge.emergence.scale.mirage import MirageVerdict, mirage_check
+from interp_emerge.emergence.scale import AXES, Ladder, MirageVerdict, mirage_check
 from promises.base import Promise, Rate
 
 LOW, HIGH, CHANCE = -4.6, -0.05, 0.01

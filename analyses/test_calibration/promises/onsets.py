@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from interp_emerge.emergence.scale.onset import Criterion, Onset, OnsetVerdict, find_onset
+from interp_emerge.emergence.scale import Criterion, Onset, OnsetVerdict, find_onset
 from promises.base import Promise, Rate
 
 TWO_CHOICES = Criterion(0.5, 1.0)

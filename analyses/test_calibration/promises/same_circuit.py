@@ -8,13 +8,12 @@ import torch
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
 
 import interp_emerge as ie
-from interp_emerge.core.graph import Graph
-from interp_emerge.emergence.sameness.same_circuit import SameCircuitVerdict, same_circuit
-from interp_emerge.families.hooking import untrained
+from interp_emerge.emergence.sameness import SameCircuitVerdict, same_circuit
+from interp_emerge.families import untrained
 from promises.base import Promise, Rate
 
 SAME, DIFFERENT, OPEN = SameCircuitVerdict
-GRAPH = Graph(n_layers=2, n_heads=4, n_kv_heads=4, parallel=False)
+GRAPH = ie.Graph(n_layers=2, n_heads=4, n_kv_heads=4, parallel=False)
 EDGES, PAIRS, RESAMPLES = 20, 64, 39
 MOST_MODELS = 100
 """Untrained models of each kind that are compared."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from interp_emerge.emergence.scale.seeds import SeedSpread, find_modes
+from interp_emerge.emergence.scale import SeedSpread, find_modes
 from promises.base import Promise, Rate
 
 PROMPTS = 64

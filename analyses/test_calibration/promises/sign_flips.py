@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from interp_emerge.stats.significance import SIGNIFICANT, sign_flip_p_values
+from interp_emerge.stats import sign_flip_p_values
 from promises.base import Promise, Rate
+
+LEVEL = 0.05
 
 
 def magnitudes(law: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -30,8 +32,8 @@ def level(n: int) -> Iterator[Rate]:
         for law in LAWS:
             rng = np.random.default_rng(n_pairs)
             values = magnitudes(law, (n_pairs, n), rng) * rng.choice([-1, 1], size=(n_pairs, n))
-            rejected = int((sign_flip_p_values(values) <= SIGNIFICANT).sum())
-            yield Rate(case=f"{n_pairs} pairs, {law} magnitudes", happened=rejected, simulations=n, at_most=SIGNIFICANT)
+            rejected = int((sign_flip_p_values(values) <= LEVEL).sum())
+            yield Rate(case=f"{n_pairs} pairs, {law} magnitudes", happened=rejected, simulations=n, at_most=LEVEL)
 
 
 def error(n: int) -> Iterator[Rate]:

@@ -7,11 +7,9 @@ import numpy as np
 
 import interp_emerge as ie
 from interp_emerge.circuits.finding import random_connected_circuits, stability
-from interp_emerge.circuits.overlap import overlap
-from interp_emerge.core.graph import Graph
 from promises.base import Promise, Rate
 
-GRAPH = Graph(n_layers=3, n_heads=4, n_kv_heads=4, parallel=False)
+GRAPH = ie.Graph(n_layers=3, n_heads=4, n_kv_heads=4, parallel=False)
 EDGES, SETS, MOST = 20, 60, 100
 """Edges of a circuit, sets of prompts that the true index is taken from, and most simulations of each case."""
 
@@ -29,7 +27,7 @@ def coverage(n: int) -> Iterator[Rate]:
     for case, mean, noise in (*cases, ("noise alone", 0 * strong, 1.0)):
         for pairs in (24, 64):
             circuits = [drawn(mean, noise, pairs, 10_000 + at).top(EDGES) for at in range(SETS)]
-            true = np.nanmean([overlap(a, b, n_random=1).jaccard for a, b in combinations(circuits, 2)])
+            true = np.nanmean([ie.circuits.overlap(a, b, n_random=1).jaccard for a, b in combinations(circuits, 2)])
             found = [stability(drawn(mean, noise, pairs, at), EDGES, resamples=40).jaccard for at in range(n)]
             held = sum(one.low <= true <= one.high for one in found)
             error = np.nanmean([one.value for one in found]) - true

@@ -30,10 +30,16 @@ from .pass_until import (
     pass_until as pass_until,
 )
 from .rise import MetricShape as MetricShape, RiseShape as RiseShape, jump_shape as jump_shape
-from .seeds import Modes as Modes, find_modes as find_modes, success_by_size as success_by_size
+from .seeds import (
+    Modes as Modes,
+    SeedSpread as SeedSpread,
+    find_modes as find_modes,
+    success_by_size as success_by_size,
+)
 from .sharpness import Sharpness as Sharpness, sharpness as sharpness, sharpness_table as sharpness_table
 from .trends import (
     Trends as Trends,
+    TrendVerdict as TrendVerdict,
     correlation_table as correlation_table,
     fit_trends as fit_trends,
     trend_table as trend_table,
