@@ -35,7 +35,7 @@ class StudySettings(BaseModel):
     n_pairs: int = Field(
         64, ge=2, description="prompt pairs to find circuits on, and as many others to evaluate them on"
     )
-    n_random: int = Field(100, ge=1, description="random circuits to compare each circuit with")
+    n_random: int = Field(100, ge=1, description="random circuits to compare each circuit with, of all kinds together")
     n_resamples: int = Field(100, ge=2, description="bootstrap samples of the pairs that circuits are found on")
     n_ablations: int = Field(20, ge=1, description="draws of random heads to ablate; equal draws count once")
     steps_of_integration: int = Field(5, ge=1, description="points of integrated gradients")

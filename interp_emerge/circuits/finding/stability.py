@@ -7,9 +7,8 @@
 2. Every two of these circuits are compared by their Jaccard index: of edges, of nodes (heads and MLPs that write a kept
    edge), and weighted by the scores (`circuits.overlap`). Means over all pairs of samples come with the central 95% of
    these pairs, which is their spread and not a confidence interval.
-3. They are compared with the mean Jaccard index of random sets of the same sizes, exact for the two sizes of every pair
-   of samples (`_of_random_sets`). This null is easy to beat, since samples share pairs and thus noise
-   (docs/calibration.md).
+3. They are compared with the mean Jaccard index of random circuits of the same sizes (`circuits.overlap`). This null is
+   easy to beat, since samples share pairs and thus noise (docs/calibration.md).
 
 A mean of 0.8 has been proposed as the bar for a stable circuit; indirect object identification in GPT-2 with EAP-IG
 reaches about 0.67. Only the selection is repeated, on existing scores: no model is run. `stability_of` compares
@@ -32,7 +31,7 @@ import torch
 from tqdm.auto import tqdm
 
 from interp_emerge.abilities.pairs import PromptPairs
-from interp_emerge.circuits.overlap import node_overlap, require_one_graph, weighted_jaccard
+from interp_emerge.circuits.overlap import overlap, random_jaccard, require_one_graph, weighted_jaccard
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
@@ -43,7 +42,7 @@ from interp_emerge.patching.base import EdgeScores
 from interp_emerge.patching.scores import By
 from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.resampling import resample_weights
-from interp_emerge.stats.sets import SetOverlap, jaccard
+from interp_emerge.stats.sets import jaccard
 
 Selector = Callable[[EdgeScores], Circuit]
 ORDERS = ("score", "magnitude")
@@ -58,7 +57,7 @@ class Stability:
     """How similar the circuits of bootstrap samples are, and how often each edge is in them.
 
     `jaccard`, `node_jaccard` and `weighted_jaccard` are means over all pairs of samples, with the central 95% of the
-    pairs; pairs of two empty circuits are left out. `random` is the same mean for random sets of the same sizes.
+    pairs; pairs of two empty circuits are left out. `random` is the same mean for random circuits of the same sizes.
     `with_circuit` is the mean Jaccard index of `circuit` with the circuits of the samples. `frequency` is the fraction
     of samples whose circuit holds an edge, shape [writer, reader]. If no sample has an edge to compare, all of these
     except `frequency` are NaN, and `note` says why.
@@ -159,7 +158,7 @@ def stability(
         node_jaccard=_over_pairs(_jaccards(np.packbits(nodes[:, 1:], axis=1))),
         weighted_jaccard=_over_pairs(_weighted_jaccards(values, weights, packed)),
         with_circuit=_mean(_jaccards_with(own, packed)),
-        random=_of_random_sets(graph.n_edges, sizes),
+        random=random_jaccard(circuit, sizes),
         frequency=frequency,
         note="" if sizes.any() else NO_EDGE,
     )
@@ -186,7 +185,7 @@ def stability_of(circuit: Circuit, samples: Sequence[Circuit]) -> Stability:
         node_jaccard=_over_pairs(_jaccards(np.packbits(nodes, axis=1))),
         weighted_jaccard=_over_pairs(weighted),
         with_circuit=_mean(_jaccards_with(np.packbits(circuit.kept[graph.exists]), packed)),
-        random=_of_random_sets(graph.n_edges, kept.sum(1)),
+        random=random_jaccard(circuit, kept.sum(1)),
         frequency=frequency,
         note="" if kept.any() else NO_EDGE,
     )
@@ -195,8 +194,8 @@ def stability_of(circuit: Circuit, samples: Sequence[Circuit]) -> Stability:
 def stability_across(circuits: Mapping[str, Circuit]) -> pd.DataFrame:
     """The overlap of every two circuits of one graph, with random circuits of the same sizes; one row a pair.
 
-    Columns `a`, `b`, `n_a`, `n_b`, `shared` (edges), `jaccard`, `random` (exact mean for random sets of these sizes)
-    with its central 95% `random_low`, `random_high`, `p_value`, `node_jaccard`, `weighted_jaccard`.
+    Columns `a`, `b`, `n_a`, `n_b`, `shared` (edges), `jaccard`, `random` (mean over random circuits of these sizes)
+    with its central 95% `random_low`, `random_high`, `p_value`, `random_kind`, `node_jaccard`, `weighted_jaccard`.
 
     Raises:
         InputError: there are fewer than two circuits, or they belong to different graphs.
@@ -206,7 +205,8 @@ def stability_across(circuits: Mapping[str, Circuit]) -> pd.DataFrame:
     require_one_graph([*circuits.values()])
     rows = []
     for (first, a), (second, b) in combinations(circuits.items(), 2):
-        edges = SetOverlap.of(a.kept, b.kept, a.graph.n_edges)
+        found = overlap(a, b)
+        edges = found.edges
         rows.append(
             {
                 "a": first,
@@ -217,8 +217,9 @@ def stability_across(circuits: Mapping[str, Circuit]) -> pd.DataFrame:
                 "jaccard": edges.jaccard,
                 **edges.random.columns("random"),
                 "p_value": edges.p_value,
-                "node_jaccard": node_overlap(a, b).jaccard,
-                "weighted_jaccard": weighted_jaccard(a, b),
+                "random_kind": edges.random_kind,
+                "node_jaccard": found.nodes.jaccard,
+                "weighted_jaccard": found.weighted,
             }
         )
     return pd.DataFrame(rows)
@@ -355,19 +356,6 @@ def _weighted_jaccards(values: np.ndarray, weights: np.ndarray, packed: np.ndarr
         for row, one in enumerate(strength):
             lower[row, row + 1 :] += np.minimum(one, strength[row + 1 :]).sum(1)
     return jaccard(lower[first, second], total[first], total[second])
-
-
-def _of_random_sets(n_possible: int, sizes: np.ndarray) -> float:
-    """Mean Jaccard index of random sets over all pairs of these sizes, without pairs of two empty sets."""
-    different, counts = np.unique(sizes, return_counts=True)
-    total = weight = 0.0
-    for row, (a, n_a) in enumerate(zip(different, counts, strict=True)):
-        for b, n_b in zip(different[row:], counts[row:], strict=True):
-            n_pairs = n_a * (n_a - 1) / 2 if a == b else n_a * n_b
-            if n_pairs and b:
-                both = SetOverlap(n_possible=n_possible, n_a=int(a), n_b=int(b), shared=0)
-                total, weight = total + n_pairs * both.random.value, weight + n_pairs
-    return float(total / weight) if weight else np.nan
 
 
 def _pieces(n_edges: int) -> list[slice]:
