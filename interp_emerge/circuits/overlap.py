@@ -140,16 +140,14 @@ def overlap(a: Circuit, b: Circuit, *, n_random: int = DRAWS, seed: int = 0) -> 
         raise InputError(f"n_random={n_random} is too few to compare with; give at least 1")
     compare, nulls = _Levels(a, b), {}
     for kind in kinds_of(a, b):
-        rng = np.random.default_rng(seed)
-        pairs = zip(*random_pair(a, b, kind, n_random, seed=seed), strict=True)
-        nulls[kind] = np.array([compare(one, other, rng)[1] for one, other in pairs])
-    counts, found = compare(np.flatnonzero(a.kept), np.flatnonzero(b.kept))
+        drawn = random_pair(a, b, kind, n_random, seed=seed)
+        _, nulls[kind] = compare(*drawn, np.random.default_rng(seed))
+    sizes, found = (values[..., 0] for values in compare([np.flatnonzero(a.kept)], [np.flatnonzero(b.kept)]))
     levels: list[LevelOverlap] = []
-    for level, value in enumerate(found):
-        kind, random, p_value = hardest(value, {kind: null[:, level] for kind, null in nulls.items()})
-        n_a, n_b, shared = counts[level]
-        sizes = {"n_a": n_a, "n_b": n_b, "shared": shared}
-        levels.append(LevelOverlap(**sizes, jaccard=value, random=random, p_value=p_value, random_kind=kind))
+    for level, value in enumerate(map(float, found)):
+        kind, random, p_value = hardest(value, {kind: null[level] for kind, null in nulls.items()})
+        counts = dict(zip(("n_a", "n_b", "shared"), map(int, sizes[level]), strict=True))
+        levels.append(LevelOverlap(**counts, jaccard=value, random=random, p_value=p_value, random_kind=kind))
     edges, nodes, heads, weighted = levels
     return Overlap(
         edges=edges,
@@ -239,39 +237,66 @@ def relative_sizes(a: Circuit, b: Circuit, *, names: tuple[str, str] = ("a", "b"
 
 
 class _Levels:
-    """Jaccard indices of two circuits at every level, for circuits of one graph given by their edges."""
+    """Jaccard indices at every level, of many pairs of circuits of one graph at once."""
 
     def __init__(self, a: Circuit, b: Circuit) -> None:
         graph = a.graph
-        self.n_readers = len(graph.readers)
+        self.n_writers, self.n_readers = graph.exists.shape
         self.counted = [_is_kind(graph, kinds) for kinds in (("head", "mlp"), ("head",))]
         # Without the scores of both circuits there is no weighted index.
         self.weights = [np.abs(one.scores[one.kept]) for one in (a, b)]
         self.weighted = all(weights.any() for weights in self.weights)
 
     def __call__(
-        self, a: np.ndarray, b: np.ndarray, rng: np.random.Generator | None = None
-    ) -> tuple[list[tuple[int, int, int]], list[float]]:
-        """Sizes (of a, of b, shared) and indices of two circuits, by level; a generator deals out the scores."""
-        _, at_a, at_b = np.intersect1d(a, b, assume_unique=True, return_indices=True)
-        counts = [(len(a), len(b), len(at_a))]
-        writers = [np.isin(np.arange(len(self.counted[0])), edges // self.n_readers) for edges in (a, b)]
+        self, a: Sequence[np.ndarray], b: Sequence[np.ndarray], rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sizes and indices of pairs of circuits, which are given by their edges, shape [edge] each.
+
+        Returns:
+            The sizes (of a, of b, shared), shape [level, size, pair], and the indices, shape [level, pair]. Scores are
+            those of the circuits in their order, or in random order if there is a generator.
+        """
+        sides = [_OneSide(edges, self.n_writers, self.n_readers) for edges in (a, b)]
+        _, *at = np.intersect1d(*(side.keys for side in sides), assume_unique=True, return_indices=True)
+        pair, n = sides[0].pair[at[0]], len(a)
+        sizes = [[*(np.bincount(side.pair, minlength=n) for side in sides), np.bincount(pair, minlength=n)]]
         for counted in self.counted:
-            one, other = (written & counted for written in writers)
-            counts.append((int(one.sum()), int(other.sum()), int((one & other).sum())))
-        counts.append(counts[0])
-        found = [float(jaccard(shared, n_a, n_b)) for n_a, n_b, shared in counts]
+            one, other = (side.written & counted for side in sides)
+            sizes.append([one.sum(1), other.sum(1), (one & other).sum(1)])
+        sizes.append(sizes[0])
+        found = [jaccard(shared, n_a, n_b) for n_a, n_b, shared in sizes]
+        found[-1] = np.full(n, np.nan)
         if self.weighted:
-            one, other = (_dealt(of, len(to), rng) for of, to in zip(self.weights, (a, b), strict=True))
-            found[-1] = float(jaccard(np.minimum(one[at_a], other[at_b]).sum(), one.sum(), other.sum()))
-        else:
-            found[-1] = np.nan
-        return counts, found
+            dealt = [_dealt(of, edges, rng) for of, edges in zip(self.weights, (a, b), strict=True)]
+            lower = np.minimum(*(weights[where] for weights, where in zip(dealt, at, strict=True)))
+            totals = (np.bincount(side.pair, weights, n) for side, weights in zip(sides, dealt, strict=True))
+            found[-1] = jaccard(np.bincount(pair, lower, n), *totals)
+        return np.array(sizes), np.array(found)
 
 
-def _dealt(weights: np.ndarray, n: int, rng: np.random.Generator | None) -> np.ndarray:
-    """The weights in random order, with replacement if there are fewer than `n`; as they are without a generator."""
-    return weights if rng is None else rng.choice(weights, n, replace=n > len(weights))
+class _OneSide:
+    """The edges of many circuits, one after the other."""
+
+    def __init__(self, circuits: Sequence[np.ndarray], n_writers: int, n_readers: int) -> None:
+        edges = np.concatenate(circuits)
+        self.pair = np.repeat(np.arange(len(circuits)), [len(one) for one in circuits])
+        """Which pair each edge belongs to, shape [edge]."""
+        self.keys = self.pair * n_writers * n_readers + edges
+        """A number for each edge of each circuit, shape [edge]."""
+        self.written = np.zeros((len(circuits), n_writers), dtype=bool)
+        """Which writers write an edge of each circuit, shape [circuit, writer]."""
+        self.written[self.pair, edges // n_readers] = True
+
+
+def _dealt(weights: np.ndarray, circuits: Sequence[np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
+    """The weights of the edges of circuits, one after the other, shape [edge].
+
+    They are in random order, and drawn with replacement for a circuit of more edges than there are weights. Without a
+    generator they are as they are.
+    """
+    if rng is None:
+        return weights
+    return np.concatenate([rng.choice(weights, len(one), replace=len(one) > len(weights)) for one in circuits])
 
 
 def weighted_jaccard(a: Circuit, b: Circuit) -> float:

@@ -184,7 +184,7 @@ def hypothesis_tests(
         independence(without, model, ablated=runs.whole.corrupt, n_permutations=n_permutations, alpha=alpha, seed=seed),
         rank_among(
             "sufficiency",
-            float(_distance(inside, model)),
+            float(_distance(inside[None], model)[0]),
             drawn,
             lambda circuits: _distance(runs.metric_of(circuits, len(circuits)), model),
             sign=-1,
@@ -192,7 +192,7 @@ def hypothesis_tests(
         ),
         rank_among(
             "partial_necessity",
-            float(_lost(without, model)),
+            float(_lost(without[None], model)[0]),
             drawn,
             lambda circuits: _lost(runs.metric_of((graph.exists & ~one for one in circuits), len(circuits)), model),
             sign=1,
@@ -304,7 +304,7 @@ def partial_necessity(without: np.ndarray, drawn: np.ndarray, model: np.ndarray,
         model: the metric of the whole model, shape [pair].
         quantile: the share q of random circuits to beat.
     """
-    found = float(_lost(without, model))
+    found = float(_lost(without[None], model)[0])
     return ranked("partial_necessity", found, _lost(drawn, model), quantile, sign=1, drawn="random circuits")
 
 
@@ -360,12 +360,12 @@ def _edge_table(graph: Graph, kept: EdgeMask) -> pd.DataFrame:
 
 
 def _distance(runs: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Root mean squared difference over pairs, shape [...], of runs of shape [..., pair]."""
+    """Root mean squared difference over pairs, shape [run], of runs of shape [run, pair]."""
     return np.sqrt(((runs - other) ** 2).mean(-1))
 
 
 def _lost(runs: np.ndarray, model: np.ndarray) -> np.ndarray:
-    """Mean loss of the metric over pairs, shape [...], of runs of shape [..., pair]."""
+    """Mean loss of the metric over pairs, shape [run], of runs of shape [run, pair]."""
     return (model - runs).mean(-1)
 
 

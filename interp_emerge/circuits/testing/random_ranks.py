@@ -16,16 +16,16 @@ that beats them all.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import floor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from interp_emerge.circuits.finding.null_circuits import NullKind
 from interp_emerge.circuits.testing.outcomes import Outcome, ranked
-from interp_emerge.core.axes import EdgeMask
 from interp_emerge.stats.intervals import ROUNDING
 from interp_emerge.stats.ranks import Side, beyond_and_tied, least_p
 
+T = TypeVar("T")
 AT_ONCE = 25
 """Random circuits of one batch."""
 
@@ -33,8 +33,8 @@ AT_ONCE = 25
 def rank_among(
     test: str,
     found: float,
-    drawn: Mapping[NullKind, Sequence[EdgeMask]],
-    values_of: Callable[[Sequence[EdgeMask]], np.ndarray],
+    drawn: Mapping[NullKind, Sequence[T]],
+    values_of: Callable[[Sequence[T]], np.ndarray],
     *,
     sign: int,
     quantile: float,
