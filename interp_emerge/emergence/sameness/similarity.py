@@ -64,7 +64,7 @@ TURNOVER = Table(
         "random_high": "upper end of their central 95%",
         "beyond_chance": "(jaccard - random) / (1 - random): 0 for random circuits on average, 1 for equal circuits",
         "p_value": "probability that random circuits of the same sizes share at least as many edges",
-        "random_kind": "how the random circuits were drawn: of two ways, the one with the larger p_value",
+        "random_kind": "how the random circuits were drawn: of two ways or more, the one with the largest p_value",
         "smoothed": "Jaccard index of the edges, exponentially smoothed over steps",
         "weighted_jaccard": "Jaccard index weighted by the magnitudes of scores; empty without scores",
         "node_jaccard": "Jaccard index of the nodes (heads and MLPs)",
