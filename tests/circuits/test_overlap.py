@@ -95,11 +95,13 @@ def of_noise(graph: Graph, n: int, rng: np.random.Generator, *, paths: bool) -> 
 def test_circuits_of_noise_seldom_overlap_beyond_chance(paths: bool):
     """Random sets of edges as the null reject in 0.9 of cases for paths, and 0.2 for the strongest edges of noise."""
     graph, rng = Graph(n_layers=2, n_heads=4, n_kv_heads=2, parallel=False), np.random.default_rng(1)
-    found = [overlap(*(of_noise(graph, 16, rng, paths=paths) for _ in "ab"), n_random=59) for _ in range(60)]
+    found = [
+        overlap(*(of_noise(graph, 16, rng, paths=paths) for _ in "ab"), n_random=39, seed=i % 2) for i in range(40)
+    ]
     for level in ("edges", "nodes", "heads", "weighted_edges"):
         rejected = sum(getattr(one, level).p_value <= 0.05 for one in found)
-        # With a rate of 0.05, more than 9 of 60 happen with a chance of 0.001.
-        assert rejected <= 9, level
+        # With a rate of 0.05, more than 7 of 40 happen with a chance of 0.001.
+        assert rejected <= 7, level
 
 
 def test_circuits_that_share_half_of_their_edges_overlap_beyond_chance():

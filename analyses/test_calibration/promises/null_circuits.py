@@ -73,7 +73,7 @@ NOISE: dict[str, Draw] = {
 def overlaps(n: int) -> Iterator[Rate]:
     for graph_name, graph in GRAPHS.items():
         for noise, draw in NOISE.items():
-            rng, happened, levels = np.random.default_rng(0), 0, []
+            rng, levels = np.random.default_rng(0), []
             for at in range(n):
                 a, b = (_circuit(graph, draw(graph, N_EDGES, rng), rng, noise) for _ in range(2))
                 # The draws of few seeds are shared between simulations, since drawing takes longest.
@@ -121,8 +121,8 @@ def _models() -> dict[str, tuple[Any, Any]]:
         model = family.load(size)
         models[name] = (model, induction.sample(model, 8, 0))
     torch.manual_seed(0)
-    shape = {"num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2}
-    sizes = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 64}
+    shape: dict[str, Any] = {"num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 64}
     llama = ie.hook(LlamaForCausalLM(LlamaConfig(**shape, **sizes, initializer_range=0.25)).eval())
     clean = torch.randint(1, 50, (8, 9))
     corrupt, answer = torch.where(torch.rand(clean.shape) < 0.4, torch.randint(1, 50, clean.shape), clean), clean[:, 0]

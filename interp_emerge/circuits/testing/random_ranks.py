@@ -6,8 +6,9 @@
    is the rank among those up to the last one needed. It is valid: stopping after a fixed number of such draws gives
    sequential Monte Carlo p-values (Besag and Clifford, 1991, https://doi.org/10.1093/biomet/78.2.301), and the
    rank's are not smaller.
-3. Otherwise the next kind is run. The result is that of the kind with the largest p-value, so a small one says that
-   the circuit beats random circuits of every kind.
+3. Otherwise the next kind is run. The result is that of the kind with the largest p-value, so a p-value of at most
+   alpha says that the circuit beats random circuits of every kind. A p-value above alpha is that of the kind at which
+   the test stopped. It decides nothing else: another kind, which was not run, might give a larger one.
 
 Cost: 25 runs for a circuit that is clearly no better than random ones, and a run for each draw of each kind for one
 that beats them all.

@@ -40,13 +40,13 @@ def test_draws_stop_once_the_p_value_is_certain_to_be_too_large():
     assert (found.p_value, found.random_kind, found.n, n) == (1, SECOND, 5, 125)
 
 
-@pytest.mark.parametrize("level", [0.01, 0.05, 0.2, 0.5])
-def test_a_value_drawn_as_one_of_the_kinds_is_seldom_ranked_high(level: float):
-    rng, n = np.random.default_rng(0), 1500
-    for kind in (FIRST, SECOND):
-        small = 0
-        for _ in range(n):
-            drawn = {FIRST: rng.normal(0, 1, 100), SECOND: rng.normal(0.3, 1, 100)}
-            small += ranked(rng.normal(0.3 if kind == SECOND else 0, 1), drawn)[0].p_value <= level
+@pytest.mark.parametrize("kind", [FIRST, SECOND])
+def test_a_value_drawn_as_one_of_the_kinds_is_seldom_ranked_high(kind: NullKind):
+    rng, n, p_values = np.random.default_rng(0), 200, []
+    for _ in range(n):
+        drawn = {FIRST: rng.normal(0, 1, 60), SECOND: rng.normal(0.3, 1, 60)}
+        p_values.append(ranked(rng.normal(0.3 if kind == SECOND else 0, 1), drawn)[0].p_value)
+    # Above alpha the other kind was not run, so there p is not the largest.
+    for level in (0.02, 0.05):
         # Three standard errors above the level.
-        assert small / n <= level + 3 * np.sqrt(level * (1 - level) / n)
+        assert np.mean(np.array(p_values) <= level) <= level + 3 * np.sqrt(level * (1 - level) / n)
