@@ -89,8 +89,8 @@ def test_the_answer_is_onset_controls_circuit_ablation_and_order(tables: dict[st
         "The control markov is not called emergent (from the start): its accuracy is 0.80 [0.79, 0.81] at the smallest "
         "size and 0.90 [0.89, 0.91] at the largest.",
         f"At large, 5 of {GRAPH.n_edges} edges ({5 / GRAPH.n_edges:.1%}) keep 0.85 [0.80, 0.90] of the clean-corrupt "
-        "gap on prompts that were not used to find them; 95% of 100 random circuits of the same size (random paths) keep at most 0.2. Circuits found on bootstrap samples of the prompts "
-        "have a mean Jaccard index of 0.70.",
+        "gap on prompts that were not used to find them; 95% of 100 random circuits of the same size (random paths) "
+        "keep at most 0.2. Circuits found on bootstrap samples of the prompts have a mean Jaccard index of 0.70.",
         "In this circuit, previous-token heads (a0.h0) feed the keys of induction heads (a1.h1); these names come from "
         "the heads' attention on repeated segments.",
         "Ablating 2 heads of the circuit changes accuracy from 0.97 to 0.05 [0.00, 1.00]; ablating as many random "
