@@ -7,47 +7,72 @@ are compared by their Jaccard index, |A ∩ B| / |A ∪ B|, from 0 (nothing shar
 * nodes: heads and MLPs that write a kept edge. The embedding is in every circuit and is left out;
 * heads only.
 
-The null is random sets of the same two sizes, whose distribution is exact (`stats.sets`). The weighted Jaccard index
-compares the magnitudes of the scores over the edges of either circuit. Its null puts both circuits' scores on random
-edges, `n_random` times.
+The weighted Jaccard index compares the magnitudes of the scores over the edges of either circuit.
+
+The null is pairs of random circuits as large as the two, drawn as circuits are (`circuits.finding.null_circuits`): the
+strongest edges of random scores, or random paths. Each carries its circuit's scores in random order. Every level has
+the p-value and the null of the kind with the largest p-value. Two random sets of edges would share far less (measured
+in docs/validity.md).
 
 Circuits that share few edges may still do the same thing, so also evaluate each where the other was found. No model is
 run.
 """
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
+from interp_emerge.circuits.finding.null_circuits import NullKind, kinds_of, null_edges, random_edges
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Edge, Graph
 from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.ranks import rank_p, spearman
-from interp_emerge.stats.sets import SetOverlap, jaccard_of_weights, random_jaccards_of_weights
+from interp_emerge.stats.sets import jaccard, jaccard_of_weights
 
+DRAWS = 200
+"""Pairs of random circuits of each kind by default: the smallest p-value is 1/201."""
+SIZES = 20
+"""Most random circuits that `random_jaccard` draws of each kind."""
 FEWEST_TO_RANK = 3
 """The smallest number of edges for which a rank correlation is computed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelOverlap:
+    """What two circuits share at one level, and what random circuits of their sizes share."""
+
+    n_a: int
+    n_b: int
+    shared: int
+    jaccard: float
+    """NaN if both circuits are empty, or for weighted edges if a circuit has no scores."""
+    random: Interval
+    """Mean and central 95% of the index of random circuits; undefined where the index is."""
+    p_value: float
+    """Probability that random circuits are at least as alike."""
+    random_kind: NullKind | None
+    """The kind of random circuits with the largest p-value, which `random` and `p_value` are of."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Overlap:
     """What two circuits of one graph share, with the null of random circuits of the same sizes.
 
-    `weighted` is the weighted Jaccard index of their scores. `rank_correlation` is Spearman's correlation of the scores
-    over the edges of either circuit. An edge outside a circuit counts 0, so the correlation is negative if little is
-    shared. `rank_correlation_shared` is over the shared edges only. All three are NaN if a circuit has no scores.
+    `weighted_edges` compares the edges by the magnitudes of their scores. `rank_correlation` is Spearman's correlation
+    of the scores over the edges of either circuit. An edge outside a circuit counts 0, so the correlation is negative
+    if little is shared. `rank_correlation_shared` is over the shared edges only. All three are NaN if a circuit has no
+    scores.
     """
 
-    edges: SetOverlap
-    nodes: SetOverlap
-    heads: SetOverlap
-    weighted: float
-    weighted_random: Interval
-    weighted_p_value: float
+    edges: LevelOverlap
+    nodes: LevelOverlap
+    heads: LevelOverlap
+    weighted_edges: LevelOverlap
     rank_correlation: float
     rank_correlation_shared: float
     only_a: tuple[Edge, ...]
@@ -64,15 +89,19 @@ class Overlap:
         return self.edges.p_value
 
     @property
+    def weighted(self) -> float:
+        """Jaccard index of the edges weighted by the magnitudes of the scores."""
+        return self.weighted_edges.jaccard
+
+    @property
     def sentence(self) -> str:
         """The overlap of the edges as a predicate of the two circuits."""
         edges = self.edges
         if not edges.n_a + edges.n_b:
             return "share nothing: both circuits are empty"
-        null = edges.random
         return (
             f"share {edges.shared} of {edges.n_a} and {edges.n_b} edges (Jaccard index {edges.jaccard:.2f}; random "
-            f"circuits of the same sizes {null})"
+            f"circuits of the same sizes, {edges.random_kind}: {edges.random})"
         )
 
     def __repr__(self) -> str:
@@ -82,26 +111,25 @@ class Overlap:
         """One row a level: edges, nodes, heads, and edges weighted by score.
 
         Columns `level`, `n_a`, `n_b`, `shared`, `jaccard`, `random` (mean over random circuits) with its central 95%
-        `random_low`, `random_high`, and `p_value`.
+        `random_low`, `random_high`, `p_value`, and `random_kind` (how the random circuits were drawn).
         """
-        columns = ("level", "n_a", "n_b", "shared", "jaccard", "random", "random_low", "random_high", "p_value")
+        levels = {"edges": self.edges, "nodes": self.nodes, "heads": self.heads, "weighted edges": self.weighted_edges}
         rows = []
-        for level, sets in (("edges", self.edges), ("nodes", self.nodes), ("heads", self.heads)):
-            counted = (level, sets.n_a, sets.n_b, sets.shared, sets.jaccard)
-            rows.append((*counted, *astuple(sets.random), sets.p_value))
-        sizes = (self.edges.n_a, self.edges.n_b, self.edges.shared)
-        rows.append(("weighted edges", *sizes, self.weighted, *astuple(self.weighted_random), self.weighted_p_value))
-        return pd.DataFrame(rows, columns=list(columns))
+        for level, found in levels.items():
+            counted = {"level": level, "n_a": found.n_a, "n_b": found.n_b, "shared": found.shared}
+            null = {**found.random.columns("random"), "p_value": found.p_value, "random_kind": found.random_kind}
+            rows.append({**counted, "jaccard": found.jaccard, **null})
+        return pd.DataFrame(rows)
 
 
 @checked
-def overlap(a: Circuit, b: Circuit, *, n_random: int = 1000, seed: int = 0) -> Overlap:
+def overlap(a: Circuit, b: Circuit, *, n_random: int = DRAWS, seed: int = 0) -> Overlap:
     """What two circuits of one graph share.
 
     Args:
         a: the first circuit, called a in the result.
         b: the second circuit, of the same graph, called b.
-        n_random: number of draws of the null of the weighted index.
+        n_random: number of pairs of random circuits of each kind.
         seed: of these draws.
 
     Raises:
@@ -110,27 +138,73 @@ def overlap(a: Circuit, b: Circuit, *, n_random: int = 1000, seed: int = 0) -> O
     require_one_graph([a, b])
     if n_random < 1:
         raise InputError(f"n_random={n_random} is too few to compare with; give at least 1")
-    weighted = weighted_jaccard(a, b)
-    if np.isnan(weighted):
-        null, p_value = Interval.undefined(), np.nan
-    else:
-        weights_a, weights_b = (np.abs(circuit.scores[circuit.kept]) for circuit in (a, b))
-        how = {"count": n_random, "rng": np.random.default_rng(seed)}
-        drawn = random_jaccards_of_weights(weights_a, weights_b, a.graph.n_edges, **how)
-        null = percentile_interval(float(drawn.mean()), drawn)
-        p_value = rank_p(weighted, drawn)
+    compare, nulls = _Levels(a, b), {}
+    for kind in kinds_of(a, b):
+        drawn = random_pair(a, b, kind, n_random, seed=seed)
+        _, nulls[kind] = compare(*drawn, np.random.default_rng(seed))
+    sizes, found = (values[..., 0] for values in compare([np.flatnonzero(a.kept)], [np.flatnonzero(b.kept)]))
+    levels: list[LevelOverlap] = []
+    for level, value in enumerate(map(float, found)):
+        kind, random, p_value = hardest(value, {kind: null[level] for kind, null in nulls.items()})
+        counts = dict(zip(("n_a", "n_b", "shared"), map(int, sizes[level]), strict=True))
+        levels.append(LevelOverlap(**counts, jaccard=value, random=random, p_value=p_value, random_kind=kind))
+    edges, nodes, heads, weighted = levels
     return Overlap(
-        edges=SetOverlap.of(a.kept, b.kept, a.graph.n_edges),
-        nodes=node_overlap(a, b),
-        heads=node_overlap(a, b, kinds=("head",)),
-        weighted=weighted,
-        weighted_random=null,
-        weighted_p_value=p_value,
+        edges=edges,
+        nodes=nodes,
+        heads=heads,
+        weighted_edges=weighted,
         rank_correlation=_rank_correlation(a, b, a.kept | b.kept),
         rank_correlation_shared=_rank_correlation(a, b, a.kept & b.kept),
         only_a=tuple(a.with_kept(a.kept & ~b.kept).edges),
         only_b=tuple(b.with_kept(b.kept & ~a.kept).edges),
     )
+
+
+def random_pair(
+    a: Circuit, b: Circuit, kind: NullKind, n_random: int, *, seed: int
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Random circuits of the sizes of a and of b, independent of each other, as `null_edges` gives them."""
+    at = [*NullKind].index(kind)
+    first, second = (null_edges(one, kind, n_random, seed=(seed, at, side)) for side, one in enumerate((a, b)))
+    return first, second
+
+
+def hardest(value: float, nulls: Mapping[NullKind, np.ndarray]) -> tuple[NullKind | None, Interval, float]:
+    """The kind of random circuits that a similarity is least beyond, the null's mean with its central 95%, and p.
+
+    This is the kind with the largest p-value; between equal p-values, the one with the largest mean. Draws that are NaN
+    are left out. A value that is NaN, or that no draw can be compared with, has neither kind nor p-value.
+
+    Args:
+        value: the similarity of two circuits.
+        nulls: the similarities of random circuits by kind, shape [draw] each.
+    """
+    ranked = []
+    for kind, drawn in nulls.items():
+        defined = drawn[~np.isnan(drawn)]
+        if len(defined) and not np.isnan(value):
+            mean = float(defined.mean())
+            ranked.append((rank_p(value, defined), mean, kind, percentile_interval(mean, defined)))
+    if not ranked:
+        return None, Interval.undefined(), np.nan
+    p_value, _, kind, random = max(ranked, key=lambda one: one[:2])
+    return kind, random, p_value
+
+
+def random_jaccard(circuit: Circuit, sizes: np.ndarray, *, seed: int = 0) -> float:
+    """Mean Jaccard index of random circuits over all pairs of some numbers of edges, without pairs of empty circuits.
+
+    It is the largest mean over the kinds that the circuit is compared with. At most 20 of the sizes are drawn, evenly
+    from the smallest to the largest. NaN if every circuit is empty.
+    """
+    chosen, means = np.sort(sizes)[np.unique(np.linspace(0, len(sizes) - 1, SIZES).round().astype(int))], []
+    for at, kind in enumerate(kind for kind in kinds_of(circuit) if kind != NullKind.NODES):
+        drawn = [random_edges(circuit.graph, kind, int(n), 1, seed=(seed, at, i))[0] for i, n in enumerate(chosen)]
+        shared = [(np.intersect1d(a, b, assume_unique=True).size, a.size, b.size) for a, b in combinations(drawn, 2)]
+        indices = jaccard(*np.array(shared).T)
+        means.append(float(indices[~np.isnan(indices)].mean()) if not np.isnan(indices).all() else np.nan)
+    return max(means)
 
 
 def relative_sizes(a: Circuit, b: Circuit, *, names: tuple[str, str] = ("a", "b")) -> pd.DataFrame:
@@ -162,10 +236,67 @@ def relative_sizes(a: Circuit, b: Circuit, *, names: tuple[str, str] = ("a", "b"
     return pd.concat(frames, ignore_index=True)
 
 
-def node_overlap(a: Circuit, b: Circuit, *, kinds: Sequence[str] = ("head", "mlp")) -> SetOverlap:
-    """The overlap of the nodes, of the given kinds, that write a kept edge in two circuits of one graph."""
-    possible = _is_kind(a.graph, kinds)
-    return SetOverlap.of(a.kept.any(1) & possible, b.kept.any(1) & possible, int(possible.sum()))
+class _Levels:
+    """Jaccard indices at every level, of many pairs of circuits of one graph at once."""
+
+    def __init__(self, a: Circuit, b: Circuit) -> None:
+        graph = a.graph
+        self.n_writers, self.n_readers = graph.exists.shape
+        self.counted = [_is_kind(graph, kinds) for kinds in (("head", "mlp"), ("head",))]
+        # Without the scores of both circuits there is no weighted index.
+        self.weights = [np.abs(one.scores[one.kept]) for one in (a, b)]
+        self.weighted = all(weights.any() for weights in self.weights)
+
+    def __call__(
+        self, a: Sequence[np.ndarray], b: Sequence[np.ndarray], rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sizes and indices of pairs of circuits, which are given by their edges, shape [edge] each.
+
+        Returns:
+            The sizes (of a, of b, shared), shape [level, size, pair], and the indices, shape [level, pair]. Scores are
+            those of the circuits in their order, or in random order if there is a generator.
+        """
+        sides = [_OneSide(edges, self.n_writers, self.n_readers) for edges in (a, b)]
+        _, *at = np.intersect1d(*(side.keys for side in sides), assume_unique=True, return_indices=True)
+        pair, n = sides[0].pair[at[0]], len(a)
+        sizes = [[*(np.bincount(side.pair, minlength=n) for side in sides), np.bincount(pair, minlength=n)]]
+        for counted in self.counted:
+            one, other = (side.written & counted for side in sides)
+            sizes.append([one.sum(1), other.sum(1), (one & other).sum(1)])
+        sizes.append(sizes[0])
+        found = [jaccard(shared, n_a, n_b) for n_a, n_b, shared in sizes]
+        found[-1] = np.full(n, np.nan)
+        if self.weighted:
+            dealt = [_dealt(of, edges, rng) for of, edges in zip(self.weights, (a, b), strict=True)]
+            lower = np.minimum(*(weights[where] for weights, where in zip(dealt, at, strict=True)))
+            totals = (np.bincount(side.pair, weights, n) for side, weights in zip(sides, dealt, strict=True))
+            found[-1] = jaccard(np.bincount(pair, lower, n), *totals)
+        return np.array(sizes), np.array(found)
+
+
+class _OneSide:
+    """The edges of many circuits, one after the other."""
+
+    def __init__(self, circuits: Sequence[np.ndarray], n_writers: int, n_readers: int) -> None:
+        edges = np.concatenate(circuits)
+        self.pair = np.repeat(np.arange(len(circuits)), [len(one) for one in circuits])
+        """Which pair each edge belongs to, shape [edge]."""
+        self.keys = self.pair * n_writers * n_readers + edges
+        """A number for each edge of each circuit, shape [edge]."""
+        self.written = np.zeros((len(circuits), n_writers), dtype=bool)
+        """Which writers write an edge of each circuit, shape [circuit, writer]."""
+        self.written[self.pair, edges // n_readers] = True
+
+
+def _dealt(weights: np.ndarray, circuits: Sequence[np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
+    """The weights of the edges of circuits, one after the other, shape [edge].
+
+    They are in random order, and drawn with replacement for a circuit of more edges than there are weights. Without a
+    generator they are as they are.
+    """
+    if rng is None:
+        return weights
+    return np.concatenate([rng.choice(weights, len(one), replace=len(one) > len(weights)) for one in circuits])
 
 
 def weighted_jaccard(a: Circuit, b: Circuit) -> float:

@@ -153,7 +153,7 @@ def compare(
     ability: Annotated[str | None, typer.Option(help="ability to run both on [the one in the files]")] = None,
     models: Annotated[bool, typer.Option(help="also run each circuit in the other model")] = True,
     n: Annotated[int, typer.Option(min=2, help="prompt pairs to run them on")] = 64,
-    n_random: Annotated[int, typer.Option(min=1, help="pairs of random circuits to compare with")] = 1000,
+    n_random: Annotated[int, typer.Option(min=1, help="pairs of random circuits of each kind to compare with")] = 200,
     draw: Annotated[int, typer.Option(min=0, max=999, help="seed of prompts and random circuits")] = 0,
     budget: Budget = None,
     device: Device = "",

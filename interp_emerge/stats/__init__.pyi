@@ -11,7 +11,6 @@ from .ranks import rank_p as rank_p, spearman as spearman
 from .resampling import resample_rows as resample_rows, resample_weights as resample_weights
 from .segments import best_cuts as best_cuts, bic_of_cuts as bic_of_cuts, fit_lines as fit_lines
 from .sets import (
-    SetOverlap as SetOverlap,
     jaccard as jaccard,
     jaccard_of_weights as jaccard_of_weights,
 )

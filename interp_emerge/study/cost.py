@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from interp_emerge.abilities.pairs import PromptPairs
+from interp_emerge.circuits.finding.null_circuits import ALWAYS, kinds_of
 from interp_emerge.circuits.roles.table import BASELINE_HEADS, role_scores
 from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.circuits.running.runs import GRID, Runs
@@ -82,7 +83,8 @@ def expected(
     runs = {} if circuit is not None else {"select": searching}
     runs |= {"repeated searches": repeat * searching} if repeat else {}
     runs |= {"evaluation": 2}
-    runs |= {part: count for part, count in runs_of_parts(graph, n_edges, n_random).items() if part in parts}
+    n_kinds = len(ALWAYS if circuit is None else kinds_of(circuit))
+    runs |= {part: count for part, count in runs_of_parts(graph, n_edges, n_random, n_kinds).items() if part in parts}
     rows = []
     if circuit is None:
         scoring = estimate(model, pairs, method=method, metric=metric, budget=budget, **options)
@@ -109,14 +111,17 @@ def _role_seconds(model: HookedModel) -> float:
     return ROLE_GROUPS * (perf_counter() - start)
 
 
-def runs_of_parts(graph: Graph, n_edges: int, n_random: int) -> dict[str, int]:
-    """The largest number of circuit runs in each part of an examination, for a circuit of `n_edges` edges."""
+def runs_of_parts(graph: Graph, n_edges: int, n_random: int, n_kinds: int = len(ALWAYS)) -> dict[str, int]:
+    """The largest number of circuit runs in each part of an examination, for a circuit of `n_edges` edges.
+
+    `n_kinds` is the number of kinds of random circuits; all of them are run only for a circuit that beats them all.
+    """
     n_nodes = min(len(graph.writers), ceil(n_edges**0.5) + 1)
     return {
         "ablations": 8,
         "curve": 2 * len(GRID),
         "backup": 2 * graph.n_layers * graph.n_heads + 2,
-        "hypotheses": 2 * (1 + n_random) + n_edges + min(max(n_random, 20 * n_edges), max(n_random, 1000)),
+        "hypotheses": 2 * (1 + n_kinds * n_random) + n_edges + min(max(n_random, 20 * n_edges), max(n_random, 1000)),
         "completeness": 2 * 21 + 2 * 8 * n_nodes,
         "minimality": 2 * (n_nodes + 20) * 11 * 2,
         "roles": n_nodes + 1,

@@ -35,7 +35,7 @@ class StudySettings(BaseModel):
     n_pairs: int = Field(
         64, ge=2, description="prompt pairs to find circuits on, and as many others to evaluate them on"
     )
-    n_random: int = Field(100, ge=1, description="random circuits to compare each circuit with")
+    n_random: int = Field(100, ge=1, description="random circuits to compare each circuit with, of all kinds together")
     n_resamples: int = Field(
         100,
         ge=2,

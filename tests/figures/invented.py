@@ -132,7 +132,7 @@ def circuits() -> pd.DataFrame:
                     "clean": 6 * up, "corrupt": -0.2, "faithfulness": value, **interval(value, 0.05),
                     "random_median": 0.06 if defined else np.nan, "random_p95": 0.31 if defined else np.nan,
                     "kl": 0.4, "accuracy": up, "accuracy_without": 0.1, "stability": 0.8, "stability_low": 0.6,
-                    "stability_high": 1.0, "n_random": 100,
+                    "stability_high": 1.0, "n_random": 100, "random_kind": "random paths",
                     "verdict": "faithful" if defined else "undefined: the gap is within noise",
                     "file": f"circuits/{size}-step{LAST}-seed{seed}.json",
                 }

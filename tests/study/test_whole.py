@@ -65,7 +65,7 @@ def test_the_largest_circuit_is_small_faithful_and_beats_chance(whole: Path) -> 
 
     assert circuit["faithfulness"] >= 0.8
     assert circuit["edge_share"] <= 0.15
-    assert circuit["n_random"] == 100
+    assert circuit["n_random"] == 50
     assert circuit["ci_low"] > circuit["random_p95"]
 
 

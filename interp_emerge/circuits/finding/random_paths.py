@@ -37,10 +37,15 @@ def random_connected_circuits(graph: Graph, n_edges: int, count: int, *, seed: i
     if not 0 <= n_edges <= graph.n_edges:
         raise InputError(f"a random circuit cannot have {n_edges} edges; give 0 to {graph.n_edges}, the graph's number")
     rng = np.random.default_rng(seed)
-    return [_connected(graph, n_edges, rng) for _ in range(count)]
+    return [connected_circuit(graph, n_edges, rng) for _ in range(count)]
 
 
-def _connected(graph: Graph, n_edges: int, rng: np.random.Generator) -> np.ndarray:
+def connected_circuit(graph: Graph, n_edges: int, rng: np.random.Generator) -> EdgeMask:
+    """One random circuit as `random_connected_circuits` draws them.
+
+    Raises:
+        InputError: no such circuit was found.
+    """
     for _ in range(MOST_ATTEMPTS):
         kept = np.zeros_like(graph.exists)
         missing, misses = n_edges, 0
@@ -50,13 +55,11 @@ def _connected(graph: Graph, n_edges: int, rng: np.random.Generator) -> np.ndarr
             if not misses:
                 kept[tuple(np.transpose(new))] = True
                 missing -= len(new)
-        at = np.argwhere(_between_live_nodes(graph, kept) & ~kept)
+        at = np.argwhere(between_live_nodes(graph, kept) & ~kept)
         if len(at) >= missing:
             kept[tuple(at[rng.choice(len(at), missing, replace=False)].T)] = True
             return kept
-    raise InputError(
-        f"no connected circuit of exactly {n_edges} edges was found; choose another size or connected=False"
-    )
+    raise InputError(f"no connected circuit of exactly {n_edges} edges was found; choose another size")
 
 
 def random_path(graph: Graph, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -123,7 +126,7 @@ def _neighbours(graph: Graph) -> tuple[list[list[int]], list[list[int]]]:
     return [row.nonzero()[0].tolist() for row in graph.exists], [row.nonzero()[0].tolist() for row in graph.owner]
 
 
-def _between_live_nodes(graph: Graph, kept: EdgeMask) -> np.ndarray:
+def between_live_nodes(graph: Graph, kept: EdgeMask) -> np.ndarray:
     """Every edge between nodes of a connected circuit; for an empty circuit, the edge from embedding to logits."""
     writes = np.any(kept, axis=1)
     writes[0] = True

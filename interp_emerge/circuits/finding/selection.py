@@ -6,8 +6,8 @@ strongest edges of the graph, each edge that it adds leads to the logits.
 `smallest_faithful` looks for the smallest circuit whose faithfulness (`circuits.running.faithfulness`) reaches a
 target, like the minimal circuits at 80% of Tigges et al. (2024, https://arxiv.org/abs/2407.10827).
 
-1. Edges are put in order, by strength (`EdgeScores.ranked`) or by growth (`_grown`). Size n means the first n of them,
-   pruned.
+1. Edges are put in order, by strength (`EdgeScores.ranked`) or by growth (`circuits.finding.growth`). Size n means the
+   first n of them, pruned.
 2. `_first_reaching` evaluates 14 sizes on a geometric grid and takes the first that reaches the target. Then it
    evaluates seven sizes between this one and the next smaller, moves to the first that reaches the target, and so on,
    until no size lies between. Faithfulness may fall as edges are added, so a smaller size that was not evaluated may
@@ -25,11 +25,11 @@ grid. The local search costs one run for each edge of the circuit in each round,
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from typing import Any, Literal
 
 import numpy as np
 
+from interp_emerge.circuits.finding.growth import grown_order
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
@@ -62,7 +62,7 @@ def grow(scores: EdgeScores, n_edges: int, *, by: By = "magnitude") -> Circuit:
     graph = scores.graph
     if not 1 <= n_edges <= graph.n_edges:
         raise InputError(f"cannot grow a circuit of n_edges={n_edges}; give 1 to {graph.n_edges}, the graph's number")
-    kept = _first_edges(graph, _grown(scores, n_edges, by), n_edges)
+    kept = _first_edges(graph, grown_order(graph, scores.ranked(by), n_edges), n_edges)
     return Circuit(graph=graph, kept=kept, scores=scores.scores * kept, origin=scores.origin)
 
 
@@ -116,7 +116,7 @@ def smallest_faithful(
     sizes = _grid(graph, largest) if shares is None else _sizes(graph, shares)
     trial = _Trial(runs, target, sure)
     if runs.whole.defined:
-        order = scores.ranked(by) if select == "top" else _grown(scores, sizes[-1], by)
+        order = scores.ranked(by) if select == "top" else grown_order(graph, scores.ranked(by), sizes[-1])
         found = _first_reaching(trial, order, sizes, refine=shares is None)
         if local_search and trial.reaches(found.metric):
             found = _drop_edges(trial, found, max_rounds)
@@ -252,40 +252,3 @@ def _between(low: int, high: int) -> list[int]:
 def _rounded(value: float) -> float | None:
     """A value for a file: six decimals, which do not depend on the machine, or None if it is undefined."""
     return None if np.isnan(value) else round(value, 6)
-
-
-def _grown(scores: EdgeScores, n: int, by: By) -> np.ndarray:
-    """The first `n` edges that growth adds, as rows (writer, reader); ties keep the graph's order.
-
-    A reader is open once an edge into it may be added. The heap holds the strongest remaining edge of each open reader,
-    so it is never longer than the list of readers.
-    """
-    graph = scores.graph
-    ranked = scores.ranked(by)
-    # Edges sorted by reader, and by strength for each reader.
-    by_reader = np.argsort(ranked[:, 1], kind="stable")
-    starts = np.searchsorted(ranked[by_reader, 1], np.arange(len(graph.readers) + 1))
-    feeders = [np.flatnonzero(column).tolist() for column in graph.reaches.T]
-    heap: list[tuple[int, int, int]] = []
-    opened = np.zeros(len(graph.readers), dtype=bool)
-
-    def take_next(reader: int, at: int) -> None:
-        if at < starts[reader + 1]:
-            heappush(heap, (int(by_reader[at]), reader, at))
-
-    opened[-1] = True
-    take_next(len(graph.readers) - 1, int(starts[-2]))
-    is_in = np.zeros(len(graph.writers), dtype=bool)
-    taken: list[int] = []
-    while heap and len(taken) < n:
-        rank, reader, at = heappop(heap)
-        taken.append(rank)
-        take_next(reader, at + 1)
-        writer = int(ranked[rank, 0])
-        if not is_in[writer]:
-            is_in[writer] = True
-            for fed in feeders[writer]:
-                if not opened[fed]:
-                    opened[fed] = True
-                    take_next(fed, int(starts[fed]))
-    return ranked[taken]

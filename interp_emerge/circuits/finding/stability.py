@@ -15,8 +15,7 @@
 4. The interval has 1.96 standard deviations of the index of two halves to each side, within [0, 1]: over divisions or
    over simulated sets, whichever is larger, and at least what one more shared edge (or node) changes. If all circuits
    are equal, it is [1, 1].
-5. Random sets of edges of the same sizes are given for comparison, exact for the sizes of every pair of simulated sets
-   (`_of_random_sets`).
+5. The mean index of random circuits of the same sizes is given for comparison (`circuits.overlap.random_jaccard`).
 
 Bootstrap samples of the pairs do not answer the question. Their means have the noise of the pairs and that of the
 sample, so their circuits are less similar than those of new prompts; and samples share pairs, so circuits of pure noise
@@ -43,7 +42,7 @@ import pandas as pd
 
 from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.finding.prompt_sets import HALVINGS, Sets, halves_of, simulated_sets
-from interp_emerge.circuits.overlap import node_overlap, require_one_graph, weighted_jaccard
+from interp_emerge.circuits.overlap import random_jaccard, require_one_graph, weighted_jaccard
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
@@ -52,7 +51,7 @@ from interp_emerge.core.graph import Graph
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.patching.scores import By
 from interp_emerge.stats.intervals import SURE, Interval
-from interp_emerge.stats.sets import SetOverlap, jaccard
+from interp_emerge.stats.sets import jaccard
 
 Selector = Callable[[EdgeScores], Circuit]
 ORDERS = ("score", "magnitude")
@@ -71,8 +70,8 @@ class Stability:
     """How similar circuits of two independent sets of `n_pairs` prompt pairs are, and how often each edge is in them.
 
     `jaccard`, `node_jaccard` and `weighted_jaccard` are expected indices with their 95% intervals; pairs of two empty
-    circuits are left out. `random` is the mean index of random sets of the same sizes. `frequency` is the fraction of
-    the sets (simulated, or those that were searched) whose circuit holds an edge, shape [writer, reader]. If no set
+    circuits are left out. `random` is the mean index of random circuits of the same sizes. `frequency` is the fraction
+    of the sets (simulated, or those that were searched) whose circuit holds an edge, shape [writer, reader]. If no set
     gives an edge to compare, all of these except `frequency` are NaN, and `note` says why.
     """
 
@@ -179,7 +178,7 @@ def stability(
         jaccard=found[0],
         node_jaccard=found[1],
         weighted_jaccard=found[2],
-        random=_of_random_sets(graph.n_edges, sizes),
+        random=random_jaccard(circuit, sizes),
         frequency=frequency,
         note="" if sizes.any() and not np.isnan(found[0].value) else NO_EDGE,
     )
@@ -200,11 +199,12 @@ def stability_of(circuit: Circuit, sets: Sequence[Circuit], *, n_pairs: int) -> 
     graph, kept = circuit.graph, np.stack([one.kept[circuit.graph.exists] for one in sets])
     frequency = np.zeros(graph.exists.shape)
     frequency[graph.exists] = kept.mean(0)
-    both = [*combinations(range(len(sets)), 2)]
+    both, nodes_of = [*combinations(range(len(sets)), 2)], np.stack([one.kept[1:].any(1) for one in sets])
     indices = np.array(
         [
             (jaccard((kept[a] & kept[b]).sum(), kept[a].sum(), kept[b].sum()),
-             node_overlap(sets[a], sets[b]).jaccard, weighted_jaccard(sets[a], sets[b]))
+             jaccard((nodes_of[a] & nodes_of[b]).sum(), nodes_of[a].sum(), nodes_of[b].sum()),
+             weighted_jaccard(sets[a], sets[b]))
             for a, b in both
         ]
     )  # fmt: skip
@@ -216,7 +216,7 @@ def stability_of(circuit: Circuit, sets: Sequence[Circuit], *, n_pairs: int) -> 
         jaccard=edges,
         node_jaccard=nodes,
         weighted_jaccard=weighted,
-        random=_of_random_sets(graph.n_edges, kept.sum(1)),
+        random=random_jaccard(circuit, kept.sum(1)),
         frequency=frequency,
         note="" if kept.any() else NO_EDGE,
     )
@@ -225,8 +225,8 @@ def stability_of(circuit: Circuit, sets: Sequence[Circuit], *, n_pairs: int) -> 
 def stability_across(circuits: Mapping[str, Circuit]) -> pd.DataFrame:
     """The overlap of every two circuits of one graph, with random circuits of the same sizes; one row a pair.
 
-    Columns `a`, `b`, `n_a`, `n_b`, `shared` (edges), `jaccard`, `random` (exact mean for random sets of these sizes)
-    with its central 95% `random_low`, `random_high`, `p_value`, `node_jaccard`, `weighted_jaccard`.
+    Columns `a`, `b`, `n_a`, `n_b`, `shared` (edges), `jaccard`, `random` (mean over random circuits of these sizes)
+    with its central 95% `random_low`, `random_high`, `p_value`, `random_kind`, `node_jaccard`, `weighted_jaccard`.
 
     Raises:
         InputError: there are fewer than two circuits, or they belong to different graphs.
@@ -236,7 +236,8 @@ def stability_across(circuits: Mapping[str, Circuit]) -> pd.DataFrame:
     require_one_graph([*circuits.values()])
     rows = []
     for (first, a), (second, b) in combinations(circuits.items(), 2):
-        edges = SetOverlap.of(a.kept, b.kept, a.graph.n_edges)
+        found = overlap(a, b)
+        edges = found.edges
         rows.append(
             {
                 "a": first,
@@ -247,8 +248,9 @@ def stability_across(circuits: Mapping[str, Circuit]) -> pd.DataFrame:
                 "jaccard": edges.jaccard,
                 **edges.random.columns("random"),
                 "p_value": edges.p_value,
-                "node_jaccard": node_overlap(a, b).jaccard,
-                "weighted_jaccard": weighted_jaccard(a, b),
+                "random_kind": edges.random_kind,
+                "node_jaccard": found.nodes.jaccard,
+                "weighted_jaccard": found.weighted,
             }
         )
     return pd.DataFrame(rows)
@@ -364,19 +366,6 @@ def _strongest(graph: Graph, scores: np.ndarray, n: int, by: By) -> np.ndarray:
     kept = np.zeros_like(graph.exists)
     kept[graph.exists] = chosen
     return kept
-
-
-def _of_random_sets(n_possible: int, sizes: np.ndarray) -> float:
-    """Mean Jaccard index of random sets over all pairs of these sizes, without pairs of two empty sets."""
-    different, counts = np.unique(sizes, return_counts=True)
-    total = weight = 0.0
-    for row, (a, n_a) in enumerate(zip(different, counts, strict=True)):
-        for b, n_b in zip(different[row:], counts[row:], strict=True):
-            n_pairs = n_a * (n_a - 1) / 2 if a == b else n_a * n_b
-            if n_pairs and b:
-                both = SetOverlap(n_possible=n_possible, n_a=int(a), n_b=int(b), shared=0)
-                total, weight = total + n_pairs * both.random.value, weight + n_pairs
-    return float(total / weight) if weight else np.nan
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,16 +1,16 @@
 """Whether a circuit is better than chance: it is compared with random circuits, on prompts that it was not found on.
 
-1. `against_random` runs the circuit, the model without it, and random circuits of the same size. All edges of a random
-   circuit lie on paths from the embedding to the logits.
-2. `verdict_of` says whether the circuit beats them: the lower end of its interval must exceed their 95th percentile.
+1. `against_random` runs the circuit, the model without it, and random circuits of the same size of each kind that the
+   circuit may be one of (`circuits.finding.null_circuits`). The kind with the highest 95th percentile counts.
+2. `verdict_of` says whether the circuit beats them: the lower end of its interval must exceed that percentile.
 
-Cost: 2 + `n_random` circuit runs.
+Cost: 2 + `n_random` circuit runs, rounded up to equal numbers of each kind.
 """
 
 import numpy as np
 import pandas as pd
 
-from interp_emerge.circuits.finding.random_paths import random_connected_circuits
+from interp_emerge.circuits.finding.null_circuits import kinds_of, null_circuits
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.circuits.tables import CircuitVerdict
 from interp_emerge.core.circuit import Circuit
@@ -23,16 +23,21 @@ def against_random(runs: Runs, circuit: Circuit, *, n_random: int) -> pd.DataFra
     Args:
         runs: the model and prompts that the circuit was not found on; its seed draws the random circuits.
         circuit: the circuit.
-        n_random: number of random circuits to compare with.
+        n_random: number of random circuits to compare with, of all kinds together.
 
     Returns:
         One row: `clean`, `corrupt` (means of the metric), `faithfulness` (fraction of the clean-corrupt gap) with
-        `ci_low` and `ci_high`, `kl` (nats), `accuracy`, `accuracy_without`, `random_median`, `random_p95`, and
-        `why_undefined`, which is empty if the faithfulness is defined.
+        `ci_low` and `ci_high`, `kl` (nats), `accuracy`, `accuracy_without`, `random_median`, `random_p95`, `n_random`
+        and `random_kind` (of the random circuits with the highest 95th percentile), and `why_undefined`, which is empty
+        if the faithfulness is defined.
     """
-    drawn = random_connected_circuits(runs.model.graph, len(circuit), n_random, seed=runs.seed)
+    kinds = kinds_of(circuit)
+    n_each = -(-n_random // len(kinds))
+    drawn = [edges for kind in kinds for edges in null_circuits(circuit, kind, n_each, seed=runs.seed)]
     found, without, *others = runs.evaluations([circuit.kept, circuit.complement().kept, *drawn])
-    random = np.array([other.faithfulness for other in others])
+    random = np.array([other.faithfulness for other in others]).reshape(len(kinds), n_each)
+    high = np.quantile(random, NULL_QUANTILE, axis=1)
+    most = int(np.argmax(high))
     row = {
         "clean": found.clean.mean(),
         "corrupt": found.corrupt.mean(),
@@ -40,8 +45,10 @@ def against_random(runs: Runs, circuit: Circuit, *, n_random: int) -> pd.DataFra
         "kl": found.divergence.value,
         "accuracy": found.accuracy.value,
         "accuracy_without": without.accuracy.value,
-        "random_median": np.median(random),
-        "random_p95": np.quantile(random, NULL_QUANTILE),
+        "random_median": np.median(random[most]),
+        "random_p95": high[most],
+        "n_random": n_each,
+        "random_kind": str(kinds[most]),
         "why_undefined": found.why_undefined,
     }
     return pd.DataFrame([row])

@@ -30,8 +30,10 @@ unit. Each test has a null hypothesis:
    error). The p-value of the circuit is the largest of its edges, since every edge must pass. Rejection is evidence for
    the circuit.
 
-The p-value of a rank (`stats.ranks`) is exact if the circuit is itself such a draw. A random circuit that ties with the
-circuit counts as equally good, and the number of ties is reported.
+The p-value of a rank (`stats.ranks`) is exact if the circuit is itself such a draw. How a circuit would be drawn from
+noise depends on how it was selected. So 3 and 4 take the largest p-value over kinds of random circuits
+(`circuits.finding.null_circuits`), and stop as soon as it is certain to exceed α (`circuits.testing.random_ranks`). A
+random circuit that ties with the circuit counts as equally good, and the number of ties is reported.
 
 Shi et al. ask instead whether the circuit beats more than a share q of all random circuits. `p_value_quantile` is the
 binomial p-value of that test; its rejection is evidence for the circuit. For minimality they reverse the null: each
@@ -40,18 +42,20 @@ edge beats more than a share q of random edges. Its rejection (Holm over edges) 
 Failing to reject a null is not evidence for it: with few pairs, equivalence and independence are seldom rejected. If a
 test has so few pairs or draws that it could not have been rejected at all, given the other tests, its note says so.
 
-Cost: 2 + 2 · `n_random` + (edges) + 2 · `n_inflated` circuit runs.
+Cost: 2 + (edges) + 2 · `n_inflated` circuit runs, and for each kind of random circuits at most 2 · `n_random`, all of
+them only if the circuit beats every kind.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil, exp, lgamma, nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from interp_emerge.circuits.finding.random_paths import random_connected_circuits, random_paths_leaving
-from interp_emerge.circuits.running.evaluation import random_circuits
+from interp_emerge.circuits.finding.null_circuits import kinds_of, null_circuits
+from interp_emerge.circuits.finding.random_paths import random_paths_leaving
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.circuits.testing.outcomes import (
     HypothesisVerdict,
@@ -62,6 +66,7 @@ from interp_emerge.circuits.testing.outcomes import (
     verdict,
     with_few_draws_noted,
 )
+from interp_emerge.circuits.testing.random_ranks import rank_among
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
@@ -101,8 +106,8 @@ class HypothesisTests:
         Columns `test`, `null`, `statistic`, `p_value`, `p_adjusted` (Holm over the tests that are defined), `rejected`
         (`p_adjusted` at most alpha), `verdict` (a `HypothesisVerdict`), `supports` (true where a rejection is evidence
         for the circuit, false where it is evidence against it, NA where the null is not rejected), `n` (pairs or random
-        draws), `beaten` with `ci_low`, `ci_high`, `p_value_quantile` and `note`. For a test that is undefined, numbers
-        are NaN and `rejected` is NA.
+        draws), `random_kind` (how the random circuits were drawn that the circuit beats least), `beaten` with `ci_low`,
+        `ci_high`, `p_value_quantile` and `note`. For a test that is undefined, numbers are NaN and `rejected` is NA.
         """
         frame = pd.DataFrame([vars(outcome) for outcome in self.outcomes])
         frame["null"] = frame["test"].map(NULLS)
@@ -117,7 +122,7 @@ class HypothesisTests:
         frame["verdict"] = verdicts
         frame["supports"] = (~against).astype("boolean").mask(~rejected.fillna(False))
         columns = ["test", "null", "statistic", "p_value", "p_adjusted", "rejected", "verdict", "supports", "n"]
-        return frame[[*columns, "beaten", "ci_low", "ci_high", "p_value_quantile", "note"]]
+        return frame[[*columns, "random_kind", "beaten", "ci_low", "ci_high", "p_value_quantile", "note"]]
 
 
 @checked
@@ -131,7 +136,6 @@ def hypothesis_tests(
     epsilon: float = 0.1,
     quantile: float = 0.9,
     alpha: float = SIGNIFICANT,
-    connected: bool = True,
 ) -> HypothesisTests:
     """Five tests of the claim that the circuit does what the whole model does on the pairs.
 
@@ -139,15 +143,13 @@ def hypothesis_tests(
         runs: the model and the pairs, which must be independent of each other. Its seed draws random circuits, paths,
             edges and permutations.
         circuit: edges of the model's graph, chosen on other pairs than these.
-        n_random: number of random circuits to rank the circuit among.
+        n_random: number of random circuits of each kind to rank the circuit among.
         n_inflated: number of random edges to rank the circuit's edges among; by default enough for the adjusted
             p-values of an edge and of the circuit to reach alpha, from `n_random` to 1000.
         n_permutations: number of permutations of the pairs for independence.
         epsilon: largest distance from 1/2 that counts as equivalent.
         quantile: the share q of random circuits to beat.
         alpha: rate of false rejections among the five tests together.
-        connected: whether random circuits consist of paths from the embedding to the logits. Otherwise they consist of
-            single random edges, which seldom join the two and are easily beaten.
 
     Raises:
         InputError: the circuit belongs to a graph of another shape, or an option is out of its range.
@@ -172,19 +174,30 @@ def hypothesis_tests(
     if reason:
         return _all_undefined(graph, kept, reason, alpha)
     n_inflated = n_inflated or min(max(n_random, ceil(max(n_edges, len(NULLS)) / alpha)), max(n_random, MOST_INFLATED))
-    draw = random_connected_circuits if connected else random_circuits
-    drawn = draw(graph, n_edges, n_random, seed=seed)
-    inside = runs.metric_of([kept, *drawn], 1 + n_random)
-    without = runs.metric_of((graph.exists & ~edges for edges in [kept, *drawn]), 1 + n_random)
-    model = runs.whole.clean
-    minimal, edges = _minimality(runs, kept, inside[0], n_inflated=n_inflated, quantile=quantile, alpha=alpha)
+    inside, without = runs.metric_of([kept, graph.exists & ~kept], 2)
+    model, claim = runs.whole.clean, circuit.with_kept(kept)
+    drawn = {kind: null_circuits(claim, kind, n_random, seed=seed) for kind in kinds_of(claim)}
+    how: dict[str, Any] = {"quantile": quantile, "alpha": alpha}
+    minimal, edges = _minimality(runs, kept, inside, n_inflated=n_inflated, **how)
     outcomes = (
-        equivalence(inside[0], model, epsilon=epsilon),
-        independence(
-            without[0], model, ablated=runs.whole.corrupt, n_permutations=n_permutations, alpha=alpha, seed=seed
+        equivalence(inside, model, epsilon=epsilon),
+        independence(without, model, ablated=runs.whole.corrupt, n_permutations=n_permutations, alpha=alpha, seed=seed),
+        rank_among(
+            "sufficiency",
+            float(_distance(inside[None], model)[0]),
+            drawn,
+            lambda circuits: _distance(runs.metric_of(circuits, len(circuits)), model),
+            sign=-1,
+            **how,
         ),
-        sufficiency(inside[0], inside[1:], model, quantile=quantile),
-        partial_necessity(without[0], without[1:], model, quantile=quantile),
+        rank_among(
+            "partial_necessity",
+            float(_lost(without[None], model)[0]),
+            drawn,
+            lambda circuits: _lost(runs.metric_of((graph.exists & ~one for one in circuits), len(circuits)), model),
+            sign=1,
+            **how,
+        ),
         minimal,
     )
     return HypothesisTests(outcomes=with_few_draws_noted(outcomes, alpha), edges=edges, alpha=alpha)
@@ -291,9 +304,8 @@ def partial_necessity(without: np.ndarray, drawn: np.ndarray, model: np.ndarray,
         model: the metric of the whole model, shape [pair].
         quantile: the share q of random circuits to beat.
     """
-    lost = (model - drawn).mean(-1)
-    found = float((model - without).mean())
-    return ranked("partial_necessity", found, lost, quantile, sign=1, drawn="random circuits")
+    found = float(_lost(without[None], model)[0])
+    return ranked("partial_necessity", found, _lost(drawn, model), quantile, sign=1, drawn="random circuits")
 
 
 def _minimality(
@@ -350,6 +362,11 @@ def _edge_table(graph: Graph, kept: EdgeMask) -> pd.DataFrame:
 def _distance(runs: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Root mean squared difference over pairs, shape [run], of runs of shape [run, pair]."""
     return np.sqrt(((runs - other) ** 2).mean(-1))
+
+
+def _lost(runs: np.ndarray, model: np.ndarray) -> np.ndarray:
+    """Mean loss of the metric over pairs, shape [run], of runs of shape [run, pair]."""
+    return (model - runs).mean(-1)
 
 
 def _centred_kernel(values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from math import nan
 
 import numpy as np
 
+from interp_emerge.circuits.finding.null_circuits import NullKind
 from interp_emerge.stats.intervals import success_interval
 from interp_emerge.stats.ranks import beyond_and_tied, least_p, rank_p
 from interp_emerge.stats.significance import holm
@@ -44,6 +45,8 @@ class Outcome:
     """Binomial p-value of the null that the circuit beats no more than a share q of all random circuits."""
     drawn: str = ""
     """The draws whose number limits the p-value, such as `100 random circuits`."""
+    random_kind: NullKind | None = None
+    """How the random circuits were drawn, in a test that ranks the circuit among random ones."""
     least_p_value: float = 0.0
     """The smallest p-value that so many draws can give."""
     note: str = ""

@@ -114,6 +114,7 @@ def _tests(rows: pd.DataFrame) -> list[str]:
             lines.append(f"{name} is undefined: {row['note']}.")
             continue
         beaten = "" if pd.isna(row["beaten"]) else f", better than {row['beaten']:.0%} of {row['n']} random ones"
+        beaten += f" ({row['random_kind']})" if beaten and not pd.isna(row["random_kind"]) else ""
         note = f"; {row['note']}" if row["note"] else ""
         lines.append(f"{name} {PREDICATES[row['verdict']]} (adjusted p = {row['p_adjusted']:.2g}{beaten}{note}).")
     return lines

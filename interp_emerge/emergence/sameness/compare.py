@@ -18,7 +18,7 @@ import pandas as pd
 from interp_emerge.abilities import load_ability
 from interp_emerge.abilities.metrics import METRICS
 from interp_emerge.abilities.prompts import EVALUATION
-from interp_emerge.circuits.overlap import overlap, relative_sizes
+from interp_emerge.circuits.overlap import DRAWS, overlap, relative_sizes
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, InterpEmergeError
@@ -66,7 +66,7 @@ def compare(
     family: str | None = None,
     ability: str | None = None,
     n: int = 64,
-    n_random: int = 1000,
+    n_random: int = DRAWS,
     seed: int = 0,
     budget: int | None = None,
     device: str = "",
@@ -81,7 +81,7 @@ def compare(
         family: a family that both models are loaded from, instead of the one that each circuit's origin names.
         ability: the ability that both are run on, instead of the one that each circuit's origin names.
         n: prompt pairs to run on.
-        n_random: random circuits to compare with.
+        n_random: pairs of random circuits of each kind to compare with.
         seed: of prompts and random circuits.
         budget: bytes to work in; by default a constant for the kind of device.
         device: where models run; empty means a GPU if there is one.

@@ -22,29 +22,28 @@ the circuits or to the match. There are four levels, from the strictest on: edge
 edges, such as `previous_token → induction K`; roles of heads. The last two compare shares of the score mass by their
 weighted Jaccard index, so they need no partner for each head.
 
-The null is random circuits with as many edges in each graph, made of whole paths (`circuits.finding.random_paths`) as
-circuits are. They carry the same scores in random order and go through the same match. `beyond_chance` is
-(similarity − random) / (1 − random): 0 for what random circuits share on average and 1 for equal circuits, as in
-Cohen's kappa (1960, https://doi.org/10.1177/001316446002000104). This normalises by the sizes of graphs and circuits.
-No model is run.
+The null is random circuits of the same sizes, drawn as circuits are (`circuits.finding.null_circuits`), of the kind
+that gives the largest p-value. They carry the same scores in random order and go through the same match.
+`beyond_chance` is (similarity − random) / (1 − random): 0 for what random circuits share on average and 1 for equal
+circuits, as in Cohen's kappa (1960, https://doi.org/10.1177/001316446002000104). This normalises by the sizes of graphs
+and circuits. No model is run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from interp_emerge.circuits.finding.random_paths import random_connected_circuits
-from interp_emerge.circuits.overlap import overlap, require_one_graph
+from interp_emerge.circuits.finding.null_circuits import kinds_of
+from interp_emerge.circuits.overlap import hardest, overlap, random_pair, require_one_graph
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.sameness.matching import HeadFeatures, Match
 from interp_emerge.emergence.sameness.same_circuit.doubts import MatchDoubts, match_doubts, rival_matches
 from interp_emerge.patching.base import EdgeScores
-from interp_emerge.stats.intervals import Interval, percentile_interval
-from interp_emerge.stats.ranks import rank_p, spearman
+from interp_emerge.stats.ranks import spearman
 from interp_emerge.stats.sets import jaccard, jaccard_of_weights
 from interp_emerge.tables.schema import ABILITY_COLUMN, MODEL_COLUMNS, RUN_COLUMNS, Table
 
@@ -65,10 +64,11 @@ TURNOVER = Table(
         "random_high": "upper end of their central 95%",
         "beyond_chance": "(jaccard - random) / (1 - random): 0 for random circuits on average, 1 for equal circuits",
         "p_value": "probability that random circuits of the same sizes share at least as many edges",
+        "random_kind": "how the random circuits were drawn: of two ways or more, the one with the largest p_value",
         "smoothed": "Jaccard index of the edges, exponentially smoothed over steps",
         "weighted_jaccard": "Jaccard index weighted by the magnitudes of scores; empty without scores",
         "node_jaccard": "Jaccard index of the nodes (heads and MLPs)",
-        "node_random": "mean node index of random sets of the same numbers of nodes",
+        "node_random": "mean node index of random circuits with the same numbers of edges",
         "node_beyond_chance": "(node_jaccard - node_random) / (1 - node_random)",
         "node_smoothed": "Jaccard index of the nodes, exponentially smoothed over steps",
         "rank_correlation": "Spearman's rank correlation of the scores of all edges of the graph; empty without scores",
@@ -94,7 +94,7 @@ def turnover(
         circuits_by_step: circuits of one graph by training step; None or an empty circuit where none was found.
         scores: scores of all edges by step, for rank correlations; steps may be missing.
         smoothing: weight of the newest comparison in the smoothed indices, above 0 and at most 1.
-        seed: of the random circuits for the weighted index.
+        seed: of the random circuits.
 
     Returns:
         The columns that fill `TURNOVER`.
@@ -180,8 +180,8 @@ class MatchedOverlap:
 
         Columns `level`; `n_a`, `n_b` and `shared` (missing for shares of mass); `similarity`, a Jaccard index, weighted
         for shares of mass; `random`, its mean over random circuits, with the central 95% `random_low`, `random_high`;
-        `beyond_chance`, which is (similarity − random) / (1 − random); and `p_value`, the probability that random
-        circuits are at least as alike.
+        `beyond_chance`, which is (similarity − random) / (1 − random); `p_value`, the probability that random circuits
+        are at least as alike; and `random_kind`, how these random circuits were drawn.
         """
         return self.levels
 
@@ -194,7 +194,7 @@ def overlap_by_match(a: Circuit, b: Circuit, match: Match, *, n_random: int = 20
         a: a circuit of the first model of the match.
         b: a circuit of the second.
         match: from `match_heads`.
-        n_random: pairs of random connected circuits to compare with.
+        n_random: pairs of random circuits of each kind to compare with.
         seed: of the random circuits.
 
     Raises:
@@ -210,17 +210,18 @@ def overlap_by_match(a: Circuit, b: Circuit, match: Match, *, n_random: int = 20
     mass_a, mass_b = (_masses(circuit) for circuit in (a, b))
     compare = _Levels(match)
     counts, found = compare(mass_a, mass_b)
-    random_masses = [_random_masses(circuit, n_random, [seed, side]) for side, circuit in enumerate((a, b))]
-    null = np.array([compare(*both)[1] for both in zip(*random_masses, strict=True)])
+    nulls = {}
+    for kind in kinds_of(a, b):
+        rng, edges = np.random.default_rng(seed), random_pair(a, b, kind, n_random, seed=seed)
+        masses = [_dealt(circuit, drawn, rng) for circuit, drawn in zip((a, b), edges, strict=True)]
+        nulls[kind] = np.array([compare(*both)[1] for both in zip(*masses, strict=True)])
     rows = []
     for level, (name, similarity) in enumerate(zip(LEVELS, found, strict=True)):
-        values = null[:, level][~np.isnan(null[:, level])]
-        random = percentile_interval(float(values.mean()), values) if len(values) else Interval.undefined()
-        p_value = rank_p(similarity, values)
+        kind, random, p_value = hardest(similarity, {kind: null[:, level] for kind, null in nulls.items()})
         compared = random.value, random.low, random.high, _beyond(similarity, random.value)
-        rows.append((name, *counts.get(name, (pd.NA,) * 3), similarity, *compared, p_value))
+        rows.append((name, *counts.get(name, (pd.NA,) * 3), similarity, *compared, p_value, kind))
     columns = ["level", "n_a", "n_b", "shared", "similarity", "random", "random_low", "random_high", "beyond_chance",
-               "p_value"]  # fmt: skip
+               "p_value", "random_kind"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=pd.Index(columns)).astype(dict.fromkeys(["n_a", "n_b", "shared"], "Int64"))
     rivals = rival_matches(match, mass_a, mass_b)
     indices = [found[0], *(_Levels(rival)(mass_a, mass_b)[1][0] for rival in rivals)]
@@ -308,14 +309,14 @@ def _masses(circuit: Circuit) -> np.ndarray:
     return np.where(kept, np.maximum(mass, np.finfo(float).tiny), 0)
 
 
-def _random_masses(circuit: Circuit, count: int, seed: list[int]) -> Iterator[np.ndarray]:
-    """A circuit's masses, in random order, on random connected circuits of its size, shape [edge] each."""
+def _dealt(circuit: Circuit, drawn: Iterable[np.ndarray], rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """A circuit's masses, in random order, on the edges of random circuits, shape [edge] each."""
     mass, graph = _masses(circuit), circuit.graph
-    rng = np.random.default_rng(seed)
-    for kept in random_connected_circuits(graph, len(circuit), count, seed=int(rng.integers(2**32))):
-        moved = np.zeros(len(mass))
-        moved[kept[graph.exists]] = rng.permutation(mass[mass > 0])
-        yield moved
+    mass = mass[mass > 0]
+    for edges in drawn:
+        moved = np.zeros(graph.exists.size)
+        moved[edges] = rng.choice(mass, len(edges), replace=len(edges) > len(mass))
+        yield moved[graph.exists.ravel()]
 
 
 def _classes(features: HeadFeatures) -> np.ndarray:
@@ -357,6 +358,7 @@ def _compared(
         **null.columns("random"),
         "beyond_chance": _beyond(found.jaccard, null.value),
         "p_value": found.p_value,
+        "random_kind": found.edges.random_kind,
         "weighted_jaccard": found.weighted,
         "node_jaccard": found.nodes.jaccard,
         "node_random": found.nodes.random.value,

@@ -13,7 +13,7 @@ def chance(study: StudyRecord) -> list[Block]:
     for heading, names, rows in parts(study.table(CIRCUITS), ["ability", "method"]):
         caption = (
             "The fraction of the clean-corrupt gap that the circuit alone keeps, and that random circuits of the same "
-            "size keep; all their edges lie on paths from the embedding to the logits. "
+            "size keep. Random circuits are drawn in several ways; shown is the one whose circuits keep most. "
             "1: as good as the whole model; 0: as bad as the corrupt run. "
             "Undefined where there is no circuit, or where the gap is within noise."
         )

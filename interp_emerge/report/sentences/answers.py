@@ -138,8 +138,8 @@ def _faithful(row: pd.Series) -> str:
     return (
         f"At {row['size']}, {row['n_edges']:.0f} of {row['n_graph_edges']:.0f} edges ({row['edge_share']:.1%}) keep "
         f"{Interval.of(row, 'faithfulness', 'ci')} of the clean-corrupt gap on prompts that were not used to find "
-        f"them; 95% of {row['n_random']:.0f} random circuits of the same size, made of paths from the embedding to the "
-        f"logits, keep at most {row['random_p95']:.2g}. Circuits of two independent sets of as many prompts have "
+        f"them; 95% of {row['n_random']:.0f} random circuits of the same size ({row['random_kind']}) keep at most "
+        f"{row['random_p95']:.2g}. Circuits of two independent sets of as many prompts have "
         f"an expected Jaccard index of {Interval.of(row, 'stability')}."
     )
 

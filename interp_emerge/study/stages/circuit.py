@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
+from interp_emerge.circuits.finding.null_circuits import kinds_of
 from interp_emerge.circuits.finding.selection import smallest_faithful
 from interp_emerge.circuits.finding.stability import stability
 from interp_emerge.circuits.running.beyond_chance import against_random, verdict_of
@@ -131,7 +132,8 @@ def _evaluation(work: Work, at: Checkpoint, circuit: Circuit) -> pd.DataFrame:
         runs = Runs(model, pairs, metric=settings.metric, seed=settings.seed, record=record)
         return against_random(runs, circuit, n_random=settings.n_random)
 
-    return work.frame("evaluation", at, compute, **work.scoring, circuit=hash_of_edges(circuit), n=settings.n_random)
+    decides = {"circuit": hash_of_edges(circuit), "n": settings.n_random, "kinds": [*map(str, kinds_of(circuit))]}
+    return work.frame("evaluation", at, compute, **work.scoring, **decides)
 
 
 def _stability(work: Work, at: Checkpoint, circuit: Circuit) -> pd.DataFrame:
@@ -160,7 +162,7 @@ def _row(results: Results, at: Checkpoint, found: Found) -> dict[str, Any]:
     )
     n_edges, n_graph_edges = len(circuit), circuit.graph.n_edges
     counts = {"n_edges": n_edges, "n_graph_edges": n_graph_edges, "edge_share": n_edges / n_graph_edges}
-    judgement = {"n_random": settings.n_random, "verdict": verdict, "file": _file(results, at)}
+    judgement = {"verdict": verdict, "file": _file(results, at)}
     return {**_about(results, at), **counts, **judged, **judgement}
 
 

@@ -11,13 +11,12 @@ from interp_emerge.circuits.finding import prompt_sets
 from interp_emerge.circuits.finding.prompt_sets import halves_of
 from interp_emerge.circuits.finding.selection import grow
 from interp_emerge.circuits.finding.stability import by_template, stability, stability_across, stability_of
-from interp_emerge.circuits.overlap import overlap
+from interp_emerge.circuits.overlap import overlap, random_jaccard
 from interp_emerge.core import memory
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.patching.base import EdgeScores
-from interp_emerge.stats.sets import SetOverlap
 from interp_emerge.stats.shrinkage import shrunk
 from tests.models.small_models import small_model, telling_pairs
 from tests.patching.scored import score_edges
@@ -121,16 +120,10 @@ def batched(circuits: list[Circuit]) -> list[tuple[Circuit, Circuit]]:
     return [*zip(circuits[::2], circuits[1::2], strict=True)]
 
 
-def of_random_sets(sizes: Any) -> float:
-    """The mean over all pairs of sizes of the exact mean over random sets."""
-    pairs = [SetOverlap(n_possible=GRAPH.n_edges, n_a=a, n_b=b, shared=0) for a, b in combinations(map(int, sizes), 2)]
-    return float(np.nanmean([both.random.value for both in pairs]))
-
-
-def test_the_null_is_the_exact_mean_of_random_sets_of_the_same_sizes():
+def test_the_null_is_the_mean_of_random_circuits_of_the_same_sizes():
     found = stability(noisy(100.0), 20)
     assert len({*found.n_edges}) > 3
-    assert found.random == pytest.approx(of_random_sets(found.n_edges))
+    assert found.random == random_jaccard(found.circuit, found.n_edges)
     null = f"random circuits of the same sizes {found.random:.2f}"
     about = f"expected Jaccard index {found.jaccard} of circuits of two sets of 32 pairs"
     assert repr(found) == f"Stability({about}; {null})"
@@ -173,10 +166,11 @@ def test_circuits_of_samples_have_the_null_of_their_own_sizes():
     direct = Circuit(graph=GRAPH, kept=GRAPH.edge_matrix([("embed", "logits")]), scores=one.scores)
     found = stability_of(direct, [direct, none, none], n_pairs=8)
     assert found.jaccard.value == found.random == 0 and found.note == ""
-    assert stability_of(direct, [direct] * 3, n_pairs=8).random == pytest.approx(1 / GRAPH.n_edges)
+    # The only connected circuit of one edge leads from the embedding to the logits.
+    assert stability_of(direct, [direct] * 3, n_pairs=8).random == 1
     sizes = [noisy(1.0, seed).top(5 * seed) for seed in (2, 3, 7)]
-    assert stability_of(direct, sizes, n_pairs=8).random == pytest.approx(
-        of_random_sets([len(circuit) for circuit in sizes])
+    assert stability_of(direct, sizes, n_pairs=8).random == random_jaccard(
+        direct, np.array([len(circuit) for circuit in sizes])
     )
 
 

@@ -61,7 +61,8 @@ def test_one_circuit_at_all_steps_shares_everything_and_chance_shares_little():
     frame = turnover(dict.fromkeys([1, 2, 3], circuit(LATE))).iloc[1:]
     for column in ("jaccard", "smoothed", "weighted_jaccard", "node_jaccard", "mass_shared"):
         assert frame[column].tolist() == [1, 1]
-    assert (frame["random_high"] < 0.5).all() and (frame["p_value"] < 1e-4).all()
+    # 200 pairs of random circuits give no p-value below 1 / 201.
+    assert (frame["random_high"] <= 0.5).all() and (frame["p_value"] <= 2 / 201).all()
     assert (frame["born"] == "").all() and (frame["lost"] == "").all()
 
 

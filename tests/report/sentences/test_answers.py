@@ -37,7 +37,8 @@ def role_row(node: str, role: str, score: float, *, clears: bool = True) -> dict
 
 def circuit_row(faithfulness: float) -> dict[str, Any]:
     counts = {"n_edges": 5, "n_graph_edges": GRAPH.n_edges, "edge_share": 5 / GRAPH.n_edges, "n_random": 100}
-    judged = {"faithfulness": faithfulness, "ci_low": 0.8, "ci_high": 0.9, "random_median": 0.0, "random_p95": 0.2}
+    judged = {"faithfulness": faithfulness, "ci_low": 0.8, "ci_high": 0.9, "random_median": 0.0, "random_p95": 0.2,
+              "random_kind": "random paths"}  # fmt: skip
     judged |= {"kl": 0.1, "accuracy": 1.0, "accuracy_without": 0.0, "stability": 0.7}
     judged |= {"stability_low": 0.5, "stability_high": 0.9}
     named = {"ability": "induction", "method": "eap", "metric": "logit_diff", "clean": 1, "corrupt": 0}
@@ -88,9 +89,9 @@ def test_the_answer_is_onset_controls_circuit_ablation_and_order(tables: dict[st
         "The control markov is not called emergent (from the start): its accuracy is 0.80 [0.79, 0.81] at the smallest "
         "size and 0.90 [0.89, 0.91] at the largest.",
         f"At large, 5 of {GRAPH.n_edges} edges ({5 / GRAPH.n_edges:.1%}) keep 0.85 [0.80, 0.90] of the clean-corrupt "
-        "gap on prompts that were not used to find them; 95% of 100 random circuits of the same size, made of paths "
-        "from the embedding to the logits, keep at most 0.2. Circuits of two independent sets of as many "
-        "prompts have an expected Jaccard index of 0.70 [0.50, 0.90].",
+        "gap on prompts that were not used to find them; 95% of 100 random circuits of the same size (random paths) "
+        "keep at most 0.2. Circuits of two independent sets of as many prompts have an expected Jaccard index of 0.70 "
+        "[0.50, 0.90].",
         "In this circuit, previous-token heads (a0.h0) feed the keys of induction heads (a1.h1); these names come from "
         "the heads' attention on repeated segments.",
         "Ablating 2 heads of the circuit changes accuracy from 0.97 to 0.05 [0.00, 1.00]; ablating as many random "
