@@ -49,7 +49,10 @@ def rates(size: str, n: int) -> dict[str, list[Rate]]:
             for column, own in counts.items():
                 own[role.name] += bool(rows[column].fillna(value=False).any())
     return {
-        column: [Rate(case=f"{size}, {role}", happened=count, simulations=n, at_most=0.05) for role, count in own.items()]
+        column: [
+            Rate(case=f"{size}, {role}", happened=happened, simulations=n, at_most=0.05)
+            for role, happened in own.items()
+        ]
         for column, own in counts.items()
     }
 

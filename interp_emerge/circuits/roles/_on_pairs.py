@@ -1,9 +1,9 @@
 """What heads do on the last position of prompt pairs: where they attend, and their direct effect on the metric.
 
-A head that moves a name attends to it. So the positions that count are those at which the answer, or the foil, stands in
-the clean prompt; no position has to be named. The direct effect is that of path patching from the head to the logits:
-the rise of the metric if, in the corrupted run, only the logits read the head's output from the clean run (Wang et al.,
-2022, https://arxiv.org/abs/2211.00593).
+A head that moves a name attends to it. So the positions that count are those at which the answer, or the foil, stands
+in the clean prompt; no position has to be named. The direct effect is that of path patching from the head to the
+logits: the rise of the metric if, in the corrupted run, only the logits read the head's output from the clean run (Wang
+et al., 2022, https://arxiv.org/abs/2211.00593).
 
 Cost: one forward pass on the clean prompts with attention; for direct effects two recorded runs, and an unembedding for
 each head and pair.
@@ -44,8 +44,8 @@ def name_attention(task: RoleTask) -> NameAttention:
     parts = []
     for _, group in pairs.by_length():
         at_once = items_that_fit(bytes_per_prompt(model, group.length), len(group), device=model.device)
-        for start in range(0, len(group), at_once):
-            parts.append(_from_the_last_position(model, group[start : start + at_once]))
+        chunks = [group[start : start + at_once] for start in range(0, len(group), at_once)]
+        parts += [_from_the_last_position(model, chunk) for chunk in chunks]
     to_answer, to_foil = np.moveaxis(pairs.in_order(parts), 1, 0)
     return NameAttention(to_answer=to_answer, to_foil=to_foil)
 

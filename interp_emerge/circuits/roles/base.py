@@ -1,8 +1,8 @@
 """What a role of heads is: a score, the least score that its source asks for, and what else a head must show.
 
 The higher the score, the more a head plays the role. A role scores every head of a model on each sample; depending on
-the role, samples are prompts, tokens, list items or prompt pairs. Its `requirements` are measured in the same way: where
-the head attends, what it writes there, and its direct effect, as far as the score itself does not say so.
+the role, samples are prompts, tokens, list items or prompt pairs. Its `requirements` are measured in the same way:
+where the head attends, what it writes there, and its direct effect, as far as the score itself does not say so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from interp_emerge.core.source import Source
 
 Needs = Literal["nothing", "tokens", "orders", "pairs"]
 MOSTLY = 0.5
-"""The least value of a fraction that has to be more than half: of a head's attention, or of the tokens that it copies."""
+"""The least value of a fraction that has to be more than half: of a head's attention, or of the tokens it copies."""
 
 
 class Aspect(StrEnum):
@@ -120,8 +120,8 @@ class Role(Measured):
     """Sign of the effect that a head in this role has on a metric of the answer: positive if it carries the answer,
     negative if it works against it, None if the source allows both."""
     aims_at: str = ""
-    """Another role, whose heads must be known. If none are given, heads that play that role are used. The other role may
-    not aim at a third."""
+    """Another role, whose heads must be known. If none are given, heads that play that role are used. The other role
+    may not aim at a third."""
     no_score: str = ""
     """Why a single head may have no score although others have one."""
 

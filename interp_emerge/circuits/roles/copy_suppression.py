@@ -10,13 +10,14 @@ position, relative to the mean over the vocabulary:
 summed over the sources s before q and averaged over q, in nats. It is positive if the head lowers what it attends to.
 Position q itself and the beginning of the text are not sources.
 
-Two more things belong to it. The head attends to what is about to be predicted: the mean over its attention of the logit
-that the stream before its layer gives to the token at s exceeds the even mean over sources; sources with the token at q
-itself are left out, since the stream holds that token whatever is predicted. And it lowers most tokens if it attends to
-them alone (`copy_scores`). Whether it helps depends on whether the prediction was right, so its effect has either sign.
+Two more things belong to it. The head attends to what is about to be predicted: the mean over its attention of the
+logit that the stream before its layer gives to the token at s exceeds the even mean over sources. Sources with the
+token at q itself are left out, since the stream holds that token whatever is predicted. And the head lowers most tokens
+if it attends to them alone (`copy_scores`). Whether it helps depends on whether the prediction was right, so its effect
+has either sign.
 
-Cost: one forward pass on the prompts, a gradient of the last norm and of one logit for each position, and for each layer
-the logits of the prompt's tokens; and that of copy scores.
+Cost: one forward pass on the prompts, a gradient of the last norm and of one logit for each position, the logits of the
+prompt's tokens in each layer, and the cost of copy scores.
 """
 
 from dataclasses import dataclass

@@ -58,9 +58,9 @@ def label_heads(
     """One row for each head of the circuit and each role.
 
     Columns of `role_table`, then `effect` in the metric's unit with `effect_low`, `effect_high`, `p_value` and
-    `q_value`; `agrees`, whether the effect is significant and has a sign that the role allows; `label`, whether the head
-    plays the role too. Both are NA if undefined, and `note` says why. If no effect is defined and no table is given, the
-    scores of `role_table` are missing as well.
+    `q_value`; `agrees`, whether the effect is significant and has a sign that the role allows; `label`, whether the
+    head plays the role too. Both are NA if undefined; then `note` or `lacks` says why. If no effect is defined and no
+    table is given, the scores of `role_table` are missing as well.
 
     Args:
         runs: the model and the pairs, for the effects and for roles that need pairs; the pairs are not those that the

@@ -1,7 +1,7 @@
 """Prompts that repeat a random segment of distinct tokens, so that only position and repetition can guide attention.
 
 Prompts whose second pass is shuffled show what position alone does. Source: Olsson et al., 2022,
-https://arxiv.org/abs/2209.11895. Cost: one forward pass on the prompts, and one on the shuffled ones if they are needed.
+https://arxiv.org/abs/2209.11895. Cost: one forward pass on the prompts, and one on the shuffled ones if those are read.
 """
 
 from dataclasses import dataclass

@@ -7,8 +7,8 @@ it needs, what its source asks of the score, and what else a head must show. A s
 1. `measure` scores every head on each sample: prompts, tokens, list items or prompt pairs, depending on the role. It
    measures the requirements in the same way. What is undefined for the model, its tokenizer or the inputs has a reason.
 2. `_baselines` does the same for untrained models of the same configuration, until 100 heads for which the role is
-   defined have been scored. `family_wise` makes the baseline of them: what the highest of as many heads as the model has
-   exceeds with a probability of 5%.
+   defined have been scored. `family_wise` makes the baseline of them: the score that the best of as many heads as the
+   model has exceeds with a probability of 5%.
 3. `rows_of` compares. A head clears the baseline if the 95% interval of its score lies above. It plays the role if the
    interval also lies above what the source asks for, and the same holds for every requirement.
 
@@ -176,7 +176,8 @@ def role_frame(model: HookedModel, baselines: Mapping[str, float], *, seed: int 
     roles = roles_named(ROLES)
     values = measure(RoleTask(model=model, seed=seed), all_measured(roles))
     found = {name: Scored(values=values[name], baseline=baselines[name]) for name in values}
-    return pd.concat([rows_of(model, role, found) for role in roles], ignore_index=True).drop(columns=[Aspect.DIRECT_EFFECT, "note"])
+    frame = pd.concat([rows_of(model, role, found) for role in roles], ignore_index=True)
+    return frame.drop(columns=[Aspect.DIRECT_EFFECT.value, "note"])
 
 
 def family_wise(heads: np.ndarray, n_heads: int) -> float:
@@ -294,9 +295,7 @@ def _all_of(met: Sequence[pd.arrays.BooleanArray]) -> pd.arrays.BooleanArray:
     return reduce(and_, met)
 
 
-def _failures(
-    says: str, values: np.ndarray, least: float, sign: int, met: pd.arrays.BooleanArray
-) -> np.ndarray:
+def _failures(says: str, values: np.ndarray, least: float, sign: int, met: pd.arrays.BooleanArray) -> np.ndarray:
     """For each head what it does not meet, with the number, or an empty text; shape [head]."""
     side = "above" if sign > 0 else "below"
     texts = [

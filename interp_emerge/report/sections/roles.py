@@ -29,8 +29,8 @@ shelf.add(
         name="roles",
         place=90,
         title="Roles of heads",
-        lead="Heads at the last step that show all that a role requires: a score whose 95% interval lies above the baseline "
-        "of untrained models and above what the role's source asks for, and what the role requires beside it.",
+        lead="Heads at the last step that show all that a role requires: a score whose 95% interval lies above the "
+        "baseline of untrained models and above what the role's source asks for, and what else the role requires.",
         reads=(ROLE_TABLE,),
         nothing="no head plays any of the roles",
         blocks=roles,
