@@ -151,7 +151,7 @@ shelf.add(
                 aspect=Aspect.WRITING,
                 says="fraction of tokens that it lowers most if it attends to them alone",
                 reads=copy_scores,
-                score=lambda copied: copied.written_against,
+                score=lambda copied: copied.any_written_against,
                 at_least=MOSTLY,
                 needs="tokens",
             ),

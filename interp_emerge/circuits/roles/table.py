@@ -94,7 +94,8 @@ def role_table(
         roles: names of roles; by default all.
         pairs: prompt pairs, for `s_inhibition` and `function_vector`; without them no head is a `name_mover` or
             `negative_name_mover` either, since those are required to move the answers of pairs.
-        tokens: tokens for copy scores, such as names; by default random ordinary tokens.
+        tokens: tokens for copy scores, such as names; by default the answers and foils of the pairs for roles that move
+            names, and random ordinary tokens otherwise.
         orders: token ids in order, for `successor`; by default days, months, numbers and letters.
         name_movers: heads whose queries `s_inhibition` is about; by default heads that play that role.
         metric: metric of the effects in `s_inhibition` and of direct effects.
