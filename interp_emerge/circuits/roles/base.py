@@ -126,6 +126,6 @@ class Role(Measured):
     """Why a single head may have no score although others have one."""
 
     @property
-    def measured(self) -> dict[str, Measured]:
+    def measured(self) -> Mapping[str, Measured]:
         """The score, by the role's name, and the requirements, by the role's name and their aspect."""
         return {self.name: self} | {f"{self.name}: {one.aspect}": one for one in self.requirements}

@@ -1,5 +1,7 @@
 """Name movers, and heads that write as they do but attend elsewhere or have the other effect."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -25,7 +27,7 @@ def test_a_mover_attends_to_the_answer_and_writes_it_or_against_it(table: pd.Dat
 
 
 def test_a_head_that_suppresses_the_subject_and_so_helps_is_no_negative_name_mover(table: pd.DataFrame):
-    row = table.set_index(["node", "role"]).loc["a0.h2", "negative_name_mover"]
+    row: Any = table.set_index(["node", "role"]).loc["a0.h2", "negative_name_mover"]
     assert row["score"] == 1 and row["clears_baseline"]
     assert row["attention"] == pytest.approx(-1, abs=1e-3) and row["direct_effect"] > 0
     assert not row["plays"]
@@ -42,6 +44,6 @@ def test_labels_need_attention_writing_and_effect(table: pd.DataFrame):
         ("a0.h0", "name_mover"),
         ("a0.h1", "negative_name_mover"),
     ]
-    effects = with_table.drop_duplicates("node").set_index("node")["effect"]
+    effects: Any = with_table.drop_duplicates("node").set_index("node")["effect"]
     assert effects["a0.h2"] > 0 > effects["a0.h3"]
     assert {*with_table["node"]} == {*HEADS}
