@@ -280,7 +280,7 @@ def test_heads_that_cannot_play_a_role_are_undefined_with_the_reason_and_never_z
 def test_the_four_roles_of_a_study_have_the_baselines_of_a_study(table: pd.DataFrame):
     model = small_model("gpt2")
     baselines = role_baselines(model)
-    assert [*baselines] == [*ROLES]
+    assert {*baselines} >= {*ROLES}
     for role in ROLES:
         assert table.loc[table["role"] == role, "baseline"].unique() == pytest.approx([baselines[role]])
 
