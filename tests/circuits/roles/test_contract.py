@@ -124,7 +124,8 @@ def test_what_it_requires_has_an_aspect_of_its_own_and_is_scored_for_every_head(
 ):
     aspects = [one.aspect for one in role.requirements]
     assert len({*aspects}) == len(aspects)
-    holding = replace(pairs, answer=pairs.clean[:, 2], foil=pairs.clean[:, 3])
+    chosen = pairs[(pairs.clean[:, 2] != pairs.clean[:, 3]).nonzero()[:, 0]]
+    holding = replace(chosen, answer=chosen.clean[:, 2], foil=chosen.clean[:, 3])
     task = RoleTask(model=model, pairs=holding, orders=GIVEN["orders"], heads={"name_mover": ["a2.h1"]})
     for one in role.requirements:
         assert one.why_not(task) == ""
