@@ -85,8 +85,12 @@ ROLE_TABLE = Table(
         "role": f"name of the role: {', '.join(ROLES)}",
         "score": "mean score over prompts: a fraction of attention; for copying in nats",
         **INTERVAL_COLUMNS,
-        "baseline": "99th percentile of the score over the heads of untrained models of the same size",
+        "baseline": "score that the best head of an untrained model of the same size exceeds with a probability of 5%",
         "clears_baseline": "whether the interval lies above the baseline",
+        "attention": "fraction of attention that the role requires beside its score; empty if it requires none",
+        "writing": "rise of the logit of the attended token that the role requires, nats; empty if it requires none",
+        "plays": "whether the head shows all that the role requires",
+        "lacks": "what it does not show, with the numbers; empty if it plays the role",
         "in_circuit": "whether the head writes an edge of the circuit found at the last step of the same size",
     },
 )

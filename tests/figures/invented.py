@@ -191,7 +191,9 @@ def roles() -> pd.DataFrame:
                         {
                             "size": size, "step": LAST, "seed": 0, "node": node, "layer": layer, "index": head,
                             "role": role, "score": score, **interval(score, 0.02), "baseline": 0.12,
-                            "clears_baseline": score > 0.14, "in_circuit": score > 0.3,
+                            "clears_baseline": score > 0.14, "attention": np.nan, "writing": np.nan,
+                            "plays": score > 0.5, "lacks": "" if score > 0.5 else f"score {score:.2g}",
+                            "in_circuit": score > 0.3,
                         }
                     )  # fmt: skip
     return pd.DataFrame(rows)

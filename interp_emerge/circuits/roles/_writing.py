@@ -59,21 +59,38 @@ def written_for(model: HookedModel, tokens: Int[Tensor, " token"]) -> Float[Tens
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CopyScores:
-    """Whether each token is among the 5 highest logits of a head's output, and of minus that output: 0 or 1."""
+    """Whether each token is among the 5 highest logits of a head's output, and of minus that output: 0 or 1.
+
+    The first two are about the names that pairs ask for, the last about any tokens.
+    """
 
     written: Float[np.ndarray, "token head"]
     written_against: Float[np.ndarray, "token head"]
+    any_written_against: Float[np.ndarray, "other head"]
 
 
 @torch.no_grad()
 def copy_scores(task: RoleTask) -> CopyScores:
-    """Copy scores of every head on the task's tokens, by default 256 random ordinary ones.
+    """Copy scores of every head on the task's tokens.
+
+    By default names are the answers and foils of the pairs, each as often as pairs ask for it, and other tokens are 256
+    random ordinary ones, which also stand for the names if there are no pairs.
 
     Raises:
         InputError: a token is not in the vocabulary.
     """
-    model = task.model
-    tokens = random_tokens(model, seed=task.seed) if task.tokens is None else task.tokens
+    tokens = random_tokens(task.model, seed=task.seed) if task.tokens is None else task.tokens
+    if task.tokens is not None or task.pairs is None:
+        written, against = _copied(task.model, tokens)
+        return CopyScores(written=written, written_against=against, any_written_against=against)
+    names, place = torch.cat([task.pairs.answers[:, 0], task.pairs.foils[:, 0]]).unique(return_inverse=True)
+    written, against = _copied(task.model, torch.cat([names, tokens]))
+    return CopyScores(written=written[place], written_against=against[place], any_written_against=against[len(names) :])
+
+
+def _copied(
+    model: HookedModel, tokens: Int[Tensor, " token"]
+) -> tuple[Float[np.ndarray, "token head"], Float[np.ndarray, "token head"]]:
     n_heads = model.graph.n_layers * model.graph.n_heads
     at_once = items_that_fit(12 * n_heads * model.d_model, len(tokens), device=model.device)
     found: dict[int, list[Tensor]] = {1: [], -1: []}
@@ -82,9 +99,10 @@ def copy_scores(task: RoleTask) -> CopyScores:
         for sign, parts in found.items():
             parts.append(_among_the_first(model, sign * written, some.to(written.device)))
     written, against = (torch.cat(parts).cpu().double().numpy() for parts in found.values())
-    return CopyScores(written=written, written_against=against)
+    return written, against
 
 
+@torch.no_grad()
 def _among_the_first(
     model: HookedModel, written: Float[Tensor, "token head d_model"], tokens: Int[Tensor, " token"]
 ) -> Bool[Tensor, "token head"]:

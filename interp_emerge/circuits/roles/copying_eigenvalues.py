@@ -13,7 +13,7 @@ import torch
 
 from interp_emerge.circuits.roles import shelf
 from interp_emerge.circuits.roles._head_weights import HeadWeights, read_through
-from interp_emerge.circuits.roles.base import Role, RoleTask
+from interp_emerge.circuits.roles.base import MOSTLY, Role, RoleTask
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.source import Source
@@ -61,6 +61,7 @@ shelf.add(
         source=Source("Elhage et al.", 2021, "https://transformer-circuits.pub/2021/framework/index.html"),
         unit="Σλ/Σ|λ|",
         score=score,
+        at_least=MOSTLY,
         require=require,
         no_score="the head's map from tokens to tokens is zero",
     )

@@ -1,10 +1,18 @@
-"""Duplicate-token heads: fraction of attention from the second pass to the same token in the first pass."""
+"""Duplicate-token heads: fraction of attention from the second pass to the same token in the first pass, which has to
+follow the token rather than the distance.
+"""
 
 import numpy as np
 
 from interp_emerge.circuits.roles import shelf
-from interp_emerge.circuits.roles.base import Role
-from interp_emerge.circuits.roles.repeated import SEGMENT, RepeatedRun, repeated_run, require_segments
+from interp_emerge.circuits.roles.base import MOSTLY, Role
+from interp_emerge.circuits.roles.repeated import (
+    SEGMENT,
+    RepeatedRun,
+    follows_the_token,
+    repeated_run,
+    require_segments,
+)
 from interp_emerge.core.source import Source
 
 
@@ -20,6 +28,9 @@ shelf.add(
         unit="fraction of attention",
         reads=repeated_run,
         score=score,
+        at_least=MOSTLY,
+        bounds=(0.0, 1.0),
         require=require_segments,
+        requirements=(follows_the_token(back=SEGMENT),),
     )
 )

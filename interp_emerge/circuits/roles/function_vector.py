@@ -42,6 +42,7 @@ shelf.add(
         source=Source("Todd et al.", 2023, "https://arxiv.org/abs/2310.15213"),
         unit="probability",
         score=score,
+        at_least=0.0,
         needs="pairs",
         require=require,
     )

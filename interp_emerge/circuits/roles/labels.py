@@ -1,16 +1,17 @@
 """Which roles the heads of a circuit play. A label needs both the behaviour and an effect.
 
-1. `role_table` scores every head in every role against untrained models: the behaviour.
+1. `role_table` says which heads show all that a role requires: the behaviour.
 2. `effects_of_heads` drops all edges that a head writes and runs the rest of the circuit. The effect is the mean over
    pairs of m(C) − m(C∖head), with a sign-flip test and false-discovery rates over the circuit's heads (Benjamini and
    Hochberg, 1995).
-3. A head gets a label if its score clears the baseline, and its effect is significant (q < 0.05) and has the role's
-   sign: positive for roles that carry the answer, negative for those that work against it.
+3. A head gets a label if it plays the role by `role_table`, and its effect is significant (q < 0.05) and has the role's
+   sign: positive for roles that carry the answer, negative for those that work against it, either for those of which
+   the source allows both.
 
 If the clean-corrupt gap, or the part of it that the circuit keeps, is not above noise, effects and labels are
 undefined. Then the behaviour is not measured either, since scoring the untrained models would cost most of the time for
 nothing; `role_table` measures it in any case. `attention_at` shows what the heads attend to on the ability's own
-prompts, which role scores do not look at.
+prompts, which most role scores do not look at.
 
 Cost: one circuit run for each head of the circuit and one more, in addition to the cost of the roles.
 """
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, record
-from interp_emerge.circuits.roles.table import role_table, roles_named
+from interp_emerge.circuits.roles.table import EVIDENCE, role_table, roles_named
 from interp_emerge.circuits.running.faithfulness import not_above_zero
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
@@ -57,9 +58,9 @@ def label_heads(
     """One row for each head of the circuit and each role.
 
     Columns of `role_table`, then `effect` in the metric's unit with `effect_low`, `effect_high`, `p_value` and
-    `q_value`; `agrees`, whether the effect is significant and has the role's sign; `label`, whether the score clears
-    its baseline too. Both are NA if undefined, and `note` says why. If no effect is defined and no table is given, the
-    scores of `role_table` are missing as well.
+    `q_value`; `agrees`, whether the effect is significant and has a sign that the role allows; `label`, whether the
+    head plays the role too. Both are NA if undefined; then `note` or `lacks` says why. If no effect is defined and no
+    table is given, the scores of `role_table` are missing as well.
 
     Args:
         runs: the model and the pairs, for the effects and for roles that need pairs; the pairs are not those that the
@@ -96,11 +97,11 @@ def label_heads(
         raise InputError(f"the table holds {len(rows)} rows for {len(circuit.heads)} heads and {len(wanted)} roles; "
                          "give the result of role_table for this model and these roles")  # fmt: skip
     rows = rows.merge(effects, on="node", how="left", validate="many_to_one")
-    sign = np.array([signs[str(role)] for role in rows["role"]])
-    agrees = pd.array((rows["q_value"] < SIGNIFICANT) & (np.sign(rows["effect"]) == sign), dtype="boolean")
+    sign, wanted_sign = np.sign(rows["effect"]), rows["role"].map(signs)
+    agrees = pd.array((rows["q_value"] < SIGNIFICANT) & (wanted_sign.isna() | (sign == wanted_sign)), dtype="boolean")
     agrees[rows["effect"].isna().to_numpy()] = pd.NA
     notes = ["; ".join(filter(None, both)) for both in zip(rows["note"], rows["effect_note"], strict=True)]
-    rows = rows.assign(agrees=agrees, label=rows["clears_baseline"] & agrees, note=notes)
+    rows = rows.assign(agrees=agrees, label=rows["plays"] & agrees, note=notes)
     return rows.drop(columns="effect_note")
 
 
@@ -109,9 +110,11 @@ def _unmeasured(model: HookedModel, circuit: Circuit, roles: Iterable[str]) -> p
     heads = [node for node in model.graph.nodes(["head"]) if node.name in circuit.heads]
     rows = [(head.name, head.layer, head.index, role) for role in roles for head in heads]
     table = pd.DataFrame(rows, columns=pd.Index(["node", "layer", "index", "role"]))
-    scores = dict.fromkeys(("score", "ci_low", "ci_high", "baseline"), np.nan)
+    before = dict.fromkeys(("score", "ci_low", "ci_high", "baseline"), np.nan)
     unknown = pd.array([pd.NA] * len(rows), dtype="boolean")
-    return table.assign(**scores, clears_baseline=unknown, note="role not measured, since no label is possible")
+    evidence = dict.fromkeys(EVIDENCE, np.nan)
+    note = "role not measured, since no label is possible"
+    return table.assign(**before, clears_baseline=unknown, **evidence, plays=unknown, lacks="", note=note)
 
 
 def effects_of_heads(runs: Runs, circuit: Circuit) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from interp_emerge.circuits.roles import shelf
-from interp_emerge.circuits.roles.base import Role
+from interp_emerge.circuits.roles.base import MOSTLY, Role
 from interp_emerge.circuits.roles.repeated import RepeatedRun, repeated_run, require_segments
 from interp_emerge.core.source import Source
 
@@ -20,6 +20,8 @@ shelf.add(
         unit="fraction of attention",
         reads=repeated_run,
         score=score,
+        at_least=MOSTLY,
+        bounds=(0.0, 1.0),
         require=require_segments,
     )
 )

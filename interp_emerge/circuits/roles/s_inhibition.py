@@ -2,7 +2,8 @@
 output from the clean run.
 
 This is path patching, in which MLPs on the way are computed again. The score is in the metric's unit, positive toward
-the clean run, and NaN for heads that do not run before a name mover.
+the clean run, and NaN for heads that do not run before a name mover. The head has to attend from the last position to
+the foil, which is the subject of indirect objects, more than to the answer.
 
 Cost: two recorded runs, and for each head part of a forward pass.
 """
@@ -10,6 +11,7 @@ Cost: two recorded runs, and for each head part of a forward pass.
 import numpy as np
 
 from interp_emerge.circuits.roles import shelf
+from interp_emerge.circuits.roles._on_pairs import ATTENDS_TO_FOIL
 from interp_emerge.circuits.roles.base import Role, RoleTask
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.source import Source
@@ -54,7 +56,7 @@ def score(task: RoleTask) -> np.ndarray:
 def require(task: RoleTask) -> None:
     movers = task.heads.get(MOVERS)
     if not movers:
-        raise InputError("no head clears the baseline of name movers, whose queries this role is about")
+        raise InputError("no head plays the role of name movers, whose queries this role is about")
     if all(name.startswith("a0.") for name in movers):
         raise InputError(f"no head runs before the name movers {', '.join(movers)}")
 
@@ -67,6 +69,8 @@ shelf.add(
         unit="unit of the metric",
         score=score,
         needs="pairs",
+        at_least=0.0,
+        requirements=(ATTENDS_TO_FOIL,),
         aims_at=MOVERS,
         require=require,
         no_score="the head does not run before any name mover",

@@ -12,7 +12,7 @@ import torch
 
 from interp_emerge.circuits.roles import shelf
 from interp_emerge.circuits.roles._writing import written_for
-from interp_emerge.circuits.roles.base import Role, RoleTask
+from interp_emerge.circuits.roles.base import MOSTLY, Role, RoleTask
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
@@ -88,6 +88,7 @@ shelf.add(
         source=Source("Gould et al.", 2023, "https://arxiv.org/abs/2312.09230"),
         unit="fraction of list items",
         score=score,
+        at_least=MOSTLY,
         needs="orders",
         require=require,
     )

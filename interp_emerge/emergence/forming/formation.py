@@ -35,8 +35,8 @@ class Formation:
 
 
 def heads_to_follow(roles: pd.DataFrame, circuit: Circuit) -> list[tuple[str, str]]:
-    """For each role, the strongest heads of the circuit that exceed the untrained baseline, as pairs (role, head)."""
-    found = roles[roles["clears_baseline"] & roles["node"].isin(circuit.heads)]
+    """For each role, the strongest heads of the circuit that play it, as pairs (role, head)."""
+    found = roles[roles["plays"] & roles["node"].isin(circuit.heads)]
     ordered = found.sort_values(["score", "node"], ascending=[False, True], kind="stable")
     return [(role, head) for role in ROLES for head in ordered[ordered["role"] == role]["node"].head(HEADS_PER_ROLE)]
 

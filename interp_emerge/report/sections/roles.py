@@ -1,4 +1,4 @@
-"""The roles of heads: a table of the scores above their baselines."""
+"""The roles of heads: a table of the heads that play one."""
 
 from interp_emerge.circuits.tables import ROLE_TABLE
 from interp_emerge.figures.base import last_step
@@ -13,13 +13,13 @@ MOST = 40
 
 
 def roles(study: StudyRecord) -> list[Block]:
-    """Heads above the baseline at the last step, the highest scores first."""
+    """Heads that play a role at the last step, the highest scores first."""
     rows = last_step(study.table(ROLE_TABLE))
-    clear = rows[rows["clears_baseline"] == True].sort_values("score", ascending=False, kind="stable")  # noqa: E712
+    clear = rows[rows["plays"] == True].sort_values("score", ascending=False, kind="stable")  # noqa: E712
     if clear.empty:
         return []
     meanings = {column: ROLE_TABLE.columns[column] for column in SHOWN}
-    some = f"These are the {MOST} highest of {len(clear)} scores above their baselines. " if len(clear) > MOST else ""
+    some = f"These are the {MOST} highest of {len(clear)} scores. " if len(clear) > MOST else ""
     note = f"{some}The file has all {len(study.table(ROLE_TABLE)):,} scores."
     return [Block(table=html_table(clear.head(MOST), meanings), notes=[note])]
 
@@ -29,9 +29,10 @@ shelf.add(
         name="roles",
         place=90,
         title="Roles of heads",
-        lead="Heads at the last step whose 95% interval lies above the baseline of untrained models.",
+        lead="Heads at the last step that show all that a role requires: a score whose 95% interval lies above the "
+        "baseline of untrained models and above what the role's source asks for, and what else the role requires.",
         reads=(ROLE_TABLE,),
-        nothing="no head scores above the baseline of untrained models in any role",
+        nothing="no head plays any of the roles",
         blocks=roles,
     )
 )

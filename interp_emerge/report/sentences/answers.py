@@ -7,9 +7,6 @@ from interp_emerge.emergence.scale.onset import OnsetVerdict
 from interp_emerge.report.text import joined, words
 from interp_emerge.stats.intervals import Interval
 
-STRONG = 0.5
-"""The least score (fraction of attention) with which a sentence names a head by its role."""
-
 
 def question(ability: str, family: str) -> str:
     """The study's question."""
@@ -38,8 +35,8 @@ def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Grap
 
 
 def induction_edges(roles: pd.DataFrame, edges: pd.DataFrame, graph: Graph) -> list[tuple[str, str]]:
-    """Edges from a previous-token head to the keys of an induction head, both with scores above their baselines."""
-    holds = roles[roles["clears_baseline"] & (roles["score"] >= STRONG)]
+    """Edges from a previous-token head to the keys of an induction head, both with all that their roles require."""
+    holds = roles[roles["plays"]]
     before = set(holds[holds["role"] == "previous_token"]["node"])
     after = set(holds[holds["role"] == "induction"]["node"])
     feeds = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from interp_emerge.circuits.roles.table import role_baselines, role_frame, role_scores
+from interp_emerge.circuits.roles.table import role_baselines, role_frame
 from interp_emerge.circuits.tables import ROLE_TABLE
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families.hooking import configuration_of
@@ -35,9 +35,7 @@ class Roles(StageWithCells[Checkpoint, pd.DataFrame]):
     def cell(self, work: Work, at: Checkpoint) -> pd.DataFrame:
         """The columns of `role_frame`."""
         seed = work.settings.seed
-        return work.frame(
-            "roles", at, lambda model: role_frame(model, role_scores(model, seed=seed), _baselines(work, model))
-        )
+        return work.frame("roles", at, lambda model: role_frame(model, _baselines(work, model), seed=seed))
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
         """Every role of every head, and whether the head is in its model's circuit."""
@@ -54,7 +52,7 @@ ROLES = shelf.add(Roles())
 
 
 def _baselines(work: Work, model: HookedModel) -> dict[str, float]:
-    """Baselines of roles; they depend on the model's configuration and vocabulary, not on its weights."""
+    """Baselines of roles and of what these require, which depend on the configuration and vocabulary alone."""
     seed = work.settings.seed
 
     def compute() -> pd.DataFrame:

@@ -52,7 +52,7 @@ WITHOUT_PARTS = shelf.add(WithoutParts())
 
 
 def heads_by_role(work: Work, at: Checkpoint, circuit: Circuit) -> dict[str, list[str]]:
-    """The circuit's heads that score above the untrained baseline, by role."""
+    """The circuit's heads that play a role, by role."""
     roles = ROLES.cell(work, at)
-    held = roles[roles["clears_baseline"] & roles["node"].isin(circuit.heads)]
+    held = roles[roles["plays"] & roles["node"].isin(circuit.heads)]
     return {str(role): own["node"].tolist() for role, own in held.groupby("role", sort=False)}

@@ -49,7 +49,7 @@ def test_a_head_on_every_path_has_all_of_the_circuits_effect(truth: GroundTruth)
 
 
 def test_a_behaviour_without_the_effect_of_the_role_gets_no_label(truth: GroundTruth, table: pd.DataFrame):
-    shown = table.assign(clears_baseline=pd.array([True] * len(table), dtype="boolean"))
+    shown = table.assign(plays=pd.array([True] * len(table), dtype="boolean"))
     frame = label_heads(ie.Runs(truth.model, truth.pairs), truth.circuit, roles=ROLES, table=shown)
     against = frame["role"] == "negative_name_mover"
     assert frame["label"][~against].all()
@@ -69,12 +69,15 @@ def test_a_head_that_works_against_the_answer_gets_the_label_of_such_a_role():
     assert before["effect"][harmful] > 0 > after["effect"][harmful]
     assert before["effect"][useful] > 0 and after["effect"][useful] > 0
     assert max(after["q_value"][[harmful, useful]]) < 0.05
-    rows = [(head, role) for role in ("copying", "copy_suppression") for head in whole.heads]
-    clearing = pd.DataFrame(rows, columns=pd.Index(["node", "role"])).assign(clears_baseline=True, note="")
-    frame = label_heads(ie.Runs(model, pairs), whole, roles=["copying", "copy_suppression"], table=clearing)
+    roles = ["copying", "negative_name_mover", "copy_suppression"]
+    rows = [(head, role) for role in roles for head in whole.heads]
+    playing = pd.DataFrame(rows, columns=pd.Index(["node", "role"])).assign(plays=True, note="")
+    frame = label_heads(ie.Runs(model, pairs), whole, roles=roles, table=playing)
     label = frame.set_index(["node", "role"])["label"]
-    assert label[useful, "copying"] and not label[useful, "copy_suppression"]
-    assert label[harmful, "copy_suppression"] and not label[harmful, "copying"]
+    assert label[useful, "copying"] and not label[useful, "negative_name_mover"]
+    assert label[harmful, "negative_name_mover"] and not label[harmful, "copying"]
+    # Suppressing a prediction helps if the prediction is wrong.
+    assert label[useful, "copy_suppression"] and label[harmful, "copy_suppression"]
 
 
 def test_without_a_gap_effects_and_labels_are_undefined_with_the_reason(truth: GroundTruth, table: pd.DataFrame):
@@ -97,7 +100,7 @@ def test_no_untrained_model_is_built_if_no_label_is_possible(
     measured = label_heads(ie.Runs(truth.model, same), truth.circuit, roles=ROLES, table=table)
     assert [*frame.columns] == [*measured.columns]
     assert (frame[["node", "layer", "index", "role"]] == measured[["node", "layer", "index", "role"]]).all(axis=None)
-    undefined = ["score", "baseline", "clears_baseline", "effect", "agrees", "label"]
+    undefined = ["score", "baseline", "clears_baseline", "attention", "plays", "effect", "agrees", "label"]
     assert frame[undefined].isna().all(axis=None)
     assert frame["note"].str.contains("role not measured").all()
     assert frame["note"].str.contains("effect undefined: clean-corrupt gap 0 is within noise").all()

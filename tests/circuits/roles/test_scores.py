@@ -11,8 +11,15 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import interp_emerge as ie
 from interp_emerge.caching.recording import record, streams, writer_outputs
 from interp_emerge.circuits.roles import shelf
-from interp_emerge.circuits.roles.repeated import SEGMENT, repeated_segments
-from interp_emerge.circuits.roles.table import ROLES, role_baselines, role_frame, role_scores
+from interp_emerge.circuits.roles.repeated import SEGMENT, repeated_segments, shuffled_again
+from interp_emerge.circuits.roles.table import (
+    ROLES,
+    all_measured,
+    role_baselines,
+    role_frame,
+    role_scores,
+    roles_named,
+)
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from tests.models.small_models import ARCHITECTURES, DENSE_FORMS, build, linear_model, small_model
@@ -121,14 +128,30 @@ def test_the_baseline_of_attention_is_slightly_above_even_attention():
 
 
 def test_a_head_made_by_hand_clears_the_baseline_of_its_role_only(shifting: HookedModel):
-    baselines: dict[str, float] = dict.fromkeys(ROLES, 0.5)
-    frame = role_frame(shifting, role_scores(shifting), baselines)
+    frame = role_frame(shifting, dict.fromkeys(all_measured(roles_named(ROLES)), 0.2))
     assert len(frame) == 3 * len(ROLES)
     clears = frame[frame["clears_baseline"] & (frame["role"] != "copying")]
     assert [*zip(clears["node"], clears["role"], strict=True)] == [
         (f"a0.h{head}", role) for head, role in enumerate(SHIFTS)
     ]
     assert ((frame["ci_low"] <= frame["score"]) & (frame["score"] <= frame["ci_high"])).all()
+
+
+def test_a_head_that_attends_a_fixed_distance_back_is_no_duplicate_token_or_induction_head(shifting: HookedModel):
+    frame = role_frame(shifting, role_baselines(shifting)).set_index(["node", "role"])
+    assert [*frame.index[frame["plays"]]] == [("a0.h0", "previous_token")]
+    for node, role in (("a0.h1", "duplicate_token"), ("a0.h2", "induction")):
+        assert frame["score"][node, role] > 0.99
+        assert frame["attention"][node, role] == pytest.approx(0, abs=1e-3)
+        assert "attention there beyond that if the second pass is shuffled" in frame["lacks"][node, role]
+
+
+def test_a_shuffled_second_pass_has_the_tokens_of_the_first_in_another_order():
+    tokens = repeated_segments(small_model("gpt2"), n=5)
+    shuffled = shuffled_again(tokens, seed=0)
+    assert (shuffled[:, : 1 + SEGMENT] == tokens[:, : 1 + SEGMENT]).all()
+    assert (shuffled[:, 1 + SEGMENT :].sort(1)[0] == tokens[:, 1 + SEGMENT :].sort(1)[0]).all()
+    assert (shuffled[:, 1 + SEGMENT :] == tokens[:, 1 + SEGMENT :]).float().mean() < 0.3
 
 
 PAGE = (Path(__file__).parents[3] / "docs" / "roles.md").read_text()
@@ -138,7 +161,7 @@ SECTIONS = dict(re.findall(r"^## (\w+)\n\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | r
 @pytest.mark.parametrize("name", shelf.names())
 def test_the_page_has_definition_formula_unit_baseline_warning_and_source_of_every_role(name: str):
     section, role = SECTIONS[name], shelf[name]
-    for part in ("Definition.", "Formula.", "Unit.", "Baseline.", "Misleads", "Source."):
+    for part in ("Definition.", "Formula.", "Unit.", "Baseline.", "Plays it:", "Misleads", "Source."):
         assert f"**{part}**" in section, f"{name} lacks {part}"
     assert f"**Unit.** {role.unit}" in section
     assert f"{role.source.authors}, {role.source.year}, {role.source.url}" in " ".join(section.split())
@@ -146,7 +169,7 @@ def test_the_page_has_definition_formula_unit_baseline_warning_and_source_of_eve
 
 def test_the_page_lists_all_roles_with_unit_and_sign():
     rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.) \|$", PAGE, re.MULTILINE)
-    signs = {1: "+", -1: "−"}
+    signs = {1: "+", -1: "−", None: "±"}
     assert {(name, unit.replace("\\", ""), sign) for name, unit, _, sign in rows} == {
         (role.name, role.unit, signs[role.expected_sign]) for role in shelf
     }

@@ -29,10 +29,10 @@ def onset_row(
     return {**about, **ci, "last_without": ends[0], "first_with": ends[1], "verdict": verdict, **more}
 
 
-def role_row(node: str, role: str, score: float, *, clears: bool = True) -> dict[str, Any]:
+def role_row(node: str, role: str, score: float, *, plays: bool = True) -> dict[str, Any]:
     place = {"layer": int(node[1]), "index": int(node[4]), "node": node, "role": role}
     bounds = {"score": score, "ci_low": score, "ci_high": score, "baseline": 0.1}
-    return {**MODEL, **place, **bounds, "clears_baseline": clears, "in_circuit": True}
+    return {**MODEL, **place, **bounds, "clears_baseline": True, "plays": plays, "in_circuit": True}
 
 
 def circuit_row(faithfulness: float) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "circuit_edges": [{**MODEL, "ability": "induction", "writer": w, "reader": r, "score": 1.0} for w, r in edges],
         "roles": [
             role_row("a0.h0", "previous_token", 0.9),
-            role_row("a0.h1", "previous_token", 0.9, clears=False),
+            role_row("a0.h1", "previous_token", 0.9, plays=False),
             role_row("a1.h1", "induction", 0.8),
         ],
         "onsets": [
