@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,7 +125,7 @@ def of_untrained(kind: str, seed: int) -> ie.EdgeScores:
         pairs = ie.load_ability("induction").sample(model, PAIRS, seed=seed)
     else:
         torch.manual_seed(seed)
-        shape = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3}
+        shape: dict[str, Any] = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3}
         shape |= {"num_attention_heads": 4, "bos_token_id": 0, "eos_token_id": 0}
         config = LlamaConfig(**shape, num_key_value_heads=2) if kind == "llama" else GPTNeoXConfig(**shape)
         model = ie.hook(AutoModelForCausalLM.from_config(config), tokenizer=None)

@@ -29,7 +29,7 @@ def coverage(n: int) -> Iterator[Rate]:
             circuits = [drawn(mean, noise, pairs, 10_000 + at).top(EDGES) for at in range(SETS)]
             true = np.nanmean([ie.circuits.overlap(a, b, n_random=1).jaccard for a, b in combinations(circuits, 2)])
             found = [stability(drawn(mean, noise, pairs, at), EDGES, resamples=40).jaccard for at in range(n)]
-            held = sum(one.low <= true <= one.high for one in found)
+            held = int(sum(one.low <= true <= one.high for one in found))
             error = np.nanmean([one.value for one in found]) - true
             case_name = f"{case}, {pairs} pairs: index {true:.2f}, mean error {error:+.3f}"
             yield Rate(case=case_name, happened=held, simulations=n, at_least=0.9)

@@ -42,7 +42,7 @@ import pandas as pd
 
 from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.finding.prompt_sets import HALVINGS, Sets, halves_of, simulated_sets
-from interp_emerge.circuits.overlap import random_jaccard, require_one_graph, weighted_jaccard
+from interp_emerge.circuits.overlap import overlap, random_jaccard, require_one_graph, weighted_jaccard
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit

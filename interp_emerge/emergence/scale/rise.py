@@ -135,11 +135,11 @@ class MetricShape:
     """The distance between these points, in words."""
     near_chance: float
     """The fraction of the axis, from the first point on, over which the metric is certainly near chance."""
-    gap: int = 0
+    gap: int
     """Number of the steepest gap, from 0."""
-    pair: int = 0
+    pair: int
     """Number of the first of the steepest two neighbouring gaps."""
-    late: tuple[int, ...] = ()
+    late: tuple[int, ...]
     """Numbers of the points near chance after which most of the rise certainly comes, from the last one on."""
 
 
@@ -174,13 +174,12 @@ def curve_of(ladder: Ladder, metric: str, drawn: np.ndarray) -> Curve:
 def shape_of(curve: Curve) -> MetricShape:
     """How the metric of a curve rises."""
     means, drawn, width = curve.means, curve.drawn, curve.widths
-    about = {"metric": curve.metric, "kind": curve.kind}
     if len(means) < 2:
         undefined = Interval.undefined()
         return MetricShape(
-            **about, shape=RiseShape.UNDECIDED, reason="one point has no neighbour", rise=undefined, signal=np.nan,
-            share=undefined, concentration=undefined, pair_concentration=undefined, largest=undefined, width=np.nan,
-            before="", after="", apart="", near_chance=np.nan,
+            metric=curve.metric, kind=curve.kind, shape=RiseShape.UNDECIDED, reason="one point has no neighbour",
+            rise=undefined, signal=np.nan, share=undefined, concentration=undefined, pair_concentration=undefined,
+            largest=undefined, width=np.nan, before="", after="", apart="", near_chance=np.nan, gap=0, pair=0, late=(),
         )  # fmt: skip
     gap, share, concentration = _steepest(means[None], width)
     _, drawn_share, drawn_concentration = _steepest(drawn, width)
@@ -188,7 +187,8 @@ def shape_of(curve: Curve) -> MetricShape:
     _, _, drawn_pair_concentration = _steepest(drawn, width, together=2)
     at, n_near = int(gap[0]), _leading(_near_chance(curve)[1] <= TAIL)
     found = MetricShape(
-        **about,
+        metric=curve.metric,
+        kind=curve.kind,
         shape=RiseShape.UNDECIDED,
         reason="",
         rise=percentile_interval(float(rise(means[None])[0]), rise(drawn)),

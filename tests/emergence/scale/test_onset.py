@@ -179,7 +179,7 @@ def test_two_runs_that_agree_decide_only_over_several_points() -> None:
 
     onset = find_onset(two, ACCURACY)
     assert onset.verdict == OnsetVerdict.EMERGENT
-    assert 0 < onset.ci_low < 4 < onset.ci_high < 7
+    assert onset.ci_low is not None and onset.ci_high is not None and 0 < onset.ci_low < 4 < onset.ci_high < 7
     assert (find_onset(three, ACCURACY).ci_low, find_onset(three, ACCURACY).ci_high) == (4, 4)
 
 

@@ -303,7 +303,8 @@ def _columns(run: SeveralTokens, length: int) -> np.ndarray:
 def _per_prompt(run: SeveralTokens, name: str, length: int) -> np.ndarray:
     """Exact match, token accuracy or log-probability of each prompt, shape [prompt]."""
     columns = _columns(run, length)
-    return {"exact_match": columns[:, -3], "log_prob": columns[:, -1]}.get(name, columns[:, :length].mean(1))
+    at = {"exact_match": columns[:, -3], "log_prob": columns[:, -1], "token_accuracy": columns[:, :length].mean(1)}
+    return at[name]
 
 
 def _measures(means: np.ndarray, length: int) -> np.ndarray:
