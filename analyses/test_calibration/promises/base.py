@@ -1,7 +1,8 @@
 """A promise, and the rate at which simulations keep or break it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from interp_emerge.stats import Interval, success_interval
 
@@ -15,7 +16,7 @@ class Rate:
     simulations: int
     at_most: float = 1.0
     at_least: float = 0.0
-    seen: dict[str, int] = field(default_factory=dict)
+    seen: Mapping[Any, int] = field(default_factory=dict)
     """How often each verdict came, if there are several."""
 
     @property

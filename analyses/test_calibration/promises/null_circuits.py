@@ -73,13 +73,14 @@ NOISE: dict[str, Draw] = {
 def overlaps(n: int) -> Iterator[Rate]:
     for graph_name, graph in GRAPHS.items():
         for noise, draw in NOISE.items():
-            rng, levels = np.random.default_rng(0), []
+            rng, levels, names = np.random.default_rng(0), [], []
             for at in range(n):
                 a, b = (_circuit(graph, draw(graph, N_EDGES, rng), rng, noise) for _ in range(2))
                 # The draws of few seeds are shared between simulations, since drawing takes longest.
                 frame = overlap(a, b, n_random=N_RANDOM, seed=at * SEEDS // n).to_frame()
+                names = frame["level"].tolist()
                 levels.append(frame["p_value"].to_numpy() <= 0.05)
-            for level, happened in zip(frame["level"], np.sum(levels, 0), strict=True):
+            for level, happened in zip(names, np.sum(levels, 0), strict=True):
                 case = f"{level}, {noise}, {graph_name}"
                 yield Rate(case=case, happened=int(happened), simulations=n, at_most=0.05)
 

@@ -1,5 +1,6 @@
 """Whether two models have the same circuit: how often an answer is wrong, and how often a right one is given."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -73,9 +74,11 @@ def simulated(
     return one
 
 
-def rate(case: str, n: int, simulate: Simulate, counted: SameCircuitVerdict, **bound: float) -> Rate:
-    happened = sum(simulate(np.random.default_rng([at, len(case)])) == counted for at in range(n))
-    return Rate(case=case, happened=happened, simulations=n, **bound)
+def rate(
+    case: str, n: int, simulate: Simulate, counted: SameCircuitVerdict, *, at_most: float = 1.0, at_least: float = 0.0
+) -> Rate:
+    seen = Counter(simulate(np.random.default_rng([at, len(case)])) for at in range(n))
+    return Rate(case=case, happened=seen[counted], simulations=n, at_most=at_most, at_least=at_least, seen=seen)
 
 
 def falsely_different(n: int) -> Iterator[Rate]:
@@ -104,17 +107,17 @@ def falsely_same(n: int) -> Iterator[Rate]:
 
 
 def no_signal(noise: str) -> Simulate:
-    return lambda rng: answer(*(scores(rng, np.zeros(GRAPH.n_edges), noise) for _ in "ab"))
+    zero = np.zeros(GRAPH.n_edges)
+    return lambda rng: answer(scores(rng, zero, noise), scores(rng, zero, noise))
 
 
 def falsely_same_untrained(n: int) -> Iterator[Rate]:
     n = min(n, MOST_MODELS)
     for kind in ("25k", "200k", "llama", "gpt_neox"):
         for n_edges in (20, 60):
-            found = [answer(of_untrained(kind, seed), of_untrained(kind, seed + 1), n_edges) for seed in range(n)]
-            yield Rate(
-                case=f"untrained {kind}, {n_edges} edges", happened=found.count(SAME), simulations=n, at_most=0.05
-            )
+            seen = Counter(answer(of_untrained(kind, seed), of_untrained(kind, seed + 1), n_edges) for seed in range(n))
+            case = f"untrained {kind}, {n_edges} edges"
+            yield Rate(case=case, happened=seen[SAME], simulations=n, at_most=0.05, seen=seen)
 
 
 @cache
