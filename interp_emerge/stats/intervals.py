@@ -3,7 +3,7 @@
 1. The interval of a **mean** over prompts has the ends at which Student's test, corrected for skewness, would just
    reject (Hall, 1992, https://doi.org/10.1111/j.2517-6161.1992.tb01876.x). With T = √n (mean − μ) / s, skewness γ of
    the values and a = γ / √n, the number T + a T² / 3 + a² T³ / 27 + a / 6 is compared with Student's quantiles
-   (`corrected_for_skewness`). It increases with T, so the ends have a closed form (`_uncorrected`).
+   (`corrected_for_skewness`). It increases with T, so the ends have a closed form (`before_correction`).
 2. Values that are 0 or 1 have the exact interval of a share (Clopper and Pearson, 1934). Whether values that are all 0,
    or all 1, are shares cannot be seen from them: `share=True` says so. Other values that are all equal have an interval
    of no width.
@@ -121,8 +121,8 @@ def mean_intervals(
     lean = cube[spread] / square[spread] ** 1.5 / n**0.5
     error = np.sqrt(square[spread] / (n - 1))
     reach = t.ppf(1 - tail, n - 1)
-    low[spread] = mean[spread] - _uncorrected(np.full(len(lean), reach), lean) * error
-    high[spread] = mean[spread] - _uncorrected(np.full(len(lean), -reach), lean) * error
+    low[spread] = mean[spread] - before_correction(np.full(len(lean), reach), lean) * error
+    high[spread] = mean[spread] - before_correction(np.full(len(lean), -reach), lean) * error
     return mean, low, high
 
 
@@ -171,7 +171,7 @@ def corrected_for_skewness(statistic: float, lean: float) -> float:
     return statistic + lean * statistic**2 / 3 + lean**2 * statistic**3 / 27 + lean / 6
 
 
-def _uncorrected(corrected: np.ndarray, lean: np.ndarray) -> np.ndarray:
+def before_correction(corrected: np.ndarray, lean: np.ndarray) -> np.ndarray:
     """Student's statistic from the corrected one, shape [column] each."""
     flat = np.abs(lean) < FLAT
     safe = np.where(flat, 1, lean)

@@ -1,4 +1,4 @@
-"""Whether an expected value lies above or below a threshold: one-sided tests over prompts and training runs.
+"""Expected values over prompts and training runs: one-sided tests against a threshold, and intervals.
 
 1. One run whose values are all 0 or 1 has the exact binomial test.
 2. Otherwise the test is Student's, corrected for skewness as the interval of a mean is (`stats.intervals`). The
@@ -15,7 +15,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from interp_emerge.stats.intervals import FEWEST_VALUES, corrected_for_skewness
+from interp_emerge.stats.intervals import (
+    FEWEST_VALUES,
+    SURE,
+    Interval,
+    before_correction,
+    corrected_for_skewness,
+    mean_interval,
+)
 
 CAUTION = 4
 """P-values of values other than 0 and 1 are multiplied by this."""
@@ -42,6 +49,28 @@ def one_sided(runs: Sequence[np.ndarray], threshold: float) -> tuple[float, floa
     statistic = corrected_for_skewness(distance / variance**0.5, cube / variance**1.5)
     times = 1 if all(np.isin(run, (0, 1)).all() for run in runs) else CAUTION
     return min(1.0, times * float(stdtr(freedom, -statistic))), min(1.0, times * float(stdtr(freedom, statistic)))
+
+
+def mean_over_runs(runs: Sequence[np.ndarray], *, share: bool = False) -> Interval:
+    """Mean over training runs of their means over prompts, with the 95% interval at whose ends Student's test rejects.
+
+    One run has the interval of its mean. Two runs that differ have a wide one, because two hardly show their spread.
+
+    Args:
+        runs: per-prompt values of each training run, shape [prompt] each.
+        share: whether the values are 0 or 1 by definition, so that the interval lies between 0 and 1.
+    """
+    from scipy.stats import t
+
+    if len(runs) == 1:
+        return mean_interval(runs[0], share=share)
+    mean = float(np.mean([run.mean() for run in runs]))
+    variance, freedom, cube = _moments(runs)
+    if variance == 0:
+        return Interval(mean, mean, mean)
+    reach, lean = float(t.ppf(SURE, freedom)), np.array([cube / variance**1.5])
+    low, high = (mean - float(before_correction(np.array([side]), lean)[0]) * variance**0.5 for side in (reach, -reach))
+    return Interval(mean, max(low, 0.0), min(high, 1.0)) if share else Interval(mean, low, high)
 
 
 def _moments(runs: Sequence[np.ndarray]) -> tuple[float, float, float]:

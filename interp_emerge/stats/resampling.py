@@ -37,3 +37,12 @@ def draw_weights(rng: np.random.Generator, n: int, *, resamples: int = RESAMPLES
     With one generator the samples of several sets, such as prompts and seeds, are independent.
     """
     return rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
+
+
+def draw_weights_of_few(rng: np.random.Generator, n: int, *, resamples: int = RESAMPLES) -> np.ndarray:
+    """Weights as from `draw_weights`, spread so that means of samples vary as the mean of `n` items does.
+
+    Means of bootstrap samples of n items have (n − 1) / n of the variance of their mean: half of it for two training
+    runs, two thirds for three. A weight may be negative; rows sum to 1.
+    """
+    return 1 / n + (draw_weights(rng, n, resamples=resamples) - 1 / n) * np.sqrt(n / max(n - 1, 1))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from interp_emerge.stats.resampling import draw_weights, resample_rows, resample_weights
+from interp_emerge.stats.resampling import draw_weights, draw_weights_of_few, resample_rows, resample_weights
 
 
 def test_weights_give_the_means_of_the_rows():
@@ -31,6 +31,21 @@ def test_a_generator_draws_new_samples_each_time_and_its_seed_repeats_them():
     first, second = draw_weights(rng, 6, resamples=4), draw_weights(rng, 6, resamples=4)
     assert (first != second).any()
     assert (first == draw_weights(np.random.default_rng(5), 6, resamples=4)).all()
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_samples_of_a_few_runs_vary_as_their_mean_does(n: int):
+    values = np.random.default_rng(n).normal(size=n)
+    weights = draw_weights_of_few(np.random.default_rng(8), n, resamples=20_000)
+    assert weights.sum(1) == pytest.approx(np.ones(20_000))
+    assert (weights @ values).var() == pytest.approx(values.var(ddof=1) / n, rel=0.05)
+    # Bootstrap samples of two items vary half as much.
+    plain = draw_weights(np.random.default_rng(8), n, resamples=20_000) @ values
+    assert plain.var() == pytest.approx((n - 1) / n * values.var(ddof=1) / n, rel=0.05)
+
+
+def test_one_run_has_one_sample():
+    assert (draw_weights_of_few(np.random.default_rng(9), 1, resamples=4) == 1).all()
 
 
 def test_means_of_samples_spread_as_the_mean_of_independent_values_does():

@@ -17,7 +17,7 @@ Cost: one forward pass for each prompt, and resamples × prompts × 8 bytes.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
@@ -33,9 +33,10 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence.scale.axes import Axis, load_axis, on_axis
 from interp_emerge.families.base import Family
-from interp_emerge.stats.intervals import percentile_interval
+from interp_emerge.stats.intervals import Interval, mean_interval, percentile_interval
+from interp_emerge.stats.one_sided import mean_over_runs
 from interp_emerge.stats.ranks import spearman
-from interp_emerge.stats.resampling import RESAMPLES, draw_weights
+from interp_emerge.stats.resampling import RESAMPLES, draw_weights, draw_weights_of_few
 
 MODEL = ["size", "step", "seed"]
 
@@ -229,26 +230,26 @@ class Ladder:
         shared = draw_weights(rng, counts.pop(), resamples=resamples) if len(counts) == 1 else None
         drawn = []
         for seeds in self.values:
-            of_runs = draw_weights(rng, len(seeds), resamples=resamples)
+            of_runs = draw_weights_of_few(rng, len(seeds), resamples=resamples)
             prompts = [
                 (draw_weights(rng, len(run), resamples=resamples) if shared is None else shared) @ run for run in seeds
             ]
             drawn.append(np.einsum("rs,srm->rm", of_runs, np.stack(prompts)))
         return np.stack(drawn, 1)
 
-    def to_frame(self, *, seed: int = 0) -> pd.DataFrame:
-        """One row for each metric and point, with 95% intervals over prompts and seeds.
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each metric and point, with 95% intervals over prompts and seeds (`stats.one_sided`).
 
         Columns `ability`, `metric`, `kind`, `point`, `place` (in the axis's unit), `value`, `ci_low`, `ci_high`,
         `chance`, `ceiling`, `n_seeds`, `n_pairs`.
         """
-        means, drawn = self.means(), self.resample(seed=seed)
         rows = []
         for column, metric in enumerate(self.metrics):
             rung = RUNGS[metric]
             levels = {"chance": rung.chance(self.chance), "ceiling": rung.ceiling(self.ceiling)}
             for row, point in enumerate(self.points):
-                interval = percentile_interval(float(means[row, column]), drawn[:, row, column])
+                runs = [run[:, column] for run in self.values[row]]
+                interval = mean_over_runs(runs, share=rung.kind == "thresholded")
                 counts = {"n_seeds": len(self.values[row]), "n_pairs": min(map(len, self.values[row]))}
                 about = {"ability": self.ability, "metric": metric, "kind": rung.kind, "point": point}
                 found = interval.columns("value", "ci")
@@ -281,7 +282,7 @@ def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPL
         NaN where undefined.
     """
     means, drawn = ladder.means(), ladder.resample(seed=seed, resamples=resamples)
-    rng, rows = np.random.default_rng(seed), []
+    rows = []
     models = np.repeat(ladder.coordinate, [len(seeds) for seeds in ladder.values])
     runs = [run for seeds in ladder.values for run in seeds]
     shared = len({len(run) for run in runs}) == 1
@@ -290,9 +291,8 @@ def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPL
                           _rank_correlation(ladder.coordinate, drawn[:, :, column].T))  # fmt: skip
         each = _rank_correlation(models, np.stack([run[:, column] for run in runs])) if shared else np.empty(0)
         each = each[np.isfinite(each)]
-        samples = draw_weights(rng, len(each), resamples=resamples) @ each if len(each) else np.empty(0)
-        own = _interval(each.mean(keepdims=True) if len(each) else np.array([np.nan]), samples)
-        rows.append((metric, RUNGS[metric].kind, *overall, *own, len(each), len(ladder.points)))
+        own = mean_interval(each) if len(each) else Interval.undefined()
+        rows.append((metric, RUNGS[metric].kind, *overall, *astuple(own), len(each), len(ladder.points)))
     values = ["correlation", "ci_low", "ci_high", "per_prompt", "per_prompt_low", "per_prompt_high"]
     return pd.DataFrame(rows, columns=["metric", "kind", *values, "n_prompts", "n_points"])
 

@@ -39,7 +39,7 @@ from interp_emerge.emergence.scale.pass_until import PassLaw, PassRate, continua
 from interp_emerge.emergence.scale.rise import Curve
 from interp_emerge.families.base import Family
 from interp_emerge.stats.intervals import percentile_interval
-from interp_emerge.stats.resampling import RESAMPLES, draw_weights
+from interp_emerge.stats.resampling import RESAMPLES, draw_weights, draw_weights_of_few
 
 MEASURES = ("exact_match", "token_accuracy", "power", "product", "excess", "edit_distance", "log_prob")
 CONTINUOUS = ("log_prob", "token_accuracy")
@@ -107,7 +107,7 @@ class TokenLadder:
         shared = draw_weights(rng, counts.pop(), resamples=resamples) if len(counts) == 1 else None
         means, drawn = [], []
         for seeds in self.runs:
-            of_runs = draw_weights(rng, len(seeds), resamples=resamples)
+            of_runs = draw_weights_of_few(rng, len(seeds), resamples=resamples)
             values = [_columns(run, length) for run in seeds]
             means.append(np.mean([_measures(one.mean(0), length) for one in values], axis=0))
             samples = [
