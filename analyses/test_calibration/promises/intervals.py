@@ -22,14 +22,15 @@ VALUES: dict[str, tuple[Draw, float]] = {
     "log-normal": (lambda rng, shape: rng.lognormal(0, 1, shape), float(np.exp(0.5))),
 }
 """Values of a prompt, and their expected value."""
-LONG_TAILED = "log-normal"
+LONG_TAILED, SHARE = "log-normal", "0 or 1"
 N_PROMPTS = (8, 16, 64)
 
 
 def of_means(n: int) -> Iterator[Rate]:
     for kind, (draw, mean) in VALUES.items():
         for n_prompts in N_PROMPTS:
-            _, low, high = mean_intervals(draw(np.random.default_rng(n_prompts), (n_prompts, n)))
+            values = draw(np.random.default_rng(n_prompts), (n_prompts, n))
+            _, low, high = mean_intervals(values, share=kind.startswith(SHARE))
             happened = int(((low <= mean) & (mean <= high)).sum())
             least = 0.88 if kind == LONG_TAILED else 0.93
             yield Rate(case=f"{n_prompts} prompts, {kind}", happened=happened, simulations=n, at_least=least)

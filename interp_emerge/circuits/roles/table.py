@@ -64,7 +64,7 @@ class Scored:
             return mean, mean, mean
         if len(self.values) > 1 and of.bounds is not None:
             # Samples that are all equal: others are fewer than this share, and at worst at a bound.
-            equal, share = np.isnan(low) & ~np.isnan(mean), success_interval(0, len(self.values)).high
+            equal, share = np.ptp(self.values, axis=0) == 0, success_interval(0, len(self.values)).high
             low = np.where(equal, mean - share * (mean - of.bounds[0]), low)
             high = np.where(equal, mean + share * (of.bounds[1] - mean), high)
         return mean, low, high
