@@ -45,7 +45,7 @@ def first_token_losses(model: HookedModel, text: str | Sequence[str] | None = No
     Returns:
         Columns `choice` (what the token is), `token` (as in the vocabulary; empty for no token), `id` (missing for
         no token), `loss` (nats per token), `above_best` (loss minus that of the best choice) with its 95%
-        interval over passages `ci_low`, `ci_high` (NaN for a single passage), `n_tokens` (number of predicted tokens,
+        interval over passages `ci_low`, `ci_high` (NaN for fewer than 5), `n_tokens` (number of predicted tokens,
         the same for all choices), `in_use` (whether the model uses this choice now).
 
     Raises:
@@ -65,11 +65,10 @@ def first_token_losses(model: HookedModel, text: str | Sequence[str] | None = No
     found = []
     for choice, own in zip(choices, sums, strict=True):
         above = ratio_interval(own - best, counts)
-        low, high = (above.low, above.high) if len(rows) > 1 else (np.nan, np.nan)
         name, token = choices[choice], model.lexicon.recorded(choice)
         one = choice[0] if len(choice) == 1 else pd.NA
         loss, used = float(own.sum() / counts.sum()), list(choice) == model.bos
-        found.append((name, token, one, loss, above.value, low, high, int(counts.sum()), used))
+        found.append((name, token, one, loss, above.value, above.low, above.high, int(counts.sum()), used))
     frame = pd.DataFrame(found, columns=COLUMNS).astype({"id": "Int64"})
     return frame.sort_values("loss", kind="stable", ignore_index=True)
 

@@ -18,7 +18,7 @@ from interp_emerge.emergence.scale.first_tokens import warning_of_first_token
 from tests.models.small_models import build
 from tests.models.tokenizers import numbered, words, wrapped
 
-PASSAGES = ["t5 t6 t7 t8", "t9 t10 t11 t12 t13 t14", "t15 t16 t17 t18", "t20 t21"]
+PASSAGES = ["t5 t6 t7 t8", "t9 t10 t11 t12 t13 t14", "t15 t16 t17 t18", "t20 t21", "t22 t23 t24"]
 SPECIAL = ("<s>", "</s>", "<unk>", "<|im_start|>", "<|endoftext|>")
 
 
@@ -53,7 +53,7 @@ def test_each_choice_has_the_loss_of_the_plain_model_on_the_same_tokens(architec
     for row in table.to_dict("records"):
         loss, count = plain_loss(model, expected[row["token"]], PASSAGES)
         assert row["loss"] == pytest.approx(loss, abs=1e-5)
-        assert row["n_tokens"] == count == 12
+        assert row["n_tokens"] == count == 14
         assert row["above_best"] == pytest.approx(row["loss"] - table["loss"].min(), abs=1e-9)
         assert row["ci_low"] <= row["above_best"] <= row["ci_high"]
     assert table[table["in_use"]]["token"].tolist() == [in_use or ""]
@@ -67,14 +67,16 @@ def test_the_choices_have_the_names_of_the_tokenizer():
     assert choices == {"": "nothing", "<s>": "beginning of text, end of text", "<|endoftext|>": "special token"}
 
 
-def test_one_passage_is_read_by_sentences_and_a_single_sentence_has_no_interval():
+def test_one_passage_is_read_by_sentences_and_a_few_have_no_interval():
     model = ie.load_family("miniature").load("25k")
-    passage = "When Mary and John met at the park, John gave the book to Mary. Anna follows Paul. Paul reaches Lisa."
+    passage = (
+        "When Mary and John met at the park, John gave the book to Mary." + 2 * " Anna follows Paul. Paul reaches Lisa."
+    )
     several, one = (
         ie.emergence.scale.first_token_losses(model, passage),
-        ie.emergence.scale.first_token_losses(model, "Anna follows Paul."),
+        ie.emergence.scale.first_token_losses(model, "Anna follows Paul. Paul reaches Lisa."),
     )
-    assert several["ci_low"].notna().all() and several["n_tokens"].iloc[0] == 16 - 1 + 2 * 3
+    assert several["ci_low"].notna().all() and several["n_tokens"].iloc[0] == 16 - 1 + 4 * 3
     assert one["ci_low"].isna().all() and one["loss"].notna().all()
 
 

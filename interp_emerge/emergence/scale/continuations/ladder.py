@@ -42,6 +42,7 @@ from interp_emerge.stats.intervals import percentile_interval
 from interp_emerge.stats.resampling import RESAMPLES, draw_weights, draw_weights_of_few
 
 MEASURES = ("exact_match", "token_accuracy", "power", "product", "excess", "edit_distance", "log_prob")
+SHARES = ("exact_match", "token_accuracy", "power", "product")
 CONTINUOUS = ("log_prob", "token_accuracy")
 
 
@@ -135,7 +136,9 @@ class TokenLadder:
             found |= {"length": length or self.length, "n_seeds": len(seeds)}
             found |= {"n_pairs": min(len(run.truth) for run in seeds)}
             for column, name in enumerate(MEASURES):
-                interval = percentile_interval(float(means[row, column]), drawn[:, row, column])
+                samples = drawn[:, row, column]
+                samples = samples.clip(0, 1) if name in SHARES else samples
+                interval = percentile_interval(float(means[row, column]), samples)
                 found |= interval.columns(name)
             rows.append(found)
         return pd.DataFrame(rows)
