@@ -138,9 +138,9 @@ def test_nothing_in_the_package_imports_what_is_built_on_it():
 
 
 def test_analyses_use_the_public_names_only():
-    """The package, rooms of it that list their names, and these names."""
+    """The package, rooms of it that list their names, and these names. Promises are about the inside of the package."""
     rooms = {f"interp_emerge.{room}" for room in (".".join(path.parent.relative_to(PACKAGE).parts) for path in STUBS)}
     listed = {f"{room}.{name}" for room in rooms for name in dir(import_module(room.rstrip(".")))}
-    for path in python_files("analyses"):
+    for path in (path for path in python_files("analyses") if path.parent.name != "promises"):
         ours = {name for name in imported_modules(path) if name.startswith("interp_emerge")} - {"interp_emerge"}
         assert ours <= rooms | listed, path
