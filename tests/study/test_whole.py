@@ -90,13 +90,13 @@ def test_the_ability_needs_the_circuits_heads_and_not_random_ones(whole: Path) -
     assert here.get_group("random heads of the same layers").median() > 0.9
 
 
-def test_the_control_is_smooth_and_seeds_are_a_distribution(whole: Path) -> None:
+def test_the_control_does_not_jump_and_seeds_are_a_distribution(whole: Path) -> None:
     tables = tables_of(whole)
     verdicts = tables["jump"].drop_duplicates("ability").set_index("ability")["verdict"]
     seeds = tables["seeds"].set_index(["ability", "size"])
 
     assert verdicts["markov"] == MirageVerdict.NO_JUMP
-    assert verdicts["fact_recall"] == MirageVerdict.METRIC
+    assert verdicts["indirect_object"] == MirageVerdict.MODEL
     assert tuple(seeds.loc[("induction", "7k"), ["n_seeds", "n_success"]]) == (3, 1)
 
 

@@ -5,8 +5,8 @@
   pair's own ratio, which a pair with a small gap can dominate. If the mean gap is not certainly above zero, both are
   undefined: they are NaN, and `why_undefined` says whether the gap is within noise or negative, or the pairs too few.
   The gap is certain if its 99.5% interval lies above zero. So a mean gap of zero seldom passes after a long lower tail
-  either, where the 95% interval of few pairs lies above zero in 8% of cases (rates: docs/validity.md). A gap that is the
-  same for all pairs counts as certain: rare pairs with another gap cannot be seen.
+  either, where the 95% interval of few pairs lies above zero in 8% of cases (rates: docs/validity.md). A gap that all
+  pairs share counts as certain: rare pairs with another gap cannot be seen.
 * `recovery` m(C) − m(∅), in the metric's unit, and `divergence`, the Kullback–Leibler divergence of the circuit's
   next-token distribution from the whole model's, in nats, are defined even then.
 * **CPR** and **CMD** are the areas under f and under |1 − f| over the share of edges, where f is the faithfulness

@@ -31,7 +31,7 @@ them out. Where runs of one point disagree, some certainly above the threshold a
 agree at another point may do so by chance: if half of all runs acquire an ability, three runs all acquire it in 12% of
 cases. Then a point must also pass the test of `_shares_of_runs`, and likewise where a point has just two runs. It
 counts the runs above the threshold, and assumes that the share of runs which have the quantity does not fall from point
-to point. Six runs that agree pass.
+to point. Six runs that agree pass. A point with a single run needs no such test: what is said of it is about this run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -144,7 +144,7 @@ def find_onset(values: Mapping[Point, Sequence[np.ndarray]], criterion: Criterio
     if apart or any(len(values[point]) == FEW_RUNS for point in points):
         above = [sum(run.mean() > criterion.threshold for run in values[point]) for point in points]
         runs = np.array([len(values[point]) for point in points])
-        tests = tests.of_runs(*_shares_of_runs(np.array(above), runs), disagree=bool(apart))
+        tests = tests.of_runs(*_shares_of_runs(np.array(above), runs), several=runs > 1, disagree=bool(apart))
     found = _found(points, means, criterion, tests)
     if not apart or found.verdict != OnsetVerdict.UNDECIDED:
         return found
@@ -221,15 +221,16 @@ class _Tests:
         above_near, near = np.array([test(point, criterion.near_chance) for point in points]).T
         return cls(above=above, below=below, above_near=above_near, near=near)
 
-    def of_runs(self, above: np.ndarray, below: np.ndarray, *, disagree: bool) -> "_Tests":
-        """The tests, without those of points where the share of runs is not certain too.
+    def of_runs(self, above: np.ndarray, below: np.ndarray, *, several: np.ndarray, disagree: bool) -> "_Tests":
+        """The tests, without those of points with several runs where the share of runs is not certain too.
 
         Args:
             above: p-value at each point that at most half of the runs have the quantity, shape [point].
             below: p-value that at least half have it.
+            several: whether the point has several runs, shape [point]. What is said of a single run is about that run.
             disagree: whether runs of one point disagree; if so, the mean is near chance only where few runs have it.
         """
-        many, few = above <= TAIL, below <= TAIL
+        many, few = (above <= TAIL) | ~several, (below <= TAIL) | ~several
         return _Tests(
             above=np.where(many, self.above, 1),
             below=np.where(few, self.below, 1),

@@ -86,9 +86,11 @@ def test_growing_no_edges_or_more_than_the_graph_has_is_refused(n: int):
 
 
 @cache
-def scored(architecture: str = "llama", layers: int = 2) -> tuple[HookedModel, ie.PromptPairs, EdgeScores]:
+def scored(
+    architecture: str = "llama", layers: int = 2, n_pairs: int = 8
+) -> tuple[HookedModel, ie.PromptPairs, EdgeScores]:
     model = small_model(architecture, layers=layers)
-    pairs = telling_pairs(model, 8)
+    pairs = telling_pairs(model, n_pairs)
     return model, pairs, score_edges(model, pairs, "eap_ig")
 
 
@@ -130,7 +132,7 @@ def test_the_chosen_size_is_the_smallest_tried_that_reaches_the_target(select: A
 
 @pytest.mark.parametrize(("sure", "ablation"), [(True, "resample"), (False, "resample"), (False, "mean")])
 def test_after_the_local_search_the_target_is_reached_and_no_edge_can_be_dropped(sure: bool, ablation: Any):
-    model, pairs, scores = scored(layers=3)
+    model, pairs, scores = scored(layers=3, n_pairs=32)
     runs = ie.Runs(model, pairs, ablation=ablation)
     whole = smallest_faithful(runs, scores, target=0.6, sure=sure, local_search=False)
     found = smallest_faithful(runs, scores, target=0.6, sure=sure)

@@ -167,6 +167,13 @@ def test_three_runs_that_disagree_at_one_point_leave_the_others_open() -> None:
     assert onset.reason.endswith("training runs disagree at 1, so it takes more of them")
 
 
+def test_what_is_said_of_a_single_run_is_about_that_run() -> None:
+    split = {0: [LACK], 1: [HAVE, LACK, LACK], 2: [HAVE] * 3, 3: [HAVE]}
+    onset = find_onset(split, ACCURACY)
+
+    assert (onset.ci_low, onset.ci_high, onset.verdict) == (1, 3, OnsetVerdict.EMERGENT)
+
+
 def test_eight_runs_of_which_some_disagree_bound_the_onset() -> None:
     split = {0: [LACK] * 8, 1: [LACK] * 4 + [HAVE] * 4, 2: [HAVE] * 8, 3: [HAVE] * 8}
     onset = find_onset(split, ACCURACY)
