@@ -15,11 +15,12 @@ ANSWER, SUBJECT = 1, 4
 """Positions of the answer, and of the second occurrence of the name that is repeated."""
 HEADS = {
     "a0.h0": (ANSWER, 1.0),
-    "a0.h1": (ANSWER, -1.0),
+    "a0.h1": (ANSWER, -0.5),
     "a0.h2": (SUBJECT, -1.0),
-    "a0.h3": (SUBJECT, 1.0),
+    "a0.h3": (SUBJECT, 0.5),
 }
-"""The position that each head attends to, and what it writes: the token that stands there, or minus that token."""
+"""The position that each head attends to, and how strongly it writes the token that stands there, or minus that token.
+Those that work against the answer are weaker, so that the model prefers the answer."""
 
 
 def names_in_prompts(n: int) -> ie.PromptPairs:
