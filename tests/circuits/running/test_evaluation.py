@@ -61,10 +61,10 @@ def test_faithfulness_is_undefined_if_the_gap_is_not_above_noise(gap: np.ndarray
 
 
 def test_the_ratio_of_means_and_the_mean_of_ratios_by_hand():
-    evaluation = invented(np.array([1.0, 1.0]), np.array([1.0, 4.0]), np.zeros(2))
-    assert evaluation.faithfulness == pytest.approx(2 / 5)
-    assert evaluation.mean_of_ratios.value == pytest.approx((1 + 1 / 4) / 2)
-    assert evaluation.per_pair.tolist() == [1, 0.25]
+    evaluation = invented(np.ones(12), np.tile([1.0, 2.0], 6), np.zeros(12))
+    assert evaluation.faithfulness == pytest.approx(2 / 3)
+    assert evaluation.mean_of_ratios.value == pytest.approx((1 + 1 / 2) / 2)
+    assert evaluation.per_pair[:2].tolist() == [1, 0.5]
 
 
 def test_a_pair_without_a_gap_leaves_only_the_mean_of_ratios_undefined():
@@ -74,13 +74,14 @@ def test_a_pair_without_a_gap_leaves_only_the_mean_of_ratios_undefined():
 
 
 def test_each_template_has_its_own_summary():
-    by_hand = invented(np.array([1.0, 1.0, 0.0, 0.0]), np.ones(4), np.zeros(4), ("kept", "kept", "lost", "lost"))
+    templates = ("kept",) * 6 + ("lost",) * 6
+    by_hand = invented(np.repeat([1.0, 0.0], 6), np.ones(12), np.zeros(12), templates)
     frame = by_hand.by_template()
     faithfulness = frame[frame["quantity"] == "faithfulness"].set_index("template")["value"]
     assert faithfulness.to_dict() == {"kept": 1, "lost": 0}
-    assert set(frame["n_pairs"]) == {2}
+    assert set(frame["n_pairs"]) == {6}
     assert by_hand.faithfulness == 0.5
-    assert by_hand.to_frame()["template"].tolist() == ["kept", "kept", "lost", "lost"]
+    assert by_hand.to_frame()["template"].tolist() == [*templates]
 
 
 def curve_of(evaluations: Sequence[Evaluation], shares: tuple[float, ...] = GRID) -> FaithfulnessCurve:
@@ -175,7 +176,7 @@ def test_the_divergence_and_the_accuracy_are_those_of_the_circuits_logits(pairs:
 
 def test_at_the_level_of_nodes_only_what_nodes_outside_write_is_ablated():
     model = small_model("llama")
-    pairs = telling_pairs(model)
+    pairs = telling_pairs(model, 24)
     circuit = ie.Circuit.from_edges(model, [("embed", "a0.h1.v"), ("a0.h1", "m1"), ("m1", "logits")])
     nodes = ie.Circuit.from_nodes(model, circuit.nodes)
     at_nodes = ie.evaluate(model, circuit, pairs, level="nodes")
