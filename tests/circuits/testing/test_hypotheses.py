@@ -132,9 +132,9 @@ def test_a_test_with_too_few_draws_to_reject_anything_asks_for_more():
     assert "ask for more" not in notes(few)["minimality"]
     enough = table(model, path_of(model), pairs, n_random=120, n_inflated=120)
     assert not enough["note"].str.contains("ask for more").any()
-    pairs_too = table(model, path_of(model), pairs[:4], n_random=19, n_permutations=9)
-    assert "4 pairs is 0.16," in notes(pairs_too)["equivalence"]
-    assert "9 permutations of 4 pairs is 0.1," in notes(pairs_too)["independence"]
+    pairs_too = table(model, path_of(model), pairs[:6], n_random=19, n_permutations=9)
+    assert "6 pairs is 0.051," in notes(pairs_too)["equivalence"]
+    assert "9 permutations of 6 pairs is 0.1," in notes(pairs_too)["independence"]
 
 
 def test_by_default_enough_random_edges_are_drawn_to_support_the_smallest_circuit():
