@@ -263,7 +263,10 @@ def table() -> pd.DataFrame:
 def test_the_table_has_interval_and_baseline_of_every_head_in_every_role(table: pd.DataFrame):
     assert [*table["role"].unique()] == shelf.names()
     assert len(table) == len(shelf.names()) * LAYERS * HEADS
-    defined = table[table["score"].notna()]
+    scored = table[table["score"].notna()]
+    # Three items of a list are too few for an interval if a head gets them all right, or all wrong.
+    defined = scored[scored["ci_low"].notna()]
+    assert {*scored.loc[scored["ci_low"].isna(), "role"]} <= {"successor"}
     assert ((defined["ci_low"] <= defined["score"]) & (defined["score"] <= defined["ci_high"])).all()
     assert (defined["clears_baseline"] == (defined["ci_low"] > defined["baseline"])).all()
     assert (defined["note"] == "").all()
