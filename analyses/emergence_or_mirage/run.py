@@ -50,15 +50,13 @@ def main(name: str = "miniature", *asked: str, keep: bool) -> None:
 def verdict(found) -> dict:
     one, other = found.thresholded, found.continuous
     shapes = {shape.metric: f"{shape.shape}, {written(**vars(shape.concentration))}" for shape in (one, other)}
-    jump = "" if not found.window[0] else "{} to {}".format(*found.window)
-    shared = written(**vars(found.shared)) if jump else ""
-    return {"ability": found.ability, "verdict": found.verdict, **shapes, "jump": jump, "shared": shared,
-            "reason": found.reason}  # fmt: skip
+    jump, shared = ("{} to {}".format(*found.window), written(**vars(found.shared))) if found.window[0] else ("", "")
+    about = {"ability": found.ability, "verdict": found.verdict}
+    return {**about, **shapes, "jump": jump, "shared": shared, "reason": found.reason}
 
 
 def forms(frame: pd.DataFrame, abilities: list) -> str:
-    rows = []
-    table = pd.concat([scale.trend_table(frame, ability) for ability in abilities])
+    rows, table = [], pd.concat([scale.trend_table(frame, ability) for ability in abilities])
     for (ability, metric), here in table.groupby(["ability", "metric"], sort=False):
         weights = {row["form"]: f"{row['weight']:.2f}" for row in here.to_dict("records")}
         best = here.sort_values("weight", na_position="first").iloc[-1]
@@ -68,9 +66,9 @@ def forms(frame: pd.DataFrame, abilities: list) -> str:
 
 
 def correlations(ladders: list) -> str:
-    columns, rows = ["log_prob", "prob", "choice_prob", "brier", "accuracy"], []
+    rows = []
     for ladder in ladders:
-        table = scale.scale_correlation(ladder).set_index("metric").loc[columns]
+        table = scale.scale_correlation(ladder).set_index("metric").drop("logit_diff")
         intervals = table[["per_prompt", "per_prompt_low", "per_prompt_high"]].itertuples(name=None)
         rows.append({"ability": ladder.ability} | {metric: written(*interval) for metric, *interval in intervals})
     return markdown(rows)
@@ -84,7 +82,7 @@ def seeds(frame: pd.DataFrame, abilities: list) -> str:
             about = {"ability": ability.name, "size": row["size"], "accuracy by seed": row["values"]}
             chance = {"P(success)": written(row["p"], row["ci_low"], row["ci_high"]), "shape": row["shape"]}
             rows.append({**about, "successes": f"{row['n_success']} of {row['n_seeds']}", **chance})
-    return markdown(rows)
+    return markdown(rows) if rows else "None."
 
 
 def written(value: float, low: float, high: float) -> str:
@@ -92,8 +90,6 @@ def written(value: float, low: float, high: float) -> str:
 
 
 def markdown(rows: list[dict]) -> str:
-    if not rows:
-        return "None."
     lines = [[*rows[0]], ["---"] * len(rows[0]), *(map(str, row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -14,10 +14,10 @@ from interp_emerge.emergence.forming.tables import (
     DependenceCriterion,
     DependenceVerdict,
 )
-from interp_emerge.emergence.scale.mirage import MirageVerdict, RiseShape
 from interp_emerge.emergence.scale.onset import OnsetVerdict
+from interp_emerge.emergence.scale.rise import RiseShape
 from interp_emerge.emergence.scale.seeds import SeedSpread
-from interp_emerge.emergence.scale.tables import JUMP, SEEDS, TRENDS
+from interp_emerge.emergence.scale.tables import JUMP, SEEDS, TRENDS, MirageVerdict
 from interp_emerge.emergence.scale.trends import TrendVerdict
 from interp_emerge.stats.forms import FORMS
 from interp_emerge.tables.schema import Table

@@ -228,7 +228,7 @@ def formation() -> pd.DataFrame:
 
 
 def onsets() -> pd.DataFrame:
-    common = {"ability": "induction", "threshold": 0.5, "ci_low": np.nan, "ci_high": np.nan}
+    common = {"ability": "induction", "threshold": 0.5, "ci_low": np.nan, "ci_high": np.nan, "reason": ""}
     return pd.DataFrame(
         [
             common

@@ -96,7 +96,7 @@ def test_empty_tables_are_replaced_by_reasons(tmp_path: Path):
         "no checkpoint was followed",
         "there is no circuit to compare with chance",
         "no onset was sought",
-        "no head scores above the baseline",
+        "no head plays any of the roles",
     ):
         assert sentence in page
 

@@ -9,8 +9,8 @@ import pytest
 
 import interp_emerge as ie
 from interp_emerge.emergence.forming.tables import DependenceCriterion, DependenceVerdict
-from interp_emerge.emergence.scale.mirage import MirageVerdict
 from interp_emerge.emergence.scale.onset import OnsetVerdict
+from interp_emerge.emergence.scale.tables import MirageVerdict
 from interp_emerge.report.sentences.answers import induction_edges
 from interp_emerge.study.catalogue import all_tables
 from interp_emerge.tables.io import read_table

@@ -11,7 +11,6 @@ from .ladder import (
 )
 from .mirage import (
     Mirage as Mirage,
-    MirageVerdict as MirageVerdict,
     mirage_check as mirage_check,
 )
 from .onset import (
@@ -37,6 +36,7 @@ from .seeds import (
     success_by_size as success_by_size,
 )
 from .sharpness import Sharpness as Sharpness, sharpness as sharpness, sharpness_table as sharpness_table
+from .tables import MirageVerdict as MirageVerdict
 from .trends import (
     Trends as Trends,
     TrendVerdict as TrendVerdict,

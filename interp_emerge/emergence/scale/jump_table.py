@@ -7,8 +7,9 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.scale.axes import load_axis
 from interp_emerge.emergence.scale.ladder import Ladder
-from interp_emerge.emergence.scale.mirage import MirageVerdict, mirage_check
+from interp_emerge.emergence.scale.mirage import mirage_check
 from interp_emerge.emergence.scale.sharpness import sharpness_table
+from interp_emerge.emergence.scale.tables import MirageVerdict
 from interp_emerge.families.base import Family
 
 

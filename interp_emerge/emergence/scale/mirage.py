@@ -27,7 +27,6 @@ tokens. Error rates are in docs/validity.md.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -46,6 +45,7 @@ from interp_emerge.emergence.scale.rise import (
     rise,
     shape_of,
 )
+from interp_emerge.emergence.scale.tables import MirageVerdict
 from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.resampling import RESAMPLES
 
@@ -53,19 +53,6 @@ HALF = 0.5
 """The jump is the model's if the continuous metric shares more of it than this."""
 ENOUGH_RUNS = 5
 """From this number of training runs of a point on, runs that disagree still give a verdict on their mean."""
-
-
-class MirageVerdict(StrEnum):
-    """Whether an ability jumps, and whether the model or the metric is the reason."""
-
-    NO_JUMP = "no jump at this resolution"
-    """The rise of the thresholded metric is spread, small, or flat above chance."""
-    METRIC = "the metric's"
-    """The thresholded metric jumps, and the continuous one shares less than half of the jump."""
-    MODEL = "the model's"
-    """The thresholded metric jumps, and the continuous one shares more than half of the jump."""
-    UNDECIDED = "undecided"
-    """The data do not decide; the reason says why."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Names and columns of the tables over scale. The report reads them without importing torch."""
 
+from enum import StrEnum
+
 from interp_emerge.tables.schema import ABILITY_COLUMN, RUN_COLUMNS, SCALE_COLUMNS, Table
 
 LADDER = Table(
@@ -21,12 +23,26 @@ LADDER = Table(
     },
 )
 
+
+class MirageVerdict(StrEnum):
+    """Whether an ability jumps, and whether the model or the metric is the reason."""
+
+    NO_JUMP = "no jump at this resolution"
+    """The rise of the thresholded metric is spread, small, or flat above chance."""
+    METRIC = "the metric's"
+    """The thresholded metric jumps, and the continuous one shares less than half of the jump."""
+    MODEL = "the model's"
+    """The thresholded metric jumps, and the continuous one shares more than half of the jump."""
+    UNDECIDED = "undecided"
+    """The data do not decide; the reason says why."""
+
+
 JUMP = Table(
     name="jump",
     row="the shape of one metric of one ability over sizes",
     about=SCALE_COLUMNS,
     filled={
-        "verdict": "the model's, the metric's, no jump at this resolution, or undecided",
+        "verdict": ", ".join(MirageVerdict),
         "metric": "accuracy, which is thresholded, or log_prob, which is continuous",
         "kind": "thresholded or continuous",
         "shape": "sharp, steep, late, spread, small, flat or undecided; docs/emergence.md defines them",

@@ -7,8 +7,7 @@ import pandas as pd
 
 from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
-from interp_emerge.emergence.scale.mirage import MirageVerdict
-from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, SEEDS, TRENDS
+from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, SEEDS, TRENDS, MirageVerdict
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, chart, noted

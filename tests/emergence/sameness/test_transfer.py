@@ -123,6 +123,7 @@ def test_in_a_graph_of_another_shape_faithfulness_is_undefined(truth: GroundTrut
 
 
 def test_templates_are_measured_separately(truth: GroundTruth):
+    truth = ie.circuits.ground_truth("induction", 3 * len(truth.pairs))
     without_previous = truth.circuit.without(["a0.h0"])
     found = transfer(
         {"half": without_previous}, [("own", truth.model)], lambda model: truth.pairs, by_template=True, n_random=2

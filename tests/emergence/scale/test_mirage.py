@@ -8,8 +8,9 @@ import pytest
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.emergence.scale.axes import AXES
 from interp_emerge.emergence.scale.ladder import Ladder
-from interp_emerge.emergence.scale.mirage import Mirage, MirageVerdict, mirage_check
+from interp_emerge.emergence.scale.mirage import Mirage, mirage_check
 from interp_emerge.emergence.scale.rise import RiseShape, jump_shape
+from interp_emerge.emergence.scale.tables import MirageVerdict
 
 PROMPTS = 128
 SEEDS = range(4)

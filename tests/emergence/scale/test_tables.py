@@ -10,8 +10,7 @@ import interp_emerge as ie
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.emergence.scale.jump_table import jump_table
 from interp_emerge.emergence.scale.ladder import RUNGS
-from interp_emerge.emergence.scale.mirage import MirageVerdict
-from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, TRENDS
+from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, TRENDS, MirageVerdict
 from interp_emerge.emergence.scale.trends import TrendVerdict, correlation_table, trend_table
 from interp_emerge.stats.intervals import UNDEFINED
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interp_emerge.emergence.scale.mirage import MirageVerdict, RiseShape
+from interp_emerge.emergence.scale.rise import RiseShape
+from interp_emerge.emergence.scale.tables import MirageVerdict
 from interp_emerge.emergence.scale.trends import TrendVerdict
 from interp_emerge.report.sections.scale import correlations, jumps, seeds, trends
 

@@ -17,7 +17,7 @@ from interp_emerge.emergence.scale.continuations.ladder import (
     several_tokens_grid,
 )
 from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens
-from interp_emerge.emergence.scale.mirage import MirageVerdict
+from interp_emerge.emergence.scale.tables import MirageVerdict
 
 SEEDS = range(3)
 LENGTH, PROMPTS, CHANCE = 5, 256, 0.02
