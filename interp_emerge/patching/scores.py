@@ -1,7 +1,7 @@
 """The result of a patching method: the effect of every node or edge, with its uncertainty over prompt pairs.
 
 Positive means that moving the node or edge from the corrupted run toward the clean one raises the metric. The 95%
-intervals come from a bootstrap over pairs (`stats.intervals`). The p-values are those of the two-sided sign-flip test
+intervals are over pairs (`stats.intervals`). The p-values are those of the two-sided sign-flip test
 that the mean over pairs is zero. The q-values control the false-discovery rate over all rows of the table
 (`stats.significance`).
 """
@@ -53,8 +53,8 @@ EDGE_SCORES = Table(
         "reader": "name of the edge's reader",
         "score": "estimated rise of the metric when the edge takes its clean value; mean over prompt pairs",
         "standard_error": "standard error of the mean over prompt pairs",
-        "ci_low": "lower end of the 95% interval, bootstrap over pairs or, without per-pair values, normal",
-        "ci_high": "upper end of the 95% interval, bootstrap over pairs or, without per-pair values, normal",
+        "ci_low": "lower end of the 95% interval over pairs or, without per-pair values, normal",
+        "ci_high": "upper end of the 95% interval over pairs or, without per-pair values, normal",
         **TEST_COLUMNS,
     },
 )

@@ -17,8 +17,8 @@ MODEL_COLUMNS = {
 }
 ABILITY_COLUMN = {"ability": "name of the ability"}
 INTERVAL_COLUMNS = {
-    "ci_low": "lower end of the 95% interval, bootstrap over prompts",
-    "ci_high": "upper end of the 95% interval, bootstrap over prompts",
+    "ci_low": "lower end of the 95% interval over prompts",
+    "ci_high": "upper end of the 95% interval over prompts",
 }
 TEST_COLUMNS = {
     "p_value": "two-sided p-value of the sign-flip test that the mean over prompt pairs is zero; empty if undefined",

@@ -16,7 +16,7 @@ target, like the minimal circuits at 80% of Tigges et al. (2024, https://arxiv.o
    loss alone keeps the target, the most dispensable first. It drops as many from the front as evaluation shows to keep
    the target. This is repeated until no single edge can be dropped. The result is minimal, but not always the smallest.
 
-By default the lower end of the bootstrap interval must reach the target (`sure`). A circuit whose value just reaches it
+By default the lower end of the 95% interval must reach the target (`sure`). A circuit whose value just reaches it
 was chosen to do so on these very pairs, and keeps less on others (measured in docs/calibration.md).
 
 Cost: one circuit run on all pairs for each size, with at most 7 sizes for each factor of 8 between two sizes of the

@@ -1,6 +1,6 @@
 """Negative name movers: the fraction of tokens that are among the 5 highest logits of minus what the head writes if it
 attends only to that token. In [0, 1]. On the prompt pairs the head has to attend from the last position to the answer
-more than to the foil, and to lower the metric directly. A head that attends to the foil and suppresses that is none.
+more than to the foil, and to lower the metric directly. A head that attends to the foil and suppresses that is not one.
 """
 
 import numpy as np

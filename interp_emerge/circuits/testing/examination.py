@@ -76,7 +76,7 @@ class Examination:
         return small_tables(self.tables)
 
     def with_search(self, found: Stability) -> "Examination":
-        """This examination, with how similar the circuits are that the whole search finds on bootstrap samples."""
+        """This examination, with how similar the circuits are that the whole search finds on new sets of prompts."""
         tables = {f"search_{name}": table for name, table in _stability(found).items()}
         return replace(self, tables=self.tables | tables)
 
@@ -108,7 +108,7 @@ def examine(
             needs their values by pair; they are left out otherwise.
         parts: the tests to run, from `PARTS`; the evaluation itself always runs.
         n_random: number of random circuits to compare with.
-        resamples: number of bootstrap samples of the discovery pairs.
+        resamples: divisions of the discovery pairs into halves, and simulated sets, for stability.
 
     Raises:
         InputError: the circuit belongs to a graph of another shape, or there are too few pairs for a test.

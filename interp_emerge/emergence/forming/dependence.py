@@ -25,7 +25,7 @@ Tigges et al. (2024, https://arxiv.org/abs/2407.10827).
    is not an onset if the criterion holds by coincidence for a while. The interval of the onset is the central 95% over
    resamples of the pairs, with the same pairs at all checkpoints.
 
-If the gap is not above zero with 97.5% confidence, drops are undefined, and at this checkpoint the ability counts as
+If the gap is not certainly above zero, drops are undefined, and at this checkpoint the ability counts as
 not depending on the part. If a layer has few other heads, the null is coarse: three others allow p = 0.25 at best. So
 an onset with fewer than 19 random choices is reported with its step, but its verdict is `too few random choices`.
 `above random` finds effects of any size that the pairs can resolve, so more pairs make the onset earlier. `half of

@@ -73,7 +73,7 @@ class PartRuns:
 
     @property
     def defined(self) -> bool:
-        """Whether the mean gap is above zero with 97.5% confidence."""
+        """Whether the mean gap is certainly above zero."""
         return not why_undefined(self.gap)
 
     @property
@@ -175,7 +175,7 @@ def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = No
 def measure_parts(runs: Runs, parts: Sequence[Part], circuit: Circuit, *, n_random: int) -> list[PartRuns]:
     """Runs the model without each part, and without random choices, in the metric and in accuracy.
 
-    Random choices are run only if the gap in the metric or in accuracy is above zero with 97.5% confidence.
+    Random choices are run only if the gap in the metric or in accuracy is certainly above zero.
 
     Raises:
         InputError: `n_random` is below 1.

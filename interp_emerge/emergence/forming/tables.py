@@ -138,7 +138,7 @@ DEPENDENCE_COLUMNS = {
     "metric": "name of the metric; accuracy is a fraction of pairs",
     "whole": "metric of the whole model, mean over pairs",
     "value": "metric with the part ablated, mean over pairs",
-    "value_low": "lower end of the 95% interval, bootstrap over pairs",
+    "value_low": "lower end of the 95% interval over pairs",
     "value_high": "upper end",
     "drop": "whole minus value, in the metric's unit; empty if undefined",
     "drop_low": "lower end of the 95% interval",

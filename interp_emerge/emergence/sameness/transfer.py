@@ -6,7 +6,7 @@ circuits of different checkpoints, seeds of one size, or prompt templates are co
 
 1. `each_model` takes one model, or loads labelled models one after another.
 2. `_in_one_model` runs every circuit in it: faithfulness (m(C) − m(∅)) / (m(M) − m(∅)), a fraction that may leave
-   [0, 1], with its bootstrap interval over pairs, and accuracy; for each template of the pairs if asked.
+   [0, 1], with its 95% interval over pairs, and accuracy; for each template of the pairs if asked.
 3. `_random_faithfulness` runs random connected circuits of each circuit's size in the same model: the null. The draw
    depends on the size and the seed alone, so equal circuits have equal nulls in every row.
 
@@ -45,7 +45,7 @@ COLUMNS = {
     "ablation": "what the edges outside the circuit carry",
     "template": "template of the pairs; empty where all templates are taken together",
     "faithfulness": "fraction of the model's clean-corrupt gap that the circuit keeps; empty if undefined",
-    "ci_low": "lower end of its 95% interval, bootstrap over pairs",
+    "ci_low": "lower end of its 95% interval over pairs",
     "ci_high": "upper end",
     "accuracy": "share of pairs that the circuit answers correctly; empty for a graph of another shape",
     "model_accuracy": "share of pairs that the whole model answers correctly",

@@ -10,7 +10,7 @@ to carry it (`Way`).
    partner for each head and no scores of B, only the roles of its heads. It takes all edges of a class, because without
    scores none is better than another. Edges of heads without a role are left behind.
 3. `_in_one_model` runs these circuits and B's `own` circuit for their faithfulness (m(C) − m(∅)) / (m(M) − m(∅)), a
-   fraction that may leave [0, 1], with its bootstrap interval over pairs (`circuits.running.faithfulness`).
+   fraction that may leave [0, 1], with its 95% interval over pairs (`circuits.running.faithfulness`).
 
 Each faithfulness is compared with two nulls.
 
@@ -72,7 +72,7 @@ COLUMNS = {
     "n_edges": "edges that it has there",
     "share": "these as a fraction of the edges of that model's graph",
     "faithfulness": "fraction of the model's clean-corrupt gap that it keeps; empty if undefined",
-    "ci_low": "lower end of its 95% interval, bootstrap over pairs",
+    "ci_low": "lower end of its 95% interval over pairs",
     "ci_high": "upper end",
     "random_median": "median faithfulness of random connected circuits with as many edges, in the same model",
     "random_p95": "95th percentile of their faithfulness, rounded up to the value of one of them",

@@ -46,7 +46,7 @@ from interp_emerge.emergence.scale.rise import (
     shape_of,
 )
 from interp_emerge.emergence.scale.tables import MirageVerdict
-from interp_emerge.stats.intervals import Interval, percentile_interval
+from interp_emerge.stats.intervals import SURE, Interval, percentile_interval
 from interp_emerge.stats.resampling import RESAMPLES
 
 HALF = 0.5
@@ -183,12 +183,17 @@ def _wider(shape: MetricShape, n_points: int) -> list[tuple[int, int]]:
 
 
 def _shared(thresholded: Curve, continuous: Curve, begins: int, ends: int) -> Interval:
-    """Concentration of the continuous curve's rise in a window, as a fraction of that of the thresholded one."""
+    """Concentration of the continuous curve's rise in a window, as a fraction of that of the thresholded one.
+
+    Undefined if the thresholded curve's is not above zero in 97.5% of the samples. Others are left out.
+    """
     (own, drawn_own), (also, drawn_also) = (
         concentration_within(curve, begins, ends) for curve in (thresholded, continuous)
     )
-    least = np.finfo(float).eps
-    return percentile_interval(also / max(own, least), drawn_also / np.maximum(drawn_own, least))
+    jumps = drawn_own > 0
+    if not own > 0 or jumps.mean() < SURE:
+        return Interval.undefined()
+    return percentile_interval(also / own, drawn_also[jumps] / drawn_own[jumps])
 
 
 def _earlier(curve: Curve, begins: int) -> Interval:
@@ -217,6 +222,8 @@ def _verdict(
     if all(one.high < HALF for one in shared + wider):
         return MirageVerdict.METRIC, ""
     if not all(one.low > HALF for one in shared):
+        if np.isnan(shared[0].value):
+            return MirageVerdict.UNDECIDED, f"noise leaves open where {jump.metric} rises most"
         if shared[0].high < HALF:
             return MirageVerdict.UNDECIDED, f"{other.metric} rises around the jump of {jump.metric}, but not as sharply"
         within = f"{shared[0].low:.2f} to {shared[0].high:.2f}"

@@ -338,4 +338,4 @@ def _open_before(points: list, near: np.ndarray, criterion: Criterion) -> str:
         return said
     needed = -ndtri(TAIL / len(near)) - ndtri(1 - POWER)
     times = max(2.0, np.ceil((needed / distance) ** 2))
-    return f"{said}; at {points[at]} about {times:.0f} times as many prompts may show it"
+    return f"{said}; at {points[at]} about {times:.0f} times as many prompts, or more training runs, may show it"
