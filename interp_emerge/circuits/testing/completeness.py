@@ -9,7 +9,7 @@ be incomplete: the whole model makes up for a lost node, the circuit cannot.
 
 1. `node_groups`, `random_sets` and `_greedy_set` choose the sets K. No set holds the embedding: without it circuit and
    model both become the run with every edge ablated.
-2. `completeness` runs the circuit and the model without each set, and gives the difference with its interval over pairs.
+2. `completeness` runs the circuit and the model without each set, and gives the difference with its 95% interval.
 
 The greedy set grows by the node that makes the circuit most incomplete, and drops a node again if that raises the
 incompleteness. On the pairs that chose the set this value is too large. So if `greedy` is among the strategies, one
