@@ -59,3 +59,26 @@ def test_the_interval_of_a_share_over_runs_lies_between_0_and_1():
     runs = [np.ones(20), np.zeros(20)]
     found = mean_over_runs(runs, share=True)
     assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+def test_runs_that_are_all_right_are_tested_as_one_of_them():
+    assert one_sided([np.ones(16)] * 3, 0.9) == one_sided([np.ones(16)], 0.9)
+    assert mean_over_runs([np.ones(16)] * 3, share=True) == mean_interval(np.ones(16), share=True)
+
+
+def test_runs_of_other_numbers_of_prompts_keep_the_noise_of_prompts():
+    runs = [np.array([0.0, 1.0] * 4), np.array([0.0, 1.0] * 6)]
+    found = mean_over_runs(runs)
+    assert found.low < 0.3 < 0.7 < found.high
+    assert min(one_sided(runs, 0.4)) > 0.05
+
+
+def test_several_runs_of_a_few_prompts_decide_nothing():
+    assert one_sided([np.array([1.0])] * 3, 0.5)[0] == pytest.approx(0.5)
+    assert one_sided([np.array([0.2, 0.3, 0.4])] * 3, 0.0) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
+def test_shares_of_any_type_are_tested_without_a_warning(dtype: type, recwarn: pytest.WarningsRecorder):
+    assert one_sided([(np.arange(20) < 5).astype(dtype)], 0.4) == one_sided([(np.arange(20) < 5).astype(float)], 0.4)
+    assert not recwarn

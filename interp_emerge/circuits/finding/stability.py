@@ -283,6 +283,8 @@ def _values_of_pairs(scores: EdgeScores) -> np.ndarray:
     if scores.per_pair is None:
         raise InputError("the scores hold no values of single pairs to divide; score again with a method that keeps "
                          "them, on fewer pairs or with a larger budget")  # fmt: skip
+    if not np.isfinite(scores.per_pair).all():
+        raise InputError("scores of some pairs are not finite; leave these pairs out and score again")
     return scores.per_pair
 
 

@@ -214,6 +214,10 @@ def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1)
     """
     from scipy.stats import binom
 
+    if not np.isfinite([circuit, model]).all():
+        raise InputError(
+            "a metric of a pair is not finite, so the circuit cannot be compared on it; leave the pair out"
+        )
     n, difference = len(model), circuit - model
     tied = np.abs(difference) <= tolerance(np.concatenate([circuit, model]))
     better = float(((difference > 0) & ~tied).sum() + tied.sum() / 2)
@@ -271,7 +275,9 @@ def independence(
 
 
 def _dependence(without: np.ndarray, model: np.ndarray, n_permutations: int, seed: int) -> tuple[float, float]:
-    """The Hilbert-Schmidt independence criterion with its p-value."""
+    """The Hilbert-Schmidt independence criterion with its p-value; 1 if a metric is the same on all pairs."""
+    if any(np.ptp(values) <= tolerance(values) for values in (without, model)):
+        return 0.0, 1.0
     n, rng = len(model), np.random.default_rng(seed)
     first, second = _centred_kernel(without), _centred_kernel(model)
     found = float((first * second).sum())

@@ -39,6 +39,8 @@ from interp_emerge.stats.ranks import spearman
 from interp_emerge.stats.resampling import RESAMPLES, draw_weights, draw_weights_of_few
 
 MODEL = ["size", "step", "seed"]
+FEWEST_RESAMPLES = 100
+"""The smallest number of bootstrap samples of a ladder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,8 @@ class Rung:
 
     def chance(self, accuracy: float) -> float:
         """The metric of a model that guesses: it gives equal probabilities to 1 / accuracy answers."""
-        levels = {"log_prob": np.log(accuracy), "choice_prob": 0.5, "brier": -0.25, "logit_diff": 0.0}
+        log_chance = np.log(accuracy) if accuracy > 0 else -np.inf
+        levels = {"log_prob": log_chance, "choice_prob": 0.5, "brier": -0.25, "logit_diff": 0.0}
         return float(levels.get(self.name, accuracy))
 
     def ceiling(self, accuracy: float) -> float:
@@ -166,11 +169,18 @@ class Ladder:
         for metric in self.metrics:
             if metric not in RUNGS:
                 raise UnknownNameError("metric of a ladder", metric, RUNGS)
-        if (np.diff(self.coordinate) <= 0).any():
+        if not np.isfinite(self.places).all() or (np.diff(self.coordinate) <= 0).any():
             raise InputError(f"the points of a ladder have to ascend in scale; these are at {self.places.tolist()}")
+        if not 0 <= self.chance < self.ceiling <= 1:
+            raise InputError(f"chance {self.chance:g} and ceiling {self.ceiling:g} of a ladder are accuracies; give "
+                             "numbers from 0 to 1, the ceiling above chance")  # fmt: skip
         for point, seeds in zip(self.points, self.values, strict=True):
             if not seeds or any(run.ndim != 2 or run.shape[1] != len(self.metrics) or not len(run) for run in seeds):
                 raise InputError(f"point {point!r} needs, for each seed, values of shape [pair, {len(self.metrics)}]")
+            if not all(np.isfinite(run).all() for run in seeds):
+                raise InputError(
+                    f"point {point!r} has values that are not finite; leave these prompts or the point out"
+                )
 
     @classmethod
     @checked
@@ -225,6 +235,8 @@ class Ladder:
 
     def resample(self, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
         """The means in bootstrap samples of prompts and seeds, shape [resample, point, metric]."""
+        if resamples < FEWEST_RESAMPLES:
+            raise InputError(f"{resamples} bootstrap samples show no spread; give at least {FEWEST_RESAMPLES}")
         rng = np.random.default_rng(seed)
         counts = {len(run) for seeds in self.values for run in seeds}
         shared = draw_weights(rng, counts.pop(), resamples=resamples) if len(counts) == 1 else None

@@ -32,7 +32,8 @@ import numpy as np
 import pandas as pd
 
 from interp_emerge.core.arguments import checked
-from interp_emerge.emergence.scale.ladder import Ladder
+from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.scale.ladder import RUNGS, Ladder
 from interp_emerge.emergence.scale.onset import runs_disagree
 from interp_emerge.emergence.scale.rise import (
     SIGNAL,
@@ -128,7 +129,13 @@ def mirage_check(
 
     Raises:
         UnknownNameError: the ladder lacks a metric.
+        InputError: a metric is of the other kind, or there are fewer than 100 bootstrap samples.
     """
+    for name, kind in ((thresholded, "thresholded"), (continuous, "continuous")):
+        ladder.column(name)
+        if RUNGS[name].kind != kind:
+            raise InputError(f"{name} is not a {kind} metric; take one of "
+                             f"{', '.join(rung.name for rung in RUNGS.values() if rung.kind == kind)}")  # fmt: skip
     drawn = ladder.resample(seed=seed, resamples=resamples)
     return judge(ladder.ability, *(curve_of(ladder, name, drawn) for name in (thresholded, continuous)))
 

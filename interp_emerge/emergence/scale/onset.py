@@ -158,8 +158,9 @@ def find_onset_of_intervals(values: Mapping[Point, Interval], criterion: Criteri
     The coverage of the interval is in docs/calibration.md.
 
     Args:
-        values: the interval at each point of the axis, in ascending order. Where it is undefined (not finite), the
-            quantity counts as certainly absent. An example is a fraction of a gap where there is no gap.
+        values: the interval at each point of the axis, in ascending order. Where its value is undefined
+            (not finite), the quantity counts as certainly absent. An example is a fraction of a gap where there is no
+            gap. A value whose ends are undefined decides nothing.
         criterion: chance level, ceiling and threshold of the quantity.
 
     Raises:
@@ -243,8 +244,10 @@ def _from_interval(interval: Interval, threshold: float) -> tuple[float, float]:
     """P-values as in `one_sided`, for a normal distribution: each side of the interval has 1.96 standard errors."""
     from scipy.special import ndtr, ndtri
 
-    if not np.isfinite([interval.value, interval.low, interval.high]).all():
+    if not np.isfinite(interval.value):
         return 1.0, 0.0
+    if not np.isfinite([interval.low, interval.high]).all():
+        return 1.0, 1.0
     sides = interval.value - interval.low, interval.high - interval.value
     distance = interval.value - threshold
     down, up = (max(side, np.finfo(float).tiny) / ndtri(1 - TAIL) for side in sides)

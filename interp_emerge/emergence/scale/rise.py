@@ -101,8 +101,9 @@ class Curve:
 
     @property
     def way(self) -> float:
-        """The distance from chance to the ceiling; NaN without a ceiling."""
-        return self.ceiling - self.chance if np.isfinite(self.ceiling) else np.nan
+        """The distance from chance to the ceiling; NaN if one of them is infinite."""
+        way = self.ceiling - self.chance
+        return way if np.isfinite(way) else np.nan
 
 
 @dataclass(frozen=True, kw_only=True)

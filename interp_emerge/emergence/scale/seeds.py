@@ -152,8 +152,10 @@ def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICA
         InputError: there is no seed, or a count is impossible.
     """
     right, asked = np.asarray(right, dtype=np.float64), np.asarray(asked, dtype=np.float64)
-    if right.shape != asked.shape or right.ndim != 1 or not len(right) or ((right < 0) | (right > asked)).any():
-        raise InputError("each seed needs a number of correct answers between 0 and its number of prompts")
+    if right.shape != asked.shape or right.ndim != 1 or not len(right):
+        raise InputError("each seed needs a number of correct answers and a number of prompts")
+    if not ((right >= 0) & (right <= asked) & (asked >= 1) & (right % 1 == 0) & (asked % 1 == 0)).all():
+        raise InputError("each seed needs a number of correct answers between 0 and its number of prompts, at least 1")
     found: dict[str, float] = dict.fromkeys(("low", "high", "share_high", "p_one_mode"), np.nan)
     if len(right) == 1:
         return Modes(verdict=SeedSpread.ONE_SEED, reason="", p_alike=np.nan, **found)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.emergence.scale.axes import AXES
 from interp_emerge.emergence.scale.ladder import Ladder
 from interp_emerge.emergence.scale.mirage import Mirage, mirage_check
@@ -245,3 +245,36 @@ def test_the_sentence_gives_the_distance_between_the_points_around_the_jump() ->
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="unknown metric of the ladder 'kl'"):
         mirage_check(true_step(6, 3, 0.1, 0), continuous="kl")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"continuous": "accuracy"}, "accuracy is not a continuous metric; take one of log_prob"),
+        ({"thresholded": "log_prob"}, "log_prob is not a thresholded metric; take one of accuracy"),
+        ({"resamples": 10}, "10 bootstrap samples show no spread; give at least 100"),
+    ],
+)
+def test_metrics_of_the_wrong_kind_and_too_few_samples_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        mirage_check(true_step(6, 3, 0.1, 0), **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"chance": 1.0}, "chance 1 and ceiling 1 of a ladder are accuracies"),
+        ({"places": np.array([1e6, 2e6, np.inf])}, "have to ascend in scale"),
+        ({"values": ((np.full((4, 2), np.nan),),) * 3}, "point '0' has values that are not finite"),
+    ],
+)
+def test_a_ladder_that_cannot_be_judged_is_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Ladder(**{**vars(true_step(3, 1, 0.1, 0)), **change})
+
+
+def test_without_a_chance_of_a_guess_there_is_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    ladder = Ladder(**{**vars(true_step(8, 4, 0.1, 0)), "chance": 0.0})
+
+    assert mirage_check(ladder, **FEW).verdict == MirageVerdict.MODEL
+    assert len(ladder.to_frame()) == 16 and not recwarn

@@ -327,6 +327,8 @@ def _values(scores: EdgeScores, groups: int) -> np.ndarray:
     if groups < 3 or len(scores.per_pair) < 2 * groups:
         raise InputError(f"{len(scores.per_pair)} pairs are too few for {groups} groups; give at least 3 groups, and "
                          "twice as many pairs as groups")  # fmt: skip
+    if not np.isfinite(scores.per_pair).all():
+        raise InputError("scores of some pairs are not finite; leave these pairs out and score again")
     return scores.per_pair.astype(np.float64)
 
 

@@ -70,7 +70,7 @@ class TokenLadder:
                 f"a ladder needs one place and at least one run for each point, and at least one point; got "
                 f"{len(self.points)} points, {len(self.places)} places and {len(self.runs)} sets of runs"
             )
-        if (np.diff(self.axis.coordinate(self.places)) <= 0).any():
+        if not np.isfinite(self.places).all() or (np.diff(self.axis.coordinate(self.places)) <= 0).any():
             raise InputError(f"the points of a ladder have to ascend in scale; these are at {self.places.tolist()}")
         if len(lengths := {run.truth.shape[1] for seeds in self.runs for run in seeds}) > 1:
             listed = " and ".join(map(str, sorted(lengths)))
