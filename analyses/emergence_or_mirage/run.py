@@ -50,7 +50,7 @@ def main(name: str = "miniature", *asked: str, keep: bool) -> None:
 def verdict(found) -> dict:
     one, other = found.thresholded, found.continuous
     shapes = {shape.metric: f"{shape.shape}, {written(**vars(shape.concentration))}" for shape in (one, other)}
-    jump, shared = ("{} to {}".format(*found.window), written(**vars(found.shared))) if found.window[0] else ("", "")
+    jump, shared = ("{} to {}".format(*found.window), f"{found.shared}") if found.window[0] else ("", "")
     about = {"ability": found.ability, "verdict": found.verdict}
     return {**about, **shapes, "jump": jump, "shared": shared, "reason": found.reason}
 
