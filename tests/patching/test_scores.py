@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
@@ -207,13 +208,14 @@ def test_edges_of_another_shape_than_the_graph_are_refused():
 
 def node_scores(**given: float) -> NodeScores:
     mean = np.array([given.get(name.replace(".", "_"), 0.0) for name in GRAPH.writer_names])
-    return NodeScores(graph=GRAPH, per_pair=mean + np.array([[-0.1], [0.1]]))
+    return NodeScores(graph=GRAPH, per_pair=mean + np.tile([[-0.1], [0.1]], (3, 1)))
 
 
 def test_the_table_of_nodes_has_means_with_intervals_around_them():
     frame = node_scores(a0_h1=1.0, m1=-2.0).to_frame().set_index("node")
+    ends = t.ppf(0.975, 5) * 0.1 / 5**0.5  # six pairs
     assert frame.loc["a0.h1", "score"] == pytest.approx(1)
-    assert tuple(frame.loc["a0.h1", ["ci_low", "ci_high"]]) == pytest.approx((0.9, 1.1))
+    assert tuple(frame.loc["a0.h1", ["ci_low", "ci_high"]]) == pytest.approx((1 - ends, 1 + ends))
     assert tuple(frame.loc["m1", ["layer", "kind", "index"]]) == (1, "mlp", 0)
     assert frame.loc["embed", "layer"] == -1
 
@@ -236,10 +238,10 @@ def test_a_number_of_nodes_that_cannot_be_is_refused(n: int):
 
 def test_the_table_of_nodes_has_the_sign_flip_test_over_all_its_rows():
     frame = node_scores(a0_h1=1.0).to_frame().set_index("node")
-    # With two pairs of the same sign, the smallest p-value is 2 / 2^2. The others are ±0.1 and cancel.
-    assert frame.loc["a0.h1", "p_value"] == 0.5
+    # With six pairs of the same sign, the smallest p-value is 2 / 2^6. The others are ±0.1 and cancel.
+    assert frame.loc["a0.h1", "p_value"] == 2 / 64
     assert (frame.drop("a0.h1")["p_value"] == 1).all()
-    assert (frame["q_value"] == 1).all()
+    assert frame.loc["a0.h1", "q_value"] == pytest.approx(len(frame) * 2 / 64)
 
 
 def test_nodes_are_the_writers_unless_others_are_given():
