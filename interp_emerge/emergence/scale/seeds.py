@@ -154,7 +154,7 @@ def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICA
     right, asked = np.asarray(right, dtype=np.float64), np.asarray(asked, dtype=np.float64)
     if right.shape != asked.shape or right.ndim != 1 or not len(right):
         raise InputError("each seed needs a number of correct answers and a number of prompts")
-    if not ((right >= 0) & (right <= asked) & (asked >= 1) & (right % 1 == 0) & (asked % 1 == 0)).all():
+    if not ((right >= 0) & (right <= asked) & (asked >= 1)).all():
         raise InputError("each seed needs a number of correct answers between 0 and its number of prompts, at least 1")
     found: dict[str, float] = dict.fromkeys(("low", "high", "share_high", "p_one_mode"), np.nan)
     if len(right) == 1:
