@@ -5,8 +5,8 @@
    variance is that over prompts plus that over runs, with Satterthwaite's degrees of freedom (1946,
    https://doi.org/10.2307/3002019). Few runs that happen to agree would give too many of these, so there are at most
    1.5 for each run but one: at 2.5% two runs then err in 3% of cases instead of 6%. With one run the differences
-   between runs are unknown and left out.
-   If runs answered other numbers of prompts, the prompts of each run count as drawn for it alone.
+   between runs are unknown and left out. If runs answered other numbers of prompts, the prompts of each run count as
+   drawn for it alone.
 3. No test of a mean of few values holds its level if they have a long tail. So the p-values of values other than 0 and
    1 are multiplied by `CAUTION`. With a tail as long as that of a log-normal distribution, 16 values then err in 4% of
    cases at a level of 2.5%, and without it in 8%.
@@ -77,8 +77,10 @@ def mean_over_runs(runs: Sequence[np.ndarray], *, share: bool = False) -> Interv
     variance, freedom, cube = _moments(runs)
     if variance == 0 and mean in (0, 1):
         return mean_interval(min(runs, key=len), share=share)
-    if variance == 0 or min(map(len, runs)) < FEWEST_VALUES:
-        return Interval(mean, mean, mean) if variance == 0 else Interval(mean, np.nan, np.nan)
+    if variance == 0:
+        return Interval(mean, mean, mean)
+    if min(map(len, runs)) < FEWEST_VALUES:
+        return Interval(mean, np.nan, np.nan)
     reach, lean = float(t.ppf(SURE, freedom)), np.array([cube / variance**1.5])
     low, high = (mean - float(before_correction(np.array([side]), lean)[0]) * variance**0.5 for side in (reach, -reach))
     return Interval(mean, max(low, 0.0), min(high, 1.0)) if share else Interval(mean, low, high)

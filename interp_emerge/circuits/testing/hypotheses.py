@@ -215,9 +215,7 @@ def equivalence(circuit: np.ndarray, model: np.ndarray, *, epsilon: float = 0.1)
     from scipy.stats import binom
 
     if not np.isfinite([circuit, model]).all():
-        raise InputError(
-            "a metric of a pair is not finite, so the circuit cannot be compared on it; leave the pair out"
-        )
+        raise InputError("the metric of a pair is not finite, so it cannot be compared; leave the pair out")
     n, difference = len(model), circuit - model
     tied = np.abs(difference) <= tolerance(np.concatenate([circuit, model]))
     better = float(((difference > 0) & ~tied).sum() + tied.sum() / 2)

@@ -391,3 +391,16 @@ def test_the_model_is_left_as_it_was_found():
     hypothesis_tests(ie.Runs(model, telling_pairs(model, 8)), path_of(model), **FEW)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.hf.parameters())
     assert torch.is_grad_enabled()
+
+
+def test_a_metric_that_is_not_finite_is_refused():
+    with pytest.raises(InputError, match="the metric of a pair is not finite"):
+        equivalence(np.full(40, np.nan), np.ones(40))
+
+
+def test_a_metric_that_is_the_same_up_to_rounding_depends_on_nothing():
+    rng = np.random.default_rng(0)
+    rounding = 10 + 1e-6 * rng.normal(size=24)
+    assert independence(rounding, rounding, n_permutations=99).p_value == 1
+    apart = rng.normal(size=24)
+    assert independence(apart, apart, n_permutations=99).p_value == 0.01
