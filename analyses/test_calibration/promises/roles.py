@@ -14,8 +14,6 @@ from promises.base import Promise, Rate
 
 SHAPES = ("3k", "14k", "200k")
 """Sizes of the bundled family, of 1 × 2, 2 × 3 and 4 × 8 heads."""
-MOST = 200
-"""The most untrained models of a shape; measuring one takes up to 3 seconds."""
 
 
 def labels(n: int) -> Iterator[Rate]:
@@ -31,7 +29,7 @@ def clears(n: int) -> Iterator[Rate]:
 @cache
 def rates(size: str, n: int) -> dict[str, list[Rate]]:
     """Of untrained models, how many have a head with the property; each is compared with the next ones as its null."""
-    n, pairs_of = min(n, MOST), ie.load_ability("indirect_object").sample
+    pairs_of = ie.load_ability("indirect_object").sample
     trained = ie.load_family("miniature").load(size)
     graph, measured = trained.graph, all_measured(shelf)
     last = [head.name for head in graph.nodes(["head"])][-1:]

@@ -17,8 +17,6 @@ from promises.base import Promise, Rate
 SAME, DIFFERENT, OPEN = SameCircuitVerdict
 GRAPH = ie.Graph(n_layers=2, n_heads=4, n_kv_heads=4, parallel=False)
 EDGES, PAIRS, RESAMPLES = 20, 64, 39
-MOST_MODELS = 100
-"""Untrained models of each kind that are compared."""
 NOISES = {"quiet": (0.0, 0.5), "even": (0.0, 1.5), "loud": (0.0, 6.0), "uneven": (1.0, 1.0)}
 """Spread of the logarithm of the noise over edges, and its scale; mean scores have Student's t with 3 degrees."""
 Simulate = Callable[[np.random.Generator], SameCircuitVerdict]
@@ -112,7 +110,6 @@ def no_signal(noise: str) -> Simulate:
 
 
 def falsely_same_untrained(n: int) -> Iterator[Rate]:
-    n = min(n, MOST_MODELS)
     for kind in ("25k", "200k", "llama", "gpt_neox"):
         for n_edges in (20, 60):
             seen = Counter(answer(of_untrained(kind, seed), of_untrained(kind, seed + 1), n_edges) for seed in range(n))

@@ -10,8 +10,8 @@ from interp_emerge.circuits.finding import random_connected_circuits, stability
 from promises.base import Promise, Rate
 
 GRAPH = ie.Graph(n_layers=3, n_heads=4, n_kv_heads=4, parallel=False)
-EDGES, SETS, MOST = 20, 60, 100
-"""Edges of a circuit, sets of prompts that the true index is taken from, and most simulations of each case."""
+EDGES, SETS = 20, 60
+"""Edges of a circuit, and sets of prompts that the true index is taken from."""
 
 
 def drawn(mean: np.ndarray, noise: float, n: int, seed: int) -> ie.EdgeScores:
@@ -20,7 +20,6 @@ def drawn(mean: np.ndarray, noise: float, n: int, seed: int) -> ie.EdgeScores:
 
 
 def coverage(n: int) -> Iterator[Rate]:
-    n = min(n, MOST)
     kept = random_connected_circuits(GRAPH, EDGES, 1, seed=0)[0][GRAPH.exists]
     strong = kept * np.random.default_rng(0).lognormal(0.5, 1.0, GRAPH.n_edges)
     cases = [(f"noise {noise:g}", strong, noise) for noise in (1.0, 3.0, 8.0)]
