@@ -105,6 +105,8 @@ CASES = (
     Case(name="hockey stick from 0.5 on", curve=hockey_stick(0.5), wrong=(METRIC, NO_JUMP)),
     Case(name="hockey stick from 0.5 on, 5 tokens", curve=hockey_stick(0.5), right=all_of(5), wrong=(METRIC, NO_JUMP)),
     Case(name="dip, then a rise from 0.5 on", curve=dip_before(0.5), wrong=(METRIC, NO_JUMP)),
+    Case(name="jump that is lost again", curve=lambda x: np.where((x > 0.4) & (x < 0.75), -0.1, LOW),
+         wrong=(METRIC, MODEL, NO_JUMP)),
     Case(name="p linear", curve=lambda x: np.log(0.02 + 0.95 * x), wrong=(METRIC, MODEL), wanted=NO_JUMP),
     Case(name="p a gentle sigmoid", curve=lambda x: np.log(sigmoid(4)(x)), wrong=(METRIC, MODEL)),
     Case(name="p saturates", curve=lambda x: LOW * np.exp(-3 * x), wrong=(MODEL,)),

@@ -17,7 +17,8 @@ https://arxiv.org/abs/2304.15004). So a thresholded and a continuous metric are 
    near chance, as the model itself may begin to improve late.
 4. The verdict is undecided if the shape of the thresholded metric is, if this metric never leaves chance, if the
    continuous one does not rise beyond noise, or if the samples disagree. It is undecided, too, if training runs of one
-   point disagree and there are fewer than 5 of them. A shared jump does not decide in a window that begins at the
+   point disagree and there are fewer than 5 of them, or if the thresholded metric may have lost half of its rise by
+   the last point. A shared jump does not decide in a window that begins at the
    first point, since the continuous metric may have risen before, nor in one of two gaps, within which neither may
    jump.
 
@@ -222,6 +223,8 @@ def _verdict(
         return MirageVerdict.UNDECIDED, reason
     if not windows:
         return MirageVerdict.NO_JUMP, ""
+    if reason := _falls_again(curve):
+        return MirageVerdict.UNDECIDED, reason
     if not other.signal >= SIGNAL:
         return MirageVerdict.UNDECIDED, f"the rise of {other.metric} is within noise"
     shared = [_shared(curve, continuous, *window) for window in windows]
@@ -251,6 +254,21 @@ def _at_chance(curve: Curve) -> str:
         return ""
     most = f"its highest value is {highest.value:.2f}, a guess scores {curve.chance:.2f}"
     return f"{curve.metric} never leaves chance: {most}"
+
+
+def _falls_again(curve: Curve) -> str:
+    """Says so if the metric may have lost half of its rise by the last point; empty otherwise."""
+
+    def kept(means: np.ndarray) -> np.ndarray:
+        risen = means - np.minimum.accumulate(means, axis=1)
+        whole, lost = risen.max(1), means[np.arange(len(means)), risen.argmax(1)] - means[:, -1]
+        return 1 - np.divide(lost, whole, out=np.zeros(len(means)), where=whole > 0)
+
+    share = percentile_interval(float(kept(curve.means[None])[0]), kept(curve.drawn))
+    if share.low > HALF:
+        return ""
+    top = curve.points[int((curve.means - np.minimum.accumulate(curve.means)).argmax())]
+    return f"{curve.metric} falls again after {top}; at the last point {share} of its rise is left"
 
 
 def _disagreement(curve: Curve) -> str:

@@ -37,7 +37,7 @@ to point. Six runs that agree pass. A point with a single run needs no such test
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -130,11 +130,9 @@ def find_onset(values: Mapping[Point, Sequence[np.ndarray]], criterion: Criterio
         criterion: chance level, ceiling and threshold of the quantity.
 
     Raises:
-        InputError: there is no point, a point has no values, or a value is not finite.
+        InputError: there is no point, a point has no values, a value is not finite, or the ceiling is not above chance.
     """
-    points = list(values)
-    if not points:
-        raise InputError("an onset needs at least one point with values; none was given")
+    points = _points_of(values, criterion)
     for point in points:
         if not len(values[point]) or not all(len(run) and np.isfinite(run).all() for run in values[point]):
             raise InputError(f"point {point!r} has no values, or values that are not finite; leave the point out")
@@ -164,14 +162,21 @@ def find_onset_of_intervals(values: Mapping[Point, Interval], criterion: Criteri
         criterion: chance level, ceiling and threshold of the quantity.
 
     Raises:
-        InputError: there is no point.
+        InputError: there is no point, or the ceiling is not above chance.
     """
-    points = list(values)
-    if not points:
-        raise InputError("an onset needs at least one point with values; none was given")
+    points = _points_of(values, criterion)
     means = np.array([values[point].value for point in points])
     tests = _Tests.of(points, criterion, lambda point, level: _from_interval(values[point], level))
     return _found(points, means, criterion, tests)
+
+
+def _points_of(values: Mapping[Point, Any], criterion: Criterion) -> list[Point]:
+    if not np.isfinite([criterion.chance, criterion.ceiling]).all() or not criterion.ceiling > criterion.chance:
+        raise InputError(f"a criterion cannot have chance {criterion.chance:g} and ceiling {criterion.ceiling:g}; give "
+                         "two finite numbers, the ceiling above chance")  # fmt: skip
+    if not values:
+        raise InputError("an onset needs at least one point with values; none was given")
+    return list(values)
 
 
 def surely_above(values: np.ndarray, level: float) -> bool:

@@ -187,6 +187,18 @@ def test_a_step_within_noise_is_undecided(seed: int) -> None:
     assert "10 prompts are fewer than 20" in mirage_check(few, **FEW).reason
 
 
+@pytest.mark.parametrize(("back", "falls"), [(-4.0, True), (-0.9, False)])
+def test_a_jump_that_is_lost_again_is_not_called_a_jump(back: float, falls: bool) -> None:
+    found = []
+    for seed in SEEDS:
+        noise = np.random.default_rng(seed).normal(0, 0.2, (9, PROMPTS))
+        log_prob = np.minimum(np.array([-4.0] * 4 + [-0.3] * 3 + [back] * 2)[:, None] + noise, 0)
+        found.append(mirage_check(ladder(log_prob > np.log(0.3), log_prob), **FEW))
+
+    assert {one.verdict for one in found} == {MirageVerdict.UNDECIDED if falls else MirageVerdict.MODEL}
+    assert all(("accuracy falls again after 4" in one.reason) == falls for one in found)
+
+
 @pytest.mark.parametrize("noise", [0.3, 3.0])
 def test_a_model_that_never_leaves_chance_has_no_jump_to_judge(noise: float) -> None:
     rng = np.random.default_rng(0)

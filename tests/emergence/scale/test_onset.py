@@ -255,3 +255,11 @@ def test_no_points_and_undefined_values_are_refused() -> None:
         find_onset({}, ACCURACY)
     with pytest.raises(InputError, match="point 5 has no values, or values that are not finite; leave the point out"):
         find_onset({5: [np.array([np.nan, 1.0])]}, ACCURACY)
+
+
+@pytest.mark.parametrize(("chance", "ceiling"), [(0.5, 0.5), (1.0, 0.0), (float("nan"), 1.0), (0.0, float("inf"))])
+def test_a_criterion_whose_ceiling_is_not_above_chance_is_refused(chance: float, ceiling: float):
+    criterion, runs, intervals = Criterion(chance, ceiling), {1: [np.ones(20)]}, {1: Interval(1.0, 0.0, 1.0)}
+    for find in (lambda: find_onset(runs, criterion), lambda: find_onset_of_intervals(intervals, criterion)):
+        with pytest.raises(InputError, match="give two finite numbers, the ceiling above chance"):
+            find()
