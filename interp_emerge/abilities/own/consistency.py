@@ -47,8 +47,9 @@ def need_one_length(pairs: "PromptPairs", what: str) -> str:
     """The error message for something that needs prompts of one length, given pairs of several."""
     least, most = int(pairs.lengths.min()), int(pairs.lengths.max())
     return (
-        f"{what} needs prompts of one length, and these have {least} to {most} tokens; give pairs of one "
-        "length, such as each group of `for rows, group in pairs.by_length()`, or choose a method or ablation that does not mix pairs"
+        f"{what} needs prompts of one length, and these have {least} to {most} tokens; give pairs of one length, such "
+        "as each group of `for rows, group in pairs.by_length()`, or choose a method or ablation that does not mix "
+        "pairs"
     )
 
 

@@ -23,7 +23,7 @@ class Encoding:
         """The encoding of a model's tokenizer, with the names of these tokens."""
         ids = sorted({*ids})
         names = dict(zip(ids, model.words(ids), strict=True))
-        return cls(vocabulary=model.vocabulary, names=names, first=model.spec.prepended or "")
+        return cls(vocabulary=model.vocabulary, names=names, first=model.lexicon.recorded(model.bos))
 
     def words(self, ids: Iterable[int]) -> list[str]:
         """The names of tokens; the id in brackets where the name is not known."""
