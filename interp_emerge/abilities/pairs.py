@@ -240,12 +240,9 @@ class PromptPairs:
             InputError: the file is missing, damaged or of another kind, or its text was encoded for another tokenizer
                 or first token than that of `model`.
         """
-        from interp_emerge.abilities.own.keeping import fields_of_file
+        from interp_emerge.abilities.own.keeping import read_pairs
 
-        fields, fingerprint = fields_of_file(Path(path))
-        pairs = cls(**fields)
-        if pairs.fingerprint != fingerprint:
-            raise InputError(f"{path} was changed after it was written; save the pairs again")
+        pairs = read_pairs(Path(path), cls)
         if model is not None:
             require_pairs(model, pairs)
         return pairs

@@ -14,11 +14,13 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from interp_emerge.core.axes import TokenIds, Tokens
+from interp_emerge.core.axes import TokenIds
 from interp_emerge.core.errors import InputError
 
 FILL = -1
-Sequences = Int[Tensor, "pair sequence pos"]
+FirstAnswers, FirstFoils = Int[Tensor, "pair answer"], Int[Tensor, "pair foil"]
+AnswerTokens = Int[Tensor, "pair answer answer_pos"]
+FoilTokens = Int[Tensor, "pair foil foil_pos"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,9 +31,9 @@ class Completions:
         InputError: the three arrays do not belong to the same number of pairs.
     """
 
-    answers: Sequences
+    answers: AnswerTokens
     """Shape [pair, answer, pos]. The first token of each is in `PromptPairs.answers`."""
-    foils: Sequences
+    foils: FoilTokens
     """Shape [pair, foil, pos]."""
     appended: TokenIds
     """How many of the last tokens of each pair's prompts belong to its answers and foils, shape [pair]."""
@@ -49,7 +51,7 @@ class Completions:
         return cls(answers=_filled(answers), foils=_filled(foils), appended=torch.tensor(appended))
 
     @classmethod
-    def of_single(cls, answers: Tokens, foils: Tokens) -> "Completions":
+    def of_single(cls, answers: FirstAnswers, foils: FirstFoils) -> "Completions":
         """The completions of pairs whose answers and foils have one token each."""
         appended = torch.zeros(len(answers), dtype=torch.int64)
         return cls(answers=answers[:, :, None], foils=foils[:, :, None], appended=appended)
@@ -77,7 +79,7 @@ class Completions:
         lengths = [(ids >= 0).sum(-1) + self.appended[:, None] for ids in (self.answers, self.foils)]
         return max(int(of.max()) for of in lengths)
 
-    def require_first(self, answers: Tokens, foils: Tokens) -> None:
+    def require_first(self, answers: FirstAnswers, foils: FirstFoils) -> None:
         """Raise an `InputError` unless each sequence begins with one of its pair's single tokens."""
         for name, ids, first in (("answer", self.answers, answers), ("foil", self.foils, foils)):
             if ids.ndim != 3 or len(ids) != len(first):

@@ -29,6 +29,11 @@ class Encoding:
         """The names of tokens; the id in brackets where the name is not known."""
         return [self.names.get(int(token), f"[{int(token)}]") for token in ids]
 
+    def text(self, ids: Iterable[int]) -> str:
+        """The names of tokens in a row, with spaces between them if the names of this vocabulary hold none."""
+        between = "" if any(name.startswith(" ") for name in self.names.values()) else " "
+        return between.join(self.words(ids))
+
     def and_names_of(self, other: "Encoding | None") -> "Encoding":
         """The same encoding with the names of another one as well."""
         more = {} if other is None else other.names

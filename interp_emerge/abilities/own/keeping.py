@@ -78,8 +78,8 @@ def write_pairs(pairs: "PromptPairs", path: Path) -> None:
     write_atomically(path, save(kept, metadata={HEADER: manifest.model_dump_json(by_alias=True)}))
 
 
-def fields_of_file(path: Path) -> tuple[dict[str, Any], str]:
-    """The arguments of `PromptPairs` that a file holds, and the fingerprint that the pairs had.
+def read_pairs(path: Path, make: "type[PromptPairs]") -> "PromptPairs":
+    """The pairs that a file holds, made by the class and compared with the fingerprint in the file.
 
     Raises:
         InputError: the file is missing, damaged, or not one of prompt pairs.
@@ -95,10 +95,13 @@ def fields_of_file(path: Path) -> tuple[dict[str, Any], str]:
                          "pairs.save(path)")  # fmt: skip
     try:
         manifest = Manifest.model_validate_json(written)
-        return _fields(manifest, tensors), manifest.fingerprint
-    except (ValidationError, KeyError, ValueError, TypeError, IndexError) as error:
+        pairs = make(**_fields(manifest, tensors))
+    except (ValidationError, InputError, KeyError, ValueError, TypeError, IndexError) as error:
         said = str(error).splitlines()[0]
         raise InputError(f"{path} is not a whole file of prompt pairs: {said}; save the pairs again") from error
+    if pairs.fingerprint != manifest.fingerprint:
+        raise InputError(f"{path} was changed after it was written; save the pairs again")
+    return pairs
 
 
 def _fields(manifest: Manifest, tensors: dict[str, Tensor]) -> dict[str, Any]:

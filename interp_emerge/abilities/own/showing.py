@@ -63,4 +63,4 @@ def html_of(pairs: "PromptPairs") -> str:
 
 def _read(encoding: Encoding | None, ids: Iterable[int]) -> str:
     ids = [token for token in ids if token >= 0]
-    return " ".join(map(str, ids)) if encoding is None else "".join(encoding.words(ids))
+    return " ".join(map(str, ids)) if encoding is None else encoding.text(ids)
