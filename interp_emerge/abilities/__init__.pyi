@@ -1,5 +1,7 @@
-from ._shelf import load_ability as load_ability, shelf as shelf
+from ._shelf import is_file_name as is_file_name, load_ability as load_ability, shelf as shelf
 from .base import Ability as Ability
 from .measuring import held_out_loss as held_out_loss, measure as measure
 from .metrics import METRICS as METRICS, Metric as Metric
+from .own.checking import CheckedRows as CheckedRows, check_rows as check_rows
+from .own.file_ability import FileAbility as FileAbility
 from .pairs import Pair as Pair, PromptPairs as PromptPairs

@@ -98,20 +98,44 @@ def as_answers(values: Any, name: str) -> list[str | int]:
     return [one if isinstance(one, str) else int(one) for one in several]
 
 
-def as_values(variables: Mapping[str, Any] | None, n_pairs: int) -> dict[str, Tensor]:
-    """Named values, one for each pair, shape [pair]: int64 for whole numbers, float32 for real numbers."""
+def as_values(
+    variables: Mapping[str, Any] | None, n_pairs: int, labels: Mapping[str, Sequence[str]] | None = None
+) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+    """Named values, one for each pair, and the labels that indices stand for.
+
+    Values have shape [pair]: int64 for whole numbers and labels, float32 for real numbers. Labels get indices in
+    alphabetical order, or in the order of `labels` where it is given.
+    """
     found: dict[str, Tensor] = {}
+    known = {name: tuple(texts) for name, texts in (labels or {}).items() if name in (variables or {})}
     for name, given in (variables or {}).items():
+        if isinstance(given, Sequence) and any(isinstance(one, str) for one in given):
+            given, known[name] = _as_indices(given, name, known.get(name))
         try:
             values = torch.as_tensor(given).detach().to("cpu")
         except (ValueError, TypeError, RuntimeError) as error:
-            raise InputError(f"variable {name!r} is not a list of numbers; give one number for each pair, such as the "
-                             "index of a category") from error  # fmt: skip
+            raise InputError(f"variable {name!r} is not a list of numbers or labels; give one for each "
+                             "pair") from error  # fmt: skip
         if values.shape != (n_pairs,) or values.is_complex():
             raise InputError(f"variable {name!r} has shape {list(values.shape)} for {n_pairs} pairs; give one number "
-                             "for each pair")  # fmt: skip
+                             "or label for each pair")  # fmt: skip
         found[name] = values.float() if values.is_floating_point() else values.long()
-    return found
+        if name in known and not bool(((found[name] >= 0) & (found[name] < len(known[name]))).all()):
+            raise InputError(f"variable {name!r} holds an index without a label; its {len(known[name])} labels have "
+                             f"the indices 0 to {len(known[name]) - 1}")  # fmt: skip
+    return found, known
+
+
+def _as_indices(values: Sequence[Any], name: str, labels: tuple[str, ...] | None) -> tuple[list[int], tuple[str, ...]]:
+    odd = [one for one in values if not isinstance(one, str)]
+    if odd:
+        raise InputError(f"variable {name!r} holds both text and {described(odd[0])}; give either numbers or labels")
+    labels = labels or tuple(sorted({*values}))
+    index = {label: place for place, label in enumerate(labels)}
+    unknown = [one for one in values if one not in index]
+    if unknown:
+        raise InputError(f"variable {name!r} holds the label {unknown[0]!r}, which is not among its labels; add it")
+    return [index[one] for one in values], labels
 
 
 def as_places(positions: Mapping[str, Any] | None, lengths: TokenIds) -> dict[str, Tensor]:
@@ -151,28 +175,11 @@ def prompt_ids(model: HookedModel | None, prompt: str | ArrayLike) -> list[int]:
     return model.bos + model.lexicon.continuation(prompt)
 
 
-def token_after(model: HookedModel | None, prompt: str | ArrayLike, following: str | int) -> int:
-    """Id of the one token that the text `following` adds to a prompt; a token id is returned unchanged.
-
-    Raises:
-        InputError: the text does not add exactly one token, or there is no model or no prompt as text.
-    """
-    if not isinstance(following, str):
-        return int(following)
-    if model is None or not isinstance(prompt, str):
-        raise InputError(f"the answer {following!r} is text; give its prompt as text too, and model=..., whose "
-                         "tokenizer reads both")  # fmt: skip
-    if not following:
-        raise InputError(f"an answer after {prompt[-20:]!r} is empty text; give one token, such as ' Mary'")
-    before, both = model.lexicon.continuation(prompt), model.lexicon.continuation(prompt + following)
-    added = both[len(before) :]
-    if both[: len(before)] != before or not added:
-        raise InputError(f"the tokenizer of {model.spec} merges {following!r} with the end of its prompt "
-                         f"{prompt[-20:]!r}; move the space to the front of the answer")  # fmt: skip
-    if len(added) > 1:
-        raise InputError(f"{following!r} is {len(added)} tokens of {model.spec} ({model.words(added)}); give an answer "
-                         "that is one token")  # fmt: skip
-    return added[0]
+def require_text_model(model: HookedModel | None, clean: Any, corrupt: Any, what: str) -> HookedModel:
+    """The model, if both prompts are text; otherwise raise an `InputError` that says what needs text."""
+    if model is None or not isinstance(clean, str) or not isinstance(corrupt, str):
+        raise InputError(f"{what} is text; give both prompts as text and model=..., or the position as an index")
+    return model
 
 
 def require_equal_lengths(clean: TokenIds, corrupt: TokenIds) -> None:

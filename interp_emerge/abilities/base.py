@@ -30,6 +30,11 @@ class Ability:
     ceiling: float = 1.0
     control: bool = False
 
+    @property
+    def key(self) -> str:
+        """What identifies the ability in the names of results: its name, and for a file also a hash of its content."""
+        return self.name
+
     @checked
     def sample(self, model: HookedModel, n: int = 64, seed: int = 0) -> PromptPairs:
         """`n` prompt pairs for this model's tokenizer; the same seed and tokenizer give the same pairs.

@@ -31,16 +31,16 @@ def measure(
     *,
     n: int = 128,
     seed: int = 0,
-    sample: Sampler = Ability.sample,
+    sample: Sampler | None = None,
 ) -> pd.DataFrame:
-    """Metrics of each ability on each of `n` clean prompts. `sample` draws the prompts.
+    """Metrics of each ability on each of `n` clean prompts. `sample` draws the prompts, by default `Ability.sample`.
 
     Returns:
         Columns `ability`, `metric`, `pair`, `value`.
     """
     parts = []
     for ability in abilities:
-        pairs = sample(ability, model, n, seed)
+        pairs = ability.sample(model, n, seed) if sample is None else sample(ability, model, n, seed)
         for metric, values in metrics_of_clean(model, pairs, MEASURED).items():
             parts.append(
                 pd.DataFrame(

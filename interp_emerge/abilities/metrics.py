@@ -1,6 +1,7 @@
 """Metrics: one number for each pair, computed from the logits after the prompt.
 
 A higher value favours the clean answer more. The exception is `kl`: a higher value is closer to the whole model.
+If answers have several tokens, the logits decide about the first token at which answer and foil differ.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from interp_emerge.abilities.own.sequences import OF_WHOLE, whole_answers
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.axes import AtTokens, Logits, PerPair
 from interp_emerge.core.errors import InputError, require_kind
@@ -193,9 +195,8 @@ class BoundMetric:
         first = torch.cat([answers[:, :1].expand_as(answers), foils[:, :1].expand_as(foils)], 1)
         places = torch.where(read >= 0, torch.arange(read.shape[1]), -1)
         n = answers.shape[1]
-        pairs = replace(
-            self.pairs, answer=places[:, :n], foil=places[:, n:], continuation=None, positions=None, variables=None
-        )
+        named = {"continuation": None, "positions": None, "variables": None, "completions": None}
+        pairs = replace(self.pairs, answer=places[:, :n], foil=places[:, n:], **named)
         return torch.where(read >= 0, read, first), BoundMetric(name=self.name, function=self.function, pairs=pairs)
 
     def __getitem__(self, rows: slice) -> "BoundMetric":
@@ -258,8 +259,12 @@ def metrics_of_clean(
 ) -> dict[str, np.ndarray]:
     """Values of the metrics after the clean prompts, by name, each of shape [pair].
 
-    `metrics` are names from `FROM_LOGITS`. One run over the prompts, in chunks, gives all of them.
+    `metrics` are names from `FROM_LOGITS`. One run over the prompts, in chunks, gives all of them. If answers have
+    several tokens (`PromptPairs.completions`), they are read as a whole: see `own.sequences`.
     """
+    if pairs.completions is not None:
+        whole = whole_answers(model, pairs, budget=budget)
+        return {metric: OF_WHOLE[metric](whole).numpy() for metric in metrics}
     values: dict[str, list[np.ndarray]] = {metric: [] for metric in metrics}
     for _, group in pairs.by_length():
         for rows, logits in model.logits_in_chunks(group.clean, budget=budget):

@@ -1,10 +1,10 @@
 """Pairs of a clean and a corrupted prompt that differ in what decides the answer, with the correct next tokens."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from interp_emerge.abilities._reading import (
     ArrayLike,
-    as_answers,
     as_ids,
     as_places,
     as_prompts,
@@ -21,34 +20,25 @@ from interp_emerge.abilities._reading import (
     narrowed,
     prompt_ids,
     require_equal_lengths,
-    token_after,
 )
+from interp_emerge.abilities.own.completions import Completions
+from interp_emerge.abilities.own.consistency import fingerprint_of, need_one_length, require_consistent, require_pairs
+from interp_emerge.abilities.own.encoding import Encoding
+from interp_emerge.abilities.own.rows import Pair, fields_of_rows, pairs_of_lists
+from interp_emerge.abilities.own.splitting import rows_of_split
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import TokenIds, Tokens
-from interp_emerge.core.errors import InputError, counted, require_kind
+from interp_emerge.core.errors import InputError, counted
 from interp_emerge.core.model import HookedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Pair", "PromptPairs", "prompt_ids", "require_pairs"]
 
 
 class _SeveralLengthsError(InputError, AttributeError):
     """Prompts of several lengths do not fit in one array. It is an `AttributeError`, so that `hasattr` gives False."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """One pair: a row of `PromptPairs.from_rows`.
-
-    Prompts, answers and foils are text or token ids. `answer` is correct after the clean prompt, `foil` after the
-    corrupted one; give a list if several are correct. The other fields are those of `PromptPairs`, for one pair.
-    If a prompt is text, the tokens in `model.bos` stand before it, and `positions` count them too.
-    """
-
-    clean: str | ArrayLike
-    corrupt: str | ArrayLike
-    answer: str | int | np.integer | ArrayLike
-    foil: str | int | np.integer | ArrayLike
-    template: str = ""
-    positions: Mapping[str, int] = field(default_factory=dict)
-    variables: Mapping[str, int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -67,10 +57,14 @@ class PromptPairs:
         templates: name of the wording of each pair.
         positions: named positions in the prompts, one index for each pair. An index below zero counts from the end of
             the prompt; the equivalent index from the start is stored.
-        variables: named properties of the pairs, one number for each pair, for example the target of a probe.
+        variables: named properties of the pairs, one number or label for each pair, such as the target of a probe.
+            Labels (text) are stored as indices, and `labels` holds their text.
         continuation: the tokens that follow each clean prompt if answers have several tokens, shape [pair, pos]. The
-            first token has to be an answer of the pair.
+            first token has to be an answer of the pair; shorter ones are filled up with -1.
         ability: name of the ability that the pairs are drawn for.
+        labels: the text of each index of variables that are labels.
+        completions: all tokens of answers and foils of several tokens; `from_text` makes them.
+        encoding: the tokenizer that encoded the text; `from_text` names it.
 
     Example:
         >>> pairs = ie.PromptPairs(clean=[[5, 6]], corrupt=[[5, 7]], answer=[[8, 9]], foil=[[3]])
@@ -95,6 +89,12 @@ class PromptPairs:
     continuation: Tokens | None
     ability: str
     """Name of the ability that the pairs were drawn for; empty if there is none."""
+    labels: Mapping[str, tuple[str, ...]]
+    """The text of each index of the variables that are labels: `pairs.labels["receiver"] == ("John", "Mary")`."""
+    completions: Completions | None
+    """All tokens of answers and foils; None if each is one token. Measuring reads them, patching does not."""
+    encoding: Encoding | None
+    """The tokenizer that encoded the text of the prompts; None if they were given as token ids."""
     lengths: TokenIds = field(init=False)
     """Number of tokens of each pair's prompts, shape [pair]."""
     _filled: tuple[Tokens, Tokens] = field(init=False)
@@ -113,6 +113,9 @@ class PromptPairs:
         variables: Mapping[str, Any] | None = None,
         continuation: ArrayLike | None = None,
         ability: str = "",
+        labels: Mapping[str, Sequence[str]] | None = None,
+        completions: Completions | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
         filled, lengths = as_prompts(clean, "clean")
         other, other_lengths = as_prompts(corrupt, "corrupt")
@@ -127,35 +130,33 @@ class PromptPairs:
             templates=tuple(templates),
             continuation=None if continuation is None else as_ids(continuation, "continuation"),
             ability=ability,
+            completions=completions,
+            encoding=encoding,
         )
-        self._check()
-        object.__setattr__(self, "positions", as_places(positions, lengths))
-        object.__setattr__(self, "variables", as_values(variables, len(self)))
+        require_consistent(self)
+        values, named = as_values(variables, len(self), labels)
+        self._put(positions=as_places(positions, lengths), variables=values, labels=named)
 
     def _set(self, *, filled: tuple[Tokens, Tokens], lengths: TokenIds, **others: Any) -> None:
         fields = {"_filled": filled, "lengths": lengths, **others}
         if bool((lengths == lengths[0]).all()):
             fields |= {"clean": filled[0], "corrupt": filled[1]}
+        self._put(**fields)
+
+    def _put(self, **fields: Any) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
         """Raise an `AttributeError`. Pairs of several lengths lack `clean` and `corrupt`; then it says what to do."""
         if name in ("clean", "corrupt"):
-            raise _SeveralLengthsError(self._need_one_length(f"pairs.{name}"))
+            raise _SeveralLengthsError(need_one_length(self, f"pairs.{name}"))
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def _need_one_length(self, what: str) -> str:
-        return (
-            f"{what} needs prompts of one length, and these have {int(self.lengths.min())} to "
-            f"{int(self.lengths.max())} tokens; give pairs of one length, such as each group of "
-            "`for rows, group in pairs.by_length()`, or choose a method or ablation that does not mix pairs"
-        )
 
     def require_one_length(self, what: str) -> None:
         """Raise an `InputError` that names what needs prompts of one length, if these have several."""
         if len(set(self.lengths.tolist())) > 1:
-            raise InputError(self._need_one_length(what))
+            raise InputError(need_one_length(self, what))
 
     @classmethod
     @checked
@@ -168,7 +169,9 @@ class PromptPairs:
     ) -> "PromptPairs":
         """Prompt pairs from one `Pair` for each. The model's tokenizer encodes text.
 
-        An answer that is text has to add exactly one token to its prompt.
+        If answers and foils of a pair have several tokens, patching reads the first token at which they differ. The
+        tokens before it, which all of them share, are appended to both prompts (`appended` counts them). Metrics of
+        `measure` read whole answers: their log-probability is the sum over their tokens.
 
         Example:
             >>> ie.PromptPairs.from_rows([ie.Pair(clean=[5, 6], corrupt=[5, 7], answer=8, foil=9)])
@@ -180,32 +183,11 @@ class PromptPairs:
             ability: name of the ability that the pairs are drawn for.
 
         Raises:
-            InputError: text without a model or tokenizer, an answer that is not one token after its prompt, rows
-                that do not name the same positions and variables, or any error of `PromptPairs`.
+            InputError: text without a model or tokenizer, an answer that merges with the end of its prompt, answers
+                and foils that no single token tells apart, a position's text that is not found or found several
+                times, rows that do not name the same positions and variables, or any error of `PromptPairs`.
         """
-        rows = [*rows]
-        if not rows:
-            raise InputError("no rows; give at least one pair")
-        for number, row in enumerate(rows):
-            require_kind(row, Pair, f"row {number}", "ie.Pair(clean=..., corrupt=..., answer=..., foil=...)")
-            for name in ("positions", "variables"):
-                require_kind(getattr(row, name), Mapping, f"{name} of pair {number}", "a dict from names to values")
-        names = {(frozenset(row.positions), frozenset(row.variables)) for row in rows}
-        if len(names) > 1:
-            raise InputError("the rows name different positions or variables; use the same names in all rows")
-        fields: dict[str, list[Any]] = {"clean": [], "corrupt": [], "answer": [], "foil": []}
-        for number, row in enumerate(rows):
-            for prompt, token in (("clean", "answer"), ("corrupt", "foil")):
-                text, following = getattr(row, prompt), as_answers(getattr(row, token), f"{token} of pair {number}")
-                fields[prompt].append(prompt_ids(model, text))
-                fields[token].append([token_after(model, text, one) for one in following])
-        return cls(
-            **fields,
-            templates=[row.template for row in rows] if any(row.template for row in rows) else (),
-            positions={name: [row.positions[name] for row in rows] for name in rows[0].positions},
-            variables={name: [row.variables[name] for row in rows] for name in rows[0].variables},
-            ability=ability,
-        )
+        return cls(**fields_of_rows(rows, model), ability=ability)
 
     @classmethod
     @checked
@@ -218,58 +200,97 @@ class PromptPairs:
         answer: Sequence[str | Sequence[str]],
         foil: Sequence[str | Sequence[str]],
         templates: Sequence[str] = (),
+        positions: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> "PromptPairs":
         """Pairs from lists of text with one entry for each pair. An entry of `answer` or `foil` may be a list of texts.
 
+        Answers may have several tokens: see `from_rows`.
+
         Example:
-            >>> pairs = ie.PromptPairs.from_text(model, clean=[" Mary went to"], corrupt=[" John went to"],
-            ...                                  answer=[" the"], foil=[[" a", " an"]])
+            >>> pairs = ie.PromptPairs.from_text(model, clean=[" Mary saw Mary"], corrupt=[" Mary saw John"],
+            ...                                  answer=[" and"], foil=[[" at", " met"]],
+            ...                                  positions={"second name": ("Mary", 2)}, variables={"name": ["Mary"]})
+
+        Args:
+            model: its tokenizer encodes the text, after the tokens in `model.bos`.
+            clean: prompts after which `answer` is correct.
+            corrupt: prompts after which `foil` is correct, each with as many tokens as its clean prompt.
+            answer: the correct text, or a list of correct texts.
+            foil: the same for the corrupted prompts.
+            templates: name of the wording of each pair.
+            positions: by name, one place for all pairs or a list with one for each. A place is an index; a text, for
+                the index of its last token; a text with its occurrence, such as ("John", 2) or ("John", -1) for the
+                last; or {"clean": place, "corrupt": place}. Without the last form the text is looked up in the clean
+                prompt. If the corrupted one has it as often, it has to be at the same index there.
+            variables: by name, one number or label (text) for each pair.
 
         Raises:
             InputError: the lists have different lengths, or any error of `from_rows`.
         """
-        columns = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil, "template": templates}
-        lists: dict[str, list[Any]] = {}
-        for name, column in columns.items():
-            if isinstance(column, str):
-                raise InputError(f"{name} cannot be the single text {column!r}; give a list, one text for each pair")
-            lists[name] = [*column]
-        n = len(lists["clean"])
-        lists["template"] = lists["template"] or [""] * n
-        for name, values in lists.items():
-            if len(values) != n:
-                raise InputError(f"{name} has {len(values)} entries for {n} clean prompts; give one for each")
-        rows = [Pair(**dict(zip(lists, row, strict=True))) for row in zip(*lists.values(), strict=True)]
-        return cls.from_rows(rows, model=model)
+        lists = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil, "template": templates}
+        return cls.from_rows(pairs_of_lists(lists, positions or {}, variables or {}), model=model)
+
+    @classmethod
+    @checked
+    def load(cls, path: str | Path, *, model: HookedModel | None = None) -> "PromptPairs":
+        """The pairs that `save` wrote to a file.
+
+        Raises:
+            InputError: the file is missing, damaged or of another kind, or its text was encoded for another tokenizer
+                or first token than that of `model`.
+        """
+        from interp_emerge.abilities.own.keeping import read_pairs
+
+        pairs = read_pairs(Path(path), cls)
+        if model is not None:
+            require_pairs(model, pairs)
+        return pairs
+
+    @checked
+    def save(self, path: str | Path) -> None:
+        """Write the pairs to a .safetensors file; its header holds what is not a tensor, as JSON.
+
+        Raises:
+            InputError: the name does not end in .safetensors, or the file cannot be written.
+        """
+        from interp_emerge.abilities.own.keeping import write_pairs
+
+        write_pairs(self, Path(path))
+
+    @checked
+    def to_frame(self) -> "pd.DataFrame":
+        """One row for each pair.
+
+        Columns `pair`, `template`, `n_tokens` (of each prompt), `appended` (how many of these belong to answer and
+        foil), `clean`, `corrupt`, `answer`, `foil` (several are separated by " | "), `position NAME` (index) and
+        `variable NAME` (number or label). Tokens of pairs made from text are shown by name, others by their id.
+        """
+        from interp_emerge.abilities.own.showing import frame_of
+
+        return frame_of(self)
+
+    def _repr_html_(self) -> str:
+        from interp_emerge.abilities.own.showing import html_of
+
+        return html_of(self)
+
+    @checked
+    def __add__(self, other: "PromptPairs") -> "PromptPairs":
+        """These pairs and then the others. Both have the same named positions and variables.
+
+        Raises:
+            InputError: the names differ, or the text was encoded by different tokenizers.
+        """
+        from interp_emerge.abilities.own.joining import fields_of_both
+
+        return type(self)(**fields_of_both(self, other))
 
     def of_ability(self, name: str) -> "PromptPairs":
         """The same pairs, with this name in the field `ability`."""
         pairs = copy(self)
-        object.__setattr__(pairs, "ability", name)
+        pairs._put(ability=name)
         return pairs
-
-    def _check(self) -> None:
-        if len(self.answer) != len(self) or len(self.foil) != len(self):
-            given = " and ".join(f"{list(ids.shape)}" for ids in (self.answer, self.foil))
-            raise InputError(f"{len(self)} pairs need {len(self)} answers and foils, not arrays of shape {given}")
-        both = (self.answers[:, :, None] == self.foils[:, None]) & (self.answers[:, :, None] >= 0)
-        same = both.any((1, 2)).nonzero()
-        if len(same):
-            raise InputError(f"pair {int(same[0])} has the same token as answer and foil; they have to differ")
-        if self.continuation is not None:
-            self._check_continuation(self.continuation)
-        if self.templates and len(self.templates) != len(self):
-            raise InputError(f"{len(self)} pairs need {len(self)} template names, not {len(self.templates)}")
-
-    def _check_continuation(self, continuation: Tensor) -> None:
-        if bool((continuation < 0).any()):
-            raise InputError("the continuation contains an id below 0; give token ids, equally many for each pair")
-        if continuation.ndim != 2 or len(continuation) != len(self):
-            raise InputError(f"continuations of shape {list(continuation.shape)} do not fit {len(self)} pairs; give "
-                             "one for each pair, all of the same length")  # fmt: skip
-        other = (~(self.answers == continuation[:, :1]).any(1)).nonzero()
-        if len(other):
-            raise InputError(f"the continuation of pair {int(other[0])} begins with a token that is not its answer")
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -278,7 +299,18 @@ class PromptPairs:
         named = f", positions {', '.join(self.positions)}" if self.positions else ""
         least, most = int(self.lengths.min()), int(self.lengths.max())
         tokens = f"{least}" if least == most else f"{least} to {most}"
-        return f"PromptPairs({counted(len(self), 'pair')} of {tokens} tokens{named})"
+        whole = self.completions
+        several = f", answers of up to {whole.longest} tokens: patching reads the first that differs" if whole else ""
+        return f"PromptPairs({counted(len(self), 'pair')} of {tokens} tokens{named}{several})"
+
+    @property
+    def appended(self) -> TokenIds:
+        """How many of the last tokens of each pair's prompts belong to its answers and foils, shape [pair].
+
+        Answers and foils of several tokens can begin alike. Patching reads the first token at which they differ, so the
+        tokens before it stand at the end of both prompts. 0 for all others.
+        """
+        return torch.zeros_like(self.lengths) if self.completions is None else self.completions.appended
 
     @property
     def length(self) -> int:
@@ -301,6 +333,10 @@ class PromptPairs:
         """One array in the order of all pairs, from the values of each group of `by_length`, shape [pair, ...]."""
         rows = torch.cat([rows for rows, _ in self.by_length()])
         return np.concatenate([*values])[torch.argsort(rows).numpy()]
+
+    def prompts(self, which: Literal["clean", "corrupt"]) -> list[list[int]]:
+        """The clean or corrupted prompts as lists of one length; shorter prompts are filled up with -1."""
+        return self._filled[which == "corrupt"].tolist()
 
     @property
     def answers(self) -> Tokens:
@@ -331,6 +367,9 @@ class PromptPairs:
             "variables": {name: values[rows] for name, values in self.variables.items()},
             "continuation": None if self.continuation is None else self.continuation[rows],
             "ability": self.ability,
+            "labels": self.labels,
+            "completions": None if self.completions is None else self.completions[rows],
+            "encoding": self.encoding,
         }
         # The pairs were checked when they were made. Engines take many parts, so a part is not checked again.
         part = object.__new__(PromptPairs)
@@ -341,59 +380,16 @@ class PromptPairs:
     def split(self, share: float = 0.5, *, seed: int = 0) -> tuple["PromptPairs", "PromptPairs"]:
         """Two parts: a random share of the pairs to find a circuit on, and the other pairs to judge it on.
 
-        Both parts keep the order of the pairs. Each template is split separately, so that every template occurs in
-        both parts in these proportions, up to rounding. Pairs with the same clean prompt go to the same part. The same
-        seed gives the same split.
+        Both keep the order of the pairs. Every template occurs in both in these proportions, up to rounding. Pairs with
+        the same clean prompt go to the same part. The same seed gives the same split.
 
         Raises:
             InputError: the share is not between 0 and 1, or a part would be empty.
         """
-        if not 0 < share < 1:
-            raise InputError(f"the share of a split cannot be {share:g}; give a number between 0 and 1")
-        rng, owed = np.random.default_rng(seed), 0.0
-        first: list[int] = []
-        for alike in self._alike_by_template():
-            # The rounding error of one template is carried over to the next.
-            owed += share * sum(len(rows) for rows in alike)
-            for group in rng.permutation(len(alike)):
-                rows = alike[group]
-                if len(rows) <= 2 * owed:
-                    first += rows
-                    owed -= len(rows)
-        rest = sorted(set(range(len(self))) - set(first))
-        if not first or not rest:
-            raise InputError(f"split({share:g}) of {counted(len(self), 'pair')} leaves one part empty; give more pairs "
-                             "with different prompts, or a share nearer to a half")  # fmt: skip
-        return self[sorted(first)], self[rest]
-
-    def _alike_by_template(self) -> list[list[list[int]]]:
-        """Indices of pairs, by template and then by clean prompt. Equal prompts get the template of the first one."""
-        alike: dict[bytes, list[int]] = {}
-        for row, tokens in enumerate(self._filled[0].numpy()):
-            alike.setdefault(tokens.tobytes(), []).append(row)
-        by_template: dict[str, list[list[int]]] = {}
-        for rows in alike.values():
-            by_template.setdefault(self.templates[rows[0]] if self.templates else "", []).append(rows)
-        return list(by_template.values())
+        first, rest = rows_of_split(self, share, seed)
+        return self[first], self[rest]
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the token ids of prompts, answers and foils; equal only for the same pairs in the same order."""
-        digest = hashlib.sha256()
-        for ids in (*self._filled, self.answer, self.foil):
-            digest.update(str(tuple(ids.shape)).encode())
-            digest.update(ids.numpy().astype("<i8").tobytes())
-        return digest.hexdigest()[:16]
-
-
-def require_pairs(model: HookedModel, pairs: PromptPairs) -> None:
-    """Raise an `InputError` unless the pairs fit the model.
-
-    All tokens have to be in its vocabulary. The prompts have to fit its context and contain no padding.
-    """
-    for _, group in pairs.by_length():
-        for tokens in (group.clean, group.corrupt):
-            model.require_tokens(tokens)
-            model.require_unpadded(tokens)
-    for tokens in (pairs.answers, pairs.foils):
-        model.require_tokens(tokens[tokens >= 0][:, None])
+        """Hash of all token ids of prompts, answers and foils; equal only for the same pairs in the same order."""
+        return fingerprint_of(self)

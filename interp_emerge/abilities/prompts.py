@@ -23,7 +23,7 @@ class Prompts:
         Raises:
             InputError: the tokenizer cannot express the prompts, or they do not fit the model's context.
         """
-        key = (model.vocabulary, ability.name, n, seed)
+        key = (model.vocabulary, ability.key, n, seed)
         if not model.vocabulary or key not in self._drawn:
             self._drawn[key] = ability.sample(model, n, seed)
         require_pairs(model, self._drawn[key])

@@ -72,7 +72,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a ta
 Seed = Annotated[int, typer.Option(help="seed of the training run")]
 Step = Annotated[str, typer.Option(help="training step, or 'last'")]
 FamilyName = Annotated[str, typer.Argument(help=help_of("family"), autocompletion=names_of(families.shelf))]
-AbilityName = Annotated[str, typer.Argument(help="name of an ability", autocompletion=names_of(abilities.shelf))]
+AbilityName = Annotated[
+    str,
+    typer.Argument(
+        help="name of an ability, or a .jsonl or .csv file of prompt pairs", autocompletion=names_of(abilities.shelf)
+    ),
+]
 MethodName = Annotated[
     str, typer.Option(help="patching method; `list methods` shows them", autocompletion=names_of(patching.shelf))
 ]
@@ -93,6 +98,13 @@ def show(frame: "pd.DataFrame", as_json: bool) -> None:
     """Print a table, as JSON records or as text with every row and column."""
     text = frame.to_json(orient="records", indent=1) if as_json else frame.to_string(index=False, na_rep="")
     typer.echo(text)
+
+
+def n_prompts(n: int | None, default: int, ability: Any, model: Any, *seeds: int) -> int:
+    """The number of prompts that was asked for, or the default; of a file at most its rows for these seeds."""
+    if n is not None or not hasattr(ability, "n_rows"):
+        return default if n is None else n
+    return max(1, min(default, *(ability.n_rows(seed, model) for seed in seeds)))
 
 
 def listed(text: str | None) -> tuple[str, ...] | None:

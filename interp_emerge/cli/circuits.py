@@ -26,6 +26,7 @@ from interp_emerge.cli._shared import (
     app,
     first_token,
     listed,
+    n_prompts,
     step_of,
 )
 from interp_emerge.core.errors import InputError, UnknownNameError
@@ -72,8 +73,9 @@ def circuit(
     seed: Seed = 0,
     draw: Annotated[int, typer.Option(min=0, max=999, help="seed of prompts, random circuits and bootstrap")] = 0,
     n: Annotated[
-        int, typer.Option(min=2, help="prompt pairs to find the circuit on, and as many others to evaluate it on")
-    ] = 64,
+        int | None,
+        typer.Option(min=2, help="prompt pairs to find the circuit on, and as many others to evaluate it on [64]"),
+    ] = None,
     n_random: Annotated[int, typer.Option(min=1, help="random circuits to compare with")] = 100,
     repeat: Annotated[
         int, typer.Option(min=0, help="new sets of prompts on which the whole search is repeated, to measure stability")
@@ -113,6 +115,7 @@ def circuit(
     loaded = None if given is None else Circuit.load(given)
     place: dict[str, Any] = {"device": device, "dtype": dtype, "prepend_bos": first_token(prepend_bos)}
     model = families.load_family(family).load(size, step_of(step), seed, **place)
+    n = n_prompts(n, 64, asked, model, DISCOVERY + draw, EVALUATION + draw)
     discovery, evaluation = (asked.sample(model, n, split + draw) for split in (DISCOVERY, EVALUATION))
     how: dict[str, Any] = {"metric": metric, "ablation": ablation, "budget": None if budget is None else budget << 20}
     own = options_from_text(method, context.obj)
@@ -120,7 +123,7 @@ def circuit(
         known = {"circuit": loaded, "repeat": repeat, "parts": chosen, "n_random": n_random}
         _print(expected(model, discovery, method=method, options=own, **known, **how), as_json)
         return
-    _warn_of_other_origin(loaded, ability=ability, metric=metric, spec=model.spec)
+    _warn_of_other_origin(loaded, ability=asked.key, metric=metric, spec=model.spec)
     scores = repeated = None
     if loaded is None:
         order = {"select": select, "by": by, "local_search": local_search, "sure": sure}

@@ -23,6 +23,7 @@ from interp_emerge.cli._shared import (
     Step,
     app,
     first_token,
+    n_prompts,
     names_of,
     show,
     step_of,
@@ -37,11 +38,14 @@ def measure(
     family: FamilyName,
     size: Size,
     ability: Annotated[
-        list[str] | None, typer.Argument(help="abilities", autocompletion=names_of(abilities.shelf))
+        list[str] | None,
+        typer.Argument(
+            help="abilities, or .jsonl or .csv files of prompt pairs", autocompletion=names_of(abilities.shelf)
+        ),
     ] = None,
     step: Step = "last",
     seed: Seed = 0,
-    n: Annotated[int, typer.Option(help="number of prompts")] = 128,
+    n: Annotated[int | None, typer.Option(help="number of prompts [128, or all rows of a smaller file]")] = None,
     prepend_bos: FirstToken = None,
     first_tokens: Annotated[
         bool, typer.Option("--first-tokens", help="print the held-out loss with each possible first token instead")
@@ -49,6 +53,8 @@ def measure(
     as_json: AsJson = False,
 ) -> None:
     """Measure abilities of one model: accuracy, log-probability and logit difference with intervals."""
+    import pandas as pd
+
     from interp_emerge.abilities.measuring import measure, summarise
     from interp_emerge.emergence.scale.first_tokens import first_token_losses, warning_of_first_token
 
@@ -62,7 +68,8 @@ def measure(
         return
     if warning := warning_of_first_token(model, loaded.held_out_text()):
         log.warning(warning)
-    show(summarise(measure(model, chosen, n=n)), as_json)
+    measured = [measure(model, [one], n=n_prompts(n, 128, one, model, 0)) for one in chosen]
+    show(summarise(pd.concat(measured, ignore_index=True)), as_json)
 
 
 @app.command(cls=WithMethodOptions)
@@ -75,7 +82,7 @@ def score(
     metric: Metric = "logit_diff",
     step: Step = "last",
     seed: Seed = 0,
-    n: Annotated[int, typer.Option(help="number of prompt pairs")] = 64,
+    n: Annotated[int | None, typer.Option(help="number of prompt pairs [64, or all rows of a smaller file]")] = None,
     budget: Budget = None,
     device: Device = "",
     dtype: Dtype = "",
@@ -106,7 +113,7 @@ def score(
         "metric": metric,
         "budget": None if budget is None else budget << 20,
     }
-    pairs = chosen.sample(model, n)
+    pairs = chosen.sample(model, n_prompts(n, 64, chosen, model, 0))
     if dry_run:
         show(pd.DataFrame([vars(estimate(model, pairs, **given))]), as_json)
         return

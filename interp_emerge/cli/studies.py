@@ -30,6 +30,7 @@ def run(
     family: Family = None,
     ability: Ability = None,
     beside: Annotated[str | None, typer.Option(help=help_of("beside"))] = None,
+    chance: Annotated[float | None, typer.Option(help=help_of("chance"))] = None,
     method: Annotated[str | None, typer.Option(help=help_of("method"), autocompletion=names_of(patching.shelf))] = None,
     metric: Annotated[
         str | None,
@@ -68,6 +69,7 @@ def run(
     given = {
         "family": family,
         "ability": ability,
+        "chance": chance,
         "method": method,
         "metric": metric,
         "axis": axis,

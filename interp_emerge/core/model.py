@@ -273,12 +273,16 @@ class HookedModel:
         """A name for each token; different tokens have different names. Without a tokenizer, the ids as text."""
         return self.lexicon.words(ids)
 
-    def logits(self, tokens: Tokens, *, budget: int | None = None) -> Logits:
+    def logits(self, tokens: activations.Prompt, *, budget: int | None = None) -> Logits:
         """Logits after the last token of each row, in evaluation mode. Rows are run in chunks that fit the budget.
 
+        `tokens` are ids of shape [row, pos], or a text or several of equal length, which `bos` is put in front of.
+
         Raises:
-            InputError: the tokens are not whole numbers of shape [row, pos] in the vocabulary.
+            InputError: the tokens are not whole numbers of shape [row, pos] in the vocabulary, or a text cannot be
+                encoded.
         """
+        tokens = tokens if isinstance(tokens, Tensor) else activations.tokens_of(self, tokens)
         self.require_tokens(tokens)
         return torch.cat([logits[:, -1] for _, logits in self.logits_in_chunks(tokens, budget=budget)])
 
@@ -322,6 +326,7 @@ class HookedModel:
         Raises:
             InputError: a single prompt needs more than the given budget, or more than the free memory.
         """
+        require_kind(tokens, Tensor, "tokens", "a tensor of token ids, shape [row, pos], or use model.logits(text)")
         each = bytes_of_run(self.shape, tokens.shape[1], last or tokens.shape[1])
         n = items_that_fit(each, len(tokens), device=self.device, budget=budget)
         for start in range(0, len(tokens), n):

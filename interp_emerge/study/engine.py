@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities import load_ability
 from interp_emerge.core.errors import InputError, InterpEmergeError, ModelError
 from interp_emerge.core.files import hash_bytes
 from interp_emerge.families import load_family
 from interp_emerge.study._main_module import main_module_runs_once, require_new_processes_possible
 from interp_emerge.study.cells import MissingCell, package_versions
+from interp_emerge.study.chosen import address as address_of, chosen_abilities
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import ROUNDS, Round
 from interp_emerge.study.settings import StudySettings
@@ -137,8 +137,7 @@ def carry_out(settings: str, directory: str, threads: int, name: str, key: Any) 
 def _work(settings: str, directory: str, threads: int) -> Work:
     """The work of a study in a worker; the model that was used last stays in memory."""
     chosen = StudySettings.model_validate_json(settings)
-    ability = load_ability(chosen.ability)
-    others = [load_ability(name) for name in chosen.beside]
+    ability, *others = chosen_abilities(chosen)
     return Work(
         family=load_family(chosen.family),
         settings=chosen,
@@ -152,11 +151,11 @@ def _work(settings: str, directory: str, threads: int) -> Work:
 
 def _sent(work: Work) -> tuple[str, str, int]:
     """Settings, directory and threads for a worker, naming only the abilities that are measured."""
-    beside = tuple(ability.name for ability in work.abilities if ability.name != work.ability.name)
+    beside = tuple(address_of(ability) for ability in work.abilities if ability.name != work.ability.name)
     family = work.settings.family
     if Path(family).is_dir():
         family = str(Path(family).resolve())
-    sent = work.settings.model_copy(update={"beside": beside, "family": family})
+    sent = work.settings.model_copy(update={"ability": address_of(work.ability), "beside": beside, "family": family})
     return sent.model_dump_json(), str(work.directory.resolve()), work.threads or torch.get_num_threads()
 
 

@@ -14,10 +14,15 @@ class StudySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     family: str = Field("miniature", description="name of a family, or a directory of checkpoints")
-    ability: str = Field("induction", description="the ability in question")
+    ability: str = Field(
+        "induction", description="the ability in question: a name, or a .jsonl or .csv file of prompt pairs"
+    )
     beside: tuple[str, ...] = Field(
         ("markov", "indirect_object", "modular_addition", "fact_recall", "two_hop"),
         description="other abilities and controls to measure for comparison",
+    )
+    chance: float | None = Field(
+        None, ge=0, lt=1, description="accuracy of a guess, for an ability from a file that does not give it"
     )
     method: str = Field("eap_ig", description="edge scoring method")
     metric: str = Field("logit_diff", description="metric of scores and faithfulness")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from interp_emerge.abilities import load_ability
 from interp_emerge.abilities.metrics import FROM_LOGITS
+from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
 from interp_emerge.circuits.roles.repeated import repeated_segments
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
@@ -26,6 +26,7 @@ from interp_emerge.report.build import build_report
 from interp_emerge.report.sentences.answers import answer, question
 from interp_emerge.study.catalogue import all_tables, filled
 from interp_emerge.study.cells import package_versions, same_threads
+from interp_emerge.study.chosen import chosen_abilities, defaults_for_file, fitted_to_rows
 from interp_emerge.study.engine import CLAIM, sweep
 from interp_emerge.study.grid import Grid
 from interp_emerge.study.plan import plan
@@ -54,11 +55,10 @@ class Study:
         if settings is not None:
             wanted = "options by name, such as sizes=('3k', '7k'), or ie.Study.load(path)"
             require_kind(settings, StudySettings, "the settings of a study", wanted)
-        self.settings = settings or settings_from(fields, "these options")
-        chosen = self.settings
-        self.family = load_family(chosen.family)
-        self.ability = load_ability(chosen.ability)
-        self.beside = [load_ability(name) for name in dict.fromkeys(chosen.beside) if name != chosen.ability]
+        given = defaults_for_file(settings or settings_from(fields, "these options"))
+        self.family = load_family(given.family)
+        self.ability, *self.beside = chosen_abilities(given)
+        chosen = self.settings = fitted_to_rows(given, [self.ability, *self.beside])
         if methods[chosen.method].scores != "edges":
             edges = [method.name for method in methods if method.scores == "edges"]
             raise InputError(f"a study needs a method that scores edges ({', '.join(edges)}), not {chosen.method!r}")
@@ -190,6 +190,7 @@ class Study:
                 {**self.family.spec(*at).to_dict(), "prepended": measured[at].prepended} for at in self.grid.models
             ],
             "settings": self.settings.model_dump(mode="json"),
+            "abilities": [ability.key for ability in (self.ability, *self.beside)],
         }
 
     def _is_finished(self) -> bool:
@@ -206,7 +207,8 @@ class Study:
         shown = (path for folder in ("tables", "circuits", "attention") for path in (self.out / folder).glob("*.*"))
         files = [[path.name, hash_bytes(path.read_bytes())] for path in sorted(shown)]
         stages = [stage.name for stage in in_order()]
-        return hash_of([self.settings.model_dump(mode="json"), specs, package_versions(), stages, files])
+        abilities = [ability.key for ability in (self.ability, *self.beside)]
+        return hash_of([self.settings.model_dump(mode="json"), abilities, specs, package_versions(), stages, files])
 
     def _replace_files(self, files: dict[str, bytes]) -> None:
         """Write the circuits and attention patterns; remove those of earlier settings."""
@@ -219,12 +221,14 @@ class Study:
 
     def _require_expressible(self) -> None:
         """Raise unless prompts for the ability and for roles can be made; drop other abilities that have no prompts."""
+        chosen = self.settings
         model = self._work().models.get(*self.grid.models[0])
-        self.ability.sample(model, 2, self.settings.seed)
+        for n, start in ((chosen.n_measured, 0), (chosen.n_pairs, DISCOVERY), (chosen.n_pairs, EVALUATION)):
+            self.ability.sample(model, n, start + chosen.seed)
         repeated_segments(model, 2)
         for other in list(self.beside):
             try:
-                other.sample(model, 2, self.settings.seed)
+                other.sample(model, chosen.n_measured, chosen.seed)
             except InputError as error:
                 log.warning("%s is not measured: %s", other.name, error)
                 self.beside.remove(other)

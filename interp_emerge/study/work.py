@@ -88,4 +88,4 @@ class Work:
     @property
     def scoring(self) -> dict[str, Any]:
         """The settings that decide every score: the ability, the number of pairs, and the metric."""
-        return {"ability": self.ability.name, "pairs": self.settings.n_pairs, "metric": self.settings.metric}
+        return {"ability": self.ability.key, "pairs": self.settings.n_pairs, "metric": self.settings.metric}

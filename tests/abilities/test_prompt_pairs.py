@@ -117,7 +117,8 @@ def test_a_split_with_an_empty_side_is_refused(pairs: ie.PromptPairs, share: flo
         ({"answer": [[7], []]}, "pair 1 has no answer; give each pair at least one"),
         ({"answer": [[7], [6, 7, 6]]}, "pair 1 has the answer 6 twice; give each token once"),
         ({"clean": [[1, 2, 3], []]}, "clean prompt 1 is empty; give at least one token"),
-        ({"continuation": [[7, 1], [7, -1]]}, "the continuation contains an id below 0; give token ids"),
+        ({"continuation": [[7, 1], [7, -2]]}, "the continuation contains an id below 0; give token ids, and -1 only"),
+        ({"continuation": [[7, -1, 1], [7, 2, 1]]}, "the continuation contains an id below 0"),
     ],
 )
 def test_what_makes_no_pairs_is_named(changed: dict, message: str) -> None:

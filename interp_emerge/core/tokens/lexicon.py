@@ -84,7 +84,11 @@ class Lexicon:
         """Hash of everything that prompts depend on; empty if the tokenizer cannot be told from other tokenizers."""
         if self.tokenizer is not None and not self.content:
             return ""
-        return hash_of(["" if self.tokenizer is None else self.content, first, hash_of(self.ordinary_ids)])
+        return hash_of(["" if self.tokenizer is None else self.content, first, self._hash_of_ordinary])
+
+    @cached_property
+    def _hash_of_ordinary(self) -> str:
+        return hash_of(self.ordinary_ids)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text on its own, without special tokens.
@@ -181,7 +185,8 @@ class Lexicon:
     def forget(self) -> None:
         """Read the model's shape anew, since its vocabulary may have changed."""
         self._n_tokens = self._shape().d_vocab
-        self.__dict__.pop("ordinary_ids", None)
+        for outdated in ("ordinary_ids", "_hash_of_ordinary"):
+            self.__dict__.pop(outdated, None)
 
     @cached_property
     def _strings(self) -> dict[int, str]:

@@ -90,7 +90,7 @@ def measured(work: Work, at: Checkpoint, ability: Ability) -> pd.DataFrame:
     """Metrics of every prompt of one ability: `ability`, `metric`, `pair`, `value`."""
     n, seed, sample = work.settings.n_measured, work.settings.seed, work.prompts.sample
     return work.frame(
-        "measure", at, lambda model: measure(model, [ability], n=n, seed=seed, sample=sample), ability=ability.name, n=n
+        "measure", at, lambda model: measure(model, [ability], n=n, seed=seed, sample=sample), ability=ability.key, n=n
     )
 
 

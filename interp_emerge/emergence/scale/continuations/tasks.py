@@ -100,7 +100,8 @@ def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
         pairs: pairs with a continuation of each clean prompt.
 
     Raises:
-        InputError: the pairs have no continuation, or the text does not fit the model.
+        InputError: the pairs have no continuation, continuations of several lengths, or text that does not fit the
+            model.
     """
     continuation = pairs.continuation
     if continuation is None:
@@ -108,6 +109,10 @@ def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
                          "each clean prompt, or pairs of an ability that has one, such as induction")  # fmt: skip
     require_pairs(model, pairs)
     length = continuation.shape[1]
+    lengths = (continuation >= 0).sum(1)
+    if int(lengths.min()) < length:
+        raise InputError(f"the continuations have {int(lengths.min())} to {length} tokens; give those of one length, "
+                         "such as pairs[rows], or use measure, which reads answers of any length")  # fmt: skip
     guesses, log_probs = [], []
     for of_all, group in pairs.by_length():
         text = torch.cat([group.clean, continuation[of_all]], 1)

@@ -1,0 +1,1 @@
+"""Prompt pairs of one's own: from text, from files, and how they are kept and shown."""

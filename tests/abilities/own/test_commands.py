@@ -1,0 +1,84 @@
+"""Commands that take a file of prompt pairs where they take the name of an ability."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import interp_emerge as ie
+from interp_emerge import cli
+from tests.abilities.own.written import own_file, row, write
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["interp-emerge", *words])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> str:
+    return str(own_file(tmp_path, 20))
+
+
+def test_measure_takes_all_rows_of_a_file(mine: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "measure", "miniature", "7k", mine, "induction", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {(one["ability"], one["n_pairs"]) for one in rows} == {("mine", 20), ("induction", 128)}
+
+
+def test_circuit_is_found_and_judged_on_different_rows(
+    mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, words = str(tmp_path / "found.json"), ("circuit", "miniature", "7k", mine, "--parts", "none")
+    assert run(monkeypatch, *words, "--edges", "3", "--method", "eap", "--out", out) == 0
+    origin = ie.Circuit.load(out).origin
+    assert (origin["ability"], origin["n_pairs"]) == (ie.load_ability(mine).key, 10)
+    own_file(tmp_path, 18)
+    assert run(monkeypatch, *words, "--circuit", out) == 0
+    assert "the circuit was found with another ability (mine@" in caplog.text
+
+
+def test_score_reads_a_file(mine: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "score", "miniature", "3k", mine, "--method", "eap", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) > 10
+
+
+def test_check_counts_rows_and_names_those_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    rows = [*(row(number) for number in range(6)), row(6, clean=" When Xerxes met")]
+    path = str(write(tmp_path / "mine.jsonl", rows))
+    assert run(monkeypatch, "ability", "check", path, "--family", "miniature", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["chance"] is None and found["ability"].startswith("mine@")
+    assert (found["shares"][0]["rows"], found["shares"][0]["expressible"]) == (7, 6)
+    assert [one["line"] for one in found["failures"]] == [7]
+    assert run(monkeypatch, "ability", "check", path, "--family", "miniature", "--family", "miniature") == 0
+    text = capsys.readouterr().out
+    assert "chance level not given (a study needs it)" in text
+    assert text.count("miniature, line 7: ") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("ability", "check", "missing.jsonl"), "missing.jsonl is not there"),
+        (("ability", "check", "mine.txt"), "mine.txt ends in '.txt'"),
+        (("run", "--ability", "missing.csv"), "missing.csv is not there; give a file of prompt pairs"),
+        (("measure", "miniature", "3k", "missing.csv"), "missing.csv is not there"),
+    ],
+)
+def test_a_mistake_is_one_line(words: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, *words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and message in said and said.count("\n") == 1
+
+
+def test_a_study_plans_for_the_rows_of_a_file(
+    mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    out = tmp_path / "run"
+    assert run(monkeypatch, "run", "--ability", mine, "--sizes", "3k", "--out", str(out), "--dry-run") == 0
+    assert "20 prompts each of mine" in capsys.readouterr().out
+    assert not out.exists()
