@@ -5,8 +5,9 @@
 2. For each pair, the item's `fill` gets a `Setting` from which it takes words, and returns a `Scene`: the text of every
    slot in the clean prompt, the text of the slots that the corruption changes, the answer and the foil.
 3. `_express` writes both prompts and encodes them. It refuses a scene if the two prompts differ in length, if a slot
-   ends at different tokens in them, or if the answer is not one token. Then other words are drawn, at most `TRIES` times.
-   A wording for which no words are found is left out; if it was asked for by name or is the only one, that is an error.
+   ends at different tokens in them, or if the answer is not one token. Then other words are drawn, at most `TRIES`
+   times. A wording for which no words are found is left out; if it was asked for by name, or is the only one, that is
+   an error.
 
 A position is the last token of a slot. The clean prompts do not depend on the corruption, unless its words had to be
 drawn again.
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from string import Formatter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -38,10 +40,13 @@ from interp_emerge.abilities.pairs import Pair, PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
+from interp_emerge.core.tokens.lexicon import Lexicon
 
 log = logging.getLogger(__name__)
-TRIES = 200
-"""How many scenes are tried for one pair before its wording is left out."""
+_ADDS_ONE: WeakKeyDictionary[Lexicon, dict[tuple[str, str], bool]] = WeakKeyDictionary()
+"""For each tokenizer in use, what `Setting.adds_one_token` has found."""
+TRIES, TRIES_AFTER_A_FAILURE = 200, 50
+"""How many scenes are tried for one pair before its wording is left out; the second if no other wording has worked."""
 OPENINGS = ("It was a quiet morning. ", "The weather had been mild for days. ", "Nothing else happened that week. ")
 CODE_OPENINGS = ("# Notes on the lines below.\n", "import sys\n\n", "# This file is short and has no tests.\n")
 
@@ -76,7 +81,12 @@ class Setting:
     """What `fill` draws from: words, the name of the wording and of the corruption, and the tokenizer."""
 
     def __init__(
-        self, model: HookedModel, rng: np.random.Generator, choice: Choice, template: str, lists: Mapping[str, list[Any]]
+        self,
+        model: HookedModel,
+        rng: np.random.Generator,
+        choice: Choice,
+        template: str,
+        lists: Mapping[str, list[Any]],
     ) -> None:
         """`lists` holds the entries of each word list that this split and tokenizer may use."""
         self.model, self.rng, self.template, self.corruption = model, rng, template, choice.corruption
@@ -99,12 +109,15 @@ class Setting:
         return bool(self.rng.integers(2))
 
     def adds_one_token(self, before: str, after: str) -> bool:
-        """Whether a text adds exactly one token to the text before it."""
-        try:
-            _following(self.model, before, prompt_ids(self.model, before), [after])
-        except (_UnfitError, InputError):
-            return False
-        return True
+        """Whether a text adds exactly one token to the text before it. The answer is kept: ask for fixed texts only."""
+        known = _ADDS_ONE.setdefault(self.model.lexicon, {})
+        if (before, after) not in known:
+            try:
+                _following(self.model, before, prompt_ids(self.model, before), [after])
+                known[before, after] = True
+            except (_UnfitError, InputError):
+                known[before, after] = False
+        return known[before, after]
 
     def in_split(self, *entries: Any) -> bool:
         """Whether each of these belongs to the split; for entries that are drawn freely, not from a list."""
@@ -175,13 +188,15 @@ class Wordings:
         seeds = rng.integers(2**62, size=n)
         while len(rows) < n:
             template = left[len(rows) % len(left)]
-            found = self._pair(model, int(seeds[len(rows)]), choice, template, wordings[template], lists)
+            tries = TRIES if rows or len(left) == len(wordings) else TRIES_AFTER_A_FAILURE
+            found = self._pair(model, int(seeds[len(rows)]), choice, template, wordings[template], lists, tries)
             if isinstance(found, Pair):
                 rows.append(found)
                 continue
             if choice.templates or len(left) == 1:
-                raise InputError(f"the tokenizer of {model.spec} cannot express {self.name!r} ({template}): of {TRIES} "
-                                 f"tries none did, most often because {found}; it needs {self._requirements()}")  # fmt: skip
+                raise InputError(f"the tokenizer of {model.spec} cannot express {self.name!r} ({template}): of {tries} "
+                                 f"tries none did, most often because {found}; it needs "
+                                 f"{self._requirements()}")  # fmt: skip
             log.info("%s: the wording %r is left out, because %s", self.name, template, found)
             left.remove(template)
         return PromptPairs.from_rows(rows)
@@ -190,7 +205,9 @@ class Wordings:
         return self.paraphrases if choice.variation == PARAPHRASE else self.templates
 
     def _requirements(self) -> str:
-        listed = [f"{least} of {len(words(name))} words of {name} as single tokens" for name, least in self.single.items()]
+        listed = [
+            f"{least} of {len(words(name))} words of {name} as single tokens" for name, least in self.single.items()
+        ]
         return "; ".join([*listed, *([self.needs] if self.needs else [])]) or "the letters of English"
 
     def _words_of(self, model: HookedModel, choice: Choice) -> dict[str, list[Any]]:
@@ -203,18 +220,25 @@ class Wordings:
                 usable, needed = single(model, usable), self.single[name]
                 if len(usable) < needed:
                     part = f" in the {choice.split} half" if choice.split else ""
-                    raise InputError(f"{self.name} needs at least {needed} of the words {swapped}{part} as single tokens "
-                                     f"(such as {_first(whole)!r}), but the tokenizer of {model.spec} has only "
+                    raise InputError(f"{self.name} needs at least {needed} of the words {swapped}{part} as single "
+                                     f"tokens (such as {_first(whole)!r}), but the tokenizer of {model.spec} has only "
                                      f"{len(usable)}")  # fmt: skip
             found[name] = usable
         return found
 
     def _pair(
-        self, model: HookedModel, seed: int, choice: Choice, template: str, wording: str, lists: Mapping[str, list[Any]]
+        self,
+        model: HookedModel,
+        seed: int,
+        choice: Choice,
+        template: str,
+        wording: str,
+        lists: Mapping[str, list[Any]],
+        tries: int,
     ) -> Pair | str:
         """One pair, or the most frequent reason why there is none."""
         refused: Counter[str] = Counter()
-        for attempt in range(TRIES):
+        for attempt in range(tries):
             setting = Setting(model, np.random.default_rng([seed, attempt]), choice, template, lists)
             try:
                 scene = self.fill(setting)

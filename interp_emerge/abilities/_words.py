@@ -6,10 +6,14 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from interp_emerge.abilities.base import Split
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.tokens.lexicon import Lexicon
 
+_SINGLE: WeakKeyDictionary[Lexicon, dict[str, bool]] = WeakKeyDictionary()
+"""For each tokenizer in use, whether a word is one token: the same words are asked for with every draw."""
 VERSION = 1
 """Version of the lists. Change it, in the files too, when a list changes: other words are other prompts."""
 
@@ -43,7 +47,10 @@ def of_split(entries: Sequence[Any], split: Split) -> list[Any]:
 
 def single(model: HookedModel, entries: Sequence[Any]) -> list[Any]:
     """The entries all of whose words are one token inside a sentence."""
-    return [entry for entry in entries if all(model.lexicon.single_token(word) is not None for word in _parts(entry))]
+    known = _SINGLE.setdefault(model.lexicon, {})
+    for word in {word for entry in entries for word in _parts(entry)} - known.keys():
+        known[word] = model.lexicon.single_token(word) is not None
+    return [entry for entry in entries if all(known[word] for word in _parts(entry))]
 
 
 def _parts(entry: Any) -> list[str]:

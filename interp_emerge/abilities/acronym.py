@@ -1,8 +1,8 @@
 """Acronyms: three words with capital letters, and the first two letters in brackets; the third one comes next."""
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 TEMPLATES = {

@@ -5,8 +5,8 @@ one token.
 """
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 NUMBERS = words("sequences.numbers")

@@ -1,11 +1,12 @@
 """Closing brackets in code: two kinds of bracket are open, and the inner one has to be closed first.
 
-Right are all tokens that begin by closing the inner bracket, such as `]` and `])`; the foils begin by closing the other.
+Right are all tokens that begin by closing the inner bracket, such as `]` and `])`. The foils begin by closing the kind
+of bracket that is open last in the corrupted prompt.
 """
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import CODE_OPENINGS, Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 PAIRS = {"(": ")", "[": "]", "{": "}"}

@@ -1,8 +1,11 @@
-"""Capitals: a country is given, its capital is asked for. The model has to know the fact; the prompt does not hold it."""
+"""Capitals: a country is given, and its capital is asked for. The prompt does not hold the fact: the model knows it.
+
+After the corruption `continent` the foil is only a capital to compare with.
+"""
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 COUNTRIES = words("countries.capitals")

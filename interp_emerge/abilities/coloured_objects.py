@@ -1,8 +1,8 @@
 """Coloured objects: three things with their colours, and the colour of one of them is asked for."""
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 TEMPLATES = {

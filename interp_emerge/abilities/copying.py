@@ -36,7 +36,9 @@ shelf.add(
         templates=TEMPLATES,
         paraphrases=PARAPHRASES,
         corruptions={
-            "swapped": Corruption(about="first and last word exchanged in the list, not in its copy", changes=("a", "d")),
+            "swapped": Corruption(
+                about="first and last word exchanged in the list, not in its copy", changes=("a", "d")
+            ),
             "replaced": Corruption(about="another last word in the list", changes=("d",)),
         },
         positions={"last word": "d", "word before": "c", "word before, copied": "c2"},

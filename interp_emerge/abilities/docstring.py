@@ -5,8 +5,8 @@ in the definition.
 """
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import CODE_OPENINGS, Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 DEFINITION = 'def {function}(self, {a}, {b}, {c}, {d}):\n    """{title}\n\n'

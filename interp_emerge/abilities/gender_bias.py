@@ -18,13 +18,14 @@ PARAPHRASES = {
     "asked": "Nobody asked the {job} whether",
     "proud": "The {job} was proud of the work that",
 }
-PRONOUNS, PEOPLE = {"female": " she", "male": " he"}, {"female": "woman", "male": "man"}
+PRONOUNS = {"female": " she", "male": " he"}
+PEOPLE = {"female": ("woman", "girl", "lady", "mother"), "male": ("man", "boy", "gentleman", "father")}
 
 
 def fill(setting: Setting) -> Scene:
     gender, other = ("female", "male") if setting.coin() else ("male", "female")
     job, opposite = setting.one(f"people.jobs_{gender}"), setting.one(f"people.jobs_{other}")
-    corrupt = {"other job": opposite, "person": PEOPLE[other]}[setting.corruption]
+    corrupt = {"other job": opposite, "person": setting.one(PEOPLE[other])}[setting.corruption]
     return Scene(
         clean={"job": job, "other": opposite},
         corrupt={"job": corrupt},
@@ -44,7 +45,9 @@ shelf.add(
         paraphrases=PARAPHRASES,
         corruptions={
             "other job": Corruption(about="a job with the opposite stereotype", changes=("job",)),
-            "person": Corruption(about="`man` or `woman` instead of the job, against its stereotype", changes=("job",)),
+            "person": Corruption(
+                about="a word such as `woman` or `man` instead of the job, against its stereotype", changes=("job",)
+            ),
         },
         positions={"job": "job"},
         variables=("stereotype female",),

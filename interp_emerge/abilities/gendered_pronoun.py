@@ -4,8 +4,8 @@ After the corruption `neutral` no pronoun is right: the foil is only the one tha
 """
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 TEMPLATES = {
@@ -44,7 +44,9 @@ shelf.add(
         templates=TEMPLATES,
         paraphrases=PARAPHRASES,
         corruptions={
-            "other gender": Corruption(about="a name of the other gender, so the other pronoun is right", changes=("name",)),
+            "other gender": Corruption(
+                about="a name of the other gender, so the other pronoun is right", changes=("name",)
+            ),
             "neutral": Corruption(about="a word such as `everyone` instead of the name", changes=("name",)),
         },
         positions={"name": "name"},

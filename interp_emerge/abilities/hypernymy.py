@@ -1,8 +1,8 @@
 """Hypernymy: name the kind of thing that a thing is. After `vague thing` the foil is only a kind to compare with."""
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 KINDS = words("grammar.kinds")

@@ -5,8 +5,8 @@ so that nothing shows the task; the foil is then only a word to compare with.
 """
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 LISTS = {"opposite": "grammar.opposites", "plural": "grammar.plurals", "capital": "countries.capitals"}

@@ -6,8 +6,8 @@ the clean prompt is right: its foil is only the name that the clean answer is co
 """
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 PLACES_FIRST = {
@@ -71,7 +71,9 @@ shelf.add(
         templates=TEMPLATES,
         paraphrases=PARAPHRASES,
         corruptions={
-            "swapped subject": Corruption(about="the receiver acts instead, so the other name is right", changes=("s2",)),
+            "swapped subject": Corruption(
+                about="the receiver acts instead, so the other name is right", changes=("s2",)
+            ),
             "abc": Corruption(about="three other names, none of them repeated", changes=("io", "s1", "s2")),
         },
         positions={"io": "io", "s1": "s1", "s2": "s2"},

@@ -1,4 +1,4 @@
-"""Multiple choice with copied colours: the prompt says what colour a thing has, and asks for the letter of the colour."""
+"""Multiple choice with copied colours: the prompt states the colour of a thing, and asks for its letter."""
 
 from interp_emerge.abilities import shelf
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings

@@ -4,8 +4,8 @@ As in `induction`, only the first copy decides the answer; here it is an English
 """
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 SENTENCES = {
@@ -55,7 +55,9 @@ shelf.add(
         templates=repeated(SENTENCES),
         paraphrases=repeated(PARAPHRASED),
         corruptions={
-            "swapped": Corruption(about="second and third noun exchanged in the first copy", changes=("second", "third")),
+            "swapped": Corruption(
+                about="second and third noun exchanged in the first copy", changes=("second", "third")
+            ),
             "replaced": Corruption(about="another second noun in the first copy", changes=("second",)),
         },
         positions={"first copy": "second", "repeated noun": "first2"},

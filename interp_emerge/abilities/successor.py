@@ -4,13 +4,13 @@
 """
 
 from interp_emerge.abilities import shelf
-from interp_emerge.abilities._words import words
 from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordings
+from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
 ORDERS = ("days", "months", "numbers", "letters")
 CYCLIC = ("days", "months")
-TEMPLATES = {order: "{a}, {b}, {c}," for order in ORDERS}
+TEMPLATES = dict.fromkeys(ORDERS, "{a}, {b}, {c},")
 PARAPHRASES = {f"{order}, after": "After {a} comes {b}, and after {c} comes" for order in ORDERS}
 OFFSETS = (("a", 0), ("b", 1), ("c", 2))
 

@@ -5,8 +5,11 @@ and kept in a folder outside the repository (`INTERP_EMERGE_TOKENIZERS`, by defa
 cannot be fetched, its tests are skipped with the reason.
 """
 
+import json
 import os
+import re
 import shutil
+import string
 import subprocess
 import sys
 import tarfile
@@ -15,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 import interp_emerge as ie
@@ -33,6 +36,14 @@ KEPT = Path(
     os.environ.get("INTERP_EMERGE_TOKENIZERS")
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "interp_emerge" / "tokenizers"
 )
+PIECES = r" ?[A-Z](?![a-z])| ?[A-Za-z][a-z]*| ?[0-9]| ?[^\sA-Za-z0-9]|\s"
+"""What the tokenizer of single digits makes a token of."""
+ABOUT = ("version", "about")
+OWN_WORDS = (
+    "x she he is was has does are were have do woman girl lady mother man boy gentleman father thing item object "
+    "example things items objects examples Work on the data. Do one step. A short function. See the manual."
+)
+"""Words that the items hold themselves: pronouns, verbs, vague things, titles of docstrings."""
 PATIENCE = 120
 """Seconds to wait for a package index."""
 TO_JSON = """
@@ -54,7 +65,7 @@ def speaker_of(name: str) -> HookedModel:
         num_hidden_layers=1,
         num_attention_heads=1,
         intermediate_size=4,
-        max_position_embeddings=256,
+        max_position_embeddings=128,
         bos_token_id=0,
         eos_token_id=0,
     )
@@ -107,44 +118,42 @@ def _run(*words_: str) -> None:
 
 @cache
 def built(name: str) -> PreTrainedTokenizerBase:
-    """A byte-level tokenizer that reads digits one by one, or one that puts a space in front of every text."""
-    tokenizer = Tokenizer(models.BPE(byte_fallback=False))
-    alphabet: list[str] = []
-    if name == "single digits":
-        parts = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
-        tokenizer.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-    else:
-        parts = [pre_tokenizers.Punctuation("isolated"), pre_tokenizers.Metaspace(prepend_scheme="always")]
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([parts[1], parts[0]])
-        tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-        alphabet = [chr(code) for code in range(10, 127)]
+    """One token a word, digit, capital letter or sign; or one that puts a space in front of every text."""
+    return _single_digits() if name == BUILT[0] else _space_in_front()
+
+
+def _single_digits() -> PreTrainedTokenizerBase:
+    """It knows every word of the lists and wordings, with and without a space in front: prompts do not depend on it."""
+    pieces = {piece.strip(" ") for text in _texts() for piece in re.findall(PIECES, text)} | {*string.printable}
+    known = ["<|endoftext|>", *sorted({piece for one in pieces for piece in (one, f" {one}") if piece})]
+    tokenizer = Tokenizer(models.WordLevel({piece: number for number, piece in enumerate(known)}))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECES), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>")
+
+
+def _space_in_front() -> PreTrainedTokenizerBase:
+    """Byte pairs, trained on the words and wordings."""
+    tokenizer = Tokenizer(models.BPE())
+    front = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([front, pre_tokenizers.Punctuation("isolated")])
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     trainer = trainers.BpeTrainer(
-        vocab_size=3000, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+        vocab_size=3000, special_tokens=["<|endoftext|>"], initial_alphabet=[*string.printable], show_progress=False
     )
-    tokenizer.train_from_iterator(list(_texts()) * 3, trainer)
+    tokenizer.train_from_iterator(_texts() * 3, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>")
 
 
 def _texts() -> list[str]:
-    """Every word of the lists inside a sentence, and every wording."""
-    lists = [
-        f"{file.stem}.{part}"
-        for file in sorted(Path(ie.abilities.__path__[0], "words").glob("*.json"))
-        for part in _parts(file)
-    ]
-    return [
-        *(f"x {word} x" for name in lists for word in _flat(words(name))),
-        *(text for ability in shelf for text in (*ability.templates.values(), *ability.paraphrases.values())),
-    ]
-
-
-def _parts(file: Path) -> list[str]:
-    import json
-
-    return [part for part in json.loads(file.read_text()) if part not in ("version", "about")]
+    """Every word of the lists inside a sentence, every wording, and the words that items hold themselves."""
+    files = sorted(Path(ie.abilities.__path__[0]).glob("words/*.json"))
+    parts = [(file.stem, part) for file in files for part in json.loads(file.read_text()) if part not in ABOUT]
+    listed = [word for file, part in parts for word in _flat(words(f"{file}.{part}"))]
+    wordings = [ability.draw.__self__ for ability in shelf if ability.chosen]  # pyright: ignore[reportFunctionMemberAccess]
+    fronts = [text for one in wordings for text in (*one.distractors, *one.openings)]
+    shown = [text for one in wordings for text in (*one.templates.values(), *one.paraphrases.values())]
+    return [*(f"x {word} x" for word in listed), *fronts, *shown, OWN_WORDS]
 
 
 def _flat(entries: object) -> list[str]:
