@@ -41,7 +41,7 @@ shelf.add(
             ),
             "replaced": Corruption(about="another last word in the list", changes=("d",)),
         },
-        positions={"last word": "d", "word before": "c", "word before, copied": "c2"},
+        positions={"last word": "d", "word before": "c", "copied word before": "c2"},
         variables=("band",),
         single={f"text.{band}": 5 for band in BANDS},
         distractors=("Word of the day: {other}\n",),

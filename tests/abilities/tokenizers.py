@@ -58,7 +58,11 @@ AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).backend_tokenize
 @cache
 def speaker_of(name: str) -> HookedModel:
     """A tiny untrained model with this tokenizer; skips the test if it cannot be had."""
-    tokenizer = built(name) if name in BUILT else published(name)
+    return with_tokenizer(built(name) if name in BUILT else published(name))
+
+
+def with_tokenizer(tokenizer: PreTrainedTokenizerBase) -> HookedModel:
+    """A tiny untrained model with a tokenizer."""
     config = GPTNeoXConfig(
         vocab_size=len(tokenizer),
         hidden_size=4,
@@ -119,10 +123,10 @@ def _run(*words_: str) -> None:
 @cache
 def built(name: str) -> PreTrainedTokenizerBase:
     """One token a word, digit, capital letter or sign; or one that puts a space in front of every text."""
-    return _single_digits() if name == BUILT[0] else _space_in_front()
+    return single_digits() if name == BUILT[0] else _space_in_front()
 
 
-def _single_digits() -> PreTrainedTokenizerBase:
+def single_digits() -> PreTrainedTokenizerBase:
     """It knows every word of the lists and wordings, with and without a space in front: prompts do not depend on it."""
     pieces = {piece.strip(" ") for text in _texts() for piece in re.findall(PIECES, text)} | {*string.printable}
     known = ["<|endoftext|>", *sorted({piece for one in pieces for piece in (one, f" {one}") if piece})]
