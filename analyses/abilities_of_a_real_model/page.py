@@ -67,15 +67,15 @@ def tables(measured: pd.DataFrame) -> str:
         parts.append(f"**First token `{first}`**: held-out loss {loss:.2f} nats per token; {n} pairs each.\n\n")
         parts.append(f"| ability | chance | {' | '.join(QUANTITIES)} |\n|---|---|{'---|' * len(QUANTITIES)}\n")
         for name, of in rows.groupby("ability", sort=False):
-            by = of.set_index("quantity")
-            values = [interval(by.loc[quantity]) for quantity in QUANTITIES]
-            parts.append(f"| {name} | {by['chance'].iloc[0]:.2f} | {' | '.join(values)} |\n")
+            values = dict(zip(of["quantity"], map(interval, of["value"], of["ci_low"], of["ci_high"]), strict=True))
+            shown = " | ".join(values[quantity] for quantity in QUANTITIES)
+            parts.append(f"| {name} | {of['chance'].iloc[0]:.2f} | {shown} |\n")
         parts.append("\n")
     return "".join(parts).rstrip() + "\n"
 
 
-def interval(row: pd.Series) -> str:
-    return f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+def interval(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ drawn again.
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from hashlib import sha256
 from string import Formatter
 from typing import Any
@@ -34,6 +34,7 @@ from interp_emerge.abilities.base import (
     Ability,
     Choice,
     Language,
+    Split,
     require_tokenizer,
 )
 from interp_emerge.abilities.pairs import Pair, PromptPairs
@@ -90,7 +91,8 @@ class Setting:
     ) -> None:
         """`lists` holds the entries of each word list that this split and tokenizer may use."""
         self.model, self.rng, self.template, self.corruption = model, rng, template, choice.corruption
-        self._split, self._lists = choice.split, lists
+        self._split: Split = choice.split
+        self._lists = lists
 
     def several(self, of: str | Sequence[Any], n: int, *, but: Collection[Any] = ()) -> list[Any]:
         """`n` different entries of a word list or of a sequence, in random order, none of them in `but`."""
@@ -166,9 +168,16 @@ class Wordings:
             DISTRACTOR: self.distractors,
             SHIFTED: self.openings,
         }
-        shared = {name: getattr(self, name) for name in _shared_fields()}
         return Ability(
-            **shared | {"positions": (*self.positions, "last")},
+            name=self.name,
+            summary=self.summary,
+            source=self.source,
+            chance=self.chance,
+            language=self.language,
+            templates=self.templates,
+            paraphrases=self.paraphrases,
+            positions=(*self.positions, "last"),
+            variables=self.variables,
             corruptions={name: one.about for name, one in self.corruptions.items()},
             variations=tuple(name for name, means in offered.items() if means),
             requirements=self._requirements(),
@@ -282,12 +291,6 @@ class Wordings:
             positions={**places[0], "last": -1},
             variables=scene.variables,
         )
-
-
-def _shared_fields() -> list[str]:
-    """Names of the fields that the item of the shelf has too."""
-    ours, theirs = ({one.name for one in fields(kind)} for kind in (Wordings, Ability))
-    return sorted(ours & theirs - {"corruptions"})
 
 
 def _first(entries: Sequence[Any]) -> str:

@@ -22,7 +22,7 @@ VERSION = 1
 def words(name: str) -> tuple[Any, ...]:
     """The entries of one list, such as `people.names`: words, or tuples of words that belong together."""
     file, _, part = name.partition(".")
-    read = json.loads((files(__package__) / "words" / f"{file}.json").read_text(encoding="utf-8"))
+    read = json.loads((files("interp_emerge.abilities") / "words" / f"{file}.json").read_text(encoding="utf-8"))
     assert read["version"] == VERSION, f"words/{file}.json has version {read['version']}, not {VERSION}"
     listed = read[part]
     return tuple(listed.items()) if isinstance(listed, Mapping) else tuple(map(_frozen, listed))

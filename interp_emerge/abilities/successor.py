@@ -8,9 +8,9 @@ from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordin
 from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
-ORDERS = ("days", "months", "numbers", "letters")
+ORDERS: tuple[str, ...] = ("days", "months", "numbers", "letters")
 CYCLIC = ("days", "months")
-TEMPLATES = dict.fromkeys(ORDERS, "{a}, {b}, {c},")
+TEMPLATES: dict[str, str] = dict.fromkeys(ORDERS, "{a}, {b}, {c},")
 PARAPHRASES = {f"{order}, after": "After {a} comes {b}, and after {c} comes" for order in ORDERS}
 OFFSETS = (("a", 0), ("b", 1), ("c", 2))
 
