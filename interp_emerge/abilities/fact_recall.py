@@ -32,5 +32,11 @@ shelf.add(
         source=Source("Zoology: Arora et al.", 2023, "https://arxiv.org/abs/2312.04927"),
         chance=1 / CHAINS,
         draw=draw,
+        language="miniature",
+        corruptions={"exchanged ends": "the ends of two chains are exchanged everywhere"},
+        templates={"three chains": "{facts} {conclusions} {middle} follows"},
+        positions=("last",),
+        variables=("start", "middle", "end"),
+        requirements="9 names of the miniature language as single tokens",
     )
 )

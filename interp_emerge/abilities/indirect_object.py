@@ -66,5 +66,11 @@ shelf.add(
         source=Source("Wang et al.", 2022, "https://arxiv.org/abs/2211.00593"),
         chance=0.5,
         draw=draw,
+        language="miniature",
+        corruptions={"swapped subject": "the other person gives, so answer and foil are exchanged"},
+        templates={f"{name}, {order}": wording for name, wording in WORDINGS.items() for order in ("ABA", "ABB")},
+        positions=("acting name", "last"),
+        variables=("receiver", "acting name", "first name receives"),
+        requirements="4 names, 2 things and 2 places of the miniature language as single tokens",
     )
 )

@@ -57,5 +57,11 @@ shelf.add(
         source=Source("Olsson et al.", 2022, "https://arxiv.org/abs/2209.11895"),
         chance=1 / (SEGMENT - REPEATED),
         draw=draw,
+        language="",
+        corruptions={"swapped": "the first occurrence of the last token and another token exchange their places"},
+        templates={"repeated segment": f"{SEGMENT} random tokens, then the first {REPEATED} of them again"},
+        positions=("first occurrence", "after first occurrence", "last"),
+        variables=("repeated token", "next token"),
+        requirements=f"{SEGMENT} ordinary tokens",
     )
 )

@@ -55,6 +55,12 @@ shelf.add(
         source=Source("Edelman et al.", 2024, "https://arxiv.org/abs/2402.11004"),
         chance=_best_constant_guess(),
         draw=draw,
+        language="miniature",
+        corruptions={"other last word": "the last word is another, with another likeliest successor"},
+        templates={"background": "{words}"},
+        positions=("last",),
+        variables=("state", "next state"),
+        requirements="all 36 content words of the miniature language as single tokens",
         control=True,
     )
 )

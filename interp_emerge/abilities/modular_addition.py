@@ -48,5 +48,11 @@ shelf.add(
         source=Source("Nanda et al.", 2023, "https://arxiv.org/abs/2301.05217"),
         chance=1 / MODULUS,
         draw=draw,
+        language="miniature",
+        corruptions={"other number": "one of the two numbers is another"},
+        templates={f"{place} number changed": "{left} plus {right} is" for place in ("first", "second")},
+        positions=("last",),
+        variables=("left", "right", "sum"),
+        requirements="the number words from zero to ten as single tokens",
     )
 )

@@ -31,5 +31,11 @@ shelf.add(
         source=Source("Yang et al.", 2024, "https://arxiv.org/abs/2402.16837"),
         chance=1 / CHAINS,
         draw=draw,
+        language="miniature",
+        corruptions={"exchanged ends": "the ends of two chains are exchanged"},
+        templates={"three chains": "{facts} {start} reaches"},
+        positions=("last",),
+        variables=("start", "middle", "end"),
+        requirements="9 names of the miniature language as single tokens",
     )
 )

@@ -89,7 +89,7 @@ def circuit(
     as_json: AsJson = False,
 ) -> None:
     """Find the circuit of an ability in one model, and test it on other prompts."""
-    from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION, REPEATED
+    from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION, REPEATED, split_of
     from interp_emerge.circuits.finding.find import find_circuit, search_stability
     from interp_emerge.circuits.running.runs import Runs
     from interp_emerge.circuits.testing.examination import PARTS, examine, require_parts
@@ -116,7 +116,9 @@ def circuit(
     place: dict[str, Any] = {"device": device, "dtype": dtype, "prepend_bos": first_token(prepend_bos)}
     model = families.load_family(family).load(size, step_of(step), seed, **place)
     n = n_prompts(n, 64, asked, model, DISCOVERY + draw, EVALUATION + draw)
-    discovery, evaluation = (asked.sample(model, n, split + draw) for split in (DISCOVERY, EVALUATION))
+    discovery, evaluation = (
+        asked.sample(model, n, first + draw, split=split_of(asked, first)) for first in (DISCOVERY, EVALUATION)
+    )
     how: dict[str, Any] = {"metric": metric, "ablation": ablation, "budget": None if budget is None else budget << 20}
     own = options_from_text(method, context.obj)
     if dry_run:
@@ -133,7 +135,10 @@ def circuit(
         found = find_circuit(runs, **search)
         loaded, scores = found.circuit, found.scores
         if repeat:
-            sets = [asked.sample(model, n, REPEATED + 1000 * at + draw) for at in range(repeat)]
+            sets = [
+                asked.sample(model, n, REPEATED + 1000 * at + draw, split=split_of(asked, DISCOVERY))
+                for at in range(repeat)
+            ]
             repeated = search_stability(runs, loaded, sets, **search)
     held_out = Runs(model, evaluation, seed=draw, **how)
     tested = examine(held_out, loaded, scores=scores, parts=chosen, n_random=n_random)

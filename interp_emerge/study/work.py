@@ -10,7 +10,7 @@ import pandas as pd
 
 from interp_emerge.abilities.base import Ability
 from interp_emerge.abilities.pairs import PromptPairs
-from interp_emerge.abilities.prompts import Prompts
+from interp_emerge.abilities.prompts import Prompts, split_of
 from interp_emerge.caching.store import ActivationStore
 from interp_emerge.core.memory import format_bytes
 from interp_emerge.core.model import HookedModel
@@ -72,7 +72,8 @@ class Work:
 
     def pairs(self, model: HookedModel, first_seed: int) -> PromptPairs:
         """The ability's pairs, to find circuits (`first_seed` = `DISCOVERY`) or to evaluate them (`EVALUATION`)."""
-        return self.prompts.sample(self.ability, model, self.settings.n_pairs, first_seed + self.settings.seed)
+        n, split = self.settings.n_pairs, split_of(self.ability, first_seed)
+        return self.prompts.sample(self.ability, model, n, first_seed + self.settings.seed, split)
 
     def frame(
         self, kind: str, at: Checkpoint, compute: Callable[[HookedModel], pd.DataFrame], **decides: Any

@@ -110,6 +110,11 @@ def entropy_floors() -> dict[str, float]:
     }
 
 
+def learnt() -> list[Ability]:
+    """The abilities that a model of the miniature language can learn."""
+    return [ability for ability in shelf if ability.language in ("miniature", "")]
+
+
 class _Prompts:
     """The prompts of every ability, drawn for the first model only, since all models of a family share a tokenizer."""
 
@@ -130,7 +135,7 @@ class _Prompts:
 def _measure(model: HookedModel, prompts: _Prompts) -> list[tuple[str, float, float, float, int]]:
     """One row for each ability: name, accuracy, lower and upper end of its interval, number of prompts."""
     rows = []
-    for ability in shelf:
+    for ability in learnt():
         pairs = prompts.get(ability, model)
         if pairs is not None:
             interval = mean_interval(metrics_of_clean(model, pairs, ["accuracy"])["accuracy"], share=True)
@@ -154,7 +159,7 @@ def _verdicts(measured: pd.DataFrame) -> pd.DataFrame:
     `never_emerges` is True if in every model the upper end of the interval is below half-way from chance to ceiling.
     """
     highest = measured.groupby("ability")["ci_high"].max()
-    abilities = [ability for ability in shelf if ability.name in highest]
+    abilities = [ability for ability in learnt() if ability.name in highest]
     return pd.DataFrame(
         [
             (a.name, a.chance, a.ceiling, a.control, bool(highest[a.name] < (a.chance + a.ceiling) / 2))

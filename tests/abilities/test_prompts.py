@@ -7,9 +7,10 @@ import torch
 
 import interp_emerge as ie
 from interp_emerge.abilities.base import Ability
-from interp_emerge.abilities.prompts import Prompts
+from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION, Prompts, split_of
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from tests.abilities.tokenizers import BUILT, speaker_of
 from tests.models.small_models import build, small_model
 from tests.models.tokenizers import PythonWords
 
@@ -66,3 +67,15 @@ def test_shared_prompts_that_do_not_fit_a_model_are_refused():
     short.hf.config.max_position_embeddings = 5
     with torch.no_grad(), pytest.raises(InputError, match="do not fit the 5 positions"):
         prompts.sample(ability, short, 4, 0)
+
+
+def test_circuits_of_an_ability_with_halves_are_judged_on_other_words_than_they_are_found_with():
+    written, miniature = ie.load_ability("ioi"), ie.load_ability("indirect_object")
+    assert [split_of(written, first) for first in (0, DISCOVERY, EVALUATION)] == ["", "discovery", "evaluation"]
+    assert [split_of(miniature, first) for first in (DISCOVERY, EVALUATION)] == ["", ""]
+    prompts, model = Prompts(), speaker_of(BUILT[0])
+    found, judged = (
+        prompts.sample(written, model, 8, first, split_of(written, first)) for first in (DISCOVERY, EVALUATION)
+    )
+    assert not {*found.variables["receiver"].tolist()} & {*judged.variables["receiver"].tolist()}
+    assert prompts.sample(written, model, 8, DISCOVERY).fingerprint != found.fingerprint

@@ -96,7 +96,10 @@ def test_parts_of_pairs_keep_their_sets_variables_and_continuations() -> None:
         ({"answer": [[-1, -1], [7, 7]]}, "pair 0 has no answer; give each pair at least one"),
         ({"variables": {"turn": ["a", 1]}}, "variable 'turn' holds both text and 1; give either numbers or labels"),
         ({"variables": {"turn": [None, 1]}}, "variable 'turn' is not a list of numbers or labels; give one for each"),
-        ({"variables": {"turn": [1]}}, "variable 'turn' has shape [1] for 2 pairs; give one number or label for each pair"),
+        (
+            {"variables": {"turn": [1]}},
+            "variable 'turn' has shape [1] for 2 pairs; give one number or label for each pair",
+        ),
         ({"continuation": [[7, 1]]}, "continuations of shape [1, 2] do not fit 2 pairs"),
         ({"continuation": [[7, 1], [1, 7]]}, "the continuation of pair 1 begins with a token that is not its answer"),
     ],

@@ -17,7 +17,7 @@ import pandas as pd
 
 from interp_emerge.abilities import load_ability
 from interp_emerge.abilities.metrics import METRICS
-from interp_emerge.abilities.prompts import EVALUATION
+from interp_emerge.abilities.prompts import EVALUATION, split_of
 from interp_emerge.circuits.overlap import DRAWS, overlap, relative_sizes
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
@@ -104,7 +104,7 @@ def compare(
         try:
             model = model_of(condition.circuit, family=family, device=device)
             of = load_ability(_required(condition.circuit, "ability") if ability is None else ability)
-            pairs = of.sample(model, n, EVALUATION + seed)
+            pairs = of.sample(model, n, EVALUATION + seed, split=split_of(of, EVALUATION))
         except InterpEmergeError as error:
             sentences.append(f"The circuits were not run in {condition.model}: {str(error).rstrip('.')}.")
             continue
