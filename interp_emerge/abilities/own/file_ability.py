@@ -176,7 +176,6 @@ _WARNED: dict[str, set[str]] = {}
 """By key of the ability, the vocabularies for which a warning about rows was given."""
 
 
-@checked
 def ability_from_file(path: Path) -> FileAbility:
     """The ability that a file of prompt pairs describes.
 
