@@ -10,7 +10,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 from interp_emerge.core.spec import ModelSpec
 from interp_emerge.families._disk.folders import Checkpoint, Key, find_checkpoints
-from interp_emerge.families._disk.loading import has_tokenizer, hash_checkpoint, load_checkpoint
+from interp_emerge.families._disk.loading import Place, has_tokenizer, hash_checkpoint, load_checkpoint
 from interp_emerge.families.base import Family
 
 
@@ -94,9 +94,12 @@ class DirectoryFamily(Family):
         revision = hash_checkpoint(path, self._tokenizer(path))
         return ModelSpec(family=self.name, size=size, step=step, seed=seed, location=location, revision=revision)
 
-    def _load(self, spec: ModelSpec, device: str) -> HookedModel:
+    def _load(self, spec: ModelSpec, device: Place) -> HookedModel:
         path = self._checkpoints[spec.size, spec.seed, spec.step].path
         return load_checkpoint(spec, path, device, tokenizer=self._tokenizer(path))
+
+    def files(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> Path | None:
+        return self._checkpoints[size, seed, self._existing_step(size, step, seed)].path
 
     def _tokenizer(self, checkpoint: Path) -> Path | None:
         """The nearest directory, from the checkpoint up to the root, that holds a tokenizer."""
