@@ -65,10 +65,17 @@ class Family(ABC):
     """SPDX name of the licence of the weights; empty if unknown."""
     gated: bool = False
     """Whether the licence has to be accepted on the hub before a download."""
+    downloads: bool = False
+    """Whether loading a model may download it."""
     known_faults: tuple[Fault, ...] = ()
     """Checkpoints that are known to be wrong. They are loaded like others, and flagged wherever they are used."""
     prepend_bos: FirstTokens = None
     """What stood first in every training text, given as for `hook`. None means whatever the tokenizer puts first."""
+
+    @property
+    def address(self) -> str:
+        """What `load_family` takes to give this family: its name, or the path that it was read from."""
+        return self.name
 
     @property
     @abstractmethod
@@ -173,6 +180,10 @@ class Family(ABC):
     def files(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> Path | None:
         """Directory with the checkpoint's files, in Hugging Face format; None if it is not kept in files."""
         return None
+
+    def is_here(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> bool:
+        """Whether loading a checkpoint needs no download."""
+        return True
 
     def bytes_to_download(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> int:
         """Bytes that loading a checkpoint would download."""

@@ -1,6 +1,6 @@
 """A limit on the disk that a run's downloads may take, and what is removed to keep it.
 
-A file next to the results records each download before it begins, so that a run that was killed still knows which
+A file beside the hub's cache records each download of a run before it begins, so that a run that was killed still knows which
 checkpoints are its own. When room is needed, the weights of the run's own checkpoints are removed, least recently used
 first. Checkpoints that were in the cache before are not touched unless that was asked for. Configurations, tokenizers
 and the names of revisions stay, since they are small and say what the checkpoint was.
@@ -14,8 +14,10 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
+from huggingface_hub import constants
+
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.files import write_atomically
+from interp_emerge.core.files import hash_of, write_atomically
 from interp_emerge.core.memory import format_bytes
 from interp_emerge.families._disk.downloads import Download
 from interp_emerge.families._disk.loading import WEIGHTS
@@ -50,6 +52,12 @@ class DiskBudget:
             self._entries = {str(key): dict(entry) for key, entry in read["downloads"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             log.debug("%s records no earlier downloads", record)
+
+    @classmethod
+    def of_run(cls, directory: Path, limit: int | None = None, *, evict_cached: bool = False) -> "DiskBudget":
+        """The budget of a run whose results are in this directory; recorded beside the hub's cache."""
+        beside = Path(constants.HF_HUB_CACHE).parent / "interp_emerge" / "downloads"
+        return cls(beside / f"{hash_of(str(directory.resolve()))}.json", limit, evict_cached=evict_cached)
 
     @property
     def held(self) -> int:

@@ -57,6 +57,8 @@ class HubFamily(Family):
         faults: checkpoints that are known to be wrong.
     """
 
+    downloads = True
+
     def __init__(
         self,
         *,
@@ -151,6 +153,10 @@ class HubFamily(Family):
     def published_tokens(self, size: str) -> int | None:
         batch, steps = self.batch_tokens(size), self._known_steps(size, 0)
         return max(steps) * batch if batch and any(steps) else self._tokens.get(size)
+
+    def is_here(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> bool:
+        taken = self._existing_step(size, step, seed)
+        return self._is_cached(self.repositories[size][seed], self._revision(size, taken, seed).name)
 
     def bytes_to_download(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> int:
         """Bytes that loading this checkpoint would download; 0 if it is in the cache. Asks the hub for file sizes."""
