@@ -107,7 +107,7 @@ def chosen_runs(
         yield size, seed, [step for step in several if not steps or step in steps]
 
 
-def _row(size: str, step: int, seed: int, test: str, failed: bool | None, detail: str, **more: float) -> dict[str, Any]:
+def _row(size: str, step: int, seed: int, test: str, failed: bool | None, detail: str, **more: Any) -> dict[str, Any]:
     verdicts = {True: CheckVerdict.FAILED, False: CheckVerdict.PASSED, None: CheckVerdict.NOT_TESTED}
     row = {"size": size, "step": step, "seed": seed, "test": test, "verdict": str(verdicts[failed]), "detail": detail}
     return {**row, "value": more.get("value", np.nan), "limit": more.get("limit", np.nan)}

@@ -1,9 +1,9 @@
 """A limit on the disk that a run's downloads may take, and what is removed to keep it.
 
-A file beside the hub's cache records each download of a run before it begins, so that a run that was killed still knows which
-checkpoints are its own. When room is needed, the weights of the run's own checkpoints are removed, least recently used
-first. Checkpoints that were in the cache before are not touched unless that was asked for. Configurations, tokenizers
-and the names of revisions stay, since they are small and say what the checkpoint was.
+A file beside the hub's cache records each download of a run before it begins, so that a run that was killed still knows
+which checkpoints are its own. When room is needed, the weights of the run's own checkpoints are removed, least recently
+used first. Checkpoints that were in the cache before are not touched unless that was asked for. Configurations,
+tokenizers and the names of revisions stay, since they are small and say what the checkpoint was.
 """
 
 import json

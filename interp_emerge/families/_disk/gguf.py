@@ -4,6 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from interp_emerge.core.errors import InputError, ModelError
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
@@ -89,7 +91,7 @@ def read_gguf(path: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, **where)
         settings = {key: value for key, value in read.config.to_dict().items() if key not in NOT_KEPT}
         config = AutoConfig.for_model(read.config.model_type, **settings)
-        hf = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+        hf = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
         hf.load_state_dict(read.state_dict())
     except BUILD_ERRORS as error:
         raise ModelError(f"{path} cannot be read as a GGUF model ({_first_line(error)}); copy or download it "

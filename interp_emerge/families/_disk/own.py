@@ -49,7 +49,7 @@ class OwnFamily(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    name: str = Field("", pattern=r"[\w.-]*")
+    name: str = Field("", pattern=r"^[\w.-]*$")
     summary: str = ""
     sizes: dict[str, str | list[str]] = Field(min_length=1)
     revisions: str | list[str] = "step{step}"
