@@ -28,6 +28,7 @@ def check(
     seeds: Annotated[str | None, typer.Option(help="seeds, separated by commas [all]")] = None,
     device: Device = "",
     dtype: Dtype = "",
+    disk_budget: Annotated[str, typer.Option(help="most disk that downloads may take, such as 20GB [all kept]")] = "",
     only: Annotated[str, typer.Option(help="rows to print: all, or failed")] = "all",
     out: Annotated[Path | None, typer.Option(help="file for the whole table: .csv or .parquet")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be loaded and downloaded")] = False,
@@ -58,7 +59,9 @@ def check(
     if dry_run:
         show(families.plan_check(given, **chosen), as_json)
         return
-    table = families.check(given, **chosen, device=device, dtype=dtype)
+    name = Path(f"check-{given.name}")
+    disk = families.DiskBudget.of_run(name, families.read_size(disk_budget)) if disk_budget else None
+    table = families.check(given, **chosen, device=device, dtype=dtype, disk=disk)
     if out is not None:
         save_table(table, out)
     failed = table["verdict"] == families.CheckVerdict.FAILED

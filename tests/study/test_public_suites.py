@@ -15,12 +15,12 @@ from tests.families.tiny import save_checkpoint
 pytestmark = pytest.mark.slow
 
 SUITES = {
-    "pythia": ("gpt_neox", {"14m": [0, 512, 143_000], "31m": [0, 512, 143_000]}, "step{}"),
+    "pythia": ("gpt_neox", {"14m": [0, 143_000], "31m": [0, 143_000]}, "step{}"),
     "polypythias": ("gpt_neox", {"14m": [0, 143_000]}, "step{}"),
     "olmo2": ("olmo2 without biases", {"1b": [0, 2000], "7b": [0, 2000]}, "stage1-step{}-tokens9B"),
     "qwen3": ("qwen3", {"0.6b": [0], "1.7b": [0]}, "main"),
     "smollm2": ("llama", {"135m": [240_000, 480_000]}, "step-{}"),
-    "crfm_gpt2": ("gpt2", {"small": [0, 100, 400_000]}, "checkpoint-{}"),
+    "crfm_gpt2": ("gpt2", {"small": [0, 400_000]}, "checkpoint-{}"),
 }
 SMALL = {"n_measured": 6, "n_pairs": 6, "n_random": 4, "n_resamples": 2, "n_ablations": 2, "beside": ()}
 
@@ -29,21 +29,30 @@ SMALL = {"n_measured": 6, "n_pairs": 6, "n_random": 4, "n_resamples": 2, "n_abla
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], HubFamily]:
     """Fills the cache with checkpoints of a suite; other sizes grow by layers, and every run has its own weights."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    # The tiny tokenizer knows no English.
+    monkeypatch.setattr(HubFamily, "held_out_text", lambda _: ["w5 w6 w7 w8 w9 w5 w6", "w11 w12 w13 w14"])
 
     def fill(name: str) -> HubFamily:
         architecture, sizes, revision = SUITES[name]
         family = ie.load_family(name)
         assert isinstance(family, HubFamily)
-        depth = "n_layer" if architecture == "gpt2" else "num_hidden_layers"
         for layers, (size, steps) in enumerate(sizes.items(), start=1):
             for seed, repository in enumerate(family.repositories[size][:3]):
                 for step in steps:
                     where, draw = tmp_path / f"{size}-{seed}-{step}", 10 * layers + 3 * seed + len(str(step))
-                    save_checkpoint(where, draw, architecture=architecture, **{depth: layers})
+                    save_checkpoint(where, draw, architecture=architecture, **depth(architecture, layers))
                     link_revision(tmp_path / "hub", repository, revision.format(step), where)
         return family
 
     return fill
+
+
+def depth(architecture: str, layers: int) -> dict[str, object]:
+    """The change of a configuration that gives a model so many layers."""
+    if architecture == "gpt2":
+        return {"n_layer": layers}
+    kinds = {"layer_types": ["full_attention"] * layers} if architecture == "qwen3" else {}
+    return {"num_hidden_layers": layers, **kinds}
 
 
 @pytest.mark.parametrize("name", SUITES)

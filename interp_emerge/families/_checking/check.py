@@ -22,6 +22,7 @@ from interp_emerge.core.whole import run_whole
 from interp_emerge.families._checking import rules
 from interp_emerge.families._checking.look import Look, look_at
 from interp_emerge.families._checking.table import CHECKS, CheckVerdict
+from interp_emerge.families._disk.budget import DiskBudget
 from interp_emerge.families._disk.memory import of_model
 from interp_emerge.families.base import Family
 
@@ -44,6 +45,7 @@ def check(
     seeds: Sequence[int] = (),
     device: str = "",
     dtype: str = "",
+    disk: DiskBudget | None = None,
 ) -> pd.DataFrame:
     """Tests of checkpoints, one row for each checkpoint and test, in the columns of `CHECKS`.
 
@@ -57,9 +59,11 @@ def check(
         seeds: seeds of training runs; empty means all.
         device: device that holds each model.
         dtype: dtype in which each is loaded; empty means float32.
+        disk: what may be kept on disk of checkpoints that are downloaded; without one all are kept.
 
     Raises:
         UnknownNameError: the family has no such size, step or seed.
+        ModelError: a checkpoint is not here and cannot be downloaded.
 
     Example:
         >>> table = ie.families.check(ie.load_family("miniature"), sizes=["3k"])
@@ -75,6 +79,8 @@ def check(
             for _, seed, run in [one for one in chosen if one[0] == size]:
                 runs[seed] = {}
                 for step in run:
+                    if given.downloads:
+                        given.fetch(size, step, seed, disk=disk)
                     runs[seed] |= _read(given, (size, step, seed), rows, is_last=step == run[-1], how=how)
                     progress.update()
             _of_content(size, runs, rows)

@@ -5,6 +5,8 @@ Only configuration, tokenizer and safetensors are downloaded. The size is known,
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
     RevisionResolutionError,
 )
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.memory import format_bytes
@@ -113,6 +116,8 @@ def plan_download(repository: str, revision: str) -> Download:
 def download(repository: str, revision: str, files: list[str], *, size: int | None = None) -> Path:
     """Directory of a revision in the local cache, after these of its files were downloaded.
 
+    If their size in bytes is given, it is logged first and progress is shown.
+
     Raises:
         ModelError: the hub cannot be reached, refuses, or has no such repository or revision.
     """
@@ -120,11 +125,25 @@ def download(repository: str, revision: str, files: list[str], *, size: int | No
     if size:
         log.warning("downloading %s of %s at %s", format_bytes(size), repository, revision)
     try:
-        return Path(
-            snapshot_download(repository, revision=revision, allow_patterns=files, cache_dir=constants.HF_HUB_CACHE)
-        )
+        with _progress(shown=bool(size)):
+            return Path(
+                snapshot_download(repository, revision=revision, allow_patterns=files, cache_dir=constants.HF_HUB_CACHE)
+            )
     except HUB_ERRORS as error:
         raise refused(error, repository, revision) from error
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[None]:
+    """While open, the hub's bars of progress are shown, though they were switched off with those of transformers."""
+    if not shown or not are_progress_bars_disabled():
+        yield
+        return
+    enable_progress_bars()
+    try:
+        yield
+    finally:
+        disable_progress_bars()
 
 
 def require_network(repository: str, revision: str) -> None:

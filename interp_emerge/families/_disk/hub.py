@@ -23,7 +23,7 @@ from interp_emerge.families._disk.downloads import (
     missing_files,
     plan_download,
 )
-from interp_emerge.families._disk.loading import TOKENIZER_FILES, Place, load_checkpoint
+from interp_emerge.families._disk.loading import TOKENIZER_FILES, Place, has_tokenizer, load_checkpoint
 from interp_emerge.families._disk.revisions import Pattern, Revision, list_revisions, read_revisions
 from interp_emerge.families.base import Family, Fault
 
@@ -197,7 +197,7 @@ class HubFamily(Family):
             planned = plan_download(repository, revision)
             if disk is not None and not disk.admit(planned, ahead=ahead):
                 return False
-            snapshot = download(repository, revision, CHECKPOINT_FILES, size=planned.bytes)
+            snapshot = download(repository, revision, CHECKPOINT_FILES, size=0 if ahead else planned.bytes)
         elif disk is not None and snapshot is not None and not ahead:
             disk.use(repository, snapshot)
         return True
@@ -221,7 +221,10 @@ class HubFamily(Family):
         return ModelSpec(family=self.name, size=size, step=step, seed=seed, location=repository, revision=snapshot.name)
 
     def _load(self, spec: ModelSpec, device: Place) -> HookedModel:
-        return load_checkpoint(spec, self._snapshot(spec), device, tokenizer=self._tokenizer(spec))
+        snapshot, tokenizer = self._snapshot(spec), self._tokenizer(spec)
+        if not has_tokenizer(tokenizer):
+            raise ModelError(f"{spec.location} has no tokenizer at {spec.revision}; give a directory that has one")
+        return load_checkpoint(spec, snapshot, device, tokenizer=tokenizer)
 
     def _snapshot(self, spec: ModelSpec) -> Path:
         """Directory of a checkpoint in the cache, downloaded if it is not there."""
@@ -236,11 +239,11 @@ class HubFamily(Family):
     def files(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> Path | None:
         return self._snapshot(self.spec(size, step, seed))
 
-    def _tokenizer(self, spec: ModelSpec) -> Path | None:
+    def _tokenizer(self, spec: ModelSpec) -> Path:
         if not self.tokenizer_repository:
             return self._snapshot(spec)
         found = cached_snapshot(self.tokenizer_repository, "main")
-        if found is None or "tokenizer.json" in missing_files(found):
+        if found is None or not has_tokenizer(found):
             found = download(self.tokenizer_repository, "main", [CONFIG, *TOKENIZER_FILES])
         return found
 
