@@ -62,5 +62,4 @@ def _from_file(path: Path) -> "Family":
 
         require_gguf(path)
         return GgufFamily(path)
-    raise ModelError(f"{path} is a file; give the directory of checkpoints that contains it, a .gguf file, or a .toml "
-                     "file that describes a family")  # fmt: skip
+    raise ModelError(f"{path} is a file; give the directory of checkpoints that contains it")
