@@ -56,6 +56,8 @@ def run(
     dtype: Annotated[str | None, typer.Option(help=help_of("dtype"))] = None,
     prepend_bos: FirstToken = None,
     threads: Annotated[int | None, typer.Option(help=help_of("threads"))] = None,
+    disk_budget: Annotated[str | None, typer.Option(help=help_of("disk_budget"))] = None,
+    evict_cached: Annotated[bool | None, typer.Option("--evict-cached", help=help_of("evict_cached"))] = None,
     workers: Annotated[int, typer.Option(help="number of processes on this machine that share the work")] = 1,
     scheduler: Annotated[
         str, typer.Option(help="address of a dask scheduler whose workers do the work, such as tcp://host:8786")
@@ -84,6 +86,8 @@ def run(
         "target": target,
         "device": device,
         "threads": threads,
+        "disk_budget": disk_budget,
+        "evict_cached": evict_cached,
         "dtype": dtype,
         "prepend_bos": first_token(prepend_bos),
         "beside": listed(beside),
@@ -102,7 +106,7 @@ def run(
         if as_json:
             show(planned, as_json)
         else:
-            typer.echo(in_lines(planned))
+            typer.echo("\n".join(filter(None, [in_lines(planned), chosen.downloads()])))
     else:
         typer.echo(chosen.run(workers=workers, scheduler=scheduler))
 

@@ -1,10 +1,13 @@
 """The contract of a family: models that differ only in size, training step and seed."""
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
@@ -24,6 +27,29 @@ before learning to write. Ask them which way is north and they point to the moun
 """Text on which the loss is measured if a family has no text of its own."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Checkpoints of one training run that are known to be wrong."""
+
+    size: str
+    """Name of the size; empty means every size."""
+    seed: int | None = None
+    """Seed of the run; None means every seed."""
+    steps: tuple[int, ...] = ()
+    """The faulty steps; empty means every step."""
+    what: str
+    """What is wrong with them."""
+    source: str
+    """Address of the report."""
+
+    def concerns(self, size: str, step: int, seed: int) -> bool:
+        """Whether a checkpoint is one of them."""
+        return self.size in ("", size) and self.seed in (None, seed) and (not self.steps or step in self.steps)
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.source})"
+
+
 class Family(ABC):
     """Models across size, training step and seed.
 
@@ -35,8 +61,21 @@ class Family(ABC):
     summary: str
     source: Source
     tokens_per_step: int | None = None
+    license: str = ""
+    """SPDX name of the licence of the weights; empty if unknown."""
+    gated: bool = False
+    """Whether the licence has to be accepted on the hub before a download."""
+    downloads: bool = False
+    """Whether loading a model may download it."""
+    known_faults: tuple[Fault, ...] = ()
+    """Checkpoints that are known to be wrong. They are loaded like others, and flagged wherever they are used."""
     prepend_bos: FirstTokens = None
     """What stood first in every training text, given as for `hook`. None means whatever the tokenizer puts first."""
+
+    @property
+    def address(self) -> str:
+        """What `load_family` takes to give this family: its name, or the path that it was read from."""
+        return self.name
 
     @property
     @abstractmethod
@@ -56,8 +95,8 @@ class Family(ABC):
         """The full specification of an existing checkpoint."""
 
     @abstractmethod
-    def _load(self, spec: ModelSpec, device: str) -> HookedModel:
-        """The model of a specification."""
+    def _load(self, spec: ModelSpec, device: Any) -> HookedModel:
+        """The model of a specification, on a device or spread over several (see `load`)."""
 
     def seeds(self, size: str) -> list[int]:
         """Seeds of the training runs of a size, ascending.
@@ -75,9 +114,12 @@ class Family(ABC):
         Raises:
             UnknownNameError: no such size or seed.
         """
+        self._require_run(size, seed)
+        return self._steps(size, seed)
+
+    def _require_run(self, size: str, seed: int) -> None:
         if seed not in self.seeds(size):
             raise UnknownNameError(f"seed of {self.name}/{size}", seed, self.seeds(size))
-        return self._steps(size, seed)
 
     @property
     def counts_tokens(self) -> bool:
@@ -92,6 +134,74 @@ class Family(ABC):
         """
         taken = self._existing_step(size, step, seed)
         return None if self.tokens_per_step is None else taken * self.tokens_per_step
+
+    def faults(self, size: str, step: int, seed: int = 0) -> list[Fault]:
+        """What is known to be wrong with a checkpoint; empty for nearly all."""
+        return [fault for fault in self.known_faults if fault.concerns(size, step, seed)]
+
+    def published_parameters(self, size: str) -> int | None:
+        """Number of parameters of a size, embeddings included, as published; None if unknown."""
+        return None
+
+    def batch_tokens(self, size: str) -> int | None:
+        """Number of tokens in a training batch of a size; None if unknown."""
+        return self.tokens_per_step
+
+    def published_tokens(self, size: str) -> int | None:
+        """Number of training tokens at the end of training, as far as it is known without asking; None if unknown."""
+        return None
+
+    def facts(self) -> pd.DataFrame:
+        """One row for each size: what is known about it without loading a model; what is not known is empty.
+
+        Returns:
+            Columns `size`, `seeds` (number of runs), `parameters` (embeddings included), `batch_tokens` (tokens in a
+            training batch), `tokens` (of the whole training), `flops` (of the whole training, 6 · parameters · tokens),
+            `license`, `gated`.
+        """
+        rows = []
+        for size in self.sizes:
+            parameters, tokens = self.published_parameters(size), self.published_tokens(size)
+            rows.append(
+                {
+                    "size": size,
+                    "seeds": len(self._seeds(size)),
+                    "parameters": parameters,
+                    "batch_tokens": self.batch_tokens(size),
+                    "tokens": tokens,
+                    "flops": None if None in (parameters, tokens) else 6.0 * (parameters or 0) * (tokens or 0),
+                    "license": self.license,
+                    "gated": self.gated,
+                }
+            )
+        counts = dict.fromkeys(("parameters", "batch_tokens", "tokens"), "Int64")
+        return pd.DataFrame(rows).astype({**counts, "flops": "Float64"})
+
+    def files(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> Path | None:
+        """Directory with the checkpoint's files, in Hugging Face format; None if it is not kept in files."""
+        return None
+
+    def is_here(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> bool:
+        """Whether loading a checkpoint needs no download."""
+        return True
+
+    def bytes_to_download(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> int:
+        """Bytes that loading a checkpoint would download."""
+        return 0
+
+    def fetch(
+        self, size: str, step: int | Literal["last"] = "last", seed: int = 0, *, disk: Any = None, ahead: bool = False
+    ) -> bool:
+        """Download a checkpoint if it is not on this machine; False if it was left for later, since the disk is full.
+
+        Args:
+            size: name of a size.
+            step: training step, or `"last"`.
+            seed: seed of the training run.
+            disk: a `DiskBudget`; without one everything is kept.
+            ahead: whether the checkpoint is not needed yet.
+        """
+        return True
 
     def held_out_text(self) -> list[str]:
         """Passages on which the loss of this family is measured."""
@@ -123,6 +233,7 @@ class Family(ABC):
         device: str = "",
         dtype: str = "",
         prepend_bos: FirstTokens = None,
+        device_map: str | Mapping[str, int | str] = "",
     ) -> HookedModel:
         """The model with these names, in evaluation mode.
 
@@ -134,14 +245,19 @@ class Family(ABC):
             dtype: `float32`, `bfloat16` or `float16`; empty means float32.
             prepend_bos: what stands first in every prompt, as for `hook`; by default what stood first in the
                 family's training texts, if that is known.
+            device_map: how to spread the model over several devices, as transformers takes it: `auto`, or the device
+                of each module. Such a model can be measured, but is not split into heads and edges.
 
         Raises:
             UnknownNameError: no such size, step or seed.
             ModelError: the checkpoint is damaged or of an architecture that transformers does not know.
-            InputError: an unknown dtype, a device that this machine lacks, or a first token that the model lacks.
+            InputError: an unknown dtype, a device that this machine lacks, both a device and a map of devices, or a
+                first token that the model lacks.
         """
+        if device and device_map:
+            raise InputError(f"device = {device!r} and device_map = {device_map!r} contradict each other; give one")
         spec = self.spec(size, step, seed)
-        model = self._load(replace(spec, dtype=dtype or spec.dtype), device)
+        model = self._load(replace(spec, dtype=dtype or spec.dtype), device_map or device)
         if (first := self.prepend_bos if prepend_bos is None else prepend_bos) is not None:
             model.begin_with(first)
         return model

@@ -20,7 +20,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 from interp_emerge.core.spec import ModelSpec
 from interp_emerge.families import shelf
-from interp_emerge.families._disk.loading import _quieten_transformers, load_checkpoint
+from interp_emerge.families._disk.loading import Place, _quieten_transformers, load_checkpoint
 from interp_emerge.families._handset.constructions import CONSTRUCTIONS, Construction
 from interp_emerge.families._handset.weights import as_drawn
 from interp_emerge.families.base import Family
@@ -69,7 +69,7 @@ class HandsetFamily(Family):
     def _spec(self, size: str, step: int, seed: int) -> ModelSpec:
         return ModelSpec(family=self.name, size=size, step=step, seed=seed, revision=_revision(size, step))
 
-    def _load(self, spec: ModelSpec, device: str) -> HookedModel:
+    def _load(self, spec: ModelSpec, device: Place) -> HookedModel:
         # Saved and loaded as a checkpoint: precision, device and their errors are then handled as in every family.
         with TemporaryDirectory() as directory:
             _make(spec.size, spec.step).save_pretrained(directory)

@@ -23,6 +23,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.core.spec import ModelSpec
 from interp_emerge.core.tokens.lexicon import FirstTokens
 from interp_emerge.families.base import Family
+from interp_emerge.study.fetching import Fetching
 
 ONE_THREAD_BELOW = 10_000_000
 """Models with fewer non-embedding parameters use one thread. With two threads, these wait for each other longer than
@@ -115,8 +116,10 @@ class Models:
         dtype: str = "",
         threads: int = 0,
         prepend_bos: FirstTokens = None,
+        fetching: Fetching | None = None,
     ) -> None:
         self.family, self._device, self._dtype = family, device, dtype
+        self.fetching = Fetching(family) if fetching is None else fetching
         self.prepend_bos = family.prepend_bos if prepend_bos is None else prepend_bos
         self._threads = threads or torch.get_num_threads()
         self._held: tuple[tuple[str, int, int], HookedModel] | None = None
@@ -131,11 +134,13 @@ class Models:
         if self._held is None or self._held[0] != key:
             self._held = None
             self._held = key, self._load(size, step, seed)
+            self.fetching.begin()
             small = self._held[1].n_parameters < ONE_THREAD_BELOW
             torch.set_num_threads(1 if small else self._threads)
         return self._held[1]
 
     def _load(self, size: str, step: int, seed: int) -> HookedModel:
+        self.fetching.require(size, step, seed)
         how: dict[str, Any] = {"device": self._device, "dtype": self._dtype, "prepend_bos": self.prepend_bos}
         return self.family.load(size, step, seed, **how)
 

@@ -27,7 +27,7 @@ from interp_emerge.study._main_module import main_module_runs_once, require_new_
 from interp_emerge.study.cells import MissingCell, package_versions
 from interp_emerge.study.chosen import address as address_of, chosen_abilities
 from interp_emerge.study.grid import Checkpoint
-from interp_emerge.study.rounds import ROUNDS, Round
+from interp_emerge.study.rounds import ROUNDS, Followed, Round
 from interp_emerge.study.settings import StudySettings
 from interp_emerge.study.stages import of_round
 from interp_emerge.study.stages.base import Results
@@ -38,6 +38,8 @@ Sweep = Callable[[Round[Any], Sequence[Any], Results], None]
 CLAIM = "study.json"
 """File in a study's directory that names the study; a worker that reads another content is in another directory."""
 SECONDS_TO_ANSWER = 15
+LOOKED_AHEAD = 3
+"""Number of keys among which the model to download next is looked for."""
 ONE_AT_A_TIME = Lock()
 """A worker with several threads holds only one model at a time."""
 
@@ -62,6 +64,9 @@ def sweep(work: Work, *, workers: int = 1, scheduler: str = "") -> Iterator[Swee
     if workers == 1 and not scheduler:
         yield partial(_in_turn, work)
         return
+    if work.settings.disk_budget:
+        raise InputError(f"disk_budget={work.settings.disk_budget!r} bounds the downloads of one process; leave it "
+                         "out, or take workers=1 and no scheduler")  # fmt: skip
     with _client(workers, scheduler) as client:
         _require_same_view(client, work, scheduler)
         yield partial(_spread, client, work)
@@ -97,8 +102,28 @@ def missing(work: Work, chosen: Round[Any], keys: Sequence[Any]) -> Iterator[Any
 
 
 def _in_turn(work: Work, chosen: Round[Any], keys: Sequence[Any], results: Results) -> None:
-    for key in tqdm(keys, desc=chosen.name, unit="model"):
-        do(work, chosen, key, results)
+    try:
+        for place, key in enumerate(tqdm(keys, desc=chosen.name, unit="model")):
+            work.fetching.then(_next_needed(work, chosen, keys[place + 1 : place + 1 + LOOKED_AHEAD]))
+            do(work, chosen, key, results)
+    finally:
+        work.fetching.stop()
+
+
+def _next_needed(work: Work, chosen: Round[Any], keys: Sequence[Any]) -> Checkpoint | None:
+    """The model that will be needed next, of the keys that have a cell missing; None if there is none to fetch."""
+    if not work.fetching.may_download:
+        return None
+    for key in missing(work, chosen, keys):
+        return models_of(key)[0]
+    return None
+
+
+def models_of(key: Any) -> list[Checkpoint]:
+    """The models that a round looks at for a key: a model, a step of a run, or a pair of models."""
+    if isinstance(key, Checkpoint):
+        return [key]
+    return [key.checkpoint] if isinstance(key, Followed) else [*key]
 
 
 def _spread(client: Any, work: Work, chosen: Round[Any], keys: Sequence[Any], results: Results) -> None:

@@ -75,6 +75,21 @@ def in_lines(plan: pd.DataFrame) -> str:
     return "\n".join([*lines, f"memory: {plan['memory'].iloc[0]}"])
 
 
+def downloads(work: Work) -> str:
+    """What the study would download, in words; empty if its models are on this machine.
+
+    The hub is asked for the files of one checkpoint of each size; the others count as equally large.
+    """
+    waiting = [at for at in work.grid.models if not work.family.is_here(*at)] if work.family.downloads else []
+    if not waiting:
+        return ""
+    each = {at.size: work.family.bytes_to_download(*at) for at in reversed(waiting)}
+    size = format_bytes(sum(each[at.size] for at in waiting))
+    budget = work.settings.disk_budget
+    kept = f", of which {budget} at a time stay on disk" if budget else ""
+    return f"downloads: {len(waiting)} of {len(work.grid.models)} checkpoints, about {size}{kept}"
+
+
 def _circuits(reader: Work) -> tuple[list[Checkpoint], bool]:
     """The last models that have, or may have, a circuit; and whether this is known for all of them."""
     found, known = [], True

@@ -62,11 +62,23 @@ class StudySettings(BaseModel):
         "empty means the one the models were trained with if known, else the one that the tokenizer adds",
     )
 
+    disk_budget: str = Field(
+        "",
+        description="most disk that downloaded checkpoints may take, such as 20GB; the least recently used are "
+        "removed; empty means that all are kept",
+    )
+    evict_cached: bool = Field(
+        False, description="whether the disk budget may also remove checkpoints that were in the cache before"
+    )
+
     @property
     def command(self) -> str:
         """The shell command that runs a study with these settings."""
         words = ["interp-emerge", "run"]
         for name, value in self.model_dump(mode="json", exclude_defaults=True).items():
+            if isinstance(value, bool) and name == "evict_cached":
+                words.append("--evict-cached")
+                continue
             text = ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
             words += [f"--{name.replace('_', '-')}", quote(text)]
         return " ".join(words)

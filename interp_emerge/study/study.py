@@ -20,7 +20,8 @@ from interp_emerge.circuits.roles.repeated import repeated_segments
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
 from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically
-from interp_emerge.families import load_family
+from interp_emerge.families import load_family, read_size
+from interp_emerge.families.base import Family
 from interp_emerge.patching import shelf as methods
 from interp_emerge.report.build import build_report
 from interp_emerge.report.sentences.answers import answer, question
@@ -29,7 +30,7 @@ from interp_emerge.study.cells import package_versions, same_threads
 from interp_emerge.study.chosen import chosen_abilities, defaults_for_file, fitted_to_rows
 from interp_emerge.study.engine import CLAIM, sweep
 from interp_emerge.study.grid import Grid
-from interp_emerge.study.plan import plan
+from interp_emerge.study.plan import downloads, plan
 from interp_emerge.study.rounds import ROUNDS
 from interp_emerge.study.settings import StudySettings, settings_from
 from interp_emerge.study.stages import in_order, of_round
@@ -52,11 +53,15 @@ class Study:
     """
 
     def __init__(self, settings: StudySettings | None = None, **fields: Any) -> None:
+        if isinstance(fields.get("family"), Family):
+            fields["family"] = fields["family"].address
         if settings is not None:
             wanted = "options by name, such as sizes=('3k', '7k'), or ie.Study.load(path)"
             require_kind(settings, StudySettings, "the settings of a study", wanted)
         given = defaults_for_file(settings or settings_from(fields, "these options"))
         self.family = load_family(given.family)
+        if given.disk_budget:
+            read_size(given.disk_budget)
         self.ability, *self.beside = chosen_abilities(given)
         chosen = self.settings = fitted_to_rows(given, [self.ability, *self.beside])
         if methods[chosen.method].scores != "edges":
@@ -69,7 +74,7 @@ class Study:
                 "circuits need a metric with a gradient, such as logit_diff; accuracy is always measured as well"
             )
         self.grid = Grid(self.family, chosen)
-        self.out = Path(chosen.out or f"runs/{self.family.name}-{self.ability.name}")
+        self.out = Path(chosen.out or f"runs/{self.family.name.replace(':', '-')}-{self.ability.name}")
 
     @property
     def sizes(self) -> list[str]:
@@ -118,6 +123,7 @@ class Study:
         with same_threads():
             self._require_expressible()
             self._claim()
+            self._warn_of_faults()
             results = self._compute(workers, scheduler)
             self._write(results, started)
         return build_report(self.out)
@@ -138,6 +144,14 @@ class Study:
         """What `run` would compute and what it would reuse, stage by stage (see `plan`); no model is loaded."""
         self._require_own_directory()
         return plan(self._work(), workers=workers)
+
+    def downloads(self) -> str:
+        """What `run` would download, in words, for `--dry-run`; empty if every model is on this machine.
+
+        Raises:
+            ModelError: something has to be downloaded, and the hub cannot be reached.
+        """
+        return downloads(self._work())
 
     def _work(self, *, read_only: bool = False) -> Work:
         chosen = self.settings
@@ -239,6 +253,12 @@ class Study:
         for unfinished in self.out.rglob(".*.tmp"):
             unfinished.unlink()
         write_atomically(self.out / CLAIM, canonical_json(self.settings.model_dump(mode="json")))
+
+    def _warn_of_faults(self) -> None:
+        """Warn of checkpoints that are known to be wrong; every table names them in its column `known_fault`."""
+        known = {str(fault) for at in self.grid.models for fault in self.family.faults(*at)}
+        for fault in sorted(known):
+            log.warning("a checkpoint of this study is known to be wrong: %s; the tables flag it", fault)
 
     def _require_own_directory(self) -> None:
         """Raise if the output directory holds anything but this study."""

@@ -14,8 +14,10 @@ from interp_emerge.abilities.prompts import Prompts, split_of
 from interp_emerge.caching.store import ActivationStore
 from interp_emerge.core.memory import format_bytes
 from interp_emerge.core.model import HookedModel
+from interp_emerge.families import DiskBudget, read_size
 from interp_emerge.families.base import Family
 from interp_emerge.study.cells import Cells, Models
+from interp_emerge.study.fetching import Fetching
 from interp_emerge.study.grid import Checkpoint, Grid
 from interp_emerge.study.settings import StudySettings
 
@@ -47,7 +49,14 @@ class Work:
     def models(self) -> Models:
         """Loads these models."""
         chosen = {"dtype": self.settings.dtype, "prepend_bos": self.settings.prepend_bos}
-        return Models(self.family, device=self.device, threads=self.threads, **chosen)
+        return Models(self.family, device=self.device, threads=self.threads, fetching=self.fetching, **chosen)
+
+    @cached_property
+    def fetching(self) -> Fetching:
+        """Downloads checkpoints, within the disk budget."""
+        budget, evict_cached = self.settings.disk_budget, self.settings.evict_cached
+        disk = DiskBudget.of_run(self.directory, read_size(budget), evict_cached=evict_cached) if budget else None
+        return Fetching(self.family, disk)
 
     @cached_property
     def cells(self) -> Cells:

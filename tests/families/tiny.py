@@ -22,6 +22,7 @@ from transformers import (
     OpenAIGPTConfig,
     OPTConfig,
     PreTrainedTokenizerFast,
+    Qwen3Config,
 )
 
 WORDS = 64
@@ -42,6 +43,8 @@ MODELS = {
     "gpt2": lambda: GPT2Config(**SPECIAL, n_embd=32, n_layer=2, n_head=4, n_positions=64),
     "llama": lambda: LlamaConfig(**GATED, attention_bias=True, mlp_bias=True),
     "gemma2": lambda: Gemma2Config(**GATED, head_dim=16),
+    "olmo2 without biases": lambda: Olmo2Config(**GATED),
+    "qwen3": lambda: Qwen3Config(**GATED, head_dim=16),
 }
 AFTER = "its residual stream goes through a norm in every block"
 FORM = "its blocks have none of the known forms"

@@ -45,7 +45,7 @@ def strength(ability: str, size: str, step: int = LAST, seed: int = 0) -> float:
 
 def tables() -> dict[str, pd.DataFrame]:
     """Every table of a study of induction, by name."""
-    return {
+    filled = {
         "ability": ability(),
         "node_scores": node_scores(),
         "circuits": circuits(),
@@ -55,6 +55,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "onsets": onsets(),
         "ablation": ablation(),
     }
+    return {name: table.assign(known_fault="") for name, table in filled.items()}
 
 
 def interval(value: float, half: float, *, highest: float = np.inf) -> dict[str, float]:

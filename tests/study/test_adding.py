@@ -115,7 +115,7 @@ def test_one_file_each_is_in_the_plan_the_tables_and_the_report(study: ie.Study)
 
     page = study.run().read_text()
     written = study.table("edge_counts")
-    assert [*written] == ["size", "step", "seed", "n_edges"]
+    assert [*written] == ["size", "step", "seed", "n_edges", "known_fault"]
     assert written["size"].tolist() == ["7k"]
     assert '<section id="edge_counts"' in page and "How many edges there are" in page
     assert f"7k has {written['n_edges'].item()} edges." in page

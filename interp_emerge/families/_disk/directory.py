@@ -10,7 +10,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 from interp_emerge.core.spec import ModelSpec
 from interp_emerge.families._disk.folders import Checkpoint, Key, find_checkpoints
-from interp_emerge.families._disk.loading import has_tokenizer, hash_checkpoint, load_checkpoint
+from interp_emerge.families._disk.loading import Place, has_tokenizer, hash_checkpoint, load_checkpoint
 from interp_emerge.families.base import Family
 
 
@@ -38,9 +38,14 @@ class DirectoryFamily(Family):
         self.tokens_per_step = tokens_per_step
         if _has_recipe(self.root):
             self.prepend_bos = True
+        self._is_on_shelf = bool(name)
         self.name = name or self.root.name
         self.summary = summary or f"checkpoints below {root}"
         self.source = source or Source("local files", 0, str(self.root))
+
+    @property
+    def address(self) -> str:
+        return self.name if self._is_on_shelf else str(self.root)
 
     def read(self) -> None:
         """Find the checkpoints and order the sizes now, so that faulty ones raise an error now.
@@ -90,17 +95,29 @@ class DirectoryFamily(Family):
 
     def _spec(self, size: str, step: int, seed: int) -> ModelSpec:
         path = self._checkpoints[size, seed, step].path
-        location = str(path.relative_to(self.root))
+        location = self._location(path)
         revision = hash_checkpoint(path, self._tokenizer(path))
         return ModelSpec(family=self.name, size=size, step=step, seed=seed, location=location, revision=revision)
 
-    def _load(self, spec: ModelSpec, device: str) -> HookedModel:
+    def _load(self, spec: ModelSpec, device: Place) -> HookedModel:
         path = self._checkpoints[spec.size, spec.seed, spec.step].path
         return load_checkpoint(spec, path, device, tokenizer=self._tokenizer(path))
 
+    def files(self, size: str, step: int | Literal["last"] = "last", seed: int = 0) -> Path | None:
+        return self._checkpoints[size, seed, self._existing_step(size, step, seed)].path
+
+    def _top(self, checkpoint: Path) -> Path:
+        """The directory above which nothing belongs to a checkpoint."""
+        return self.root
+
+    def _location(self, checkpoint: Path) -> str:
+        """What a checkpoint is called in results: its path from the family's directory on."""
+        return str(checkpoint.relative_to(self.root))
+
     def _tokenizer(self, checkpoint: Path) -> Path | None:
         """The nearest directory, from the checkpoint up to the root, that holds a tokenizer."""
-        above = [path for path in (checkpoint, *checkpoint.parents) if path.is_relative_to(self.root)]
+        top = self._top(checkpoint)
+        above = [path for path in (checkpoint, *checkpoint.parents) if path.is_relative_to(top)]
         return next((path for path in above if has_tokenizer(path)), None)
 
 

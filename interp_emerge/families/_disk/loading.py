@@ -4,6 +4,7 @@ Weights are read from safetensors only, and no code that comes with a checkpoint
 """
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,10 @@ from interp_emerge.families.hooking import hook
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WEIGHTS = "model*.safetensors"
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+"""Words by which accelerate spreads a model over the devices that there are."""
+Place = str | Mapping[str, int | str]
+"""A device, a word of `DEVICE_MAPS`, or the device of each module."""
 ADAPTER = "adapter_config.json"
 """The file that peft writes with an adapter; where peft is installed, transformers adds it to the model silently."""
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
@@ -36,13 +41,14 @@ BUILD_ERRORS = (
 log = logging.getLogger(__name__)
 
 
-def load_checkpoint(spec: ModelSpec, directory: Path, device: str, *, tokenizer: Path | None) -> HookedModel:
+def load_checkpoint(spec: ModelSpec, directory: Path, device: Place, *, tokenizer: Path | None) -> HookedModel:
     """The model in a directory, every weight found and finite.
 
     Args:
         spec: what the model is called in results.
         directory: holds `config.json` and safetensors.
-        device: device that holds the model; empty means a GPU if there is one.
+        device: device that holds the model; empty means a GPU if there is one. A mapping from modules to devices, or
+            one of `DEVICE_MAPS`, spreads it over several.
         tokenizer: directory of the tokenizer, or None.
 
     Raises:
@@ -52,11 +58,13 @@ def load_checkpoint(spec: ModelSpec, directory: Path, device: str, *, tokenizer:
     """
     if spec.dtype not in DTYPES:
         raise InputError(f"dtype {spec.dtype!r} is not one of {', '.join(DTYPES)}")
-    place = _find_device(device)
+    spread = device if isinstance(device, Mapping) or device in DEVICE_MAPS else None
+    place = None if spread is not None else _find_device(str(device))
     _require_weights(directory)
     _quieten_transformers()
-    hf = _read_model(spec, directory)
-    return hook(hf.to(place), tokenizer=_read_tokenizer(tokenizer) if tokenizer else None, spec=spec)
+    hf = _read_model(spec, directory, spread)
+    hf = hf if place is None else hf.to(place)
+    return hook(hf, tokenizer=_read_tokenizer(tokenizer) if tokenizer else None, spec=spec)
 
 
 def count_parameters_of(directory: Path) -> int:
@@ -110,9 +118,10 @@ def _hash_file(path: Path, _size: int, _modified: int) -> str:
     return digest.hexdigest()
 
 
-def _read_model(spec: ModelSpec, directory: Path) -> Any:
+def _read_model(spec: ModelSpec, directory: Path, spread: "str | Mapping[str, int | str] | None" = None) -> Any:
     from transformers import AutoModelForCausalLM
 
+    placed = {} if spread is None else {"device_map": spread if isinstance(spread, str) else dict(spread)}
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             directory,
@@ -123,6 +132,7 @@ def _read_model(spec: ModelSpec, directory: Path) -> Any:
             output_loading_info=True,
             local_files_only=True,
             trust_remote_code=False,
+            **placed,
         )
     except BUILD_ERRORS as error:
         raise ModelError(f"{spec} cannot be loaded from {directory} ({_first_line(error)}); "

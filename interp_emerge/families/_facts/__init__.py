@@ -1,0 +1,1 @@
+"""Facts about published models that several families share."""
