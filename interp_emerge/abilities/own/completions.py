@@ -18,7 +18,8 @@ from interp_emerge.core.axes import TokenIds
 from interp_emerge.core.errors import InputError
 
 FILL = -1
-FirstAnswers, FirstFoils = Int[Tensor, "pair answer"], Int[Tensor, "pair foil"]
+FirstAnswers = Int[Tensor, "pair answer"]
+FirstFoils = Int[Tensor, "pair foil"]
 AnswerTokens = Int[Tensor, "pair answer answer_pos"]
 FoilTokens = Int[Tensor, "pair foil foil_pos"]
 

@@ -98,7 +98,7 @@ def read_file(path: Path) -> FileContent:
     """
     content = _bytes_of(path)
     digest, text = hash_bytes(content), _text_of(path, content)
-    header, rows, lines, bad = FileHeader(), [], [], []
+    header, rows, lines, bad = FileHeader.model_validate({}), [], [], []
     for line, given in (rows_of_csv if path.suffix.lower() == ".csv" else _rows_of_json)(text, bad.append):
         try:
             if not rows and not bad and not lines and path.suffix.lower() == ".jsonl" and _is_header(given):
@@ -227,7 +227,7 @@ def _in_one_line(error: Exception, given: Mapping[str, Any]) -> str:
             f"has the unknown key {name!r}{f'; did you mean {near[0]!r}?' if near else ''} (known: {', '.join(known)})"
         )
     if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
+        return str(first.get("ctx", {}).get("error", first["msg"]))
     if name == "name":
         return (
             f"name {str(given.get(name))[:40]!r} cannot name an ability; use letters, digits, spaces, '_', '-' and '.'"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.base import Ability, Split
 from interp_emerge.abilities.own.file import FileContent, FileRow, read_file
 from interp_emerge.abilities.own.rows import Pair, fields_of_rows
 from interp_emerge.abilities.own.splitting import alike_by_template, share_of_rows
@@ -62,7 +62,7 @@ class FileAbility(Ability):
         *,
         corruption: str = "",
         templates: Sequence[str] = (),
-        split: str = "",
+        split: Split = "",
         variation: str = "",
     ) -> PromptPairs:
         """`n` different rows of the file, as pairs for this model's tokenizer; the same arguments give the same pairs.
@@ -193,6 +193,9 @@ def ability_from_file(path: Path) -> FileAbility:
         ceiling=header.ceiling,
         control=header.control,
         draw=_not_drawn,
+        templates={row.template: row.clean for row in reversed(content.rows) if row.template},
+        positions=tuple(content.rows[0].positions),
+        variables=tuple(content.rows[0].variables),
         path=path,
         content=content,
     )

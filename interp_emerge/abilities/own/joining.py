@@ -62,13 +62,10 @@ def _variables(a: "PromptPairs", b: "PromptPairs") -> tuple[Mapping[str, tuple[s
             raise InputError(f"variable {name!r} holds labels in one set of pairs and numbers in the other; give both "
                              "the same")  # fmt: skip
         if known[0] != known[1]:
-            texts = [text for of in known for text in of or ()]
-            labels[name] = tuple(sorted({*texts}))
+            texts = [[of[index] for index in values.tolist()] for values, of in zip(both, known, strict=True) if of]
+            labels[name] = tuple(sorted({text for of in known for text in of or ()}))
             place = {text: index for index, text in enumerate(labels[name])}
-            both = [
-                torch.tensor([place[(of or ())[index]] for index in values.tolist()])
-                for values, of in zip(both, known, strict=True)
-            ]
+            both = [torch.tensor([place[text] for text in of]) for of in texts]
         elif known[0] is not None:
             labels[name] = known[0]
         variables[name] = torch.cat(both)

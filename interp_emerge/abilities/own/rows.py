@@ -60,16 +60,15 @@ def pairs_of_lists(lists: Mapping[str, Any], positions: Mapping[str, Any], varia
     for name, values in named.items():
         if len(values) != n:
             raise InputError(f"{name} has {len(values)} entries for {n} clean prompts; give one for each")
-    return [
-        Pair(
-            **{name: values[row] for name, values in columns.items()},
-            **{
-                kind: {name: values[row] for (of, name), values in by_name.items() if of == kind}
-                for kind in ("positions", "variables")
-            },
-        )
+    rows: list[dict[str, Any]] = [
+        {name: values[row] for name, values in columns.items()}
+        | {
+            kind: {name: values[row] for (of, name), values in by_name.items() if of == kind}
+            for kind in ("positions", "variables")
+        }
         for row in range(n)
     ]
+    return [Pair(**row) for row in rows]
 
 
 def fields_of_rows(rows: Iterable[Pair], model: HookedModel | None) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def test_more_rows_than_there_are_is_an_error(tmp_path: Path, model: HookedModel
     ability = loaded(own_file(tmp_path))
     with pytest.raises(ie.InterpEmergeError, match=r"has 40 rows; 41 were asked for, .* ask for at most 40"):
         ability.sample(model, 41)
-    for option in ({"corruption": "abc"}, {"variation": "paraphrase"}):
+    options: list[dict[str, Any]] = [{"corruption": "abc"}, {"variation": "paraphrase"}]
+    for option in options:
         with pytest.raises(ie.InterpEmergeError, match=r"has no (corruption|variation) .*; add rows with it"):
             ability.sample(model, 2, **option)
 

@@ -126,7 +126,7 @@ def test_patching_reads_the_appended_prompts(model: HookedModel):
     plain = ie.PromptPairs(clean=pairs.clean, corrupt=pairs.corrupt, answer=pairs.answer, foil=pairs.foil)
     assert torch.equal(read, bind_metric("logit_diff", model, plain)(model.logits(pairs.clean)))
     scores = [np.asarray(ie.score(model, one, method="eap").scores) for one in (pairs, plain)]
-    assert np.array_equal(*scores) and np.abs(scores[0]).max() > 0
+    assert np.array_equal(scores[0], scores[1]) and np.abs(scores[0]).max() > 0
     assert pairs.fingerprint != plain.fingerprint
 
 
