@@ -197,9 +197,9 @@ def _in_parts_shared(
     for part in (slice(start, start + pairs) for start in range(0, n_pairs, pairs)):
         runs, bound = TwoRuns(model, own[part], other[part]), [metric[part] for metric in metrics]
         found: list[list[Tensor]] = [[] for _ in metrics]
-        for streams, which in shared_streams(runs, masks, budget=circuits):
+        for different, which in shared_streams(runs, masks, budget=circuits):
             for values, metric in zip(found, bound, strict=True):
-                values.append(_read(model, metric, streams)[torch.from_numpy(which).to(streams.device)])
+                values.append(_read(model, metric, different)[torch.from_numpy(which).to(different.device)])
             bar.update(len(which) * runs.n_pairs)
         yield [torch.cat(values) for values in found]
 

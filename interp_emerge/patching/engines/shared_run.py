@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, linear
 
 from interp_emerge.caching.recording import Recording
 from interp_emerge.core.decoder import Block, Projection
@@ -81,14 +81,13 @@ class _Outputs:
         self.others = torch.empty(len(everywhere), n_pairs, n_positions - 1, width, **shape)
         self._store_own(used[used < plan.n_owned] - 1)
 
-    def store(self, numbers: np.ndarray, values: Positions) -> None:
+    def store(self, numbers: np.ndarray, values: Positions | Sequence[Tensor]) -> None:
         """Store some outputs, given at all positions or at the last only."""
-        at = self.place[0, numbers]
-        used = at >= 0
-        self.last[torch.from_numpy(at[used])] = values[torch.from_numpy(used)][:, :, -1:].to(self.last.dtype)
-        at = self.place[1, numbers]
-        if values.shape[2] > 1 and (used := at >= 0).any():
-            self.others[torch.from_numpy(at[used])] = values[torch.from_numpy(used)][:, :, :-1].to(self.last.dtype)
+        for last, others, value in zip(self.place[0, numbers], self.place[1, numbers], values, strict=True):
+            if last >= 0:  # an index of single rows copies faster than one of many
+                self.last[last].copy_(value[:, -1:])
+            if others >= 0:
+                self.others[others].copy_(value[:, :-1])
 
     def sums(self, numbers: Sequence[np.ndarray], *, everywhere: bool) -> Positions:
         """The sum of each list of outputs; at the other positions, of those that are there."""
@@ -187,7 +186,7 @@ class _Layers:
         self.streams.add(slice(at_mlp.stop, at_mlp.stop + 1))
 
     def _run_mlp(self, layer: int, block: Block, planned: LayerPlan) -> None:
-        other, _ = self.runs.whole(layer, "before" if block.parallel else "attended")
+        other, _ = self.runs.whole(layer, block.mlp_reads("before", "attended"))
         writes = self.runs.since(self.runs.other.mlp(layer))
         for everywhere in (True, False):
             wanted = [at for at, one in enumerate(planned.of_mlp) if one.everywhere == everywhere]
@@ -279,19 +278,20 @@ class _Side:
         weight, bias = side.weight(), side.bias()
         self.made: list[tuple[int, np.ndarray, Tensor]] = []
         for head in range(numbers.shape[1]):
-            for number in np.unique(numbers[:, head]):
-                if number == AS_OTHER:
+            wanted = [number for number in np.unique(numbers[:, head]).tolist() if number != AS_OTHER]
+            for everywhere in (False, True):
+                some = [number for number in wanted if (normed[number].shape[1] > 1) == everywhere]
+                if not some:
                     continue
-                made = normed[int(number)] @ weight[head].T
-                made = made if bias is None else made + bias[head]
-                self.made.append((head, np.flatnonzero(numbers[:, head] == number), made))
+                made = linear(torch.stack([normed[number] for number in some]), weight[head], _of_head(bias, head))
+                for number, one in zip(some, made, strict=True):
+                    self.made.append((head, np.flatnonzero(numbers[:, head] == number), one))
 
     def fill(self, values: Float[Tensor, "row pair pos head d_head"], rows: slice) -> None:
         """Put them in place of those of the other run."""
         for head, places, made in self.made:
-            here = places[(places >= rows.start) & (places < rows.stop)] - rows.start
-            if len(here):
-                values[torch.from_numpy(here), :, :, head] = made[:, -values.shape[2] :]
+            for place in places[(places >= rows.start) & (places < rows.stop)] - rows.start:
+                values[place, :, :, head] = made[:, -values.shape[2] :]
 
 
 def shared_streams(
@@ -320,6 +320,10 @@ def shared_streams(
             waiting += [slice(*part) for part in pairwise(ends)][::-1]
             continue
         yield _Layers(runs, plan).run()
+
+
+def _of_head(bias: Tensor | None, head: int) -> Tensor | None:
+    return None if bias is None else bias[head]
 
 
 def _parts(values: Sequence[int], size: int) -> Iterator[list[int]]:
