@@ -2,7 +2,8 @@
 
 A cache is one safetensors file and a manifest that a person can read. Its key is the hash of everything that changes
 the numbers: weights, dtype, prompts, what is recorded, and the versions of torch and transformers. Recordings of the
-current model stay in memory too, up to a budget, since one analysis needs the same run many times.
+current model stay in memory too, up to a budget, since one analysis needs the same run many times. On disk they take at
+most `MOST_BYTES`: the oldest ones are removed, and recorded again if they are needed.
 """
 
 import hashlib
@@ -24,6 +25,9 @@ from interp_emerge.core.memory import ACCELERATOR_BUDGET, CPU_BUDGET
 from interp_emerge.core.model import HookedModel
 
 FORMAT = 2
+MOST_BYTES = 1 << 30
+"""Bytes that the caches of a directory may take on disk: prompts of 15 tokens take 2 MB each in a model of 135 million
+parameters."""
 ALIGNMENT = 64
 """Torch allocates CPU memory at multiples of this number of bytes."""
 log = logging.getLogger(__name__)
@@ -34,6 +38,7 @@ class ActivationStore:
     """A directory of activation caches."""
 
     root: Path
+    most_bytes: int = MOST_BYTES
     _held: dict[str, Recording] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Recordings of the current model, by key."""
     _model: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -46,6 +51,7 @@ class ActivationStore:
             return found
         fresh = _contiguous(record(model, tokens, patterns=patterns))
         unique = {name: tensor.cpu() for name, tensor in fresh.activations.items()}
+        self._make_room(sum(tensor.nbytes for tensor in unique.values()))
         write_atomically(self._file(key), save(unique))
         described = {**content, "tensors": {name: [*tensor.shape] for name, tensor in unique.items()}}
         write_atomically(self.root / f"{key}.json", json.dumps(described, indent=1, sort_keys=True).encode())
@@ -88,6 +94,14 @@ class ActivationStore:
         while self._held and sum(map(_bytes_of, self._held.values())) > budget:
             del self._held[next(iter(self._held))]
         return recording
+
+    def _make_room(self, size: int) -> None:
+        """Remove the oldest caches until one more of this size fits."""
+        caches = sorted(self.root.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        while caches and size + sum(path.stat().st_size for path in caches) > self.most_bytes:
+            oldest = caches.pop(0)
+            oldest.with_suffix(".json").unlink(missing_ok=True)
+            oldest.unlink()
 
     def bytes_on_disk(self) -> int:
         """Size of all caches."""

@@ -51,6 +51,10 @@ def run(
     n_resamples: Annotated[int | None, typer.Option(help=help_of("n_resamples"))] = None,
     n_ablations: Annotated[int | None, typer.Option(help=help_of("n_ablations"))] = None,
     steps_of_integration: Annotated[int | None, typer.Option(help=help_of("steps_of_integration"))] = None,
+    local_search: Annotated[
+        bool | None, typer.Option("--local-search/--no-local-search", help=help_of("local_search"), show_default="yes")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help=help_of("quick"))] = False,
     target: Annotated[float | None, typer.Option(help=help_of("target"))] = None,
     device: Annotated[str | None, typer.Option(help=help_of("device"))] = None,
     dtype: Annotated[str | None, typer.Option(help=help_of("dtype"))] = None,
@@ -83,6 +87,8 @@ def run(
         "n_resamples": n_resamples,
         "n_ablations": n_ablations,
         "steps_of_integration": steps_of_integration,
+        "local_search": local_search,
+        "quick": quick or None,
         "target": target,
         "device": device,
         "threads": threads,
@@ -107,7 +113,11 @@ def run(
             show(planned, as_json)
         else:
             typer.echo("\n".join(filter(None, [in_lines(planned), chosen.downloads()])))
+            if said := chosen.expected_time():
+                typer.echo(f"time: {said}")
     else:
+        if workers == 1 and not scheduler and (said := chosen.expected_time()):
+            typer.echo(f"Expected to take {said}.", err=True)
         typer.echo(chosen.run(workers=workers, scheduler=scheduler))
 
 

@@ -303,7 +303,8 @@ class Decoder:
     blocks: tuple[Block, ...]
     final_norm: Norm
     unembed: Callable[[Tensor, Tensor | None], Tensor]
-    """From the final norm's output to the logits of all tokens, or of the given ones."""
+    """From the final norm's output to the logits of all tokens, or of the given ones: by place, or, if they are given
+    along one axis only, the same ones everywhere."""
     prove: Prove
     """Raises a `ModelError` unless the model's own logits after some prompts are those of the given streams after the
     last block at the last position, shape [row, d_model]."""

@@ -1,8 +1,9 @@
 """Estimate what finding and testing a circuit takes, before doing it.
 
 The method gives the passes of scoring (`ie.estimate`). Tests are counted in circuit runs; the count is an upper bound,
-since equal circuits share a run. One batch of runs and one measurement of roles are timed. A circuit that has not been
-found yet is assumed to have one percent of the graph's edges.
+since equal circuits share a run. A batch of small circuits, a batch of models without such a circuit, and one
+measurement of roles are timed. A circuit that has not been found yet is assumed to have one percent of the graph's
+edges.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,11 @@ import pandas as pd
 
 from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.circuits.finding.null_circuits import ALWAYS, kinds_of
+from interp_emerge.circuits.finding.selection import BLOCKS
 from interp_emerge.circuits.roles.table import BASELINE_HEADS, role_scores
 from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.circuits.running.runs import GRID, Runs
+from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import format_bytes
@@ -29,7 +32,9 @@ from interp_emerge.patching.engines.circuit_run import batch_sizes
 from interp_emerge.patching.scoring import estimate
 
 TIMED = 4
-"""Number of circuit runs in the batch that is timed."""
+"""Number of circuit runs in each batch that is timed."""
+ROUNDS = 5
+"""Rounds that a local search is assumed to take."""
 ROLE_GROUPS = 5
 """Measurements for the roles of one model; each takes about as long as that of the attention patterns."""
 ASSUMED_SHARE = 0.01
@@ -76,27 +81,38 @@ def expected(
     graph = model.graph
     n_edges = max(1, round(ASSUMED_SHARE * graph.n_edges)) if circuit is None else len(circuit)
     drawn = random_circuits(graph, max(1, n_edges), TIMED, seed=0)
-    start = perf_counter()
-    Runs(model, pairs, metric=metric, ablation=ablation).evaluations([graph.exists & ~edges for edges in drawn])
-    each = (perf_counter() - start) / TIMED
-    searching = 20 + 3 * n_edges
+    timed = Runs(model, pairs, metric=metric, ablation=ablation)
+    small = _seconds_each(timed, [graph.prune(edges) for edges in drawn])
+    large = _seconds_each(timed, [graph.exists & ~edges for edges in drawn])
+    searching = 35 + ROUNDS * (10 + min(n_edges, 2 * BLOCKS))
     runs = {} if circuit is not None else {"select": searching}
     runs |= {"repeated searches": repeat * searching} if repeat else {}
     runs |= {"evaluation": 2}
     n_kinds = len(ALWAYS if circuit is None else kinds_of(circuit))
-    runs |= {part: count for part, count in runs_of_parts(graph, n_edges, n_random, n_kinds).items() if part in parts}
+    of_parts = runs_of_parts(graph, n_edges, n_random, n_kinds)
+    runs |= {part: count for part, count in of_parts.items() if part in parts}
+    # Runs of the model without something; those under other ablations than resampling take as long.
+    whole = {name: of_parts[name] for name in ("backup", "ablations")}
+    whole |= {"hypotheses": 1 + n_kinds * n_random, "completeness": of_parts["completeness"] // 2, "evaluation": 1}
     rows = []
     if circuit is None:
         scoring = estimate(model, pairs, method=method, metric=metric, budget=budget, **options)
         rows.append(("score", scoring.passes * (1 + repeat), scoring.bytes, scoring.seconds * (1 + repeat)))
     for stage, count in runs.items():
         *_, size = batch_sizes(model, int(pairs.lengths.max()), n_pairs=len(pairs), n_circuits=count, budget=budget)
-        seconds = count * each
+        n_large = min(count, whole.get(stage, 0))
+        seconds = (count - n_large) * small + n_large * large
         if stage == "roles":
             n_untrained = _untrained(graph)
             count, seconds = count + n_untrained, seconds + n_untrained * _role_seconds(model)
         rows.append((stage, count, size, seconds))
     return Plan(stages=pd.DataFrame(rows, columns=["stage", "passes", "bytes", "seconds"]))
+
+
+def _seconds_each(runs: Runs, circuits: Sequence[EdgeMask]) -> float:
+    start = perf_counter()
+    runs.metric_of(circuits, len(circuits), what="timed circuits")
+    return (perf_counter() - start) / len(circuits)
 
 
 def _untrained(graph: Graph) -> int:

@@ -32,7 +32,7 @@ def plan(work: Work, *, workers: int = 1) -> pd.DataFrame:
     """One row for each stage, with `COLUMNS`."""
     require_workers(workers)
     reader = replace(work, read_only=True)
-    circuits, known = _circuits(reader)
+    circuits, known = models_with_circuits(reader)
     rows = []
     for one in ROUNDS:
         keys = one.keys(work.grid, circuits)
@@ -90,7 +90,7 @@ def downloads(work: Work) -> str:
     return f"downloads: {len(waiting)} of {len(work.grid.models)} checkpoints, about {size}{kept}"
 
 
-def _circuits(reader: Work) -> tuple[list[Checkpoint], bool]:
+def models_with_circuits(reader: Work) -> tuple[list[Checkpoint], bool]:
     """The last models that have, or may have, a circuit; and whether this is known for all of them."""
     found, known = [], True
     for at in reader.grid.last:

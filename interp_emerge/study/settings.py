@@ -3,9 +3,25 @@
 from shlex import quote
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from interp_emerge.core.errors import InputError, UnknownNameError
+
+QUICK: dict[str, Any] = {
+    "n_measured": 32,
+    "n_pairs": 8,
+    "n_random": 38,
+    "n_resamples": 20,
+    "n_ablations": 5,
+    "steps_of_integration": 3,
+    "local_search": False,
+}
+"""The settings of a quick study, as far as they are not given. Of each kind of random circuits there are 19 or more,
+the fewest of which a 95th percentile can be taken."""
+
+
+FLAGS = ("local_search", "quick", "evict_cached")
+"""Settings that the command takes as options without a value."""
 
 
 class StudySettings(BaseModel):
@@ -48,6 +64,14 @@ class StudySettings(BaseModel):
     )
     n_ablations: int = Field(20, ge=1, description="draws of random heads to ablate; equal draws count once")
     steps_of_integration: int = Field(5, ge=1, description="points of integrated gradients")
+    local_search: bool = Field(
+        True, description="whether to leave out edges of a circuit that it does not need, one by one"
+    )
+    quick: bool = Field(
+        False,
+        description="fewer prompts and random circuits and no local search, unless given: "
+        + ", ".join(f"{name.replace('_', '-')} {value}" for name, value in QUICK.items()).lower(),
+    )
     target: float = Field(0.8, gt=0, le=1, description="faithfulness at which a circuit is large enough")
     device: str = Field("", description="where models run; empty means a GPU if there is one")
     threads: int = Field(
@@ -71,16 +95,26 @@ class StudySettings(BaseModel):
         False, description="whether the disk budget may also remove checkpoints that were in the cache before"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _quick(cls, fields: Any) -> Any:
+        """The settings with those of a quick study where none are given, if it is to be quick."""
+        return {**QUICK, **fields} if isinstance(fields, dict) and fields.get("quick") is True else fields
+
     @property
     def command(self) -> str:
         """The shell command that runs a study with these settings."""
         words = ["interp-emerge", "run"]
-        for name, value in self.model_dump(mode="json", exclude_defaults=True).items():
-            if isinstance(value, bool) and name == "evict_cached":
-                words.append("--evict-cached")
+        unless_given = StudySettings(quick=self.quick).model_dump(mode="json") | {"quick": False}
+        for name, value in self.model_dump(mode="json").items():
+            if value == unless_given[name]:
+                continue
+            option = name.replace("_", "-")
+            if isinstance(value, bool) and name in FLAGS:
+                words.append(f"--{option}" if value else f"--no-{option}")
                 continue
             text = ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
-            words += [f"--{name.replace('_', '-')}", quote(text)]
+            words += [f"--{option}", quote(text)]
         return " ".join(words)
 
 

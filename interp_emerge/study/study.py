@@ -28,6 +28,7 @@ from interp_emerge.report.sentences.answers import answer, question
 from interp_emerge.study.catalogue import all_tables, filled
 from interp_emerge.study.cells import package_versions, same_threads
 from interp_emerge.study.chosen import chosen_abilities, defaults_for_file, fitted_to_rows
+from interp_emerge.study.duration import expected, in_words
 from interp_emerge.study.engine import CLAIM, sweep
 from interp_emerge.study.grid import Grid
 from interp_emerge.study.plan import downloads, plan
@@ -152,6 +153,18 @@ class Study:
             ModelError: something has to be downloaded, and the hub cannot be reached.
         """
         return downloads(self._work())
+
+    def expected_time(self) -> str:
+        """How long `run` will take on this machine, in words, from one timed forward pass of each size.
+
+        Empty if all cells are on disk, or if the models are not in a directory: they might have to be downloaded.
+        """
+        if not Path(self.settings.family).is_dir():
+            return ""
+        self._require_own_directory()
+        with same_threads():
+            seconds = float(expected(self._work())["seconds"].sum())
+        return in_words(seconds) if seconds else ""
 
     def _work(self, *, read_only: bool = False) -> Work:
         chosen = self.settings

@@ -132,3 +132,16 @@ def test_a_passing_recording_is_the_same_and_is_not_on_disk(store: ActivationSto
     passing = store.passing(model, tokens).activations
     assert not store.root.exists()
     assert_same_run(passing, ActivationStore(store.root).recording(model, tokens).activations)
+
+
+def test_the_oldest_caches_make_room_for_new_ones_and_are_recorded_again(tmp_path: Path):
+    model = small_model("gpt2")
+    prompts = [random_pairs(seed=seed).clean for seed in range(4)]
+    first = ActivationStore(tmp_path).recording(model, prompts[0]).activations
+    size = ActivationStore(tmp_path).bytes_on_disk()
+    store = ActivationStore(tmp_path, most_bytes=int(2.5 * size))
+    for tokens in prompts[1:]:
+        store.recording(model, tokens)
+        assert store.bytes_on_disk() <= store.most_bytes
+    assert len([*tmp_path.glob("*.safetensors")]) == len([*tmp_path.glob("*.json")]) == 2
+    assert same_bits(ActivationStore(tmp_path).recording(model, prompts[0]).activations, first)

@@ -1,14 +1,16 @@
 """A study's settings: one switch for the axis of scale, and errors on one line."""
 
 import shlex
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from typer.testing import CliRunner
 
+from interp_emerge.cli import app
 from interp_emerge.cli._shared import first_token
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.scale.axes import AXES
-from interp_emerge.study.settings import StudySettings, settings_from
+from interp_emerge.study.settings import QUICK, StudySettings, settings_from
 
 
 def test_every_axis_of_scale_can_be_chosen() -> None:
@@ -34,3 +36,29 @@ def test_the_first_token_survives_the_shell(choice: bool | int | str, words: str
     assert first_token(given[-1]) == choice and type(first_token(given[-1])) is type(choice)
     assert StudySettings.model_validate_json(settings.model_dump_json()) == settings
     assert first_token(None) is None and "--prepend-bos" not in settings_from({}, "x").command
+
+
+def test_a_quick_study_has_fewer_of_everything_that_is_not_given() -> None:
+    whole, quick = settings_from({}, "x"), settings_from({"quick": True, "n_pairs": 16}, "x")
+    assert quick.n_pairs == 16 and not quick.local_search and whole.local_search
+    for name in ("n_measured", "n_random", "n_resamples", "n_ablations", "steps_of_integration"):
+        assert getattr(quick, name) == QUICK[name] < getattr(whole, name)
+    assert settings_from({"quick": False}, "x") == whole
+    assert StudySettings.model_validate_json(quick.model_dump_json()) == quick
+
+
+def test_the_command_of_a_quick_study_gives_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_from({"quick": True, "n_pairs": 16, "local_search": True}, "x")
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr("interp_emerge.study.study.Study.__init__", lambda self, **fields: given.append(fields))
+    monkeypatch.setattr("interp_emerge.study.study.Study.expected_time", lambda self: "")
+    monkeypatch.setattr("interp_emerge.study.study.Study.run", lambda self, **_: "report.html")
+    words = shlex.split(settings.command)
+    assert "--quick" in words and "True" not in words
+    assert CliRunner().invoke(app, words[1:]).exit_code == 0
+    assert settings_from(given[0], "x") == settings
+
+
+def test_the_help_names_what_a_quick_study_leaves_out() -> None:
+    description = str(StudySettings.model_fields["quick"].description)
+    assert all(name.replace("_", "-") in description for name in QUICK)

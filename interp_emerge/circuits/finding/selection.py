@@ -15,12 +15,15 @@ target, like the minimal circuits at 80% of Tigges et al. (2024, https://arxiv.o
 3. `_drop_edges` is the local search. It evaluates the circuit without each of its edges, and orders the edges whose
    loss alone keeps the target, the most dispensable first. It drops as many from the front as evaluation shows to keep
    the target. This is repeated until no single edge can be dropped. The result is minimal, but not always the smallest.
+   While the circuit has 128 edges or more, blocks of edges of similar strength are dropped in the same way, 64 to 127
+   of them, which become smaller with the circuit. Only single edges decide that the result is minimal.
 
 By default the lower end of the 95% interval must reach the target (`sure`). A circuit whose value just reaches it
 was chosen to do so on these very pairs, and keeps less on others (measured in docs/calibration.md).
 
 Cost: one circuit run on all pairs for each size, with at most 7 sizes for each factor of 8 between two sizes of the
-grid. The local search costs one run for each edge of the circuit in each round, and about ten more.
+grid. The local search costs one run for each edge of the circuit in each round, at most 127, and about ten more. These
+runs share all that does not lie behind the edge that is left out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,6 +50,8 @@ SIZES_AT_ONCE = 7
 """Sizes evaluated at once between two others."""
 MOST_ROUNDS = 50
 """Largest number of rounds of the local search; the bundled family needs at most two."""
+BLOCKS = 64
+"""The local search drops single edges of circuits with fewer than twice as many edges; of larger ones, blocks."""
 
 
 @checked
@@ -119,7 +124,7 @@ def smallest_faithful(
         order = scores.ranked(by) if select == "top" else grown_order(graph, scores.ranked(by), sizes[-1])
         found = _first_reaching(trial, order, sizes, refine=shares is None)
         if local_search and trial.reaches(found.metric):
-            found = _drop_edges(trial, found, max_rounds)
+            found = _drop_edges(trial, found, max_rounds, np.abs(scores.scores))
     else:
         found = _Candidate(np.zeros_like(graph.exists), runs.whole.corrupt)
     selection: dict[str, Any] = {
@@ -162,9 +167,9 @@ class _Trial:
     target: float
     sure: bool
 
-    def metrics(self, circuits: Iterable[EdgeMask], n: int) -> np.ndarray:
+    def metrics(self, circuits: Iterable[EdgeMask], n: int, what: str) -> np.ndarray:
         """The metric of `n` circuits, shape [circuit, pair]."""
-        return self.runs.metric_of(circuits, n)
+        return self.runs.metric_of(circuits, n, what=what)
 
     def faithfulness(self, metric: np.ndarray) -> float:
         """Faithfulness without its interval, which would cost as much as a small model's run; NaN if undefined."""
@@ -187,7 +192,8 @@ def _first_reaching(trial: _Trial, order: np.ndarray, sizes: list[int], *, refin
     metrics: dict[int, np.ndarray] = {}
     while sizes:
         circuits = (_first_edges(graph, order, size) for size in sizes)
-        metrics |= dict(zip(sizes, trial.metrics(circuits, len(sizes)), strict=True))
+        what = f"search of a size, {sizes[0]} to {sizes[-1]} edges"
+        metrics |= dict(zip(sizes, trial.metrics(circuits, len(sizes), what), strict=True))
         best = next((size for size in sizes if trial.reaches(metrics[size])), best)
         below = max((size for size in metrics if size < best), default=0)
         sizes = _between(below, best) if refine and trial.reaches(metrics[best]) else []
@@ -195,25 +201,45 @@ def _first_reaching(trial: _Trial, order: np.ndarray, sizes: list[int], *, refin
     return _Candidate(_first_edges(graph, order, best), metrics[best], tried)
 
 
-def _drop_edges(trial: _Trial, found: _Candidate, max_rounds: int) -> _Candidate:
-    """The circuit without the edges that it does not need: minimal, unless the rounds ran out before."""
+def _drop_edges(trial: _Trial, found: _Candidate, max_rounds: int, strength: np.ndarray) -> _Candidate:
+    """The circuit without the edges that it does not need: minimal, unless the rounds ran out before.
+
+    Args:
+        trial: runs circuits.
+        found: the circuit to begin with.
+        max_rounds: how often to go through all edges.
+        strength: of every edge, shape [writer, reader]; edges of similar strength are dropped together.
+    """
     graph, kept, metric = trial.runs.model.graph, found.kept, found.metric
-    for _ in range(max_rounds):
+    size: int | None = None
+    for number in range(max_rounds):
         edges = np.argwhere(kept)
-        alone = trial.metrics((graph.prune(without_edges(kept, [edge])) for edge in edges), len(edges))
+        largest = max(1, len(edges) // BLOCKS)
+        size = largest if size is None else min(size, largest)
+        edges = edges[np.argsort(strength[tuple(edges.T)], kind="stable")] if size > 1 else edges
+        blocks = [edges[start : start + size] for start in range(0, len(edges), size)]
+        what = f"local search, round {number + 1}, {len(edges)} edges, {trial.strength(metric):.2f} kept"
+        alone = trial.metrics((graph.prune(without_edges(kept, block)) for block in blocks), len(blocks), what)
         left = np.array([trial.strength(one) for one in alone])
         order = np.argsort(-left, kind="stable")
-        spare = edges[order[left[order] >= trial.target]]
-        if not len(spare):
-            return _Candidate(kept, metric, found.tried, minimal=True)
+        spare = [blocks[at] for at in order[left[order] >= trial.target]]
+        if not spare:
+            if size == 1:
+                return _Candidate(kept, metric, found.tried, minimal=True)
+            size = max(1, size // 4)
+            continue
+
+        def without(count: int, kept: EdgeMask = kept, spare: list[np.ndarray] = spare) -> EdgeMask:
+            return graph.prune(without_edges(kept, np.concatenate(spare[:count])))
+
         n_dropped, too_many, metric = 1, len(spare) + 1, alone[order[0]]
         while counts := _between(n_dropped, too_many):
-            fewer = trial.metrics((graph.prune(without_edges(kept, spare[:count])) for count in counts), len(counts))
+            fewer = trial.metrics(map(without, counts), len(counts), what)
             for count, one in zip(counts, fewer, strict=True):
                 if trial.reaches(one):
                     n_dropped, metric = count, one
             too_many = min(count for count in (*counts, too_many) if count > n_dropped)
-        kept = graph.prune(without_edges(kept, spare[:n_dropped]))
+        kept = without(n_dropped)
     return _Candidate(kept, metric, found.tried)
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp_emerge.caching.recording import Recording, record, streams, writer_outputs
+from interp_emerge.caching.recording import Recording, record, streams
 from interp_emerge.circuits.roles.base import MOSTLY, Aspect, Requirement, RoleTask
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
@@ -95,11 +95,12 @@ class RepeatedRun:
                 logits = decoder.unembed(normed, None)
                 rise = logits.gather(1, target[:, None])[:, 0] - logits.mean(1)
                 found.append(torch.autograd.grad(rise.sum(), normed)[0])
-        direction = decoder.final_norm.pull_back(torch.stack(found), final)
-        is_head = torch.tensor([node.kind == "head" for node in self.model.graph.writers])
-        heads = writer_outputs(self.model, self.recording)[:, second][:, :, is_head]
-        raised = torch.einsum("pqhd,pqd->phq", heads.float(), direction.float()).mean(2)
-        return raised.cpu().double().numpy()
+        direction = decoder.final_norm.pull_back(torch.stack(found), final).float()
+        raised = []
+        for layer, block in enumerate(decoder.blocks):  # all heads at once would need a gigabyte
+            heads = block.head_writes(self.recording["z", layer][:, second].to(self.model.device))
+            raised.append(torch.einsum("pqhd,pqd->phq", heads.float(), direction).mean(2))
+        return torch.cat(raised, 1).cpu().double().numpy()
 
     def attention(self, queries: Int[Tensor, " query"], *, back: int) -> np.ndarray:
         """Attention to the position `back` steps before, mean over the queries, shape [prompt, head]."""

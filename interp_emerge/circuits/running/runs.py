@@ -120,8 +120,8 @@ class Runs:
         kept = circuit.kept if level == "edges" else circuit.graph.exists & circuit.kept.any(1, keepdims=True)
         return self.evaluations([kept])[0]
 
-    def evaluations(self, circuits: Sequence[EdgeMask]) -> list[Evaluation]:
-        """Evaluations of circuits that fit in memory together.
+    def evaluations(self, circuits: Sequence[EdgeMask], *, what: str = "circuits") -> list[Evaluation]:
+        """Evaluations of circuits that fit in memory together; `what` they are is for the progress bar.
 
         Raises:
             InputError: the edges do not have the graph's shape.
@@ -133,26 +133,10 @@ class Runs:
             return []
         groups = [group for _, group in self.pairs.by_length()]
         if len(groups) > 1:
-            found = [self.replace(pairs=group).evaluations(circuits) for group in groups]
+            found = [self.replace(pairs=group).evaluations(circuits, what=what) for group in groups]
             return [_joined(parts, self.pairs) for parts in zip(*found, strict=True)]
-        clean_run, corrupt_run = (self.record(self.model, tokens) for tokens in (self.pairs.clean, self.pairs.corrupt))
-        metrics = self._metrics(clean_run)
-        clean = self._read(clean_run, metrics)
-        # Under resample ablation dead ends change nothing: circuits that are equal once pruned share a run.
-        asked = [graph.prune(edges) if self.ablation == "resample" else edges & graph.exists for edges in circuits]
-        values = {graph.exists.tobytes(): clean}
-        if self.ablation == "resample":
-            values[nothing.tobytes()] = self._read(corrupt_run, metrics)
-        distinct = {edges.tobytes(): edges for edges in [nothing, *asked]}
-        left = {name: edges for name, edges in distinct.items() if name not in values}
-        if left:
-            masks = torch.from_numpy(np.stack([*left.values()]))
-            with self.model.running():
-                found = circuit_values(
-                    self.model, masks, clean_run, corrupt_run, metrics, ablation=self.ablation, budget=self.budget
-                )
-            values |= dict(zip(left, torch.stack(found, 1).cpu().double().numpy(), strict=True))
-        corrupt = values[nothing.tobytes()]
+        asked, values = self._values(circuits, slice(None), what)
+        clean, corrupt = values[graph.exists.tobytes()], values[nothing.tobytes()]
         return [
             Evaluation(
                 metric=values[edges.tobytes()][0],
@@ -165,6 +149,28 @@ class Runs:
             )
             for edges in asked
         ]
+
+    def _values(
+        self, circuits: Sequence[EdgeMask], wanted: slice, what: str
+    ) -> tuple[list[EdgeMask], dict[bytes, Float[np.ndarray, "metric pair"]]]:
+        """The circuits as they are run, and the wanted ones of `_metrics` by their edges, on pairs of one length."""
+        graph, nothing = self.model.graph, np.zeros_like(self.model.graph.exists)
+        clean_run, corrupt_run = (self.record(self.model, tokens) for tokens in (self.pairs.clean, self.pairs.corrupt))
+        metrics = self._metrics(clean_run)[wanted]
+        # Under resample ablation dead ends change nothing: circuits that are equal once pruned share a run.
+        asked = [graph.prune(edges) if self.ablation == "resample" else edges & graph.exists for edges in circuits]
+        values = {graph.exists.tobytes(): self._read(clean_run, metrics)}
+        if self.ablation == "resample":
+            values[nothing.tobytes()] = self._read(corrupt_run, metrics)
+        distinct = {edges.tobytes(): edges for edges in [nothing, *asked]}
+        left = {name: edges for name, edges in distinct.items() if name not in values}
+        if left:
+            masks = torch.from_numpy(np.stack([*left.values()]))
+            how: dict[str, Any] = {"ablation": self.ablation, "budget": self.budget, "what": what}
+            with self.model.running():
+                found = circuit_values(self.model, masks, clean_run, corrupt_run, metrics, **how)
+            values |= dict(zip(left, torch.stack(found, 1).cpu().double().numpy(), strict=True))
+        return asked, values
 
     def curve(self, scores: EdgeScores, *, shares: Sequence[float] = GRID) -> FaithfulnessCurve:
         """Faithfulness of the best edges at each share of the graph's edges, by score and by magnitude of score.
@@ -203,14 +209,25 @@ class Runs:
         """The metric of the whole model minus that with every edge ablated, shape [pair]."""
         return self.whole.clean - self.whole.corrupt
 
-    def metric_of(self, circuits: Iterable[EdgeMask], n: int) -> np.ndarray:
-        """The metric of `n` circuits, shape [circuit, pair]; the circuits may come from a generator."""
+    def metric_of(self, circuits: Iterable[EdgeMask], n: int, *, what: str = "circuits") -> np.ndarray:
+        """The metric of `n` circuits, shape [circuit, pair]; the circuits may come from a generator.
+
+        Cheaper than `evaluations`, because no logits of all tokens are needed. `what` is for the progress bar.
+        """
         at_once = max(1, min(CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE // self.model.graph.exists.nbytes))
         values, remaining = np.empty((n, len(self.pairs))), iter(circuits)
         for start in range(0, n, at_once):
-            part = self.evaluations([*islice(remaining, at_once)])
-            values[start : start + len(part)] = [evaluation.metric for evaluation in part]
+            part, named = [*islice(remaining, at_once)], what if n <= at_once else f"{what}, {start} of {n} done"
+            groups = [group for _, group in self.pairs.by_length()]
+            by_group = [self.replace(pairs=group)._metric_of(part, named) for group in groups]
+            values[start : start + len(part)] = np.stack(
+                [self.pairs.in_order(rows) for rows in zip(*by_group, strict=True)]
+            )
         return values
+
+    def _metric_of(self, circuits: Sequence[EdgeMask], what: str) -> list[np.ndarray]:
+        asked, values = self._values(circuits, slice(1), what)
+        return [values[edges.tobytes()][0] for edges in asked]
 
     def share_interval(self, difference: np.ndarray) -> Interval:
         """A difference of metrics, shape [pair], as a share of the gap; NaN if the gap is not above noise."""

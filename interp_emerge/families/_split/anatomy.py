@@ -162,7 +162,7 @@ def _unembedding(hf: Any) -> Callable[[Tensor, Tensor | None], Tensor]:
             logits = torch.einsum("...d,...kd->...k", normed, head.weight[tokens])
             logits = logits if bias is None else logits + bias[tokens]
         else:
-            logits = head(normed).gather(-1, tokens)
+            logits = head(normed)[..., tokens] if tokens.ndim == 1 else head(normed).gather(-1, tokens)
         logits = logits if factor == 1 else logits * factor
         return logits if softcap is None else (logits / softcap).tanh() * softcap
 

@@ -16,7 +16,8 @@ Source: https://arxiv.org/abs/2403.17806.
    of every head, and of the MLP. Readers that lack the same writers in every circuit of the batch share one input.
    `_Writers.write` then keeps stand-in minus live output of the block's writers, for the readers that follow. In the
    last block, only keys and values are computed at positions before the last.
-4. `circuit_values` splits circuits and pairs into batches and reads the metrics.
+4. `circuit_values` splits circuits and pairs into batches and reads the metrics. Under resample ablation it runs
+   circuits in a faster way, `patching.engines.shared_run`, in which they share what they have in common.
 
 What comes back is the metric itself, without a sign convention. Cost: for each circuit and pair one pass through the
 blocks from the first changed one on, plus a norm and a projection for each different input. Memory: one vector of
@@ -25,19 +26,21 @@ blocks from the first changed one on, plus a norm and a projection for each diff
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.metrics import BoundMetric
+from interp_emerge.abilities.metrics import BoundMetric, bytes_of_reading
 from interp_emerge.caching.recording import EMBED, Recording, bytes_per_prompt, streams, writer_outputs, z_name
 from interp_emerge.core.axes import KeptEdges, PerCircuit, Residual
 from interp_emerge.core.decoder import Block, Projection
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.engines.shared_run import TwoRuns, shared_streams
 
 BATCH_TOKENS = 1024
 """Circuits share a batch up to this many positions on a CPU: with fewer circuits, more readers share an input
@@ -117,6 +120,8 @@ def circuit_values(
     *,
     ablation: str = "resample",
     budget: int | None = None,
+    sharing: bool = True,
+    what: str = "circuits",
 ) -> list[PerCircuit]:
     """Each metric of every circuit on every pair, shape [circuit, pair] each.
 
@@ -128,13 +133,39 @@ def circuit_values(
         metrics: the metrics, all on the same pairs.
         ablation: `resample`, `zero`, `mean` or `mean_by_position`.
         budget: bytes that may be used; by default a constant for the kind of device.
+        sharing: whether circuits share what they have in common, which only resample ablation allows
+            (`patching.engines.shared_run`). Without it, every node of every circuit runs: the slow way to the same
+            numbers.
+        what: what is run, for the progress bar.
     """
+    with tqdm(total=len(metrics[0].pairs) * len(kept), desc=what, delay=2, leave=False, unit="run") as bar:
+        if sharing and ablation == "resample":
+            parts = _in_parts_shared(model, kept, own, other, metrics, budget=budget, bar=bar)
+        else:
+            parts = _in_parts(model, kept, own, other, metrics, ablation=ablation, budget=budget, bar=bar)
+        read: list[list[Tensor]] = [[] for _ in metrics]
+        for part in parts:
+            for chunks, values in zip(read, part, strict=True):
+                chunks.append(values)
+    return [torch.cat(values, 1) for values in read]
+
+
+def _in_parts(
+    model: HookedModel,
+    kept: KeptEdges,
+    own: Recording,
+    other: Recording,
+    metrics: Sequence[BoundMetric],
+    *,
+    ablation: str,
+    budget: int | None,
+    bar: Any,
+) -> Iterator[list[PerCircuit]]:
+    """The metrics on one part of the pairs after the other; every node of every circuit runs."""
     n_pairs, length = metrics[0].pairs.clean.shape
     pairs, circuits, _ = batch_sizes(model, length, n_pairs=n_pairs, n_circuits=len(kept), budget=budget)
     parts = [slice(start, start + pairs) for start in range(0, n_pairs, pairs)]
     mean = _mean_outputs(model, other, parts, ablation) if ablation.startswith("mean") else None
-    read: list[list[Tensor]] = [[] for _ in metrics]
-    bar = tqdm(total=len(parts) * len(kept), desc="circuits", delay=2, leave=False)
     for part in parts:
         run = RecordedRun.between(model, own[part], other[part], ablation=ablation, mean=mean)
         found: list[list[Tensor]] = [[] for _ in metrics]
@@ -142,11 +173,49 @@ def circuit_values(
             logits = run_circuits(run, masks)
             for values, metric in zip(found, metrics, strict=True):
                 values.append(metric[part](logits))
-            bar.update(len(masks))
-        for chunks, values in zip(read, found, strict=True):
-            chunks.append(torch.cat(values))
-    bar.close()
-    return [torch.cat(values, 1) for values in read]
+            bar.update(len(masks) * logits.shape[1])
+        yield [torch.cat(values) for values in found]
+
+
+def _in_parts_shared(
+    model: HookedModel,
+    kept: KeptEdges,
+    own: Recording,
+    other: Recording,
+    metrics: Sequence[BoundMetric],
+    *,
+    budget: int | None,
+    bar: Any,
+) -> Iterator[list[PerCircuit]]:
+    """The same, with each different output of a node computed once."""
+    n_pairs, length = metrics[0].pairs.clean.shape
+    per_run = 2 * bytes_per_prompt(model, length)
+    per_pair = per_run + _bytes_of_outputs(model, length) + bytes_of_reading(model)
+    pairs = items_that_fit(per_pair, n_pairs, device=model.device, budget=budget)
+    given = items_that_fit(1, 1 << 62, device=model.device, budget=budget)
+    circuits, masks = max(0, given - pairs * per_run), kept.cpu().numpy() & model.graph.exists
+    for part in (slice(start, start + pairs) for start in range(0, n_pairs, pairs)):
+        runs, bound = TwoRuns(model, own[part], other[part]), [metric[part] for metric in metrics]
+        found: list[list[Tensor]] = [[] for _ in metrics]
+        for different, which in shared_streams(runs, masks, budget=circuits):
+            for values, metric in zip(found, bound, strict=True):
+                values.append(_read(model, metric, different)[torch.from_numpy(which).to(different.device)])
+            bar.update(len(which) * runs.n_pairs)
+        yield [torch.cat(values) for values in found]
+
+
+def _bytes_of_outputs(model: HookedModel, length: int) -> int:
+    """Bytes that the outputs of one circuit need for one pair, if every writer's output has to be computed."""
+    return 4 * length * model.d_model * (len(model.graph.writers) + 10)
+
+
+def _read(model: HookedModel, metric: BoundMetric, streams: Tensor) -> PerCircuit:
+    """The metric from the streams that the logits read, shape [different, pair, d_model]."""
+    tokens, reading = metric.reading()
+    if tokens is not None:
+        logits = model.decoder.logits(streams.flatten(0, 1), tokens.to(streams.device).repeat(len(streams), 1))
+        return reading(logits.unflatten(0, streams.shape[:2]))
+    return torch.cat([metric(model.decoder.logits(one)[None]) for one in streams])
 
 
 def _mean_outputs(model: HookedModel, other: Recording, parts: Sequence[slice], ablation: str) -> Tensor:

@@ -18,7 +18,7 @@ from interp_emerge.emergence.scale.onset import Criterion
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import MEASURE
 from interp_emerge.study.stages import shelf
-from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.stages.base import Load, Results, StageWithCells, stacked
 from interp_emerge.study.work import Work
 
 
@@ -53,6 +53,10 @@ class Abilities(StageWithCells[Checkpoint, Measured]):
     def each(self, work: Work) -> str:
         """The prompts of every ability, in words."""
         return f"{work.settings.n_measured} prompts each of {', '.join(ability.name for ability in work.abilities)}"
+
+    def passes(self, work: Work, load: Load) -> float:
+        """The prompts of every ability, under every metric; and the losses on held-out text."""
+        return 2.5 * len(work.abilities) * work.settings.n_measured / work.settings.n_pairs + 3000 / load.n_tokens
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""

@@ -11,7 +11,7 @@ from interp_emerge.core.model import HookedModel
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import LOCATE
 from interp_emerge.study.stages import shelf
-from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.stages.base import Load, Results, StageWithCells, stacked
 from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, hash_of_edges, why_no_circuit
 from interp_emerge.study.work import Work
 
@@ -27,6 +27,10 @@ class Ablation(StageWithCells[Checkpoint, pd.DataFrame]):
     def each(self, work: Work) -> str:
         """The circuit's heads and random heads, in words."""
         return f"accuracy without the circuit's heads, and without up to {work.settings.n_ablations} random choices"
+
+    def passes(self, work: Work, load: Load) -> float:
+        """One run for each choice of heads."""
+        return 1.1 * (2 + work.settings.n_ablations)
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""

@@ -7,7 +7,7 @@ from interp_emerge.report.attention import attention_of
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import LOCATE
 from interp_emerge.study.stages import shelf
-from interp_emerge.study.stages.base import Results, StageWithCells
+from interp_emerge.study.stages.base import Load, Results, StageWithCells
 from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, hash_of_edges, why_no_circuit
 from interp_emerge.study.work import Work
 
@@ -22,6 +22,10 @@ class Attention(StageWithCells[Checkpoint, str]):
     def each(self, work: Work) -> str:
         """The patterns, in words."""
         return "attention patterns of the circuit's heads on one prompt"
+
+    def passes(self, work: Work, load: Load) -> float:
+        """One run with attention patterns."""
+        return 1.0
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""

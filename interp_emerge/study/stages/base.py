@@ -7,6 +7,7 @@ disk, so one stage can ask another for a cell at almost no cost.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pandas as pd
@@ -17,6 +18,16 @@ from interp_emerge.tables.schema import Table
 
 Key = TypeVar("Key")
 Cell = TypeVar("Cell")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What decides how much work a stage has with one model."""
+
+    n_nodes: int
+    n_edges: int
+    n_tokens: int
+    """Tokens of one pass: those of the clean prompts of all pairs of the study."""
 
 
 class Results:
@@ -74,6 +85,10 @@ class StageWithCells(Stage, Generic[Key, Cell]):
     @abstractmethod
     def each(self, work: Work) -> str:
         """What is computed for one key, in words, for the plan."""
+
+    def passes(self, work: Work, load: Load) -> float:
+        """About how many forward passes over the study's pairs one key costs; 0 if no model is run."""
+        return 0.0
 
     @abstractmethod
     def reuses(self, work: Work) -> str:

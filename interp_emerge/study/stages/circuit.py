@@ -21,7 +21,7 @@ from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import LOCATE
 from interp_emerge.study.stages import shelf
 from interp_emerge.study.stages.abilities import ABILITIES, why_unable
-from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.stages.base import Load, Results, StageWithCells, stacked
 from interp_emerge.study.stages.edge_scores import EDGES, edge_scores
 from interp_emerge.study.work import Work
 
@@ -48,6 +48,11 @@ class Finding(StageWithCells[Checkpoint, Found]):
         settings = work.settings
         drawn = f"{settings.n_random} random circuits of its size, {settings.n_resamples} resamples of its scores"
         return f"a circuit, {drawn}"
+
+    def passes(self, work: Work, load: Load) -> float:
+        """The sizes tried, the local search, the random circuits, and the circuit with its complement."""
+        settings = work.settings
+        return 18 + (116 if settings.local_search else 0) + 0.42 * settings.n_random
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""
@@ -99,9 +104,10 @@ def circuit_of(work: Work, at: Checkpoint) -> Circuit:
         scores = edge_scores(work, model, at, settings.method)
         pairs, record = work.pairs(model, DISCOVERY), work.store.recording
         runs = Runs(model, pairs, metric=settings.metric, record=record)
-        return smallest_faithful(runs, scores, target=settings.target)
+        return smallest_faithful(runs, scores, target=settings.target, local_search=settings.local_search)
 
     decides = {"method": settings.method, "steps": settings.steps_of_integration, "target": settings.target}
+    decides |= {} if settings.local_search else {"local_search": False}
     return work.cells.get_circuit(work.inputs(at, **work.scoring, **decides), compute)
 
 

@@ -16,7 +16,7 @@ from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import LOCATE
 from interp_emerge.study.stages import shelf
 from interp_emerge.study.stages.abilities import ABILITIES, why_unable
-from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.stages.base import Load, Results, StageWithCells, stacked
 from interp_emerge.study.work import Work
 
 SECOND_METHOD = "eap"
@@ -34,6 +34,10 @@ class EdgeScoring(StageWithCells[Checkpoint, dict[str, pd.DataFrame]]):
     def each(self, work: Work) -> str:
         """Both methods, in words."""
         return f"{' and '.join(_methods(work))} on {work.settings.n_pairs} pairs"
+
+    def passes(self, work: Work, load: Load) -> float:
+        """Both methods, and the intervals of every edge."""
+        return 3.2 * work.settings.steps_of_integration + 5 + 0.02 * load.n_edges / load.n_tokens
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""

@@ -19,7 +19,7 @@ from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import FOLLOW, Followed
 from interp_emerge.study.stages import shelf
 from interp_emerge.study.stages.abilities import ABILITIES
-from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.stages.base import Load, Results, StageWithCells, stacked
 from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, circuits, hash_of_edges
 from interp_emerge.study.stages.roles import ROLES
 from interp_emerge.study.work import Work
@@ -36,6 +36,10 @@ class Following(StageWithCells[Followed, Formation]):
     def each(self, work: Work) -> str:
         """All quantities, in words."""
         return "roles, effects of nodes and edges, faithfulness"
+
+    def passes(self, work: Work, load: Load) -> float:
+        """The roles, the effects of every node and every edge, and the circuit itself."""
+        return 3900 / load.n_tokens + 0.15 * load.n_nodes + 3.2 * work.settings.steps_of_integration
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""

@@ -13,7 +13,7 @@ from interp_emerge.patching.scoring import score
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import LOCATE
 from interp_emerge.study.stages import shelf
-from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.stages.base import Load, Results, StageWithCells, stacked
 from interp_emerge.study.work import Work
 
 METHOD = "activation_patching"
@@ -29,6 +29,10 @@ class NodeScoring(StageWithCells[Checkpoint, pd.DataFrame]):
     def each(self, work: Work) -> str:
         """The effects, in words."""
         return f"effect of every node on {work.settings.n_pairs} pairs"
+
+    def passes(self, work: Work, load: Load) -> float:
+        """One part of a pass for each node, and the intervals."""
+        return 0.15 * load.n_nodes
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""

@@ -11,7 +11,7 @@ from interp_emerge.families.hooking import configuration_of
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import LOCATE
 from interp_emerge.study.stages import shelf
-from interp_emerge.study.stages.base import Results, StageWithCells, stacked
+from interp_emerge.study.stages.base import Load, Results, StageWithCells, stacked
 from interp_emerge.study.stages.circuit import CIRCUIT, circuits
 from interp_emerge.study.work import Work
 
@@ -27,6 +27,10 @@ class Roles(StageWithCells[Checkpoint, pd.DataFrame]):
     def each(self, work: Work) -> str:
         """The roles, in words."""
         return "roles of every head, and of every head of untrained models"
+
+    def passes(self, work: Work, load: Load) -> float:
+        """The roles of the model and of an untrained one, whose prompts have a length of their own."""
+        return 7800 / load.n_tokens
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""

@@ -12,7 +12,7 @@ from interp_emerge.emergence.forming.parts import PartRuns, measure_parts, parts
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import FOLLOW, Followed
 from interp_emerge.study.stages import shelf
-from interp_emerge.study.stages.base import StageWithCells
+from interp_emerge.study.stages.base import Load, StageWithCells
 from interp_emerge.study.stages.circuit import CIRCUIT, circuit_of, hash_of_edges
 from interp_emerge.study.stages.roles import ROLES
 from interp_emerge.study.work import Work
@@ -28,6 +28,10 @@ class WithoutParts(StageWithCells[Followed, Sequence[PartRuns]]):
     def each(self, work: Work) -> str:
         """All parts, in words."""
         return f"every part ablated, against {work.settings.n_ablations} random choices"
+
+    def passes(self, work: Work, load: Load) -> float:
+        """The model without each part and without random choices, about ten parts."""
+        return 0.6 * 10 * (1 + work.settings.n_ablations / 2)
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 import interp_emerge as ie
+from interp_emerge.circuits.finding import selection
 from interp_emerge.circuits.finding.selection import grow, smallest_faithful
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.graph import Graph
+from interp_emerge.core.graph import Graph, without_edges
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.base import EdgeScores
 from tests.models.small_models import small_model, telling_pairs
@@ -145,9 +146,34 @@ def test_after_the_local_search_the_target_is_reached_and_no_edge_can_be_dropped
     here, *others = runs.evaluations([found.kept, *(model.graph.prune(kept) for kept in without)])
     assert (here.ci[0] if sure else here.faithfulness) >= 0.6
     assert max(other.ci[0] if sure else other.faithfulness for other in others) < 0.6
-    selection = found.origin["selection"]
-    assert selection["minimal"] and selection["reached"]
-    assert selection["faithfulness"] == pytest.approx(here.faithfulness, abs=1e-5)
+    chosen = found.origin["selection"]
+    assert chosen["minimal"] and chosen["reached"]
+    assert chosen["faithfulness"] == pytest.approx(here.faithfulness, abs=1e-5)
+
+
+def test_dropping_blocks_first_takes_fewer_runs_and_ends_as_minimal(monkeypatch: pytest.MonkeyPatch):
+    model, pairs, scores = scored(layers=3, n_pairs=32)
+    runs, n_runs = ie.Runs(model, pairs), []
+    real = ie.Runs.metric_of
+
+    def counted(self: ie.Runs, circuits: Any, n: int, **more: Any) -> np.ndarray:
+        n_runs.append(n)
+        return real(self, circuits, n, **more)
+
+    monkeypatch.setattr(ie.Runs, "metric_of", counted)
+    whole = smallest_faithful(runs, scores, target=0.6, local_search=False)
+    found, taken = [], []
+    for blocks in (len(whole), len(whole) // 8):
+        monkeypatch.setattr(selection, "BLOCKS", blocks)
+        n_runs.clear()
+        found.append(smallest_faithful(runs, scores, target=0.6))
+        taken.append(sum(n_runs))
+    assert taken[1] < taken[0]
+    for one in found:
+        assert len(one) < len(whole) and one.origin["selection"]["minimal"]
+        without = [without_edges(one.kept, [edge]) for edge in np.argwhere(one.kept)]
+        here, *others = runs.evaluations([one.kept, *map(model.graph.prune, without)])
+        assert here.ci[0] >= 0.6 > max(other.ci[0] for other in others)
 
 
 def test_with_few_rounds_the_circuit_says_that_it_may_not_be_minimal():

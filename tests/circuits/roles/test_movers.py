@@ -4,10 +4,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 import interp_emerge as ie
+from interp_emerge.circuits.roles import _writing
 from interp_emerge.circuits.roles.labels import label_heads
 from tests.circuits.roles.movers import HEADS, movers, names_in_prompts
+from tests.models.small_models import small_model
 
 ROLES = ("name_mover", "negative_name_mover")
 
@@ -47,3 +50,19 @@ def test_labels_need_attention_writing_and_effect(table: pd.DataFrame):
     effects: Any = with_table.drop_duplicates("node").set_index("node")["effect"]
     assert effects["a0.h2"] > 0 > effects["a0.h3"]
     assert {*with_table["node"]} == {*HEADS}
+
+
+def test_a_sample_of_the_vocabulary_shows_which_tokens_are_not_among_the_first(monkeypatch: pytest.MonkeyPatch):
+    model, tokens = small_model("gpt_neox"), torch.arange(1, 9)
+    monkeypatch.setattr(_writing, "SAMPLE", 8)
+    written = _writing.written_for(model, tokens)
+    looked_at: list[int] = []
+    real = _writing._may_be_first
+    monkeypatch.setattr(
+        _writing, "_may_be_first", lambda *args: looked_at.append(int((found := real(*args)).sum())) or found
+    )
+    for sign in (1, -1):
+        found = _writing.among_the_first(model, sign * written, tokens)
+        assert (found == _writing.among_the_first(model, sign * written, tokens, screened=False)).all()
+        assert found.any() and not found.all()
+    assert all(int(found.sum()) <= n < found.numel() for n in looked_at) and len(looked_at) == 2

