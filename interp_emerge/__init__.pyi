@@ -6,6 +6,7 @@ from . import (
     families as families,
     figures as figures,
     patching as patching,
+    probing as probing,
     stats as stats,
     tables as tables,
     training as training,
@@ -30,4 +31,5 @@ from .patching import (
     estimate as estimate,
     score as score,
 )
+from .probing import ProbeScores as ProbeScores, lens as lens, probe as probe
 from .study.study import Study as Study
