@@ -31,5 +31,5 @@ from .patching import (
     estimate as estimate,
     score as score,
 )
-from .probing import ProbeScores as ProbeScores, lens as lens, probe as probe
+from .probing import lens as lens, probe as probe
 from .study.study import Study as Study

@@ -50,7 +50,7 @@ def test_probe_writes_probes_that_python_reads(monkeypatch: pytest.MonkeyPatch, 
     path = tmp_path / "probes.safetensors"
     words = ["probe", "miniature", "3k", "induction", "--n", "160", "--method", "nearest_centroid"]
     assert run(monkeypatch, *words, "--out", str(path)) == 0
-    assert len(ie.ProbeScores.load(path).to_frame()) == ie.load_family("miniature").load("3k").graph.n_layers
+    assert len(ie.probing.ProbeScores.load(path).to_frame()) == ie.load_family("miniature").load("3k").graph.n_layers
     capsys.readouterr()
     assert run(monkeypatch, *words[:-1], "logit_lens", "--out", str(path)) == 2
     assert "no probes to save" in capsys.readouterr().err

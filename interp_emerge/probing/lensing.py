@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
+from tqdm.auto import tqdm
 
 from interp_emerge.abilities.metrics import METRICS
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
@@ -17,7 +18,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.probing import shelf
-from interp_emerge.probing.base import Lens
+from interp_emerge.probing.base import Lens, LensReading
 from interp_emerge.probing.engines.activations import Recorder, read_activations
 from interp_emerge.probing.engines.sites import LAST, STREAM, Places, Site, sites_of
 from interp_emerge.stats.intervals import mean_interval
@@ -118,38 +119,48 @@ def lens(
     everywhere = Places(index={**places.index, LAST: pairs.lengths - 1})
     needed = tuple(dict.fromkeys((*wanted, last)))
     found = read_activations(model, pairs, needed, everywhere, recorder=record, budget=budget)
+    streams = {site: found[site] for site in needed}
+    read: LensReading | None = None
+    parts: list[list[dict[str, Tensor]]] = [[] for _ in wanted]
+    logit_diff, ends = METRICS["logit_diff"], []
     with model.running():
-        final_streams = found[last]
-        final = torch.cat([model.decoder.logits(part.to(model.dtype)).float() for part in final_streams.split(ROWS)])
-        read = chosen.prepare(model, final_streams if chosen.linear else prompts)
-        logit_diff, rows = METRICS["logit_diff"], []
-        truth = log_softmax(final, -1)
-        answers, columns = pairs.answers.to(final.device), []
-        ends = logit_diff(final, pairs).double().cpu().numpy()
-        for site in wanted:
-            logits = read(found[site], site.kind, site.layer)
-            values = logit_diff(logits, pairs).double().cpu().numpy()
-            columns.append(values)
-            gap = mean_interval(values)
-            row = {"method": method, **site.columns, "logit_diff": gap.value, "ci_low": gap.low, "ci_high": gap.high}
-            row["final"] = float(ends.mean())
-            rows.append(row if chosen.linear else row | _as_prediction(logits, truth, answers))
+        for start in tqdm(range(0, len(pairs), ROWS), desc=method, delay=2, leave=False):
+            rows = slice(start, start + ROWS)
+            group, final_stream = pairs[rows], streams[last][rows]
+            final = model.decoder.logits(final_stream.to(model.dtype)).float()
+            ends.append(logit_diff(final, group))
+            if read is None or chosen.linear:
+                read = chosen.prepare(model, final_stream if chosen.linear else prompts)
+            for site, kept in zip(wanted, parts, strict=True):
+                logits = read(streams[site][rows], site.kind, site.layer)
+                values = {"logit_diff": logit_diff(logits, group)}
+                kept.append(values if chosen.linear else values | _as_prediction(logits, final, group))
+    own, frames, columns = float(torch.cat(ends).double().mean()), [], []
+    for site, kept in zip(wanted, parts, strict=True):
+        values = {name: torch.cat([part[name] for part in kept]).double().cpu().numpy() for name in kept[0]}
+        columns.append(values["logit_diff"])
+        frames.append({"method": method, **site.columns, "final": own} | _summary(values))
     origin = {"method": method, "model": model.spec.to_dict(), "n_pairs": len(pairs), "prompts": pairs.fingerprint}
-    frame = pd.DataFrame(rows).reindex(columns=[*LENS_SCORES.filled])
+    frame = pd.DataFrame(frames).reindex(columns=[*LENS_SCORES.filled])
     return LensScores(frame=frame, per_pair=np.stack(columns, 1), origin=origin)
 
 
-def _as_prediction(logits: Tensor, truth: Tensor, answers: Tensor) -> dict[str, float]:
-    """Columns that take the lens's logits for a prediction."""
+def _as_prediction(logits: Tensor, final: Tensor, pairs: PromptPairs) -> dict[str, Tensor]:
+    """Rank of the answer and divergence from the final distribution, for each pair; the logits are a prediction."""
+    answers, truth = pairs.answers.to(logits.device), log_softmax(final, -1)
     known = torch.where(answers >= 0, logits.gather(-1, answers.clamp_min(0)), -torch.inf).amax(-1)
-    rank = (logits > known[:, None]).sum(-1).double()
-    right = mean_interval((rank == 0).double().cpu().numpy(), share=True)
-    divergence = (truth.exp() * (truth - log_softmax(logits, -1))).sum(-1).mean()
-    return {
-        **right.columns("accuracy"),
-        "rank": float(rank.median()),
-        "divergence": float(divergence),
-    }
+    divergence = (truth.exp() * (truth - log_softmax(logits, -1))).sum(-1)
+    return {"rank": (logits > known[:, None]).sum(-1), "divergence": divergence}
+
+
+def _summary(values: dict[str, np.ndarray]) -> dict[str, float]:
+    """The columns of one site from the values of each pair."""
+    row = mean_interval(values["logit_diff"]).columns("logit_diff", "ci")
+    if "rank" not in values:
+        return row
+    right = mean_interval((values["rank"] == 0).astype(float), share=True)
+    more = {"rank": float(np.median(values["rank"])), "divergence": float(values["divergence"].mean())}
+    return row | right.columns("accuracy") | more
 
 
 def _training_prompts(model: HookedModel, pairs: PromptPairs, train: Tensor | None) -> Tensor:

@@ -202,7 +202,7 @@ class ProbeScores:
         if content.get("format") != FORMAT:
             raise InputError(f"{path} has format {content.get('format')!r}; this version reads format {FORMAT}")
         frame = PROBE_SCORES.shaped(pd.DataFrame(content["table"]))[[*PROBE_SCORES.filled]]
-        numbers = [column for column in frame if column not in TEXT]
+        numbers = [column for column in PROBE_SCORES.filled if column not in TEXT]
         frame[numbers] = frame[numbers].apply(pd.to_numeric)
         probes = []
         for number, (row, classes) in enumerate(zip(frame.to_dict("records"), content["classes"], strict=True)):

@@ -64,7 +64,7 @@ def test_unknown_names_get_a_suggestion(model: HookedModel, given: dict[str, Any
 
 
 def test_a_variable_that_the_wording_gives_away_is_refused(model: HookedModel):
-    by_template = {"templates": ["a", "b"] * (N // 2)}
+    by_template: dict[str, Any] = {"templates": ["a", "b"] * (N // 2)}
     with pytest.raises(InputError, match="may read the wording"):
         ie.probe(model, pairs_of(**by_template))
     several = pairs_of(templates=["a", "b", "c", "d"] * (N // 4))
@@ -72,6 +72,11 @@ def test_a_variable_that_the_wording_gives_away_is_refused(model: HookedModel):
     assert {*scores["held_out"]} == {"templates"} and {*scores["n_groups"]} == {4}
     with pytest.raises(InputError, match="may read the wording"):
         ie.probe(model, several, held_out="prompts")
+
+
+def test_values_that_are_never_in_training_are_refused(model: HookedModel):
+    with pytest.raises(InputError, match="is never in training; hold out something else"):
+        ie.probe(model, pairs_of(), held_out="answer")
 
 
 def test_activations_that_are_not_finite_are_named(model: HookedModel):

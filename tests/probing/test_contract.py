@@ -84,6 +84,10 @@ def test_scores_save_and_load_and_apply(name: str, model: HookedModel, pairs: ie
     scores.save(tmp_path / "probes.safetensors")
     read = ProbeScores.load(tmp_path / "probes.safetensors")
     pd.testing.assert_frame_equal(read.to_frame(), scores.to_frame(), check_dtype=False)
+    chart = scores.plot("early name").to_dict()
+    drawn = next(iter(chart["datasets"].values()))
+    levels = [row["level"] for row in drawn if row.get("of") == "this model"]
+    assert levels == pytest.approx(scores.to_frame()["accuracy"].tolist())
     site = scores.probes[-1].site.name
     activations = torch.randn(7, model.d_model)
     assert torch.equal(read.apply(activations, site=site), scores.apply(activations, site=site))

@@ -43,8 +43,8 @@ def test_both_heads_know_the_answer(known: pd.DataFrame):
 
 
 def test_only_one_of_them_is_used(used: pd.DataFrame):
-    assert used.loc[USED, "beyond_placebo_low"] > 0.5
-    assert abs(used.loc[UNUSED, "effect"]) < 0.01
+    assert used["beyond_placebo_low"].to_dict()[USED] > 0.5
+    assert abs(used["effect"].to_dict()[UNUSED]) < 0.01
 
 
 def test_the_repeated_token_is_used_at_the_position_after_it_only(model: HookedModel, pairs: ie.PromptPairs):
@@ -54,8 +54,9 @@ def test_the_repeated_token_is_used_at_the_position_after_it_only(model: HookedM
     used = use(model, pairs, placebos=3, **given).to_frame()
     of_first = known[known["layer"] == 0].set_index("position")
     assert (of_first["accuracy"] > 0.9).all()
-    effects = used[used["layer"] == 0].set_index("position")
-    assert effects.loc["after first occurrence", "beyond_placebo_low"] > 0.2
+    first = used[used["layer"] == 0].set_index("position")
+    effects, lowest = first["effect"].to_dict(), first["beyond_placebo_low"].to_dict()
+    assert lowest["after first occurrence"] > 0.2
     # The last token is the same in the clean and the corrupted prompt: there is nothing to exchange.
-    assert effects.loc["last", "effect"] == pytest.approx(0, abs=1e-4)
-    assert effects.loc["first occurrence", "effect"] == pytest.approx(0, abs=0.05)
+    assert effects["last"] == pytest.approx(0, abs=1e-4)
+    assert effects["first occurrence"] == pytest.approx(0, abs=0.05)

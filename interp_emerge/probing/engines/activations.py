@@ -77,8 +77,9 @@ class Activations:
             joined = torch.cat(self._parts[site])
             self._parts[site] = [joined]
             return joined[self._order.to(joined.device)]
-        flat = np.fromfile(self._path(site), dtype=np.float32).reshape(self.n, -1)
-        return torch.from_numpy(flat)[self._order]
+        found = torch.from_numpy(np.fromfile(self._path(site), dtype=np.float32).reshape(self.n, -1))
+        in_order = torch.equal(self._order, torch.arange(self.n))
+        return found if in_order else found[self._order]
 
     def blocks(self, bytes_each: int, budget: int, sites: Sequence[Site]) -> Iterator[tuple[list[Site], Tensor]]:
         """Neighbouring sites of one width that fit the budget together, and their activations, [site, prompt, feature].
@@ -96,7 +97,10 @@ class Activations:
             )
             if not fits:
                 if block:
-                    yield block, torch.stack([self[one] for one in block])
+                    yield (
+                        block,
+                        self[block[0]][None] if len(block) == 1 else torch.stack([*map(self.__getitem__, block)]),
+                    )
                 block = []
             if site is not None:
                 block.append(site)

@@ -44,6 +44,10 @@ def groups_of(pairs: PromptPairs, target: Target, held_out: str, *, labels: Labe
     else:
         entity = target_of(pairs, held_out, place=pairs.lengths - 1, labels=labels)
         groups = np.unique(entity.labels.numpy(), return_inverse=True)[1]
+    in_one = [len({*groups[target.labels.numpy() == one]}) == 1 for one in range(target.n_classes)]
+    if held_out != PROMPTS and in_one and all(in_one):
+        raise InputError(f"held_out={held_out!r}: each value of {target.variable!r} is in one group only, so a "
+                         "held-out value is never in training; hold out something else")  # fmt: skip
     if groups.max() < 1:
         raise InputError(f"held_out={held_out!r} gives one group of pairs, so none can be held out; hold out prompts")
     return held_out, torch.from_numpy(groups.astype(np.int64))

@@ -128,8 +128,8 @@ class Basis:
         n, width = activations.shape[1:]
         mean = activations.mean(1, dtype=torch.float64).to(activations.dtype)
         centred = activations - mean[:, None]
-        scale = centred.square().mean((1, 2)).sqrt().clamp_min(torch.finfo(torch.float32).tiny)
-        centred = centred / scale[:, None, None]
+        scale = (centred.flatten(1).norm(dim=1) / (n * width) ** 0.5).clamp_min(torch.finfo(torch.float32).tiny)
+        centred /= scale[:, None, None]
         if n >= width:
             axes = torch.linalg.eigh(centred.mT @ centred)[1]
             return cls(mean=mean, scale=scale, axes=axes), centred @ axes
