@@ -22,6 +22,7 @@ from interp_emerge.cli._shared import (
     app,
     first_token,
     listed,
+    n_prompts,
     names_of,
     show,
     step_of,
@@ -53,7 +54,7 @@ def probe(
     metric: Metric = "logit_diff",
     step: Step = "last",
     seed: Seed = 0,
-    n: Annotated[int, typer.Option(help="number of prompt pairs")] = 256,
+    n: Annotated[int | None, typer.Option(help="number of prompt pairs [256, or all rows of a smaller file]")] = None,
     budget: Budget = None,
     device: Device = "",
     dtype: Dtype = "",
@@ -83,6 +84,7 @@ def probe(
     place: dict[str, Any] = {"device": device, "dtype": dtype, "prepend_bos": first_token(prepend_bos)}
     model = families.load_family(family).load(size, step_of(step), seed, **place)
     chosen = abilities.load_ability(ability)
+    n = n_prompts(n, 256, chosen, model, 0)
     pairs = chosen.sample(model, n)
     given: dict[str, Any] = {
         "method": method,

@@ -117,6 +117,12 @@ def test_real_values_and_tables_are_decoded(model: HookedModel, tmp_path: Path):
     assert frame["gain"].iloc[0] == pytest.approx(0, abs=1e-6)  # the first site is the embedding itself
 
 
+def test_labels_of_pairs_are_classes_by_their_text(model: HookedModel):
+    pairs = pairs_of(variables={"place": ["north", "south"] * (N // 2)})
+    scores = ie.probe(model, pairs, variable="place", method="nearest_centroid")
+    assert scores.probes[0].classes == ("north", "south")
+
+
 def test_activations_on_disk_give_the_same_numbers(model: HookedModel):
     pairs = pairs_of(100)
     given: dict[str, Any] = {"method": "nearest_centroid", "sites": ["resid_post", "z", "k"]}

@@ -111,7 +111,8 @@ def _values(pairs: PromptPairs, variable: str, place: Tensor, table: Mapping[str
     if variable in table:
         return np.asarray(table[variable])
     if variable in pairs.variables:
-        return pairs.variables[variable].numpy()
+        values = pairs.variables[variable].numpy()
+        return np.array(pairs.labels[variable])[values] if variable in pairs.labels else values
     if variable in ("answer", "foil"):
         tokens = pairs.answers if variable == "answer" else pairs.foils
         if tokens.shape[1] > 1:
