@@ -34,8 +34,9 @@ check: $(READY)  ## Format, lint, types and import rules; changes nothing.
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports --no-logo --no-cache
 
-bench: $(READY)  ## Speed against TransformerLens and against the bare passes.
+bench: $(READY)  ## Speed against TransformerLens, bare passes and scikit-learn, and the memory of streamed probes.
 	@$(BIN)/python -m benchmarks.run
+	@$(BIN)/python -m benchmarks.probing
 
 train: $(READY)  ## Grow the bundled family anew; resumes where it stopped.
 	@$(BIN)/interp-emerge train miniature

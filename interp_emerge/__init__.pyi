@@ -6,6 +6,7 @@ from . import (
     families as families,
     figures as figures,
     patching as patching,
+    probing as probing,
     stats as stats,
     tables as tables,
     training as training,
@@ -30,5 +31,6 @@ from .patching import (
     estimate as estimate,
     score as score,
 )
+from .probing import lens as lens, probe as probe
 from .study.attention import attention as attention
 from .study.study import Study as Study

@@ -30,6 +30,32 @@ def test_list_names_every_item_with_a_line(shelf: str, monkeypatch: pytest.Monke
     assert all(row["summary"] for row in rows)
 
 
+def test_probe_prints_the_numbers_of_python_for_every_kind_of_probe(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    model = ie.load_family("miniature").load("3k")
+    pairs = ie.load_ability("induction").sample(model, n=160)
+    for method, call, column in (
+        ("nearest_centroid", ie.probe, "accuracy"),
+        ("logit_lens", ie.lens, "divergence"),
+        ("interchange", ie.probing.use, "beyond_placebo"),
+    ):
+        words = ["probe", "miniature", "3k", "induction", "--n", "160", "--method", method, "--sites", "resid_post"]
+        assert run(monkeypatch, *words, "--json") == 0
+        printed = [row[column] for row in json.loads(capsys.readouterr().out)]
+        assert printed == pytest.approx(
+            call(model, pairs, method=method, sites="resid_post").to_frame()[column].tolist()
+        )
+
+
+def test_probe_writes_probes_that_python_reads(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path) -> None:
+    path = tmp_path / "probes.safetensors"
+    words = ["probe", "miniature", "3k", "induction", "--n", "160", "--method", "nearest_centroid"]
+    assert run(monkeypatch, *words, "--out", str(path)) == 0
+    assert len(ie.probing.ProbeScores.load(path).to_frame()) == ie.load_family("miniature").load("3k").graph.n_layers
+    capsys.readouterr()
+    assert run(monkeypatch, *words[:-1], "logit_lens", "--out", str(path)) == 2
+    assert "no probes to save" in capsys.readouterr().err
+
+
 def test_list_names_the_metrics_that_help_texts_name(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert run(monkeypatch, "list", "metrics", "--json") == 0
     rows = json.loads(capsys.readouterr().out)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from interp_emerge import probing
 from interp_emerge.patching import shelf
+from interp_emerge.probing.scores import PROBE_SCORES
 from interp_emerge.study.catalogue import all_tables
 from interp_emerge.tables.io import as_markdown
 
@@ -35,3 +37,23 @@ def test_the_page_describes_no_method_that_is_not_there():
 def test_every_table_and_column_that_a_study_writes_is_on_the_page_of_tables():
     page = (Path(__file__).parents[1] / "docs" / "tables.md").read_text()
     assert page.endswith(as_markdown(all_tables().values())), "below its heading the page is as_markdown of all tables"
+
+
+def test_the_page_of_probing_says_of_every_probe_when_it_misleads_and_of_every_control_what_it_is_for():
+    page = (Path(__file__).parents[1] / "docs" / "probing.md").read_text()
+    misleads = page.partition("## When each probe misleads")[2]
+    assert set(re.findall(r"^- \*\*(\w+)\*\*:", misleads, re.MULTILINE)) == set(probing.shelf.names())
+    controls = {
+        "majority",
+        "shuffled",
+        "control",
+        "untrained",
+        "embedding",
+        "description_length",
+        "fragility",
+        "q_value",
+    }
+    assert controls <= {*PROBE_SCORES.filled} and all(f"`{name}`" in page for name in controls)
+    for question in ("known", "read", "used"):
+        (row,) = re.findall(rf"^\| Is it \*{question}\*.*$", page, re.MULTILINE)
+        assert {*re.findall(r"`(\w+)`", row)} == {one.name for one in probing.shelf if one.asks == question}

@@ -11,11 +11,23 @@ from typing import Annotated
 
 import typer
 
-from interp_emerge.cli import attend, checking, circuits, listing, measuring, own, studies
+from interp_emerge.cli import attend, checking, circuits, listing, measuring, own, probing, studies
 from interp_emerge.cli._shared import SHELVES, app
 from interp_emerge.core.errors import InterpEmergeError
 
-__all__ = ["SHELVES", "app", "attend", "checking", "circuits", "listing", "main", "measuring", "own", "studies"]
+__all__ = [
+    "SHELVES",
+    "app",
+    "attend",
+    "checking",
+    "circuits",
+    "listing",
+    "main",
+    "measuring",
+    "own",
+    "probing",
+    "studies",
+]
 
 
 INTERRUPTED = 130

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from typer.core import TyperCommand
 
-from interp_emerge import abilities, circuits, families, figures, patching
+from interp_emerge import abilities, circuits, families, figures, patching, probing
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.registry import Shelf
 from interp_emerge.study.settings import StudySettings
@@ -18,6 +18,7 @@ SHELVES: dict[str, Shelf] = {
     "families": families.shelf,
     "abilities": abilities.shelf,
     "methods": patching.shelf,
+    "probes": probing.shelf,
     "roles": circuits.roles.shelf,
     "figures": figures.shelf,
 }

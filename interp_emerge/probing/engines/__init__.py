@@ -1,0 +1,1 @@
+"""What the probes share: reading activations, labels, folds, and fits of many problems together."""

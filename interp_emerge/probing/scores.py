@@ -1,0 +1,234 @@
+"""The result of a decoder: how well a variable is decoded at each site, with every control beside it.
+
+*Accuracy* is that of predictions on held-out pairs; for real values it is the share of variance explained. Its interval
+is over groups of pairs that are held out together. Every control is a column: the majority class, shuffled labels, the
+control task, an untrained model, and the embedding at the same position.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from interp_emerge.core.arguments import checked
+from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.files import write_atomically
+from interp_emerge.probing.engines.sites import Site
+from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, Table
+
+FORMAT = 1
+TEXT = {"variable", "method", "site", "position", "measure", "held_out"}
+"""Columns that hold words. Those that hold numbers may be empty in all rows."""
+PROBE_SCORES = Table(
+    name="probe_scores",
+    row="how well one variable is decoded at one site of one model",
+    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
+    filled={
+        "variable": "what is decoded",
+        "method": "probe",
+        "site": "kind of activation",
+        "layer": "layer, from 0",
+        "head": "head, or key-value head for keys and values; -1 for kinds without heads",
+        "position": "position in the prompt: a name in the pairs, last, or a number",
+        "measure": "what the accuracy is: accuracy, or variance explained for real values",
+        "accuracy": "share of held-out pairs that are decoded, or share of variance explained",
+        **INTERVAL_COLUMNS,
+        "majority": "accuracy of the most frequent class of the training pairs; 0 for real values",
+        "shuffled": "accuracy on shuffled labels",
+        "control": "accuracy on the control task, a random label for each word; empty where no word varies and recurs",
+        "control_back": "number of positions before the probed one at which the word of the control task stands",
+        "selectivity": "accuracy minus accuracy on the control task",
+        "selectivity_low": "lower end of its 95% interval over held-out groups",
+        "selectivity_high": "upper end of its 95% interval over held-out groups",
+        "untrained": "accuracy at the same site of an untrained model of the same shape",
+        "over_untrained": "accuracy minus that in the untrained model",
+        "over_untrained_low": "lower end of its 95% interval over held-out groups",
+        "over_untrained_high": "upper end of its 95% interval over held-out groups",
+        "embedding": "accuracy from the embedding of the token and position alone",
+        "gain": "accuracy minus that from the embedding",
+        "gain_low": "lower end of its 95% interval over held-out groups",
+        "gain_high": "upper end of its 95% interval over held-out groups",
+        "description_length": "bits of the online code of the labels; empty without probabilities",
+        "compression": "bits of a uniform code of the labels over description_length",
+        "half_learnt_on": "training pairs at which half of the final gain over the majority class is reached",
+        "fragility": "noise, in units of the root mean square of the site's features, at which half of the accuracy "
+        "above the majority class is lost; empty where there is none",
+        "p_value": "two-sided p-value of the sign-flip test that the probe is right as often as the majority class",
+        "q_value": "smallest false-discovery rate, over all sites and variables of the call, at which they differ",
+        "strength": "regularisation of the saved probe, the median of those chosen on inner folds",
+        "held_out": "what is never in training and test together: prompts, templates, or the values of a variable",
+        "n_pairs": "number of pairs",
+        "n_groups": "number of groups of pairs that are held out together",
+        "n_classes": "number of values of the variable; 0 for real values",
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SavedProbe:
+    """One fitted probe: linear scores of the activations at a site."""
+
+    site: Site
+    variable: str
+    classes: tuple[int | str, ...]
+    weight: Tensor
+    """Shape [feature, output]."""
+    bias: Tensor
+    """Shape [output]."""
+
+    def scores(self, activations: Tensor) -> Tensor:
+        """Scores of each class, or the real value, shape [prompt, output].
+
+        Raises:
+            InputError: the activations have another width than those that the probe was fitted on.
+        """
+        if activations.ndim != 2 or activations.shape[1] != len(self.weight):
+            raise InputError(
+                f"the probe of {self.variable!r} at {self.site.name} reads {len(self.weight)} features; it cannot be "
+                f"applied to activations of shape {list(activations.shape)}. Give [prompt, {len(self.weight)}]"
+            )
+        return activations.float() @ self.weight.to(activations.device) + self.bias.to(activations.device)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProbeScores:
+    """How well variables are decoded at sites, and the fitted probes."""
+
+    frame: pd.DataFrame
+    probes: tuple[SavedProbe, ...]
+    """One for each row of the frame."""
+    learning: pd.DataFrame
+    """Learning curves: columns of the site, `variable`, `n_training` and `accuracy` on the pairs that are left."""
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.frame) != len(self.probes):
+            raise InputError(f"{len(self.frame)} rows for {len(self.probes)} probes; give one for each")
+
+    def __repr__(self) -> str:
+        best = self.frame.iloc[int(self.frame["accuracy"].to_numpy().argmax())]
+        return (
+            f"ProbeScores({len(self.frame)} sites, {self.origin.get('method', '')}; best {best['accuracy']:.2f} of "
+            f"{best['variable']!r} at {best['site']}.{best['layer']}@{best['position']}, majority "
+            f"{best['majority']:.2f})"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each variable and site; the columns are those of the table `probe_scores`."""
+        return self.frame.copy()
+
+    def probe_at(self, site: str, variable: str | None = None) -> SavedProbe:
+        """The fitted probe at a site of this name, such as `resid_post.3@last`.
+
+        Raises:
+            UnknownNameError: no such site or variable was probed.
+        """
+        for probe in self.probes:
+            if probe.site.name == site and variable in (None, probe.variable):
+                return probe
+        known = [one.site.name for one in self.probes if variable in (None, one.variable)]
+        raise UnknownNameError("probed site", site, dict.fromkeys(known))
+
+    @checked
+    def apply(self, activations: Tensor, *, site: str, variable: str | None = None) -> Tensor:
+        """The decoded value of each prompt, shape [prompt]: classes as whole numbers, or real values.
+
+        Classes that are text are given by their place in `probe_at(site).classes`.
+
+        Args:
+            activations: activations at the site, shape [prompt, feature].
+            site: its name, such as `resid_post.3@last`.
+            variable: which variable, if several were probed.
+
+        Raises:
+            UnknownNameError: no such site or variable was probed.
+            InputError: the activations have another width.
+        """
+        probe = self.probe_at(site, variable)
+        scores = probe.scores(activations)
+        if not probe.classes:
+            return scores[:, 0]
+        place = scores.argmax(-1)
+        numbers = [one for one in probe.classes if isinstance(one, int)]
+        return torch.tensor(numbers, device=place.device)[place] if len(numbers) == len(probe.classes) else place
+
+    @checked
+    def save(self, path: str | Path) -> None:
+        """Write the probes as safetensors, and the table and origin as JSON in a file of the same name.
+
+        Raises:
+            InputError: the name does not end in .safetensors.
+        """
+        path = _named(path)
+        tensors = {}
+        for number, probe in enumerate(self.probes):
+            tensors |= {
+                f"{number}.weight": probe.weight.cpu().contiguous(),
+                f"{number}.bias": probe.bias.cpu().contiguous(),
+            }
+        write_atomically(path, save(tensors))
+        content = {
+            "format": FORMAT,
+            "origin": self.origin,
+            "classes": [[*probe.classes] for probe in self.probes],
+            "table": json.loads(self.frame.to_json(orient="records", double_precision=15)),
+            "learning": json.loads(self.learning.to_json(orient="records", double_precision=15)),
+        }
+        write_atomically(path.with_suffix(".json"), json.dumps(content, indent=1).encode())
+
+    @classmethod
+    @checked
+    def load(cls, path: str | Path) -> "ProbeScores":
+        """The scores that `save` wrote.
+
+        Raises:
+            InputError: the two files are not there, or not readable, or of another format.
+        """
+        path = _named(path)
+        try:
+            content: Mapping[str, Any] = json.loads(path.with_suffix(".json").read_text())
+            tensors = load(path.read_bytes())
+        except (OSError, ValueError, SafetensorError) as error:
+            raise InputError(
+                f"cannot read probes from {path} and {path.with_suffix('.json').name} ({error})"
+            ) from error
+        if content.get("format") != FORMAT:
+            raise InputError(f"{path} has format {content.get('format')!r}; this version reads format {FORMAT}")
+        frame = PROBE_SCORES.shaped(pd.DataFrame(content["table"]))[[*PROBE_SCORES.filled]]
+        numbers = [column for column in PROBE_SCORES.filled if column not in TEXT]
+        frame[numbers] = frame[numbers].apply(pd.to_numeric)
+        probes = []
+        for number, (row, classes) in enumerate(zip(frame.to_dict("records"), content["classes"], strict=True)):
+            head = None if row["head"] < 0 else int(row["head"])
+            site = Site(kind=row["site"], layer=int(row["layer"]), head=head, position=row["position"])
+            fields: dict[str, Any] = {"weight": tensors[f"{number}.weight"], "bias": tensors[f"{number}.bias"]}
+            probes.append(SavedProbe(site=site, variable=row["variable"], classes=tuple(classes), **fields))
+        learning = pd.DataFrame(content["learning"])
+        return cls(frame=frame, probes=tuple(probes), learning=learning, origin=content["origin"])
+
+    def plot(self, variable: str | None = None) -> Any:
+        """An Altair chart of accuracy against layer, with the levels of the controls, one panel for each position.
+
+        Raises:
+            UnknownNameError: no such variable was probed.
+        """
+        from interp_emerge.probing.engines.picture import accuracy_by_layer
+
+        known = [*dict.fromkeys(self.frame["variable"])]
+        if variable is not None and variable not in known:
+            raise UnknownNameError("probed variable", variable, known)
+        return accuracy_by_layer(self.frame[self.frame["variable"] == (variable or known[0])])
+
+
+def _named(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; give a name that ends in .safetensors")
+    return path
