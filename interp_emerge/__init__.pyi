@@ -30,4 +30,5 @@ from .patching import (
     estimate as estimate,
     score as score,
 )
+from .study.attention import attention as attention
 from .study.study import Study as Study

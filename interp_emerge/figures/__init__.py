@@ -4,7 +4,12 @@ import lazy_loader
 
 from interp_emerge.figures._shelf import shelf
 
-OTHERS = {"_export": ["save"], "_intervals": ["interval_dots", "interval_lines"]}
+OTHERS = {
+    "_export": ["save"],
+    "attention.table": ["ATTENTION"],
+    "attention.view": ["AttentionView"],
+    "_intervals": ["interval_dots", "interval_lines"],
+}
 """The other public names, by their module."""
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(

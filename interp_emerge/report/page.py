@@ -5,20 +5,16 @@ and forbids all others, so nothing that a prompt or a name contains can run. Cha
 which compiles no code. The data are JSON in which no character can end a script element.
 """
 
-import base64
-import hashlib
-import json
 from collections import Counter
 from datetime import datetime
 from functools import cache
-from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
 
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from interp_emerge.figures._page import circuitsvis_bundle, inert, json_for_script, policy
 from interp_emerge.report.reading import Provenance, StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.text import joined, setting, size_of
@@ -29,8 +25,8 @@ HERE = Path(__file__).parent
 def render(study: StudyRecord) -> str:
     """The page's HTML."""
     shown = [(section, section.shown(study)) for section in sorted(shelf, key=lambda section: section.place)]
-    style = _inert(_text("page.css"))
-    scripts = [vega_bundle(), circuitsvis_bundle(), _inert(_text("page.js"))]
+    style = inert(_text("page.css"))
+    scripts = [vega_bundle(), circuitsvis_bundle(), inert(_text("page.js"))]
     template = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("page.html.j2")
@@ -69,50 +65,10 @@ def about(provenance: Provenance) -> list[str]:
     return parts
 
 
-def json_for_script(value: Any) -> Markup:
-    """JSON for a script element, in which nothing is read as markup.
-
-    Raises:
-        ValueError: a number is not finite.
-    """
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704
-
-
-def policy(scripts: list[Markup], style: Markup) -> str:
-    """The content security policy that allows exactly these scripts and this style, and forbids fetching anything."""
-    allowed = " ".join(_hash(script) for script in scripts)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
 @cache
 def vega_bundle() -> Markup:
     """Vega, Vega-Lite and Vega-Embed as one script."""
-    return _inert(vl_convert.javascript_bundle())  # pyright: ignore[reportCallIssue]
-
-
-@cache
-def circuitsvis_bundle() -> Markup:
-    """CircuitsVis as one script, read from the file in its wheel; importing the package would import torch."""
-    path = Path(str(distribution("circuitsvis").locate_file("circuitsvis/dist/cdn/iife.js")))
-    return _inert(path.read_text("utf-8").replace("//# sourceMappingURL=iife.js.map", ""))
-
-
-def _inert(script: str) -> Markup:
-    """A script that an HTML parser cannot end early; its line ends are as the parser sees them, so its hash agrees."""
-    script = (
-        script.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    )
-    return Markup(script)  # noqa: S704
-
-
-def _hash(text: Markup) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return inert(vl_convert.javascript_bundle())  # pyright: ignore[reportCallIssue]
 
 
 def _text(name: str) -> str:

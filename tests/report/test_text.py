@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from interp_emerge.report.page import json_for_script
+from interp_emerge.figures._page import json_for_script
 from interp_emerge.report.text import cell, html_table, joined, number
 
 

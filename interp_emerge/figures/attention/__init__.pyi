@@ -1,0 +1,2 @@
+from .table import ATTENTION as ATTENTION
+from .view import AttentionView as AttentionView
