@@ -36,6 +36,7 @@ OTHERS, FIRST, LAST = "(other tokens)", "(first)", "(last)"
 MOST_BYTES = 1 << 31
 """Largest result: weights of all heads at all positions, of every pair that is averaged."""
 PerPrompt = Float[np.ndarray, "pair head query key"]
+AtPlaces = Float[np.ndarray, "pair head place key_place"]
 
 
 @checked
@@ -77,6 +78,19 @@ def attention_weights(
         step=spec.step,
         seed=spec.seed,
     )
+
+
+def attention_shape(
+    model: HookedModel, prompt: Prompt | PromptPairs, *, heads: Iterable[str] | None = None
+) -> tuple[int, int]:
+    """How many heads and tokens `attention_weights` would give, without running the model. Errors are the same."""
+    n_heads = len(_heads_named(model, heads))
+    if not isinstance(prompt, PromptPairs):
+        return n_heads, tokens_of(model, prompt).shape[1]
+    require_pairs(model, prompt)
+    if len(prompt) == 1:
+        return n_heads, prompt.length
+    return n_heads, len(_places(model, prompt)[1]) + bool(prompt.positions)
 
 
 def _heads_named(model: HookedModel, names: Iterable[str] | None) -> list[Node]:
@@ -172,7 +186,7 @@ def _with_token(model: HookedModel, pairs: PromptPairs, name: str, place: np.nda
     return f"{name} {model.words([*tokens])[0].strip()}" if len(tokens) == 1 else name
 
 
-def _at(weights: PerPrompt, at: np.ndarray, *, others: bool) -> PerPrompt:
+def _at(weights: PerPrompt, at: np.ndarray, *, others: bool) -> AtPlaces:
     """Weights among some positions of each prompt; with `others`, a last column sums up all other positions."""
     rows = np.take_along_axis(weights, at[:, None, :, None], 2)
     named = np.take_along_axis(rows, at[:, None, None, :], 3)

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from interp_emerge.cli import circuits, listing, measuring, own, studies
+from interp_emerge.cli import attend, circuits, listing, measuring, own, studies
 from interp_emerge.cli._shared import SHELVES, app
 from interp_emerge.core.errors import InterpEmergeError
 
-__all__ = ["SHELVES", "app", "circuits", "listing", "main", "measuring", "own", "studies"]
+__all__ = ["SHELVES", "app", "attend", "circuits", "listing", "main", "measuring", "own", "studies"]
 
 
 INTERRUPTED = 130

@@ -122,12 +122,13 @@ def _page(width: int) -> Iterator[tuple[Page, list[str], list[str]]]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         try:
             page = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce")
-            yield page, *_watched(page)
+            yield page, *watched(page)
         finally:
             browser.close()
 
 
-def _watched(page: Page) -> tuple[list[str], list[str]]:
+def watched(page: Page) -> tuple[list[str], list[str]]:
+    """What a page asks for outside this machine, and what it complains of, from now on."""
     requests: list[str] = []
     errors: list[str] = []
 

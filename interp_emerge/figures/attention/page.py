@@ -68,8 +68,9 @@ def _own(view: "AttentionView") -> str:
         "beside": view.beside,
         "start": len(frames) - 1 if view.beside is None else 0,
     }
-    style, scripts = inert(_text("page.css")), [inert(_text("numbers.js")), inert(_text("page.js"))]
-    return _filled("page.html.j2", view, style=style, scripts=scripts, data=json_for_script(data), weights=weights)
+    style, scripts = inert(_text("page.css")), [inert(_script("numbers.js")), inert(_script("page.js"))]
+    page = _filled("page.html.j2", view, style=style, scripts=scripts, data=json_for_script(data), weights=weights)
+    return page.encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _scores(of_head: dict[str, float]) -> list[list[Any]]:
@@ -124,6 +125,12 @@ def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+
+
+@cache
+def _script(name: str) -> str:
+    """A script in ASCII, so that its hash holds in whatever encoding a notebook or server hands the page on."""
+    return "".join(one if one.isascii() else f"\\u{ord(one):04x}" for one in _text(name))
 
 
 @cache

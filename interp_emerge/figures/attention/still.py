@@ -22,6 +22,7 @@ from interp_emerge.figures.attention.coding import largest
 if TYPE_CHECKING:
     from interp_emerge.figures.attention.view import AttentionView
 
+Pixels = int | float
 MOST_LABELLED, MOST_SMALL = 12, 1_600
 NARROWEST = 560
 MOST_TOKENS, LETTERS = 40, 18
@@ -62,7 +63,7 @@ def pdf_of(view: "AttentionView") -> bytes:
     return vl_convert.svg_to_pdf(svg_of(view))
 
 
-def _labelled(view: "AttentionView", tops: dict[str, float]) -> tuple[list[str], float, float, str]:
+def _labelled(view: "AttentionView", tops: dict[str, float]) -> tuple[list[str], Pixels, Pixels, str]:
     """Patterns with their tokens, one row a model, wrapped at the figure's width."""
     parts: list[str] = []
     y = width = 0.0
@@ -85,7 +86,7 @@ def _labelled(view: "AttentionView", tops: dict[str, float]) -> tuple[list[str],
     return parts, width, y, ""
 
 
-def _sheet(view: "AttentionView", tops: dict[str, float]) -> tuple[list[str], float, float, str]:
+def _sheet(view: "AttentionView", tops: dict[str, float]) -> tuple[list[str], Pixels, Pixels, str]:
     """Small patterns, one row a layer where heads are named by layers, one model below the other."""
     parts: list[str] = []
     y = width = 0.0
@@ -119,7 +120,7 @@ def _lines(heads: Sequence[str]) -> list[list[int]]:
     return lines
 
 
-def _pattern(frame: AttentionWeights, at: int, top: float, x: float, y: float, side: float) -> str:
+def _pattern(frame: AttentionWeights, at: int, top: Pixels, x: Pixels, y: Pixels, side: Pixels) -> str:
     """One head's pattern as a bitmap with a frame."""
     height = side * frame.n_queries / len(frame.tokens)
     image = base64.b64encode(_png(_coloured(frame.weights[at], top or 1))).decode()
@@ -130,7 +131,7 @@ def _pattern(frame: AttentionWeights, at: int, top: float, x: float, y: float, s
     )
 
 
-def _tokens(frame: AttentionWeights, x: float, y: float, side: float) -> list[str]:
+def _tokens(frame: AttentionWeights, x: Pixels, y: Pixels, side: Pixels) -> list[str]:
     cell = side / len(frame.tokens)
     size = max(5.0, min(10.0, cell))
     parts = []
@@ -146,7 +147,7 @@ def _tokens(frame: AttentionWeights, x: float, y: float, side: float) -> list[st
     return parts
 
 
-def _coloured(weights: np.ndarray, top: float) -> np.ndarray:
+def _coloured(weights: np.ndarray, top: Pixels) -> np.ndarray:
     """Colours of weights, shape [query, key, 3]: blue above zero, orange below, black for NaN. Cells are enlarged."""
     plus, minus = (np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)], float) for colour in OKABE_ITO[:2])
     strength = np.nan_to_num(np.abs(weights) / top).clip(0, 1)[..., None]
@@ -171,10 +172,10 @@ def _png(colours: np.ndarray) -> bytes:
 
 def _text(
     text: str,
-    x: float,
-    y: float,
+    x: Pixels,
+    y: Pixels,
     *,
-    size: float = 11,
+    size: Pixels = 11,
     weight: int = 400,
     anchor: str = "start",
     fill: str = INK,
@@ -186,7 +187,7 @@ def _text(
     )
 
 
-def _wrapped(text: str, width: float, y: float, *, size: float, **style: Any) -> list[str]:
+def _wrapped(text: str, width: Pixels, y: Pixels, *, size: Pixels, **style: Any) -> list[str]:
     """A text in lines of this width, the first one at this height."""
     lines = [""]
     for word in text.split():

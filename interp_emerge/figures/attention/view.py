@@ -1,16 +1,17 @@
 """An attention view: what heads attend to in one or several models. It shows itself in notebooks and saves itself."""
 
-from collections.abc import Callable, Iterable, Mapping
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from interp_emerge.core.attention import UNITS, AttentionWeights, Mode
-from interp_emerge.core.errors import InputError, counted, described
+from interp_emerge.core.errors import InputError, UnknownNameError, counted, described
 from interp_emerge.core.files import write_atomically
 from interp_emerge.figures.attention.coding import estimated_bytes
 from interp_emerge.figures.attention.page import page_of, require_small
@@ -38,16 +39,17 @@ class AttentionView:
         renderer: `own`, or `circuitsvis` for one model with at most 64 heads and 64 tokens.
 
     Raises:
+        UnknownNameError: no renderer has the name.
         InputError: no frame, frames of different modes, roles of another form, or a view that CircuitsVis cannot draw.
     """
 
-    frames: tuple[AttentionWeights, ...]
+    frames: Sequence[AttentionWeights]
     roles: Any = field(default_factory=dict)
     beside: int | None = None
-    renderer: Renderer = "own"
+    renderer: str = "own"
 
     def __post_init__(self) -> None:
-        frames = (self.frames,) if isinstance(self.frames, AttentionWeights) else tuple(self.frames)
+        frames = tuple(self.frames)
         if not frames or not all(isinstance(frame, AttentionWeights) for frame in frames):
             raise InputError("frames has to be a list of at least one AttentionWeights")
         if len(modes := sorted({frame.mode for frame in frames})) > 1:
@@ -57,8 +59,8 @@ class AttentionView:
                              f"{len(frames) - 1}, or None")  # fmt: skip
         object.__setattr__(self, "frames", frames)
         object.__setattr__(self, "roles", _by_head(self.roles))
-        if self.renderer not in ("own", "circuitsvis"):
-            raise InputError(f"renderer cannot be {described(self.renderer)}; give 'own' or 'circuitsvis'")
+        if self.renderer not in get_args(Renderer):
+            raise UnknownNameError("renderer", self.renderer, get_args(Renderer))
         if self.renderer == "circuitsvis":
             require_small(self)
 
@@ -80,7 +82,8 @@ class AttentionView:
             "difference": "Attention, clean − corrupted,",
         }
         first, last = self.frames[0].label, self.frames[-1].label
-        return f"{what[self.mode]} of {first}" if first == last else f"{what[self.mode]} of {first} to {last}"
+        of = first if first == last else f"{counted(len(self.frames), 'model')}, {first} to {last}"
+        return f"{what[self.mode]} of {of}"
 
     @property
     def note(self) -> str:
@@ -113,8 +116,7 @@ class AttentionView:
             InputError: the path has another ending.
         """
         path = Path(path)
-        if path.suffix not in _FORMATS:
-            raise InputError(f"cannot save attention as {path.name!r}: end it in {', '.join(_FORMATS)}")
+        require_format(path)
         write_atomically(path, _FORMATS[path.suffix](self))
         return path
 
@@ -137,13 +139,11 @@ class AttentionView:
         return {"text/html": self._in_a_frame(picture), "image/png": picture, "text/plain": self._as_text()}
 
     def _in_a_frame(self, picture: bytes) -> str:
-        import base64
-
         name = escape(self.title)
         image = base64.b64encode(picture).decode()
         return (
             f'<div style="position:relative;min-height:{HEIGHT}px">'
-            f'<img alt="{name}" style="max-width:100%" src="data:image/png;base64,{image}">'
+            f'<img alt="{name}" style="max-width:100%;max-height:{HEIGHT}px" src="data:image/png;base64,{image}">'
             f'<iframe title="{name}" sandbox="allow-scripts" srcdoc="{escape(self.to_html())}" '
             'style="position:absolute;top:0;left:0;width:100%;height:100%;border:0;background:white"></iframe></div>'
         )
@@ -168,6 +168,12 @@ _FORMATS: dict[str, Callable[[AttentionView], bytes]] = {
     ".svg": lambda view: svg_of(view).encode(),
     ".pdf": pdf_of,
 }
+
+
+def require_format(path: Path) -> None:
+    """Raise an `InputError` unless a view can be saved under this name."""
+    if path.suffix not in _FORMATS:
+        raise InputError(f"cannot save attention as {path.name!r}: end it in {', '.join(_FORMATS)}")
 
 
 def _by_head(roles: Any) -> dict[str, dict[str, float]]:
