@@ -78,7 +78,7 @@ def attend(
     family, places = _places(model, size, step, seed)
     place: dict[str, Any] = {"device": device, "dtype": dtype, "prepend_bos": first_token(prepend_bos)}
     last = family.load(*places[-1], **place)
-    shown = prompt if asked is None else asked.sample(last, n)
+    shown: Any = prompt if asked is None else asked.sample(last, n)
     n_heads, n_tokens = attention_shape(last, shown, heads=listed(heads))
     expected = estimated_bytes(n_heads, n_tokens, n_models=len(places), interval=asked is not None and n > 1)
     if dry_run:
@@ -94,14 +94,8 @@ def attend(
             yield family.load(*at, **place)
         yield last
 
-    view = attention(
-        models(),
-        shown,
-        heads=listed(heads),
-        mode=mode,
-        renderer=renderer,  # pyright: ignore[reportArgumentType]
-    )
-    typer.echo(view.save(out))
+    how: dict[str, Any] = {"heads": listed(heads), "mode": mode, "renderer": renderer}
+    typer.echo(attention(models(), shown, **how).save(out))
 
 
 def _places(model: str, sizes: str | None, steps: str | None, seed: int | None) -> tuple["Family", list[tuple]]:
@@ -121,18 +115,18 @@ def _places(model: str, sizes: str | None, steps: str | None, seed: int | None) 
         words[kind] = part[len(kind) :]
     if rest and sizes is not None:
         raise InputError(f"{model!r} names a size already; leave out --size, or give --size with {name!r}")
-    chosen = listed(sizes) if sizes is not None else tuple(rest[:1]) or tuple(family.sizes)
+    chosen = listed(sizes) or tuple(rest[:1]) or tuple(family.sizes)
     if len(chosen) > 1 and sizes is None:
         raise InputError(f"{name} has {len(chosen)} sizes ({', '.join(chosen)}); name one, as in {name}/{chosen[-1]}")
     run = int(words["seed"] or 0)
     found = []
-    for one in chosen or ():
+    for one in chosen:
         if words["step"] == "spaced":
             found += [(one, at, run) for at in family.spaced_steps(one, run)]
         else:
             found += [(one, step_of(at), run) for at in listed(words["step"] or "last") or ()]
     if not found:
-        raise InputError("no size or step is named; leave --size and --step out, or give at least one")
+        raise InputError("--step names no step; leave it out, or give at least one")
     for at in found:
         family.spec(*at)
     return family, found

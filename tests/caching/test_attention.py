@@ -118,7 +118,8 @@ def test_pairs_of_several_lengths_are_averaged_where_positions_are_named():
     model, pairs = small_model("gpt2"), placed_pairs()
     short = random_pairs(2, length=5, seed=1)
     both = PromptPairs(
-        **{name: [*getattr(pairs, name).tolist(), *getattr(short, name).tolist()] for name in ("clean", "corrupt")},
+        clean=[*pairs.clean.tolist(), *short.clean.tolist()],
+        corrupt=[*pairs.corrupt.tolist(), *short.corrupt.tolist()],
         answer=[*pairs.answer.tolist(), *short.answer.tolist()],
         foil=[*pairs.foil.tolist(), *short.foil.tolist()],
         positions={"early": [*PLACES["early"], 1, 2], "end": [-2] * 8},

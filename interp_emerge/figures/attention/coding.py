@@ -60,7 +60,7 @@ def coded(frame: AttentionWeights, *, exact: bool) -> tuple[str, dict[str, Any]]
     # Floats come first: they have to lie at multiples of four bytes.
     content = b"".join(np.ascontiguousarray(one).astype(one.dtype.newbyteorder("<")).tobytes() for _, one in arrays)
     how["arrays"] = [[name, "bytes" if one.dtype == np.uint8 else "floats", int(one.size)] for name, one in arrays]
-    return base64.b64encode(zlib.compress(content, 9)).decode(), how
+    return base64.b64encode(zlib.compress(content, 6)).decode(), how
 
 
 def quantised(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

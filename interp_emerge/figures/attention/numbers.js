@@ -35,7 +35,9 @@ const Weights = (() => {
 
   /** @param {number} at @returns {Promise<Numbers>} */
   async function decode(at) {
-    const packed = Uint8Array.from(atob(read("weights-" + at)), (c) => c.charCodeAt(0));
+    const text = atob(read("weights-" + at));
+    const packed = new Uint8Array(text.length);
+    for (let place = 0; place < text.length; place++) packed[place] = text.charCodeAt(place);
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     const content = await new Response(stream).arrayBuffer();
     /** @type {Numbers} */
@@ -72,22 +74,36 @@ const Weights = (() => {
       : { plus: [0, 114, 178], minus: [213, 94, 0], missing: [0, 0, 0] };
   }
 
+  /** A colour as the four bytes of a pixel, for a weight as a share of the largest one. @param {number} share */
+  function pixel(share) {
+    const { plus, minus, missing } = colours();
+    const [red, green, blue] = Number.isNaN(share) ? missing : share < 0 ? minus : plus;
+    const alpha = Number.isNaN(share) ? 255 : Math.round(255 * Math.min(1, Math.abs(share)));
+    return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  }
+
   /** @param {HTMLCanvasElement} canvas @param {Frame} frame @param {Numbers} numbers @param {number} head */
   function paint(canvas, frame, numbers, head) {
     const [width, height] = [frame.tokens.length, frame.queries];
     if (canvas.width !== width) canvas.width = width;
     if (canvas.height !== height) canvas.height = height;
-    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
     const image = context.createImageData(width, height);
-    const { plus, minus, missing } = colours();
+    const pixels = new Uint32Array(image.data.buffer);
     const top = data.tops[frame.heads[head]] || 1;
-    for (let cell = 0; cell < width * height; cell++) {
-      const value = weight(frame, numbers, head, cell);
-      const colour = Number.isNaN(value) ? missing : value < 0 ? minus : plus;
-      image.data[4 * cell] = colour[0];
-      image.data[4 * cell + 1] = colour[1];
-      image.data[4 * cell + 2] = colour[2];
-      image.data[4 * cell + 3] = Number.isNaN(value) ? 255 : Math.round((255 * Math.abs(value)) / top);
+    const first = head * width * height;
+    const stored = numbers.weights;
+    if (frame.unit) {
+      const unit = frame.unit[head];
+      const known = Uint32Array.from({ length: 256 }, (_, code) => pixel(code === 255 ? NaN : (unit < 0 ? (127 - code) * unit : code * unit) / top));
+      for (let cell = 0; cell < pixels.length; cell++) pixels[cell] = known[stored[first + cell]];
+    } else {
+      const known = Uint32Array.from({ length: 512 }, (_, share) => pixel((share - 256) / 255));
+      const missing = pixel(NaN);
+      for (let cell = 0; cell < pixels.length; cell++) {
+        const share = stored[first + cell] / top;
+        pixels[cell] = Number.isNaN(share) ? missing : known[256 + Math.round(255 * share)];
+      }
     }
     context.putImageData(image, 0, 0);
   }

@@ -76,7 +76,7 @@
     let begun = performance.now();
     for (let at = 0; at < small.length; at++) {
       paint(/** @type {HTMLCanvasElement} */ (small[at].firstChild), frame, numbers, at);
-      if (performance.now() - begun < 12) continue;
+      if (performance.now() - begun < 25) continue;
       await new Promise((resolve) => setTimeout(resolve));
       if (mine !== turn) return;
       begun = performance.now();

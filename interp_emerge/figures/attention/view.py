@@ -130,20 +130,19 @@ class AttentionView:
         of = self.frames[0].label if len(self.frames) == 1 else counted(len(self.frames), "model")
         return f"AttentionView({self.mode} of {counted(n_heads, 'head')} × {counted(n_tokens, 'token')}{n}, {of})"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str | bytes]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook keeps: the page in a frame of its own, a picture, and text.
 
         The picture lies under the frame too. A viewer that strips frames, such as GitHub's, then shows the picture.
         """
-        picture = png_of(self)
+        picture = base64.b64encode(png_of(self)).decode()
         return {"text/html": self._in_a_frame(picture), "image/png": picture, "text/plain": self._as_text()}
 
-    def _in_a_frame(self, picture: bytes) -> str:
+    def _in_a_frame(self, picture: str) -> str:
         name = escape(self.title)
-        image = base64.b64encode(picture).decode()
         return (
             f'<div style="position:relative;min-height:{HEIGHT}px">'
-            f'<img alt="{name}" style="max-width:100%;max-height:{HEIGHT}px" src="data:image/png;base64,{image}">'
+            f'<img alt="{name}" style="max-width:100%;max-height:{HEIGHT}px" src="data:image/png;base64,{picture}">'
             f'<iframe title="{name}" sandbox="allow-scripts" srcdoc="{escape(self.to_html())}" '
             'style="position:absolute;top:0;left:0;width:100%;height:100%;border:0;background:white"></iframe></div>'
         )

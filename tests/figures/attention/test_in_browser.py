@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Position
 
 from interp_emerge.figures import AttentionView
 from tests.figures.attention.conftest import Open, until_drawn
@@ -132,7 +132,7 @@ def test_a_cell_of_the_matrix_gives_its_number(opened: Open):
     box = canvas.bounding_box()
     assert box
     cell = box["width"] / len(HOSTILE)
-    place = {"x": 2.5 * cell, "y": 5.5 * cell}
+    place: Position = {"x": 2.5 * cell, "y": 5.5 * cell}
     canvas.hover(position=place)
     assert page.inner_text("#readout").endswith(f"(2) {view.frames[0].weights[0, 5, 2]:.3f}")
     canvas.click(position=place)

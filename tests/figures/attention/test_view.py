@@ -1,10 +1,14 @@
 """A view says what it shows as a table, a picture, a notebook's output and text."""
 
+import base64
 import re
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -27,7 +31,8 @@ def test_the_table_has_every_weight_of_what_a_head_sees():
     assert [*table.columns] == [*ATTENTION.columns]
     n = len(HOSTILE)
     assert len(table) == 3 * (2 + 4) * n * (n + 1) // 2
-    for row in table.sample(40, random_state=0).itertuples():
+    rows: Any = table.sample(40, random_state=0).itertuples()
+    for row in rows:
         [frame] = [frame for frame in view.frames if (frame.size, frame.step) == (row.size, row.step)]
         head = frame.heads.index(row.head)
         assert row.weight == frame.weights[head, row.query, row.key]
@@ -80,8 +85,9 @@ def test_another_ending_is_refused_and_writes_nothing(tmp_path: Path):
     assert [*tmp_path.iterdir()] == []
 
 
-def bytes_of_png(content: bytes) -> bytes:
-    """The compressed lines of a PNG file, unpacked."""
+def bytes_of_png(text: str) -> bytes:
+    """The compressed lines of a PNG file in base64, unpacked."""
+    content = base64.b64decode(text)
     at, packed = 8, b""
     while at < len(content):
         (n,) = struct.unpack(">I", content[at : at + 4])
@@ -97,6 +103,13 @@ def test_the_picture_is_not_empty():
     assert len(drawn) == len(empty)
     differing = np.frombuffer(drawn, np.uint8) != np.frombuffer(empty, np.uint8)
     assert differing.sum() > 10_000
+
+
+def test_a_view_is_made_without_torch():
+    code = (
+        "import sys; from interp_emerge.figures import AttentionView; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_a_picture_draws_each_pattern_and_names_its_head():
@@ -165,9 +178,9 @@ def test_roles_are_given_as_a_table_or_by_head():
         ({"renderer": "circuitsvis", "frames": (weights(weights=np.full((4, 10, 10), np.nan)),)}, "NaN"),
     ],
 )
-def test_a_view_that_cannot_be_drawn_is_refused_in_one_line(options: dict, message: str):
+def test_a_view_that_cannot_be_drawn_is_refused_in_one_line(options: dict[str, Any], message: str):
     with pytest.raises(InterpEmergeError, match=message) as refused:
-        AttentionView(**{"frames": (weights(),)} | options)
+        AttentionView(**{"frames": (weights(),), **options})
     assert "\n" not in str(refused.value)
 
 
