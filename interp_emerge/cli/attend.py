@@ -15,6 +15,7 @@ from interp_emerge.cli._shared import (
     app,
     first_token,
     listed,
+    n_prompts,
     names_of,
     show,
     step_of,
@@ -25,6 +26,7 @@ from interp_emerge.core.files import require_writable
 if TYPE_CHECKING:
     from interp_emerge.families.base import Family
 
+N_PAIRS = 64
 MODES = ("pattern", "value_weighted", "difference")
 RENDERERS = ("own", "circuitsvis")
 
@@ -39,9 +41,14 @@ def attend(
     ] = "pattern",
     ability: Annotated[
         str | None,
-        typer.Option(help="average over pairs of this ability instead", autocompletion=names_of(abilities.shelf)),
+        typer.Option(
+            help="average over pairs of this ability, or of a .jsonl or .csv file, instead",
+            autocompletion=names_of(abilities.shelf),
+        ),
     ] = None,
-    n: Annotated[int, typer.Option(min=1, help="number of pairs of the ability; 1 shows its tokens")] = 64,
+    n: Annotated[
+        int | None, typer.Option(min=1, help="number of pairs; 1 shows its tokens [64, or all of a file]")
+    ] = None,
     size: Annotated[str | None, typer.Option(help="sizes, separated by commas; several give a slider")] = None,
     step: Annotated[
         str | None, typer.Option(help="training steps, separated by commas, or 'spaced'; several give a slider [last]")
@@ -78,9 +85,9 @@ def attend(
     family, places = _places(model, size, step, seed)
     place: dict[str, Any] = {"device": device, "dtype": dtype, "prepend_bos": first_token(prepend_bos)}
     last = family.load(*places[-1], **place)
-    shown: Any = prompt if asked is None else asked.sample(last, n)
+    shown: Any = prompt if asked is None else asked.sample(last, n_prompts(n, N_PAIRS, asked, last, 0))
     n_heads, n_tokens = attention_shape(last, shown, heads=listed(heads))
-    expected = estimated_bytes(n_heads, n_tokens, n_models=len(places), interval=asked is not None and n > 1)
+    expected = estimated_bytes(n_heads, n_tokens, n_models=len(places), interval=asked is not None and len(shown) > 1)
     if dry_run:
         row = {"models": len(places), "heads": n_heads, "tokens": n_tokens, "page": format_bytes(expected)}
         show(pd.DataFrame([row]), as_json)

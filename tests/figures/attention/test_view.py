@@ -106,9 +106,7 @@ def test_the_picture_is_not_empty():
 
 
 def test_a_view_is_made_without_torch():
-    code = (
-        "import sys; from interp_emerge.figures import AttentionView; assert 'torch' not in sys.modules"
-    )
+    code = "import sys; from interp_emerge.figures import AttentionView; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
