@@ -1,6 +1,7 @@
 """Properties that every family must have, whichever families are registered."""
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def family(request: pytest.FixtureRequest, full_hub_cache: Path, monkeypatch: py
     return shelf[request.param]
 
 
-def ascends(values: list[int]) -> bool:
+def ascends(values: Sequence[float]) -> bool:
     return all(earlier < later for earlier, later in pairwise(values))
 
 

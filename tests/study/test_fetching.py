@@ -1,6 +1,7 @@
 """A study downloads the next checkpoint ahead, keeps its disk budget, and goes on after being killed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -15,7 +16,7 @@ from tests.families.tiny import save_checkpoint
 
 REPOSITORY = "EleutherAI/pythia-14m"
 STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
-SMALL = {"n_measured": 4, "n_pairs": 4, "n_random": 2, "n_resamples": 2, "n_ablations": 2, "beside": ()}
+SMALL: dict[str, Any] = {"n_measured": 4, "n_pairs": 4, "n_random": 2, "n_resamples": 2, "n_ablations": 2, "beside": ()}
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def two(sweep: FakeHub) -> int:
 
 
 def study(out: Path, budget: int | None = None) -> ie.Study:
-    bounded = {} if budget is None else {"disk_budget": str(budget)}
+    bounded: dict[str, Any] = {} if budget is None else {"disk_budget": str(budget)}
     return ie.Study(family="pythia", sizes=("14m",), steps=STEPS, out=str(out), **SMALL, **bounded)
 
 
