@@ -105,7 +105,7 @@ class StudySettings(BaseModel):
     def command(self) -> str:
         """The shell command that runs a study with these settings."""
         words = ["interp-emerge", "run"]
-        unless_given = StudySettings.model_validate({"quick": self.quick}).model_dump(mode="json") | {"quick": False}
+        unless_given = self.model_validate({"quick": self.quick}).model_dump(mode="json") | {"quick": False}
         for name, value in self.model_dump(mode="json").items():
             if value == unless_given[name]:
                 continue
