@@ -2,8 +2,8 @@
 
 Fifteen wordings, each in both orders: in ABBA prompts the receiver is named first, in BABA prompts second. The
 wordings are our own, chosen so that a name is what usually follows. The task, both orders and the corruption `abc` are
-those of the source. After `abc` no name of the clean prompt is right: its foil is only the name that the clean answer is compared
-with.
+those of the source. After `abc` no name of the clean prompt is right: its foil is only the name that the clean answer
+is compared with.
 """
 
 from interp_emerge.abilities import shelf
