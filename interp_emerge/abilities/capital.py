@@ -12,7 +12,7 @@ COUNTRIES = words("countries.capitals")
 TEMPLATES = {
     "is": "The capital of {country} is",
     "city": "The capital city of {country} is called",
-    "ask": "Q: What is the capital of {country}?\nA:",
+    "known": "As everybody knows, the capital of {country} is",
     "government": "The government of {country} sits in its capital,",
 }
 PARAPHRASES = {

@@ -1,8 +1,9 @@
 """Indirect object identification in English: two people, one of them gives something, and the other one receives it.
 
-Fifteen wordings, each in both orders: in ABBA prompts the receiver is named first, in BABA prompts second. The words of
-the wordings are our own; the task, both orders and the corruption `abc` are those of the source. After `abc` no name of
-the clean prompt is right: its foil is only the name that the clean answer is compared with.
+Fifteen wordings, each in both orders: in ABBA prompts the receiver is named first, in BABA prompts second. The
+wordings are our own, chosen so that a name is what usually follows. The task, both orders and the corruption `abc` are
+those of the source. After `abc` no name of the clean prompt is right: its foil is only the name that the clean answer
+is compared with.
 """
 
 from interp_emerge.abilities import shelf
@@ -10,27 +11,27 @@ from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordin
 from interp_emerge.abilities._words import words
 from interp_emerge.core.source import Source
 
-PLACES_FIRST = {
+SENTENCES = {
     "went": "When {a} and {b} went to the {place}, {s2} gave a {thing} to",
     "after lunch": "After {a} and {b} had lunch at the {place}, {s2} gave a {thing} to",
     "arrived": "Once {a} and {b} arrived at the {place}, {s2} handed a {thing} to",
     "working": "While {a} and {b} were working at the {place}, {s2} passed a {thing} to",
     "then": "Then {a} and {b} had a long talk at the {place}. Afterwards {s2} gave a {thing} to",
-    "friends": "Friends {a} and {b} found a {thing} at the {place}. Later {s2} gave it to",
+    "friends": "Friends {a} and {b} met at the {place} again, and {s2} gave a {thing} to",
     "yesterday": "Yesterday {a} and {b} met at the {place}, where {s2} offered a {thing} to",
-    "decided": "In the end {a} and {b} decided to visit the {place}. There {s2} bought a {thing} for",
+    "decided": "In the end {a} and {b} decided to visit the {place}, where {s2} gave a {thing} to",
     "looking": "As {a} and {b} were looking around the {place}, {s2} showed a {thing} to",
-    "argument": "After a long argument, {a} and {b} left the {place}, and {s2} threw a {thing} to",
-    "thinking": "{a} and {b} were thinking about going to the {place}. {s2} wanted to give a {thing} to",
-    "commute": "The trip to the {place} took {a} and {b} an hour. On the way {s2} lent a {thing} to",
-    "morning": "Early in the morning {a} and {b} walked to the {place}, and {s2} brought a {thing} for",
-    "sent": "Before {a} and {b} moved away from the {place}, {s2} sent a {thing} to",
-    "party": "At the party near the {place}, {a} and {b} sat together until {s2} gave a {thing} to",
+    "argument": "After a long argument, {a} and {b} left the {place}, and {s2} handed a {thing} to",
+    "on the way": "While {a} and {b} were on their way to the {place}, {s2} offered a {thing} to",
+    "commute": "The trip to the {place} took {a} and {b} an hour, and {s2} showed a {thing} to",
+    "morning": "When {a} and {b} walked to the {place} in the morning, {s2} gave a {thing} to",
+    "before": "Before {a} and {b} went home from the {place}, {s2} gave a {thing} to",
+    "party": "At the party near the {place}, {a} and {b} sat together, and {s2} passed a {thing} to",
 }
 ORDERS = {"ABBA": {"a": "{io}", "b": "{s1}"}, "BABA": {"a": "{s1}", "b": "{io}"}}
 TEMPLATES = {
     f"{name}, {order}": wording.replace("{a}", names["a"]).replace("{b}", names["b"])
-    for name, wording in PLACES_FIRST.items()
+    for name, wording in SENTENCES.items()
     for order, names in ORDERS.items()
 }
 PARAPHRASES = {

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from interp_emerge.abilities._words import words
-from interp_emerge.abilities.ioi import PLACES_FIRST, TEMPLATES
+from interp_emerge.abilities.ioi import SENTENCES, TEMPLATES
 from tests.abilities.golden import Shown, golden, shown
 
 
@@ -48,7 +48,7 @@ def test_the_order_of_the_names_is_that_of_the_template():
 
 
 def test_there_are_fifteen_wordings_in_two_orders():
-    assert len(PLACES_FIRST) == 15 and len(TEMPLATES) == 30
+    assert len(SENTENCES) == 15 and len(TEMPLATES) == 30
 
 
 def test_swapped_names_are_from_the_list_of_rarer_ones():
