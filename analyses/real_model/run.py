@@ -17,7 +17,8 @@ from interp_emerge.circuits.roles import label_heads
 PLACE = Path("build/real")
 ABILITY, PAIRS = "indirect_object", 16
 ROLES = ("previous_token", "duplicate_token", "induction", "s_inhibition", "name_mover", "negative_name_mover")
-SHOWN = ["node", "role", "score", "ci_low", "ci_high", "baseline", "effect", "effect_low", "effect_high", "q_value"]
+SCORED = ["score", "ci_low", "ci_high", "baseline"]
+SHOWN = ["node", "role", *SCORED, "label", "effect", "effect_low", "effect_high", "q_value"]
 
 
 def main(*, quick: bool, keep: bool) -> None:
@@ -53,9 +54,9 @@ def named(file: Path, study: ie.Study, kept: Path) -> pd.DataFrame:
         label_heads(runs, circuit, roles=ROLES).to_csv(kept, index=False)
     table = pd.read_csv(kept)
     playing = table[table["plays"] == True]  # noqa: E712 (empty where it cannot be told)
-    alone = table.drop_duplicates("node")
-    without = alone[~alone["node"].isin(playing["node"])].assign(role="–", score=float("nan"))
-    found = pd.concat([playing, without]).sort_values("effect", ascending=False)
+    others = table[~table["node"].isin(playing["node"])].drop_duplicates("node")
+    others = others.assign(role="–", label="", **dict.fromkeys(SCORED, float("nan")))
+    found = pd.concat([playing, others]).sort_values("effect", ascending=False)
     return found[SHOWN].round(3)
 
 

@@ -23,7 +23,7 @@ def clock_of(*durations: float) -> Iterator[float]:
 def test_time_grows_with_that_of_a_pass_and_with_what_is_asked_for(tmp_path: Path):
     def seconds(*durations: float, **changes):
         study = ie.Study(out=str(tmp_path / "out"), **{**SETTINGS, **changes})
-        times = clock_of(*durations)
+        times = clock_of(*(duration + late for duration in durations for late in (0.5, 0.0, 3.0)))
         return expected(study._work(), clock=lambda: next(times))
 
     once = seconds(1.0, 1.0)

@@ -11,8 +11,9 @@ differs between the two runs (attention is causal, so nothing changes there), an
 4. `shared_streams` splits circuits into batches whose outputs fit the budget, and gives what their logits read.
 
 Sums are taken in float32 at least. Cost: for each different output its own part of a forward pass, times the share of
-positions. A circuit of 300 of 70,000 edges costs a tenth of a forward pass or less, the model without such a circuit
-half of one (benchmarks/circuits.py). Memory: one vector of `d_model` for each different output, pair and position.
+positions. In a batch, a random circuit of 300 of 70,000 edges costs 0.4 of a forward pass, the model without such a
+circuit 1.2, and a circuit without one of its edges 0.1 (benchmarks/README.md). Memory: one vector of `d_model` for each
+different output, pair and position.
 """
 
 from collections.abc import Callable, Iterator, Sequence
