@@ -14,7 +14,7 @@ import pytest
 
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures import save, shelf
-from interp_emerge.study.catalogue import all_tables
+from interp_emerge.study.catalogue import KNOWN_FAULT, all_tables
 from tests.figures.drawn import spec_of
 from tests.figures.invented import tables
 
@@ -60,7 +60,8 @@ def test_it_returns_a_chart_that_altair_can_compile(figure):
 @pytest.mark.parametrize("column", [0, -1])
 def test_a_missing_column_is_named(figure, column):
     table = rows_for(figure)
-    gone = list(all_tables()[table_of(figure)].columns)[column]
+    # What a study adds to every table is not needed to draw one.
+    gone = [name for name in all_tables()[table_of(figure)].columns if name not in KNOWN_FAULT][column]
     with pytest.raises(InputError, match=f"lacks column '{gone}'"):
         figure(table.drop(columns=gone))
 
