@@ -65,7 +65,11 @@ def check(
     if out is not None:
         save_table(table, out)
     failed = table["verdict"] == families.CheckVerdict.FAILED
-    show(table[failed] if only == "failed" else table, as_json)
+    shown = table[failed] if only == "failed" else table
+    if as_json or len(shown):
+        show(shown, as_json)
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items())
+    typer.echo(f"{counts}, of {len(table)} tests", err=as_json)
     if failed.any():
         raise typer.Exit(FOUND)
 

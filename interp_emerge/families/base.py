@@ -226,7 +226,7 @@ class Family(ABC):
     @checked
     def load(
         self,
-        size: str,
+        size: str = "",
         step: int | Literal["last"] = "last",
         seed: int = 0,
         *,
@@ -238,7 +238,7 @@ class Family(ABC):
         """The model with these names, in evaluation mode.
 
         Args:
-            size: name of a size.
+            size: name of a size; may be left out if there is only one.
             step: training step, or `"last"`.
             seed: seed of the training run.
             device: device that holds the model; empty means a GPU if there is one.
@@ -251,12 +251,14 @@ class Family(ABC):
         Raises:
             UnknownNameError: no such size, step or seed.
             ModelError: the checkpoint is damaged or of an architecture that transformers does not know.
-            InputError: an unknown dtype, a device that this machine lacks, both a device and a map of devices, or a
-                first token that the model lacks.
+            InputError: no size where there are several, an unknown dtype, a device that this machine lacks, both a
+                device and a map of devices, or a first token that the model lacks.
         """
         if device and device_map:
             raise InputError(f"device = {device!r} and device_map = {device_map!r} contradict each other; give one")
-        spec = self.spec(size, step, seed)
+        if not size and len(self.sizes) > 1:
+            raise InputError(f"{self.name} has several sizes; give one of {', '.join(self.sizes)}")
+        spec = self.spec(size or self.sizes[0], step, seed)
         model = self._load(replace(spec, dtype=dtype or spec.dtype), device_map or device)
         if (first := self.prepend_bos if prepend_bos is None else prepend_bos) is not None:
             model.begin_with(first)

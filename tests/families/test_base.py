@@ -2,6 +2,7 @@
 
 import pytest
 
+import interp_emerge as ie
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.spec import ModelSpec
@@ -67,3 +68,10 @@ def test_fewer_than_two_steps_are_refused():
 def test_the_last_step_has_a_name():
     assert Steps(0, 7, 9).spec("only", "last").step == 9
     assert Steps(0, 7, 9).spec("only", 7).step == 7
+
+
+def test_the_size_may_be_left_out_only_where_there_is_one():
+    with pytest.raises(InputError, match="miniature has several sizes; give one of 3k"):
+        ie.load_family("miniature").load()
+    only = ie.families.of_model(ie.load_family("miniature").load("3k"))
+    assert only.load().n_parameters == ie.load_family("miniature").load("3k").n_parameters

@@ -115,7 +115,7 @@ def among_the_first(
     *,
     screened: bool = True,
 ) -> Bool[Tensor, "token head"]:
-    """Whether each token is among the 5 highest logits of what a head writes.
+    """Whether each token is among the 5 highest logits of what a head writes; a logit that is not finite is not.
 
     Most heads write a logit that is far from the highest, which a sample of the vocabulary shows: the logits of all
     tokens are computed only where at most 5 tokens of the sample are certainly higher. Without `screened` they are
@@ -129,7 +129,8 @@ def among_the_first(
     at_once = items_that_fit(16 * model.d_vocab, max(1, len(left)), device=model.device)
     for part in left.split(at_once):
         logits = model.decoder.logits(rows[part])
-        found[part] = (logits >= logits.gather(1, wanted[part, None])).sum(1) <= TOP
+        own = logits.gather(1, wanted[part, None])
+        found[part] = ((logits >= own).sum(1) <= TOP) & own.isfinite()[:, 0]
     return found.view(written.shape[:2])
 
 

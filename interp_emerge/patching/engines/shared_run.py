@@ -203,9 +203,9 @@ class _Layers:
         runs, heads = self.runs, planned.heads
         sides = self._projected(layer, planned)
         n_rows, at_once = len(heads.queries), max(1, ATTENTION_ROWS_AT_ONCE // runs.n_pairs)
-        for begin, end in ((0, heads.n_everywhere), (heads.n_everywhere, n_rows)):
-            for rows in _parts(range(begin, end), at_once):
-                self._mix(layer, heads, sides, slice(rows[0], rows[-1] + 1), everywhere=not begin and bool(end))
+        for everywhere, places in ((True, range(heads.n_everywhere)), (False, range(heads.n_everywhere, n_rows))):
+            for rows in _parts(places, at_once):
+                self._mix(layer, heads, sides, slice(rows[0], rows[-1] + 1), everywhere=everywhere)
 
     def _projected(self, layer: int, planned: LayerPlan) -> list["_Side"]:
         """Queries, keys and values of every head, from each of its inputs."""

@@ -151,29 +151,17 @@ def test_after_the_local_search_the_target_is_reached_and_no_edge_can_be_dropped
     assert chosen["faithfulness"] == pytest.approx(here.faithfulness, abs=1e-5)
 
 
-def test_dropping_blocks_first_takes_fewer_runs_and_ends_as_minimal(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("parts", [1, 8])
+def test_dropping_blocks_first_ends_as_minimal_as_single_edges(parts: int, monkeypatch: pytest.MonkeyPatch):
     model, pairs, scores = scored(layers=3, n_pairs=32)
-    runs, n_runs = ie.Runs(model, pairs), []
-    real = ie.Runs.metric_of
-
-    def counted(self: ie.Runs, circuits: Any, n: int, **more: Any) -> np.ndarray:
-        n_runs.append(n)
-        return real(self, circuits, n, **more)
-
-    monkeypatch.setattr(ie.Runs, "metric_of", counted)
+    runs = ie.Runs(model, pairs)
     whole = smallest_faithful(runs, scores, target=0.6, local_search=False)
-    found, taken = [], []
-    for blocks in (len(whole), len(whole) // 8):
-        monkeypatch.setattr(selection, "BLOCKS", blocks)
-        n_runs.clear()
-        found.append(smallest_faithful(runs, scores, target=0.6))
-        taken.append(sum(n_runs))
-    assert taken[1] < taken[0]
-    for one in found:
-        assert len(one) < len(whole) and one.origin["selection"]["minimal"]
-        without = [without_edges(one.kept, [edge]) for edge in np.argwhere(one.kept)]
-        here, *others = runs.evaluations([one.kept, *map(model.graph.prune, without)])
-        assert here.ci[0] >= 0.6 > max(other.ci[0] for other in others)
+    monkeypatch.setattr(selection, "BLOCKS", len(whole) // parts)  # with one part, blocks are single edges
+    found = smallest_faithful(runs, scores, target=0.6)
+    assert len(found) < len(whole) and found.origin["selection"]["minimal"]
+    without = [without_edges(found.kept, [edge]) for edge in np.argwhere(found.kept)]
+    here, *others = runs.evaluations([found.kept, *map(model.graph.prune, without)])
+    assert here.ci[0] >= 0.6 > max(other.ci[0] for other in others)
 
 
 def test_with_few_rounds_the_circuit_says_that_it_may_not_be_minimal():

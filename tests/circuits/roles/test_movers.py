@@ -66,3 +66,10 @@ def test_a_sample_of_the_vocabulary_shows_which_tokens_are_not_among_the_first(m
         assert (found == _writing.among_the_first(model, sign * written, tokens, screened=False)).all()
         assert found.any() and not found.all()
     assert all(int(found.sum()) <= n < found.numel() for n in looked_at) and len(looked_at) == 2
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_output_that_is_not_finite_is_not_among_the_first(value: float):
+    model = small_model("gpt2")
+    written, tokens = torch.full((3, 2, model.d_model), value), torch.tensor([1, 2, 3])
+    assert not _writing.among_the_first(model, written, tokens).any()
