@@ -87,13 +87,16 @@ class SavedProbe:
         """Scores of each class, or the real value, shape [prompt, output].
 
         Raises:
-            InputError: the activations have another width than those that the probe was fitted on.
+            InputError: the activations have another width than those that the probe was fitted on, or are not finite.
         """
         if activations.ndim != 2 or activations.shape[1] != len(self.weight):
             raise InputError(
                 f"the probe of {self.variable!r} at {self.site.name} reads {len(self.weight)} features; it cannot be "
                 f"applied to activations of shape {list(activations.shape)}. Give [prompt, {len(self.weight)}]"
             )
+        if not torch.isfinite(activations).all():
+            raise InputError(f"activations for the probe of {self.variable!r} at {self.site.name} are not finite; give "
+                             "finite ones")  # fmt: skip
         return activations.float() @ self.weight.to(activations.device) + self.bias.to(activations.device)
 
 
@@ -149,7 +152,7 @@ class ProbeScores:
 
         Raises:
             UnknownNameError: no such site or variable was probed.
-            InputError: the activations have another width.
+            InputError: the activations have another width, or are not finite.
         """
         probe = self.probe_at(site, variable)
         scores = probe.scores(activations)
