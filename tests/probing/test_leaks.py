@@ -8,6 +8,7 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.probing.engines.folds import halves_of
 from tests.models.small_models import small_model
 
 
@@ -48,6 +49,14 @@ def test_values_that_equal_prompts_link_into_one_group_are_refused(model: Hooked
         ie.probe(model, pairs, variable="coin", labels=labels, held_out="foil")
 
 
+def test_equal_prompts_are_in_one_half_of_an_exchange():
+    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(40), 5))
+    half = halves_of(groups, seed=0).numpy()
+    assert half.sum() == 100 and not {*groups[half]} & {*groups[~half]}
+    with pytest.raises(InputError, match="1 different clean prompts"):
+        halves_of(np.zeros(40, dtype=int), seed=0)
+
+
 def of_prefixes() -> tuple[ie.PromptPairs, dict[str, np.ndarray]]:
     """200 prompts that differ after their first three tokens, of which there are 20, and a coin for each of these."""
     rng = np.random.default_rng(1)
@@ -69,7 +78,7 @@ def test_a_position_before_which_all_prompts_are_equal_is_refused_or_left_out(
     clean = np.random.default_rng(2).integers(5, 40, size=(40, 4))
     clean[:, 0] = 7
     pairs = pairs_of(clean)
-    with pytest.raises(InputError, match="same tokens up to the probed position.*probe a later position"):
+    with pytest.raises(InputError, match=r"same tokens up to the probed position.*probe a later position"):
         ie.probe(model, pairs, positions="0")
     frame = ie.probe(model, pairs, positions="all", method="nearest_centroid").to_frame()
     assert {*frame["position"]} == {"1", "2", "3"}

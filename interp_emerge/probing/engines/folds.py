@@ -122,6 +122,24 @@ def folds_of(groups: Tensor, labels: Tensor, n_folds: int, seed: int) -> Tensor:
     return torch.from_numpy(fold_of_group[of_group])
 
 
+def halves_of(groups: np.ndarray, seed: int) -> Tensor:
+    """Which pairs are in the first of two halves, bool, shape [pair]; pairs of one group are in one half.
+
+    Raises:
+        InputError: the groups cannot be divided so that each half has ten pairs.
+    """
+    sizes = np.bincount(groups)
+    drawn = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(seed + 5)).numpy()
+    in_first, filled = np.zeros(len(sizes), dtype=bool), [0, 0]
+    for group in np.lexsort((drawn, -sizes)):
+        in_first[group] = filled[0] <= filled[1]
+        filled[0 if in_first[group] else 1] += sizes[group]
+    if min(filled) < 10:
+        raise InputError(f"{len(groups)} pairs have {len(sizes)} different clean prompts, which cannot be divided into "
+                         "halves of at least 10 pairs; give more different prompts")  # fmt: skip
+    return torch.from_numpy(in_first[groups])
+
+
 def inner_folds(folds: Tensor, seed: int) -> Tensor:
     """For each fold the pairs on which its strength is chosen, bool, shape [fold, pair].
 

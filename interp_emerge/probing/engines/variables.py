@@ -109,7 +109,7 @@ def _of_one_kind(values: np.ndarray, variable: str) -> np.ndarray:
     elif values.dtype.kind == "O":
         large[:] = True
     if large.any():
-        raise InputError(f"variable {variable!r} has {values[large.argmax()]!s}, a number or a value that is not exactly "
+        raise InputError(f"variable {variable!r} has {values[large.argmax()]!s}, a value that is not exactly "
                          "represented; give such labels as text")  # fmt: skip
     return values
 
