@@ -33,6 +33,14 @@ TRAIN_SEED = 1
 """Seed of the prompts that a tuned lens is trained on; those it is judged on have seed 0."""
 
 
+def _sites(method: str, sites: str | None) -> Any:
+    """The kinds of sites that are asked for; None where the lens knows its own."""
+    if sites is not None:
+        return listed(sites) or ()
+    chosen = probing.shelf[method]
+    return None if isinstance(chosen, probing.Lens) and chosen.linear else "resid_post"
+
+
 @app.command(cls=Listing)
 def probe(
     family: FamilyName,
@@ -45,8 +53,12 @@ def probe(
         str, typer.Option(help="probe; `list probes` shows them", autocompletion=names_of(probing.shelf))
     ] = "logistic",
     sites: Annotated[
-        str, typer.Option(help="kinds of activations, with commas: resid_post, attn_out, z")
-    ] = "resid_post",
+        str | None,
+        typer.Option(
+            help="kinds of activations, with commas: resid_post, attn_out, z [resid_post; the parts of the final "
+            "stream for direct_logit_attribution]"
+        ),
+    ] = None,
     positions: Annotated[str, typer.Option(help="names of positions, last, numbers or all, with commas")] = "last",
     held_out: Annotated[
         str, typer.Option(help="what training and test never share: prompts, templates, or a variable")
@@ -88,7 +100,7 @@ def probe(
     pairs = chosen.sample(model, n)
     given: dict[str, Any] = {
         "method": method,
-        "sites": listed(sites) or (),
+        "sites": _sites(method, sites),
         "positions": listed(positions) or (),
         "budget": None if budget is None else budget << 20,
     }

@@ -8,6 +8,7 @@
 Cost: one pass over the pairs for each of the two models. The fits hold one block of sites at a time.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ from interp_emerge.probing.base import Decoder
 from interp_emerge.probing.engines.activations import Activations, Recorder, read_activations
 from interp_emerge.probing.engines.comparing import Judge
 from interp_emerge.probing.engines.controls import control_task, shuffled
-from interp_emerge.probing.engines.folds import folds_of, groups_of
+from interp_emerge.probing.engines.folds import equal_up_to, folds_of, groups_of
 from interp_emerge.probing.engines.sites import Places, Site, sites_of
 from interp_emerge.probing.engines.trials import Design, Trial, try_decoder
 from interp_emerge.probing.engines.variables import Labels, target_of
@@ -38,6 +39,7 @@ from interp_emerge.probing.scores import PROBE_SCORES, ProbeScores, SavedProbe
 from interp_emerge.stats.intervals import Interval
 from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
 
+logger = logging.getLogger(__name__)
 FOLDS = 5
 
 
@@ -72,7 +74,8 @@ def probe(
             `labels`; or several.
         method: a decoder by name: logistic, ridge, mass_mean, nearest_centroid, k_sparse or mdl.
         sites: kinds of activations: resid_pre, resid_mid, resid_post, attn_out, mlp_out, z, q, k, v, mlp_hidden.
-        positions: names in the pairs, `last`, numbers, or `all`.
+        positions: names in the pairs, `last`, numbers, or `all`, which leaves out positions up to which all prompts
+            have the same tokens.
         labels: a table of more variables, with one row for each pair, or the path of one.
         held_out: what training and test never share: `prompts`, `templates`, or the name of a variable whose values
             are entities. By default prompts; templates if these give the variable away.
@@ -94,6 +97,8 @@ def probe(
     require_whole(folds, "folds", least=3)
     variables = [variable] if isinstance(variable, str) else [*variable]
     places = Places.of(pairs, positions)
+    if "all" in ([positions] if isinstance(positions, str) else positions):
+        places = _where_prompts_differ(pairs, places)
     wanted = sites_of(model, sites, places)
     plans = [
         _plan(pairs, name, place, places, decoder, labels=labels, held_out=held_out, folds=folds, seed=seed)
@@ -131,6 +136,16 @@ def probe(
     )
 
 
+def _where_prompts_differ(pairs: PromptPairs, places: Places) -> Places:
+    """The positions up to which not all prompts have the same tokens; others are left out, and a warning names them."""
+    kept = {name: place for name, place in places.index.items() if equal_up_to(pairs, place).max() > 0}
+    if not kept:
+        raise InputError(f"all {len(pairs)} prompts are the same, so nothing can be decoded; give prompts that differ")
+    if left := [name for name in places.index if name not in kept]:
+        logger.warning("positions %s are not probed: all prompts have the same tokens up to there", ", ".join(left))
+    return Places(index=kept)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Plan:
     """One variable at one position."""
@@ -166,7 +181,7 @@ def _plan(
     if not target.n_classes and not decoder.real:
         raise InputError(f"variable {variable!r} has real values, and {decoder.name!r} decodes classes; use "
                          "method='ridge', or give classes")  # fmt: skip
-    held_out, groups = groups_of(pairs, target, held_out, labels=labels)
+    held_out, groups = groups_of(pairs, target, held_out, place=place, labels=labels)
     control, back = control_task(pairs, target, place, seed)
     arms = {"true": target.labels, "shuffled": shuffled(target, seed)}
     if control is not None:

@@ -24,6 +24,8 @@ from interp_emerge.probing.engines.sites import LAST, STREAM, Places, Site, site
 from interp_emerge.stats.intervals import mean_interval
 from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
+PARTS = ("resid_pre", "attn_out", "mlp_out")
+"""What the final stream is the sum of; of `resid_pre`, the first block's only."""
 ROWS = 256
 """Prompts whose logits of all tokens are held at once."""
 LENS_SCORES = Table(
@@ -73,7 +75,7 @@ def lens(
     pairs: PromptPairs,
     *,
     method: str = "logit_lens",
-    sites: str | Sequence[str] = ("resid_pre", "resid_post"),
+    sites: str | Sequence[str] | None = None,
     positions: str | Sequence[str] = LAST,
     train: Tensor | None = None,
     record: Recorder = record_run,
@@ -82,13 +84,16 @@ def lens(
     """What a lens makes of each site after the clean prompts: logit difference, accuracy, rank, divergence.
 
     Example:
-        >>> ie.lens(model, pairs, sites=["resid_mid", "attn_out", "mlp_out"]).to_frame()
+        >>> ie.lens(model, pairs, sites=["resid_post", "attn_out", "mlp_out"]).to_frame()
 
     Args:
         model: the model; it is left as it was.
         pairs: clean prompts with answers and foils, all of one length.
         method: a lens by name: logit_lens, tuned_lens or direct_logit_attribution.
-        sites: kinds of activations of the stream's width.
+        sites: kinds of activations of the stream's width. By default resid_pre and resid_post; for
+            direct_logit_attribution the parts of the final stream: the first resid_pre and each block's attn_out and
+            mlp_out. Their logit differences sum to `final`, less a constant for each answer and foil: what the biases
+            of the final norm and the unembedding add.
         positions: names in the pairs, `last`, numbers, or `all`.
         train: prompts on which the tuned lens is trained, shape [prompt, pos]. Those that
             are among the pairs are left out.
@@ -106,12 +111,15 @@ def lens(
         raise InputError(f"{method!r} is no lens; call {function}(model, pairs, method={method!r})")
     require_pairs(model, pairs)
     pairs.require_one_length("a lens")
-    kinds = [sites] if isinstance(sites, str) else [*sites]
+    own_sites = PARTS if chosen.linear else ("resid_pre", "resid_post")
+    kinds = [sites] if isinstance(sites, str) else [*(own_sites if sites is None else sites)]
     for kind in kinds:
         if kind not in STREAM:
             raise UnknownNameError("site of a lens", kind, STREAM)
     places = Places.of(pairs, positions)
     wanted = sites_of(model, kinds, places)
+    if sites is None and chosen.linear:
+        wanted = tuple(site for site in wanted if site.kind != "resid_pre" or site.layer == 0)
     if chosen.linear and any(int(index.min()) < pairs.length - 1 for index in places.index.values()):
         raise InputError(f"{method} adds up to the logits at the last position only; leave out positions")
     prompts = _training_prompts(model, pairs, train) if chosen.learns else pairs.clean

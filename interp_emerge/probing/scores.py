@@ -19,11 +19,11 @@ from torch import Tensor
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
-from interp_emerge.core.files import write_atomically
+from interp_emerge.core.files import hash_bytes, write_together
 from interp_emerge.probing.engines.sites import Site
 from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
-FORMAT = 1
+FORMAT = 2
 TEXT = {"variable", "method", "site", "position", "measure", "held_out"}
 """Columns that hold words. Those that hold numbers may be empty in all rows."""
 PROBE_SCORES = Table(
@@ -87,13 +87,16 @@ class SavedProbe:
         """Scores of each class, or the real value, shape [prompt, output].
 
         Raises:
-            InputError: the activations have another width than those that the probe was fitted on.
+            InputError: the activations have another width than those that the probe was fitted on, or are not finite.
         """
         if activations.ndim != 2 or activations.shape[1] != len(self.weight):
             raise InputError(
                 f"the probe of {self.variable!r} at {self.site.name} reads {len(self.weight)} features; it cannot be "
                 f"applied to activations of shape {list(activations.shape)}. Give [prompt, {len(self.weight)}]"
             )
+        if not torch.isfinite(activations).all():
+            raise InputError(f"activations for the probe of {self.variable!r} at {self.site.name} are not finite; give "
+                             "finite ones")  # fmt: skip
         return activations.float() @ self.weight.to(activations.device) + self.bias.to(activations.device)
 
 
@@ -149,7 +152,7 @@ class ProbeScores:
 
         Raises:
             UnknownNameError: no such site or variable was probed.
-            InputError: the activations have another width.
+            InputError: the activations have another width, or are not finite.
         """
         probe = self.probe_at(site, variable)
         scores = probe.scores(activations)
@@ -160,28 +163,41 @@ class ProbeScores:
         return torch.tensor(numbers, device=place.device)[place] if len(numbers) == len(probe.classes) else place
 
     @checked
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path) -> Path:
         """Write the probes as safetensors, and the table and origin as JSON in a file of the same name.
 
+        The JSON holds a hash of the probes, so that `load` refuses two files that do not belong together.
+
+        Returns:
+            The path of the probes.
+
         Raises:
-            InputError: the name does not end in .safetensors.
+            InputError: the name does not end in .safetensors, the JSON file exists and is none of this kind, or a file
+                cannot be written.
         """
         path = _named(path)
+        about = path.with_suffix(".json")
+        _require_own(about)
         tensors = {}
         for number, probe in enumerate(self.probes):
             tensors |= {
                 f"{number}.weight": probe.weight.cpu().contiguous(),
                 f"{number}.bias": probe.bias.cpu().contiguous(),
             }
-        write_atomically(path, save(tensors))
+        probes = save(tensors)
         content = {
             "format": FORMAT,
+            "probes": hash_bytes(probes),
             "origin": self.origin,
             "classes": [[*probe.classes] for probe in self.probes],
             "table": json.loads(self.frame.to_json(orient="records", double_precision=15)),
             "learning": json.loads(self.learning.to_json(orient="records", double_precision=15)),
         }
-        write_atomically(path.with_suffix(".json"), json.dumps(content, indent=1).encode())
+        try:
+            write_together({path: probes, about: json.dumps(content, indent=1).encode()})
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror or error}); name another file") from error
+        return path
 
     @classmethod
     @checked
@@ -189,29 +205,28 @@ class ProbeScores:
         """The scores that `save` wrote.
 
         Raises:
-            InputError: the two files are not there, or not readable, or of another format.
+            InputError: the two files are not there, not readable, damaged, of another format, or not of one `save`.
         """
         path = _named(path)
+        about = path.with_suffix(".json")
         try:
-            content: Mapping[str, Any] = json.loads(path.with_suffix(".json").read_text())
-            tensors = load(path.read_bytes())
-        except (OSError, ValueError, SafetensorError) as error:
-            raise InputError(
-                f"cannot read probes from {path} and {path.with_suffix('.json').name} ({error})"
-            ) from error
-        if content.get("format") != FORMAT:
-            raise InputError(f"{path} has format {content.get('format')!r}; this version reads format {FORMAT}")
-        frame = PROBE_SCORES.shaped(pd.DataFrame(content["table"]))[[*PROBE_SCORES.filled]]
-        numbers = [column for column in PROBE_SCORES.filled if column not in TEXT]
-        frame[numbers] = frame[numbers].apply(pd.to_numeric)
-        probes = []
-        for number, (row, classes) in enumerate(zip(frame.to_dict("records"), content["classes"], strict=True)):
-            head = None if row["head"] < 0 else int(row["head"])
-            site = Site(kind=row["site"], layer=int(row["layer"]), head=head, position=row["position"])
-            fields: dict[str, Any] = {"weight": tensors[f"{number}.weight"], "bias": tensors[f"{number}.bias"]}
-            probes.append(SavedProbe(site=site, variable=row["variable"], classes=tuple(classes), **fields))
-        learning = pd.DataFrame(content["learning"])
-        return cls(frame=frame, probes=tuple(probes), learning=learning, origin=content["origin"])
+            content: Any = json.loads(about.read_text())
+            stored = path.read_bytes()
+            tensors = load(stored)
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
+            raise InputError(f"cannot read probes from {path} and {about.name} ({error})") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            given = content.get("format") if isinstance(content, dict) else type(content).__name__
+            raise InputError(f"{about} has format {given!r}; this version reads format {FORMAT}. Save the probes again")
+        if content.get("probes") != hash_bytes(stored):
+            raise InputError(f"{path} and {about.name} are not of one save, or one was changed; save the probes again")
+        try:
+            frame, probes = _read_probes(content, tensors)
+            learning, origin = pd.DataFrame(content["learning"]), dict(content["origin"])
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{about} is damaged ({reason}); save the probes again") from error
+        return cls(frame=frame, probes=probes, learning=learning, origin=origin)
 
     def plot(self, variable: str | None = None) -> Any:
         """An Altair chart of accuracy against layer, with the levels of the controls, one panel for each position.
@@ -232,3 +247,49 @@ def _named(path: str | Path) -> Path:
     if path.suffix != ".safetensors":
         raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; give a name that ends in .safetensors")
     return path
+
+
+def _require_own(about: Path) -> None:
+    """Raise an `InputError` if a file of this name exists that `save` has not written."""
+    if not about.exists():
+        return
+    try:
+        content = json.loads(about.read_text())
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not {"format", "classes", "table", "learning"} <= {*content}:
+        raise InputError(f"{about} exists and is no table of probes; give another name, so that it is not overwritten")
+
+
+def _read_probes(
+    content: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[pd.DataFrame, tuple[SavedProbe, ...]]:
+    """The table and the probes of a file's content; a `KeyError`, `TypeError` or `ValueError` if it is damaged."""
+    table, classes = content["table"], content["classes"]
+    if not isinstance(table, list) or not table or not isinstance(classes, list) or len(table) != len(classes):
+        raise ValueError("the table and the classes are not lists of one length, at least 1")
+    for row in table:
+        missing = [column for column in PROBE_SCORES.filled if column not in row]
+        if missing:
+            raise ValueError(f"the table lacks column {missing[0]!r}")
+    frame = PROBE_SCORES.shaped(pd.DataFrame(table))[[*PROBE_SCORES.filled]]
+    numbers = [column for column in PROBE_SCORES.filled if column not in TEXT]
+    frame[numbers] = frame[numbers].apply(pd.to_numeric)
+    probes = []
+    for number, (row, values) in enumerate(zip(table, classes, strict=True)):
+        for column, kind in {**dict.fromkeys(TEXT, str), "layer": int, "head": int}.items():
+            if not isinstance(row[column], kind):
+                raise ValueError(f"{column} of row {number} is {row[column]!r}")
+        if not isinstance(values, list) or not (
+            all(isinstance(one, int) for one in values) or all(isinstance(one, str) for one in values)
+        ):
+            raise ValueError(f"the classes of row {number} are neither whole numbers nor text")
+        weight, bias = tensors[f"{number}.weight"], tensors[f"{number}.bias"]
+        if weight.ndim != 2 or bias.shape != weight.shape[1:] or len(bias) != max(1, len(values)):
+            raise ValueError(
+                f"probe {number} has shapes {[*weight.shape]} and {[*bias.shape]} for {len(values)} classes"
+            )
+        head = None if row["head"] < 0 else row["head"]
+        site = Site(kind=row["site"], layer=row["layer"], head=head, position=row["position"])
+        probes.append(SavedProbe(site=site, variable=row["variable"], classes=tuple(values), weight=weight, bias=bias))
+    return frame, tuple(probes)

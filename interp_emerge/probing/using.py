@@ -1,6 +1,7 @@
 """What is used: what happens to the ability when a site's value of a variable is exchanged, steered or erased.
 
-1. Pairs are divided into halves. The directions are found on one half and judged on the other, and the reverse.
+1. Pairs are divided into halves; equal clean prompts are in one half. The directions are found on one half and judged
+   on the other, and the reverse.
 2. The run is continued from the changed site (`continuing`). The effect is the metric of the changed run minus that of
    the corrupted run, or the metric of the clean run minus that of the changed one: positive if the value is used.
 3. Placebos change the same site in random directions, as many and, for every prompt, as far. What is used is the
@@ -34,6 +35,7 @@ from interp_emerge.probing.base import Intervention
 from interp_emerge.probing.engines.activations import Recorder, read_activations
 from interp_emerge.probing.engines.continuing import Continuation, require_changeable
 from interp_emerge.probing.engines.directions import NullSpaces, alignment
+from interp_emerge.probing.engines.folds import equal_up_to, halves_of
 from interp_emerge.probing.engines.sites import LAST, Places, Site, sites_of
 from interp_emerge.probing.engines.swaps import Change, Swap
 from interp_emerge.probing.engines.validating import Validation
@@ -157,7 +159,7 @@ def use(
     reading: dict[str, Any] = {"places": places, "recorder": record, "budget": budget}
     sides = {side: read_activations(model, pairs, wanted, side=side, **reading) for side in ("clean", "corrupt")}
     other = "corrupt" if chosen.runs == "clean" else "clean"
-    half = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed + 5)) % 2 == 0
+    half = halves_of(equal_up_to(pairs, pairs.lengths - 1), seed)
     sign = 1 if chosen.runs == "corrupt" else -1
     rows, effects, random_effects = [], [], []
     with model.running():

@@ -94,6 +94,9 @@ def test_scores_save_and_load_and_apply(name: str, model: HookedModel, pairs: ie
     assert {*read.apply(activations, site=site).tolist()} <= {0, 1}
     with pytest.raises(InputError, match=f"reads {model.d_model} features"):
         scores.apply(torch.randn(7, model.d_model + 1), site=site)
+    for bad in (torch.nan, torch.inf):
+        with pytest.raises(InputError, match="are not finite"):
+            scores.apply(torch.full((7, model.d_model), bad), site=site)
 
 
 @pytest.mark.parametrize("name", LENSES)

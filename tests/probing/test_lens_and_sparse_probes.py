@@ -8,7 +8,7 @@ from transformer_lens.tools.analysis.logit_lens import logit_lens
 
 import interp_emerge as ie
 from interp_emerge.abilities.metrics import METRICS
-from interp_emerge.core.errors import InputError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.probing import shelf
 from interp_emerge.probing.base import Decoder
@@ -42,10 +42,24 @@ def test_the_logit_lens_is_that_of_transformer_lens(model: HookedModel, pairs: i
 def test_contributions_of_all_parts_sum_to_the_logit_difference(model: HookedModel, pairs: ie.PromptPairs):
     parts = ie.lens(model, pairs, method="direct_logit_attribution", sites=["attn_out", "mlp_out"])
     start = ie.lens(model, pairs, method="direct_logit_attribution", sites="resid_pre")
+    whole = ie.lens(model, pairs, method="direct_logit_attribution")
+    np.testing.assert_allclose(whole.per_pair.sum(1), parts.per_pair.sum(1) + start.per_pair[:, 0], atol=1e-5)
     own = METRICS["logit_diff"](model.logits(pairs.clean), pairs).double().numpy()
     at_zero = model.decoder.logits(torch.zeros(1, model.d_model))
     constant = METRICS["logit_diff"](at_zero.expand(len(pairs), -1), pairs).detach().double().numpy()
     np.testing.assert_allclose(parts.per_pair.sum(1) + start.per_pair[:, 0] + constant, own, atol=2e-4)
+
+
+def test_a_parallel_block_has_no_middle_of_the_stream(pairs: ie.PromptPairs):
+    with pytest.raises(InputError, match="has parallel blocks, so it has no resid_mid; leave it out"):
+        ie.lens(small_model("gpt_neox"), pairs, sites=["resid_mid", "resid_post"])
+
+
+def test_a_position_is_known_once(pairs: ie.PromptPairs):
+    model = ie.load_family("miniature").load("14k")
+    with pytest.raises(UnknownNameError) as refused:
+        ie.lens(model, ie.load_ability("induction").sample(model, n=8), positions="end")
+    assert str(refused.value).count("last") == 1
 
 
 def test_the_tuned_lens_is_no_worse_than_the_logit_lens(pairs: ie.PromptPairs):

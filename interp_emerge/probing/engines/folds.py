@@ -1,11 +1,15 @@
 """Folds of the pairs for which nothing leaks from training to held-out prompts.
 
-Pairs with the same clean prompt, with the same template or with the same entity are kept in one fold. What has to be
-kept together is `held_out`: `prompts`, `templates`, or the name of a variable, whose values are then entities.
+Pairs whose clean prompts have the same tokens up to the probed position are kept in one fold: attention is causal, so
+their activations there are equal. What else has to be kept together is `held_out`: `prompts`, which adds nothing,
+`templates`, or the name of a variable, whose values are then entities. Pairs that are linked by a chain of equal tokens
+and equal templates or entities are one group.
 """
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from interp_emerge.abilities.pairs import PromptPairs
@@ -15,11 +19,14 @@ from interp_emerge.probing.engines.variables import Labels, Target, target_of
 PROMPTS, TEMPLATES = "prompts", "templates"
 
 
-def groups_of(pairs: PromptPairs, target: Target, held_out: str, *, labels: Labels | None = None) -> tuple[str, Tensor]:
+def groups_of(
+    pairs: PromptPairs, target: Target, held_out: str, *, place: Tensor, labels: Labels | None = None
+) -> tuple[str, Tensor]:
     """What is held out, and the group of each pair, shape [pair]; pairs of one group are never in two folds.
 
-    With `held_out` empty, prompts are held out. If the variable is constant within each template, then the wording
-    alone gives it away, and whole templates are held out.
+    `place` is the probed position of each pair, shape [pair]. With `held_out` empty, prompts
+    are held out. If the variable is constant within each template, then the wording alone gives it away, and whole
+    templates are held out.
 
     Raises:
         InputError: the variable is constant within templates and a value occurs in one template only, so that a probe
@@ -37,19 +44,22 @@ def groups_of(pairs: PromptPairs, target: Target, held_out: str, *, labels: Labe
             )
         held_out = held_out or TEMPLATES
     held_out = held_out or PROMPTS
+    groups = equal_up_to(pairs, place)
+    if groups.max() < 1:
+        raise InputError(f"all {len(pairs)} pairs have the same tokens up to the probed position, so their activations "
+                         "there are equal; probe a later position")  # fmt: skip
     if held_out == TEMPLATES:
-        groups = templates
-    elif held_out == PROMPTS:
-        groups = _prompts(pairs)
-    else:
+        groups = _linked(groups, templates)
+    elif held_out != PROMPTS:
         entity = target_of(pairs, held_out, place=pairs.lengths - 1, labels=labels)
-        groups = np.unique(entity.labels.numpy(), return_inverse=True)[1]
+        groups = _linked(groups, np.unique(entity.labels.numpy(), return_inverse=True)[1])
+    if groups.max() < 1:
+        raise InputError(f"held_out={held_out!r} gives one group of pairs, so none can be held out: equal prompts "
+                         "link all its values; hold out prompts")  # fmt: skip
     in_one = [len({*groups[target.labels.numpy() == one]}) == 1 for one in range(target.n_classes)]
     if held_out != PROMPTS and in_one and all(in_one):
         raise InputError(f"held_out={held_out!r}: each value of {target.variable!r} is in one group only, so a "
                          "held-out value is never in training; hold out something else")  # fmt: skip
-    if groups.max() < 1:
-        raise InputError(f"held_out={held_out!r} gives one group of pairs, so none can be held out; hold out prompts")
     return held_out, torch.from_numpy(groups.astype(np.int64))
 
 
@@ -57,14 +67,29 @@ def _constant_within(templates: np.ndarray, labels: np.ndarray) -> bool:
     return all(len({*labels[templates == one]}) == 1 for one in np.unique(templates))
 
 
-def _prompts(pairs: PromptPairs) -> np.ndarray:
-    """A number for each clean prompt, equal for equal prompts."""
-    groups, n = np.empty(len(pairs), dtype=np.int64), 0
+def equal_up_to(pairs: PromptPairs, place: Tensor) -> np.ndarray:
+    """A number for each pair, shape [pair]: equal if the clean prompts are the same up to and at `place`, [pair].
+
+    Numbers are given in the order in which the pairs first have them.
+    """
+    known: dict[tuple[int, ...], int] = {}
+    groups = np.empty(len(pairs), dtype=np.int64)
+    prefixes: list[tuple[int, ...]] = [()] * len(pairs)
     for rows, group in pairs.by_length():
-        found = np.unique(group.clean.numpy(), axis=0, return_inverse=True)[1].reshape(-1)
-        groups[rows.numpy()] = found + n
-        n += int(found.max()) + 1
+        for row, tokens in zip(rows.tolist(), group.clean.tolist(), strict=True):
+            prefixes[row] = tuple(tokens[: int(place[row]) + 1])
+    for row, prefix in enumerate(prefixes):
+        groups[row] = known.setdefault(prefix, len(known))
     return groups
+
+
+def _linked(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Groups that share no value of either grouping with each other: connected components, shape [pair]."""
+    first = int(one.max()) + 1
+    size = first + int(other.max()) + 1
+    edges = coo_array((np.ones(len(one)), (one, first + other)), shape=(size, size))
+    found = connected_components(edges, directed=False)[1][one]
+    return np.unique(found, return_inverse=True)[1]
 
 
 def folds_of(groups: Tensor, labels: Tensor, n_folds: int, seed: int) -> Tensor:
@@ -95,6 +120,24 @@ def folds_of(groups: Tensor, labels: Tensor, n_folds: int, seed: int) -> Tensor:
         fold_of_group[group] = fold
         sizes[fold] += counts[group]
     return torch.from_numpy(fold_of_group[of_group])
+
+
+def halves_of(groups: np.ndarray, seed: int) -> Tensor:
+    """Which pairs are in the first of two halves, bool, shape [pair]; pairs of one group are in one half.
+
+    Raises:
+        InputError: the groups cannot be divided so that each half has ten pairs.
+    """
+    sizes = np.bincount(groups)
+    drawn = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(seed + 5)).numpy()
+    in_first, filled = np.zeros(len(sizes), dtype=bool), [0, 0]
+    for group in np.lexsort((drawn, -sizes)):
+        in_first[group] = filled[0] <= filled[1]
+        filled[0 if in_first[group] else 1] += sizes[group]
+    if min(filled) < 10:
+        raise InputError(f"{len(groups)} pairs have {len(sizes)} different clean prompts, which cannot be divided into "
+                         "halves of at least 10 pairs; give more different prompts")  # fmt: skip
+    return torch.from_numpy(in_first[groups])
 
 
 def inner_folds(folds: Tensor, seed: int) -> Tensor:

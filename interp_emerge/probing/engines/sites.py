@@ -82,7 +82,8 @@ def _index(pairs: PromptPairs, name: str) -> Tensor:
                 f"position {name} is beyond prompts of {shortest} tokens; give {-shortest} to {shortest - 1}"
             )
         return pairs.lengths + place if place < 0 else torch.full((len(pairs),), place)
-    raise UnknownNameError("position", name, [*pairs.positions, LAST, "all", f"0 to {int(pairs.lengths.min()) - 1}"])
+    known = [*pairs.positions, LAST, "all", f"0 to {int(pairs.lengths.min()) - 1}"]
+    raise UnknownNameError("position", name, [*dict.fromkeys(known)])
 
 
 def sites_of(model: HookedModel, kinds: str | Sequence[str], places: Places) -> tuple[Site, ...]:
@@ -90,12 +91,14 @@ def sites_of(model: HookedModel, kinds: str | Sequence[str], places: Places) -> 
 
     Raises:
         UnknownNameError: there is no such kind.
-        InputError: no kind is given, or only `resid_mid` of a model that has none.
+        InputError: no kind is given, or `resid_mid` of a model that has none.
     """
     kinds = [kinds] if isinstance(kinds, str) else [*kinds]
     for kind in kinds:
         if kind not in KINDS:
             raise UnknownNameError("site", kind, KINDS)
+    if "resid_mid" in kinds and all(block.parallel for block in model.decoder.blocks):
+        raise InputError(f"{model.spec} has parallel blocks, so it has no resid_mid; leave it out")
     found = []
     for layer, block in enumerate(model.decoder.blocks):
         heads = {"z": block.q.n_heads, "q": block.q.n_heads, "k": block.k.n_heads, "v": block.k.n_heads}
@@ -105,6 +108,6 @@ def sites_of(model: HookedModel, kinds: str | Sequence[str], places: Places) -> 
             for head in range(heads[kind]) if kind in heads else (None,):
                 found += [Site(kind=kind, layer=layer, head=head, position=position) for position in places.index]
     if not found:
-        raise InputError(f"no site to probe: {', '.join(kinds) or 'no kind'} of {model.spec}; parallel blocks have no "
-                         f"resid_mid. Name one of {', '.join(KINDS)}")  # fmt: skip
+        raise InputError(f"no site to probe: {', '.join(kinds) or 'no kind'} of {model.spec}; "
+                         f"name one of {', '.join(KINDS)}")  # fmt: skip
     return tuple(found)

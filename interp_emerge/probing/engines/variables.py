@@ -25,6 +25,8 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 
 Labels = pd.DataFrame | Mapping[str, Any] | str | Path
 """A table with one row for each pair, or the path of one (.csv or .parquet)."""
+MOST_EXACT = 2.0**53
+"""Whole numbers beyond this are merged by double precision."""
 OFFSET = re.compile(r"token([+-]\d+)?")
 
 
@@ -59,7 +61,7 @@ def target_of(pairs: PromptPairs, variable: str, *, place: Tensor, labels: Label
     Raises:
         UnknownNameError: there is no such variable.
         InputError: it has one value only, almost as many values as pairs, several answers for a pair, a length other
-            than the pairs, or a value that is missing or not finite.
+            than the pairs, text beside numbers, or a value that is missing, not finite or not exactly represented.
     """
     table = _table(labels)
     values = _values(pairs, variable, place, table)
@@ -69,20 +71,60 @@ def target_of(pairs: PromptPairs, variable: str, *, place: Tensor, labels: Label
         raise InputError(
             f"variable {variable!r} has no value for {int(pd.isna(values).sum())} pairs; fill or drop them"
         )
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InputError(f"variable {variable!r} has values that are not finite; give finite numbers")
+    values = _of_one_kind(values, variable)
     if values.dtype.kind == "f" and not np.equal(values, np.round(values)).all():
+        if (values == values[0]).all():
+            raise _constant(variable, values[0], len(pairs))
         return Target(variable=variable, labels=torch.from_numpy(values.astype(np.float64)))
     if values.dtype.kind == "f":
         values = values.astype(np.int64)
     found, index = np.unique(values.astype(str) if values.dtype.kind in "OU" else values, return_inverse=True)
     if len(found) < 2:
-        raise InputError(f"variable {variable!r} is {found[0]!s} in all {len(pairs)} pairs; a probe needs at least two "
-                         "values to tell apart")  # fmt: skip
+        raise _constant(variable, found[0], len(pairs))
     if 2 * len(found) > len(pairs):
         raise InputError(f"variable {variable!r} has {len(found)} classes in {len(pairs)} pairs; a probe needs "
                          "at least two pairs a class on average: give more pairs, or fewer classes")  # fmt: skip
     return Target(variable=variable, labels=torch.from_numpy(index.astype(np.int64)), classes=tuple(found.tolist()))
+
+
+def _constant(variable: str, value: object, n: int) -> InputError:
+    return InputError(f"variable {variable!r} is {value!s} in all {n} pairs; a probe needs at least two values to tell "
+                      "apart")  # fmt: skip
+
+
+def _of_one_kind(values: np.ndarray, variable: str) -> np.ndarray:
+    """Labels that are all text or all numbers that are exactly represented, so that no two values are merged."""
+    if values.dtype.kind == "O":
+        text = [isinstance(one, str) for one in values]
+        if any(text) and not all(text):
+            raise InputError(f"variable {variable!r} has text beside numbers, such as {values[text.index(True)]!r} and "
+                             f"{values[text.index(False)]!r}; give all as text or all as numbers")  # fmt: skip
+        values = np.asarray(values.tolist())
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(f"variable {variable!r} has values that are not finite; give finite numbers")
+    whole = values.dtype.kind == "f" and bool(np.equal(values, np.round(values)).all())
+    large = np.abs(values) > MOST_EXACT if whole else np.zeros(len(values), dtype=bool)
+    if values.dtype.kind == "u":
+        large = values > np.iinfo(np.int64).max
+    elif values.dtype.kind == "O":
+        large[:] = True
+    if large.any():
+        raise InputError(f"variable {variable!r} has {values[large.argmax()]!s}, a value that is not exactly "
+                         "represented; give such labels as text")  # fmt: skip
+    return values
+
+
+def _column(given: Any, variable: str) -> np.ndarray:
+    """The labels of a table's column as they were given, shape [pair]."""
+    if isinstance(given, Tensor):
+        given = given.detach().cpu().numpy()
+    if isinstance(given, str | bytes | Mapping) or np.ndim(given) == 0 or not hasattr(given, "__len__"):
+        raise InputError(f"labels[{variable!r}] is {given!r}; give a list with one label for each pair")
+    if np.ndim(given) > 1:
+        raise InputError(f"labels[{variable!r}] has shape {[*np.shape(given)]}; give one label for each pair")
+    found = np.asarray(given)
+    # Numpy turns numbers beside text into text, which would make 1 and "1" one class.
+    return np.array([*given], dtype=object) if found.dtype.kind in "US" and not isinstance(given, np.ndarray) else found
 
 
 def names_of_variables(pairs: PromptPairs, labels: Labels | None = None) -> list[str]:
@@ -109,7 +151,7 @@ def _table(labels: Labels | None) -> Mapping[str, Any]:
 
 def _values(pairs: PromptPairs, variable: str, place: Tensor, table: Mapping[str, Any]) -> np.ndarray:
     if variable in table:
-        return np.asarray(table[variable])
+        return _column(table[variable], variable)
     if variable in pairs.variables:
         values = pairs.variables[variable].numpy()
         return np.array(pairs.labels[variable])[values] if variable in pairs.labels else values
