@@ -45,7 +45,9 @@ def fill(setting: Setting) -> Scene:
     number = f"{century}{ending}"
     begun, next_, more = number[:given], int(number[given : given + follow]), given + follow < len(number)
     smallest = number[:given] + "0" * (4 - given - 1) + "1"
-    other = setting.one(ENDINGS, but=range(ending, 88))
+    # As far as the second number is given, the lower number begins like it too.
+    least = ending - ending % 10 ** (4 - given)
+    other = setting.one(ENDINGS, but=[*range(1, least), *range(ending, 88)])
     replaced = {"lowest start": smallest, "lower start": f"{century}{other:02d}"}[setting.corruption]
     if int(replaced) >= int(number):
         raise setting.refuse("there is no lower number that begins with the same digits")

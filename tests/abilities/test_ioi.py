@@ -47,7 +47,7 @@ def test_three_other_names_replace_those_of_the_prompt():
 def test_a_tokenizer_without_its_words_is_told_the_language_and_not_to_leave_out_a_part():
     model = ie.load_family("miniature").load("7k")
     with pytest.raises(
-        ie.InterpEmergeError, match="cannot express 'ioi' .* which is written in English: of "
+        ie.InterpEmergeError, match=r"cannot express 'ioi' .* which is written in English: of "
     ) as caught:
         ie.load_ability("ioi").sample(model, 2)
     assert "has no token for a part of" in str(caught.value) and "leave that part out" not in str(caught.value)
