@@ -76,7 +76,7 @@ class FileRow(BaseModel):
                 raise ValueError(f"variable.{name} is beyond 2^53")
             if isinstance(value, float) and not _is_kept(value):
                 raise ValueError(f"variable.{name} is {value!r}, a number with a point or exponent that single "
-                                 "precision does not hold; give a whole number up to 2^53 without a point, a number nearer to "
+                                 "precision does not hold; give a whole number up to 2^53, a number nearer to "
                                  "1, or a label")  # fmt: skip
         for name, texts in (("answer", self.answer), ("foil", self.foil)):
             if not texts or any(not text for text in texts):
