@@ -41,7 +41,7 @@ from interp_emerge.abilities.pairs import Pair, PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
-from interp_emerge.core.tokens.lexicon import Lexicon
+from interp_emerge.core.tokens.lexicon import LEAVE_OUT, Lexicon
 
 log = logging.getLogger(__name__)
 _ADDS_ONE: WeakKeyDictionary[Lexicon, dict[tuple[str, str], bool]] = WeakKeyDictionary()
@@ -203,9 +203,10 @@ class Wordings:
                 rows.append(found)
                 continue
             if choice.templates or len(left) == 1:
-                raise InputError(f"the tokenizer of {model.spec} cannot express {self.name!r} ({template}): of {tries} "
-                                 f"tries none did, most often because {found}; it needs "
-                                 f"{self._requirements()}")  # fmt: skip
+                # The prompts are not the user's, so the advice for a text of one's own does not apply.
+                raise InputError(f"the tokenizer of {model.spec} cannot express {self.name!r} ({template}), which is "
+                                 f"written in {self.language}: of {tries} tries none did, most often because "
+                                 f"{found.removesuffix(LEAVE_OUT)}; it needs {self._requirements()}")  # fmt: skip
             log.info("%s: the wording %r is left out, because %s", self.name, template, found)
             left.remove(template)
         return PromptPairs.from_rows(rows)

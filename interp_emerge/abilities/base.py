@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 
+from interp_emerge.abilities.own.showing import with_names
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
+from interp_emerge.core.errors import InputError, UnknownNameError, counted, require_kind
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.source import Source
 
@@ -32,7 +33,7 @@ class Choice:
     variation: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Ability:
     """A task that a model can do or fail to do, with the accuracies of a guess and of a perfect model.
 
@@ -66,6 +67,11 @@ class Ability:
     """What the tokenizer has to offer."""
     chosen: bool = False
     """Whether corruption, templates, split and variation can be chosen."""
+
+    def __repr__(self) -> str:
+        wordings = f", {counted(len(self.templates), 'template')}" if self.templates else ""
+        corruptions = f", corruptions {', '.join(map(repr, self.corruptions))}" if self.corruptions else ""
+        return f"{type(self).__name__}({self.name}, chance {self.chance:g}{wordings}{corruptions})"
 
     @property
     def key(self) -> str:
@@ -112,7 +118,7 @@ class Ability:
         require_kind(pairs, PromptPairs, f"what ability {self.name!r} draws", "PromptPairs")
         pairs = pairs.of_ability(self.name)
         require_pairs(model, pairs)
-        return pairs
+        return with_names(pairs, model)
 
     def _choice(self, corruption: str, templates: tuple[str, ...], split: Split, variation: str) -> Choice:
         wordings = self.paraphrases if variation == PARAPHRASE else self.templates

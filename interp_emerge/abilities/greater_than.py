@@ -5,6 +5,9 @@ the tokenizer: two of them (GPT-2), one of them (tokenizers that split numbers i
 three. Right are all next tokens that make the second number larger; the foils make it smaller, or equal. A next digit
 that leaves this open, because more digits follow, is neither. Without the ability a large number is a good guess, so
 compare with the corrupted prompts, and read `choice_prob` and the logit difference rather than accuracy.
+
+The slot `number` holds the digits of the first number that decide, and `rest` those behind them, if there are any. So
+the position `number` is a token that the corruption changes.
 """
 
 from interp_emerge.abilities import shelf
@@ -12,16 +15,18 @@ from interp_emerge.abilities._wordings import Corruption, Scene, Setting, Wordin
 from interp_emerge.core.source import Source
 
 TEMPLATES = {
-    "years": "The {event} lasted from the year {number} to the year {begun}",
-    "prices": "The price of the {good} went up from ${number} to ${begun}",
-    "sequence": "{first}, {second}, {number}, {begun}",
+    "years": "The {event} lasted from the year {number}{rest} to the year {begun}",
+    "prices": "The price of the {good} went up from ${number}{rest} to ${begun}",
+    "sequence": "{first}, {second}, {number}{rest}, {begun}",
 }
 PARAPHRASES = {
-    "years, born": "The {event} started in {number} and ended in {begun}",
-    "prices, paid": "First they asked ${number} for the {good}, and later even ${begun}",
+    "years, born": "The {event} started in {number}{rest} and ended in {begun}",
+    "prices, paid": "First they asked ${number}{rest} for the {good}, and later even ${begun}",
 }
 CUTS = ((2, 2), (2, 1), (3, 1))
 """Digits of the second number that the prompt gives, and digits of the token that follows, in order of preference."""
+ENDINGS = range(1, 88)
+"""Last two digits of every number. A split halves this range, whatever part of it is drawn from."""
 PROBES = ("1743", "1862", "1538", "1657", "1384", "1929")
 
 
@@ -36,24 +41,29 @@ def cut_of(setting: Setting) -> tuple[int, int]:
 
 def fill(setting: Setting) -> Scene:
     given, follow = cut_of(setting)
-    century, ending = setting.one(range(11, 20)), setting.one(range(12, 88))
+    century, ending = setting.one(range(11, 20)), setting.one(ENDINGS, but=range(1, 12))
     number = f"{century}{ending}"
     begun, next_, more = number[:given], int(number[given : given + follow]), given + follow < len(number)
     smallest = number[:given] + "0" * (4 - given - 1) + "1"
-    other = setting.several(range(1, ending), 1)[0] if ending > 1 else 1
+    # As far as the second number is given, the lower number begins like it too.
+    least = ending - ending % 10 ** (4 - given)
+    other = setting.one(ENDINGS, but=[*range(1, least), *range(ending, 88)])
     replaced = {"lowest start": smallest, "lower start": f"{century}{other:02d}"}[setting.corruption]
     if int(replaced) >= int(number):
         raise setting.refuse("there is no lower number that begins with the same digits")
-    first, second = sorted(int(one) for one in setting.several(range(10, ending), 2)) if ending > 12 else (10, 11)
+    if replaced[: given + follow] == number[: given + follow]:
+        raise setting.refuse("the lower number begins with the same digits as far as they decide")
+    first, second = sorted(setting.several(ENDINGS, 2, but=[*range(1, 10), *range(ending, 88)]))
     clean = {
         "event": setting.one("things.events"),
         "good": setting.one("things.goods"),
-        "number": number,
+        "number": number[: given + follow],
+        "rest": number[given + follow :],
         "begun": begun,
         "first": f"{century}{first}",
         "second": f"{century}{second}",
     }
-    corrupt = {"number": replaced}
+    corrupt = {"number": replaced[: given + follow], "rest": replaced[given + follow :]}
     if setting.template == "sequence":
         corrupt |= {"first": replaced, "second": replaced}
     larger = [f"{one:0{follow}d}" for one in range(next_ + 1, 10**follow)]
@@ -79,11 +89,11 @@ shelf.add(
         corruptions={
             "lowest start": Corruption(
                 about="the span begins with the lowest number of the century, so nearly every ending is larger",
-                changes=("number", "first", "second"),
+                changes=("number", "rest", "first", "second"),
             ),
             "lower start": Corruption(
                 about="the span begins with a lower number, so more endings are larger",
-                changes=("number", "first", "second"),
+                changes=("number", "rest", "first", "second"),
             ),
         },
         positions={"number": "number"},

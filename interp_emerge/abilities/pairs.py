@@ -94,7 +94,8 @@ class PromptPairs:
     completions: Completions | None
     """All tokens of answers and foils; None if each is one token. Measuring reads them, patching does not."""
     encoding: Encoding | None
-    """The tokenizer that encoded the text of the prompts; None if they were given as token ids."""
+    """The tokenizer that encoded the text of the prompts, or only the names of their tokens if an ability drew them;
+    None if they were given as token ids."""
     lengths: TokenIds = field(init=False)
     """Number of tokens of each pair's prompts, shape [pair]."""
     _filled: tuple[Tokens, Tokens] = field(init=False)
@@ -264,7 +265,8 @@ class PromptPairs:
 
         Columns `pair`, `template`, `n_tokens` (of each prompt), `appended` (how many of these belong to answer and
         foil), `clean`, `corrupt`, `answer`, `foil` (several are separated by " | "), `position NAME` (index) and
-        `variable NAME` (number or label). Tokens of pairs made from text are shown by name, others by their id.
+        `variable NAME` (number or label). Tokens of pairs made from text, or drawn for a model with a tokenizer, are
+        shown by name, others by their id.
         """
         from interp_emerge.abilities.own.showing import frame_of
 

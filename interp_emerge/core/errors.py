@@ -16,10 +16,11 @@ class UnknownNameError(InterpEmergeError):
     """A name that does not exist. The message lists the known names and suggests the nearest."""
 
     def __init__(self, kind: str, given: object, known: Iterable[object]) -> None:
-        names = [str(name) for name in known]
+        names = [text for name in known if (text := str(name))]
         near = get_close_matches(str(given), names, n=1, cutoff=0.5)
         suggestion = f"; did you mean {near[0]!r}?" if near else ""
-        shown = ", ".join(names[:24]) + (", …" if len(names) > 24 else "")
+        quoted = [repr(name) if "," in name else name for name in names]
+        shown = ", ".join(quoted[:24]) + (", …" if len(names) > 24 else "")
         super().__init__(f"unknown {kind} {str(given)!r}{suggestion} (known: {shown or 'none'})")
 
 

@@ -3,6 +3,9 @@
 import re
 from collections import Counter
 
+import pytest
+
+import interp_emerge as ie
 from interp_emerge.abilities._words import words
 from interp_emerge.abilities.ioi import SENTENCES, TEMPLATES
 from tests.abilities.golden import Shown, golden, shown
@@ -39,6 +42,21 @@ def test_three_other_names_replace_those_of_the_prompt():
     for pair in shown("ioi", 30, corruption="abc"):
         assert len({*names_of(pair.corrupt)}) == 3
         assert not {*names_of(pair.corrupt)} & {*names_of(pair.clean)}
+
+
+def test_a_tokenizer_without_its_words_is_told_the_language_and_not_to_leave_out_a_part():
+    model = ie.load_family("miniature").load("7k")
+    with pytest.raises(
+        ie.InterpEmergeError, match=r"cannot express 'ioi' .* which is written in English: of "
+    ) as caught:
+        ie.load_ability("ioi").sample(model, 2)
+    assert "has no token for a part of" in str(caught.value) and "leave that part out" not in str(caught.value)
+
+
+def test_it_is_shown_in_a_line():
+    assert repr(ie.load_ability("ioi")) == (
+        "Ability(ioi, chance 0.5, 30 templates, corruptions 'swapped subject', 'abc')"
+    )
 
 
 def test_the_order_of_the_names_is_that_of_the_template():

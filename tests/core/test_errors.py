@@ -14,6 +14,11 @@ def test_a_near_miss_gets_a_suggestion_and_a_far_one_the_list():
     assert str(UnknownNameError("step", 7, [])) == "unknown step '7' (known: none)"
 
 
+def test_names_with_commas_are_quoted_and_an_empty_one_is_left_out():
+    message = str(UnknownNameError("template", "x", ["", "went, ABBA", "years"]))
+    assert message == "unknown template 'x' (known: 'went, ABBA', years)"
+
+
 def test_a_long_list_is_cut():
     message = str(UnknownNameError("step", "x", range(100)))
     assert message.endswith("22, 23, …)")

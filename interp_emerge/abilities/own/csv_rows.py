@@ -4,18 +4,24 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 MOST_CHARACTERS = 10_000_000
 """Longest cell."""
+WHOLE = re.compile("-?(0|[1-9][0-9]*)")
+DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+"""Numbers are written as in JSON. Python reads more, such as `1_2`, ` 3 ` or `007`; such cells are text."""
+NOT_FINITE = re.compile("[-+]?(nan|inf|infinity)", re.IGNORECASE)
 
 
 def rows_of_csv(text: str, bad: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers and rows of a CSV file with a line of column names; lines without text are skipped.
 
     A cell of `answer`, `foil` or `position.NAME` that begins with "[" and ends with "]" is a JSON list. A column
-    `variable.NAME` holds numbers if all its cells are numbers, else labels. Optional cells may be empty.
+    `variable.NAME` holds numbers if all its cells are numbers, else labels. Optional cells may be empty. A whole number
+    in `position.NAME` is an index; if the same text is in a prompt, it has to be said which of the two is meant.
     """
     before = csv.field_size_limit(MOST_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -46,6 +52,7 @@ def rows_of_csv(text: str, bad: Callable[[str], None]) -> Iterator[tuple[int, di
     for line, cells in read:
         try:
             row = {column: _value(column, cell, column in numeric) for column, cell in cells.items()}
+            _require_clear_positions(cells)
         except (ValueError, RecursionError) as error:
             bad(f"line {line}: {error}")
         else:
@@ -68,12 +75,22 @@ def _all_numbers(column: str, rows: Sequence[tuple[int, dict[str, str]]]) -> boo
 
 
 def _number(cell: str) -> int | float | None:
-    for kind in (int, float):
+    if WHOLE.fullmatch(cell):
         try:
-            return kind(cell)
-        except ValueError:
-            pass
-    return None
+            return int(cell)
+        except ValueError:  # more digits than Python turns into a whole number
+            return math.inf
+    return float(cell) if DECIMAL.fullmatch(cell) or NOT_FINITE.fullmatch(cell) else None
+
+
+def _require_clear_positions(cells: dict[str, str]) -> None:
+    """Raise if the cell of a position is an index, and a prompt holds the same text."""
+    for column, cell in cells.items():
+        if column.startswith("position.") and WHOLE.fullmatch(cell):
+            which = next((name for name in ("clean", "corrupt") if cell in cells.get(name, "")), None)
+            if which is not None:
+                raise ValueError(f'{column} is {cell[:40]}, an index, but the {which} prompt has that text too; write '
+                                 f'["{cell[:40]}", 1] for the text, or [{cell[:40]}] for the index')  # fmt: skip
 
 
 def _value(column: str, cell: str, numeric: bool) -> Any:
@@ -89,11 +106,13 @@ def _value(column: str, cell: str, numeric: bool) -> Any:
     if column in ("answer", "foil") or column.startswith("position."):
         if listed:
             try:
-                return json.loads(cell)
+                given = json.loads(cell)
             except ValueError as error:
                 raise ValueError(
                     f'{column} {cell[:40]!r} is not a JSON list ({error}); write ["one", "other"]'
                 ) from None
+            alone = column.startswith("position.") and len(given) == 1 and type(given[0]) is int
+            return given[0] if alone else given
         if column.startswith("position."):
             number = _number(cell)
             return number if isinstance(number, int) else cell

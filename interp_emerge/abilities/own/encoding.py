@@ -12,7 +12,8 @@ class Encoding:
     """The tokenizer of some pairs that were given as text."""
 
     vocabulary: str
-    """Hash of the tokenizer and of what stands first in a prompt: `HookedModel.vocabulary`."""
+    """Hash of the tokenizer and of what stands first in a prompt: `HookedModel.vocabulary`. If it is empty, only the
+    names are known, and the pairs are for every model whose tokens they are."""
     names: Mapping[int, str] = field(default_factory=dict)
     """The name of each token that occurs in the pairs."""
     first: str = ""
@@ -25,6 +26,11 @@ class Encoding:
         names = dict(zip(ids, model.words(ids), strict=True))
         return cls(vocabulary=model.vocabulary, names=names, first=model.lexicon.recorded(model.bos))
 
+    @classmethod
+    def names_only(cls, model: HookedModel, ids: Iterable[int]) -> "Encoding":
+        """The names of these tokens, for pairs that models with another first token may use too."""
+        return cls(vocabulary="", names=cls.of(model, ids).names)
+
     def words(self, ids: Iterable[int]) -> list[str]:
         """The names of tokens; the id in brackets where the name is not known."""
         return [self.names.get(int(token), f"[{int(token)}]") for token in ids]
@@ -35,9 +41,11 @@ class Encoding:
         return between.join(self.words(ids))
 
     def and_names_of(self, other: "Encoding | None") -> "Encoding":
-        """The same encoding with the names of another one as well."""
+        """The same encoding with the names of another one as well; a token that both name differently has none."""
         more = {} if other is None else other.names
-        return Encoding(vocabulary=self.vocabulary, names={**self.names, **more}, first=self.first)
+        both = {**self.names, **more}
+        names = {token: name for token, name in both.items() if self.names.get(token, name) == name}
+        return Encoding(vocabulary=self.vocabulary, names=names, first=self.first)
 
     def require(self, model: HookedModel) -> None:
         """Raise an `InputError` if the model's tokenizer or its first token is another one."""

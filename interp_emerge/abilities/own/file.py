@@ -5,6 +5,7 @@ The first line of a JSON-lines file may describe the ability instead: an object 
 """
 
 import json
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -73,10 +74,22 @@ class FileRow(BaseModel):
         for name, value in self.variables.items():
             if isinstance(value, int) and abs(value) > MOST_WHOLE:
                 raise ValueError(f"variable.{name} is beyond 2^53")
+            if isinstance(value, float) and not _is_kept(value):
+                raise ValueError(f"variable.{name} is {value!r}, a number with a point or exponent that single "
+                                 "precision does not hold; give a whole number up to 2^53, a number nearer to "
+                                 "1, or a label")  # fmt: skip
         for name, texts in (("answer", self.answer), ("foil", self.foil)):
             if not texts or any(not text for text in texts):
                 raise ValueError(f"{name} is empty; give at least one text, none of them empty")
         return self
+
+
+def _is_kept(value: float) -> bool:
+    """Whether single precision, in which real numbers are kept, holds a number: whole ones exactly, others nearly."""
+    if abs(value) >= MOST_WHOLE:
+        return False
+    (kept,) = struct.unpack("f", struct.pack("f", value))
+    return kept == value if value.is_integer() else kept != 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +112,14 @@ def read_file(path: Path) -> FileContent:
     content = _bytes_of(path)
     digest, text = hash_bytes(content), _text_of(path, content)
     header, rows, lines, bad = FileHeader.model_validate({}), [], [], []
+    described = 0
     for line, given in (rows_of_csv if path.suffix.lower() == ".csv" else _rows_of_json)(text, bad.append):
         try:
-            if not rows and not bad and not lines and path.suffix.lower() == ".jsonl" and _is_header(given):
+            if path.suffix.lower() == ".jsonl" and _is_header(given) and (described or not (rows or bad)):
+                if described:
+                    raise ValueError(f"has no prompts, and line {described} describes the ability already; give one "
+                                     "such line, and a pair in every other")  # fmt: skip
+                described = line
                 header = FileHeader(**given)
                 continue
             rows.append(FileRow(**_nested(given)))

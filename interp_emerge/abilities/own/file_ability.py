@@ -34,7 +34,7 @@ class FileSource(Source):
         return self.authors
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FileAbility(Ability):
     """The ability that a file of prompt pairs describes.
 
@@ -45,8 +45,8 @@ class FileAbility(Ability):
 
     path: Path
     content: FileContent
-    _usable: dict[str, dict[int, str]] = field(default_factory=dict, repr=False)
-    """By vocabulary, why the tokenizer cannot express a row, for each row that it cannot."""
+    _usable: dict[tuple[str, int | None, int], dict[int, str]] = field(default_factory=dict, repr=False)
+    """By what decides it, as `_decides` says, why a model cannot be given a row, for each row that it cannot."""
 
     @property
     def key(self) -> str:
@@ -99,8 +99,8 @@ class FileAbility(Ability):
         rows = [row for row in usable if row not in left_out]
         if len(rows) < n * (block + 1):
             raise InputError(self._too_few(n, block, part, len(usable), len(rows), model))
-        if left_out and model.vocabulary not in _WARNED.setdefault(self.key, set()):
-            _WARNED[self.key].add(model.vocabulary)
+        if left_out and _decides(model) not in _WARNED.setdefault(self.key, set()):
+            _WARNED[self.key].add(_decides(model))
             log.warning("%s of %d in %s left out: the tokenizer of %s cannot express them; `interp-emerge ability "
                         "check` says why", counted(len(left_out), "row"), len(self.content.rows), self.path,
                         model.spec)  # fmt: skip
@@ -117,14 +117,14 @@ class FileAbility(Ability):
 
     def failures(self, model: HookedModel) -> dict[int, str]:
         """By index of the row, why the model's tokenizer cannot express it; empty if it can express all."""
-        known = self._usable.get(model.vocabulary)
+        known = self._usable.get(_decides(model))
         if known is None or not model.vocabulary:
             known = {}
             rows = tqdm(self.content.rows, desc=f"rows of {self.path.name}", unit="row", delay=2, leave=False)
             for index, row in enumerate(rows):
                 if why := _failure(model, row):
                     known[index] = why
-            self._usable[model.vocabulary] = known
+            self._usable[_decides(model)] = known
         return known
 
     def _pairs(self, model: HookedModel, rows: Sequence[int]) -> PromptPairs:
@@ -172,8 +172,13 @@ class FileAbility(Ability):
         return f"{where}; {n} were asked for, and rows are drawn without replacement: ask for at most {usable}"
 
 
-_WARNED: dict[str, set[str]] = {}
-"""By key of the ability, the vocabularies for which a warning about rows was given."""
+_WARNED: dict[str, set[tuple[str, int | None, int]]] = {}
+"""By key of the ability, the tokenizers and contexts for which a warning about rows was given."""
+
+
+def _decides(model: HookedModel) -> tuple[str, int | None, int]:
+    """What decides whether a model can be given a row: the tokenizer, the context and the number of tokens."""
+    return model.vocabulary, model.n_context, model.d_vocab
 
 
 def ability_from_file(path: Path) -> FileAbility:

@@ -24,11 +24,12 @@ def fields_of_both(a: "PromptPairs", b: "PromptPairs") -> dict[str, Any]:
         if names[0] != names[1]:
             raise InputError(f"pairs with the {what} {names[0]} and {names[1]} cannot be joined; give both the same "
                              "names")  # fmt: skip
-    if a.encoding and b.encoding and a.encoding.vocabulary != b.encoding.vocabulary:
+    known = [pairs.encoding for pairs in (a, b) if pairs.encoding is not None]
+    if len({one.vocabulary for one in known if one.vocabulary}) > 1:
         raise InputError("pairs whose text was encoded by different tokenizers cannot be joined; make both with one "
                          "model")  # fmt: skip
     labels, variables = _variables(a, b)
-    encoding = a.encoding or b.encoding
+    known.sort(key=lambda one: not one.vocabulary)
     return {
         **{
             name: [
@@ -47,7 +48,7 @@ def fields_of_both(a: "PromptPairs", b: "PromptPairs") -> dict[str, Any]:
         "ability": a.ability if a.ability == b.ability else "",
         "completions": _completions(a, b),
         "continuation": _continuation(a, b),
-        "encoding": None if encoding is None else encoding.and_names_of(b.encoding),
+        "encoding": known[0].and_names_of(known[-1]) if known else None,
     }
 
 

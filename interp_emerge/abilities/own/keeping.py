@@ -35,7 +35,9 @@ class Manifest(BaseModel):
     positions: list[str] = Field(description="names, in the order of the tensors position.0, position.1 ...")
     variables: list[str] = Field(description="names, in the order of the tensors variable.0, variable.1 ...")
     labels: dict[str, list[str]]
-    vocabulary: str | None = Field(description="hash of the tokenizer that encoded the text; null for token ids")
+    vocabulary: str | None = Field(
+        description="hash of the tokenizer that encoded the text; null for ids, empty if unknown"
+    )
     first: str = Field(description="what stands first in every prompt, as the vocabulary writes it")
     names: dict[str, str] = Field(description="name of each token that occurs, by its id")
 

@@ -1,12 +1,15 @@
 """Prompt pairs as a table and as HTML."""
 
 from collections.abc import Iterable
+from copy import copy
 from html import escape
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import torch
 
 from interp_emerge.abilities.own.encoding import Encoding
+from interp_emerge.core.model import HookedModel
 
 if TYPE_CHECKING:
     from interp_emerge.abilities.pairs import PromptPairs
@@ -51,6 +54,19 @@ def frame_of(pairs: "PromptPairs") -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def with_names(pairs: "PromptPairs", model: HookedModel) -> "PromptPairs":
+    """The same pairs, shown with the model's names of their tokens. Which models may use them stays as it is."""
+    if model.tokenizer is None or pairs.encoding is not None:
+        return pairs
+    arrays = [torch.tensor(pairs.prompts("clean")), torch.tensor(pairs.prompts("corrupt")), pairs.answers, pairs.foils]
+    if pairs.completions is not None:
+        arrays += [pairs.completions.answers, pairs.completions.foils]
+    ids = {int(token) for of in arrays for token in of.unique() if token >= 0}
+    named = copy(pairs)
+    object.__setattr__(named, "encoding", Encoding.names_only(model, ids))
+    return named
 
 
 def html_of(pairs: "PromptPairs") -> str:

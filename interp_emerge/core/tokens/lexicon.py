@@ -29,6 +29,8 @@ SENTENCES = ("a", "the", ".", "x")
 PROBES = ("x", "The", "a b")
 MOST_PROBES = 256
 """Largest number of words of the vocabulary that are tried to see what the tokenizer puts in front of a text."""
+LEAVE_OUT = "; leave that part out"
+"""The end of an error about a text of which the tokenizer cannot express a part."""
 SAMPLE = "The quick brown fox, naïve and 12 years old:\n\tBERLIN ist größer. 東京"
 
 
@@ -101,7 +103,7 @@ class Lexicon:
         if not isinstance(text, str):
             raise InputError(f"text to encode cannot be {described(text)}; give one text at a time")
         fast = bool(getattr(self.tokenizer, "is_fast", False))
-        incomplete = f"the tokenizer of {self._model} has no token for a part of {text!r}; leave that part out"
+        incomplete = f"the tokenizer of {self._model} has no token for a part of {text!r}{LEAVE_OUT}"
         try:
             found = self.tokenizer(text, add_special_tokens=False, **({"return_offsets_mapping": True} if fast else {}))
         except Exception as error:  # the Rust part of tokenizers raises bare Exceptions

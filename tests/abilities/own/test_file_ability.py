@@ -13,7 +13,7 @@ from interp_emerge.abilities.own.checking import check_rows
 from interp_emerge.abilities.own.file_ability import FileAbility
 from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION, REPEATED
 from interp_emerge.core.model import HookedModel
-from tests.abilities.own.written import own_file, row, write
+from tests.abilities.own.written import bytes_model, own_file, row, write
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +138,15 @@ def test_rows_that_the_tokenizer_cannot_express_are_counted_and_named(tmp_path: 
     assert checked.failures["line"].tolist() == [8, 9, 10]
     assert "has no token for a part of ' When Xerxes met'" in checked.failures["why"][0]
     assert "the prompts of the row have 16 and 15 tokens" in checked.failures["why"][2]
+
+
+def test_a_model_with_a_shorter_context_leaves_out_more_rows(tmp_path: Path):
+    long, short = (bytes_model(max_position_embeddings=length) for length in (256, 24))
+    assert long.vocabulary == short.vocabulary != "" and short.n_context == 24
+    ability = loaded(write(tmp_path / "mine.jsonl", [
+        {"clean": text + " Mary", "corrupt": text + " John", "answer": " to", "foil": " at"} for text in ("a", "a" * 40)
+    ]))  # fmt: skip
+    assert [[*ability.failures(model)] for model in (long, short, long)] == [[], [1], []]
 
 
 def test_a_model_without_a_tokenizer_cannot_read_it(tmp_path: Path, model: HookedModel):

@@ -37,6 +37,11 @@ def line(**changed: Any) -> str:
         (b'{"clean": "a", "corrupt": "b", "answer": "c"}', ", line 1: lacks 'foil'; give clean, corrupt, answer"),
         (line(cleen="x").encode(), ", line 1: has the unknown key 'cleen'; did you mean 'clean'?"),
         (line(positions={}).encode(), "the key 'positions' is unknown; write position.NAME and variable.NAME"),
+        (b'{"chance": 0.5}\n\n{"chance": 0.2}\n' + line().encode(), ", line 3: has no prompts, and line 1 describes"),
+        (line(**{"variable.x": 1e300}).encode(), ", line 1: variable.x is 1e+300, a number with a point or exponent"),
+        (line(**{"variable.x": 0}).replace("0}", "9007199254740993.0}").encode(), "single precision does not hold"),
+        (line(**{"variable.x": 16777217.0}).encode(), ", line 1: variable.x is 16777217.0, a number with a point"),
+        (line(**{"variable.x": 1e-60}).encode(), ", line 1: variable.x is 1e-60, a number with a point"),
         (b'{"nmae": "x"}\n' + line().encode(), ", line 1: has the unknown key 'nmae'; did you mean 'name'?"),
         (b'{"name": "../../etc"}\n' + line().encode(), "line 1: name '../../etc' cannot name an ability; use letters"),
         (b'{"name": "<b>x</b>"}\n' + line().encode(), "line 1: name '<b>x</b>' cannot name an ability"),
@@ -83,6 +88,14 @@ def test_a_bad_line_of_json_is_named(content: bytes, message: str, tmp_path: Pat
         ('clean,corrupt,answer,foil\na,b,"c,d\n', "not CSV (unexpected end of data)"),
         ("clean,corrupt,answer,foil,variable.x\na,b,c,d,nan\n", ", line 2: variable.x is 'nan', not a finite number"),
         ("clean,corrupt,answer,foil,variable.x\na,b,c,d,\n", ", line 2: variable.x is empty; give a number or a label"),
+        ("clean,corrupt,answer,foil,variable.x\na,b,c,d,1e999\n", ", line 2: variable.x is '1e999', not a finite"),
+        ("clean,corrupt,answer,foil,variable.x\na,b,c,d," + "9" * 5000 + "\n", "not a finite number"),
+        (
+            "clean,corrupt,answer,foil,position.x\nIn 1999 a,In 1998 a,c,d,1999\n",
+            ', line 2: position.x is 1999, an index, but the clean prompt has that text too; write ["1999", 1] for the '
+            "text, or [1999] for the index",
+        ),
+        ("clean,corrupt,answer,foil,position.x\na,b 2,c,d,2\n", "but the corrupt prompt has that text too"),
         ("clean,corrupt,answer,foil,x\na,b,c,d,e\n", ", line 2: has the unknown key 'x'"),
     ],
 )
@@ -112,6 +125,26 @@ def test_both_kinds_hold_the_same_rows_with_bom_and_windows_lines(tmp_path: Path
     assert [*one.rows] == [*other.rows]
     assert [*one.lines] == [2, 4] and [*other.lines] == [1, 2]
     assert one.digest != other.digest
+
+
+@pytest.mark.parametrize("cell", ["1_2", "٣", " 3 ", "007", "+1", "1.", ".5", "0x1", "-"])
+def test_what_is_not_written_as_a_number_in_json_is_text_in_csv(cell: str, tmp_path: Path):
+    (tmp_path / "mine.csv").write_text(f"clean,corrupt,answer,foil,variable.x,position.p\na,b,c,d,{cell},{cell}\n")
+    (read,) = read_file(tmp_path / "mine.csv").rows
+    assert (read.variables, read.positions) == ({"x": cell}, {"p": cell})
+
+
+@pytest.mark.parametrize(("cell", "value"), [("-3", -3), ("0", 0), ("2.50", 2.5), ("1e-05", 1e-05)])
+def test_numbers_in_csv_are_those_of_json(cell: str, value: float, tmp_path: Path):
+    (tmp_path / "mine.csv").write_text(f"clean,corrupt,answer,foil,variable.x\na,b,c,d,{cell}\n")
+    (read,) = read_file(tmp_path / "mine.csv").rows
+    assert read.variables == {"x": value} and type(read.variables["x"]) is type(value)
+
+
+def test_an_index_or_a_text_that_is_a_number_can_be_written_in_csv(tmp_path: Path):
+    text = 'clean,corrupt,answer,foil,position.p,position.q\na 1,b 1,c,d,"[""1"", 1]",[1]\n'
+    (tmp_path / "mine.csv").write_text(text)
+    assert read_file(tmp_path / "mine.csv").rows[0].positions == {"p": ["1", 1], "q": 1}
 
 
 def test_ten_thousand_columns_are_read_or_named(tmp_path: Path):

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import interp_emerge as ie
+from interp_emerge.abilities.own.encoding import Encoding
 from interp_emerge.abilities.own.keeping import HEADER
 from interp_emerge.core.model import HookedModel
 from tests.abilities.own.written import bytes_model, llama_model
@@ -52,6 +53,37 @@ def test_the_table_has_every_pair_in_words(model: HookedModel):
     assert frame["template"].tolist() == ["short"] * 3
     ids = ie.PromptPairs(clean=[[5, 6]], corrupt=[[5, 7]], answer=[8], foil=[9]).to_frame()
     assert ids[["clean", "corrupt", "answer", "foil"]].to_numpy().tolist() == [["5 6", "5 7", "8", "9"]]
+
+
+def test_drawn_pairs_are_shown_in_words_and_stay_usable_with_another_first_token(tmp_path: Path):
+    drawn_for = ie.load_family("miniature").load("7k")
+    pairs = ie.load_ability("indirect_object").sample(drawn_for, 4)
+    frame, decode = pairs.to_frame(), drawn_for.lexicon.tokenizer.decode
+    assert frame["clean"].tolist() == [" ".join(drawn_for.words(ids)) for ids in pairs.clean.tolist()]
+    assert frame["answer"].tolist() == [decode([token]) for token in pairs.answer.tolist()]
+    assert frame["clean"][0].split()[1] in pairs._repr_html_()
+    other = ie.hook(drawn_for.hf, tokenizer=drawn_for.tokenizer, prepend_bos=False)
+    assert other.vocabulary != drawn_for.vocabulary
+    pairs.save(tmp_path / "drawn.safetensors")
+    kept = ie.PromptPairs.load(tmp_path / "drawn.safetensors", model=other)
+    assert kept.fingerprint == pairs.fingerprint
+    assert kept.to_frame().equals(frame)
+
+
+def test_names_only_join_with_any_pairs_and_tokens_of_two_names_have_none(model: HookedModel):
+    named = made(model)
+    assert named.encoding is not None
+    for encoding, shown in (
+        (Encoding(vocabulary="", names=named.encoding.names), " When Mary met"),
+        (Encoding(vocabulary="", names={int(named.clean[0, 1]): " Zoe"}), f" When[{int(named.clean[0, 1])}] met"),
+    ):
+        drawn = ie.PromptPairs(
+            clean=named.clean, corrupt=named.corrupt, answer=named.answer, foil=named.foil,
+            positions=named.positions, variables={"who": NAMES, "turn": [0, 1, 2]}, encoding=encoding,
+        )  # fmt: skip
+        for joined in (drawn + named, named + drawn):
+            assert joined.encoding is not None and joined.encoding.vocabulary == model.vocabulary
+            assert joined.to_frame()["clean"][0] == shown
 
 
 def test_html_escapes_what_tokens_say(model: HookedModel):

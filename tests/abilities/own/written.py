@@ -11,10 +11,10 @@ from tests.models.small_models import build
 from tests.models.tokenizers import WORDS, PythonWords, adding, byte_level, sentencepiece, wrapped
 
 
-def bytes_model() -> HookedModel:
+def bytes_model(**changes: Any) -> HookedModel:
     """Byte-level: known words with a space in front are one token, everything else is single bytes."""
     tokenizer = wrapped(byte_level(), bos_token="<|endoftext|>", eos_token="<|endoftext|>")
-    return ie.hook(build("gpt_neox", vocab_size=600), tokenizer=tokenizer)
+    return ie.hook(build("gpt_neox", vocab_size=600, **changes), tokenizer=tokenizer)
 
 
 def llama_model() -> HookedModel:
