@@ -131,9 +131,9 @@ def halves_of(groups: np.ndarray, seed: int) -> Tensor:
     sizes = np.bincount(groups)
     drawn = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(seed + 5)).numpy()
     in_first, filled = np.zeros(len(sizes), dtype=bool), [0, 0]
-    for group in np.lexsort((drawn, -sizes)):
+    for group in np.lexsort((drawn, -sizes)).tolist():
         in_first[group] = filled[0] <= filled[1]
-        filled[0 if in_first[group] else 1] += sizes[group]
+        filled[0 if in_first[group] else 1] += int(sizes[group])
     if min(filled) < 10:
         raise InputError(f"{len(groups)} pairs have {len(sizes)} different clean prompts, which cannot be divided into "
                          "halves of at least 10 pairs; give more different prompts")  # fmt: skip
