@@ -15,7 +15,8 @@
     year = 2026
     url = "https://example.org/paper"
 
-`summary`, `license`, `gated`, `tokenizer` and `parameters` (a table by size) are as for a family on the shelf.
+`summary`, `license`, `gated`, `tokenizer` and `parameters` (a table by size) are as for a family on the shelf. Of
+directories only `name`, `summary`, `sizes`, `tokens_per_step`, `prepend_bos` and `source` are given; the rest is read.
 """
 
 import tomllib
@@ -32,6 +33,9 @@ from interp_emerge.families._disk.directory import DirectoryFamily
 from interp_emerge.families._disk.folders import Checkpoint, Key, find_checkpoints
 from interp_emerge.families._disk.hub import HubFamily
 from interp_emerge.families.base import Family
+
+OF_REPOSITORIES = ("revisions", "steps", "parameters", "license", "gated", "tokenizer")
+"""Fields that directories do not need: the checkpoints are read."""
 
 
 class OwnSource(BaseModel):
@@ -86,12 +90,17 @@ def read_own_family(path: Path) -> Family:
     source = Source(**own.source.model_dump()) if own.source else Source("own file", 0, str(path.resolve()))
     named = {"name": own.name or path.stem, "summary": own.summary or f"described by {path.name}", "source": source}
     runs = {size: [one] if isinstance(one, str) else list(one) for size, one in own.sizes.items()}
-    local = {run for several in runs.values() for run in several if run.startswith((".", "/", "~"))}
+    local = [run for several in runs.values() for run in several if run.startswith((".", "/", "~"))]
+    places = [run for several in runs.values() for run in several]
+    if twice := [place for place in places if places.count(place) > 1]:
+        raise InputError(f"{path}: {twice[0]!r} is given for two sizes or seeds; give each model once")
     if not local:
         rest = own.model_dump(exclude={"name", "summary", "source", "sizes"})
         return DescribedFamily(path, **named, repositories=runs, **rest)
     if len(local) < sum(map(len, runs.values())):
         raise InputError(f"{path}: sizes are partly directories and partly repositories; give one kind")
+    if ignored := [field for field in OF_REPOSITORIES if field in own.model_fields_set]:
+        raise InputError(f"{path}: {ignored[0]} is for repositories of the hub; leave it out for directories")
     if isinstance(own.tokens_per_step, dict):
         raise InputError(f"{path}: tokens_per_step by size is for repositories; give one number for directories")
     return PlacesFamily(path, runs, **named, tokens_per_step=own.tokens_per_step, prepend_bos=own.prepend_bos)

@@ -76,6 +76,8 @@ def test_directories_by_size_and_seed(tmp_path: Path):
         ('name = "../../etc"\n[sizes]\na = "x/y"\n', "name is not valid"),
         ('revisions = "s{stage}"\n[sizes]\na = "x/y"\n', "unknown field {stage}"),
         ('[sizes]\na = "x/y"\nb = "./here"\n', "partly directories and partly repositories"),
+        ('steps = [0]\n[sizes]\na = "./here"\n', "steps is for repositories of the hub; leave it out for directories"),
+        ('[sizes]\na = "x/y"\nb = "x/y"\n', "'x/y' is given for two sizes or seeds"),
         ('[sizes]\na = "./nowhere"\n', "nowhere, the directory of a, does not exist"),
     ],
 )
