@@ -9,6 +9,7 @@ most `MOST_BYTES`: the oldest ones are removed, and recorded again if they are n
 import hashlib
 import json
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -97,11 +98,15 @@ class ActivationStore:
 
     def _make_room(self, size: int) -> None:
         """Remove the oldest caches until one more of this size fits."""
-        caches = sorted(self.root.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
-        while caches and size + sum(path.stat().st_size for path in caches) > self.most_bytes:
-            oldest = caches.pop(0)
+        caches = []
+        for path in self.root.glob("*.safetensors"):
+            with suppress(FileNotFoundError):  # another process made room
+                caches.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+        caches.sort()
+        while caches and size + sum(held for _, held, _ in caches) > self.most_bytes:
+            _, _, oldest = caches.pop(0)
             oldest.with_suffix(".json").unlink(missing_ok=True)
-            oldest.unlink()
+            oldest.unlink(missing_ok=True)
 
     def bytes_on_disk(self) -> int:
         """Size of all caches."""

@@ -145,3 +145,10 @@ def test_the_oldest_caches_make_room_for_new_ones_and_are_recorded_again(tmp_pat
         assert store.bytes_on_disk() <= store.most_bytes
     assert len([*tmp_path.glob("*.safetensors")]) == len([*tmp_path.glob("*.json")]) == 2
     assert same_bits(ActivationStore(tmp_path).recording(model, prompts[0]).activations, first)
+
+
+def test_a_cache_that_another_process_removes_meanwhile_is_passed_over(tmp_path: Path):
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")  # is listed, but not there
+    store = ActivationStore(tmp_path, most_bytes=1)
+    store.recording(small_model("gpt2"), random_pairs(seed=0).clean)
+    assert len([*tmp_path.glob("*.json")]) == 1
