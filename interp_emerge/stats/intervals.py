@@ -18,6 +18,7 @@ statistics have intervals from a bootstrap over prompts, the central 95% of resa
 """
 
 from dataclasses import dataclass
+from math import isclose
 from typing import Any
 
 import numpy as np
@@ -180,9 +181,9 @@ def before_correction(corrected: np.ndarray, lean: np.ndarray) -> np.ndarray:
 
 
 def percentile_interval(value: float, resampled: np.ndarray) -> Interval:
-    """A value with the central 95% of its resamples."""
+    """A value with the central 95% of its resamples. An end that differs from it by rounding alone is the value."""
     low, high = np.quantile(resampled, [TAIL, SURE])
-    return Interval(value, float(low), float(high))
+    return Interval(value, *(value if isclose(end, value, rel_tol=ROUNDING) else float(end) for end in (low, high)))
 
 
 @checked

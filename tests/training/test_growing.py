@@ -127,14 +127,14 @@ def test_a_training_that_is_stopped_leaves_no_process_behind(tmp_path: Path, how
     try:
         wait_until(lambda: len(list(tmp_path.glob("family/**/step10"))) == 2)
         main.send_signal(how)
-        main.wait(timeout=60)
+        main.wait(timeout=300)
         wait_until(lambda: not runs(main.pid))
     finally:
         if runs(main.pid):
             os.killpg(main.pid, signal.SIGKILL)
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(reached: Callable[[], bool], seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < end, "it took too long"
