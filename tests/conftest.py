@@ -7,6 +7,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported
 
+import gc
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that are slow as a whole come first, so that no process is left with one at the end."""
     slow = {item.path for item in items if item.parent and any(m.name == "slow" for m in item.parent.own_markers)}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """The collector of garbage leaves alone what was imported: each look at it takes half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -48,14 +48,10 @@ def command(out: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "interp_emerge", "run", *named, "--out", str(out), *options]
 
 
-def test_spread_over_two_processes_every_file_is_the_same(tmp_path: Path, at_once: dict[str, bytes]):
-    ie.Study(out=str(tmp_path / "out"), **SETTINGS).run(workers=2)
-    assert files_of(tmp_path / "out") == at_once
-
-
-def test_killed_while_it_is_spread_it_goes_on_and_ends_the_same_with_no_process_left(
+def test_spread_over_two_processes_and_killed_it_goes_on_and_every_file_is_the_same(
     tmp_path: Path, at_once: dict[str, bytes]
 ):
+    """Every cell is made by a worker, before or after the kill."""
     out = tmp_path / "out"
     run = subprocess.Popen(command(out, "--workers", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while len([*out.glob("cells/*/*")]) < 12:
@@ -67,8 +63,7 @@ def test_killed_while_it_is_spread_it_goes_on_and_ends_the_same_with_no_process_
     run.wait()
     assert not psutil.wait_procs(children, timeout=30)[1]
     assert not (out / "report.html").exists()
-    ended = subprocess.run(command(out, "--workers", "2"), capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    ie.Study(out=str(out), **SETTINGS).run(workers=2)
     assert files_of(out) == at_once
 
 
