@@ -1,5 +1,6 @@
 """From rows of text or token ids to the arrays of `PromptPairs`: encode, find where answers differ, find positions."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from interp_emerge.abilities.own.encoding import Encoding
 from interp_emerge.abilities.own.places import Place, TextPlaces, is_text_place
 from interp_emerge.core.errors import InputError, counted, require_kind
 from interp_emerge.core.model import HookedModel
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,8 @@ def fields_of_rows(rows: Iterable[Pair], model: HookedModel | None) -> dict[str,
     names = {(frozenset(row.positions), frozenset(row.variables)) for row in rows}
     if len(names) > 1:
         raise InputError("the rows name different positions or variables; use the same names in all rows")
+    if model is not None:
+        _warn_of_joined_words(rows, model)
     bar = tqdm(rows, desc="prompts", unit="pair", delay=2, leave=False)
     read = [_Read.of(row, model, number) for number, row in enumerate(bar)]
     fields: dict[str, Any] = {
@@ -109,6 +114,25 @@ def fields_of_rows(rows: Iterable[Pair], model: HookedModel | None) -> dict[str,
     if model is not None and model.tokenizer is not None and any(one.has_text for one in read):
         fields["encoding"] = Encoding.of(model, (token for one in read for token in one.ids))
     return fields
+
+
+def _warn_of_joined_words(rows: Sequence[Pair], model: HookedModel) -> None:
+    """Say so if answers continue the last word of their prompt, where a space makes other tokens."""
+    joined = [
+        (number, prompt, text)
+        for number, row in enumerate(rows)
+        for prompt, given in ((row.clean, row.answer), (row.corrupt, row.foil))
+        for text in ([given] if isinstance(given, str) else given if isinstance(given, list) else [])
+        if isinstance(text, str) and isinstance(prompt, str) and prompt[-1:].isalnum() and text[:1].isalnum()
+    ]
+    if not joined:
+        return
+    number, prompt, text = joined[0]
+    if model.lexicon.continuation(prompt + text) == model.lexicon.continuation(f"{prompt} {text}"):
+        return
+    more = f", and {len(joined) - 1:,} more" if joined[1:] else ""
+    log.warning("answer or foil %r of pair %d%s: read as the rest of the word %r; for a new word begin it with a "
+                "space, %r", text, number, more, prompt.split()[-1] + text, f" {text}")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -175,3 +175,14 @@ def test_a_prompt_that_fits_only_without_its_answer_is_refused(model: HookedMode
     assert pairs.lengths.tolist() == [model.n_context]
     with pytest.raises(ie.InterpEmergeError, match="a prompt with its answer has 67 tokens"):
         metrics_of_clean(model, pairs, ["prob"])
+
+
+def test_an_answer_that_continues_the_last_word_of_its_prompt_is_said(
+    model: HookedModel, caplog: pytest.LogCaptureFixture
+):
+    pairs_of(model, " and", " at")
+    assert not caplog.records
+    pairs_of(model, "and", "at")
+    (said,) = caplog.messages
+    assert said == ("answer or foil 'and' of pair 0, and 1 more: read as the rest of the word 'metand'; for a new word "
+                    "begin it with a space, ' and'")  # fmt: skip
