@@ -4,6 +4,8 @@ import json
 import re
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import interp_emerge as ie
@@ -239,3 +241,17 @@ def test_an_unknown_axis_of_scale_is_one_line_and_a_known_one_is_offered(
 
     assert "axis = 'tokns' is not valid (Input should be 'parameters', 'tokens', 'flops' or 'loss')" in line
     assert choices_of("axis")("lo") == ["loss"]
+
+
+def test_text_begins_under_its_heading_and_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys):
+    from interp_emerge.cli._shared import show
+
+    table = pd.DataFrame({"name": ["a", "bcd"], "what": ["word " * 20, "x[/b]"], "value": [1.5, np.nan]})
+    show(table, as_json=False)
+    heading, first, second = capsys.readouterr().out.splitlines()
+    assert [line.index(word) for line, word in ((heading, "what"), (first, "word"), (second, "x[/b]"))] == [5, 5, 5]
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show(table, as_json=False)
+    folded = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    assert max(map(len, folded.splitlines())) <= 60 and folded.count("word") == 20 and "x[/b]" in folded

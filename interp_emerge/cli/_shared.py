@@ -1,5 +1,6 @@
 """Shared by the commands: the application, options of several commands, and the printing of tables."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -22,6 +23,10 @@ SHELVES: dict[str, Shelf] = {
     "roles": circuits.roles.shelf,
     "figures": figures.shelf,
 }
+
+
+MOST_FOLDED = 8
+"""Columns of a table that a terminal is given lines of its own width for; wider tables are for a pager."""
 
 
 def names_of(shelf: Shelf):
@@ -97,8 +102,40 @@ FirstToken = Annotated[str | None, typer.Option("--prepend-bos", help=help_of("p
 
 def show(frame: "pd.DataFrame", as_json: bool) -> None:
     """Print a table, as JSON records or as text with every row and column."""
-    text = frame.to_json(orient="records", indent=1) if as_json else frame.to_string(index=False, na_rep="")
-    typer.echo(text)
+    if as_json:
+        typer.echo(frame.to_json(orient="records", indent=1))
+    elif sys.stdout.isatty() and len(frame.columns) <= MOST_FOLDED:
+        _show_folded(frame)
+    else:
+        typer.echo(_lines(frame))
+
+
+def _lines(frame: "pd.DataFrame") -> str:
+    """A line for each row, whatever its length; text begins where its heading begins."""
+    padded = {}
+    for name in frame.select_dtypes(["object", "string"]):
+        cells = frame[name].fillna("").astype(str)
+        width = max([len(str(name)), *cells.str.len()])
+        padded[str(name).ljust(width)] = cells.str.ljust(width)
+    kept = {column.rstrip(): (column, cells) for column, cells in padded.items()}
+    columns = dict(kept.get(str(name), (name, frame[name])) for name in frame)
+    text = type(frame)(columns).to_string(index=False, na_rep="")
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _show_folded(frame: "pd.DataFrame") -> None:
+    """The table as wide as the terminal, with text on as many lines as it takes."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    texts = {*frame.select_dtypes(["object", "string"])}
+    for name in frame:
+        table.add_column(str(name), justify="left" if name in texts else "right", overflow="fold")
+    for row in frame.astype(object).where(frame.notna(), "").itertuples(index=False):
+        table.add_row(*(Text(f"{cell:.6g}" if isinstance(cell, float) else str(cell)) for cell in row))
+    Console(highlight=False).print(table)
 
 
 def n_prompts(n: int | None, default: int, ability: Any, model: Any, *seeds: int) -> int:

@@ -24,7 +24,7 @@ from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_b
 from interp_emerge.core.errors import ModelError
 from interp_emerge.core.memory import format_bytes
 from interp_emerge.families._disk.loading import TOKENIZER_FILES, WEIGHTS, has_tokenizer
-from interp_emerge.families._disk.network import REMEDY, why_unreachable
+from interp_emerge.families._disk.network import REMEDY_OF_ONE, why_unreachable
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
@@ -152,8 +152,8 @@ def require_network(repository: str, revision: str) -> None:
         raise ModelError(f"{repository} at {revision!r} is not in the cache, and HF_HUB_OFFLINE is set; unset it to "
                          "download")  # fmt: skip
     if reason := why_unreachable():
-        raise ModelError(f"{repository} at {revision!r} is neither in the cache nor can it be downloaded; {REMEDY} "
-                         f"({reason})")  # fmt: skip
+        raise ModelError(f"{repository} at {revision!r} is neither in the cache nor can it be downloaded; "
+                         f"{REMEDY_OF_ONE} ({reason})")  # fmt: skip
 
 
 def refused(error: Exception, repository: str, revision: str) -> ModelError:
@@ -167,7 +167,7 @@ def refused(error: Exception, repository: str, revision: str) -> ModelError:
         return ModelError(f"the hub has no {repository}, or it is private; check the name at https://huggingface.co/"
                           f"{repository}, or log in with `hf auth login`")  # fmt: skip
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return ModelError(f"{repository} at {revision!r} is neither in the cache nor can it be downloaded; {REMEDY} "
+    return ModelError(f"{repository} at {revision!r} is neither in the cache nor can it be downloaded; {REMEDY_OF_ONE} "
                       f"({reason})")  # fmt: skip
 
 

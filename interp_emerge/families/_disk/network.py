@@ -16,6 +16,7 @@ SECONDS_TO_ANSWER = 0.9
 SECONDS_KEPT = {True: 300.0, False: 20.0}
 """How long an answer is kept, by whether the hub could be reached."""
 REMEDY = "check the network, or set HF_HUB_OFFLINE=1 to use cached checkpoints only"
+REMEDY_OF_ONE = "check the network, or take a model that is cached: `interp-emerge doctor FAMILY` lists them"
 _ANSWERS: dict[tuple[str, int], tuple[float, str]] = {}
 
 
