@@ -54,6 +54,7 @@ def circuit_graph(circuit_edges: pd.DataFrame) -> ChartType:
     chart = alt.layer(_edges(drawn, layout), boxes, labels, width=layout.width, height=layout.height)
     return finish(
         chart.resolve_scale(color="independent"),
+        about="The circuit, from the embedding to the logits",
         edges=drawn.drop(columns="into"),
         nodes=layout.nodes.drop(columns="rank"),
     )

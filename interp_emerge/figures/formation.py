@@ -47,7 +47,8 @@ def formation(formation: pd.DataFrame) -> ChartType:
     sizes = in_order(rows["size"])
     titles = [title for title in dict.fromkeys([*MODEL_QUANTITIES.values(), *PARTS]) if (rows["row"] == title).any()]
     lines = [_line_of_panels(rows[rows["row"] == title], title, sizes, rows["step"]) for title in titles]
-    return finish(alt.vconcat(*lines, spacing=34).resolve_scale(color="independent"), rows=rows)
+    chart = alt.vconcat(*lines, spacing=34).resolve_scale(color="independent")
+    return finish(chart, about="How the circuit forms over training steps", rows=rows)
 
 
 def _highlights(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

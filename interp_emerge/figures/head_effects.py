@@ -40,7 +40,8 @@ def head_effects(node_scores: pd.DataFrame) -> ChartType:
         _panel(model, str(size) if alone[size] else f"{size}, seed {seed}", largest) for (size, seed), model in models
     ]
     lines = [alt.hconcat(*line, spacing=26) for line in _lines(panels, [_columns(model) for _, model in models])]
-    return finish(alt.vconcat(*lines, spacing=22).resolve_scale(color="shared"), rows=rows)
+    chart = alt.vconcat(*lines, spacing=22).resolve_scale(color="shared")
+    return finish(chart, about="Effect of each head and MLP, by layer", rows=rows)
 
 
 def _columns(model: pd.DataFrame) -> list[str]:

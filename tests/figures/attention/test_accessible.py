@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from interp_emerge.figures import AttentionView
-from tests.figures.attention.conftest import Open
+from tests.figures.conftest import Open
 from tests.figures.attention.views import averaged, family, weights
 
 AXE = "axe-core@4.10.3"
