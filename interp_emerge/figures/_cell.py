@@ -1,4 +1,4 @@
-"""What a notebook's cell shows: a page in a frame of its own, and a picture for viewers that strip scripts and frames."""
+"""What a notebook's cell shows: a page in a frame, and a picture for viewers that strip scripts and frames."""
 
 import base64
 from html import escape

@@ -54,27 +54,27 @@ class Shown:
         return f"{self!r}\n{table.to_string(index=False, max_colwidth=24)}{more}" if rows else repr(self)
 
 
-class Single(Shown, alt.Chart):  # noqa: D101
+class Single(Shown, alt.Chart):
     pass
 
 
-class Layered(Shown, alt.LayerChart):  # noqa: D101
+class Layered(Shown, alt.LayerChart):
     pass
 
 
-class Faceted(Shown, alt.FacetChart):  # noqa: D101
+class Faceted(Shown, alt.FacetChart):
     pass
 
 
-class SideBySide(Shown, alt.HConcatChart):  # noqa: D101
+class SideBySide(Shown, alt.HConcatChart):
     pass
 
 
-class Stacked(Shown, alt.VConcatChart):  # noqa: D101
+class Stacked(Shown, alt.VConcatChart):
     pass
 
 
-class InAGrid(Shown, alt.ConcatChart):  # noqa: D101
+class InAGrid(Shown, alt.ConcatChart):
     pass
 
 

@@ -1,4 +1,4 @@
-"""Views and figures opened in Chromium with the network cut; nothing may be asked for or complained of until they are closed."""
+"""Views and figures opened in Chromium with the network cut; nothing may be asked for or complained of meanwhile."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
