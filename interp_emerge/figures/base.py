@@ -5,7 +5,7 @@ Its first parameter has the name of the table that it draws; all others are keyw
 `_theme.finish`, which styles this chart only and does not change altair's global theme.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
@@ -47,6 +47,14 @@ def only(frame: pd.DataFrame, column: str, table: Table) -> Any:
             f"table {table.name!r} has {len(values)} values of {column!r} ({shown}); pass the rows of one value"
         )
     return values[0]
+
+
+def once(frame: pd.DataFrame, columns: Sequence[str], table: Table) -> None:
+    """Raise an `InputError` if several rows have the same values in these columns: they would hide each other."""
+    again = frame[frame.duplicated([*columns])]
+    if len(again):
+        what = ", ".join(str(again[column].iloc[0]) for column in columns)
+        raise InputError(f"table {table.name!r} has several rows of {what}; pass those of one model and method")
 
 
 def last_step(frame: pd.DataFrame) -> pd.DataFrame:
