@@ -30,6 +30,8 @@ class Folded:
             return ""
         weak, all_of = (float(edges["score"].abs().sum()) for edges in (self.left_out, self.all_edges))
         share = f", {weak / all_of:.0%} of the sum of all |scores|" if all_of > 0 else ""
+        if float(self.left_out["score"].abs().max()) >= self.threshold:
+            return f"{len(self.left_out):,} of {len(self.all_edges):,} edges are not drawn, though others as strong are"
         return (
             f"{len(self.left_out):,} of {len(self.all_edges):,} edges below the threshold of {self.threshold:.2g} are "
             f"not drawn{share}"

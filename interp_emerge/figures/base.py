@@ -20,12 +20,18 @@ Panel = alt.LayerChart | alt.FacetChart
 """What `altair.layer` returns."""
 
 
-def checked(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+def checked(frame: pd.DataFrame, table: Table, *, optional: Sequence[str] = ()) -> pd.DataFrame:
     """A copy of the frame with exactly the table's columns, rows numbered from 0.
+
+    A study says in several columns of which model and ability a row is. What a function returns for one model has none
+    of these; then they are blank, and `optional` columns may be missing too.
 
     Raises:
         InputError: a column is missing, or the table has no rows.
     """
+    if len(table.about) > 1 and not any(column in frame.columns for column in table.about):
+        blank = {name: 0 if name in ("step", "seed") else "" for name in table.about}
+        frame = frame.assign(**blank, **{name: float("nan") for name in optional if name not in frame})
     rows = table.check(frame)
     if rows.empty:
         raise InputError(

@@ -35,7 +35,7 @@ def head_effects(node_scores: pd.DataFrame) -> ChartType:
     Raises:
         InputError: a column is missing, the table has no head or MLP, or several abilities, methods or metrics.
     """
-    rows = last_step(checked(node_scores, NODE_SCORES))
+    rows = last_step(checked(node_scores, NODE_SCORES, optional=["share"]))
     for column in ("ability", "method", "metric"):
         only(rows, column, NODE_SCORES)
     rows = rows[rows["kind"] != "embed"].reset_index(drop=True)
@@ -100,7 +100,9 @@ def _panel(model: pd.DataFrame, title: str, bound: float) -> Panel:
             description=alt.value({"expr": f"datum.node + ': ' + {shown('datum.score')}"}),
         )
     )
-    gradient = alt.Legend(title=f"effect on {model['metric'].iloc[0]}", gradientLength=160, orient="right")
+    gradient = alt.Legend(
+        title=f"effect on {model['metric'].iloc[0] or 'the metric'}", gradientLength=160, orient="right"
+    )
     colours = alt.Color("score:Q", scale=diverging(bound), legend=gradient)
     defined = alt.when("isValid(datum.score)").then(colours).otherwise(alt.value("#bdbdbd"))
     certain = cells.transform_filter("isValid(datum.ci_low) && (datum.ci_low > 0 || datum.ci_high < 0)")
