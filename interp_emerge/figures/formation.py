@@ -69,7 +69,9 @@ def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.
         scale=palette(quantities),
         legend=alt.Legend(title=None, orient="top", symbolType="stroke", offset=18),
     )
-    base = alt.Chart().encode(x=_steps(steps), color=colour, detail=[alt.Detail("component:N"), alt.Detail("seed:N")])
+    base = alt.Chart().encode(
+        x=steps_axis(steps), color=colour, detail=[alt.Detail("component:N"), alt.Detail("seed:N")]
+    )
     axis = alt.Axis(title=None, tickCount=5)
     zero = () if title in MODEL_QUANTITIES.values() and "nats" in title else (0.0,)
     limits = alt.Scale(domain=extent(rows, ["value", "ci_low", "ci_high"], include=zero), nice=True)
@@ -109,11 +111,11 @@ def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.
     )
 
 
-def _steps(steps: pd.Series) -> alt.X:
+def steps_axis(steps: pd.Series, *, title: str | None = None) -> alt.X:
     """The axis of steps: linear up to the first step after 0, then logarithmic, with ticks at powers of ten."""
     largest, positive = int(steps.max()), steps[steps > 0]
     first = int(positive.min()) if len(positive) else 1
     marks = [0, *(10**power for power in range(12) if first <= 10**power <= largest)]
     scale = alt.Scale(type="symlog", constant=first, domain=[int(min(steps.min(), 0)), max(largest, 1)], nice=False)
-    axis = alt.Axis(title=None, values=marks, labelExpr="format(datum.value, '~s')", labelFlush=True, grid=False)
+    axis = alt.Axis(title=title, values=marks, labelExpr="format(datum.value, '~s')", labelFlush=True, grid=False)
     return alt.X("step:Q", scale=scale, axis=axis)
