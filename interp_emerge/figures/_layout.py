@@ -80,7 +80,7 @@ def lay_out(
     return Layout(
         nodes=_totals(nodes, drawn),
         edges=drawn,
-        folds=folds(every, nodes),
+        folds=folds(every, nodes).assign(x=0.0),
         note=chosen.note,
         width=width,
         height=int(np.ceil(nodes["top"].max())) + MARGIN,
@@ -142,7 +142,7 @@ def _boxes(nodes: pd.DataFrame, chosen: Folded, width: int, rows: _Rows, *, orde
         )
     half = np.where(heads, min(rows.widest, gap - 5) / 2, rows.widest / 2)
     boxes = {"left": x - half, "right": x + half, "bottom": rows.y - rows.box / 2, "top": rows.y + rows.box / 2}
-    return nodes.assign(x=x, y=rows.y, **boxes)
+    return nodes.assign(name=nodes["node"], x=x, y=rows.y, **boxes)
 
 
 def _place(name: str) -> dict[str, object]:

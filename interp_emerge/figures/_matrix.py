@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from interp_emerge.figures._rows import hover, named
-from interp_emerge.figures._theme import INK, MUTED, diverging
+from interp_emerge.figures._theme import INK, MUTED, UNDEFINED, diverging
 
 CELL = (96, 50)
 """Width and height of a cell, pixels."""
@@ -39,10 +39,11 @@ def matrix(
     )
     legend = alt.Legend(title=title, gradientLength=120, orient="right", values=[-1, -0.5, 0, 0.5, 1], format=".1f")
     colour = alt.Color(f"{value}:Q", scale=diverging(1.0), legend=legend)
-    defined = alt.when(f"isValid(datum[{value!r}])").then(colour).otherwise(alt.value("#bdbdbd"))
+    undefined = cells.transform_filter(f"!isValid(datum[{value!r}])")
     ink = alt.when(f"abs(datum[{value!r}]) > {WHITE_FROM}").then(alt.value("white")).otherwise(alt.value(INK))
     return alt.layer(
-        cells.mark_rect(stroke="white", strokeWidth=2).encode(color=defined),
+        cells.mark_rect(stroke="white", strokeWidth=2).encode(color=colour),
+        undefined.mark_rect(stroke="white", strokeWidth=2, color=UNDEFINED),
         cells.mark_text(dy=-7, fontSize=13, fontWeight=600).encode(text=f"{lines[0]}:N", color=ink),
         cells.mark_text(dy=9, fontSize=9.5).encode(text=f"{lines[1]}:N", color=ink),
         width=alt.Step(CELL[0]),

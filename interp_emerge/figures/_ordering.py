@@ -28,8 +28,11 @@ def ordered_places(
         gap: least distance of two free nodes of a row.
         span: free nodes stay between `gap / 2` and `span - gap / 2`.
     """
-    best, fewest = x, straight_crossings(x, rows, ends)
     levels = [np.flatnonzero((rows == row) & free) for row in np.unique(rows[free])]
+    x = x.copy()
+    for level in levels:
+        x[level] = apart(x[level], gap=gap, span=span)
+    best, fewest = x, straight_crossings(x, rows, ends)
     around = [np.concatenate([ends[ends[:, 0] == node, 1], ends[ends[:, 1] == node, 0]]) for node in range(len(x))]
     for _ in range(SWEEPS):
         for upward in (True, False):

@@ -16,10 +16,10 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 INK, MUTED, HAIRLINE, PALE = "#1a1a1a", "#5f6670", "#d9dde2", "#f3f5f7"
 DIVERGING = ("#a8172b", "#dd6a54", "#f6c3aa", "#f7f7f6", "#b3d4e8", "#5499c7", "#1a5793")
 """Red below zero, blue above, white at zero: distinct under red-green colour blindness."""
-GRID = "#eceff2"
+GRID, UNDEFINED = "#eceff2", "#bdbdbd"
 DARK = {
     "white": "#14181c", INK: "#f0f1f3", MUTED: "#b3bac3", HAIRLINE: "#4a515a", PALE: "#262d34", GRID: "#2a3037",
-    "#bdbdbd": "#6a7077", "#e4edf6": "#1f3347", "#f6eaf1": "#3d2735", "#fbf0d9": "#40341b",
+    UNDEFINED: "#6a7077", "#e4edf6": "#1f3347", "#f6eaf1": "#3d2735", "#fbf0d9": "#40341b",
     **dict(zip(OKABE_ITO, ("#4aa3df", "#f0803c", "#2fc79a", "#e09bc2", "#f0b840", "#8fd0f5", "#b8975a", "#b9bec5"),
                strict=True)),
     **dict(zip(DIVERGING, ("#ff8a80", "#d4554a", "#7d2f2f", "#23282e", "#1f4d70", "#3c8fc4", "#8fd0ff"), strict=True)),

@@ -70,14 +70,8 @@ def circuit_graph(
     if most < 1:
         raise InputError(f"most cannot be {most}; draw at least one edge")
     layout = lay_out(rows, width=WIDTH - 150, most=most, labels=_labels(roles))
-    drawn = layout.edges.assign(
-        feeds=layout.edges["into"].map(INTO),
-        sign=(layout.edges["score"] < 0).map({True: AWAY, False: TOWARD}),
-        strength=layout.edges["score"].abs(),
-        edge=layout.edges["writer"] + " → " + layout.edges["reader"],
-    )
-    drawn = drawn.sort_values("strength", kind="stable", ignore_index=True)
-    layers = [*_edges(drawn, layout), *_nodes(layout)]
+    drawn = described(layout.edges)
+    layers = graph_layers(drawn, layout)
     size = str(rows["size"].iloc[0])
     below = alt.TitleParams(layout.note, orient="bottom", anchor="start", fontWeight="normal", color=MUTED, offset=8)
     chart = alt.layer(*layers, width=layout.width, height=layout.height, **({"title": below} if layout.note else {}))
@@ -88,6 +82,22 @@ def circuit_graph(
         nodes=layout.nodes.drop(columns="rank"),
         folds=layout.folds,
     )
+
+
+def described(edges: pd.DataFrame) -> pd.DataFrame:
+    """The edges with what their marks show, weak ones first, so that strong ones lie above them."""
+    edges = edges.assign(
+        feeds=edges["into"].map(INTO),
+        sign=(edges["score"] < 0).map({True: AWAY, False: TOWARD}),
+        strength=edges["score"].abs(),
+        edge=edges["writer"] + " → " + edges["reader"],
+    )
+    return edges.sort_values("strength", kind="stable", ignore_index=True)
+
+
+def graph_layers(drawn: pd.DataFrame, layout: Layout) -> list[alt.Chart]:
+    """The marks of a graph: its edges, then its nodes, which lie above them."""
+    return [*_edges(drawn, layout), *_nodes(layout)]
 
 
 def _labels(roles: pd.DataFrame | Mapping[str, str] | None) -> dict[str, str]:
@@ -177,14 +187,14 @@ def _nodes(layout: Layout) -> list[alt.Chart]:
     labelled = "isValid(datum.label)"
     if roomy:
         names = [
-            text.transform_filter(labelled).mark_text(**name, dy=-6).encode(text="node:N"),
-            text.transform_filter(f"!{labelled}").mark_text(**name).encode(text="node:N"),
+            text.transform_filter(labelled).mark_text(**name, dy=-6).encode(text="name:N"),
+            text.transform_filter(f"!{labelled}").mark_text(**name).encode(text="name:N"),
             text.transform_filter(labelled).mark_text(fontSize=9, color=INK, dy=8, limit=74).encode(text="label:N"),
         ]
     else:
-        names = [text.mark_text(**name).encode(text="node:N")]
-    folds = alt.Chart(named("folds")).mark_text(align="left", x=2, fontSize=9, color=MUTED)
-    folded = folds.encode(y=y, text=alt.Text("label:N"), tooltip=hover(FOLD_HOVER), description="where:N")
+        names = [text.mark_text(**name).encode(text="name:N")]
+    folds = alt.Chart(named("folds")).mark_text(align="left", dx=2, fontSize=9, color=MUTED)
+    folded = folds.encode(x=x, y=y, text=alt.Text("label:N"), tooltip=hover(FOLD_HOVER), description="where:N")
     return [boxes.add_params(pointed, pinned), *names, *([folded] if len(layout.folds) else [])]
 
 

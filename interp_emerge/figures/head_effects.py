@@ -7,7 +7,7 @@ from altair.typing import ChartType
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, hover, named, shown
-from interp_emerge.figures._theme import INK, MUTED, WIDTH, diverging, finish
+from interp_emerge.figures._theme import INK, MUTED, UNDEFINED, WIDTH, diverging, finish
 from interp_emerge.figures.base import Panel, checked, last_step, once, only
 from interp_emerge.patching.scores import NODE_SCORES
 
@@ -104,13 +104,14 @@ def _panel(model: pd.DataFrame, title: str, bound: float) -> Panel:
         title=f"effect on {model['metric'].iloc[0] or 'the metric'}", gradientLength=160, orient="right"
     )
     colours = alt.Color("score:Q", scale=diverging(bound), legend=gradient)
-    defined = alt.when("isValid(datum.score)").then(colours).otherwise(alt.value("#bdbdbd"))
+    undefined = cells.transform_filter("!isValid(datum.score)")
     certain = cells.transform_filter("isValid(datum.ci_low) && (datum.ci_low > 0 || datum.ci_high < 0)")
     dark = f"abs(datum.score) > {0.6 * bound}"
     dot = alt.when(dark).then(alt.value("white")).otherwise(alt.value(INK))
     step = _step(len(columns))
     return alt.layer(
-        cells.mark_rect(stroke="white", strokeWidth=1.5).encode(color=defined),
+        cells.mark_rect(stroke="white", strokeWidth=1.5).encode(color=colours),
+        undefined.mark_rect(stroke="white", strokeWidth=1.5, color=UNDEFINED),
         cells.transform_filter("datum.beyond").mark_rect(filled=False, stroke=INK, strokeWidth=2.5),
         certain.mark_point(filled=True, size=9, opacity=0.85).encode(color=dot),
         width=alt.Step(step),

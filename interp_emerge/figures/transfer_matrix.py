@@ -40,5 +40,7 @@ def transfer_matrix(transfer: pd.DataFrame) -> ChartType:
         titles=("run in the model", "circuit of"),
         columns=HOVER,
     )
-    note = "Number: fraction of the clean-corrupt gap that the circuit keeps; below it, 95% of random circuits' at most"
+    note = (
+        "Number: fraction of the clean-corrupt gap that the circuit keeps; below, what 95% of random ones keep at most"
+    )
     return finish(chart.properties(title=below(note)), about="Circuits of some models, run in others", rows=rows)

@@ -25,8 +25,8 @@ from tests.figures.invented_further import transfer
 TABLES = {**tables(), "transfer": transfer()}
 KNOWN = {**all_tables(), "transfer": TRANSFER}
 """A study's tables, and those that functions return."""
-ONE_MODEL = ("circuit_edges",)
-"""Tables whose figure draws the rows of one model at a time."""
+MODELS = {"circuit_graph": ["1m"], "circuits_side_by_side": ["500k", "1m"]}
+"""The models of a figure that does not draw those of a whole table."""
 
 
 def table_of(figure: Callable) -> str:
@@ -34,9 +34,9 @@ def table_of(figure: Callable) -> str:
 
 
 def rows_for(figure: Callable) -> pd.DataFrame:
-    name = table_of(figure)
-    table = TABLES[name]
-    return table[(table["size"] == "1m")].reset_index(drop=True) if name in ONE_MODEL else table.copy()
+    table = TABLES[table_of(figure)]
+    models = MODELS.get(figure.__name__)
+    return table[table["size"].isin(models)].reset_index(drop=True) if models else table.copy()
 
 
 @cache

@@ -33,12 +33,13 @@ def test_there_is_a_panel_per_size_in_the_tables_order_and_seeds_are_told_apart(
     assert titles[:2] == ["1m, seed 0", "1m, seed 1"]
 
 
-def test_an_undefined_score_is_grey_and_no_number():
+def test_an_undefined_score_is_grey_and_no_number(tmp_path):
     table = node_scores()
     table.loc[table["node"] == "a0.h0", ["score", "ci_low", "ci_high"]] = np.nan
     chart = head_effects(table)
     assert dataset(chart).query("node == 'a0.h0'")["score"].isna().all()
-    assert "isValid(datum.score)" in parts(spec_of(chart), "test")
+    assert "!isValid(datum.score)" in parts(spec_of(chart), "filter")
+    assert chart.save(tmp_path / "heads.svg").read_text().count('fill="#bdbdbd"') == 7
 
 
 def test_scores_of_several_methods_are_not_laid_over_each_other():
