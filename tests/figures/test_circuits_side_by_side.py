@@ -45,11 +45,12 @@ def test_partners_name_each_other_and_doubt_is_marked():
 
 
 def test_the_overlap_is_printed_with_its_null_and_edges_that_are_left_out_are_counted():
-    said = spec_of(circuits_side_by_side(two(), overlap=OVERLAP, most=20))["title"]["text"]
+    chart = circuits_side_by_side(two(), overlap=OVERLAP, most=20)
+    said, drawn = spec_of(chart)["title"]["text"], dataset(chart, "edges")["size"]
     assert said[0].startswith("Overlap: edges 0.62 (random circuits 0.05 [0.01, 0.09], p = 0.005); heads 0.80")
     for size, line in zip(("500k", "1m"), said[1:], strict=True):
         n = (two()["size"] == size).sum()
-        assert line.startswith(f"{size}: {n - 20} of {n} edges below the threshold")
+        assert line.startswith(f"{size}: {n - (drawn == size).sum()} of {n} edges below the threshold")
 
 
 def test_other_numbers_of_models_and_other_tables_are_refused():
