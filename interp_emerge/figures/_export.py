@@ -26,13 +26,25 @@ LARGEST = 900
 """Largest height of a figure in a notebook's cell; the frame of a higher one scrolls."""
 
 
-def save(chart: ChartType, path: Path | str, *, theme: Literal["light", "dark"] | str = "light") -> Path:
-    """Write a chart as `.svg`, `.pdf`, `.png` (two pixels per point), self-contained `.html` or Vega-Lite `.json`.
+def save(
+    chart: ChartType,
+    path: Path | str,
+    *,
+    theme: Literal["light", "dark"] | str = "light",
+    density: float = DENSITY,
+) -> Path:
+    """Write a chart as `.svg`, `.pdf`, `.png`, self-contained `.html` or Vega-Lite `.json`.
 
     A page is drawn in light or dark colours as its reader prefers; `theme` chooses those of the other forms.
 
+    Args:
+        chart: the chart.
+        path: where to; the ending says in which form.
+        theme: `light` or `dark`.
+        density: pixels of a `.png` per point.
+
     Raises:
-        InputError: the path has another ending.
+        InputError: the path has another ending, or the density is not positive.
         UnknownNameError: no theme has the name.
     """
     path = Path(path)
@@ -40,9 +52,10 @@ def save(chart: ChartType, path: Path | str, *, theme: Literal["light", "dark"] 
         raise InputError(f"cannot save a figure as {path.name!r}: end it in {', '.join(_FORMATS)}")
     if theme not in THEMES:
         raise UnknownNameError("theme", theme, THEMES)
-    spec = spec_of(chart)
-    dark = theme == "dark" and path.suffix != ".html"
-    write_atomically(path, _FORMATS[path.suffix](in_dark(spec) if dark else spec))
+    if not density > 0:
+        raise InputError(f"density cannot be {density}; give pixels per point, above 0")
+    spec = in_dark(spec_of(chart)) if theme == "dark" and path.suffix != ".html" else spec_of(chart)
+    write_atomically(path, _png(spec, density) if path.suffix == ".png" else _FORMATS[path.suffix](spec))
     return path
 
 

@@ -20,17 +20,19 @@ ROWS, COLUMNS = 8, 8
 class Shown:
     """What a chart of this package can do beyond altair's."""
 
-    def save(self, path: str | Path, *, theme: Literal["light", "dark"] | str = "light") -> Path:
+    def save(self, path: str | Path, *, theme: Literal["light", "dark"] | str = "light", density: float = 2.0) -> Path:
         """Write the figure as `.html` (offline), `.png`, `.svg`, `.pdf` or Vega-Lite `.json`, by the path's ending.
 
-        A page is drawn in light or dark colours as its reader prefers; `theme` chooses those of the other forms.
+        A page is drawn in light or dark colours as its reader prefers; `theme` chooses those of the other forms, and
+        `density` the pixels of a `.png` per point.
 
         Raises:
-            InputError: the path has another ending, or no theme has the name.
+            InputError: the path has another ending, or the density is not positive.
+            UnknownNameError: no theme has the name.
         """
         from interp_emerge.figures._export import save
 
-        return save(self, path, theme=theme)  # pyright: ignore[reportArgumentType]
+        return save(self, path, theme=theme, density=density)  # pyright: ignore[reportArgumentType]
 
     def to_html(self, *_: Any, **__: Any) -> str:
         """The figure's page: self-contained, needs no network."""

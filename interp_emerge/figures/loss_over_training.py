@@ -67,7 +67,7 @@ def loss_over_training(ability: pd.DataFrame, *, changes: pd.DataFrame | None = 
     if len(marks):
         found = alt.Chart(named("changes")).encode(color=colour, tooltip=hover(CHANGE))
         layers += [
-            found.mark_rule(strokeDash=DASHED, strokeWidth=1.2).encode(x=alt.X("place:Q", scale=x.scale)),
+            found.mark_rule(strokeDash=DASHED, strokeWidth=1.2).encode(x=alt.X("place:Q", scale=x["scale"])),
             found.mark_rule(strokeWidth=5, opacity=0.35).encode(x="ci_low:Q", x2="ci_high:Q", y=alt.Y("loss:Q")),
         ]
     note = alt.TitleParams(

@@ -1,5 +1,7 @@
 """Lags, onsets, changes of the loss and seeds: the drawn rows are the table's, and open ends are drawn as open."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,7 @@ def test_losses_are_the_tables_and_each_change_has_its_interval():
     assert_same_rows(dataset(chart), once, ["size", "step", "seed", "loss"])
     changes = loss_changes().query("verdict == 'changes'")
     assert_same_rows(dataset(chart, "changes"), changes, ["size", "seed", "ci_low", "ci_high", "jump"])
+    assert '"place"' in json.dumps(spec_of(chart))
     assert spec_of(chart)["title"]["text"].endswith("; 2 of 13 runs have one")
     assert spec_of(loss_over_training(table))["title"]["text"] == ""
 
