@@ -1,7 +1,4 @@
-"""Draw every figure of the package from the tables of the bundled study, and write the page that shows them.
-
-python analyses/gallery/run.py RUN    # the folder of a finished study; by default runs/induction_emerges
-"""
+"""Draw every figure from the tables of a study (by default runs/induction_emerges) and write the page with them."""
 
 import inspect
 import re
@@ -19,19 +16,19 @@ LARGEST, TWO, ALL = 60_000, ("25k", "200k"), ("ability", "seeds", "roles", "loss
 """Bytes of a picture; sizes whose circuits are compared; tables of which other abilities are drawn too."""
 HEAD = """# What does each figure show?
 
-Every picture is drawn from the tables of the bundled study by `python analyses/gallery/run.py`. A figure takes the table
-that its first argument names, and shows itself in a notebook with and without a network. It saves itself, too:
+Every picture is drawn from the tables of the bundled study by `python analyses/gallery/run.py`. A figure takes the
+table that its first argument names, shows itself in a notebook without a network, and saves itself:
 `ie.figures.role_map(study.table("roles")).save("roles.html")`, or `.png`, `.svg`, `.pdf`, `.json`, or `theme="dark"`.
 """
 
 
 def main(run: str = "runs/induction_emerges") -> None:
     """Write docs/gallery.md and its pictures."""
-    folder, page = Path(run), [HEAD]
-    for name, chart in drawn(folder):
-        written = picture_of(chart, DOCS / "gallery" / f"{name}.svg")
+    page = [HEAD]
+    for name, chart in drawn(Path(run)):
+        picture = picture_of(chart, DOCS / "gallery" / f"{name}.svg").name
         about = inspect.getdoc(ie.figures.shelf[name]).splitlines()[0]
-        page.append(f"## {name}\n\n{about}\n\n![{about.rstrip('.')}](gallery/{written.name})\n")
+        page.append(f"## {name}\n\n{about}\n\n![{about.rstrip('.')}](gallery/{picture})\n")
     (DOCS / "gallery.md").write_text("\n".join(page))
 
 
@@ -86,15 +83,14 @@ def transferred() -> pd.DataFrame:
     family, ability = ie.load_family("miniature"), ie.load_ability("induction")
     models = {f"step {step}": family.load("200k", step) for step in (1000, 2000, 5000)}
     pairs = {seed: ability.sample(models["step 5000"], 48, seed=seed) for seed in (0, 2000)}
-    circuits = {name: ie.score(model, pairs[0], method="eap_ig").top(30) for name, model in models.items()}
+    circuits = {name: ie.score(model, pairs[0]).top(30) for name, model in models.items()}
     return sameness.transfer(circuits, models.items(), pairs[2000])
 
 
 def picture_of(chart, path: Path) -> Path:
     """The picture, without the words for screen readers, which the page has."""
     path.write_text(re.sub(r' (aria-\w+|role)="[^"]*"', "", chart.save(path).read_text()))
-    size = path.stat().st_size
-    print(f"{path.name}: {size / 1000:.0f} kB{'; choose fewer rows in FEWER' if size > LARGEST else ''}")
+    print(path.name, "is too large; choose fewer rows in FEWER" if path.stat().st_size > LARGEST else "is drawn")
     return path
 
 

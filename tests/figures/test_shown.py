@@ -40,8 +40,27 @@ def test_the_page_draws_without_a_network_in_light_and_dark(dark: bool, opened: 
 def test_every_figures_page_draws_what_it_has(opened: Open):
     for figure in shelf:
         page = opened(figure(rows_for(figure)))
-        assert len(page.query_selector_all(INKED)) > 5, figure
+        assert len(page.query_selector_all(INKED)) >= 3, figure
         assert page.title() not in ("", "Figure")
+
+
+FAINT = """() => [...document.querySelectorAll("#drawing .mark-line path")]
+    .map(path => Number(path.getAttribute("opacity"))).filter(opacity => opacity < 0.1).length"""
+
+
+def test_a_click_pins_a_nodes_edges_and_the_slider_hides_weak_ones(opened: Open):
+    table = rows_for(shelf["circuit_graph"])
+    page = opened(shelf["circuit_graph"](table))
+    lines = page.locator("#drawing .mark-line path")
+    assert page.evaluate(FAINT) == 0 and lines.count() == len(table)
+    page.locator('#drawing [aria-label="a0.h1"]').first.click(force=True)
+    page.mouse.move(2, 2)
+    own = (table["writer"] == "a0.h1") | table["reader"].str.startswith("a0.h1.")
+    page.wait_for_timeout(300)
+    assert page.evaluate(FAINT) == (~own).sum() > 0
+    page.locator("input[type=range]").fill("1.2")
+    page.wait_for_timeout(300)
+    assert lines.count() == (table["score"].abs() >= 1.2).sum() > 0
 
 
 def test_a_page_holds_the_library_once_and_packed():
