@@ -27,7 +27,7 @@ def main(run: str = "runs/induction_emerges") -> None:
     page = [HEAD]
     for name, chart in drawn(Path(run)):
         picture = picture_of(chart, DOCS / "gallery" / f"{name}.svg").name
-        about = inspect.getdoc(ie.figures.shelf[name]).splitlines()[0]
+        about = str(inspect.getdoc(ie.figures.shelf[name])).splitlines()[0]
         page.append(f"## {name}\n\n{about}\n\n![{about.rstrip('.')}](gallery/{picture})\n")
     (DOCS / "gallery.md").write_text("\n".join(page))
 
@@ -72,10 +72,10 @@ FEWER = {
 def same(folder: Path, roles: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The match of the heads of two sizes, and what their circuits share."""
     files = [next((folder / "circuits").glob(f"induction-{size}-*-seed0.json")) for size in TWO]
-    circuits = [ie.Circuit.load(file) for file in files]
-    own = [roles[roles["size"] == size] for size in TWO]
-    match = sameness.match_heads(*(features_from(c.graph, r, c) for c, r in zip(circuits, own, strict=True)))
-    return {"match": match.to_frame(), "overlap": sameness.overlap_by_match(*circuits, match).to_frame()}
+    a, b = (ie.Circuit.load(file) for file in files)
+    of_a, of_b = (features_from(c.graph, roles[roles["size"] == size], c) for c, size in zip((a, b), TWO, strict=True))
+    match = sameness.match_heads(of_a, of_b)
+    return {"match": match.to_frame(), "overlap": sameness.overlap_by_match(a, b, match).to_frame()}
 
 
 def transferred() -> pd.DataFrame:

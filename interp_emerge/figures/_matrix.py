@@ -7,6 +7,7 @@ import pandas as pd
 
 from interp_emerge.figures._rows import hover, named
 from interp_emerge.figures._theme import INK, MUTED, UNDEFINED, diverging
+from interp_emerge.figures.base import Panel
 
 CELL = (96, 50)
 """Width and height of a cell, pixels."""
@@ -17,7 +18,7 @@ WHITE_FROM = 0.62
 def matrix(
     *, across: str, up: str, orders: tuple[Sequence[str], Sequence[str]], value: str, title: str,
     lines: tuple[str, str], titles: tuple[str, str], columns: Sequence[str] | Mapping[str, str],
-) -> alt.LayerChart:  # fmt: skip
+) -> Panel:  # fmt: skip
     """Cells coloured from red (-1) through white (0) to blue (1), each with two lines of text, of the data `rows`.
 
     Args:

@@ -56,27 +56,27 @@ class Shown:
         return f"{self!r}\n{table.to_string(index=False, max_colwidth=24)}{more}" if rows else repr(self)
 
 
-class Single(Shown, alt.Chart):
+class Single(Shown, alt.Chart):  # pyright: ignore[reportIncompatibleMethodOverride]
     pass
 
 
-class Layered(Shown, alt.LayerChart):
+class Layered(Shown, alt.LayerChart):  # pyright: ignore[reportIncompatibleMethodOverride]
     pass
 
 
-class Faceted(Shown, alt.FacetChart):
+class Faceted(Shown, alt.FacetChart):  # pyright: ignore[reportIncompatibleMethodOverride]
     pass
 
 
-class SideBySide(Shown, alt.HConcatChart):
+class SideBySide(Shown, alt.HConcatChart):  # pyright: ignore[reportIncompatibleMethodOverride]
     pass
 
 
-class Stacked(Shown, alt.VConcatChart):
+class Stacked(Shown, alt.VConcatChart):  # pyright: ignore[reportIncompatibleMethodOverride]
     pass
 
 
-class InAGrid(Shown, alt.ConcatChart):
+class InAGrid(Shown, alt.ConcatChart):  # pyright: ignore[reportIncompatibleMethodOverride]
     pass
 
 

@@ -149,8 +149,9 @@ def _edges(drawn: pd.DataFrame, layout: Layout) -> list[alt.Chart]:
     )
     if len(drawn) < SLIDER_FROM:
         return [lines]
-    ends = {"min": 0.0, "max": float(f"{largest:.3g}"), "step": float(f"{largest / 100:.1g}")}
-    slider = alt.param(name="least", value=0, bind=alt.binding_range(name="Least |score|  ", **ends))
+    highest, step = float(f"{largest:.3g}"), float(f"{largest / 100:.1g}")
+    by_hand = alt.binding_range(name="Least |score|  ", min=0, max=highest, step=step)
+    slider = alt.param(name="least", value=0, bind=by_hand)
     return [lines.transform_filter("datum.strength >= least || !isValid(datum.strength)").add_params(slider)]
 
 

@@ -123,7 +123,7 @@ def _moved(layout: Layout, title: str, by: float) -> Layout:
     """A layout further to the right, with names of nodes that tell the models apart."""
     shifted = {name: layout.nodes[name] + by for name in ("left", "right", "x")}
     edges = layout.edges.assign(
-        xs=[[x + by for x in xs] for xs in layout.edges["xs"]],
+        xs=pd.Series([[x + by for x in xs] for xs in layout.edges["xs"]], index=layout.edges.index, dtype=object),
         writer=title + ": " + layout.edges["writer"],
         target=title + ": " + layout.edges["target"],
     )

@@ -9,7 +9,7 @@ from interp_emerge.emergence.forming.tables import LAGS
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import hover, in_order, named
 from interp_emerge.figures._theme import INK, MUTED, OKABE_ITO, WIDTH, finish
-from interp_emerge.figures.base import checked, only
+from interp_emerge.figures.base import Panel, checked, only
 
 VERDICTS = {"leads": 0, "lags": 1, "unresolved": 7}
 HOVER = ("quantity", "component", "size", "seed", "ability", "steps_low", "steps_high", "crossing", "crossing_low")
@@ -60,7 +60,7 @@ def _seeds(rows: pd.DataFrame) -> pd.Series:
     return (", seed " + rows["seed"].astype(str)).where(several, "")
 
 
-def _panel(rows: pd.DataFrame, reach: float, title: str | None) -> alt.LayerChart:
+def _panel(rows: pd.DataFrame, reach: float, title: str | None) -> Panel:
     run = str(rows["run"].iloc[0])
     x = alt.Scale(domain=[-reach, reach], nice=False)
     axis = alt.Axis(title=title, grid=True, tickCount=7)

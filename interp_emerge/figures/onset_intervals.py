@@ -10,7 +10,7 @@ from interp_emerge.emergence.forming.tables import ONSETS
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, hover, in_order, named
 from interp_emerge.figures._theme import OKABE_ITO, WIDTH, finish
-from interp_emerge.figures.base import checked, only
+from interp_emerge.figures.base import Panel, checked, only
 
 STEPS = ("last_without", "first_with", "ci_low", "ci_high")
 HOVER = ("quantity", "component", "at", "ability", *STEPS, "threshold", "verdict", "reason")
@@ -49,7 +49,7 @@ def onset_intervals(onsets: pd.DataFrame) -> ChartType:
     return finish(chart, about=f"When {ability or 'the ability'} and the parts of its circuit appear", rows=rows)
 
 
-def _panel(rows: pd.DataFrame, own: pd.DataFrame, title: str | None) -> alt.LayerChart:
+def _panel(rows: pd.DataFrame, own: pd.DataFrame, title: str | None) -> Panel:
     steps = rows[list(STEPS)].to_numpy(dtype=float)
     largest = max(float(np.nanmax(steps)), 1.0) if np.isfinite(steps).any() else 1.0
     positive = steps[steps > 0]

@@ -1,5 +1,7 @@
 """Which role does each head play? Heads by layer, one map for each size."""
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 from altair.typing import ChartType
@@ -71,7 +73,7 @@ def _step(own: pd.DataFrame) -> int:
 
 
 def _panel(own: pd.DataFrame, title: str, names: list[str]) -> Panel:
-    plain = {"ticks": False, "domain": False, "labelOverlap": False}
+    plain: dict[str, Any] = {"ticks": False, "domain": False, "labelOverlap": False}
     colours = palette([*names, NONE])
     colours.range = [*colours.range[: len(names)], PALE]
     letters = "{" + ", ".join(f"{name!r}: {name[0].upper() + ' · ' + name.replace('_', ' ')!r}" for name in names) + "}"

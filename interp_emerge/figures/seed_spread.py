@@ -9,7 +9,7 @@ from interp_emerge.emergence.scale.tables import SEEDS
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, hover, in_order, named
 from interp_emerge.figures._theme import MUTED, OKABE_ITO, WIDTH, finish
-from interp_emerge.figures.base import checked
+from interp_emerge.figures.base import Panel, checked
 
 HOVER = ("ability", "size", "n_seeds", "n_success", "p", "ci_low", "ci_high", "p_alike", "shape", "value")
 IN_A_ROW = 3
@@ -48,7 +48,7 @@ def _accuracies(text: object) -> list[float]:
     return found
 
 
-def _panel(ability: str, rows: pd.DataFrame, columns: int) -> alt.LayerChart:
+def _panel(ability: str, rows: pd.DataFrame, columns: int) -> Panel:
     y = alt.Scale(domain=[0, 1.08], nice=False)
     axis = alt.Axis(title="accuracy, fraction of pairs", values=[0, 0.2, 0.4, 0.6, 0.8, 1])
     colours = alt.Scale(domain=["no difference shown", "runs differ"], range=[OKABE_ITO[0], OKABE_ITO[1]])

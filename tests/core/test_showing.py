@@ -10,7 +10,8 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.showing import html_of
-from interp_emerge.figures import circuit_graph, head_effects
+from interp_emerge.figures.circuit_graph import circuit_graph
+from interp_emerge.figures.head_effects import head_effects
 from interp_emerge.patching.scores import EdgeScores, NodeScores
 from tests.figures.drawn import assert_same_rows, dataset
 

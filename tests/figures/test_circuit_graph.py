@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
+from interp_emerge.figures._export import save
 from interp_emerge.figures._layout import Layout, lay_out
 from interp_emerge.figures._ordering import curve_crossings
 from interp_emerge.figures.circuit_graph import circuit_graph
@@ -118,7 +119,7 @@ def test_crossings_of_curves_are_counted():
 def test_the_circuit_of_a_model_of_30_layers_fits_on_one_screen(tmp_path):
     table = circuit()
     chart = circuit_graph(table)
-    start = chart.save(tmp_path / "graph.svg").read_text()[:400]
+    start = save(chart, tmp_path / "graph.svg").read_text()[:400]
     width, height = (float(start.split(f' {side}="')[1].split('"')[0]) for side in ("width", "height"))
     assert width <= 1200 and height <= 900
     drawn = dataset(chart, "edges")

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.figures import circuits_side_by_side
+from interp_emerge.figures.circuits_side_by_side import circuits_side_by_side
 from tests.figures.drawn import assert_same_rows, dataset, spec_of
 from tests.figures.invented import circuit_edges
 

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
+from interp_emerge.figures._export import save
 from interp_emerge.figures.head_effects import head_effects
 from tests.figures.drawn import assert_same_rows, dataset, parts, spec_of
 from tests.figures.invented import node_scores
@@ -39,7 +40,7 @@ def test_an_undefined_score_is_grey_and_no_number(tmp_path):
     chart = head_effects(table)
     assert dataset(chart).query("node == 'a0.h0'")["score"].isna().all()
     assert "!isValid(datum.score)" in parts(spec_of(chart), "filter")
-    assert chart.save(tmp_path / "heads.svg").read_text().count('fill="#bdbdbd"') == 7
+    assert save(chart, tmp_path / "heads.svg").read_text().count('fill="#bdbdbd"') == 7
 
 
 def test_scores_of_several_methods_are_not_laid_over_each_other():

@@ -3,7 +3,8 @@
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.figures import circuit_matrix, transfer_matrix
+from interp_emerge.figures.circuit_matrix import circuit_matrix
+from interp_emerge.figures.transfer_matrix import transfer_matrix
 from tests.figures.drawn import assert_same_rows, dataset, spec_of
 from tests.figures.invented_further import comparisons, transfer
 

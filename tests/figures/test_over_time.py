@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.figures import lead_and_lag, loss_over_training, onset_intervals, role_map, seed_spread
+from interp_emerge.figures.lead_and_lag import lead_and_lag
+from interp_emerge.figures.loss_over_training import loss_over_training
+from interp_emerge.figures.onset_intervals import onset_intervals
+from interp_emerge.figures.role_map import role_map
+from interp_emerge.figures.seed_spread import seed_spread
 from tests.figures.drawn import assert_same_rows, dataset, encodings, spec_of
 from tests.figures.invented import ability, onsets, roles
 from tests.figures.invented_further import lags, loss_changes, seeds
@@ -31,10 +35,10 @@ def test_onsets_over_steps_are_drawn_and_those_over_sizes_left_out():
     drawn = dataset(onset_intervals(onsets()))
     table = onsets().query("axis == 'step'")
     assert len(drawn) == len(table) == 2
-    largest = drawn.set_index("at").loc["1m"]
-    assert largest[["gap_low", "gap_high", "first_with", "ci_low", "ci_high"]].tolist() == [256, 512, 512, 512, 512]
-    never = drawn.set_index("at").loc["3k"]
-    assert never["never"] == 4000 and np.isnan(never["first_with"])
+    at = {row["at"]: row for row in drawn.to_dict("records")}
+    ends = [at["1m"][end] for end in ("gap_low", "gap_high", "first_with", "ci_low", "ci_high")]
+    assert ends == [256, 512, 512, 512, 512]
+    assert at["3k"]["never"] == 4000 and np.isnan(at["3k"]["first_with"])
     with pytest.raises(InputError, match="no onset over training steps"):
         onset_intervals(onsets().query("axis == 'size'"))
 
