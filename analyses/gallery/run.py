@@ -9,7 +9,6 @@ import pandas as pd
 
 import interp_emerge as ie
 from interp_emerge.emergence import sameness
-from interp_emerge.emergence.sameness.matching import features_from
 
 DOCS = Path(__file__).parents[2] / "docs"
 LARGEST, TWO, ALL = 60_000, ("25k", "200k"), ("ability", "seeds", "roles", "loss_changes")
@@ -73,7 +72,9 @@ def same(folder: Path, roles: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The match of the heads of two sizes, and what their circuits share."""
     files = [next((folder / "circuits").glob(f"induction-{size}-*-seed0.json")) for size in TWO]
     a, b = (ie.Circuit.load(file) for file in files)
-    of_a, of_b = (features_from(c.graph, roles[roles["size"] == size], c) for c, size in zip((a, b), TWO, strict=True))
+    family = ie.load_family("miniature")
+    rows = [roles[roles["size"] == size] for size in TWO]
+    of_a, of_b = (sameness.head_features(family.load(at), table=own) for at, own in zip(TWO, rows, strict=True))
     match = sameness.match_heads(of_a, of_b)
     return {"match": match.to_frame(), "overlap": sameness.overlap_by_match(a, b, match).to_frame()}
 
