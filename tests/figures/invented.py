@@ -7,8 +7,6 @@ from math import erfc
 import numpy as np
 import pandas as pd
 
-from tests.figures.invented_further import further
-
 SIZES = {"3k": (1, 1), "12k": (1, 2), "25k": (2, 2), "60k": (2, 4), "200k": (3, 4), "500k": (4, 6), "1m": (4, 8)}
 """Layers and heads of each size."""
 PARAMETERS = {
@@ -56,7 +54,6 @@ def tables() -> dict[str, pd.DataFrame]:
         "formation": formation(),
         "onsets": onsets(),
         "ablation": ablation(),
-        **further(),
     }
     return {name: table.assign(known_fault="") for name, table in filled.items()}
 

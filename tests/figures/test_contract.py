@@ -20,9 +20,9 @@ from interp_emerge.figures import save, shelf
 from interp_emerge.study.catalogue import KNOWN_FAULT, all_tables
 from tests.figures.drawn import spec_of
 from tests.figures.invented import tables
-from tests.figures.invented_further import transfer
+from tests.figures.invented_further import further, transfer
 
-TABLES = {**tables(), "transfer": transfer()}
+TABLES = {**tables(), **further(), "transfer": transfer()}
 KNOWN = {**all_tables(), "transfer": TRANSFER}
 """A study's tables, and those that functions return."""
 MODELS = {"circuit_graph": ["1m"], "circuits_side_by_side": ["500k", "1m"]}
