@@ -10,6 +10,8 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.showing import html_of
+from interp_emerge.emergence.scale.axes import load_axis
+from interp_emerge.emergence.scale.ladder import Ladder
 from interp_emerge.figures.circuit_graph import circuit_graph
 from interp_emerge.figures.head_effects import head_effects
 from interp_emerge.patching.scores import EdgeScores, NodeScores
@@ -87,6 +89,14 @@ def test_a_curve_plots_both_rankings_with_their_intervals():
     drawn = dataset(curve().plot())
     table = curve().to_frame().assign(ranking=lambda frame: "edges by " + frame["ranking"])
     assert_same_rows(drawn, table, ["ranking", "share", "faithfulness", "ci_low", "ci_high"])
+
+
+def test_a_ladder_plots_every_metric_over_scale():
+    runs = tuple((np.random.default_rng(at).uniform(size=(8, 2)),) for at in range(3))
+    about = {"points": ("a", "b", "c"), "places": np.array([10.0, 100.0, 1000.0]), "metrics": ("accuracy", "prob")}
+    ladder = Ladder(ability=HOSTILE, axis=load_axis("parameters"), values=runs, **about)
+    assert_same_rows(dataset(ladder.plot()), ladder.to_frame(), ["metric", "place", "value", "ci_low", "ci_high"])
+    assert "<img" not in ladder._repr_html_()
 
 
 def test_figures_take_what_functions_return_without_a_studys_columns():
