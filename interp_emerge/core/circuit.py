@@ -12,15 +12,19 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.files import canonical_json, require_writable, write_atomically
 from interp_emerge.core.graph import LOGITS, Edge, Graph, without_writers
+from interp_emerge.core.showing import Showing
 
 if TYPE_CHECKING:
     import networkx
 
     from interp_emerge.core.model import HookedModel
 
+NAMED = 12
+"""Most heads that a circuit's text form names."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Circuit:
+class Circuit(Showing):
     """Some edges of a graph, with their scores where a method gave them.
 
     `kept` and `scores` have shape [writer, reader]; `scores` is zero where nothing was scored. `origin` says how the
@@ -30,6 +34,7 @@ class Circuit:
     takes the score of each edge from the left circuit if that has the edge, else from the right one.
     """
 
+    FIGURE = "circuit_graph"
     graph: Graph
     kept: np.ndarray
     scores: np.ndarray
@@ -77,7 +82,10 @@ class Circuit:
         return hash((self.graph, self.kept.tobytes()))
 
     def __repr__(self) -> str:
-        return f"Circuit({len(self)} of {self.graph.n_edges} edges, heads {' '.join(self.heads) or 'none'})"
+        heads = self.heads
+        more = f" and {len(heads) - NAMED} more" if len(heads) > NAMED else ""
+        named = " ".join(heads[:NAMED]) or "none"
+        return f"Circuit({len(self)} of {self.graph.n_edges} edges, heads {named}{more})"
 
     @property
     def edges(self) -> list[Edge]:

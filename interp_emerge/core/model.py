@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
+from html import escape
 from typing import Any
 
 import torch
@@ -61,6 +62,9 @@ class HookedModel:
     def __repr__(self) -> str:
         first = f"prompts begin with {self.spec.prepended}" if self._bos else "nothing in front of prompts"
         return f"HookedModel({self.spec}, {self.n_parameters:,} non-embedding parameters, {first})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>"
 
     @property
     def spec(self) -> ModelSpec:

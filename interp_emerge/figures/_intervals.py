@@ -76,7 +76,8 @@ def interval_dots(
         layers.append(line.encode(x=alt.datum(mark, scale=limits)))
     wide = _across(rows, panel, labels=320)
     high_line = LINE + 8 * (rows[colour].nunique() - 1 if colour else 0)
-    return _panels(layers, rows, panel, width=wide, height=alt.Step(high_line, **{"for": "position"} if colour else {}))
+    high = alt.Step(high_line, **{"for": "position"} if colour else {})
+    return _panels(layers, rows, panel, f"{title}, of each {thing}", width=wide, height=high)
 
 
 @checked
@@ -131,7 +132,8 @@ def interval_lines(
         low, high = between
         bars = base.transform_filter(_known(low, high)).mark_rule(strokeWidth=2, opacity=0.5, aria=False)
         layers.insert(0, bars.encode(y=alt.Y(f"{low}:Q", scale=limits, axis=up), y2=f"{high}:Q"))
-    return _panels(layers, rows, panel, width=_across(rows, panel, labels=180), height=HEIGHT)
+    about = f"{titles[1]}, over {titles[0]}"
+    return _panels(layers, rows, panel, about, width=_across(rows, panel, labels=180), height=HEIGHT)
 
 
 def _checked(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -172,13 +174,13 @@ def _axis(limits: alt.Scale, scale: Scale, *, title: str, grid: bool) -> alt.Axi
     return axis
 
 
-def _panels(layers: list[alt.Chart], rows: pd.DataFrame, panel: str, **size: object) -> ChartType:
+def _panels(layers: list[alt.Chart], rows: pd.DataFrame, panel: str, about: str, **size: object) -> ChartType:
     chart = alt.layer(*layers, data=named("rows")).properties(**size)
     if not panel:
-        return finish(chart, rows=rows)
+        return finish(chart, about=about, rows=rows)
     header = alt.Header(title=None, labelAnchor="start", labelFontSize=12, labelFontWeight=600)
     facet = alt.Facet(f"{panel}:N", sort=in_order(rows[panel]), header=header)
-    return finish(chart.facet(facet, columns=IN_A_ROW, spacing=28), rows=rows)
+    return finish(chart.facet(facet, columns=IN_A_ROW, spacing=28), about=about, rows=rows)
 
 
 def _across(rows: pd.DataFrame, panel: str, *, labels: int) -> int:

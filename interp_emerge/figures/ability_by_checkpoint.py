@@ -47,7 +47,7 @@ def ability_by_checkpoint(ability: pd.DataFrame, *, axis: str = "loss") -> Chart
     switch = switch_over(rows, OFFERED, start=axis)
     lines = [_line_of_panels(rows, metric, switch) for metric in metrics]
     chart = alt.vconcat(*lines, spacing=30, title=switch.title, params=switch.params)
-    return finish(chart, rows=rows)
+    return finish(chart, about="Each ability at every checkpoint of every size", rows=rows)
 
 
 def _line_of_panels(rows: pd.DataFrame, metric: str, switch: Switch) -> alt.FacetChart:

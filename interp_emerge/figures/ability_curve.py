@@ -55,7 +55,8 @@ def ability_curve(ability: pd.DataFrame, *, axis: str = "parameters") -> ChartTy
     means = rows.groupby(keys, sort=False)[[*PLACES, "value"]].mean().reset_index()
     chance = rows.loc[rows["metric"] == "accuracy", ["ability", "chance"]].drop_duplicates().assign(line="chance")
     chart = alt.hconcat(*panels, spacing=48, params=switch.params)
-    return finish(chart, rows=rows[rows["metric"].isin(metrics)], means=means, chance=chance)
+    about = "Each ability over model size, at the last step"
+    return finish(chart, about=about, rows=rows[rows["metric"].isin(metrics)], means=means, chance=chance)
 
 
 def _panel(rows: pd.DataFrame, metric: str, colours: alt.Scale, switch: Switch) -> Panel:

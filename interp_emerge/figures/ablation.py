@@ -54,4 +54,4 @@ def ablation(ablation: pd.DataFrame) -> ChartType:
         width=WIDTH // 2 - 40,
         height=300,
     )
-    return finish(chart, rows=rows)
+    return finish(chart, about="Accuracy without the circuit's heads, and without random heads", rows=rows)

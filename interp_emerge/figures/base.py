@@ -5,7 +5,7 @@ Its first parameter has the name of the table that it draws; all others are keyw
 `_theme.finish`, which styles this chart only and does not change altair's global theme.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
@@ -20,12 +20,18 @@ Panel = alt.LayerChart | alt.FacetChart
 """What `altair.layer` returns."""
 
 
-def checked(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+def checked(frame: pd.DataFrame, table: Table, *, optional: Sequence[str] = ()) -> pd.DataFrame:
     """A copy of the frame with exactly the table's columns, rows numbered from 0.
+
+    A study says in several columns of which model and ability a row is. What a function returns for one model has none
+    of these; then they are blank, and `optional` columns may be missing too.
 
     Raises:
         InputError: a column is missing, or the table has no rows.
     """
+    if len(table.about) > 1 and not any(column in frame.columns for column in table.about):
+        blank = {name: 0 if name in ("step", "seed") else "" for name in table.about}
+        frame = frame.assign(**blank, **{name: float("nan") for name in optional if name not in frame})
     rows = table.check(frame)
     if rows.empty:
         raise InputError(
@@ -47,6 +53,14 @@ def only(frame: pd.DataFrame, column: str, table: Table) -> Any:
             f"table {table.name!r} has {len(values)} values of {column!r} ({shown}); pass the rows of one value"
         )
     return values[0]
+
+
+def once(frame: pd.DataFrame, columns: Sequence[str], table: Table) -> None:
+    """Raise an `InputError` if several rows have the same values in these columns: they would hide each other."""
+    again = frame[frame.duplicated([*columns])]
+    if len(again):
+        what = ", ".join(str(again[column].iloc[0]) for column in columns)
+        raise InputError(f"table {table.name!r} has several rows of {what}; pass those of one model and method")
 
 
 def last_step(frame: pd.DataFrame) -> pd.DataFrame:

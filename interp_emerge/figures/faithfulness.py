@@ -59,4 +59,5 @@ def faithfulness(circuits: pd.DataFrame) -> ChartType:
         width=WIDTH // 2 - 40,
         height=300,
     )
-    return finish(chart, rows=rows, levels=pd.DataFrame({"level": [0.0, 1.0]}))
+    about = "Faithfulness of each size's circuit, and of random circuits"
+    return finish(chart, about=about, rows=rows, levels=pd.DataFrame({"level": [0.0, 1.0]}))

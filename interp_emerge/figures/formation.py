@@ -1,11 +1,13 @@
 """How the circuit forms: each measured quantity over training steps."""
 
 import altair as alt
+import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
 from interp_emerge.emergence.forming.tables import FORMATION
 from interp_emerge.figures import shelf
+from interp_emerge.figures._ordering import apart
 from interp_emerge.figures._rows import equal, extent, hover, in_order, named
 from interp_emerge.figures._theme import WIDTH, finish, palette
 from interp_emerge.figures.base import checked, only
@@ -23,8 +25,8 @@ EFFECTS = {
     "effect": "Effects of the circuit's heads and MLPs, rise of the metric",
     "edge effect": "Effects of the circuit's edges, rise of the metric",
 }
-OUTLINE = {"stroke": "white", "strokeWidth": 3}
-"""Drawn below a label, so that it can be read on a line."""
+SPACING, HEIGHT, LETTERS = 44, 170, 12
+"""Space between panels, where the names of lines stand; height of a panel, and of a name, in pixels."""
 PARTS = (ATTENTION, COPYING, *EFFECTS.values())
 """Rows with a line for each part of the circuit."""
 
@@ -46,8 +48,10 @@ def formation(formation: pd.DataFrame) -> ChartType:
     rows["faint"], rows["label"] = _highlights(rows)
     sizes = in_order(rows["size"])
     titles = [title for title in dict.fromkeys([*MODEL_QUANTITIES.values(), *PARTS]) if (rows["row"] == title).any()]
+    rows["label_at"] = _heights(rows)
     lines = [_line_of_panels(rows[rows["row"] == title], title, sizes, rows["step"]) for title in titles]
-    return finish(alt.vconcat(*lines, spacing=34).resolve_scale(color="independent"), rows=rows)
+    chart = alt.vconcat(*lines, spacing=34).resolve_scale(color="independent")
+    return finish(chart, about="How the circuit forms over training steps", rows=rows)
 
 
 def _highlights(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -61,6 +65,17 @@ def _highlights(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return faint, rows["component"].astype(object).where(rows.index.isin(highest), None)
 
 
+def _heights(rows: pd.DataFrame) -> pd.Series:
+    """Where the name of a line stands: at the height of its end, or as near to it as the names of others allow."""
+    named_lines, heights = rows[rows["label"].notna()], pd.Series(np.nan, index=rows.index)
+    for title, own in named_lines.groupby("row", sort=False):
+        low, high = extent(rows[rows["row"] == title], ["value", "ci_low", "ci_high"], include=(0.0,))
+        for _, panel in own.groupby("size", sort=False):
+            gap = LETTERS / HEIGHT * (high - low)
+            heights[panel.index] = low + apart(panel["value"].to_numpy(dtype=float) - low, gap=gap, span=high - low)
+    return heights
+
+
 def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.Series) -> alt.FacetChart:
     quantities = in_order(rows["quantity"])
     colour = alt.Color(
@@ -68,28 +83,27 @@ def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.
         scale=palette(quantities),
         legend=alt.Legend(title=None, orient="top", symbolType="stroke", offset=18),
     )
-    base = alt.Chart().encode(x=_steps(steps), color=colour, detail=[alt.Detail("component:N"), alt.Detail("seed:N")])
+    base = alt.Chart().encode(
+        x=steps_axis(steps), color=colour, detail=[alt.Detail("component:N"), alt.Detail("seed:N")]
+    )
     axis = alt.Axis(title=None, tickCount=5)
     zero = () if title in MODEL_QUANTITIES.values() and "nats" in title else (0.0,)
     limits = alt.Scale(domain=extent(rows, ["value", "ci_low", "ci_high"], include=zero), nice=True)
     y = alt.Y("value:Q", axis=axis, scale=limits)
+    width = max(80, min(380, (WIDTH - 40) // len(sizes) - (SPACING if rows["label"].notna().any() else 26)))
+    names = base.transform_filter("isValid(datum.label)")
     clear, faint = base.transform_filter("!datum.faint"), base.transform_filter("datum.faint")
-    label = base.transform_filter("isValid(datum.label)")
-    # Two roles often end at about the same score: one is named above its line, the others below.
-    above, below = (label.transform_filter(f"datum.quantity {sign} 'previous_token'") for sign in ("==", "!="))
     panels = alt.layer(
         faint.mark_line(strokeWidth=1, opacity=0.22).encode(y=y),
         faint.mark_point(filled=True, size=8, opacity=0.22).encode(y=y, tooltip=hover(HOVER)),
         clear.mark_area(opacity=0.16).encode(y=alt.Y("ci_low:Q", axis=axis, scale=limits), y2="ci_high:Q"),
         clear.mark_line(strokeWidth=1.8).encode(y=y),
         clear.mark_point(filled=True, size=20, opacity=0.9).encode(y=y, tooltip=hover(HOVER)),
-        *(
-            named_lines.mark_text(align="right", dx=-2, dy=dy, fontSize=10, **outline).encode(y=y, text="label:N")
-            for named_lines, dy in ((above, -9), (below, 12))
-            for outline in (OUTLINE, {})
+        names.mark_text(align="left", dx=5, fontSize=10).encode(
+            y=alt.Y("label_at:Q", axis=axis, scale=limits), text="label:N"
         ),
-        width=max(96, min(380, (WIDTH - 40) // len(sizes) - 26)),
-        height=170,
+        width=width,
+        height=HEIGHT,
         data=named("rows"),
     )
     header = alt.Header(
@@ -103,16 +117,16 @@ def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.
     )
     return panels.transform_filter(equal(row=title)).facet(
         column=alt.Column("size:N", sort=sizes, header=header),
-        spacing=26,
+        spacing=SPACING if rows["label"].notna().any() else 26,
         title=alt.TitleParams(title, anchor="start", offset=8),
     )
 
 
-def _steps(steps: pd.Series) -> alt.X:
+def steps_axis(steps: pd.Series, *, title: str | None = None) -> alt.X:
     """The axis of steps: linear up to the first step after 0, then logarithmic, with ticks at powers of ten."""
     largest, positive = int(steps.max()), steps[steps > 0]
     first = int(positive.min()) if len(positive) else 1
     marks = [0, *(10**power for power in range(12) if first <= 10**power <= largest)]
     scale = alt.Scale(type="symlog", constant=first, domain=[int(min(steps.min(), 0)), max(largest, 1)], nice=False)
-    axis = alt.Axis(title=None, values=marks, labelExpr="format(datum.value, '~s')", labelFlush=True, grid=False)
+    axis = alt.Axis(title=title, values=marks, labelExpr="format(datum.value, '~s')", labelFlush=True, grid=False)
     return alt.X("step:Q", scale=scale, axis=axis)

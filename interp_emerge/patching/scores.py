@@ -17,6 +17,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, Node
+from interp_emerge.core.showing import Showing
 from interp_emerge.stats.intervals import mean_intervals
 from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
 from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, TEST_COLUMNS, Table
@@ -61,13 +62,14 @@ EDGE_SCORES = Table(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NodeScores:
+class NodeScores(Showing):
     """The effect of some nodes on each pair, in the metric's unit.
 
     `per_pair` has shape [pair, node]. Where the nodes were patched at one token position at a time, it has shape
     [pair, position, node], and `positions` names the positions. Without `nodes` they are the graph's writers.
     """
 
+    FIGURE, ADDED = "head_effects", ("share",)
     graph: Graph
     per_pair: np.ndarray
     nodes: tuple[Node, ...] = ()
@@ -136,7 +138,7 @@ class NodeScores:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EdgeScores:
+class EdgeScores(Showing):
     """The effect of every edge, in the metric's unit: mean over pairs and its standard error.
 
     Both have shape [writer, reader], or [position, writer, reader] where `positions` names token positions. They are
@@ -144,6 +146,7 @@ class EdgeScores:
     `np.nonzero(graph.exists)`; it is None if the method did not keep the values of each pair.
     """
 
+    FIGURE = "circuit_graph"
     graph: Graph
     scores: np.ndarray
     standard_errors: np.ndarray

@@ -20,6 +20,7 @@ from torch import Tensor
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.files import hash_bytes, write_together
+from interp_emerge.core.showing import html_of
 from interp_emerge.probing.engines.sites import Site
 from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 
@@ -122,6 +123,10 @@ class ProbeScores:
             f"{best['variable']!r} at {best['site']}.{best['layer']}@{best['position']}, majority "
             f"{best['majority']:.2f})"
         )
+
+    def _repr_html_(self) -> str:
+        shown = ["variable", "site", "layer", "head", "position", "accuracy", "ci_low", "ci_high", "majority"]
+        return html_of(repr(self), self.frame.sort_values("accuracy", ascending=False, kind="stable")[shown])
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each variable and site; the columns are those of the table `probe_scores`."""

@@ -3,10 +3,13 @@ import pandas as pd
 import pytest
 
 from interp_emerge.core.errors import InputError
-from interp_emerge.figures._layout import lay_out
+from interp_emerge.figures._export import save
+from interp_emerge.figures._layout import Layout, lay_out
+from interp_emerge.figures._ordering import curve_crossings
 from interp_emerge.figures.circuit_graph import circuit_graph
 from tests.figures.drawn import assert_same_rows, dataset, encodings
-from tests.figures.invented import circuit_edges
+from tests.figures.invented import circuit_edges, roles
+from tests.figures.large import circuit
 
 
 def largest() -> pd.DataFrame:
@@ -98,3 +101,84 @@ def test_the_circuits_of_several_models_are_not_laid_over_each_other():
 def test_a_name_that_is_no_nodes_is_refused():
     with pytest.raises(InputError, match=r"cannot read 'head 3' as a node"):
         circuit_graph(edges(("head 3", "logits", 1.0)))
+
+
+def crossings(layout: Layout) -> int:
+    edges = layout.edges
+    number = {name: place for place, name in enumerate(dict.fromkeys([*edges["writer"], *edges["target"]]))}
+    ends = edges[["writer", "target"]].map(number.__getitem__).to_numpy()
+    return curve_crossings(np.array(edges["xs"].tolist()), np.array(edges["ys"].tolist()), ends)
+
+
+def test_crossings_of_curves_are_counted():
+    x, y = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]]), np.array([[0.0, 1.0]] * 3)
+    assert curve_crossings(x, y, np.array([[0, 1], [2, 3], [4, 5]])) == 1
+    assert curve_crossings(x, y, np.array([[0, 1], [0, 3], [4, 5]])) == 0, "edges of one node meet there"
+
+
+def test_the_circuit_of_a_model_of_30_layers_fits_on_one_screen(tmp_path):
+    table = circuit()
+    chart = circuit_graph(table)
+    start = save(chart, tmp_path / "graph.svg").read_text()[:400]
+    width, height = (float(start.split(f' {side}="')[1].split('"')[0]) for side in ("width", "height"))
+    assert width <= 1200 and height <= 900
+    drawn = dataset(chart, "edges")
+    note = chart.to_dict(validate=False)["title"]["text"]
+    assert note.startswith(f"{len(table) - len(drawn)} of 389 edges below the threshold of ")
+    assert len(drawn) == 120
+    ranked = table.assign(strength=table["score"].abs()).sort_values("strength", ascending=False)
+    assert drawn["strength"].min() > ranked["strength"].iloc[120]
+    assert_same_rows(drawn, ranked.head(120), ["writer", "reader", "score"])
+
+
+def test_every_node_is_drawn_or_counted_in_a_fold():
+    layout, whole = lay_out(circuit(), width=810), lay_out(circuit(), width=810, most=389)
+    hidden = set(whole.nodes["node"]) - set(layout.nodes["node"])
+    assert layout.folds["label"].str.removeprefix("+").astype(int).sum() == len(hidden) > 0
+    assert whole.folds.empty and whole.note == ""
+
+
+def test_boxes_of_a_large_circuit_do_not_overlap():
+    nodes = lay_out(circuit(), width=810, most=389).nodes
+    x, y = (nodes[[low, high]].to_numpy() for low, high in (("left", "right"), ("bottom", "top")))
+    apart = [(ends[:, None, 0] >= ends[None, :, 1]) | (ends[None, :, 0] >= ends[:, None, 1]) for ends in (x, y)]
+    overlap = ~(apart[0] | apart[1])
+    np.fill_diagonal(overlap, False)
+    assert not overlap.any()
+
+
+@pytest.mark.parametrize(("table", "in_columns", "least"), [(circuit(), 1100, 0.4), (largest(), 393, 0.1)])
+def test_heads_are_placed_such_that_fewer_edges_cross_than_in_columns_by_index(table, in_columns, least):
+    before, after = (crossings(lay_out(table, width=810, ordered=ordered)) for ordered in (False, True))
+    assert after <= (1 - least) * before
+    assert after < in_columns
+
+
+def test_a_tie_at_the_threshold_is_drawn_or_left_out_as_a_whole():
+    tied = edges(("embed", "m0", 2.0), ("m0", "m1", 1.0), ("m1", "m2", 1.0), ("m2", "logits", 3.0))
+    layout = lay_out(tied, width=800, most=3)
+    assert layout.edges["score"].tolist() == [2.0, 3.0]
+    assert layout.note == "2 of 4 edges below the threshold of 2 are not drawn, 29% of the sum of all |scores|"
+    assert len(lay_out(tied.assign(score=1.0), width=800, most=3).edges) == 3
+
+
+def test_roles_stand_below_the_names_of_their_heads():
+    table = roles()
+    chart = circuit_graph(largest(), roles=table[table["size"] == "1m"])
+    nodes = dataset(chart, "nodes").set_index("node")["label"]
+    assert nodes.dropna().to_dict() == {"a0.h1": "previous token", "a3.h0": "induction"}
+    assert dataset(circuit_graph(largest(), roles={"m0": "x"}), "nodes")["label"].dropna().tolist() == ["x"]
+    with pytest.raises(InputError, match="roles lacks column 'role'"):
+        circuit_graph(largest(), roles=table.drop(columns="role"))
+
+
+def test_a_node_lists_its_strongest_edges():
+    nodes = lay_out(edges(("embed", "m0", 2.0), ("embed", "m1", 1.0), ("m0", "m1", -1.5)), width=800).nodes
+    nodes = nodes.set_index("node")
+    assert nodes["strongest_in"]["m1"] == "m0 -1.5, embed +1"
+    assert nodes["strongest_out"]["embed"] == "m0 +2, m1 +1"
+
+
+def test_an_edge_that_stands_twice_is_refused():
+    with pytest.raises(InputError, match=r"several rows of embed, m0"):
+        circuit_graph(edges(("embed", "m0", 2.0), ("embed", "m0", 1.0)))

@@ -6,21 +6,27 @@ The name of a figure's first parameter is that of the table that it draws; the t
 import inspect
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import altair as alt
 import pandas as pd
 import pytest
+from altair.typing import ChartType
 
 from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.sameness.tables import TRANSFER
 from interp_emerge.figures import save, shelf
 from interp_emerge.study.catalogue import KNOWN_FAULT, all_tables
 from tests.figures.drawn import spec_of
 from tests.figures.invented import tables
+from tests.figures.invented_further import further, transfer
 
-TABLES = tables()
-ONE_MODEL = ("circuit_edges",)
-"""Tables whose figure draws the rows of one model at a time."""
+TABLES = {**tables(), **further(), "transfer": transfer()}
+KNOWN = {**all_tables(), "transfer": TRANSFER}
+"""A study's tables, and those that functions return."""
+MODELS = {"circuit_graph": ["1m"], "circuits_side_by_side": ["500k", "1m"]}
+"""The models of a figure that does not draw those of a whole table."""
 
 
 def table_of(figure: Callable) -> str:
@@ -28,9 +34,20 @@ def table_of(figure: Callable) -> str:
 
 
 def rows_for(figure: Callable) -> pd.DataFrame:
-    name = table_of(figure)
-    table = TABLES[name]
-    return table[(table["size"] == "1m")].reset_index(drop=True) if name in ONE_MODEL else table.copy()
+    table = TABLES[table_of(figure)]
+    models = MODELS.get(figure.__name__)
+    return table[table["size"].isin(models)].reset_index(drop=True) if models else table.copy()
+
+
+@cache
+def drawn(figure: Callable) -> ChartType:
+    """The figure's chart, drawn once for the tests that only look at it."""
+    return figure(rows_for(figure))
+
+
+@cache
+def drawn_spec(figure: Callable) -> str:
+    return json.dumps(spec_of(drawn(figure)), allow_nan=False)
 
 
 @pytest.fixture(params=shelf.names())
@@ -38,8 +55,8 @@ def figure(request) -> Callable:
     return shelf[request.param]
 
 
-def test_its_first_parameter_names_a_table_of_a_study(figure):
-    assert table_of(figure) in all_tables()
+def test_its_first_parameter_names_a_table(figure):
+    assert table_of(figure) in KNOWN
 
 
 def test_its_other_parameters_have_names_and_defaults(figure):
@@ -52,7 +69,7 @@ def test_its_first_line_says_what_comes_back(figure):
 
 
 def test_it_returns_a_chart_that_altair_can_compile(figure):
-    chart = figure(rows_for(figure))
+    chart = drawn(figure)
     assert alt.typing.is_chart_type(chart)
     assert chart.to_dict(format="vega")["marks"]
 
@@ -61,7 +78,7 @@ def test_it_returns_a_chart_that_altair_can_compile(figure):
 def test_a_missing_column_is_named(figure, column):
     table = rows_for(figure)
     # What a study adds to every table is not needed to draw one.
-    gone = [name for name in all_tables()[table_of(figure)].columns if name not in KNOWN_FAULT][column]
+    gone = [name for name in KNOWN[table_of(figure)].columns if name not in KNOWN_FAULT][column]
     with pytest.raises(InputError, match=f"lacks column '{gone}'"):
         figure(table.drop(columns=gone))
 
@@ -88,24 +105,21 @@ def test_the_callers_style_and_data_settings_are_left_as_they_were(figure):
 
 
 def test_what_it_draws_does_not_depend_on_the_callers_data_settings(figure):
-    plain = spec_of(figure(rows_for(figure)))
     with alt.data_transformers.enable("default", max_rows=1, consolidate_datasets=False):
-        assert spec_of(figure(rows_for(figure))) == plain
+        assert json.dumps(spec_of(figure(rows_for(figure)))) == drawn_spec(figure)
 
 
 def test_the_same_table_gives_the_same_chart_byte_for_byte(figure):
-    first, second = (json.dumps(spec_of(figure(rows_for(figure)))) for _ in range(2))
-    assert first == second
+    assert json.dumps(spec_of(figure(rows_for(figure)))) == drawn_spec(figure)
 
 
 def test_undefined_values_are_carried_as_null_and_hover_text_says_undefined(figure):
-    spec = json.dumps(spec_of(figure(rows_for(figure))), allow_nan=False)
-    assert "'undefined'" in spec
+    assert "'undefined'" in drawn_spec(figure)
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_it_can_be_saved_without_a_browser_and_without_network(figure, suffix, tmp_path: Path):
-    path = save(figure(rows_for(figure)), tmp_path / f"figure{suffix}")
+    path = save(drawn(figure), tmp_path / f"figure{suffix}")
     content = path.read_bytes()
     assert content.startswith(b"<svg" if suffix == ".svg" else b"\x89PNG")
     assert len(content) > 4000

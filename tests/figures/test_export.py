@@ -27,6 +27,8 @@ def test_html_opens_from_disk_without_network(chart, tmp_path: Path):
 
 
 def test_another_ending_is_refused_and_nothing_is_written(chart, tmp_path: Path):
-    with pytest.raises(InputError, match=r"cannot save a figure as 'figure.pdf': end it in .svg, .png, .html, .json"):
-        save(chart, tmp_path / "figure.pdf")
+    with pytest.raises(
+        InputError, match=r"cannot save a figure as 'figure.gif': end it in .svg, .pdf, .png, .html, .json"
+    ):
+        save(chart, tmp_path / "figure.gif")
     assert list(tmp_path.iterdir()) == []

@@ -19,11 +19,13 @@ Intervals are those of `stats.intervals` and, of the two areas, of `circuits.run
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from interp_emerge.circuits.running.areas import cmd_interval, cpr_interval
+from interp_emerge.core.showing import draw, html_of
 from interp_emerge.stats.intervals import FEWEST_VALUES, Interval, mean_interval, mean_intervals, ratio_interval
 
 SURE_OF_GAP = 0.995
@@ -132,6 +134,9 @@ class Evaluation:
             return f"Evaluation(faithfulness undefined: clean-corrupt gap {self.gap.value:.3g} {self.why_undefined})"
         return f"Evaluation(faithfulness {self.interval:.3f})"
 
+    def _repr_html_(self) -> str:
+        return html_of(repr(self), self.summary())
+
     def __getitem__(self, rows: np.ndarray) -> "Evaluation":
         """The evaluation on some of the pairs, given by a bool array or by their indices."""
         chosen = np.arange(len(self.metric))[rows]
@@ -203,6 +208,21 @@ class FaithfulnessCurve:
     """With the edges of the highest scores at each share; negative scores come last."""
     by_magnitude: tuple[Evaluation, ...]
     """With the edges of the largest magnitudes of score at each share."""
+
+    def __repr__(self) -> str:
+        first, last = self.by_magnitude[0].faithfulness, self.by_magnitude[-1].faithfulness
+        about = f"{len(self.shares)} shares, {self.n_edges[0]:,} to {self.n_edges[-1]:,} edges"
+        return f"FaithfulnessCurve({about}, faithfulness by magnitude {first:.2f} to {last:.2f})"
+
+    def _repr_html_(self) -> str:
+        return html_of(repr(self), self.to_frame(), most=2 * len(self.shares))
+
+    def plot(self) -> Any:
+        """Faithfulness over the share of edges, with its 95% intervals: an altair chart that shows and saves itself."""
+        titles = ("share of the graph's edges (log scale)", "faithfulness, fraction of the clean-corrupt gap")
+        frame = self.to_frame().assign(ranking=lambda table: "edges by " + table["ranking"])
+        about = {"x": "share", "value": "faithfulness", "ends": ("ci_low", "ci_high"), "colour": "ranking"}
+        return draw("interval_lines", frame, titles=titles, **about)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a size: `ranking`, `share`, `n_edges`, `faithfulness` with its interval, `kl`, `accuracy`.

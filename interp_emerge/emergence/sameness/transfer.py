@@ -33,27 +33,11 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.emergence.sameness.tables import TRANSFER
 from interp_emerge.patching.ablation import Ablation
 from interp_emerge.stats.ranks import null_quantile, rank_p
 
-COLUMNS = {
-    "circuit": "label of the circuit",
-    "n_edges": "number of its edges",
-    "model": "label of the model that it is run in",
-    "ability": "name of the pairs' ability; empty for pairs of one's own",
-    "metric": "metric that the faithfulness is of",
-    "ablation": "what the edges outside the circuit carry",
-    "template": "template of the pairs; empty where all templates are taken together",
-    "faithfulness": "fraction of the model's clean-corrupt gap that the circuit keeps; empty if undefined",
-    "ci_low": "lower end of its 95% interval over pairs",
-    "ci_high": "upper end",
-    "accuracy": "share of pairs that the circuit answers correctly; empty for a graph of another shape",
-    "model_accuracy": "share of pairs that the whole model answers correctly",
-    "random_median": "median faithfulness of random connected circuits with as many edges, in the same model",
-    "random_p95": "95th percentile of their faithfulness, rounded up to the value of one of them",
-    "p_value": "share of these circuits at least as faithful, counting the circuit itself; empty if undefined",
-    "note": "why something is undefined; empty otherwise",
-}
+COLUMNS = TRANSFER.filled
 """Columns of `transfer`. Those of random circuits are empty without any."""
 Models = HookedModel | Iterable[tuple[str, HookedModel | Callable[[], HookedModel]]]
 """One model, or labelled models. A function that loads a model may stand in place of the model."""

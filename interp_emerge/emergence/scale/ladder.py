@@ -18,7 +18,7 @@ Cost: one forward pass for each prompt, and resamples × prompts × 8 bytes.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from interp_emerge.abilities.metrics import metrics_of_clean
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.showing import draw, html_of
 from interp_emerge.emergence.scale.axes import Axis, load_axis, on_axis
 from interp_emerge.families.base import Family
 from interp_emerge.stats.intervals import Interval, mean_interval, percentile_interval
@@ -248,6 +249,15 @@ class Ladder:
             ]
             drawn.append(np.einsum("rs,srm->rm", of_runs, np.stack(prompts)))
         return np.stack(drawn, 1)
+
+    def plot(self) -> Any:
+        """Each metric over scale with its 95% intervals, a panel each: an altair chart that shows and saves itself."""
+        titles = (f"{self.axis.name} (log scale)", "mean over prompts and seeds, in the metric's unit")
+        about: dict[str, Any] = {"x": "place", "ends": ("ci_low", "ci_high"), "panel": "metric"}
+        return draw("interval_lines", self.to_frame(), titles=titles, **about)
+
+    def _repr_html_(self) -> str:
+        return html_of(repr(self), self.to_frame())
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each metric and point, with 95% intervals over prompts and seeds (`stats.one_sided`).

@@ -28,6 +28,7 @@ tokens. Error rates are in docs/validity.md.
 """
 
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,12 @@ class Mirage:
     """Fraction of the jump that the continuous metric shares; undefined without a jump."""
     earlier: Interval
     """Share of the continuous metric's rise that comes before the window; undefined without a jump."""
+
+    def __repr__(self) -> str:
+        return f"Mirage({self})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(str(self))}</p>"
 
     def __str__(self) -> str:
         because = f" ({self.reason})" if self.reason else ""

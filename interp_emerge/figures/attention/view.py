@@ -1,9 +1,7 @@
 """An attention view: what heads attend to in one or several models. It shows itself in notebooks and saves itself."""
 
-import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,6 +11,7 @@ import pandas as pd
 from interp_emerge.core.attention import UNITS, AttentionWeights, Mode
 from interp_emerge.core.errors import InputError, UnknownNameError, counted, described
 from interp_emerge.core.files import write_atomically
+from interp_emerge.figures._cell import bundle_of
 from interp_emerge.figures.attention.coding import estimated_bytes
 from interp_emerge.figures.attention.page import page_of, require_small
 from interp_emerge.figures.attention.still import pdf_of, png_of, svg_of
@@ -131,21 +130,9 @@ class AttentionView:
         return f"AttentionView({self.mode} of {counted(n_heads, 'head')} × {counted(n_tokens, 'token')}{n}, {of})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """What a notebook keeps: the page in a frame of its own, a picture, and text.
-
-        The picture lies under the frame too. A viewer that strips frames, such as GitHub's, then shows the picture.
-        """
-        picture = base64.b64encode(png_of(self)).decode()
-        return {"text/html": self._in_a_frame(picture), "image/png": picture, "text/plain": self._as_text()}
-
-    def _in_a_frame(self, picture: str) -> str:
-        name = escape(self.title)
-        return (
-            f'<div style="position:relative;min-height:{HEIGHT}px">'
-            f'<img alt="{name}" style="max-width:100%;max-height:{HEIGHT}px" src="data:image/png;base64,{picture}">'
-            f'<iframe title="{name}" sandbox="allow-scripts" srcdoc="{escape(self.to_html())}" '
-            'style="position:absolute;top:0;left:0;width:100%;height:100%;border:0;background:white"></iframe></div>'
-        )
+        """What a notebook keeps: the page in a frame of its own, a picture, and text."""
+        about = {"title": self.title, "page": self.to_html(), "text": self._as_text(), "height": HEIGHT}
+        return bundle_of(picture=png_of(self), **about)
 
     def _as_text(self) -> str:
         """The text form: what it is, and where the last token's strongest attention goes."""

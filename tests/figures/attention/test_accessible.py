@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from interp_emerge.figures import AttentionView
-from tests.figures.attention.conftest import Open
 from tests.figures.attention.views import averaged, family, weights
+from tests.figures.conftest import Open
 
 AXE = "axe-core@4.10.3"
 

@@ -5,8 +5,8 @@ import pytest
 from playwright.sync_api import Page, Position
 
 from interp_emerge.figures import AttentionView
-from tests.figures.attention.conftest import Open, until_drawn
 from tests.figures.attention.views import HOSTILE, STEPS, averaged, family, weights
+from tests.figures.conftest import Open, until_drawn
 
 
 def one(**more) -> AttentionView:

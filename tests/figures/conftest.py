@@ -1,12 +1,12 @@
-"""Views opened in Chromium with the network cut; nothing may be asked for or complained of until they are closed."""
+"""Views and figures opened in Chromium with the network cut; nothing may be asked for or complained of meanwhile."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from interp_emerge.figures import AttentionView
 from tests.report.browser import FLAGS, PATIENCE_MS, chromium, watched
 
 Open = Callable[..., Page]
@@ -22,10 +22,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Opens a view, or any HTML, and returns its page once it is drawn."""
+    """Opens a view, a figure, or any HTML, and returns its page once it is drawn."""
     pages: list[tuple[Page, list[str], list[str]]] = []
 
-    def open_it(shown: AttentionView | str, *, at: str = "", dark: bool = False, wait: bool = True) -> Page:
+    def open_it(shown: Any, *, at: str = "", dark: bool = False, wait: bool = True) -> Page:
         path = tmp_path / f"{len(pages)}.html"
         path.write_text(shown if isinstance(shown, str) else shown.to_html())
         context = browser.new_context(

@@ -1,0 +1,55 @@
+"use strict";
+// Draws one Vega-Lite figure, in the colours of a light or a dark page. The library lies in the page, packed.
+(async function () {
+  const page = document.documentElement;
+  const read = (id) => document.getElementById(id).textContent;
+
+  async function unpacked(text) {
+    const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+
+  // The same figure with each light colour replaced by its dark one; the rows that it draws stay as they are.
+  function recoloured(part, dark) {
+    if (typeof part === "string") return Object.hasOwn(dark, part) ? dark[part] : part;
+    if (Array.isArray(part)) return part.map((one) => recoloured(one, dark));
+    if (part === null || typeof part !== "object") return part;
+    return Object.fromEntries(
+      Object.entries(part).map(([key, one]) => [key, key === "datasets" ? one : recoloured(one, dark)])
+    );
+  }
+
+  const { spec, dark, name } = JSON.parse(read("figure"));
+  const options = {
+    mode: "vega-lite",
+    renderer: "svg",
+    ast: true, // no expression is compiled, as the page's security policy demands
+    defaultStyle: false,
+    tooltip: { disableDefaultStyle: true, offsetX: 14, offsetY: 14 },
+    actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
+    downloadFileName: name,
+  };
+  const night = matchMedia("(prefers-color-scheme: dark)");
+  let drawn = null;
+
+  async function draw() {
+    page.dataset.state = "drawing";
+    if (drawn) drawn.finalize();
+    drawn = await vegaEmbed("#drawing", night.matches ? recoloured(spec, dark) : spec, options);
+    page.dataset.state = "drawn";
+    page.dataset.ms = String(Math.round(performance.now()));
+  }
+
+  try {
+    const library = document.createElement("script");
+    library.textContent = await unpacked(read("library"));
+    document.head.append(library);
+    await draw();
+    night.addEventListener("change", draw);
+  } catch (error) {
+    page.dataset.state = "failed";
+    document.getElementById("drawing").textContent = "This figure could not be drawn: " + error.message;
+    console.error(error);
+  }
+})();
