@@ -202,9 +202,10 @@ class BoundMetric:
     def __getitem__(self, rows: slice | Tensor) -> "BoundMetric":
         """The same metric on some of the pairs."""
         known = self.clean_log_probs
-        if isinstance(known, CleanLogProbs) and isinstance(rows, Tensor):
-            known = known.table()
-        reference = None if known is None else known[rows]
+        if isinstance(known, CleanLogProbs):
+            reference = known[rows] if isinstance(rows, slice) else known.table()[rows.to(known.table().device)]
+        else:
+            reference = None if known is None else known[rows]
         return BoundMetric(name=self.name, function=self.function, pairs=self.pairs[rows], clean_log_probs=reference)
 
 
