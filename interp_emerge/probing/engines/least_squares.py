@@ -10,7 +10,6 @@ from torch import Tensor
 from interp_emerge.core.errors import InputError
 from interp_emerge.probing.engines.problems import Fit, Problem
 
-
 ROUNDING = 1e-5
 """Added to the diagonal of what is left of a larger matrix, as a fraction of that one's largest entry, if needed."""
 
