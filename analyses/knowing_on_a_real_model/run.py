@@ -21,8 +21,8 @@ many of the kept pairs are exchanged."""
 POSITIONS = ("io", "s1", "s2", "last")
 CORRUPTIONS = {"receiver": "abc", "subject": "swapped subject"}
 """What each variable is exchanged against: three other names, or the same two with their parts exchanged."""
-LEARNED = {"receiver": ("io", "last"), "subject": ("s2", "last")}
-"""Where directions are learned too: at the name and at the end."""
+LEARNED = (("subject", "last"), ("receiver", "last"), ("subject", "s2"), ("receiver", "io"))
+"""Where directions are learned too: at the end and at the name."""
 CARRIES = 0.1
 """A layer carries a variable if the lower end of its share of the gap is above this."""
 
@@ -31,11 +31,9 @@ def main(directory: str, *, keep: bool) -> None:
     """Print what is known and used by layer and position, and how far two interventions agree."""
     PLACE.mkdir(parents=True, exist_ok=True)
     known = part(directory, "subject", "ridge", POSITIONS)
-    used = pd.concat(
-        part(directory, variable, method, positions)
-        for variable in CORRUPTIONS
-        for method, positions in (("interchange", POSITIONS), ("das", LEARNED[variable]))
-    )
+    exchanges = [(variable, "interchange", POSITIONS) for variable in CORRUPTIONS]
+    exchanges += [(variable, "das", (position,)) for variable, position in LEARNED]
+    used = pd.concat(part(directory, *one) for one in exchanges)
     tell(known, used)
     if keep:
         draw(known, used)
@@ -43,7 +41,7 @@ def main(directory: str, *, keep: bool) -> None:
 
 def part(directory: str, variable: str, method: str, positions: tuple[str, ...]) -> pd.DataFrame:
     """One table, kept: what was computed before an interruption is not computed again."""
-    file = PLACE / f"{variable}, {method}.csv"
+    file = PLACE / f"{variable} at {' '.join(positions)}, {method}.csv"
     if not file.is_file():
         begun, clock = time.process_time(), time.time()
         family = ie.load_family(directory)
@@ -65,7 +63,7 @@ def tell(known: pd.DataFrame, used: pd.DataFrame) -> None:
     """Print the layers that know and that carry each variable, and the agreement of the two interventions."""
     for (variable, position), rows in known.groupby(["variable", "position"], sort=False):
         beyond = rows[(rows[["gain_low", "over_untrained_low"]] > 0).all(axis=1)]
-        best = rows.loc[rows["accuracy"].idxmax()]
+        best = rows.nlargest(1, "accuracy").iloc[0]
         beside = ", ".join(f"{arm} {best[arm]:.2f}" for arm in ("untrained", "embedding", "control", "shuffled"))
         print(f"{variable} at {position}: beyond embedding and untrained model in {layers(beyond)}; "
               f"best {best['accuracy']:.2f} in layer {best['layer']} ({beside})")  # fmt: skip
@@ -75,7 +73,8 @@ def tell(known: pd.DataFrame, used: pd.DataFrame) -> None:
             carrying = layers(of[of["share_low"] > CARRIES].reset_index())
             print(f"{variable} at {position}, {method}: carried by {carrying}; highest share {of['share'].max():.2f}")
         if len(found) == 2:
-            print(f"  rank correlation over layers: {spearman(*(of['beyond_placebo'] for of in found.values())):.2f}")
+            one, other = (of["beyond_placebo"].to_numpy() for of in found.values())
+            print(f"  rank correlation of the two over layers: {spearman(one, other):.2f}")
 
 
 def layers(rows: pd.DataFrame) -> str:
