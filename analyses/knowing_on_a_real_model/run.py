@@ -22,7 +22,7 @@ POSITIONS = ("io", "s1", "s2", "last")
 CORRUPTIONS = {"receiver": "abc", "subject": "swapped subject"}
 """What each variable is exchanged against: three other names, or the same two with their parts exchanged."""
 LEARNED = (("subject", "last"),)
-"""Where directions are learned too. Before the end all later tokens run again in every step, longer than all the rest."""
+"""Where directions are learned too. Before the end every step runs all later tokens, which takes much longer."""
 CARRIES = 0.1
 """A layer carries a variable if the lower end of its share of the gap is above this."""
 
