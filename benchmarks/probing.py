@@ -115,7 +115,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=8000)
     parser.add_argument("--sites", type=int, default=100)
-    parser.add_argument("--theirs", type=int, default=2, help="sites on which scikit-learn is timed")
+    parser.add_argument("--theirs", type=int, default=4, help="sites on which scikit-learn is timed")
     parser.add_argument("--streamed", type=int, default=100_000)
     parser.add_argument("--layers", type=int, default=13)
     given = parser.parse_args()
