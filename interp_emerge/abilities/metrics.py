@@ -199,9 +199,13 @@ class BoundMetric:
         pairs = replace(self.pairs, answer=places[:, :n], foil=places[:, n:], **named)
         return torch.where(read >= 0, read, first), BoundMetric(name=self.name, function=self.function, pairs=pairs)
 
-    def __getitem__(self, rows: slice) -> "BoundMetric":
+    def __getitem__(self, rows: slice | Tensor) -> "BoundMetric":
         """The same metric on some of the pairs."""
-        reference = None if self.clean_log_probs is None else self.clean_log_probs[rows]
+        known = self.clean_log_probs
+        if isinstance(known, CleanLogProbs):
+            reference = known[rows] if isinstance(rows, slice) else known.table()[rows.to(known.table().device)]
+        else:
+            reference = None if known is None else known[rows]
         return BoundMetric(name=self.name, function=self.function, pairs=self.pairs[rows], clean_log_probs=reference)
 
 

@@ -111,9 +111,9 @@ def probe(
             typer.echo(out)
             return
     elif asks == "read":
-        scores = lens(model, pairs, train=chosen.sample(model, n, seed=TRAIN_SEED).clean, **given)
+        scores = lens(model, pairs, train=chosen.sample(model, n, seed=TRAIN_SEED), **given)
     else:
-        scores = use(model, pairs, variable=variable, labels=labels, metric=metric, **given)
+        scores = use(model, pairs, variable=variable, labels=labels, held_out=held_out, metric=metric, **given)
     frame = scores.to_frame()
     if out is None:
         show(frame, as_json)

@@ -5,7 +5,7 @@ site. A `Lens` asks what is *read*: what the model's own unembedding makes of a 
 *used*: what happens to the ability if a site's value of the variable is exchanged or erased.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -56,8 +56,9 @@ LensReading = Callable[[Tensor, str, int], Tensor]
 class Lens(Probe):
     """A probe that reads a site of the stream's width through the unembedding."""
 
-    prepare: Callable[[HookedModel, Tensor], LensReading]
-    """From a model and the prompts it may learn from, [prompt, pos], to the lens."""
+    prepare: Callable[[HookedModel, Sequence[Tensor]], LensReading]
+    """From a model and the prompts it may learn from, groups of [prompt, pos], to the lens. A linear lens gets the
+    final streams instead, [prompt, d_model]."""
     linear: bool = False
     """Whether it reads what a part adds to the final logits, so that it needs the final stream's scale."""
     learns: bool = False

@@ -18,12 +18,13 @@ RATE = 0.05
 
 def change(swap: Swap) -> Change:
     free = swap.source - swap.base
+    base, moved = swap.base[swap.training], free[swap.training]
     raw = swap.read_by_probe().clone().requires_grad_()
     optimiser = torch.optim.Adam([raw], lr=RATE)
     with torch.enable_grad():
-        for _ in range(swap.steps):
+        for _ in range(swap.steps if bool(moved.any()) else 0):
             subspace = torch.linalg.qr(raw)[0]
-            loss = -swap.metric(swap.base + free @ subspace @ subspace.T)[swap.training].mean()
+            loss = -swap.metric(base + moved @ subspace @ subspace.T).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -4,6 +4,8 @@ The parts of the stream at the last position (the embedding and what each attent
 that sum to the logits, but for the biases of the final norm and the unembedding, which are the same for all prompts.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -13,9 +15,9 @@ from interp_emerge.probing import shelf
 from interp_emerge.probing.base import Lens, LensReading
 
 
-def prepare(model: HookedModel, final: Tensor) -> LensReading:
+def prepare(model: HookedModel, streams: Sequence[Tensor]) -> LensReading:
     """A lens at the scale of these final streams, shape [prompt, d_model]."""
-    decoder = model.decoder
+    decoder, final = model.decoder, torch.cat([*streams])
     norm = decoder.final_norm
     scale = norm.scale(final) if norm.module is not None else final.new_ones(len(final), 1)
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
@@ -153,7 +152,6 @@ class _Plan:
     position: str
     design: Design
     held_out: str
-    groups: Tensor
     control_back: int
 
 
@@ -191,9 +189,10 @@ def _plan(
         arms=tuple(arms),
         labels=torch.stack([*arms.values()]),
         folds=folds_of(groups, target.labels, folds, seed),
+        groups=groups,
         seed=seed,
     )
-    return _Plan(position=position, design=design, held_out=held_out, groups=groups, control_back=back)
+    return _Plan(position=position, design=design, held_out=held_out, control_back=back)
 
 
 def _probe_position(
@@ -201,7 +200,7 @@ def _probe_position(
 ) -> _Found:
     """The rows of one variable at one position."""
     design, target = plan.design, plan.design.target
-    judge = Judge(design=design, groups=plan.groups.numpy())
+    judge = Judge(design=design)
     here = [site for site in wanted if site.position == plan.position]
     each = 2 * BYTES_A_FLOAT * len(target) * len(design.arms) * len(decoder.strengths) * max(1, target.n_classes)
     embedding = try_decoder(decoder, own[here[0].embedding()][None], design.only_true(), budget=budget, full=False)
@@ -236,7 +235,7 @@ def _row(
     embedding_hits: np.ndarray,
 ) -> dict[str, Any]:
     """The columns of one site, but for the method and the q-value."""
-    design, n, n_classes = plan.design, len(plan.groups), plan.design.target.n_classes
+    design, n, n_classes = plan.design, len(plan.design.groups), plan.design.target.n_classes
     hits = trial.hits[number, 0]
     accuracy = judge.interval(hits)
     majority = judge.accuracy(design.base[0]) if n_classes else 0.0

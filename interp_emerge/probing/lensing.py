@@ -77,7 +77,7 @@ def lens(
     method: str = "logit_lens",
     sites: str | Sequence[str] | None = None,
     positions: str | Sequence[str] = LAST,
-    train: Tensor | None = None,
+    train: Tensor | PromptPairs | None = None,
     record: Recorder = record_run,
     budget: int | None = None,
 ) -> LensScores:
@@ -88,15 +88,15 @@ def lens(
 
     Args:
         model: the model; it is left as it was.
-        pairs: clean prompts with answers and foils, all of one length.
+        pairs: clean prompts with answers and foils.
         method: a lens by name: logit_lens, tuned_lens or direct_logit_attribution.
         sites: kinds of activations of the stream's width. By default resid_pre and resid_post; for
             direct_logit_attribution the parts of the final stream: the first resid_pre and each block's attn_out and
             mlp_out. Their logit differences sum to `final`, less a constant for each answer and foil: what the biases
             of the final norm and the unembedding add.
         positions: names in the pairs, `last`, numbers, or `all`.
-        train: prompts on which the tuned lens is trained, shape [prompt, pos]. Those that
-            are among the pairs are left out.
+        train: prompts on which the tuned lens is trained, shape [prompt, pos], or pairs, for their clean prompts. Those
+            that are among the pairs to be read are left out.
         record: gets the activations of a run; by default runs the model.
         budget: bytes that activations may hold; by default a constant for the kind of device.
 
@@ -110,7 +110,6 @@ def lens(
         function = {"known": "ie.probe", "used": "ie.probing.use"}[chosen.asks]
         raise InputError(f"{method!r} is no lens; call {function}(model, pairs, method={method!r})")
     require_pairs(model, pairs)
-    pairs.require_one_length("a lens")
     own_sites = PARTS if chosen.linear else ("resid_pre", "resid_post")
     kinds = [sites] if isinstance(sites, str) else [*(own_sites if sites is None else sites)]
     for kind in kinds:
@@ -120,9 +119,9 @@ def lens(
     wanted = sites_of(model, kinds, places)
     if sites is None and chosen.linear:
         wanted = tuple(site for site in wanted if site.kind != "resid_pre" or site.layer == 0)
-    if chosen.linear and any(int(index.min()) < pairs.length - 1 for index in places.index.values()):
+    if chosen.linear and any(bool((index < pairs.lengths - 1).any()) for index in places.index.values()):
         raise InputError(f"{method} adds up to the logits at the last position only; leave out positions")
-    prompts = _training_prompts(model, pairs, train) if chosen.learns else pairs.clean
+    prompts = _training_prompts(model, pairs, train) if chosen.learns else []
     last = Site(kind="resid_post", layer=len(model.decoder.blocks) - 1)
     everywhere = Places(index={**places.index, LAST: pairs.lengths - 1})
     needed = tuple(dict.fromkeys((*wanted, last)))
@@ -138,7 +137,7 @@ def lens(
             final = model.decoder.logits(final_stream.to(model.dtype)).float()
             ends.append(logit_diff(final, group))
             if read is None or chosen.linear:
-                read = chosen.prepare(model, final_stream if chosen.linear else prompts)
+                read = chosen.prepare(model, [final_stream] if chosen.linear else prompts)
             for site, kept in zip(wanted, parts, strict=True):
                 logits = read(streams[site][rows], site.kind, site.layer)
                 values = {"logit_diff": logit_diff(logits, group)}
@@ -171,18 +170,22 @@ def _summary(values: dict[str, np.ndarray]) -> dict[str, float]:
     return row | right.columns("accuracy") | more
 
 
-def _training_prompts(model: HookedModel, pairs: PromptPairs, train: Tensor | None) -> Tensor:
-    """The prompts to train on, without those that the lens is judged on.
+def _training_prompts(model: HookedModel, pairs: PromptPairs, train: Tensor | PromptPairs | None) -> list[Tensor]:
+    """The prompts to train on, in groups of one length, without those that the lens is judged on.
 
     Raises:
         InputError: none are given, or none is left.
     """
     if train is None:
         raise InputError("a tuned lens is trained: give prompts of its own, such as train=ability.sample(model, n=256, "
-                         "seed=1).clean")  # fmt: skip
-    model.require_tokens(train)
-    own = {tuple(row) for row in pairs.clean.tolist()}
-    kept = [row for row, tokens in enumerate(train.tolist()) if tuple(tokens) not in own]
+                         "seed=1)")  # fmt: skip
+    groups = [train] if isinstance(train, Tensor) else [group.clean for _, group in train.by_length()]
+    own = {tuple(row) for _, group in pairs.by_length() for row in group.clean.tolist()}
+    kept = []
+    for tokens in groups:
+        model.require_tokens(tokens)
+        if left := [row for row, prompt in enumerate(tokens.tolist()) if tuple(prompt) not in own]:
+            kept.append(tokens[left])
     if not kept:
         raise InputError("all prompts in train are among the pairs; train the lens on prompts that it is not judged on")
-    return train[kept]
+    return kept

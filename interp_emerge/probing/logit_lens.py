@@ -3,6 +3,8 @@
 It reads the stream between blocks, between attention and MLP, and what either of them adds.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from interp_emerge.probing import shelf
 from interp_emerge.probing.base import Lens, LensReading
 
 
-def prepare(model: HookedModel, _tokens: Tensor) -> LensReading:
+def prepare(model: HookedModel, _prompts: Sequence[Tensor]) -> LensReading:
     """A lens that needs no training."""
     decoder = model.decoder
 

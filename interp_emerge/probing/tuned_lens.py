@@ -8,6 +8,8 @@
 Only stream sites have a map of their own (`resid_pre`, `resid_mid`, `resid_post`); at other sites it refuses to read.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
@@ -26,21 +28,21 @@ MOST_ROWS = 2048
 """Positions that the maps are trained on; more are left out."""
 
 
-def prepare(model: HookedModel, tokens: Tensor) -> LensReading:
-    """A lens trained on all positions of some prompts."""
-    return TunedLens(model, tokens)
+def prepare(model: HookedModel, prompts: Sequence[Tensor]) -> LensReading:
+    """A lens trained on all positions of some prompts, groups of [prompt, pos]."""
+    return TunedLens(model, prompts)
 
 
 class TunedLens:
     """Affine maps of the stream, trained when a layer is first read."""
 
-    def __init__(self, model: HookedModel, tokens: Tensor) -> None:
-        if len(tokens) < 8:
-            raise InputError(f"a tuned lens needs at least 8 prompts to train on and to choose by, not {len(tokens)}")
+    def __init__(self, model: HookedModel, prompts: Sequence[Tensor]) -> None:
+        n = sum(map(len, prompts))
+        if n < 8:
+            raise InputError(f"a tuned lens needs at least 8 prompts to train on and to choose by, not {n}")
         self.model, self.maps = model, dict[str, tuple[Tensor, Tensor]]()
-        generator = torch.Generator().manual_seed(0)
-        self._tokens = tokens[torch.randperm(len(tokens), generator=generator)]
-        self._streams: dict[str, Tensor] = {}
+        self._fitted, self._chosen = _divided(prompts)
+        self._streams: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, values: Tensor, kind: str, layer: int) -> Tensor:
         """Logits of all tokens, shape [prompt, d_vocab]."""
@@ -53,37 +55,21 @@ class TunedLens:
             self.maps[name] = self._train(name)
         return _read(self.model, values.float(), *self.maps[name]).detach()
 
-    @torch.no_grad()
-    def _read_streams(self) -> dict[str, Tensor]:
+    def _read_streams(self) -> dict[str, tuple[Tensor, Tensor]]:
         if not self._streams:
-            length = self._tokens.shape[1]
-            tokens = self._tokens[: max(8, MOST_ROWS // length)]
-            stream = self.model.decoder.embed(tokens.to(self.model.device))
-            found = {}
-            for layer, block in enumerate(self.model.decoder.blocks):
-                found[f"resid_pre.{layer}"] = stream
-                z = block.attention.mix(*block.project(block.attention_norm(stream)))
-                attended = stream + block.attention_writes(z)
-                if not block.parallel:
-                    found[f"resid_mid.{layer}"] = attended
-                stream = attended + block.mlp_writes(block.mlp_reads(stream, attended))
-                found[f"resid_post.{layer}"] = stream
-            self._streams = {name: value.float() for name, value in found.items()}
-            self._cut = len(tokens) - max(2, len(tokens) // 4)
+            fitted, chosen = (_streams_of(self.model, prompts) for prompts in (self._fitted, self._chosen))
+            self._streams = {name: (fitted[name], chosen[name]) for name in fitted}
         return self._streams
 
     def _train(self, name: str) -> tuple[Tensor, Tensor]:
         """Weight, shape [d_model, d_model], and bias, [d_model], of one site."""
         streams = self._read_streams()
-        last = f"resid_post.{len(self.model.decoder.blocks) - 1}"
-        x, final = streams[name], streams[last]
-        fitted, chosen = slice(0, self._cut), slice(self._cut, None)
-        rows, wanted = x[fitted].flatten(0, 1), final[fitted].flatten(0, 1)
+        rows, held = streams[name]
+        final = streams[f"resid_post.{len(self.model.decoder.blocks) - 1}"]
         with torch.no_grad():
-            truth = [log_softmax(self.model.decoder.logits(final[part].to(self.model.dtype)).float(), -1).flatten(0, 1)
-                     for part in (fitted, chosen)]  # fmt: skip
-        identity = torch.eye(x.shape[-1], device=x.device), x.new_zeros(x.shape[-1])
-        start = _least_squares(rows, wanted)
+            truth = [log_softmax(self.model.decoder.logits(part.to(self.model.dtype)).float(), -1) for part in final]
+        identity = torch.eye(rows.shape[-1], device=rows.device), rows.new_zeros(rows.shape[-1])
+        start = _least_squares(rows, final[0])
         candidates = [identity, start]
         weight, bias = (one.clone().requires_grad_() for one in start)
         optimiser = torch.optim.Adam([weight, bias], lr=RATE)
@@ -95,9 +81,47 @@ class TunedLens:
                 optimiser.step()
         candidates.append((weight.detach(), bias.detach()))
         with torch.no_grad():
-            held = x[chosen].flatten(0, 1)
             losses = [float(_divergence(truth[1], _read(self.model, held, *one))) for one in candidates]
         return candidates[losses.index(min(losses))]
+
+
+def _divided(prompts: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Prompts to fit on, and a quarter to choose by, in groups of one length; drawn at random up to `MOST_ROWS`."""
+    lengths = torch.cat([torch.full((len(group),), group.shape[1]) for group in prompts])
+    drawn = torch.randperm(len(lengths), generator=torch.Generator().manual_seed(0))
+    n = max(8, int((lengths[drawn].cumsum(0) <= MOST_ROWS).sum()))
+    drawn = drawn[:n]
+    cut = len(drawn) - max(2, len(drawn) // 4)
+
+    def groups(wanted: Tensor) -> list[Tensor]:
+        starts = torch.tensor([0, *map(len, prompts)]).cumsum(0)
+        return [group[wanted[(wanted >= start) & (wanted < start + len(group))] - start]
+                for group, start in zip(prompts, starts.tolist(), strict=False)]  # fmt: skip
+
+    return groups(drawn[:cut]), groups(drawn[cut:])
+
+
+@torch.no_grad()
+def _streams_of(model: HookedModel, prompts: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The stream at every site and position of some prompts, shape [position of a prompt, d_model]."""
+    found: dict[str, list[Tensor]] = {}
+
+    def keep(name: str, value: Tensor) -> None:
+        found.setdefault(name, []).append(value.flatten(0, 1).float())
+
+    for tokens in prompts:
+        if not len(tokens):
+            continue
+        stream = model.decoder.embed(tokens.to(model.device))
+        for layer, block in enumerate(model.decoder.blocks):
+            keep(f"resid_pre.{layer}", stream)
+            z = block.attention.mix(*block.project(block.attention_norm(stream)))
+            attended = stream + block.attention_writes(z)
+            if not block.parallel:
+                keep(f"resid_mid.{layer}", attended)
+            stream = attended + block.mlp_writes(block.mlp_reads(stream, attended))
+            keep(f"resid_post.{layer}", stream)
+    return {name: torch.cat(values) for name, values in found.items()}
 
 
 def _read(model: HookedModel, values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What is used: what happens to the ability when a site's value of a variable is exchanged, steered or erased.
 
-1. Pairs are divided into halves; equal clean prompts are in one half. The directions are found on one half and judged
-   on the other, and the reverse.
+1. Pairs are divided into halves, which share no group of pairs that `ie.probe` would keep in one fold. The directions
+   are found on one half and judged on the other, and the reverse.
 2. The run is continued from the changed site (`continuing`). The effect is the metric of the changed run minus that of
    the corrupted run, or the metric of the clean run minus that of the changed one: positive if the value is used.
 3. Placebos change the same site in random directions, as many and, for every prompt, as far. What is used is the
@@ -10,7 +10,8 @@
    activations. *Selectivity* says whether other variables were left alone (Canby et al., 2024,
    https://arxiv.org/abs/2408.15510). Their harmonic mean is *reliability*.
 
-Cost: for each site a part of a run for one change and for every placebo; `das` also runs `steps` times with gradients.
+Cost: one run with gradients for all sites; for each site a part of a run for one change and for every placebo. `das`
+also runs `steps` times with gradients. Pairs that a change leaves as they are do not run.
 """
 
 from collections.abc import Sequence
@@ -23,19 +24,19 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.metrics import BoundMetric, MetricFunction, bind_metric
+from interp_emerge.abilities.metrics import MetricFunction
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.caching.recording import record as record_run
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, require_whole
-from interp_emerge.core.memory import BYTES_A_FLOAT, items_that_fit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.probing import shelf
 from interp_emerge.probing.base import Intervention
 from interp_emerge.probing.engines.activations import Recorder, read_activations
-from interp_emerge.probing.engines.continuing import Continuation, require_changeable
+from interp_emerge.probing.engines.changed_runs import ChangedRuns
+from interp_emerge.probing.engines.continuing import require_changeable
 from interp_emerge.probing.engines.directions import NullSpaces, alignment
-from interp_emerge.probing.engines.folds import equal_up_to, halves_of
+from interp_emerge.probing.engines.folds import groups_of, halves_of
 from interp_emerge.probing.engines.sites import LAST, Places, Site, sites_of
 from interp_emerge.probing.engines.swaps import Change, Swap
 from interp_emerge.probing.engines.validating import Validation
@@ -44,6 +45,8 @@ from interp_emerge.stats.intervals import mean_interval, ratio_interval
 from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
 from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, TEST_COLUMNS, Table
 
+VERSIONS = 4
+"""Changed versions of all pairs that run together."""
 USE_SCORES = Table(
     name="use_scores",
     row="the effect of exchanging or erasing one variable at one site of one model",
@@ -75,6 +78,7 @@ USE_SCORES = Table(
         "aligned_p": "probability that random directions hold as much of the gradient",
         "null_share": "share of the directions in the null space of the attention, heads and unembedding that read the "
         "site; an upper bound, since MLPs read too",
+        "held_out": "what the half that directions are found on and the half that judges them never share",
         "n_pairs": "number of pairs",
     },
 )
@@ -110,6 +114,7 @@ def use(
     sites: str | Sequence[str] = "resid_post",
     positions: str | Sequence[str] = LAST,
     labels: Labels | None = None,
+    held_out: str = "",
     placebos: int = 10,
     steps: int = 60,
     seed: int = 0,
@@ -123,13 +128,14 @@ def use(
 
     Args:
         model: the model; it is left as it was.
-        pairs: clean and corrupted prompts of one length; the variable has to differ between the two.
+        pairs: clean and corrupted prompts; the variable has to differ between the two.
         variable: what the clean prompts' labels are: see `ie.probe`.
         method: an intervention by name: interchange, das, steering, leace or amnesic.
         metric: name of a metric, or a function of logits and pairs.
         sites: kinds of activations; all that `ie.probe` reads but mlp_hidden.
         positions: names in the pairs, `last` or numbers.
         labels: a table of more variables.
+        held_out: what the two halves never share: see `ie.probe`.
         placebos: number of random changes to compare each change with.
         steps: steps of methods that learn their directions.
         seed: seed of the halves and of the placebos.
@@ -138,7 +144,8 @@ def use(
 
     Raises:
         UnknownNameError: no method, metric, site, position or variable has the name.
-        InputError: the labels do not fit, pairs have several lengths or are fewer than 20, or a site cannot be changed.
+        InputError: the labels do not fit, a wording gives the variable away, the pairs are fewer than 20 or cannot be
+            divided into halves of ten, or a site cannot be changed.
     """
     chosen = shelf[method]
     if not isinstance(chosen, Intervention):
@@ -147,7 +154,6 @@ def use(
     require_pairs(model, pairs)
     require_whole(placebos, "placebos", least=1)
     require_whole(steps, "steps", least=1)
-    pairs.require_one_length("an exchange of activations")
     if len(pairs) < 20:
         raise InputError(f"{len(pairs)} pairs are too few to find directions on one half and judge them on the other; "
                          "give at least 20")  # fmt: skip
@@ -155,31 +161,34 @@ def use(
     wanted = sites_of(model, sites, places)
     for site in wanted:
         require_changeable(site)
-    bound = bind_metric(metric, model, pairs, budget=budget)
     reading: dict[str, Any] = {"places": places, "recorder": record, "budget": budget}
     sides = {side: read_activations(model, pairs, wanted, side=side, **reading) for side in ("clean", "corrupt")}
     other = "corrupt" if chosen.runs == "clean" else "clean"
-    half = halves_of(equal_up_to(pairs, pairs.lengths - 1), seed)
+    targets = {
+        name: _Target.of(pairs, variable, index, labels=labels, held_out=held_out, seed=seed)
+        for name, index in places.index.items()
+    }
     sign = 1 if chosen.runs == "corrupt" else -1
     rows, effects, random_effects = [], [], []
     with model.running():
-        runs, unread = _Runs(model, pairs, chosen.runs, bound, budget), NullSpaces(model)
-        gap = _Runs(model, pairs, other, bound, budget).unchanged().sub(runs.unchanged()).mul(sign).double().numpy()
+        runs, unread = ChangedRuns(model, pairs, chosen.runs, metric, budget), NullSpaces(model)
+        unchanged = runs.unchanged()
+        gap = ChangedRuns(model, pairs, other, metric, budget).unchanged().sub(unchanged).mul(sign).double().cpu()
+        gradients = runs.gradients(wanted, places)
         for site in tqdm(wanted, desc=f"{method} of {variable}", delay=2, leave=False):
-            index = places.index[site.position]
-            target = target_of(pairs, variable, place=index, labels=labels)
+            index, at = places.index[site.position], targets[site.position]
             base, source = sides[chosen.runs][site].to(model.device), sides[other][site].to(model.device)
-            one = _at_site(
-                chosen, runs, site, index, base, source, target, half, placebos=placebos, steps=steps, seed=seed
-            )
+            given = {"unchanged": unchanged, "placebos": placebos, "steps": steps, "seed": seed}
+            one = _at_site(chosen, runs, site, index, base, source, at, **given)
             effect, random = sign * one.effect, sign * one.random
             effects.append(effect)
             random_effects.append(random)
-            validation = Validation.of(pairs, target, sides["clean"][site].to(model.device), index, half)
-            about = {"variable": variable, "method": method, **site.columns, "metric": bound.name}
+            validation = Validation.of(pairs, at.target, sides["clean"][site].to(model.device), index, at.half)
+            about = {"variable": variable, "method": method, **site.columns, "metric": runs.metric_name}
             measured = validation.judge(base, one.changes, toward_labels=chosen.runs == "corrupt")
-            directions = _directions(unread, site, one, runs, index, base, half)
-            rows.append(about | _row(effect, random, gap) | measured | directions | {"n_pairs": len(pairs)})
+            directions = _directions(unread, site, one, gradients[site], at.half)
+            ends = {"held_out": at.held_out, "n_pairs": len(pairs)}
+            rows.append(about | _row(effect, random, gap.numpy()) | measured | directions | ends)
     frame = pd.DataFrame(rows)
     frame["q_value"] = false_discovery(frame["p_value"].to_numpy())
     origin = {
@@ -194,46 +203,21 @@ def use(
     return UseScores(frame=frame[[*USE_SCORES.filled]], per_pair=per_pair, placebos=of_placebos, origin=origin)
 
 
-class _Runs:
-    """Continuations of one run of all pairs, in chunks that fit the budget."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Target:
+    """The variable at one position, and the halves of the pairs there."""
 
-    def __init__(
-        self, model: HookedModel, pairs: PromptPairs, side: str, metric: BoundMetric, budget: int | None
-    ) -> None:
-        self.model = model
-        tokens = getattr(pairs, side).to(model.device)
-        each = BYTES_A_FLOAT * tokens.shape[1] * model.d_model * 4 * (len(model.decoder.blocks) + 4)
-        n = items_that_fit(each, len(pairs), device=model.device, budget=budget)
-        self.chunks = [slice(start, min(start + n, len(pairs))) for start in range(0, len(pairs), n)]
-        self._tokens, self._metric = tokens, metric
-        self._open: dict[int, Continuation] = {}
+    target: Target
+    held_out: str
+    half: Tensor
 
-    def _continuation(self, number: int) -> Continuation:
-        if number not in self._open:
-            if len(self.chunks) > 1:
-                self._open.clear()
-            self._open[number] = Continuation(self.model, self._tokens[self.chunks[number]])
-        return self._open[number]
-
-    @torch.no_grad()
-    def unchanged(self) -> Tensor:
-        """The metric of the run as it is, shape [pair]."""
-        return torch.cat([self._read(self.model.decoder.run(self._tokens[rows])[None, :, -1], rows)[0].cpu()
-                          for rows in self.chunks])  # fmt: skip
-
-    def metric(self, site: Site, index: Tensor, values: Tensor) -> Tensor:
-        """The metric with activations of a site replaced, shape [version, pair]; values [version, pair, feature]."""
-        parts = []
-        for number, rows in enumerate(self.chunks):
-            last = self._continuation(number).last(site, index[rows], values[:, rows])
-            parts.append(self._read(last, rows))
-        return torch.cat(parts, 1)
-
-    def _read(self, streams: Tensor, rows: slice) -> Tensor:
-        tokens, metric = self._metric[rows].reading()
-        if tokens is not None:
-            tokens = tokens.to(streams.device).expand(len(streams), -1, -1)
-        return metric(self.model.decoder.logits(streams, tokens))
+    @classmethod
+    def of(
+        cls, pairs: PromptPairs, variable: str, index: Tensor, *, labels: Labels | None, held_out: str, seed: int
+    ) -> "_Target":
+        target = target_of(pairs, variable, place=index, labels=labels)
+        held_out, groups = groups_of(pairs, target, held_out, place=index, labels=labels)
+        return cls(target=target, held_out=held_out, half=halves_of(groups.numpy(), seed))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -248,41 +232,51 @@ class _Found:
 
 def _at_site(
     chosen: Intervention,
-    runs: _Runs,
+    runs: ChangedRuns,
     site: Site,
     index: Tensor,
     base: Tensor,
     source: Tensor,
-    target: Target,
-    half: Tensor,
+    at: _Target,
     *,
+    unchanged: Tensor,
     placebos: int,
     steps: int,
     seed: int,
 ) -> _Found:
     generator = torch.Generator().manual_seed(seed)
-    changes, values, random = [], torch.empty_like(base), base.new_empty(placebos, *base.shape)
-    for training in (half, ~half):
+    changes, versions = [], base.expand(1 + placebos, *base.shape).clone()
+    for training in (at.half, ~at.half):
+        pairs = training.nonzero()[:, 0]
         swap = Swap(
             base=base,
             source=source,
             clean=base if chosen.runs == "clean" else source,
-            target=target,
+            target=at.target,
             training=training.to(base.device),
-            metric=lambda changed: runs.metric(site, index, changed[None])[0],
+            metric=lambda changed, pairs=pairs: runs.metric(site, index, changed[None], pairs)[0],
             seed=seed,
             steps=steps,
         )
         change = chosen.change(swap)
         changes.append(change)
         judged = ~swap.training
-        values[judged] = change.values[judged]
+        versions[0, judged] = change.values[judged]
         for number in range(placebos):
-            random[number, judged] = swap.placebo(change, generator)[judged]
-    with torch.no_grad():
-        versions = torch.cat([base[None], values[None], random])
-        found = torch.cat([runs.metric(site, index, part) for part in versions.split(4)]).double().cpu().numpy()
-    return _Found(effect=found[1] - found[0], random=(found[2:] - found[0]).mean(0), changes=(changes[0], changes[1]))
+            versions[1 + number, judged] = swap.placebo(change, generator)[judged]
+    found = _effects(runs, site, index, base, versions, unchanged).double().cpu().numpy()
+    return _Found(effect=found[0], random=found[1:].mean(0), changes=(changes[0], changes[1]))
+
+
+@torch.no_grad()
+def _effects(runs: ChangedRuns, site: Site, index: Tensor, base: Tensor, versions: Tensor, unchanged: Tensor) -> Tensor:
+    """The change of the metric, shape [version, pair]; zero without a run for pairs that no version changes."""
+    found = unchanged.new_zeros(versions.shape[:2])
+    changed = (versions != base).any(-1).any(0).nonzero()[:, 0].cpu()
+    if len(changed):
+        parts = [runs.metric(site, index, part, changed) for part in versions[:, changed].split(VERSIONS)]
+        found[:, changed] = torch.cat(parts) - unchanged[changed]
+    return found
 
 
 def _row(effect: np.ndarray, random: np.ndarray, gap: np.ndarray) -> dict[str, Any]:
@@ -300,16 +294,11 @@ def _row(effect: np.ndarray, random: np.ndarray, gap: np.ndarray) -> dict[str, A
     }
 
 
-def _directions(
-    unread: NullSpaces, site: Site, one: _Found, runs: _Runs, index: Tensor, base: Tensor, half: Tensor
-) -> dict[str, Any]:
+def _directions(unread: NullSpaces, site: Site, one: _Found, gradients: Tensor, half: Tensor) -> dict[str, Any]:
     """Columns on how the directions lie to what the model reads; the means of the two halves."""
-    with torch.enable_grad():
-        at = base.clone().requires_grad_()
-        (gradients,) = torch.autograd.grad(runs.metric(site, index, at[None]).sum(), at)
     found = []
     for training, change in zip((half, ~half), one.changes, strict=True):
-        share, random, p_value = alignment(change.subspace, gradients[(~training).to(base.device)])
+        share, random, p_value = alignment(change.subspace, gradients[(~training).to(gradients.device)])
         found.append((change.subspace.shape[1], share, random, p_value, unread.share(site, change.subspace)))
     means = np.array(found, dtype=float).mean(0)
     # Twice the mean of two p-values is a valid p-value whatever their dependence (Vovk and Wang, 2020).

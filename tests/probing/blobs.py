@@ -18,10 +18,14 @@ def blobs(n_classes: int = 3, *, n: int = N, width: int = WIDTH, apart: float = 
     return x * 5 + 3, labels
 
 
-def design_of(labels: Tensor, *, arms: dict[str, Tensor] | None = None, n_folds: int = 5) -> Design:
-    """A design with the true labels and with shuffled ones; every prompt is a group of its own."""
+def design_of(
+    labels: Tensor, *, arms: dict[str, Tensor] | None = None, n_folds: int = 5, groups: Tensor | None = None
+) -> Design:
+    """A design with the true labels and with shuffled ones; by default every prompt is a group of its own."""
     n_classes = 0 if labels.is_floating_point() else int(labels.max()) + 1
     arms = arms or {"true": labels, "shuffled": labels[torch.randperm(len(labels))]}
     target = Target(variable="blob", labels=labels, classes=tuple(range(n_classes)))
-    folds = folds_of(torch.arange(len(labels)), labels, n_folds, seed=0)
-    return Design(target=target, arms=tuple(arms), labels=torch.stack([*arms.values()]), folds=folds, seed=0)
+    groups = torch.arange(len(labels)) if groups is None else groups
+    folds = folds_of(groups, labels, n_folds, seed=0)
+    stacked = torch.stack([*arms.values()])
+    return Design(target=target, arms=tuple(arms), labels=stacked, folds=folds, groups=groups, seed=0)

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
-from interp_emerge.probing.engines.folds import halves_of
+from interp_emerge.probing.engines.folds import halves_of, inner_folds
 from tests.models.small_models import small_model
 
 
@@ -83,3 +84,15 @@ def test_a_position_before_which_all_prompts_are_equal_is_refused_or_left_out(
     frame = ie.probe(model, pairs, positions="all", method="nearest_centroid").to_frame()
     assert {*frame["position"]} == {"1", "2", "3"}
     assert "positions 0 are not probed" in caplog.text
+
+
+def test_the_strength_is_chosen_on_whole_groups():
+    groups = torch.from_numpy(np.random.default_rng(0).permutation(np.repeat(np.arange(10), 8)))
+    folds = (groups >= 5).long()
+    chosen = inner_folds(folds, groups, seed=0)
+    for fold in (0, 1):
+        assert not (chosen[fold] & (folds == fold)).any()
+        assert 8 <= int(chosen[fold].sum()) <= 24
+        assert not {*groups[chosen[fold]].tolist()} & {*groups[(folds != fold) & ~chosen[fold]].tolist()}
+    alone = inner_folds(folds, folds, seed=0)
+    assert (alone.sum(1) == 10).all()  # a fold that is a single group can only be divided by pairs

@@ -17,8 +17,11 @@ class Judge:
     """Turns held-out predictions into accuracies."""
 
     design: Design
-    groups: np.ndarray
-    """The group of each pair, shape [pair]."""
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """The group of each pair, shape [pair]."""
+        return self.design.groups.numpy()
 
     @property
     def is_classes(self) -> bool:

@@ -140,15 +140,34 @@ def halves_of(groups: np.ndarray, seed: int) -> Tensor:
     return torch.from_numpy(in_first[groups])
 
 
-def inner_folds(folds: Tensor, seed: int) -> Tensor:
+def inner_folds(folds: Tensor, groups: Tensor, seed: int) -> Tensor:
     """For each fold the pairs on which its strength is chosen, bool, shape [fold, pair].
 
-    They are those of the next fold. With two folds only they are a quarter of the pairs of the other fold.
+    They are those of the next fold. With two folds only they are some groups of the other fold, with about a quarter of
+    its pairs. If that fold is a single group, they are a quarter of its pairs.
     """
     n_folds = int(folds.max()) + 1
     following = (torch.arange(n_folds) + 1) % n_folds
     found = folds == following[:, None]
     if n_folds > 2:
         return found
-    drawn = torch.rand(len(folds), generator=torch.Generator().manual_seed(seed + 4))
-    return found & (drawn < 0.25)
+    generator = torch.Generator().manual_seed(seed + 4)
+    for rows in found:
+        inside = rows.nonzero()[:, 0]
+        whole = groups[inside] if len(groups[inside].unique()) > 1 else torch.arange(len(inside))
+        sizes = torch.bincount(whole)
+        present = sizes.nonzero()[:, 0]
+        drawn = present[torch.randperm(len(present), generator=generator)]
+        before = sizes[drawn].cumsum(0) - sizes[drawn]
+        taken = drawn[(before < len(inside) / 4) & (torch.arange(len(drawn)) < len(drawn) - 1)]
+        rows[inside] = torch.isin(whole, taken)
+    return found
+
+
+def in_random_order(groups: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """The pairs in random order, shape [pair], with those of a group next to each other, and where each group ends."""
+    found, of_pair = groups.unique(return_inverse=True)
+    rank = torch.empty_like(found)
+    rank[torch.randperm(len(found), generator=torch.Generator().manual_seed(seed + 1))] = torch.arange(len(found))
+    order = torch.argsort(rank[of_pair], stable=True)
+    return order, torch.bincount(rank[of_pair]).cumsum(0)

@@ -10,6 +10,9 @@ from torch import Tensor
 from interp_emerge.core.errors import InputError
 from interp_emerge.probing.engines.problems import Fit, Problem
 
+ROUNDING = 1e-5
+"""Added to the diagonal of what is left of a larger matrix, as a fraction of that one's largest entry, if needed."""
+
 
 def fit_ridge(problem: Problem) -> Fit:
     """Least squares on classes as ones and zeros, or on real values.
@@ -74,7 +77,8 @@ def fit_shared_covariance(problem: Problem) -> Fit:
             within = second[:, split] - of_class.mT @ of_class
             level = within.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-8)
             for strength in range(strengths):
-                factor = cholesky(within, level * problem.strengths[:, arm, split, strength])
+                added = level * problem.strengths[:, arm, split, strength]
+                factor = cholesky(within, added, part_of=second[:, split])
                 right = means[:, arm, split].mT
                 found[:, arm, split, strength] = torch.cholesky_solve(right.to(factor.dtype), factor).to(right.dtype)
     return _nearest(problem, found, means)
@@ -89,8 +93,10 @@ def _nearest(problem: Problem, weight: Tensor, means: Tensor) -> Fit:
     return Fit(weight=weight.masked_fill(absent[..., None, :], 0), bias=bias.masked_fill(absent, -1e4))
 
 
-def cholesky(matrix: Tensor, added: Tensor) -> Tensor:
+def cholesky(matrix: Tensor, added: Tensor, *, part_of: Tensor | None = None) -> Tensor:
     """Cholesky factor of each matrix with a number added to its diagonal, in float64 where float32 does not do.
+
+    `part_of` is a larger matrix from which another one was subtracted in float32, if there was one.
 
     Raises:
         InputError: a matrix is not positive in float64 either.
@@ -101,6 +107,10 @@ def cholesky(matrix: Tensor, added: Tensor) -> Tensor:
         return factor
     wide = matrix.double() + added.double().clamp_min(1e-10)[:, None, None] * eye.double()
     factor, failed = torch.linalg.cholesky_ex(wide)
+    if failed.any() and part_of is not None:
+        # Nothing is left of the larger matrix but the rounding of single precision, which may be below zero.
+        rounding = ROUNDING * part_of.double().diagonal(dim1=-2, dim2=-1).amax(-1)
+        factor, failed = torch.linalg.cholesky_ex(wide + rounding[:, None, None] * eye.double())
     if failed.any():
         raise InputError("the activations' covariance is not positive; check them for values that are not finite")
     return factor

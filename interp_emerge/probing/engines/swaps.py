@@ -46,7 +46,7 @@ class Swap:
     training: Bool[Tensor, " prompt"]
     """The pairs on which the subspace is found."""
     metric: Callable[[Values], Float[Tensor, " prompt"]]
-    """From changed activations of all prompts to the metric of each, with gradients."""
+    """From changed activations of the training pairs to the metric of each, with gradients."""
     seed: int
     steps: int = 60
     """Steps of methods that learn their subspace."""
@@ -95,7 +95,8 @@ def subspace_of(activations: Values, targets: Tensor, rank: int) -> Subspace:
     )
     weight = fit_ridge(problem).weight[0, :, 0, 0, :, 0].T
     spread = (x[0].square().mean(0) + 1e-12).sqrt()
-    left, sizes, _ = torch.linalg.svd(spread[:, None] * weight, full_matrices=False)
+    _, sizes, right = torch.linalg.svd(spread[:, None] * weight, full_matrices=False)
     rank = max(1, min(rank, int((sizes > 1e-5 * sizes[0]).sum())))
-    directions = basis.axes[0] @ (left[:, :rank] / spread[:, None])
+    # The left vectors over the spread are the same, but for their rounding, which a tiny spread would blow up.
+    directions = basis.axes[0] @ (weight @ right[:rank].T)
     return torch.linalg.qr(directions)[0]

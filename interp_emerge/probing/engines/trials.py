@@ -3,16 +3,16 @@
 1. Each fold is held out in turn. The next fold chooses the strength: probes are fitted on the others with every
    strength, for all arms and sites together. The probe with the chosen strength is fitted on all but the held-out fold.
 2. The final probe, which is saved, is fitted on all pairs with the median of the chosen strengths.
-3. The online code (Voita and Titov, 2020, https://arxiv.org/abs/2003.12298) sends the labels in blocks, each with a
-   probe fitted on the blocks before; the first block costs log2(classes) bits a label. A probe fitted on t labels gives
-   a class the probability (t p + 1) / (t + classes). All strengths code; the shortest code counts, plus the bits that
-   name its strength. The same probes give the learning curve.
+3. The online code (Voita and Titov, 2020, https://arxiv.org/abs/2003.12298) sends the labels in blocks of whole
+   groups, each with a probe fitted on the blocks before; the first block costs log2(classes) bits a label. A probe
+   fitted on t labels gives a class the probability (t p + 1) / (t + classes). All strengths code; the shortest code
+   counts, plus the bits that name its strength. The same probes give the learning curve.
 4. Noise is added to the held-out activations: Gaussian, equal in all directions, in units of the root mean square of
    the site's features. *Fragility* is the noise at which half of the accuracy above the majority class is lost.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from interp_emerge.probing.base import Decoder
-from interp_emerge.probing.engines.folds import inner_folds
+from interp_emerge.probing.engines.folds import in_random_order, inner_folds
 from interp_emerge.probing.engines.problems import ROUGH, TOLERANCE, Basis, Features, Fit, Problem
 from interp_emerge.probing.engines.variables import Target
 
@@ -41,6 +41,8 @@ class Design:
     """Shape [arm, prompt]."""
     folds: Tensor
     """The fold of each prompt, shape [prompt]."""
+    groups: Tensor
+    """The group of each prompt, shape [prompt]; prompts of one group are never in training and in test."""
     seed: int
 
     @property
@@ -49,7 +51,7 @@ class Design:
 
     def only_true(self) -> "Design":
         """The same without the control arms."""
-        return Design(target=self.target, arms=self.arms[:1], labels=self.labels[:1], folds=self.folds, seed=self.seed)
+        return replace(self, arms=self.arms[:1], labels=self.labels[:1])
 
     @cached_property
     def training(self) -> Tensor:
@@ -59,7 +61,7 @@ class Design:
     @cached_property
     def choosing(self) -> Tensor:
         """For each fold the prompts on which its strength is chosen, shape [fold, prompt]."""
-        return inner_folds(self.folds, self.seed)
+        return inner_folds(self.folds, self.groups, self.seed)
 
     @cached_property
     def base(self) -> np.ndarray:
@@ -238,10 +240,14 @@ def _no_code(sites: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.full(sites, np.nan), np.empty((sites, 0)), np.empty(0)
 
 
-def cuts_of(n: int, portions: tuple[float, ...], n_classes: int) -> list[int]:
-    """Numbers of prompts after which the online code fits a new probe; the last is all of them."""
-    found = sorted({math.ceil(portion * n) for portion in portions})
-    return [cut for cut in found if cut >= max(2, n_classes) or cut == n]
+def cuts_of(ends: Tensor, portions: tuple[float, ...], n_classes: int) -> list[int]:
+    """Numbers of prompts after which the online code fits a new probe; the last is all of them.
+
+    `ends` are the numbers of prompts after which a group is complete. A portion that ends inside a group ends with it.
+    """
+    n = int(ends[-1])
+    found = {int(ends[ends >= math.ceil(portion * n)][0]) for portion in portions}
+    return [cut for cut in sorted(found) if cut >= max(2, n_classes) or cut == n]
 
 
 def _online_code(
@@ -251,9 +257,8 @@ def _online_code(
     n_classes, n, sites = design.target.n_classes, x.shape[1], len(x)
     if not n_classes or not decoder.probabilities:
         return _no_code(sites)
-    generator = torch.Generator().manual_seed(design.seed + 1)
-    order = torch.randperm(n, generator=generator).to(x.device)
-    cuts = cuts_of(n, decoder.portions, n_classes)
+    order, ends = in_random_order(design.groups, design.seed)
+    order, cuts = order.to(x.device), cuts_of(ends, decoder.portions, n_classes)
     seen = cuts[:-1]
     if not seen:
         return np.full(sites, n * math.log2(n_classes)), np.empty((sites, 0)), np.empty(0)
