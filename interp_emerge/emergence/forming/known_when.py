@@ -33,7 +33,7 @@ from interp_emerge.stats.one_sided import mean_over_runs, one_sided
 
 At = tuple[str, int, int]
 """Size, step and seed of a model."""
-NOTHING_DIFFERS = "the corrupted prompts do not differ from the clean ones in it there, so there is nothing to exchange"
+NOTHING_DIFFERS = "a probe reads no difference in it there between clean and corrupted prompts, so nothing is exchanged"
 NOT_DECODED = "at the last point no layer decodes it, so nothing was exchanged"
 NO_GAP = "at the last point the clean-corrupt gap is within noise"
 NOT_USED = "at the last point an exchange moves the metric no further than placebos do"
@@ -83,7 +83,7 @@ def lead_of(
 
 
 def knowing_onsets(
-    found: Mapping[At, Knowing], accuracies: Measured, ability: Ability, parameters: Mapping[str, float]
+    found: Mapping[At, Knowing], accuracies: Measured, ability: Ability, parameters: Mapping[str, int]
 ) -> pd.DataFrame:
     """The columns of the table `probe_onsets`, for every variable and position.
 

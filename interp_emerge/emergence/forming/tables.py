@@ -236,8 +236,8 @@ PROBE_ONSETS = Table(
         "verdict": "as in table onsets; or undefined, if it was not measured, if there is nothing to exchange, or if "
         "the exchange moves nothing beyond placebos at the last point",
         "reason": "what noise leaves open about the verdict, or why it is undefined; empty if nothing",
-        "level": "value at the last point, mean over training runs: accuracy, or the share of the clean-corrupt gap that "
-        "the exchange moves beyond placebos",
+        "level": "value at the last point, mean over training runs: accuracy, or the share of the clean-corrupt gap "
+        "that the exchange moves beyond placebos",
         "level_low": "lower end of its 95% interval over prompts and runs",
         "level_high": "upper end of its 95% interval over prompts and runs",
         "untrained": "the highest accuracy of any layer of an untrained model of the shape at the last point; empty "
