@@ -31,8 +31,8 @@ class Turn:
 
 @checked
 def compare_directions(
-    one: Float[Tensor, " feature"],
-    other: Float[Tensor, " feature"],
+    one: Float[Tensor, " first_width"],
+    other: Float[Tensor, " second_width"],
     activations: Float[Tensor, "prompt feature"],
     *,
     of: Literal["weights", "directions"] = "weights",
@@ -54,10 +54,9 @@ def compare_directions(
         of: `weights` of probes, which read activations, or `directions` in which activations move.
 
     Raises:
+        UnknownNameError: `of` is neither.
         InputError: the widths differ, there are not more prompts than features, or a value is not finite.
     """
-    if of not in ("weights", "directions"):
-        raise InputError(f"of={of!r}: give 'weights' of probes, or 'directions' of activations")
     widths = [len(one), len(other), activations.shape[1]]
     if len({*widths}) > 1:
         raise InputError(f"directions of {widths[0]} and {widths[1]} features, and activations of {widths[2]}: give "
