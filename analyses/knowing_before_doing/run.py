@@ -79,7 +79,7 @@ def by_layer(probes: pd.DataFrame) -> str:
 def shares(uses: pd.DataFrame) -> str:
     """What an exchange moves beyond placebos, at each layer that decodes; * where this is certain (q < 0.05)."""
     rows = last(uses).dropna(subset="share")
-    rows["text"] = [f"{one.share:.2f}" + "*" * (one.q_value < 0.05) for one in rows.itertuples()]
+    rows["text"] = [f"{one['share']:.2f}" + "*" * (one["q_value"] < 0.05) for one in rows.to_dict("records")]
     wide = rows.pivot(index=["variable", "position", "layer"], columns="size", values="text")
     return wide[[*dict.fromkeys(rows["size"])]].fillna("").to_string()
 

@@ -88,7 +88,7 @@ def _panel(data: str, x: alt.X, things: list[str], size: str | None, *, width: i
 
 def _steps(rows: pd.DataFrame) -> alt.X:
     """The axis of steps: linear up to the first step after 0, then logarithmic, with ticks at powers of ten."""
-    steps = rows[["first_with", "ci_low", "ci_high"]].stack()
+    steps = rows[["first_with", "ci_low", "ci_high"]].to_numpy(dtype=float)
     positive = steps[steps > 0]
     first, last = (int(positive.min()), int(positive.max())) if len(positive) else (1, 1)
     marks = [0, *(10**power for power in range(12) if first <= 10**power <= last)]

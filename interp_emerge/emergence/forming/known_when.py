@@ -144,7 +144,9 @@ class _Series:
             onsets[question] = onset
             row = about | {"question": question} | _columns(onset, criterion, why)
             if onset is not None:
-                row |= mean_over_runs(values[[*values][-1]], share=question != Question.USED).columns("level")
+                last = values[[*values][-1]]
+                binary = question != Question.USED and all(np.isin(run, (0, 1)).all() for run in last)
+                row |= mean_over_runs(last, share=binary).columns("level")
             if question == Question.KNOWN:
                 row["untrained"] = self._untrained(variable, position)
             elif question != Question.EMBEDDING:
@@ -223,7 +225,7 @@ class _Series:
         for ats in reversed([*self.axis.points.values()]):
             rows = pd.concat(self._rows_of("uses", variable, position, ats), ignore_index=True)
             if len(rows):
-                best = rows.loc[rows["effect"].idxmax()]
+                best = rows.sort_values("effect", kind="stable").iloc[-1]
                 return bool(np.isnan(best["differs"]) or best["differs_low"] > 0)
         return True
 

@@ -48,7 +48,9 @@ def what_is_known(study: StudyRecord) -> list[Block]:
 
 def sentences(onsets: pd.DataFrame) -> Iterator[str]:
     """For each variable and position, when it is known, used, and decoded by the embedding alone, and the leads."""
-    for (variable, position, axis, at), rows in onsets.groupby(["variable", "position", "axis", "at"], sort=False):
+    keys = ["variable", "position", "axis", "at"]
+    for values, rows in onsets.groupby(keys, sort=False):
+        variable, position, axis, at = map(str, values)
         by_question = {row["question"]: row for row in rows.to_dict("records")}
         known, embedded, used, ability = (by_question.get(question) for question in (
             Question.KNOWN, Question.EMBEDDING, Question.USED, Question.ABILITY))  # fmt: skip
@@ -57,7 +59,7 @@ def sentences(onsets: pd.DataFrame) -> Iterator[str]:
         said += [] if used is None else [onset(used, "used", axis)]
         said += [] if embedded is None else [_alone(embedded, axis)]
         said += [lead for lead in (_lead(used, "use"), _lead(ability, "ability")) if lead]
-        yield f"{str(variable).capitalize()} at {position}{where} {'; '.join(said)}."
+        yield f"{variable.capitalize()} at {position}{where} {'; '.join(said)}."
 
 
 def onset(row: Row, what: str, axis: str) -> str:
@@ -117,7 +119,7 @@ def _point(value: object) -> str:
 
 
 def _end(value: object) -> str:
-    return "open" if value is None or pd.isna(value) or value == "" else _point(value)
+    return "open" if value in (None, "") or value != value else _point(value)
 
 
 shelf.add(

@@ -41,7 +41,7 @@ class Probing(StageWithCells[Checkpoint, Knowing]):
 
     def passes(self, work: Work, load: Load) -> float:
         """The runs that are read, with those of an untrained model, and every layer exchanged at every position."""
-        if _why_too_large(work.settings, load.n_parameters) or not n_probed(work):
+        if why_too_large(work.settings, load.n_parameters) or not n_probed(work):
             return 0.0
         n_variables, n_positions = max(1, len(work.ability.variables)), max(1, len(work.ability.positions))
         exchanged = work.settings.probed_layers * n_positions * (2 + PLACEBOS) / 2
@@ -59,7 +59,7 @@ class Probing(StageWithCells[Checkpoint, Knowing]):
         grid = work.grid
         if at.seed != grid.seeds(at.size)[0] and at != grid.last_of(at.size, at.seed):
             return "of further seeds only the last step is probed"
-        return _why_too_large(work.settings, n_parameters(work, at) if work.settings.n_probed is None else 0)
+        return why_too_large(work.settings, n_parameters(work, at) if work.settings.n_probed is None else 0)
 
     def cell(self, work: Work, at: Checkpoint) -> Knowing:
         """Probes, uses, and the values behind their onsets."""
@@ -82,18 +82,18 @@ class Probing(StageWithCells[Checkpoint, Knowing]):
         """Every probe and use, and the onsets over sizes and steps."""
         work, measured, found = results.work, results.of(ABILITIES), results.of(self)
         name = work.ability.name
-        accuracies = {(*at, name): measured[at].accuracy(name) for at in found}
+        accuracies = {(at.size, at.step, at.seed, name): measured[at].accuracy(name) for at in found}
         parameters = {size: max(one.n_parameters for at, one in measured.items() if at.size == size)
                       for size in work.grid.sizes}  # fmt: skip
         both = (
             stacked(one.tables[which].assign(**at._asdict(), ability=name) for at, one in found.items())
             for which in ("probes", "uses")
         )
-        by_model = {tuple(at): one for at, one in found.items()}
+        by_model = {(at.size, at.step, at.seed): one for at, one in found.items()}
         return [*both, knowing_onsets(by_model, accuracies, work.ability, parameters)]
 
 
-shelf.add(Probing())
+PROBING = shelf.add(Probing())
 
 
 def n_probed(work: Work) -> int:
@@ -107,7 +107,7 @@ def n_probed(work: Work) -> int:
     return rows if rows >= FEWEST_PROBED else 0
 
 
-def _why_too_large(settings: StudySettings, n: int) -> str:
+def why_too_large(settings: StudySettings, n: int) -> str:
     """Why a model is not probed unless that is asked for; empty if it is probed."""
     if settings.n_probed is not None or n < LARGE:
         return ""

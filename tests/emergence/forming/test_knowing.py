@@ -1,7 +1,6 @@
 """What is known and used, and when: rules on made-up numbers; Python, the command and a study give the same numbers."""
 
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,9 @@ from interp_emerge.emergence.forming.knowing import ITEMS, REFUSED, best_site, b
 from interp_emerge.emergence.forming.known_when import NOT_DECODED, NOTHING_DIFFERS, lead_of
 from interp_emerge.emergence.forming.order import LagVerdict
 from interp_emerge.emergence.scale.onset import Onset, OnsetVerdict
-from interp_emerge.study.stages import shelf
+from interp_emerge.study.stages.abilities import ABILITIES
 from interp_emerge.study.stages.base import Results
+from interp_emerge.study.stages.probing import PROBING, why_too_large
 
 N = 60
 
@@ -133,12 +133,12 @@ def study_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFra
     study = ie.Study(out=str(out), n_measured=20, n_probed=N, **chosen)
     results = Results(study._work())
     (at,) = study.grid.models
-    for name in ("abilities", "probing"):
-        results.add(shelf[name], at, shelf[name].cell(results.work, at))
+    results.add(ABILITIES, at, ABILITIES.cell(results.work, at))
+    results.add(PROBING, at, PROBING.cell(results.work, at))
     again = Results(study._work(read_only=True))
-    for name in ("abilities", "probing"):
-        again.add(shelf[name], at, shelf[name].cell(again.work, at))
-    tables = zip(shelf["probing"].tables, shelf["probing"].fill(results), shelf["probing"].fill(again), strict=True)
+    again.add(ABILITIES, at, ABILITIES.cell(again.work, at))
+    again.add(PROBING, at, PROBING.cell(again.work, at))
+    tables = zip(PROBING.tables, PROBING.fill(results), PROBING.fill(again), strict=True)
     found = {}
     for table, one, other in tables:
         pd.testing.assert_frame_equal(one, other)
@@ -164,7 +164,7 @@ def test_python_the_command_and_a_study_give_the_same_numbers(study_rows: dict[s
         np.testing.assert_allclose(own[column].astype(float), command[column].astype(float), atol=1e-6)
     uses = study_rows["use_scores"]
     both = uses[uses["variable"] == "receiver"].merge(used, on=["variable", "position", "layer"], suffixes=("", "_own"))
-    assert len(both) and both["accuracy" if "accuracy" in both else "effect"].notna().all()
+    assert len(both) and both["effect"].notna().all()
     np.testing.assert_allclose(both["effect"], both["effect_own"], atol=1e-4)
 
 
@@ -201,13 +201,9 @@ def test_settings_that_cannot_be_probed_with_are_refused(fields: dict, words: st
 
 
 def test_large_models_are_left_out_unless_a_number_is_given(tmp_path: Path):
-    stage = shelf["probing"]
     study = ie.Study(out=str(tmp_path / "out"), sizes=("3k",), steps="last")
-    assert json.dumps(study.settings.model_dump(mode="json")["n_probed"]) == "null"
-    from interp_emerge.study.stages.probing import _why_too_large
-
-    assert _why_too_large(study.settings, 134_000_000).startswith("models of 10,000,000 parameters or more")
+    assert why_too_large(study.settings, 134_000_000).startswith("models of 10,000,000 parameters or more")
     asked = ie.Study(out=str(tmp_path / "out"), sizes=("3k",), steps="last", n_probed=64)
-    assert not _why_too_large(asked.settings, 134_000_000) and not _why_too_large(study.settings, 3000)
+    assert not why_too_large(asked.settings, 134_000_000) and not why_too_large(study.settings, 3000)
     off = ie.Study(out=str(tmp_path / "out"), sizes=("3k",), steps="last", n_probed=0)
-    assert stage.why_not(off._work(), off.grid.models[0]) == "no pairs are probed"
+    assert PROBING.why_not(off._work(), off.grid.models[0]) == "no pairs are probed"
