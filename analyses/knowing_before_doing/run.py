@@ -1,6 +1,6 @@
 """Probe what models know of an ability's variables, exchange it to see whether it is used, and find which comes first.
 
-python analyses/knowing_before_doing/run.py                   # four abilities of the bundled family, about 3 minutes
+python analyses/knowing_before_doing/run.py                   # four abilities of the bundled family, under 4 minutes
 python analyses/knowing_before_doing/run.py two_hop           # one ability, or several; --keep draws figure.svg
 """
 
