@@ -19,6 +19,7 @@ SETTINGS: dict[str, Any] = {
     "n_random": 5,
     "n_resamples": 10,
     "n_ablations": 3,
+    "n_probed": 128,
     "steps_of_integration": 2,
 }
 """Two sizes with three steps each, of which the larger has a circuit."""

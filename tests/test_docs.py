@@ -7,7 +7,7 @@ import pytest
 
 from interp_emerge import probing
 from interp_emerge.patching import shelf
-from interp_emerge.probing.scores import PROBE_SCORES
+from interp_emerge.probing.tables import PROBE_SCORES
 from interp_emerge.study.catalogue import all_tables
 from interp_emerge.tables.io import as_markdown
 

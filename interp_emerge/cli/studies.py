@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from interp_emerge import abilities, families, patching
+from interp_emerge import abilities, families, patching, probing
 from interp_emerge.cli._shared import (
     AsJson,
     FirstToken,
@@ -50,6 +50,10 @@ def run(
     n_random: Annotated[int | None, typer.Option(help=help_of("n_random"))] = None,
     n_resamples: Annotated[int | None, typer.Option(help=help_of("n_resamples"))] = None,
     n_ablations: Annotated[int | None, typer.Option(help=help_of("n_ablations"))] = None,
+    n_probed: Annotated[int | None, typer.Option(help=help_of("n_probed"))] = None,
+    probe: Annotated[str | None, typer.Option(help=help_of("probe"), autocompletion=names_of(probing.shelf))] = None,
+    intervention: Annotated[str | None, typer.Option(help=help_of("intervention"))] = None,
+    probed_layers: Annotated[int | None, typer.Option(help=help_of("probed_layers"))] = None,
     steps_of_integration: Annotated[int | None, typer.Option(help=help_of("steps_of_integration"))] = None,
     local_search: Annotated[
         bool | None, typer.Option("--local-search/--no-local-search", help=help_of("local_search"), show_default="yes")
@@ -86,6 +90,10 @@ def run(
         "n_random": n_random,
         "n_resamples": n_resamples,
         "n_ablations": n_ablations,
+        "n_probed": n_probed,
+        "probe": probe,
+        "intervention": intervention,
+        "probed_layers": probed_layers,
         "steps_of_integration": steps_of_integration,
         "local_search": local_search,
         "quick": quick or None,

@@ -7,4 +7,6 @@ from interp_emerge.core.registry import Shelf
 if TYPE_CHECKING:
     from interp_emerge.probing.base import Probe
 
-shelf: "Shelf[Probe]" = Shelf("probe", __package__ or "", not_items=("knowing", "lensing", "scores", "using"))
+shelf: "Shelf[Probe]" = Shelf(
+    "probe", __package__ or "", not_items=("knowing", "lensing", "scores", "tables", "turning", "using")
+)

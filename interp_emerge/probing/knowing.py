@@ -34,7 +34,8 @@ from interp_emerge.probing.engines.folds import equal_up_to, folds_of, groups_of
 from interp_emerge.probing.engines.sites import Places, Site, sites_of
 from interp_emerge.probing.engines.trials import Design, Trial, try_decoder
 from interp_emerge.probing.engines.variables import Labels, target_of
-from interp_emerge.probing.scores import PROBE_SCORES, ProbeScores, SavedProbe
+from interp_emerge.probing.scores import HeldOut, ProbeScores, SavedProbe
+from interp_emerge.probing.tables import PROBE_SCORES
 from interp_emerge.stats.intervals import Interval
 from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
 
@@ -51,6 +52,7 @@ def probe(
     method: str = "logistic",
     sites: str | Sequence[str] = "resid_post",
     positions: str | Sequence[str] = "last",
+    layers: Sequence[int] | None = None,
     labels: Labels | None = None,
     held_out: str = "",
     folds: int = FOLDS,
@@ -75,6 +77,7 @@ def probe(
         sites: kinds of activations: resid_pre, resid_mid, resid_post, attn_out, mlp_out, z, q, k, v, mlp_hidden.
         positions: names in the pairs, `last`, numbers, or `all`, which leaves out positions up to which all prompts
             have the same tokens.
+        layers: the layers to probe; all if left out.
         labels: a table of more variables, with one row for each pair, or the path of one.
         held_out: what training and test never share: `prompts`, `templates`, or the name of a variable whose values
             are entities. By default prompts; templates if these give the variable away.
@@ -98,7 +101,7 @@ def probe(
     places = Places.of(pairs, positions)
     if "all" in ([positions] if isinstance(positions, str) else positions):
         places = _where_prompts_differ(pairs, places)
-    wanted = sites_of(model, sites, places)
+    wanted = sites_of(model, sites, places, layers)
     plans = [
         _plan(pairs, name, place, places, decoder, labels=labels, held_out=held_out, folds=folds, seed=seed)
         for name in variables
@@ -112,7 +115,9 @@ def probe(
     fresh = read_activations(untrained(model, seed), pairs, wanted, **reading)
     found = [_probe_position(plan, decoder, wanted, own, fresh, limit) for plan in plans]
     rows = [row for part in found for row in part.rows]
+    probes = tuple(one for part in found for one in part.probes)
     frame = pd.DataFrame(rows).assign(method=method)
+    frame["depth"] = [one.site.depth(len(model.decoder.blocks)) for one in probes]
     frame["q_value"] = false_discovery(frame["p_value"].to_numpy())
     origin = {
         "method": method,
@@ -129,9 +134,14 @@ def probe(
     )
     return ProbeScores(
         frame=frame[[*PROBE_SCORES.filled]],
-        probes=tuple(one for part in found for one in part.probes),
+        probes=probes,
         learning=learning,
         origin=origin,
+        held_out=HeldOut(
+            site=np.stack([values for part in found for values in part.hits]),
+            embedding=np.stack([part.embedded for part in found for _ in part.hits]),
+            groups=np.stack([plan.design.groups.numpy() for plan, part in zip(plans, found, strict=True) for _ in part.hits]),
+        ),
     )
 
 
@@ -160,6 +170,9 @@ class _Found:
     rows: list[dict[str, Any]]
     probes: list[SavedProbe]
     learning: list[dict[str, Any]]
+    hits: list[np.ndarray]
+    """For each row what each pair adds to its accuracy, shape [pair]."""
+    embedded: np.ndarray
 
 
 def _plan(
@@ -208,12 +221,13 @@ def _probe_position(
     for sites, activations in fresh.blocks(each, budget, here):
         trial = try_decoder(decoder, activations, design.only_true(), budget=budget, full=False)
         baseline |= dict(zip(sites, trial.hits[:, 0], strict=True))
-    found = _Found(rows=[], probes=[], learning=[])
+    found = _Found(rows=[], probes=[], learning=[], hits=[], embedded=judge.shares(embedding.hits[0, 0]))
     bar = tqdm(total=len(here), desc=f"probing {target.variable}", delay=2, leave=False)
     for sites, activations in own.blocks(each, budget, here):
         trial = try_decoder(decoder, activations, design, budget=budget)
         for number, site in enumerate(sites):
             found.rows.append(_row(plan, judge, trial, number, site, baseline[site], embedding.hits[0, 0]))
+            found.hits.append(judge.shares(trial.hits[number, 0]))
             weight, bias = trial.weight[number].cpu(), trial.bias[number].cpu()
             one = SavedProbe(site=site, variable=target.variable, classes=target.classes, weight=weight, bias=bias)
             found.probes.append(one)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
@@ -22,54 +23,11 @@ from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.files import hash_bytes, write_together
 from interp_emerge.core.showing import html_of
 from interp_emerge.probing.engines.sites import Site
-from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, Table
+from interp_emerge.probing.tables import PROBE_SCORES
 
-FORMAT = 2
+FORMAT = 3
 TEXT = {"variable", "method", "site", "position", "measure", "held_out"}
 """Columns that hold words. Those that hold numbers may be empty in all rows."""
-PROBE_SCORES = Table(
-    name="probe_scores",
-    row="how well one variable is decoded at one site of one model",
-    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
-    filled={
-        "variable": "what is decoded",
-        "method": "probe",
-        "site": "kind of activation",
-        "layer": "layer, from 0",
-        "head": "head, or key-value head for keys and values; -1 for kinds without heads",
-        "position": "position in the prompt: a name in the pairs, last, or a number",
-        "measure": "what the accuracy is: accuracy, or variance explained for real values",
-        "accuracy": "share of held-out pairs that are decoded, or share of variance explained",
-        **INTERVAL_COLUMNS,
-        "majority": "accuracy of the most frequent class of the training pairs; 0 for real values",
-        "shuffled": "accuracy on shuffled labels",
-        "control": "accuracy on the control task, a random label for each word; empty where no word varies and recurs",
-        "control_back": "number of positions before the probed one at which the word of the control task stands",
-        "selectivity": "accuracy minus accuracy on the control task",
-        "selectivity_low": "lower end of its 95% interval over held-out groups",
-        "selectivity_high": "upper end of its 95% interval over held-out groups",
-        "untrained": "accuracy at the same site of an untrained model of the same shape",
-        "over_untrained": "accuracy minus that in the untrained model",
-        "over_untrained_low": "lower end of its 95% interval over held-out groups",
-        "over_untrained_high": "upper end of its 95% interval over held-out groups",
-        "embedding": "accuracy from the embedding of the token and position alone",
-        "gain": "accuracy minus that from the embedding",
-        "gain_low": "lower end of its 95% interval over held-out groups",
-        "gain_high": "upper end of its 95% interval over held-out groups",
-        "description_length": "bits of the online code of the labels; empty without probabilities",
-        "compression": "bits of a uniform code of the labels over description_length",
-        "half_learnt_on": "training pairs at which half of the final gain over the majority class is reached",
-        "fragility": "noise, in units of the root mean square of the site's features, at which half of the accuracy "
-        "above the majority class is lost; empty where there is none",
-        "p_value": "two-sided p-value of the sign-flip test that the probe is right as often as the majority class",
-        "q_value": "smallest false-discovery rate, over all sites and variables of the call, at which they differ",
-        "strength": "regularisation of the saved probe, the median of those chosen on inner folds",
-        "held_out": "what is never in training and test together: prompts, templates, or the values of a variable",
-        "n_pairs": "number of pairs",
-        "n_groups": "number of groups of pairs that are held out together",
-        "n_classes": "number of values of the variable; 0 for real values",
-    },
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,6 +60,21 @@ class SavedProbe:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class HeldOut:
+    """The held-out predictions behind each row of the table, shape [row, pair] each.
+
+    A value is 1 for a correct prediction, else 0; for real values it is a pair's part of the share of variance that is
+    explained. The mean over pairs is the row's accuracy.
+    """
+
+    site: np.ndarray
+    embedding: np.ndarray
+    """The same from the embedding alone."""
+    groups: np.ndarray
+    """The group of each pair; pairs of one group are held out together."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ProbeScores:
     """How well variables are decoded at sites, and the fitted probes."""
 
@@ -111,6 +84,8 @@ class ProbeScores:
     learning: pd.DataFrame
     """Learning curves: columns of the site, `variable`, `n_training` and `accuracy` on the pairs that are left."""
     origin: dict[str, Any] = field(default_factory=dict)
+    held_out: HeldOut | None = None
+    """The predictions; None after `load`, since they are not saved."""
 
     def __post_init__(self) -> None:
         if len(self.frame) != len(self.probes):

@@ -41,47 +41,12 @@ from interp_emerge.probing.engines.sites import LAST, Places, Site, sites_of
 from interp_emerge.probing.engines.swaps import Change, Swap
 from interp_emerge.probing.engines.validating import Validation
 from interp_emerge.probing.engines.variables import Labels, Target, target_of
+from interp_emerge.probing.tables import USE_SCORES
 from interp_emerge.stats.intervals import mean_interval, ratio_interval
 from interp_emerge.stats.significance import false_discovery, sign_flip_p_values
-from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_COLUMNS, TEST_COLUMNS, Table
 
 VERSIONS = 4
 """Changed versions of all pairs that run together."""
-USE_SCORES = Table(
-    name="use_scores",
-    row="the effect of exchanging or erasing one variable at one site of one model",
-    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
-    filled={
-        "variable": "what is exchanged or erased",
-        "method": "intervention",
-        "site": "kind of activation",
-        "layer": "layer, from 0",
-        "head": "head, or key-value head for keys and values; -1 for kinds without heads",
-        "position": "position in the prompt",
-        "metric": "metric in which the effect is measured",
-        "effect": "rise of the metric of the corrupted run, or fall of that of the clean run",
-        **INTERVAL_COLUMNS,
-        "placebo": "mean effect of changes in random directions, as many and as far",
-        "beyond_placebo": "effect minus placebo",
-        "beyond_placebo_low": "lower end of its 95% interval over prompts",
-        "beyond_placebo_high": "upper end of its 95% interval over prompts",
-        "share": "beyond_placebo as a fraction of the gap between clean and corrupted run; empty where the gap is zero",
-        "share_low": "lower end of its 95% interval over prompts",
-        "share_high": "upper end of its 95% interval over prompts",
-        **TEST_COLUMNS,
-        "rank": "number of directions, the mean of the two halves",
-        "completeness": "share of the variable's change that a probe of the other half reads; from 0 to 1",
-        "selectivity": "share of other variables' decoded values that stay as they were; empty without other variables",
-        "reliability": "harmonic mean of completeness and selectivity",
-        "aligned": "share of the metric's mean gradient at the site that lies in the directions",
-        "aligned_random": "the same for random directions",
-        "aligned_p": "probability that random directions hold as much of the gradient",
-        "null_share": "share of the directions in the null space of the attention, heads and unembedding that read the "
-        "site; an upper bound, since MLPs read too",
-        "held_out": "what the half that directions are found on and the half that judges them never share",
-        "n_pairs": "number of pairs",
-    },
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,6 +58,8 @@ class UseScores:
     """Effect, in the metric's unit, shape [pair, site]."""
     placebos: np.ndarray
     """Mean effect of the placebos, shape [pair, site]."""
+    gap: np.ndarray
+    """The metric of the clean run minus that of the corrupted one, shape [pair]."""
     origin: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -113,6 +80,7 @@ def use(
     metric: str | MetricFunction = "logit_diff",
     sites: str | Sequence[str] = "resid_post",
     positions: str | Sequence[str] = LAST,
+    layers: Sequence[int] | None = None,
     labels: Labels | None = None,
     held_out: str = "",
     placebos: int = 10,
@@ -134,6 +102,7 @@ def use(
         metric: name of a metric, or a function of logits and pairs.
         sites: kinds of activations; all that `ie.probe` reads but mlp_hidden.
         positions: names in the pairs, `last` or numbers.
+        layers: the layers to change; all if left out.
         labels: a table of more variables.
         held_out: what the two halves never share: see `ie.probe`.
         placebos: number of random changes to compare each change with.
@@ -158,7 +127,7 @@ def use(
         raise InputError(f"{len(pairs)} pairs are too few to find directions on one half and judge them on the other; "
                          "give at least 20")  # fmt: skip
     places = Places.of(pairs, positions)
-    wanted = sites_of(model, sites, places)
+    wanted = sites_of(model, sites, places, layers)
     for site in wanted:
         require_changeable(site)
     reading: dict[str, Any] = {"places": places, "recorder": record, "budget": budget}
@@ -173,7 +142,8 @@ def use(
     with model.running():
         runs, unread = ChangedRuns(model, pairs, chosen.runs, metric, budget), NullSpaces(model)
         unchanged = runs.unchanged()
-        gap = ChangedRuns(model, pairs, other, metric, budget).unchanged().sub(unchanged).mul(sign).double().cpu()
+        reached = ChangedRuns(model, pairs, other, metric, budget).unchanged()
+        gap = reached.sub(unchanged).mul(sign).double().cpu().numpy()
         gradients = runs.gradients(wanted, places)
         for site in tqdm(wanted, desc=f"{method} of {variable}", delay=2, leave=False):
             index, at = places.index[site.position], targets[site.position]
@@ -185,10 +155,12 @@ def use(
             random_effects.append(random)
             validation = Validation.of(pairs, at.target, sides["clean"][site].to(model.device), index, at.half)
             about = {"variable": variable, "method": method, **site.columns, "metric": runs.metric_name}
-            measured = validation.judge(base, one.changes, toward_labels=chosen.runs == "corrupt")
+            about["depth"] = site.depth(len(model.decoder.blocks))
+            exchanged = source if chosen.runs == "corrupt" else None
+            measured = validation.judge(base, one.changes, source=exchanged)
             directions = _directions(unread, site, one, gradients[site], at.half)
             ends = {"held_out": at.held_out, "n_pairs": len(pairs)}
-            rows.append(about | _row(effect, random, gap.numpy()) | measured | directions | ends)
+            rows.append(about | _row(effect, random, gap) | measured | directions | ends)
     frame = pd.DataFrame(rows)
     frame["q_value"] = false_discovery(frame["p_value"].to_numpy())
     origin = {
@@ -200,7 +172,7 @@ def use(
         "placebos": placebos,
     }
     per_pair, of_placebos = np.stack(effects, 1), np.stack(random_effects, 1)
-    return UseScores(frame=frame[[*USE_SCORES.filled]], per_pair=per_pair, placebos=of_placebos, origin=origin)
+    return UseScores(frame=frame[[*USE_SCORES.filled]], per_pair=per_pair, placebos=of_placebos, gap=gap, origin=origin)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -73,7 +73,8 @@ def _timed(work: Work, at: Checkpoint, clock: Clock) -> tuple[Load, float]:
     model = work.models.get(*at)
     pairs, graph = work.pairs(model, DISCOVERY), model.graph
     groups = [group.clean for _, group in pairs.by_length()]
-    load = Load(n_nodes=len(graph.writers), n_edges=graph.n_edges, n_tokens=sum(group.numel() for group in groups))
+    n_tokens, size = sum(group.numel() for group in groups), model.n_parameters
+    load = Load(n_nodes=len(graph.writers), n_edges=graph.n_edges, n_tokens=n_tokens, n_parameters=size)
     return load, sum(seconds_of_a_pass(model, tokens, clock=clock) for tokens in groups)
 
 

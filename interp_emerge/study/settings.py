@@ -3,7 +3,7 @@
 from shlex import quote
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from interp_emerge.core.errors import InputError, UnknownNameError
 
@@ -13,12 +13,15 @@ QUICK: dict[str, Any] = {
     "n_random": 38,
     "n_resamples": 20,
     "n_ablations": 5,
+    "n_probed": 0,
     "steps_of_integration": 3,
     "local_search": False,
 }
 """The settings of a quick study, as far as they are not given. Of each kind of random circuits there are 19 or more,
 the fewest of which a 95th percentile can be taken."""
 
+FEWEST_PROBED = 20
+"""The fewest pairs that can be probed: directions are found on one half and judged on the other."""
 
 FLAGS = ("local_search", "quick", "evict_cached")
 """Settings that the command takes as options without a value."""
@@ -63,6 +66,14 @@ class StudySettings(BaseModel):
         description="divisions of the prompts into halves, and simulated sets, for the stability of a circuit",
     )
     n_ablations: int = Field(20, ge=1, description="draws of random heads to ablate; equal draws count once")
+    n_probed: int | None = Field(
+        None,
+        description="prompt pairs to probe the ability's variables on; 0 means that nothing is probed; empty means "
+        "128, and nothing in models of ten million parameters or more",
+    )
+    probe: str = Field("mass_mean", description="probe that decodes the ability's variables")
+    intervention: str = Field("interchange", description="change that shows whether a decoded variable is used")
+    probed_layers: int = Field(8, ge=1, description="the most layers to probe, evenly over depth")
     steps_of_integration: int = Field(5, ge=1, description="points of integrated gradients")
     local_search: bool = Field(
         True, description="whether to leave out edges of a circuit that it does not need, one by one"
@@ -100,6 +111,13 @@ class StudySettings(BaseModel):
     def _quick(cls, fields: Any) -> Any:
         """The settings with those of a quick study where none are given, if it is to be quick."""
         return {**QUICK, **fields} if isinstance(fields, dict) and fields.get("quick") is True else fields
+
+    @field_validator("n_probed")
+    @classmethod
+    def _enough_pairs(cls, n: int | None) -> int | None:
+        if n is not None and n != 0 and n < FEWEST_PROBED:
+            raise ValueError(f"give 0, or at least {FEWEST_PROBED}")
+        return n
 
     @property
     def command(self) -> str:

@@ -23,6 +23,8 @@ from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_
 from interp_emerge.families import load_family, read_size
 from interp_emerge.families.base import Family
 from interp_emerge.patching import shelf as methods
+from interp_emerge.probing import shelf as probes
+from interp_emerge.probing.base import Decoder, Intervention
 from interp_emerge.report.build import build_report
 from interp_emerge.report.sentences.answers import answer, question
 from interp_emerge.study.catalogue import all_tables, filled
@@ -74,6 +76,7 @@ class Study:
             raise InputError(
                 "circuits need a metric with a gradient, such as logit_diff; accuracy is always measured as well"
             )
+        _require_probes(chosen)
         self.grid = Grid(self.family, chosen)
         self.out = Path(chosen.out or f"runs/{self.family.name.replace(':', '-')}-{self.ability.name}")
 
@@ -250,7 +253,13 @@ class Study:
         """Raise unless prompts for the ability and for roles can be made; drop other abilities that have no prompts."""
         chosen = self.settings
         model = self._work().models.get(*self.grid.models[0])
-        for n, start in ((chosen.n_measured, 0), (chosen.n_pairs, DISCOVERY), (chosen.n_pairs, EVALUATION)):
+        probed = chosen.n_probed or chosen.n_measured
+        for n, start in (
+            (chosen.n_measured, 0),
+            (probed, 0),
+            (chosen.n_pairs, DISCOVERY),
+            (chosen.n_pairs, EVALUATION),
+        ):
             self.ability.sample(model, n, start + chosen.seed)
         repeated_segments(model, 2)
         for other in list(self.beside):
@@ -284,6 +293,15 @@ class Study:
                                  "choose another --out or remove it")  # fmt: skip
         elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise InputError(f"{self.out} exists and is not the directory of a study; choose another --out")
+
+
+def _require_probes(chosen: StudySettings) -> None:
+    """Raise unless the settings name a probe that decodes, and an intervention."""
+    for field, kind, wanted in (("probe", Decoder, "decodes"), ("intervention", Intervention, "changes activations")):
+        name = getattr(chosen, field)
+        if not isinstance(probes[name], kind):
+            known = [one.name for one in probes if isinstance(one, kind)]
+            raise InputError(f"{field} = {name!r}: give one that {wanted} ({', '.join(known)})")
 
 
 def _now() -> datetime:

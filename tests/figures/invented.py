@@ -7,6 +7,9 @@ from math import erfc
 import numpy as np
 import pandas as pd
 
+from interp_emerge.emergence.forming.tables import PROBE_ONSETS
+from interp_emerge.probing.tables import PROBE_SCORES
+
 SIZES = {"3k": (1, 1), "12k": (1, 2), "25k": (2, 2), "60k": (2, 4), "200k": (3, 4), "500k": (4, 6), "1m": (4, 8)}
 """Layers and heads of each size."""
 PARAMETERS = {
@@ -54,6 +57,8 @@ def tables() -> dict[str, pd.DataFrame]:
         "formation": formation(),
         "onsets": onsets(),
         "ablation": ablation(),
+        "probe_scores": probe_scores(),
+        "probe_onsets": probe_onsets(),
     }
     return {name: table.assign(known_fault="") for name, table in filled.items()}
 
@@ -271,3 +276,48 @@ def ablation() -> pd.DataFrame:
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def probe_scores() -> pd.DataFrame:
+    """The next token is decoded from the upper layers where induction is there, the repeated token by the embedding."""
+    rows = []
+    for (size, (layers, _)), step in product(SIZES.items(), (0, LAST)):
+        for variable, layer in product(("next token", "repeated token"), range(layers)):
+            embedding = 0.98 if variable == "repeated token" else 0.03
+            accuracy = max(embedding, strength("induction", size, step) * (layer + 1) / layers)
+            gain = accuracy - embedding
+            rows.append(
+                {
+                    "size": size, "step": step, "seed": 0, "ability": "induction", "variable": variable,
+                    "method": "mass_mean", "site": "resid_post", "layer": layer, "depth": (layer + 1) / layers,
+                    "head": -1, "position": "last", "measure": "accuracy", "accuracy": accuracy,
+                    **interval(accuracy, 0.04, highest=1), "majority": 0.05, "shuffled": 0.02, "control": np.nan,
+                    "untrained": embedding, "embedding": embedding, "gain": gain, "gain_low": gain - 0.05,
+                    "gain_high": gain + 0.05, "compression": 1.2, "fragility": 0.9, "p_value": 0.01, "q_value": 0.02,
+                    "held_out": "prompts", "n_pairs": 128, "n_groups": 128, "n_classes": 60,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows).reindex(columns=[*PROBE_SCORES.columns])
+
+
+def probe_onsets() -> pd.DataFrame:
+    """Known, then used, over sizes and over the steps of the largest size; from the embedding alone never."""
+    common = {"ability": "induction", "variable": "next token", "position": "last", "threshold": 0.5, "reason": ""}
+    ends = {
+        "known": ("200k", "512", "emergent", "learned"), "embedding": ("", "", "not reached", "not reached"),
+        "used": ("500k", "1024", "emergent", "learned"), "ability": ("200k", "512", "undecided", "learned"),
+    }  # fmt: skip
+    rows = []
+    for question, (size, step, over_sizes, over_steps) in ends.items():
+        for axis, at, first, verdict in (("size", "", size, over_sizes), ("step", "1m", step, over_steps)):
+            lead = {"lead": "unresolved", "answer": "cannot be told", "lead_low": 0.5, "lead_high": np.inf}
+            rows.append(
+                common
+                | {
+                    "question": question, "axis": axis, "at": at, "last_without": "", "first_with": first,
+                    "ci_low": first, "ci_high": first, "verdict": verdict, "level": 0.9 if first else 0.03,
+                    "level_low": 0.0, "level_high": 1.0, "untrained": 0.04 if question == "known" else np.nan,
+                }
+                | (lead if question in ("used", "ability") else {})
+            )  # fmt: skip
+    return pd.DataFrame(rows).reindex(columns=[*PROBE_ONSETS.columns])

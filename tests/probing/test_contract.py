@@ -76,6 +76,13 @@ def test_fewer_prompts_than_features_lose_nothing(name: str):
     assert try_decoder(decoder_of(name), x, design_of(labels), budget=BUDGET).hits[0, 0].mean() >= 0.9
 
 
+def test_classes_without_any_spread_are_decoded_by_means_with_a_shared_covariance():
+    labels = torch.arange(5).repeat(24)
+    x = torch.randn(1, 5, 8)[:, labels]
+    found = try_decoder(decoder_of("mass_mean"), x, design_of(labels), budget=BUDGET).hits.mean(-1)
+    assert found[0, 0] == 1 and found[0, 1] < 0.5
+
+
 @pytest.mark.parametrize("name", DECODERS)
 def test_scores_save_and_load_and_apply(name: str, model: HookedModel, pairs: ie.PromptPairs, tmp_path: Path):
     before = state_of(model.hf)

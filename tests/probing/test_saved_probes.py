@@ -42,7 +42,7 @@ def test_a_json_file_of_another_kind_is_not_overwritten(scores: ProbeScores, tmp
     ("change", "message"),
     [
         (lambda _: [], "has format 'list'"),
-        (lambda content: {"format": 2, "probes": content["probes"]}, "is damaged .no 'table'"),
+        (lambda content: {"format": 3, "probes": content["probes"]}, "is damaged .no 'table'"),
         (lambda content: content | {"table": []}, "not lists of one length"),
         (
             lambda content: content | {"table": [row | {"head": None} for row in content["table"]]},

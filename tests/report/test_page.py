@@ -23,7 +23,7 @@ def test_nothing_complains(seen):
 
 
 def test_every_figure_is_drawn(seen):
-    assert seen.n_charts == 10  # ability, heads, five circuits, formation, faithfulness, ablation
+    assert seen.n_charts == 12  # ability, heads, five circuits, formation, faithfulness, ablation, two of probes
     assert seen.n_attention == 2
     assert seen.n_figures == seen.n_charts + seen.n_attention
     assert seen.n_empty == 0

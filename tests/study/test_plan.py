@@ -32,6 +32,7 @@ def test_before_the_first_run_all_is_to_compute_and_circuits_are_an_upper_bound(
     located = {"node_scores": False, "roles": False, "edge_scores": True, "circuit": True, "ablation": True}
     assert counts(plan) == {
         "abilities": (6, 0, 6, False),
+        "probing": (6, 0, 6, False),
         **{stage: (2, 0, 2, at_most) for stage, at_most in located.items()},
         "attention": (2, 0, 2, True),
         "formation": (6, 0, 6, True),
@@ -46,6 +47,7 @@ def test_after_the_run_nothing_is_left_to_compute(finished: Path):
     plan = ie.Study(out=str(finished), **SETTINGS).plan()
     assert counts(plan) == {
         "abilities": (6, 6, 0, False),
+        "probing": (6, 6, 0, False),
         "node_scores": (2, 2, 0, False),
         "roles": (2, 2, 0, False),
         **dict.fromkeys(("edge_scores", "circuit", "ablation", "attention"), (1, 1, 0, False)),

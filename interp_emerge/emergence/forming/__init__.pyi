@@ -19,9 +19,15 @@ from .in_context import (
     in_context_scores as in_context_scores,
     phase_changes as phase_changes,
 )
+from .knowing import Knowing as Knowing, knowing_at as knowing_at
+from .known_when import knowing_onsets as knowing_onsets
 from .loss_changes import loss_changes as loss_changes
 from .order import FormationOrder as FormationOrder, LagVerdict as LagVerdict, formation_order as formation_order
-from .tables import DependenceCriterion as DependenceCriterion, DependenceVerdict as DependenceVerdict
+from .tables import (
+    DependenceCriterion as DependenceCriterion,
+    DependenceVerdict as DependenceVerdict,
+    Question as Question,
+)
 from .waves import (
     addition_logits as addition_logits,
     key_frequencies as key_frequencies,

@@ -199,3 +199,53 @@ DEPENDENCE_ONSETS = Table(
         "which is not compared with random choices)",
     },
 )
+
+
+class Question(StrEnum):
+    """What is asked of a variable at a position, over sizes and steps."""
+
+    KNOWN = "known"
+    """A probe decodes it from the best layer."""
+    EMBEDDING = "embedding"
+    """A probe decodes it from the embedding alone, before any layer."""
+    USED = "used"
+    """An exchange of it in the best layer moves the metric beyond placebos, by half of its share at the last point."""
+    ABILITY = "ability"
+    """The model has the ability."""
+
+
+PROBE_ONSETS = Table(
+    name="probe_onsets",
+    row="where one variable is known or used at one position, or the ability is there, over sizes (all seeds), or over "
+    "the steps of a size's first seed",
+    about=ABILITY_COLUMN,
+    filled={
+        "variable": "what is decoded or exchanged",
+        "position": "position in the prompt",
+        "question": "known: decoded from the best layer; embedding: decoded from the embedding alone; used: exchanged "
+        "in the best layer that decodes it; ability: accuracy of the model. The best layer for each half of the "
+        "prompts is that of the other half",
+        "axis": ONSETS.filled["axis"],
+        "at": ONSETS.filled["at"],
+        "threshold": "value above which it counts: half-way from the majority class to 1 for known and embedding, "
+        "half-way from chance to the ceiling for the ability, half of the last value for used",
+        "last_without": ONSETS.filled["last_without"],
+        "first_with": ONSETS.filled["first_with"],
+        "ci_low": ONSETS.filled["ci_low"],
+        "ci_high": ONSETS.filled["ci_high"],
+        "verdict": "as in table onsets; or undefined, if it was not measured, if there is nothing to exchange, or if "
+        "the exchange moves nothing beyond placebos at the last point",
+        "reason": "what noise leaves open about the verdict, or why it is undefined; empty if nothing",
+        "level": "value at the last point, mean over training runs: accuracy, or the share of the clean-corrupt gap "
+        "that the exchange moves beyond placebos",
+        "level_low": "lower end of its 95% interval over prompts and runs",
+        "level_high": "upper end of its 95% interval over prompts and runs",
+        "untrained": "the highest accuracy of any layer of an untrained model of the shape at the last point; empty "
+        "unless the question is known",
+        "lead_low": "lower bound of the lead of known over this row, from the 95% intervals of both: training steps; "
+        "over sizes a factor of parameters. Negative, or below 1, where known may come later",
+        "lead_high": "upper bound; infinite where there is none",
+        "lead": "whether known leads, lags, is unresolved, or undefined; empty for known and embedding",
+        "answer": "the lead in words",
+    },
+)

@@ -36,6 +36,10 @@ class Judge:
         """What each pair adds to an accuracy: its correct prediction, or its explained variance, shape [pair]."""
         return hits if self.is_classes else self.design.base[arm] - hits
 
+    def shares(self, hits: np.ndarray) -> np.ndarray:
+        """For each pair a value whose mean over pairs is the accuracy of the true labels, shape [pair]."""
+        return self.parts(hits) if self.is_classes else self.parts(hits) / self.design.base[0].mean()
+
     def accuracy(self, hits: np.ndarray, arm: int = 0) -> float:
         """The accuracy, or the share of variance explained."""
         whole = len(hits) if self.is_classes else self.design.base[arm].sum()

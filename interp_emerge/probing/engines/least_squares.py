@@ -12,6 +12,8 @@ from interp_emerge.probing.engines.problems import Fit, Problem
 
 ROUNDING = 1e-5
 """Added to the diagonal of what is left of a larger matrix, as a fraction of that one's largest entry, if needed."""
+LEAST_WITHIN = 1e-3
+"""Smallest variance within classes, as a share of all variance: rounding in float32 leaves up to 1e-6 of it."""
 
 
 def fit_ridge(problem: Problem) -> Fit:
@@ -64,18 +66,20 @@ def fit_centroids(problem: Problem) -> Fit:
 def fit_shared_covariance(problem: Problem) -> Fit:
     """Class means, with the covariance within classes divided out (linear discriminant analysis).
 
-    The strength is the share of the mean variance that is added to every direction's.
+    The strength is the share of the mean variance within classes that is added to every direction's. That variance
+    counts as at least a thousandth of the variance of all prompts, since equal activations within classes have none.
     """
     counts, sums = problem.counts, problem.sums()
     means = sums / counts.clamp_min(1)[..., None]
-    second = problem.moments()[1]
+    mean, second = problem.moments()
     _, arms, splits, strengths = problem.shape
     found = problem.x.new_empty(*problem.shape, *means.mT.shape[-2:])
     for arm in range(arms):
         for split in range(splits):
             of_class = means[:, arm, split] * (counts[arm, split] / problem.n_training[split]).sqrt()[:, None]
             within = second[:, split] - of_class.mT @ of_class
-            level = within.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-8)
+            total = (second[:, split].diagonal(dim1=-2, dim2=-1) - mean[:, split].square()).mean(-1)
+            level = torch.maximum(within.diagonal(dim1=-2, dim2=-1).mean(-1), (LEAST_WITHIN * total).clamp_min(1e-8))
             for strength in range(strengths):
                 added = level * problem.strengths[:, arm, split, strength]
                 factor = cholesky(within, added, part_of=second[:, split])

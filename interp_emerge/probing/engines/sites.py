@@ -36,6 +36,11 @@ class Site:
         head = "" if self.head is None else f".h{self.head}"
         return f"{self.kind}.{self.layer}{head}@{self.position}"
 
+    def depth(self, n_layers: int) -> float:
+        """The share of a model's layers up to this site: 0 before the first block, 1 after the last one."""
+        before = {"resid_pre": 0.0, "resid_mid": 0.5, "resid_post": 1.0}
+        return (self.layer + before.get(self.kind, 0.5)) / n_layers
+
     @property
     def columns(self) -> dict[str, object]:
         """Its columns in a table; `head` is -1 for kinds without heads."""
@@ -86,13 +91,25 @@ def _index(pairs: PromptPairs, name: str) -> Tensor:
     raise UnknownNameError("position", name, [*dict.fromkeys(known)])
 
 
-def sites_of(model: HookedModel, kinds: str | Sequence[str], places: Places) -> tuple[Site, ...]:
+def sites_of(
+    model: HookedModel, kinds: str | Sequence[str], places: Places, layers: Sequence[int] | None = None
+) -> tuple[Site, ...]:
     """The sites of these kinds in every layer, for each head and at each position, in the order of a run.
+
+    Args:
+        model: the model.
+        kinds: kinds of activations.
+        places: positions by name.
+        layers: the layers to take; all if left out.
 
     Raises:
         UnknownNameError: there is no such kind.
-        InputError: no kind is given, or `resid_mid` of a model that has none.
+        InputError: no kind is given, a layer that the model does not have, or `resid_mid` of a model that has none.
     """
+    n_layers = len(model.decoder.blocks)
+    for layer in layers or ():
+        if not 0 <= layer < n_layers:
+            raise InputError(f"{model.spec} has no layer {layer}; give layers from 0 to {n_layers - 1}")
     kinds = [kinds] if isinstance(kinds, str) else [*kinds]
     for kind in kinds:
         if kind not in KINDS:
@@ -101,6 +118,8 @@ def sites_of(model: HookedModel, kinds: str | Sequence[str], places: Places) -> 
         raise InputError(f"{model.spec} has parallel blocks, so it has no resid_mid; leave it out")
     found = []
     for layer, block in enumerate(model.decoder.blocks):
+        if layers is not None and layer not in layers:
+            continue
         heads = {"z": block.q.n_heads, "q": block.q.n_heads, "k": block.k.n_heads, "v": block.k.n_heads}
         for kind in KINDS:
             if kind not in kinds or (kind == "resid_mid" and block.parallel):

@@ -16,6 +16,7 @@ from interp_emerge.probing.engines.least_squares import fit_ridge
 from interp_emerge.probing.engines.problems import Basis, Problem
 from interp_emerge.probing.engines.swaps import Change
 from interp_emerge.probing.engines.variables import Target, target_of
+from interp_emerge.stats.intervals import Interval, mean_interval
 
 STRENGTH = 0.03
 
@@ -45,20 +46,29 @@ class Validation:
                 others[name] = _probes(clean, other, half)
         return cls(target=target, half=half, own=_probes(clean, target, half), others=others)
 
-    def judge(self, base: Tensor, changes: tuple[Change, Change], *, toward_labels: bool) -> dict[str, float]:
-        """Completeness, selectivity and reliability of a change, from 0 to 1.
+    def judge(self, base: Tensor, changes: tuple[Change, Change], *, source: Tensor | None = None) -> dict[str, float]:
+        """Completeness, selectivity and reliability of a change, from 0 to 1, and what there was to exchange.
 
         An exchange is complete if the variable reads as the clean prompt's. An erasure is complete if it reads no
         better than by guessing. A value that the base does not have cannot be changed: completeness is then undefined.
+
+        Args:
+            base: the activations that were changed, shape [pair, feature].
+            changes: made on the first half, and on the second.
+            source: the activations that gave the values, shape [pair, feature]; None for an erasure.
         """
         if not self.target.n_classes:
-            return {"completeness": float("nan"), "selectivity": float("nan"), "reliability": float("nan")}
+            undefined = dict.fromkeys(("completeness", "selectivity", "reliability"), float("nan"))
+            return undefined | Interval.undefined().columns("differs")
+        toward_labels = source is not None
         labels = self.target.labels.to(base.device)
-        before, after, kept = [], [], []
+        before, after, kept, given = [], [], [], []
         for made_on, change, judge in zip((self.half, ~self.half), changes, (1, 0), strict=True):
             rows = (~made_on).to(base.device)
             before.append(_decoded(base[rows], self.own[judge]) == labels[rows])
             after.append(_decoded(change.values[rows], self.own[judge]) == labels[rows])
+            if source is not None:
+                given.append(_decoded(source[rows], self.own[judge]) == labels[rows])
             kept += [
                 _decoded(base[rows], probes[judge]) == _decoded(change.values[rows], probes[judge])
                 for probes in self.others.values()
@@ -71,7 +81,11 @@ class Validation:
         selectivity = float(torch.cat(kept).double().mean()) if kept else float("nan")
         total = completeness + selectivity
         reliability = 2 * completeness * selectivity / total if total > 0 else (0.0 if total == 0 else float("nan"))
-        return {"completeness": completeness, "selectivity": selectivity, "reliability": reliability}
+        differs = Interval.undefined()
+        if given:
+            differs = mean_interval((torch.cat(given).double() - torch.cat(before).double()).cpu().numpy())
+        found = {"completeness": completeness, "selectivity": selectivity, "reliability": reliability}
+        return found | differs.columns("differs")
 
 
 def _probes(clean: Tensor, target: Target, half: Tensor) -> tuple[Tensor, Tensor]:

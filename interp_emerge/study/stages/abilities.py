@@ -112,6 +112,11 @@ def about(at: Checkpoint, one: Measured) -> dict[str, Any]:
     return {**at._asdict(), "n_parameters": one.n_parameters, "loss": one.loss}
 
 
+def n_parameters(work: Work, at: Checkpoint) -> int:
+    """Number of non-embedding parameters of a model."""
+    return int(_described(work, at)["n_parameters"])
+
+
 def _described(work: Work, at: Checkpoint) -> dict[Any, Any]:
     """Parameters, loss and first token of a model, with a warning if another first token would be better."""
     text = work.family.held_out_text()

@@ -28,6 +28,8 @@ class Load:
     n_edges: int
     n_tokens: int
     """Tokens of one pass: those of the clean prompts of all pairs of the study."""
+    n_parameters: int
+    """Non-embedding parameters."""
 
 
 class Results:

@@ -1,0 +1,70 @@
+"""Sentences on what is known and used, and when."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from interp_emerge.report.sections.probing import sentences
+
+EMPTY = dict.fromkeys(("last_without", "first_with", "ci_low", "ci_high"), "")
+
+
+def rows(**changes: dict[str, object]) -> pd.DataFrame:
+    """The four questions of one variable over steps, with changes by question."""
+    about = {
+        "variable": "receiver",
+        "position": "last",
+        "axis": "step",
+        "at": "560k",
+        "reason": "",
+        "untrained": np.nan,
+    }
+    level = {"level": 0.9, "level_low": 0.8, "level_high": 1.0, "lead": np.nan}
+    found = {"first_with": "1000", "ci_low": "800", "ci_high": "1400", "verdict": "learned"}
+    late = {"first_with": "4000", "ci_low": "3200", "ci_high": "5600", "verdict": "learned", "lead": "leads"}
+    start = {"first_with": "0", "ci_low": "0", "ci_high": "0", "verdict": "from the start"}
+    each = {
+        "known": found | {"untrained": 0.12},
+        "embedding": start,
+        "used": late,
+        "ability": late | {"lead": "unresolved"},
+    }
+    return pd.DataFrame(
+        [{"question": name, **about, **level, **of, **changes.get(name, {})} for name, of in each.items()]
+    )
+
+
+def test_the_sentence_has_each_onset_with_its_interval_the_embedding_and_the_leads():
+    (said,) = sentences(rows())
+    assert said == (
+        "Receiver at last (560k) is decodable from step 1,000 [800, 1,400] on, in an untrained model with accuracy "
+        "0.12; used from step 4,000 [3,200, 5,600] on; the embedding alone decodes it from the start; it is known "
+        "before its use; whether it is known before the ability cannot be told."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"used": EMPTY | {"verdict": "undefined", "reason": "no gap", "lead": "undefined"}},
+            "used: undefined (no gap); the",
+        ),
+        ({"known": EMPTY | {"verdict": "not reached"}}, "is decodable at no step (0.90 [0.80, 1.00] at the last)"),
+        ({"known": {"ci_high": "", "verdict": "undecided", "reason": "noise"}}, "[800, open] on, undecided (noise)"),
+        ({"known": {"verdict": "lost again"}}, "[800, 1,400] on, but lost again (0.90 [0.80, 1.00] at the last)"),
+        (
+            {"embedding": EMPTY | {"verdict": "not reached", "level": 0.05}},
+            "the embedding alone does not decode it (0.05)",
+        ),
+    ],
+)
+def test_what_is_undefined_undecided_or_never_there_is_said_with_the_reason(changes: dict, words: str):
+    (said,) = sentences(rows(**changes))
+    assert words in said
+
+
+def test_an_undefined_use_has_no_lead():
+    undefined = {"used": EMPTY | {"verdict": "undefined", "reason": "no gap", "lead": "undefined"}}
+    (said,) = sentences(rows(**undefined))
+    assert "its use" not in said and "the ability" in said
