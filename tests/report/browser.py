@@ -31,7 +31,7 @@ class PageObservation:
     """What a page did: requests that would leave the machine, errors and warnings, figures drawn out of those it has.
 
     `n_empty` counts the figures in which nothing is drawn, `overflow` is by how many pixels the page is too wide for
-    the window, `seconds` is from opening it until what is visible is drawn, `text` what can then be read.
+    the window, `seconds` is from opening it until what is visible is drawn, `text` what can be read once all folds are open.
     """
 
     title: str
@@ -72,6 +72,7 @@ def open_page(path: Path, *, screenshot: Path | None = None, width: int = 1280) 
         if screenshot:
             page.wait_for_timeout(500)
             page.screenshot(path=screenshot, full_page=True)
+        open_every_fold(page)
         text = page.inner_text("body")
         n_tabs = _choose_every_tab(page)
         page.wait_for_timeout(300)
@@ -149,6 +150,13 @@ def watched(page: Page) -> tuple[list[str], list[str]]:
     page.on("dialog", on_dialog)
     page.on("pageerror", lambda error: errors.append(f"page: {error}"))
     return requests, errors
+
+
+def open_every_fold(page: Page) -> None:
+    """Open whatever is folded, so that figures in it are drawn."""
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    waited = "[...document.querySelectorAll('.drawing')].every((one) => one.dataset.state === 'drawn' || one.closest('[hidden]'))"
+    page.wait_for_function(waited, timeout=PATIENCE_MS)
 
 
 def _count(page: Page, selector: str) -> int:

@@ -34,14 +34,14 @@ def write_study(directory: Path, *, sizes: tuple[str, ...] = tuple(SIZES), empty
     for row in tables()["circuits"].to_dict("records"):
         (directory / row["file"]).write_text(json.dumps({"edges": row["n_edges"]}))
     (directory / "attention").mkdir()
-    write_attention(directory / "attention" / "1m.json", "1m, a repeated segment", EVIL)
-    write_attention(directory / "attention" / "500k.json", "500k, a repeated segment", ["a", "b"] * 8)
+    write_attention(directory / "attention" / "1m.json", "1m, a repeated segment", EVIL, size="1m")
+    write_attention(directory / "attention" / "500k.json", "500k, a repeated segment", ["a", "b"] * 8, size="500k")
     (directory / "provenance.json").write_text(json.dumps(provenance()))
     return directory
 
 
-def write_attention(path: Path, title: str, tokens: list[str]) -> None:
-    """Patterns of four heads: previous token, induction, uniform, first token."""
+def write_attention(path: Path, title: str, tokens: list[str], *, size: str = "1m") -> None:
+    """Patterns of four heads, previous token, induction, uniform, first token; all uniform at an earlier step."""
     n = len(tokens)
     previous, first = np.eye(n, k=-1) * 0.9 + np.eye(n) * 0.1, np.zeros((n, n))
     first[:, 0] = 1
@@ -49,7 +49,9 @@ def write_attention(path: Path, title: str, tokens: list[str]) -> None:
     induction = np.roll(np.eye(n), -(n // 2 - 1), axis=1) * np.tril(np.ones((n, n)), -1)
     patterns = [np.round(pattern, 3).tolist() for pattern in (previous, induction, uniform, first)]
     heads = ["a0.h1", "a3.h0", "a1.h2", "a3.h5"]
-    path.write_text(json.dumps({"title": title, "tokens": tokens, "heads": heads, "patterns": patterns}))
+    about = {"title": title, "tokens": tokens, "heads": heads, "size": size, "seed": 0, "step": LAST}
+    earlier = [{"step": 512, "patterns": [np.round(uniform, 3).tolist()] * 4}]
+    path.write_text(json.dumps({**about, "patterns": patterns, "earlier": earlier}))
 
 
 def provenance() -> dict[str, object]:
