@@ -51,7 +51,7 @@ def explorer_data(study: StudyRecord) -> dict[str, Any] | None:
         ],
         "metrics": [str(name) for name in ability["metric"].unique()],
         "runs": [
-            _run(study, rows, subject, str(size), int(seed))
+            _run(study, rows, subject, str(size), int(str(seed)))
             for (size, seed), rows in ability.groupby(["size", "seed"], sort=False)
         ],
     }

@@ -23,8 +23,8 @@ from interp_emerge.report.sections import shelf
 from interp_emerge.report.text import joined, setting, size_of
 
 HERE = Path(__file__).parent
-SCRIPTS = ("marks", "state", "theme", "charts", "tables", "curves", "graph", "headmap", "attention", "views", "explorer",
-           "start")  # fmt: skip
+SCRIPTS = ("marks", "state", "theme", "charts", "tables", "curves", "graph", "headmap", "attention", "views")
+SCRIPTS += ("explorer", "start")
 """The files of the page's own script, which share one scope; the last one starts it."""
 STYLES = ("page", "explorer")
 

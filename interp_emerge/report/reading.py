@@ -122,9 +122,9 @@ def read_provenance(path: Path) -> Provenance:
     absent = [field for field in required if field not in record]
     if absent:
         raise InputError(f"{path} lacks {absent[0]!r}; run the study again")
-    for field in ("family", "size", "step", "seed", "revision"):
-        if any(field not in model for model in record["models"]):
-            raise InputError(f"{path} names a model without {field!r}; run the study again")
+    for name in ("family", "size", "step", "seed", "revision"):
+        if any(name not in model for model in record["models"]):
+            raise InputError(f"{path} names a model without {name!r}; run the study again")
     return Provenance(
         question=str(record["question"]),
         answer=tuple(str(sentence) for sentence in record["answer"]),

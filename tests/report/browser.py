@@ -31,7 +31,8 @@ class PageObservation:
     """What a page did: requests that would leave the machine, errors and warnings, figures drawn out of those it has.
 
     `n_empty` counts the figures in which nothing is drawn, `overflow` is by how many pixels the page is too wide for
-    the window, `seconds` is from opening it until what is visible is drawn, `text` what can be read once all folds are open.
+    the window, `seconds` is from opening it until what is visible is drawn, `text` what can be
+    read once all folds are open.
     """
 
     title: str
@@ -155,8 +156,8 @@ def watched(page: Page) -> tuple[list[str], list[str]]:
 def open_every_fold(page: Page) -> None:
     """Open whatever is folded, so that figures in it are drawn."""
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
-    waited = "[...document.querySelectorAll('.drawing')].every((one) => one.dataset.state === 'drawn' || one.closest('[hidden]'))"
-    page.wait_for_function(waited, timeout=PATIENCE_MS)
+    drawn = "(one) => one.dataset.state === 'drawn' || one.closest('[hidden]')"
+    page.wait_for_function(f"[...document.querySelectorAll('.drawing')].every({drawn})", timeout=PATIENCE_MS)
 
 
 def _count(page: Page, selector: str) -> int:

@@ -31,12 +31,10 @@ async function draw(drawing) {
     if (drawing.dataset.kind === "chart") {
       const name = drawing.dataset.name.replace(/[^\w]+/g, "-");
       await vegaEmbed(drawing, isDark() ? darkened(payload) : payload, { ...chartOptions, downloadFileName: name });
+      for (const group of drawing.querySelectorAll("g[role=graphics-symbol]:not([aria-label])")) group.setAttribute("role", "presentation");
     } else {
       CircuitsVis.render(drawing.id, CircuitsVis.AttentionHeads, payload);
-      const names = payload.attentionHeadNames.map((head) => "Attention of " + head);
-      drawing.querySelectorAll("canvas").forEach((canvas, place) => {
-        canvas.setAttribute("aria-label", names[place] || "The chosen head, enlarged");
-      });
+      await named(drawing, payload.attentionHeadNames);
     }
     drawing.dataset.state = "drawn";
   } catch (error) {
@@ -44,6 +42,17 @@ async function draw(drawing) {
     drawing.textContent = "This figure could not be drawn: " + error.message;
     console.error(error);
   }
+}
+
+// CircuitsVis draws a moment later, and gives its pictures no names.
+async function named(drawing, heads) {
+  for (let tries = 0; tries < 60 && drawing.querySelectorAll("canvas").length < heads.length; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 16));
+  }
+  drawing.querySelectorAll("canvas").forEach((canvas, place) => {
+    canvas.setAttribute("aria-label", heads[place] ? "Attention of " + heads[place] : "The chosen head, enlarged");
+  });
+  for (const heading of drawing.querySelectorAll("h1, h2, h3, h4")) heading.setAttribute("role", "presentation");
 }
 
 function inSight(element) {

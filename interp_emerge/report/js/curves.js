@@ -49,7 +49,7 @@ function curves(room, { lines, ticks, place, unit, from, to, label, names, heigh
       drawing.append(make("path", { class: `curve ${line.kind}`, d: path }));
     }
     for (const point of there) {
-      const here = point.at === place && !point.other;
+      const here = point.here ?? point.at === place;
       const dot = make("circle", { class: `dot ${line.kind}${here ? " here" : ""}`, cx: x(point.at), cy: y(point.value[0]), r: here ? 4.5 : 2.4 });
       dot.append(make("title", {}, `${line.name} ${point.name}: ${withInterval(point.value)}`));
       drawing.append(dot);

@@ -16,11 +16,12 @@ function targetOf(reader) {
   return { node: reader, input: reader === "logits" ? "o" : "m" };
 }
 
-// What an edge is at a step: "now", "later", "gone", "weak" (never half of its final effect), or "unknown".
+// What an edge is at a step: "now", "later", "gone", "noise" (its final effect gives no threshold), or
+// "unknown" (not measured).
 function stateOf(edge, place, atLast) {
   if (!edge.effects) return atLast ? "now" : "unknown";
   const half = edge.half;
-  if (half === null || half === undefined) return edge.effects[place] && atLast ? "now" : "unknown";
+  if (half === null || half === undefined) return !edge.effects[place] ? "unknown" : atLast ? "now" : "noise";
   const reached = (value) => value !== null && (half < 0 ? value[0] <= half : value[0] >= half);
   if (!edge.effects[place]) return "unknown";
   if (reached(edge.effects[place])) return "now";
@@ -129,6 +130,6 @@ const TAGS = { previous_token: "previous", induction: "induction", duplicate_tok
 function effectText(edge, place, state) {
   const now = edge.effects ? withInterval(edge.effects[place]) : number(edge.score);
   const half = edge.half === null || edge.half === undefined ? "" : `; half of its last effect is ${number(edge.half)}`;
-  const words = { now: "", later: ", not there yet", gone: ", vanished", unknown: ", not measured at this step" }[state];
+  const words = { now: "", later: ", not there yet", gone: ", vanished", noise: ", its last effect is within noise", unknown: ", not measured at this step" }[state];
   return `effect ${now}${words}${half}`;
 }

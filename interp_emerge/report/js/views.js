@@ -28,11 +28,12 @@ function showCurves(data, at, part, pick) {
   const firsts = ends.filter((end, place) => ends.findIndex((other) => other.run.size === end.run.size) === place);
   const placed = firsts.every((end) => end.run.parameters > 0);
   const x = (one) => (placed ? Math.log(one.run.parameters) : firsts.findIndex((other) => other.run.size === one.run.size));
-  const point = (end) => ({ at: x(end), name: `at ${end.run.size}, seed ${end.run.seed}, last step`, value: end.value });
+  const point = (end) => ({ at: x(end), name: `at ${end.run.size}, seed ${end.run.seed}, last step`, value: end.value, here: end.run === run });
   const others = ends.filter((end) => !firsts.includes(end));
   const overSizes = [{ name: "first seed", kind: "ability", points: firsts.map(point) }];
-  if (others.length) overSizes.push({ name: "other seeds", kind: "others", joined: false, points: others.map((end) => ({ ...point(end), other: true })) });
+  if (others.length) overSizes.push({ name: "other seeds", kind: "others", joined: false, points: others.map(point) });
   if (isShare) overSizes.push({ name: "chance", kind: "chance", level: about.chance, points: [] });
+  part("ability-title").textContent = `${spaced(ability)} over training`;
   part("sizes-figure").hidden = firsts.length < 2;
   if (firsts.length < 2) return;
   curves(part("sizes"), {
@@ -91,16 +92,23 @@ function valueAt(at, name) {
   return { value: null, why: map === "effect" ? "before the last step only the circuit's parts were measured" : "before the last step only heads that play the role were measured" };
 }
 
+// The largest magnitude of a quantity over the heads of all runs and steps, so that a colour means the same everywhere.
+function largestOfHeads(data, map) {
+  const values = data.runs.flatMap((run) => {
+    const last = map === "effect" ? run.last_effects : run.last_roles[map] || {};
+    const over = map === "effect" ? run.effects : run.roles[map] || {};
+    return run.heads.flatMap((head) => [last[head]?.[0], ...(over[head] || []).map((value) => value?.[0])]);
+  });
+  return Math.max(...values.filter((value) => typeof value === "number").map(Math.abs), 1e-9);
+}
+
 function showMap(data, at, part, pick) {
   const { run, map } = at;
   if (!run.heads.length) {
     refill(part("map-room"), make("p", { class: "empty" }, "Heads of this training run were not scored."));
     return;
   }
-  const table = map === "effect" ? run.last_effects : run.last_roles[map] || {};
-  const over = map === "effect" ? run.effects : run.roles[map] || {};
-  const known = run.heads.flatMap((head) => [table[head]?.[0], ...(over[head] || []).map((value) => value?.[0])]).filter((value) => typeof value === "number");
-  const most = map !== "effect" && map !== "copying" ? 1 : Math.max(...known.map(Math.abs), 1e-9);
+  const most = map !== "effect" && map !== "copying" ? 1 : largestOfHeads(data, map);
   const mlps = map === "effect" ? Object.keys(run.last_effects).filter((name) => name.startsWith("m")) : [];
   const clipped = mlps.some((name) => Math.abs(valueAt(at, name).value?.[0] ?? 0) > most * 1.001) ? " Underlined values lie beyond the scale." : "";
   const unit = map === "effect" ? `Effect on ${spaced(data.metric)}` : map === "copying" ? "Copying, nats" : `${spaced(map)} score, fraction of attention`;
@@ -113,7 +121,9 @@ function showMap(data, at, part, pick) {
 
 async function showHead(data, at, part, pick) {
   const { run, head, place } = at;
-  part("head-name").textContent = head || "no head";
+  part("head-name").textContent = head || "";
+  part("head-room").hidden = !head;
+  part("head-none").hidden = Boolean(head);
   if (!head) return;
   const lines = [];
   const effect = valueAt({ ...at, map: "effect" }, head);
@@ -130,7 +140,7 @@ async function showHead(data, at, part, pick) {
     refill(part("edges-" + name), ...edges.map((edge) => {
       const state = stateOf(edge, place, at.atLast);
       const input = name === "in" ? `${edge.writer} → ${INPUTS[targetOf(edge.reader).input]}` : edge.reader;
-      const words = { now: "", later: "not yet", gone: "vanished", unknown: "not measured" }[state];
+      const words = { now: "", later: "not yet", gone: "vanished", noise: "within noise", unknown: "not measured" }[state];
       const weight = weightOf(edge, place);
       return make("tr", { class: state }, make("th", { scope: "row" }, input), make("td", { class: "number" }, edge.effects && weight === null ? "–" : number(weight)), make("td", {}, words));
     }));
@@ -151,7 +161,7 @@ async function showAttention(at, part) {
   const view = await patternsOf(run);
   const weight = reading(run, view, step, head);
   const { tokens } = recorded;
-  const strongestRow = tokens.map((_, query) => Math.max(...tokens.slice(0, query).map((_, key) => weight(query, key)), 0));
+  const strongestRow = tokens.map((_, query) => Math.max(0, ...tokens.map((_, key) => (key > 0 && key < query ? weight(query, key) : 0))));
   const wanted = chosen.has("token") ? Number(chosen.get("token")) : -1;
   const query = tokens[wanted] !== undefined ? wanted : strongestRow.indexOf(Math.max(...strongestRow));
   const select = part("token");

@@ -93,8 +93,7 @@ def tabled(heading: str | None, table: HtmlTable | None, words: list[str], *, fo
     """A block of a table with the same in sentences on demand, if there is a table."""
     if table is None or not table.rows:
         return []
-    named = {"fold": heading} if folded else {"heading": heading}
-    return [Block(table=table, words=words, **named)]
+    return [Block(table=table, words=words, fold=heading if folded else None, heading=None if folded else heading)]
 
 
 def parts(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[str | None, dict[str, str], pd.DataFrame]]:

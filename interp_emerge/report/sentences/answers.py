@@ -202,11 +202,8 @@ def same_circuits(comparisons: pd.DataFrame) -> list[str]:
     for (a, b), rows in first.groupby(["size_a", "size_b"], sort=False):
         verdicts = dict(zip(rows["level"], rows["verdict"], strict=False))
         alike = len({*verdicts.values()}) == 1
-        said = (
-            f"{[*verdicts.values()][0]}"
-            if alike
-            else joined(f"{verdict} by {level}" for level, verdict in verdicts.items())
-        )
+        listed = joined(f"{verdict} by {level}" for level, verdict in verdicts.items())
+        said = str(rows["verdict"].iloc[0]) if alike else listed
         by_verdicts.setdefault(said, []).append(f"{a} with {b}")
     parts = [f"{joined(pairs)}: {said}" for said, pairs in by_verdicts.items()]
     return [f"Circuits of neighbouring sizes compared, {'; '.join(parts)}."]

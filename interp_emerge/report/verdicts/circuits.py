@@ -23,7 +23,7 @@ def circuit_table(found: pd.DataFrame) -> HtmlTable:
         faithfulness=[str(Interval.of(row, "faithfulness", "ci")) for row in rows],
         stability=[str(Interval.of(row, "stability")) for row in rows],
     )
-    empty = dict.fromkeys(("n_edges", "n_graph_edges", "edge_share", "random_p95"), "–")
+    empty: dict[str, str] = dict.fromkeys(("n_edges", "n_graph_edges", "edge_share", "random_p95"), "–")
     return html_table(text, shown, empty, source=CIRCUITS.name, numbers=("faithfulness", "stability"))
 
 
@@ -41,7 +41,7 @@ def ablation_table(found: pd.DataFrame) -> HtmlTable:
     }
     rows = []
     for (size, seed), own in found.groupby(["size", "seed"], sort=False):
-        by = {condition: rows for condition, rows in own.groupby("condition", sort=False)}
+        by = dict(iter(own.groupby("condition", sort=False)))
         if HEADS not in by or NONE not in by:
             continue
         ablated, random = by[HEADS].iloc[0], by.get(RANDOM, own.head(0))["accuracy"]
@@ -72,12 +72,12 @@ def same_table(found: pd.DataFrame) -> HtmlTable:
     keys = ["size_a", "seed_a", "size_b", "seed_b", "level"]
     rows = []
     for (a, seed_a, b, seed_b, level), own in found.groupby(keys, sort=False):
-        first, by = own.iloc[0], own.drop_duplicates("comparison").set_index("comparison")
+        first = own.iloc[0]
         row = {"sizes": f"{a} and {b}", "seeds": f"{seed_a} and {seed_b}", "level": level, "verdict": first["verdict"]}
         columns = {"index": "across", "if nothing differed": "same scores"}
         columns |= {"exchanged heads": "exchanged heads", "random circuits": "random circuits"}
         for column, comparison in columns.items():
-            row[column] = _interval(by, comparison)
+            row[column] = _interval(own, comparison)
         rows.append(row | {"p_value_verdict": first["p_value_verdict"]})
     frame = pd.DataFrame(rows, columns=pd.Index([*meanings]))
     if frame["seeds"].nunique() < 2:
@@ -87,7 +87,7 @@ def same_table(found: pd.DataFrame) -> HtmlTable:
 
 
 def _interval(rows: pd.DataFrame, comparison: str) -> str:
-    if comparison not in rows.index:
-        return str(Interval.undefined())
-    row = rows.loc[comparison]
-    return str(Interval(row["index"], row["low"], row["high"]))
+    """The index of one comparison with its interval, as text."""
+    found = rows[rows["comparison"] == comparison].to_dict("records")
+    ends = (found[0][name] for name in ("index", "low", "high")) if found else ()
+    return str(Interval(*ends) if found else Interval.undefined())

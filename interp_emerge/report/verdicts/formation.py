@@ -57,6 +57,8 @@ def order_of(order: pd.DataFrame) -> str:
         for b in kinds[place + 1 :]:
             if verdict := _which(order, a, b):
                 found.setdefault(verdict, []).append(f"{PARTS[a]} and {PARTS[b]}")
+    if len(found) == 1:
+        return next(iter(found))
     sure = [verdict for verdict in found if " before " in verdict]
     open_ = [f"{joined(pairs)} {verdict}" for verdict, pairs in found.items() if verdict not in sure]
     return "; ".join([*sure, *open_])
@@ -163,7 +165,7 @@ def dependence_table(onsets: pd.DataFrame) -> HtmlTable | None:
 
 
 def _from(row: Mapping[Any, Any]) -> str:
-    """The step from which on a criterion holds, with its interval; the verdict where there is none, or it is doubtful."""
+    """The step from which on a criterion holds, with its interval; the verdict where there is none or a doubt."""
     if pd.isna(row["first_with"]):
         return str(row["verdict"])
     low, high = ("never" if pd.isna(row[end]) else f"{row[end]:.0f}" for end in ("ci_low", "ci_high"))
