@@ -66,7 +66,8 @@ def rounded(value: Any) -> float | None:
 
 def _run(study: StudyRecord, ability: pd.DataFrame, subject: str, size: str, seed: int) -> dict[str, Any]:
     """The record of one training run."""
-    steps = sorted(int(step) for step in ability["step"].unique())
+    formed = _of(study.table(FORMATION), size, seed, subject)
+    steps = sorted({int(step) for step in [*ability["step"], *formed["step"]]})
     curves: dict[str, dict[str, Values]] = {}
     for (name, metric), rows in ability.groupby(["ability", "metric"], sort=False):
         curves.setdefault(str(name), {})[str(metric)] = _over(rows, steps)
@@ -78,7 +79,7 @@ def _run(study: StudyRecord, ability: pd.DataFrame, subject: str, size: str, see
         "faults": _faults(study, size, seed),
         "curves": curves,
         **_circuit(_of(study.table(CIRCUITS), size, seed, subject)),
-        **_followed(study, subject, size, seed, steps),
+        **_followed(study, formed, subject, size, seed, steps),
         **_at_the_last_step(study, subject, size, seed),
         "attention": _patterns(study.attention, size, seed),
     }
@@ -102,9 +103,10 @@ def _circuit(found: pd.DataFrame) -> dict[str, Any]:
     return {"circuit": {"verdict": str(row["verdict"]), **{name: rounded(row[name]) for name in names}}}
 
 
-def _followed(study: StudyRecord, subject: str, size: str, seed: int, steps: list[int]) -> dict[str, Any]:
+def _followed(
+    study: StudyRecord, formed: pd.DataFrame, subject: str, size: str, seed: int, steps: list[int]
+) -> dict[str, Any]:
     """What the parts of the run's circuit do at each step: `edges`, `effects`, `roles`, `faithfulness`."""
-    formed = _of(study.table(FORMATION), size, seed, subject)
     onsets = study.table(ONSETS)
     onsets = onsets[(onsets["axis"] == "step") & (onsets["at"] == size) & (onsets["ability"] == subject)]
     halves = {

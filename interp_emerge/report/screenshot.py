@@ -17,7 +17,7 @@ SCRIPTS_MS = 8000
 """Milliseconds of the page's own clock until the picture is taken; its scripts have drawn everything by then."""
 
 
-def screenshot(page: Path, picture: Path, *, at: str = "", width: int = 1280, height: int = 1320) -> Path:
+def screenshot(page: Path, picture: Path, *, at: str = "", width: int = 1280, height: int = 1400) -> Path:
     """Write a PNG of the page's beginning; returns the picture's path.
 
     Args:
@@ -41,7 +41,9 @@ def screenshot(page: Path, picture: Path, *, at: str = "", width: int = 1280, he
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         except subprocess.TimeoutExpired as error:
-            raise InputError(f"the browser did not finish in {PATIENCE} s; try again when the machine is idle") from error
+            raise InputError(
+                f"the browser did not finish in {PATIENCE} s; try again when the machine is idle"
+            ) from error
     if done.returncode or not picture.is_file():
         said = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
         raise InputError(f"the browser wrote no picture ({said[0]}); set CHROMIUM to the path of another one")

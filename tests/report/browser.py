@@ -32,7 +32,7 @@ class PageObservation:
 
     `n_empty` counts the figures in which nothing is drawn, `overflow` is by how many pixels the page is too wide for
     the window, `seconds` is from opening it until what is visible is drawn, `text` what can be
-    read once all folds are open.
+    read once all folds are open, `height` that of the page as it opens, in pixels.
     """
 
     title: str
@@ -47,6 +47,8 @@ class PageObservation:
     overflow: int
     seconds: float
     heap_mb: float
+    height: int
+    n_bytes: int
 
 
 def chromium() -> str:
@@ -70,6 +72,7 @@ def open_page(path: Path, *, screenshot: Path | None = None, width: int = 1280) 
         page.goto(path.resolve().as_uri(), wait_until="load")
         wait_until_drawn(page)
         seconds = time.perf_counter() - begun
+        height = page.evaluate("document.documentElement.scrollHeight")
         if screenshot:
             page.wait_for_timeout(500)
             page.screenshot(path=screenshot, full_page=True)
@@ -91,6 +94,8 @@ def open_page(path: Path, *, screenshot: Path | None = None, width: int = 1280) 
             overflow=page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"),
             seconds=seconds,
             heap_mb=page.evaluate("performance.memory.usedJSHeapSize / 1e6"),
+            height=height,
+            n_bytes=path.stat().st_size,
         )
 
 
@@ -103,10 +108,10 @@ def open_chart(path: Path) -> tuple[list[str], list[str]]:
 
 
 @contextmanager
-def browse(path: Path, *, width: int = 1280) -> Iterator[Page]:
+def browse(path: Path, *, width: int = 1280, at: str = "") -> Iterator[Page]:
     """A report's page, open and drawn, for tests that point and click; nothing may complain until it is closed."""
     with _page(width) as (page, _, errors):
-        page.goto(path.resolve().as_uri(), wait_until="load")
+        page.goto(path.resolve().as_uri() + at, wait_until="load")
         wait_until_drawn(page)
         yield page
         assert errors == []

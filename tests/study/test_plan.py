@@ -33,7 +33,7 @@ def test_before_the_first_run_all_is_to_compute_and_circuits_are_an_upper_bound(
     assert counts(plan) == {
         "abilities": (6, 0, 6, False),
         **{stage: (2, 0, 2, at_most) for stage, at_most in located.items()},
-        "attention": (2, 0, 2, True),
+        "attention": (6, 0, 6, True),
         "formation": (6, 0, 6, True),
         "without_parts": (6, 0, 6, True),
         "dependence": (2, 0, 2, True),
@@ -48,8 +48,8 @@ def test_after_the_run_nothing_is_left_to_compute(finished: Path):
         "abilities": (6, 6, 0, False),
         "node_scores": (2, 2, 0, False),
         "roles": (2, 2, 0, False),
-        **dict.fromkeys(("edge_scores", "circuit", "ablation", "attention"), (1, 1, 0, False)),
-        **dict.fromkeys(("formation", "without_parts"), (3, 3, 0, False)),
+        **dict.fromkeys(("edge_scores", "circuit", "ablation"), (1, 1, 0, False)),
+        **dict.fromkeys(("attention", "formation", "without_parts"), (3, 3, 0, False)),
         "dependence": (1, 1, 0, False),
         "comparison": (0, 0, 0, False),
     }

@@ -92,9 +92,10 @@ function valueAt(at, name) {
   return { value: null, why: map === "effect" ? "before the last step only the circuit's parts were measured" : "before the last step only heads that play the role were measured" };
 }
 
-// The largest magnitude of a quantity over the heads of all runs and steps, so that a colour means the same everywhere.
-function largestOfHeads(data, map) {
-  const values = data.runs.flatMap((run) => {
+// The largest magnitude of a quantity over the heads and steps of some runs. A run's own is its scale at all steps; a
+// run in which no head does anything is compared with the others.
+function largestOfHeads(runs, map) {
+  const values = runs.flatMap((run) => {
     const last = map === "effect" ? run.last_effects : run.last_roles[map] || {};
     const over = map === "effect" ? run.effects : run.roles[map] || {};
     return run.heads.flatMap((head) => [last[head]?.[0], ...(over[head] || []).map((value) => value?.[0])]);
@@ -108,7 +109,7 @@ function showMap(data, at, part, pick) {
     refill(part("map-room"), make("p", { class: "empty" }, "Heads of this training run were not scored."));
     return;
   }
-  const most = map !== "effect" && map !== "copying" ? 1 : largestOfHeads(data, map);
+  const most = map !== "effect" && map !== "copying" ? 1 : Math.max(largestOfHeads([run], map), largestOfHeads(data.runs, map) / 10);
   const mlps = map === "effect" ? Object.keys(run.last_effects).filter((name) => name.startsWith("m")) : [];
   const clipped = mlps.some((name) => Math.abs(valueAt(at, name).value?.[0] ?? 0) > most * 1.001) ? " Underlined values lie beyond the scale." : "";
   const unit = map === "effect" ? `Effect on ${spaced(data.metric)}` : map === "copying" ? "Copying, nats" : `${spaced(map)} score, fraction of attention`;
