@@ -119,7 +119,7 @@ def browse(path: Path, *, width: int = 1280, at: str = "") -> Iterator[Page]:
 
 def wait_until_drawn(page: Page) -> None:
     """Wait until what is visible of a report is drawn."""
-    page.wait_for_function("document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
+    page.wait_for_function("() => document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def open_every_fold(page: Page) -> None:
     """Open whatever is folded, so that figures in it are drawn."""
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
     drawn = "(one) => one.dataset.state === 'drawn' || one.closest('[hidden]')"
-    page.wait_for_function(f"[...document.querySelectorAll('.drawing')].every({drawn})", timeout=PATIENCE_MS)
+    page.wait_for_function(f"() => [...document.querySelectorAll('.drawing')].every({drawn})", timeout=PATIENCE_MS)
 
 
 def _count(page: Page, selector: str) -> int:
@@ -175,6 +175,6 @@ def _choose_every_tab(page: Page) -> int:
     for tab in tabs:
         tab.click()
         panel = tab.get_attribute("aria-controls")
-        waited = f"document.querySelector('#{panel} .drawing').dataset.state !== 'drawing'"
+        waited = f"() => document.querySelector('#{panel} .drawing').dataset.state !== 'drawing'"
         page.wait_for_function(waited, timeout=PATIENCE_MS)
     return len(tabs)
