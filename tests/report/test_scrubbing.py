@@ -69,7 +69,9 @@ def test_previous_token_heads_come_before_induction_heads(scores, tmp_path: Path
                     first.setdefault(role, step)
             page.keyboard.press("ArrowRight")
     halfway = {
-        role: min(step for step, one in scores.items() if max(one[role].values()) > max(scores[5000][role].values()) / 2)
+        role: min(
+            step for step, one in scores.items() if max(one[role].values()) > max(scores[5000][role].values()) / 2
+        )
         for role in FOLLOWED
     }
     assert first == halfway
