@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import interp_emerge as ie
+from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.circuits.roles.table import role_scores
 from interp_emerge.emergence.forming.tables import FORMATION, ONSETS
 from interp_emerge.report import build_report
@@ -49,7 +50,7 @@ def written(directory: Path, scores: dict[int, dict[str, dict[str, float]]]) -> 
                 for step, one in scores.items()
             ]
     able = ability(tuple(scores)).query("size == '1m'").assign(size="560k", known_fault="")
-    write_table(able, ie.abilities.tables.ABILITY, directory / "tables")
+    write_table(able, ABILITY, directory / "tables")
     write_table(FORMATION.shaped(pd.DataFrame(formed)), FORMATION, directory / "tables")
     write_table(ONSETS.shaped(pd.DataFrame(halves)), ONSETS, directory / "tables")
     (directory / "provenance.json").write_text(json.dumps(provenance()))

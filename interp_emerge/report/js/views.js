@@ -29,9 +29,15 @@ function showCurves(data, at, part, pick) {
   const placed = firsts.every((end) => end.run.parameters > 0);
   const x = (one) => (placed ? Math.log(one.run.parameters) : firsts.findIndex((other) => other.run.size === one.run.size));
   const point = (end) => ({ at: x(end), name: `at ${end.run.size}, seed ${end.run.seed}, last step`, value: end.value, here: end.run === run });
-  const others = ends.filter((end) => !firsts.includes(end));
-  const overSizes = [{ name: "first seed", kind: "ability", points: firsts.map(point) }];
-  if (others.length) overSizes.push({ name: "other seeds", kind: "others", joined: false, points: others.map(point) });
+  const several = firsts.length < ends.length;
+  const means = firsts.map((end) => {
+    const own = ends.filter((other) => other.run.size === end.run.size && other.value);
+    const mean = own.reduce((sum, other) => sum + other.value[0], 0) / own.length;
+    const value = !own.length ? null : own.length === 1 ? own[0].value : [mean, null, null];
+    return { ...point(end), name: `at ${end.run.size}, last step`, value, here: several ? false : end.run === run };
+  });
+  const overSizes = [{ name: several ? "mean of seeds" : spaced(ability), kind: "ability", points: means }];
+  if (several) overSizes.push({ name: "each seed", kind: "others", joined: false, points: ends.map(point) });
   if (isShare) overSizes.push({ name: "chance", kind: "chance", level: about.chance, points: [] });
   part("ability-title").textContent = `${spaced(ability)} over training`;
   part("sizes-figure").hidden = firsts.length < 2;

@@ -10,6 +10,9 @@ from interp_emerge.emergence.scale.tables import MirageVerdict
 from interp_emerge.report.text import joined, words
 from interp_emerge.stats.intervals import Interval
 
+LEVELS = {"edges": "single edges", "classes": "roles of their ends"}
+"""What circuits are compared by, in words; the classes of edges are given by the roles of their nodes."""
+
 
 def question(ability: str, family: str) -> str:
     """The study's question."""
@@ -202,7 +205,7 @@ def same_circuits(comparisons: pd.DataFrame) -> list[str]:
     for (a, b), rows in first.groupby(["size_a", "size_b"], sort=False):
         verdicts = dict(zip(rows["level"], rows["verdict"], strict=False))
         alike = len({*verdicts.values()}) == 1
-        listed = joined(f"{verdict} by {level}" for level, verdict in verdicts.items())
+        listed = joined(f"{verdict} by {LEVELS.get(level, level)}" for level, verdict in verdicts.items())
         said = str(rows["verdict"].iloc[0]) if alike else listed
         by_verdicts.setdefault(said, []).append(f"{a} with {b}")
     parts = [f"{joined(pairs)}: {said}" for said, pairs in by_verdicts.items()]
@@ -220,7 +223,9 @@ def unknown(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
     if len(compared):
         told = compared[compared["verdict"] == SameCircuitVerdict.CANNOT_BE_TOLD]
         pairs = told[["size_a", "size_b", "level"]].drop_duplicates().itertuples(index=False)
-        parts += [f"whether the circuits of {a} and {b} are the same by {level}" for a, b, level in pairs]
+        parts += [
+            f"whether the circuits of {a} and {b} are the same by {LEVELS.get(level, level)}" for a, b, level in pairs
+        ]
     behind = tables.get("lags", pd.DataFrame(columns=pd.Index(["quantity", "verdict"])))
     behind = behind[behind["quantity"] == "edge effect"]
     n_open = int((behind["verdict"] == LagVerdict.UNRESOLVED).sum())

@@ -108,10 +108,10 @@ def test_compared_circuits_and_what_is_open_make_two_more_sentences(tables: dict
     sentences = answer(tables, "induction", {"large": GRAPH})
     assert len(sentences) == 6
     assert sentences[4:] == [
-        "Circuits of neighbouring sizes compared, s with m: same within a margin; m with l: cannot be told by edges "
-        "and different by classes.",
+        "Circuits of neighbouring sizes compared, s with m: same within a margin; m with l: cannot be told by single "
+        "edges and different by roles of their ends.",
         "Open: whether the jump is the model's or the metric's (3 points); whether the circuits of m and l are the "
-        "same by edges; for 1 of 3 edges, whether they form before the ability.",
+        "same by single edges; for 1 of 3 edges, whether they form before the ability.",
     ]
 
 
