@@ -27,7 +27,7 @@ function explorer() {
     const roles = Object.keys({ ...run.last_roles, ...run.roles });
     const map = roles.includes(chosen.get("map")) ? chosen.get("map") : "effect";
     const head = run.heads.includes(chosen.get("head")) ? chosen.get("head") : firstHead(run);
-    const top = Math.min(Number(chosen.get("top")) || 80, run.edges.length);
+    const top = Math.min(Number(chosen.get("top")) || 40, run.edges.length);
     return { run, runs, step, place, ability, metric, roles, map, head, top, atLast: place === run.steps.length - 1 };
   }
 
@@ -146,6 +146,8 @@ function missing(data, at) {
     reasons.push(first ? `Circuits and heads were studied in seed ${first.seed} of ${run.size} only.` : `No circuit was sought in ${run.size}, seed ${run.seed}.`);
   } else if (!run.edges.length) {
     reasons.push(`There is no circuit to show at ${run.size}; verdict: ${run.circuit.verdict}.`);
+  } else if (run.steps.length === 1) {
+    reasons.push("The run has one step, so nothing is seen forming.");
   } else if (run.edges.some((edge) => !edge.effects)) {
     reasons.push("Effects of edges were not followed over steps, so edges before the last step are pale.");
   } else {

@@ -45,7 +45,8 @@ function places(edges, width) {
   const nodes = new Map();
   for (const edge of edges) for (const name of [edge.writer, targetOf(edge.reader).node]) nodes.set(name, partsOf(name));
   const ranks = [...new Set([...nodes.values()].map((node) => node.rank))].sort((a, b) => a - b);
-  const row = Math.max(34, Math.min(64, 400 / Math.max(ranks.length - 1, 1)));
+  const row = Math.max(22, Math.min(64, 400 / Math.max(ranks.length - 1, 1)));
+  const tall = row < 34 ? 9 : 13; // half the height of a box; in narrow rows its role is told by its colour alone
   const height = row * (ranks.length - 1) + 44;
   const [wide, aside] = [width - 66, width - 34];
   for (const rank of ranks) {
@@ -56,14 +57,14 @@ function places(edges, width) {
       node.y = height - 22 - ranks.indexOf(rank) * row;
     });
   }
-  return { nodes, height, row };
+  return { nodes, height, row, tall };
 }
 
-function curveOf(edge, nodes, row) {
+function curveOf(edge, { nodes, row, tall }) {
   const [from, { node, input }] = [nodes.get(edge.writer), targetOf(edge.reader)];
   const to = nodes.get(node);
   const port = { q: -0.6, k: 0, v: 0.6, m: 0, o: 0 }[input] * to.half;
-  const [x0, y0, x1, y1] = [from.x, from.y - 13, to.x + port, to.y + 13];
+  const [x0, y0, x1, y1] = [from.x, from.y - tall, to.x + port, to.y + tall];
   const rise = y0 - y1;
   const bend = Math.min(Math.max(rise / row - 0.6, 0) * 9, 34) * (x0 + x1 < from.half * 8 ? -1 : 1);
   return `M${x0},${y0}C${x0 + bend},${y0 - rise * 0.45} ${x1 + bend},${y1 + rise * 0.45} ${x1},${y1}`;
@@ -71,7 +72,8 @@ function curveOf(edge, nodes, row) {
 
 function graph(room, { edges, place, atLast, step, roleOf, head, onHead }) {
   const width = Math.max(room.clientWidth, 280);
-  const { nodes, height, row } = places(edges, width);
+  const layout = places(edges, width);
+  const { nodes, height, tall } = layout;
   const most = Math.max(...edges.map(largestOf)) || 1;
   const drawing = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": `Circuit at step ${step}` });
   const touching = new Map();
@@ -83,7 +85,7 @@ function graph(room, { edges, place, atLast, step, roleOf, head, onHead }) {
     const { node, input } = targetOf(edge.reader);
     const sign = (state === "now" ? now : edge.score) < 0 ? " negative" : "";
     const line = make("path", {
-      class: `edge ${input} ${state}${sign}`, d: curveOf(edge, nodes, row), "stroke-width": (0.7 + 5.5 * (shown / most)).toFixed(2),
+      class: `edge ${input} ${state}${sign}`, d: curveOf(edge, layout), "stroke-width": (0.7 + 5.5 * (shown / most)).toFixed(2),
     });
     line.append(make("title", {}, `${edge.writer} → ${edge.reader}: ${effectText(edge, place, state)}`));
     for (const name of [edge.writer, node]) touching.set(name, [...(touching.get(name) || []), line]);
@@ -103,11 +105,11 @@ function graph(room, { edges, place, atLast, step, roleOf, head, onHead }) {
       "data-key": "node-" + node.node, ...(isHead ? { tabindex: 0, role: "button", "aria-pressed": chosenHead } : { role: "img" }),
       "aria-label": node.node + (role ? `, ${spaced(role)} ${Math.round(100 * share)}% of its last value` : ""),
     });
-    box.append(make("rect", { class: "box", x: -node.half, y: -13, width: 2 * node.half, height: 26, rx: 5 }));
-    if (role) box.append(make("rect", { class: "fill", x: -node.half, y: -13, width: 2 * node.half, height: 26, rx: 5, "fill-opacity": (0.42 * Math.max(0, Math.min(share, 1))).toFixed(2) }));
-    const name = make("text", { "text-anchor": "middle", y: role ? -1 : 4 }, node.node);
+    box.append(make("rect", { class: "box", x: -node.half, y: -tall, width: 2 * node.half, height: 2 * tall, rx: 5 }));
+    if (role) box.append(make("rect", { class: "fill", x: -node.half, y: -tall, width: 2 * node.half, height: 2 * tall, rx: 5, "fill-opacity": (0.42 * Math.max(0, Math.min(share, 1))).toFixed(2) }));
+    const name = make("text", { "text-anchor": "middle", y: role && tall > 9 ? -1 : 4 }, node.node);
     box.append(name);
-    if (role) box.append(make("text", { class: "tag", "text-anchor": "middle", y: 10 }, TAGS[role] || short(spaced(role), 6)));
+    if (role && tall > 9) box.append(make("text", { class: "tag", "text-anchor": "middle", y: 10 }, TAGS[role] || short(spaced(role), 6)));
     box.addEventListener("pointerenter", () => point(node.node));
     box.addEventListener("pointerleave", () => point(null));
     box.addEventListener("focus", () => box.matches(":focus-visible") && point(node.node));
