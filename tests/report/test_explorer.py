@@ -145,13 +145,14 @@ def test_what_is_chosen_stands_in_the_address(page: Page):
     page.keyboard.press("Home")
     page.locator("#models > summary").click()
     page.get_by_role("button", name="Dark mode").click()
-    address = page.evaluate("location.hash")
-    assert "size=3k" in address and "open=models" in address and "theme=dark" in address
+    page.wait_for_function("() => location.hash.includes('theme=dark')")
+    assert "size=3k" in page.evaluate("location.hash") and "open=models" in page.evaluate("location.hash")
     page.reload(wait_until="load")
     wait_until_drawn(page)
     assert status(page).startswith("3k")
     page.get_by_role("link", name="Definitions", exact=True).click()
-    assert "size=3k" in page.evaluate("location.hash") and "at=definitions" in page.evaluate("location.hash")
+    page.wait_for_function("() => location.hash.includes('at=definitions')")
+    assert "size=3k" in page.evaluate("location.hash")
 
 
 def test_names_that_would_like_to_be_markup_are_text(page: Page, tmp_path: Path):

@@ -1,6 +1,7 @@
 // What the reader has chosen. It stands in the address after "#", so that a copied address shows the same.
 const chosen = new Map();
 const followers = [];
+let writing = 0;
 
 function readAddress() {
   const hash = location.hash.slice(1);
@@ -12,6 +13,12 @@ function readAddress() {
 function choose(key, value) {
   if (value === null || value === undefined || value === "") chosen.delete(key);
   else chosen.set(key, String(value));
+  clearTimeout(writing);
+  writing = setTimeout(writeAddress, 100);
+}
+
+// Browsers refuse many changes of the address in a row, as a slider that is dragged would make them.
+function writeAddress() {
   history.replaceState(null, "", "#" + new URLSearchParams([...chosen]));
 }
 
