@@ -145,8 +145,21 @@ def train(
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="directory of a study that has run")]) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(help="directory of a study that has run")],
+    screenshot: Annotated[
+        Path | None, typer.Option(help="also write a PNG of the page's beginning here; needs Chromium")
+    ] = None,
+    at: Annotated[
+        str, typer.Option(help="what the picture shows, as the page's address has it after #: size=560k&step=500")
+    ] = "",
+) -> None:
     """Build the report again from the tables of a study."""
     from interp_emerge.report.build import build_report
 
-    typer.echo(build_report(run))
+    page = build_report(run)
+    typer.echo(page)
+    if screenshot is not None:
+        from interp_emerge.report.screenshot import screenshot as take
+
+        typer.echo(take(page, screenshot, at=at))

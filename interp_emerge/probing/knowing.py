@@ -140,7 +140,7 @@ def probe(
         held_out=HeldOut(
             site=np.stack([values for part in found for values in part.hits]),
             embedding=np.stack([part.embedded for part in found for _ in part.hits]),
-            groups=np.stack([plan.design.groups.numpy() for plan, part in zip(plans, found, strict=True) for _ in part.hits]),
+            groups=np.stack([at.design.groups.numpy() for at, part in zip(plans, found, strict=True) for _ in part.hits]),
         ),
     )
 

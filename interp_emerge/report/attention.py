@@ -9,6 +9,8 @@ from interp_emerge.core.model import HookedModel
 
 DECIMALS = 3
 """Decimal places of an attention value on the page."""
+MOST_VALUES = 4_000_000
+"""The most attention values that are written for one training run; with more, only those of the last step are."""
 
 
 def attention_of(model: HookedModel, circuit: Circuit, pairs: PromptPairs, *, title: str) -> dict[str, Any]:
@@ -24,3 +26,19 @@ def attention_of(model: HookedModel, circuit: Circuit, pairs: PromptPairs, *, ti
             patterns[head.layer, head.index].double().cpu().numpy().round(DECIMALS).tolist() for head in heads
         ],
     }
+
+
+def over_training(found: dict[int, dict[str, Any]], **run: Any) -> dict[str, Any]:
+    """The patterns of one training run's last step, and below `earlier` those of its other steps.
+
+    Args:
+        found: what `attention_of` returns for the heads of one circuit, by step; the last step comes last.
+        **run: names of the training run, such as its size, seed and ability.
+    """
+    last = [*found][-1]
+    n_values = len(found) * len(found[last]["heads"]) * len(found[last]["tokens"]) ** 2
+    kept = [*found][:-1] if n_values <= MOST_VALUES else []
+    # Steps of one run share a tokenizer; patterns on other tokens could not be shown under the same ones.
+    same = [step for step in kept if found[step]["tokens"] == found[last]["tokens"]]
+    earlier = [{"step": step, "patterns": found[step]["patterns"]} for step in same]
+    return {**found[last], **run, "step": last, "earlier": earlier}

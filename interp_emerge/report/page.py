@@ -1,8 +1,9 @@
-"""The report's page: template, styles, scripts and data in one file, under a content security policy.
+"""The report's page: templates, styles, scripts and data in one file, under a content security policy.
 
-Three scripts run: the Vega bundle, the CircuitsVis bundle and the page's own. The policy allows these by their hashes
-and forbids all others, so nothing that a prompt or a name contains can run. Charts use Vega's expression interpreter,
-which compiles no code. The data are JSON in which no character can end a script element.
+Three scripts run: the Vega bundle, the CircuitsVis bundle and the page's own, which consists of the files in `js/`. The
+policy allows these by their hashes and forbids all others, so nothing that a prompt or a name contains can run. Charts
+use Vega's expression interpreter, which compiles no code. The data are JSON in which no character can end a script
+element.
 """
 
 from collections import Counter
@@ -15,29 +16,43 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from interp_emerge.figures._page import circuitsvis_bundle, inert, json_for_script, policy
+from interp_emerge.report.definitions import Definitions
+from interp_emerge.report.explorer import explorer_data
 from interp_emerge.report.reading import Provenance, StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.text import joined, setting, size_of
 
 HERE = Path(__file__).parent
+SCRIPTS = ("marks", "state", "theme", "charts", "tables", "curves", "graph", "headmap", "attention", "views")
+SCRIPTS += ("explorer", "start")
+"""The files of the page's own script, which share one scope; the last one starts it."""
+STYLES = ("page", "explorer")
 
 
 def render(study: StudyRecord) -> str:
     """The page's HTML."""
     shown = [(section, section.shown(study)) for section in sorted(shelf, key=lambda section: section.place)]
-    style = inert(_text("page.css"))
-    scripts = [vega_bundle(), circuitsvis_bundle(), inert(_text("page.js"))]
-    template = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("page.html.j2")
-    return template.render(
+    style = inert("".join(_text(f"css/{name}.css") for name in STYLES))
+    scripts = [vega_bundle(), circuitsvis_bundle(), own_script()]
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "template"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    definitions = Definitions.of(shown, study)
+    return environment.get_template("page.html.j2").render(
         policy=policy(scripts, style),
         style=style,
         scripts=scripts,
         provenance=study.provenance,
         about=about(study.provenance),
+        explorer=explorer_data(study),
         sections=shown,
         payload=json_for_script,
+        anchor=definitions.anchor,
+        definitions=definitions.groups,
         setting=setting,
         size_of=size_of,
         described=study.described,
@@ -69,6 +84,12 @@ def about(provenance: Provenance) -> list[str]:
 def vega_bundle() -> Markup:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     return inert(vl_convert.javascript_bundle())  # pyright: ignore[reportCallIssue]
+
+
+def own_script() -> Markup:
+    """The page's own script."""
+    parts = "".join(_text(f"js/{name}.js") for name in SCRIPTS)
+    return inert(f'"use strict";\n(function () {{\n{parts}}})();\n')
 
 
 def _text(name: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,12 @@ class Attention:
     tokens: list[str]
     heads: list[str]
     patterns: list[list[list[float]]]
+    run: tuple[str, int] | None = None
+    """Size and seed of the training run, if the file names them."""
+    step: int | None = None
+    """Training step of `patterns`."""
+    earlier: dict[int, list[list[list[float]]]] = field(default_factory=dict)
+    """The patterns of the same heads on the same prompt at earlier steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +122,9 @@ def read_provenance(path: Path) -> Provenance:
     absent = [field for field in required if field not in record]
     if absent:
         raise InputError(f"{path} lacks {absent[0]!r}; run the study again")
-    for field in ("family", "size", "step", "seed", "revision"):
-        if any(field not in model for model in record["models"]):
-            raise InputError(f"{path} names a model without {field!r}; run the study again")
+    for name in ("family", "size", "step", "seed", "revision"):
+        if any(name not in model for model in record["models"]):
+            raise InputError(f"{path} names a model without {name!r}; run the study again")
     return Provenance(
         question=str(record["question"]),
         answer=tuple(str(sentence) for sentence in record["answer"]),
@@ -143,7 +149,25 @@ def read_attention(path: Path) -> Attention:
     absent = [field for field in ("title", "tokens", "heads", "patterns") if field not in record]
     if absent:
         raise InputError(f"{path} lacks {absent[0]!r}; run the study again")
-    tokens, heads, patterns = record["tokens"], record["heads"], record["patterns"]
+    tokens, heads = record["tokens"], record["heads"]
+    earlier = {int(one["step"]): one["patterns"] for one in record.get("earlier", [])}
+    for patterns in (record["patterns"], *earlier.values()):
+        _require_squares(path, tokens, heads, patterns)
+    named = "size" in record and "seed" in record
+    return Attention(
+        name=path.stem,
+        title=str(record["title"]),
+        tokens=tokens,
+        heads=heads,
+        patterns=record["patterns"],
+        run=(str(record["size"]), int(record["seed"])) if named else None,
+        step=record.get("step"),
+        earlier=earlier,
+    )
+
+
+def _require_squares(path: Path, tokens: list[str], heads: list[str], patterns: list[Any]) -> None:
+    """Raise unless there is a pattern for each head, and each is a square of fractions with the tokens as its sides."""
     if len(heads) != len(patterns) or not heads:
         raise InputError(
             f"{path} names {len(heads)} heads and holds {len(patterns)} patterns; there must be one for each head"
@@ -156,7 +180,6 @@ def read_attention(path: Path) -> Attention:
         for value in (value for row in pattern for value in row):
             if not isinstance(value, int | float) or not -ROUNDING <= value <= 1 + ROUNDING:
                 raise InputError(f"{path}: {head} holds {value!r}, which is not a fraction of attention in [0, 1]")
-    return Attention(name=path.stem, title=str(record["title"]), tokens=tokens, heads=heads, patterns=patterns)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -18,6 +18,8 @@ class HtmlTable:
     columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[bool, ...]
+    source: str = ""
+    """Name of the study's table whose columns these are; empty for columns that are made for the page."""
 
 
 def number(value: Any) -> str:
@@ -58,17 +60,36 @@ def setting(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def html_table(frame: pd.DataFrame, meanings: Mapping[str, str], empty: Mapping[str, str] | None = None) -> HtmlTable:
-    """Those of the frame's columns that have a meaning, as text."""
+def html_table(
+    frame: pd.DataFrame,
+    meanings: Mapping[str, str],
+    empty: Mapping[str, str] | None = None,
+    *,
+    source: str = "",
+    numbers: Iterable[str] = (),
+) -> HtmlTable:
+    """Those of the frame's columns that have a meaning, as text.
+
+    Args:
+        frame: the rows.
+        meanings: the meaning of each column that is shown, by its name.
+        empty: what stands for a missing value, by column; `undefined` where it is not given.
+        source: name of the study's table whose columns these are, if they are.
+        numbers: columns of text that begins with a number, such as `0.93 [0.91, 0.95]`; they are sorted by it.
+    """
     columns = [name for name in meanings if name in frame.columns]
-    empty = empty or {}
+    empty, written = empty or {}, {*numbers}
     plain = frame[columns].astype(object)
     rows = tuple(
         tuple(cell(value, empty.get(name, UNDEFINED)) for name, value in zip(columns, row, strict=True))
         for row in plain.itertuples(index=False, name=None)
     )
-    numeric = tuple(pd.api.types.is_numeric_dtype(frame[name]) and frame[name].dtype != bool for name in columns)
-    return HtmlTable(columns=tuple((name, meanings[name]) for name in columns), rows=rows, numeric=numeric)
+    numeric = tuple(
+        name in written or (pd.api.types.is_numeric_dtype(frame[name]) and frame[name].dtype != bool)
+        for name in columns
+    )
+    named = tuple((name, meanings[name]) for name in columns)
+    return HtmlTable(columns=named, rows=rows, numeric=numeric, source=source)
 
 
 def size_of(n_bytes: int) -> str:

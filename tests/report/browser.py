@@ -31,7 +31,8 @@ class PageObservation:
     """What a page did: requests that would leave the machine, errors and warnings, figures drawn out of those it has.
 
     `n_empty` counts the figures in which nothing is drawn, `overflow` is by how many pixels the page is too wide for
-    the window, `seconds` is from opening it until what is visible is drawn, `text` what can then be read.
+    the window, `seconds` is from opening it until what is visible is drawn, `text` what can be
+    read once all folds are open, `height` that of the page as it opens, in pixels.
     """
 
     title: str
@@ -46,6 +47,8 @@ class PageObservation:
     overflow: int
     seconds: float
     heap_mb: float
+    height: int
+    n_bytes: int
 
 
 def chromium() -> str:
@@ -69,9 +72,11 @@ def open_page(path: Path, *, screenshot: Path | None = None, width: int = 1280) 
         page.goto(path.resolve().as_uri(), wait_until="load")
         wait_until_drawn(page)
         seconds = time.perf_counter() - begun
+        height = page.evaluate("document.documentElement.scrollHeight")
         if screenshot:
             page.wait_for_timeout(500)
             page.screenshot(path=screenshot, full_page=True)
+        open_every_fold(page)
         text = page.inner_text("body")
         n_tabs = _choose_every_tab(page)
         page.wait_for_timeout(300)
@@ -89,6 +94,8 @@ def open_page(path: Path, *, screenshot: Path | None = None, width: int = 1280) 
             overflow=page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"),
             seconds=seconds,
             heap_mb=page.evaluate("performance.memory.usedJSHeapSize / 1e6"),
+            height=height,
+            n_bytes=path.stat().st_size,
         )
 
 
@@ -101,10 +108,10 @@ def open_chart(path: Path) -> tuple[list[str], list[str]]:
 
 
 @contextmanager
-def browse(path: Path, *, width: int = 1280) -> Iterator[Page]:
+def browse(path: Path, *, width: int = 1280, at: str = "") -> Iterator[Page]:
     """A report's page, open and drawn, for tests that point and click; nothing may complain until it is closed."""
     with _page(width) as (page, _, errors):
-        page.goto(path.resolve().as_uri(), wait_until="load")
+        page.goto(path.resolve().as_uri() + at, wait_until="load")
         wait_until_drawn(page)
         yield page
         assert errors == []
@@ -112,7 +119,7 @@ def browse(path: Path, *, width: int = 1280) -> Iterator[Page]:
 
 def wait_until_drawn(page: Page) -> None:
     """Wait until what is visible of a report is drawn."""
-    page.wait_for_function("document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
+    page.wait_for_function("() => document.documentElement.dataset.state === 'drawn'", timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -151,6 +158,13 @@ def watched(page: Page) -> tuple[list[str], list[str]]:
     return requests, errors
 
 
+def open_every_fold(page: Page) -> None:
+    """Open whatever is folded, so that figures in it are drawn."""
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    drawn = "(one) => one.dataset.state === 'drawn' || one.closest('[hidden]')"
+    page.wait_for_function(f"() => [...document.querySelectorAll('.drawing')].every({drawn})", timeout=PATIENCE_MS)
+
+
 def _count(page: Page, selector: str) -> int:
     return len(page.query_selector_all(selector))
 
@@ -161,6 +175,6 @@ def _choose_every_tab(page: Page) -> int:
     for tab in tabs:
         tab.click()
         panel = tab.get_attribute("aria-controls")
-        waited = f"document.querySelector('#{panel} .drawing').dataset.state !== 'drawing'"
+        waited = f"() => document.querySelector('#{panel} .drawing').dataset.state !== 'drawing'"
         page.wait_for_function(waited, timeout=PATIENCE_MS)
     return len(tabs)

@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 
 from interp_emerge.report import build_report
+from tests.figures.attention.test_accessible import axe
 from tests.report.fake_study import write_study
+
+__all__ = ["axe", "report"]
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,11 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from interp_emerge.study.catalogue import all_tables
 from interp_emerge.tables.io import write_table
-from tests.figures.invented import LAST, SIZES, seeds_of, tables
+from tests.figures.invented import LAST, SIZES, STEPS, seeds_of, tables
 
 EVIL = [
     "<bos>",
@@ -25,23 +26,74 @@ EVIL = [
 QUESTION = "At which size does induction appear, and which circuit carries it?"
 
 
-def write_study(directory: Path, *, sizes: tuple[str, ...] = tuple(SIZES), empty: tuple[str, ...] = ()) -> Path:
-    """A study of some sizes, in which the tables named in `empty` have no row; returns the directory."""
-    for name, table in tables().items():
+def write_study(
+    directory: Path,
+    *,
+    sizes: tuple[str, ...] = tuple(SIZES),
+    empty: tuple[str, ...] = (),
+    renamed: dict[str, str] | None = None,
+) -> Path:
+    """A study of some sizes, in which the tables named in `empty` have no row; returns the directory.
+
+    Sizes get the names in `renamed`.
+    """
+    names = renamed or {}
+    made = tables()
+    made["formation"] = pd.concat([made["formation"], followed_edges()], ignore_index=True)
+    made["onsets"] = pd.concat([made["onsets"], halves()], ignore_index=True)
+    for name, table in made.items():
         kept = table[table["size"].isin(sizes)] if "size" in table else table
+        for column in {"size", "at"} & {*kept}:
+            kept = kept.assign(**{column: kept[column].replace(names)})
         write_table(kept.head(0) if name in empty else kept, all_tables()[name], directory / "tables")
     (directory / "circuits").mkdir()
     for row in tables()["circuits"].to_dict("records"):
         (directory / row["file"]).write_text(json.dumps({"edges": row["n_edges"]}))
     (directory / "attention").mkdir()
-    write_attention(directory / "attention" / "1m.json", "1m, a repeated segment", EVIL)
-    write_attention(directory / "attention" / "500k.json", "500k, a repeated segment", ["a", "b"] * 8)
+    write_attention(directory / "attention" / "1m.json", "1m, a repeated segment", EVIL, size=names.get("1m", "1m"))
+    write_attention(directory / "attention" / "500k.json", "500k, a repeated segment", ["a", "b"] * 8, size="500k")
     (directory / "provenance.json").write_text(json.dumps(provenance()))
     return directory
 
 
-def write_attention(path: Path, title: str, tokens: list[str]) -> None:
-    """Patterns of four heads: previous token, induction, uniform, first token."""
+EDGES = {("embed", "a0.h1.v"): 256, ("a0.h1", "a3.h0.k"): 512, ("a3.h0", "logits"): 1024}
+"""Edges of 1m's circuit that are followed, and the step from which on each has its final effect."""
+GONE = ("m0", "logits"), (512, 1024)
+"""An edge that has its final effect at these steps, at the last, and at no other."""
+
+
+def effect_of(edge: tuple[str, str], step: int) -> float:
+    """What a followed edge does at a step: its score in the circuit, or nothing."""
+    score = {("embed", "a0.h1.v"): 1.9, ("a0.h1", "a3.h0.k"): 3.4, ("a3.h0", "logits"): 4.1}.get(edge, -0.35)
+    there = step >= EDGES[edge] if edge in EDGES else step in (*GONE[1], LAST)
+    return score if there else 0.0
+
+
+def followed_edges() -> pd.DataFrame:
+    """Rows of the table of formation: effects of four edges at every step."""
+    rows = []
+    for writer, reader in [*EDGES, GONE[0]]:
+        for step in STEPS:
+            value = effect_of((writer, reader), step)
+            about = {"size": "1m", "step": step, "seed": 0, "ability": "induction", "quantity": "edge effect"}
+            rows.append({**about, "component": f"{writer} → {reader}", "value": value, "ci_low": value - 0.1,
+                         "ci_high": value + 0.1, "known_fault": ""})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def halves() -> pd.DataFrame:
+    """Rows of the table of onsets: half of the final effect of each followed edge, and of the heads' scores."""
+    parts = {("edge effect", f"{w} → {r}"): effect_of((w, r), LAST) / 2 for w, r in [*EDGES, GONE[0]]}
+    parts |= {("previous_token", "a0.h1"): 0.5, ("induction", "a3.h0"): 0.45}
+    common = {"ability": "induction", "axis": "step", "at": "1m", "last_without": "256", "first_with": "512"}
+    more = {"ci_low": "512", "ci_high": "512", "verdict": "learned", "reason": "", "known_fault": ""}
+    return pd.DataFrame(
+        [{**common, **more, "quantity": q, "component": c, "threshold": half} for (q, c), half in parts.items()]
+    )
+
+
+def write_attention(path: Path, title: str, tokens: list[str], *, size: str = "1m") -> None:
+    """Patterns of four heads, previous token, induction, uniform, first token; all uniform at an earlier step."""
     n = len(tokens)
     previous, first = np.eye(n, k=-1) * 0.9 + np.eye(n) * 0.1, np.zeros((n, n))
     first[:, 0] = 1
@@ -49,7 +101,9 @@ def write_attention(path: Path, title: str, tokens: list[str]) -> None:
     induction = np.roll(np.eye(n), -(n // 2 - 1), axis=1) * np.tril(np.ones((n, n)), -1)
     patterns = [np.round(pattern, 3).tolist() for pattern in (previous, induction, uniform, first)]
     heads = ["a0.h1", "a3.h0", "a1.h2", "a3.h5"]
-    path.write_text(json.dumps({"title": title, "tokens": tokens, "heads": heads, "patterns": patterns}))
+    about = {"title": title, "tokens": tokens, "heads": heads, "size": size, "seed": 0, "step": LAST}
+    earlier = [{"step": 512, "patterns": [np.round(uniform, 3).tolist()] * 4}]
+    path.write_text(json.dumps({**about, "patterns": patterns, "earlier": earlier}))
 
 
 def provenance() -> dict[str, object]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.report.browser import browse, wait_until_drawn
+from tests.report.browser import browse, open_every_fold, wait_until_drawn
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +20,7 @@ def page(opened: Page) -> Page:
     """The report as it opens, whatever a test before has pointed at and chosen."""
     opened.reload(wait_until="load")
     wait_until_drawn(opened)
+    open_every_fold(opened)
     return opened
 
 

@@ -171,6 +171,7 @@ def test_the_report_opens_offline_and_draws_everything(whole: Path) -> None:
     assert seen.n_figures and not seen.n_empty
     assert seen.n_charts + seen.n_attention == seen.n_figures
     assert seen.n_attention
+    assert seen.n_bytes < 6e6 and seen.height <= 6000
     assert "previous-token heads" in seen.text
     assert "interp-emerge run" in seen.text
 

@@ -11,7 +11,11 @@ ATTENTION_COLOUR = "#0072B2"
 def attends(study: StudyRecord) -> list[Block]:
     """The attention patterns, in tabs."""
     pictures = [_patterns(attention) for attention in study.attention]
-    return [Block(layout="tabs", pictures=pictures)] if pictures else []
+    return (
+        [Block(layout="tabs", pictures=pictures, fold="Figures: patterns of all heads of each circuit")]
+        if pictures
+        else []
+    )
 
 
 def _patterns(attention: Attention) -> Picture:

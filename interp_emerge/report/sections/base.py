@@ -36,6 +36,10 @@ class Block:
     pictures: list[Picture] = field(default_factory=list)
     table: HtmlTable | None = None
     notes: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    """Sentences that say the same as the table; the page shows them on demand."""
+    fold: str | None = None
+    """What a folded block is called; it is opened by a click. Without a name the block is open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,13 @@ def chart(
 def noted(heading: str, notes: list[str]) -> list[Block]:
     """A block of sentences, if there are any."""
     return [Block(heading=heading, notes=notes)] if notes else []
+
+
+def tabled(heading: str | None, table: HtmlTable | None, words: list[str], *, folded: bool = False) -> list[Block]:
+    """A block of a table with the same in sentences on demand, if there is a table."""
+    if table is None or not table.rows:
+        return []
+    return [Block(table=table, words=words, fold=heading if folded else None, heading=None if folded else heading)]
 
 
 def parts(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[str | None, dict[str, str], pd.DataFrame]]:

@@ -3,7 +3,8 @@
 from interp_emerge.circuits.tables import ABLATION, CIRCUITS
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
-from interp_emerge.report.sections.base import Block, Section, chart, parts
+from interp_emerge.report.sections.base import Block, Section, chart, parts, tabled
+from interp_emerge.report.verdicts.circuits import ablation_table
 
 
 def chance(study: StudyRecord) -> list[Block]:
@@ -26,8 +27,10 @@ def chance(study: StudyRecord) -> list[Block]:
             )
             own = ablated.pop(names["ability"])
             pictures.append(chart("ablation", own, f"Ablation, {names['ability']}", caption))
-        blocks.append(Block(layout="pair", heading=heading, pictures=pictures))
-    return blocks
+        blocks.append(
+            Block(layout="pair", heading=heading, pictures=pictures, fold="Figures: faithfulness and ablation")
+        )
+    return tabled("Accuracy without the circuit's heads", ablation_table(study.table(ABLATION)), []) + blocks
 
 
 shelf.add(

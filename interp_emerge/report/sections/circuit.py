@@ -11,6 +11,7 @@ from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Picture, Section, chart, parts
 from interp_emerge.report.text import joined, number
+from interp_emerge.report.verdicts.circuits import circuit_table
 from interp_emerge.stats.intervals import Interval
 
 
@@ -37,7 +38,8 @@ def the_circuit(study: StudyRecord) -> list[Block]:
         reasons = [
             f"No circuit to draw in {joined(models)}; verdict: {verdict}." for verdict, models in undrawn.items()
         ]
-        blocks.append(Block(layout="tabs", heading=heading, pictures=drawn, notes=reasons))
+        blocks.append(Block(heading=heading, table=circuit_table(found), words=reasons))
+        blocks.append(Block(layout="tabs", pictures=drawn, fold="Figures: the circuit of each model"))
     return blocks
 
 

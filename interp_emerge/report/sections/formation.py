@@ -12,14 +12,16 @@ from interp_emerge.emergence.forming.tables import (
     FORMATION,
     LAGS,
     LOSS_CHANGES,
+    ONSETS,
     ORDER,
     DependenceCriterion,
     DependenceVerdict,
 )
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
-from interp_emerge.report.sections.base import Block, Section, chart, noted, parts
+from interp_emerge.report.sections.base import Block, Section, chart, parts, tabled
 from interp_emerge.report.text import joined
+from interp_emerge.report.verdicts.formation import dependence_table, first_table, lag_table, loss_table
 from interp_emerge.stats.intervals import SURE
 
 ROUNDS_TO_ONE = 0.995
@@ -44,19 +46,28 @@ def forms(study: StudyRecord) -> list[Block]:
     blocks = []
     for heading, names, rows in parts(study.table(FORMATION), ["ability"]):
         caption = (
-            "Each quantity at every checkpoint; step 0 is the untrained model. Faithfulness is that of the last step's "
+            f"Each quantity at every checkpoint{_begins(rows)}. Faithfulness is that of the last step's "
             "circuit, and is not drawn where it is undefined. Bands are 95% intervals over prompts. "
             "The part with the highest value at the last step is drawn strongly and named; the others are faint."
         )
         picture = chart("formation", rows, f"Formation of {names['ability']}", caption)
-        blocks.append(Block(heading=heading, pictures=[picture]))
-    behind_ability = study.table(LAGS)
+        blocks.append(Block(heading=heading, pictures=[picture], fold="Figure: every quantity at every checkpoint"))
+    behind, order = study.table(LAGS), study.table(ORDER)
+    changes, depends = study.table(LOSS_CHANGES), study.table(DEPENDENCE_ONSETS)
+    ability = str(order["ability"].iloc[0]) if len(order) else ""
     return [
+        *tabled("What forms first", first_table(study.table(ONSETS), order, ability), orders(order)),
+        *tabled("Parts of the circuit, compared with the ability", lag_table(behind), lags(behind)),
+        *tabled("Where the loss changes its slope", loss_table(changes, behind), losses(changes, behind), folded=True),
+        *tabled("When the ability starts to depend on the circuit", dependence_table(depends), dependences(depends)),
         *blocks,
-        *noted("What forms first", [*orders(study.table(ORDER)), *lags(behind_ability)]),
-        *noted("Where the loss changes its slope", losses(study.table(LOSS_CHANGES), behind_ability)),
-        *noted("When the ability starts to depend on the circuit", dependences(study.table(DEPENDENCE_ONSETS))),
     ]
+
+
+def _begins(rows: pd.DataFrame) -> str:
+    """What step 0 is: the untrained model, if the run has later steps; a single step may be numbered 0."""
+    steps = rows["step"].unique()
+    return "; step 0 is the untrained model" if 0 in steps and len(steps) > 1 else ""
 
 
 def orders(order: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ def which_heads(study: StudyRecord) -> list[Block]:
             "A dot marks an effect whose 95% interval excludes zero."
         )
         picture = chart("head_effects", rows, f"Head effects, {names['ability']}", caption)
-        blocks.append(Block(heading=heading, pictures=[picture]))
+        blocks.append(Block(heading=heading, pictures=[picture], fold="Figure: effects at every size"))
     return blocks
 
 

@@ -14,7 +14,7 @@ EMPTY = {"at": "–", "last_without": "none", "first_with": "never", "ci_low": "
 def onsets(study: StudyRecord) -> list[Block]:
     """Every onset, over sizes and over training."""
     meanings = {column: ONSETS.columns[column] for column in SHOWN}
-    return [Block(table=html_table(study.table(ONSETS), meanings, EMPTY))]
+    return [Block(table=html_table(study.table(ONSETS), meanings, EMPTY, source=ONSETS.name))]
 
 
 shelf.add(

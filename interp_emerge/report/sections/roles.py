@@ -8,8 +8,6 @@ from interp_emerge.report.sections.base import Block, Section
 from interp_emerge.report.text import html_table
 
 SHOWN = ("size", "step", "seed", "node", "role", "score", "ci_low", "ci_high", "baseline", "in_circuit")
-MOST = 40
-"""The most rows that the page shows; the file has all of them."""
 
 
 def roles(study: StudyRecord) -> list[Block]:
@@ -19,9 +17,8 @@ def roles(study: StudyRecord) -> list[Block]:
     if clear.empty:
         return []
     meanings = {column: ROLE_TABLE.columns[column] for column in SHOWN}
-    some = f"These are the {MOST} highest of {len(clear)} scores. " if len(clear) > MOST else ""
-    note = f"{some}The file has all {len(study.table(ROLE_TABLE)):,} scores."
-    return [Block(table=html_table(clear.head(MOST), meanings), notes=[note])]
+    note = f"The file has all {len(study.table(ROLE_TABLE)):,} scores, of heads that play no role as well."
+    return [Block(table=html_table(clear, meanings, source=ROLE_TABLE.name), notes=[note])]
 
 
 shelf.add(

@@ -5,12 +5,14 @@ import pandas as pd
 from interp_emerge.emergence.sameness.same_circuit.table import COMPARISONS
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
-from interp_emerge.report.sections.base import Block, Section
+from interp_emerge.report.sections.base import Block, Section, tabled
+from interp_emerge.report.verdicts.circuits import same_table
 
 
 def same(study: StudyRecord) -> list[Block]:
-    """The verdict on each two circuits, in sentences."""
-    return [Block(notes=comparisons(study.table(COMPARISONS)))]
+    """The verdict on each two circuits, as a table."""
+    found = study.table(COMPARISONS)
+    return tabled(None, same_table(found), comparisons(found))
 
 
 def comparisons(rows: pd.DataFrame) -> list[str]:

@@ -10,8 +10,9 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, SEEDS, TRENDS, MirageVerdict
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
-from interp_emerge.report.sections.base import Block, Section, chart, noted
+from interp_emerge.report.sections.base import Block, Section, chart, tabled
 from interp_emerge.report.text import words
+from interp_emerge.report.verdicts.scale import concentration, correlation_table, jump_table, seed_table, trend_table
 from interp_emerge.stats.intervals import Interval
 
 AXIS_WORDS = {
@@ -30,13 +31,21 @@ def over_scale(study: StudyRecord) -> list[Block]:
         "Each ability at the last training step. Points are training seeds, lines run through their means, bars "
         "are 95% intervals over prompts. Dashed: controls, which every size learns smoothly. Dotted: chance."
     )
+    jump, fits, found = study.table(JUMP), study.table(TRENDS), study.table(CORRELATIONS)
+    seed_rows = study.table(SEEDS)
+    mixed = seed_rows[(seed_rows["n_success"] > 0) & (seed_rows["n_success"] < seed_rows["n_seeds"])]
     return [
-        Block(pictures=[chart("ability_curve", table, "Ability over scale", caption, axis=axis)]),
+        Block(
+            pictures=[chart("ability_curve", table, "Ability over scale", caption, axis=axis)],
+            fold="Figure: ability over scale",
+        ),
         *_by_checkpoint(table, axis),
-        *noted("Is the jump the model's or the metric's?", jumps(study.table(JUMP))),
-        *noted("The form of the curve, with its Akaike weight among four forms", trends(study.table(TRENDS))),
-        *noted("Correlation of each prompt's score with scale", correlations(study.table(CORRELATIONS))),
-        *noted("Training runs that disagree", seeds(study.table(SEEDS))),
+        *tabled("Is the jump the model's or the metric's?", jump_table(jump), jumps(jump)),
+        *tabled("The form of the curve, among four forms", trend_table(fits), trends(fits), folded=True),
+        *tabled(
+            "Correlation of each prompt's score with scale", correlation_table(found), correlations(found), folded=True
+        ),
+        *tabled("Training runs that disagree", seed_table(mixed), seeds(mixed)),
     ]
 
 
@@ -52,7 +61,7 @@ def _by_checkpoint(table: pd.DataFrame, axis: str) -> list[Block]:
         drawn = chart("ability_by_checkpoint", table, "Ability at every checkpoint", caption, axis=axis)
     except InputError as error:
         return [Block(notes=[f"No figure of every checkpoint: {error}."])]
-    return [Block(pictures=[drawn])]
+    return [Block(pictures=[drawn], fold="Figure: ability at every checkpoint")]
 
 
 def jumps(jump: pd.DataFrame) -> list[str]:
@@ -63,7 +72,7 @@ def jumps(jump: pd.DataFrame) -> list[str]:
         jumped = first["verdict"] in (MirageVerdict.METRIC, MirageVerdict.MODEL)
         verdict = f"the jump is {first['verdict']}" if jumped else first["verdict"]
         shapes = [
-            f"{row['metric']} is {row['shape']}, concentration {Interval.of(row, 'concentration')}"
+            f"{row['metric']} is {row['shape']}, concentration {concentration(row)}"
             for row in rows.dropna(subset="metric").to_dict("records")
         ]
         why = f" ({first['reason']})" if first["reason"] else ""

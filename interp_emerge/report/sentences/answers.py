@@ -3,9 +3,15 @@
 import pandas as pd
 
 from interp_emerge.core.graph import Graph
+from interp_emerge.emergence.forming.order import LagVerdict
+from interp_emerge.emergence.sameness.same_circuit.table import SameCircuitVerdict
 from interp_emerge.emergence.scale.onset import OnsetVerdict
+from interp_emerge.emergence.scale.tables import MirageVerdict
 from interp_emerge.report.text import joined, words
 from interp_emerge.stats.intervals import Interval
+
+LEVELS = {"edges": "single edges", "classes": "roles of their ends"}
+"""What circuits are compared by, in words; the classes of edges are given by the roles of their nodes."""
 
 
 def question(ability: str, family: str) -> str:
@@ -14,7 +20,7 @@ def question(ability: str, family: str) -> str:
 
 
 def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Graph]) -> list[str]:
-    """Sentences on where the ability appears, its circuit, what ablating the circuit does, and how it formed.
+    """At most six sentences: the size, the circuit, its heads, what formed first, whether sizes agree, what is open.
 
     Args:
         tables: the study's tables, by name.
@@ -23,15 +29,16 @@ def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Grap
     """
     found = tables["circuits"]
     found = found[(found["ability"] == ability) & found["faithfulness"].notna()]
-    sentences = [_scale(tables, ability), *_seeds(tables, ability), *_controls(tables)]
+    sentences = [_scale(tables, ability)]
     if found.empty:
         return [*sentences, "No size has a circuit to report; the table of circuits gives the reasons."]
     largest = found.iloc[-1]
     here = (found["size"] == largest["size"]).idxmax()
     sentences.append(_faithful(found.loc[here]))
-    sentences += _composition(tables, largest["size"], graphs[largest["size"]])
-    sentences += _ablation(tables["ablation"], largest["size"])
-    return sentences + _formation(tables["onsets"], ability, largest["size"])
+    sentences += _carried(tables, largest["size"], graphs[largest["size"]])
+    sentences += _formation(tables["onsets"], ability, largest["size"])
+    sentences += same_circuits(tables.get("comparisons", pd.DataFrame()))
+    return sentences + unknown(tables, ability)
 
 
 def induction_edges(roles: pd.DataFrame, edges: pd.DataFrame, graph: Graph) -> list[tuple[str, str]]:
@@ -52,14 +59,15 @@ def induction_edges(roles: pd.DataFrame, edges: pd.DataFrame, graph: Graph) -> l
 
 
 def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
-    """Where the ability appears over sizes, and its accuracy at the smallest and the largest size."""
+    """Where the ability appears over sizes, its accuracy at both ends, seeds that disagree, and the controls."""
     onset = _onset(tables["onsets"], ability, "accuracy", "size")
     accuracy = _accuracy(tables["ability"], ability)
     smallest, largest = (_of_seeds(tables["ability"], ability, accuracy.iloc[at]) for at in (0, -1))
     chance = accuracy.iloc[0]["chance"]
+    more = [*_seeds(tables, ability), *_controls(tables)]
     return (
-        f"{words(ability).capitalize()} {_appears(onset)}. Accuracy is {smallest}, {largest}; a guess scores "
-        f"{chance:.2f}."
+        f"{words(ability).capitalize()} {_appears(onset)}: accuracy is {smallest} and {largest}, where a guess scores "
+        f"{chance:.2f}{''.join(f'; {part}' for part in more)}."
     )
 
 
@@ -107,53 +115,42 @@ def _seeds(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
     counts = (rows["value"] > threshold).groupby(rows["size"], sort=False).agg(["sum", "count"])
     split = counts[(counts["sum"] > 0) & (counts["sum"] < counts["count"])]
     listed = joined(f"in {row['sum']} of {row['count']} at {size}" for size, row in split.iterrows())
-    return [f"Training seeds disagree: the ability is present {listed}."] if listed else []
+    return [f"training seeds disagree, the ability is present {listed}"] if listed else []
 
 
 def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
     """Whether the controls, which must not be called emergent, are."""
-    sentences = []
+    parts = []
     measured = tables["ability"]
     for control in measured[measured["control"]]["ability"].unique():
         verdict = _onset(tables["onsets"], control, "accuracy", "size")["verdict"]
-        accuracy = _accuracy(measured, control)
-        called = (
-            "is called emergent, which is wrong"
-            if verdict == OnsetVerdict.EMERGENT
-            else f"is not called emergent ({verdict})"
-        )
-        first, last = (Interval.of(accuracy.iloc[at], "value", "ci") for at in (0, -1))
-        sentences.append(
-            f"The control {words(control)} {called}: its accuracy is {first} at the smallest size and {last} at the "
-            "largest."
-        )
-    return sentences
+        called = "is called emergent, which is wrong" if verdict == OnsetVerdict.EMERGENT else "is not called emergent"
+        parts.append(f"the control {words(control)} {called}")
+    return parts
 
 
 def _faithful(row: pd.Series) -> str:
-    """The circuit's faithfulness, next to random circuits, and its stability."""
+    """The circuit's faithfulness, next to random circuits."""
     return (
         f"At {row['size']}, {row['n_edges']:.0f} of {row['n_graph_edges']:.0f} edges ({row['edge_share']:.1%}) keep "
         f"{Interval.of(row, 'faithfulness', 'ci')} of the clean-corrupt gap on prompts that were not used to find "
-        f"them; 95% of {row['n_random']:.0f} random circuits of the same size ({row['random_kind']}) keep at most "
-        f"{row['random_p95']:.2g}. Circuits of two independent sets of as many prompts have "
-        f"an expected Jaccard index of {Interval.of(row, 'stability')}."
+        f"them, where 95% of {row['n_random']:.0f} random circuits of the same size keep at most "
+        f"{row['random_p95']:.2g}."
     )
 
 
-def _composition(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> list[str]:
-    """Previous-token heads of the circuit that feed induction heads."""
+def _carried(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> list[str]:
+    """The heads that carry the circuit, by their roles, and accuracy without the circuit's heads."""
     roles, edges = (tables[name][tables[name]["size"] == size] for name in ("roles", "circuit_edges"))
     found = induction_edges(roles, edges, graph)
-    if not found:
-        return []
-    writers, readers = (
-        ", ".join(dict.fromkeys(name.removesuffix(".k") for name in names)) for names in zip(*found, strict=True)
-    )
-    return [
-        f"In this circuit, previous-token heads ({writers}) feed the keys of induction heads ({readers}); these names "
-        "come from the heads' attention on repeated segments."
-    ]
+    parts = []
+    if found:
+        writers, readers = (
+            ", ".join(dict.fromkeys(name.removesuffix(".k") for name in names)) for names in zip(*found, strict=True)
+        )
+        parts.append(f"previous-token heads ({writers}) feed the keys of induction heads ({readers})")
+    parts += _ablation(tables["ablation"], size)
+    return [f"In this circuit, {'; '.join(parts)}."] if parts else []
 
 
 def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
@@ -164,16 +161,16 @@ def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
     without = here.loc["circuit heads"]
     unablated = here.loc["none", "accuracy"]
     count = len(str(without["heads"]).split())
-    sentence = (
-        f"Ablating {count} heads of the circuit changes accuracy from {unablated:.2f} to "
+    part = (
+        f"ablating its {count} head{'s' * (count != 1)} changes accuracy from {unablated:.2f} to "
         f"{Interval.of(without, 'accuracy', 'ci')}"
     )
     if "random heads of the same layers" not in here.index:
-        return [f"{sentence}; these layers have too few other heads for a comparison."]
+        return [f"{part}, and these layers have too few other heads for a comparison"]
     others = here.loc[["random heads of the same layers"], "accuracy"]
     return [
-        f"{sentence}; ablating as many random heads of the same layers leaves {others.median():.2f} "
-        f"(median of {len(others)} draw{'s' * (len(others) != 1)}, lowest {others.min():.2f})."
+        f"{part}, ablating as many random heads of the same layers to {others.median():.2f} "
+        f"(median of {len(others)} draw{'s' * (len(others) != 1)}, lowest {others.min():.2f})"
     ]
 
 
@@ -194,9 +191,52 @@ def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
     parts = []
     for (before, after), subjects in sorted(groups.items()):
         listed = [f"{subject} ({', '.join(heads)})" if heads else subject for subject, heads in subjects.items()]
-        parts.append(f"between steps {before} and {after}, {', '.join(listed)}")
-    tie = " Those between the same two checkpoints cannot be put in order." if len(reached) > len(groups) else ""
-    return [f"During training at {size}, these cross half-way to their final value: {'; '.join(parts)}.{tie}"]
+        parts.append(f"between steps {before} and {after}, {joined(listed)}")
+    tie = ", and those between the same two cannot be put in order" if len(reached) > len(groups) else ""
+    return [f"During training at {size}, these reach half of their final value: {'; '.join(parts)}{tie}."]
+
+
+def same_circuits(comparisons: pd.DataFrame) -> list[str]:
+    """Which neighbouring sizes have the same circuit, as one sentence."""
+    if comparisons.empty:
+        return []
+    first = comparisons.drop_duplicates(["size_a", "seed_a", "size_b", "seed_b", "level"])
+    by_verdicts: dict[str, list[str]] = {}
+    for (a, b), rows in first.groupby(["size_a", "size_b"], sort=False):
+        verdicts = dict(zip(rows["level"], rows["verdict"], strict=False))
+        alike = len({*verdicts.values()}) == 1
+        listed = joined(f"{verdict} by {LEVELS.get(level, level)}" for level, verdict in verdicts.items())
+        said = str(rows["verdict"].iloc[0]) if alike else listed
+        by_verdicts.setdefault(said, []).append(f"{a} with {b}")
+    parts = [f"{joined(pairs)}: {said}" for said, pairs in by_verdicts.items()]
+    return [f"Circuits of neighbouring sizes compared, {'; '.join(parts)}."]
+
+
+def unknown(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
+    """What the study leaves open, as one sentence; nothing if every verdict is reached."""
+    parts = []
+    jump = tables.get("jump", pd.DataFrame(columns=pd.Index(["ability", "verdict", "reason"])))
+    jump = jump[jump["ability"] == ability]
+    if len(jump) and jump["verdict"].iloc[0] == MirageVerdict.UNDECIDED:
+        parts.append(f"whether the jump is the model's or the metric's ({jump['reason'].iloc[0]})")
+    compared = tables.get("comparisons", pd.DataFrame())
+    if len(compared):
+        told = compared[compared["verdict"] == SameCircuitVerdict.CANNOT_BE_TOLD]
+        pairs = told[["size_a", "size_b", "level"]].drop_duplicates().itertuples(index=False)
+        parts += [
+            f"whether the circuits of {a} and {b} are the same by {LEVELS.get(level, level)}" for a, b, level in pairs
+        ]
+    behind = tables.get("lags", pd.DataFrame(columns=pd.Index(["quantity", "verdict"])))
+    behind = behind[behind["quantity"] == "edge effect"]
+    n_open = int((behind["verdict"] == LagVerdict.UNRESOLVED).sum())
+    parts += [f"for {n_open} of {len(behind)} edges, whether they form before the ability"] if n_open else []
+    seeds = tables["ability"].groupby("size")["seed"].nunique()
+    parts += (
+        ["the circuits of other training seeds, since only the first of each size was taken apart"]
+        if (seeds > 1).any()
+        else []
+    )
+    return [f"Open: {'; '.join(parts)}."] if parts else []
 
 
 def _accuracy(table: pd.DataFrame, ability: str) -> pd.DataFrame:

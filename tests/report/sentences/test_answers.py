@@ -82,22 +82,36 @@ def text_of(tables: dict[str, pd.DataFrame]) -> str:
     return " ".join(answer(tables, "induction", {"large": GRAPH}))
 
 
-def test_the_answer_is_onset_controls_circuit_ablation_and_order(tables: dict[str, pd.DataFrame]) -> None:
+def test_the_answer_is_size_circuit_heads_and_order(tables: dict[str, pd.DataFrame]) -> None:
     assert answer(tables, "induction", {"large": GRAPH}) == [
-        "Induction emerges between small and large parameters (95% interval of the first size with it: large). "
-        "Accuracy is 0.10 [0.09, 0.11] at small, 0.97 [0.96, 0.98] at large; a guess scores 0.10.",
-        "The control markov is not called emergent (from the start): its accuracy is 0.80 [0.79, 0.81] at the smallest "
-        "size and 0.90 [0.89, 0.91] at the largest.",
+        "Induction emerges between small and large parameters (95% interval of the first size with it: large): "
+        "accuracy is 0.10 [0.09, 0.11] at small and 0.97 [0.96, 0.98] at large, where a guess scores 0.10; the control "
+        "markov is not called emergent.",
         f"At large, 5 of {GRAPH.n_edges} edges ({5 / GRAPH.n_edges:.1%}) keep 0.85 [0.80, 0.90] of the clean-corrupt "
-        "gap on prompts that were not used to find them; 95% of 100 random circuits of the same size (random paths) "
-        "keep at most 0.2. Circuits of two independent sets of as many prompts have an expected Jaccard index of 0.70 "
-        "[0.50, 0.90].",
-        "In this circuit, previous-token heads (a0.h0) feed the keys of induction heads (a1.h1); these names come from "
-        "the heads' attention on repeated segments.",
-        "Ablating 2 heads of the circuit changes accuracy from 0.97 to 0.05 [0.00, 1.00]; ablating as many random "
-        "heads of the same layers leaves 0.95 (median of 1 draw, lowest 0.95).",
-        "During training at large, these cross half-way to their final value: between steps 1 and 3, previous token "
+        "gap on prompts that were not used to find them, where 95% of 100 random circuits of the same size keep at "
+        "most 0.2.",
+        "In this circuit, previous-token heads (a0.h0) feed the keys of induction heads (a1.h1); ablating its 2 heads "
+        "changes accuracy from 0.97 to 0.05 [0.00, 1.00], ablating as many random heads of the same layers to 0.95 "
+        "(median of 1 draw, lowest 0.95).",
+        "During training at large, these reach half of their final value: between steps 1 and 3, previous token "
         "attention (a0.h0); between steps 3 and 9, the ability.",
+    ]
+
+
+def test_compared_circuits_and_what_is_open_make_two_more_sentences(tables: dict[str, pd.DataFrame]) -> None:
+    rows = [("s", "m", "edges", "same within a margin"), ("s", "m", "classes", "same within a margin")]
+    rows += [("m", "l", "edges", "cannot be told"), ("m", "l", "classes", "different")]
+    columns = pd.Index(["size_a", "size_b", "level", "verdict"])
+    tables["comparisons"] = pd.DataFrame(rows, columns=columns).assign(seed_a=0, seed_b=0)
+    tables["jump"] = pd.DataFrame([{"ability": "induction", "verdict": "undecided", "reason": "3 points"}])
+    tables["lags"] = pd.DataFrame({"quantity": ["edge effect"] * 3, "verdict": ["unresolved", "lags", "undefined"]})
+    sentences = answer(tables, "induction", {"large": GRAPH})
+    assert len(sentences) == 6
+    assert sentences[4:] == [
+        "Circuits of neighbouring sizes compared, s with m: same within a margin; m with l: cannot be told by single "
+        "edges and different by roles of their ends.",
+        "Open: whether the jump is the model's or the metric's (3 points); whether the circuits of m and l are the "
+        "same by single edges; for 1 of 3 edges, whether they form before the ability.",
     ]
 
 

@@ -1,0 +1,160 @@
+// The explorer: a training step and a size drive curve, circuit, head map and attention together.
+function explorer() {
+  const source = document.getElementById("explorer-data");
+  if (!source) return;
+  const data = JSON.parse(source.textContent);
+  const part = (name) => document.getElementById("explorer-" + name);
+  const sizes = [...new Set(data.runs.map((run) => run.size))];
+  const withCircuit = data.runs.filter((run) => run.edges.length);
+  let timer = null;
+
+  function nearest(steps, wanted) {
+    return steps.reduce((best, step) => (Math.abs(Math.log1p(step) - Math.log1p(wanted)) < Math.abs(Math.log1p(best) - Math.log1p(wanted)) ? step : best));
+  }
+
+  // Everything that is shown, from the reader's choices; what cannot be had falls back to what is nearest.
+  function now() {
+    const last = withCircuit.length ? withCircuit[withCircuit.length - 1].size : sizes[sizes.length - 1];
+    const size = sizes.includes(chosen.get("size")) ? chosen.get("size") : last;
+    const runs = data.runs.filter((run) => run.size === size);
+    const run = runs.find((one) => String(one.seed) === chosen.get("seed")) || runs[0];
+    const wanted = Number(chosen.get("step"));
+    const step = chosen.has("step") && Number.isFinite(wanted) ? nearest(run.steps, wanted) : run.steps[run.steps.length - 1];
+    const place = run.steps.indexOf(step);
+    const names = data.abilities.map((one) => one.name);
+    const ability = names.includes(chosen.get("ability")) ? chosen.get("ability") : data.subject;
+    const metric = data.metrics.includes(chosen.get("metric")) ? chosen.get("metric") : data.metrics[0];
+    const roles = Object.keys({ ...run.last_roles, ...run.roles });
+    const map = roles.includes(chosen.get("map")) ? chosen.get("map") : "effect";
+    const head = run.heads.includes(chosen.get("head")) ? chosen.get("head") : firstHead(run);
+    const top = Math.min(Number(chosen.get("top")) || 40, run.edges.length);
+    return { run, runs, step, place, ability, metric, roles, map, head, top, atLast: place === run.steps.length - 1 };
+  }
+
+  function firstHead(run) {
+    const attended = run.attention ? run.attention.heads : [];
+    const playing = Object.values(run.roles).flatMap((heads) => Object.keys(heads));
+    return playing.find((head) => attended.includes(head)) || playing[0] || attended[0] || run.heads[0] || null;
+  }
+
+  function pick(key, value) {
+    choose(key, value);
+    show();
+  }
+
+  function rangeOf(name, values, current, say) {
+    const input = part(name);
+    input.max = values.length - 1;
+    input.value = values.indexOf(current);
+    input.disabled = values.length < 2;
+    input.setAttribute("aria-valuetext", say);
+    part(name + "-shown").textContent = say;
+  }
+
+  function options(name, values, current, say) {
+    const select = part(name);
+    if (select.options.length !== values.length || values.some((value, place) => select.options[place].value !== String(value))) {
+      select.replaceChildren(...values.map((value) => make("option", { value }, say(value))));
+    }
+    select.value = String(current);
+    select.closest("label").hidden = values.length < 2;
+  }
+
+  function show() {
+    const at = now();
+    const { run, step } = at;
+    const only = run.steps.length === 1;
+    rangeOf("size", sizes, run.size, run.size);
+    rangeOf("step", run.steps, step, only ? `${number(step)} (the only step)` : `${number(step)} of ${number(run.steps[run.steps.length - 1])}`);
+    options("seed", at.runs.map((one) => one.seed), run.seed, String);
+    options("ability", data.abilities.map((one) => one.name), at.ability, spaced);
+    options("metric", data.metrics, at.metric, spaced);
+    options("map", ["effect", ...at.roles], at.map, (name) => (name === "effect" ? `effect on ${spaced(data.metric)}` : spaced(name)));
+    part("play").hidden = only;
+    showCurves(data, at, part, pick);
+    showGraph(data, at, part, pick);
+    showMap(data, at, part, pick);
+    showHead(data, at, part, pick);
+    part("status").textContent = statusOf(data, at);
+    refill(part("missing"), ...missing(data, at).map((text) => make("li", {}, text)));
+  }
+
+  part("size").addEventListener("input", (event) => pick("size", sizes[event.target.value]));
+  part("step").addEventListener("input", (event) => pick("step", now().run.steps[event.target.value]));
+  for (const name of ["seed", "ability", "metric", "map"]) part(name).addEventListener("change", (event) => pick(name, event.target.value));
+  part("top").addEventListener("input", (event) => pick("top", event.target.value));
+  part("token").addEventListener("change", (event) => pick("token", event.target.value));
+  part("canvas").addEventListener("token", (event) => pick("token", event.detail));
+  part("play").addEventListener("click", () => {
+    if (timer) return stop();
+    const { run, atLast } = now();
+    if (atLast) pick("step", run.steps[0]);
+    part("play").textContent = "Pause";
+    timer = setInterval(() => {
+      const at = now();
+      if (at.atLast) return stop();
+      pick("step", at.run.steps[at.place + 1]);
+    }, 900);
+  });
+  function stop() {
+    clearInterval(timer);
+    timer = null;
+    part("play").textContent = "Play";
+  }
+  onTheme.push(show);
+  let wide = 0;
+  new ResizeObserver(([entry]) => {
+    if (Math.abs(entry.contentRect.width - wide) > 2) requestAnimationFrame(show);
+    wide = entry.contentRect.width;
+  }).observe(part("room"));
+  follow(show);
+}
+
+// What the chosen step shows, in a sentence.
+function statusOf(data, at) {
+  const { run, place, ability, metric } = at;
+  const value = run.curves[ability]?.[metric]?.[place];
+  const parts = [`${spaced(ability)}: ${spaced(metric)} ${withInterval(value)}`];
+  for (const [role, heads] of Object.entries(run.roles)) {
+    const there = Object.keys(heads).filter((head) => isThere(run, role, head, place));
+    parts.push(`${spaced(role)}: ${there.length ? there.join(", ") : "no head yet"}`);
+  }
+  if (run.edges.length) {
+    const n = run.edges.filter((edge) => stateOf(edge, place, at.atLast) === "now").length;
+    parts.push(`${n} of ${run.edges.length} edges of the last circuit are there`);
+  }
+  const seed = at.runs.length > 1 ? `, seed ${run.seed}` : "";
+  return `${run.size}${seed}, step ${number(at.step)}. ${parts.join("; ")}.`;
+}
+
+// Whether a head has reached half of its final score in a role.
+function isThere(run, role, head, place) {
+  const value = run.roles[role]?.[head]?.[place];
+  const half = run.halves[role]?.[head];
+  return Boolean(value) && half !== null && half !== undefined && (half < 0 ? value[0] <= half : value[0] >= half);
+}
+
+// What is not measured at the chosen place, and why.
+function missing(data, at) {
+  const { run, runs, atLast } = at;
+  const reasons = [];
+  const fault = run.faults[String(at.step)];
+  if (fault) reasons.push(`A fault of this checkpoint is known: ${fault}`);
+  if (at.ability !== data.subject) reasons.push(`Circuit, heads and attention are those of ${spaced(data.subject)}; the study sought no circuit of ${spaced(at.ability)}.`);
+  if (!run.circuit) {
+    const first = runs.find((one) => one.circuit);
+    reasons.push(first ? `Circuits and heads were studied in seed ${first.seed} of ${run.size} only.` : `No circuit was sought in ${run.size}, seed ${run.seed}.`);
+  } else if (!run.edges.length) {
+    reasons.push(`There is no circuit to show at ${run.size}; verdict: ${run.circuit.verdict}.`);
+  } else if (run.steps.length === 1) {
+    reasons.push("The run has one step, so nothing is seen forming.");
+  } else if (run.edges.some((edge) => !edge.effects)) {
+    reasons.push("Effects of edges were not followed over steps, so edges before the last step are pale.");
+  } else {
+    reasons.push("Only edges of the last step's circuit were followed. Edges that an earlier circuit had and this one lacks are not drawn.");
+  }
+  if (run.edges.length && run.faithfulness && !run.faithfulness[at.place]) reasons.push("Faithfulness is undefined at this step: the clean-corrupt gap is within noise.");
+  if (run.edges.length && !atLast) reasons.push("Before the last step effects were measured for heads and MLPs of the circuit, and scores for heads that play a role; hatched cells were not measured.");
+  if (run.edges.length && !run.attention) reasons.push("No attention was recorded for this run.");
+  return reasons;
+}

@@ -1,0 +1,137 @@
+// The circuit as a graph, from the embedding at the bottom to the logits on top. Places stay while steps change.
+const INPUTS = { q: "queries", k: "keys", v: "values", m: "MLP input", o: "logits" };
+
+function partsOf(node) {
+  const match = /^(?:a(\d+)\.(h|kv)(\d+)|m(\d+)|embed|logits)$/.exec(node);
+  if (!match) return { node, rank: 1e6, index: 0, kind: "other" };
+  if (match[1]) return { node, kind: match[2] === "h" ? "head" : "kv", layer: +match[1], index: +match[3], rank: 3 * +match[1] + (match[2] === "h") };
+  if (match[4]) return { node, kind: "mlp", layer: +match[4], index: 0, rank: 3 * +match[4] + 2 };
+  return { node, kind: node, index: 0, rank: node === "embed" ? -1 : 1e7 };
+}
+
+// The node that a reader belongs to, and which of its inputs it is.
+function targetOf(reader) {
+  const match = /^(.*)\.([qkv])$/.exec(reader);
+  if (match) return { node: match[1], input: match[2] };
+  return { node: reader, input: reader === "logits" ? "o" : "m" };
+}
+
+// What an edge is at a step: "now", "later", "gone", "noise" (its final effect gives no threshold), or
+// "unknown" (not measured).
+function stateOf(edge, place, atLast) {
+  if (!edge.effects) return atLast ? "now" : "unknown";
+  const half = edge.half;
+  if (half === null || half === undefined) return !edge.effects[place] ? "unknown" : atLast ? "now" : "noise";
+  const reached = (value) => value !== null && (half < 0 ? value[0] <= half : value[0] >= half);
+  if (!edge.effects[place]) return "unknown";
+  if (reached(edge.effects[place])) return "now";
+  return edge.effects.slice(0, place).some(reached) ? "gone" : "later";
+}
+
+function weightOf(edge, place) {
+  return edge.effects ? (edge.effects[place] ? edge.effects[place][0] : null) : edge.score;
+}
+
+function largestOf(edge) {
+  return Math.max(0, ...(edge.effects || []).filter(Boolean).map((value) => Math.abs(value[0])), edge.effects ? 0 : Math.abs(edge.score));
+}
+
+// The strongest edges of a run, judged over all of its steps, so that the choice does not change with the step.
+function strongest(edges, most) {
+  return [...edges].sort((a, b) => largestOf(b) - largestOf(a)).slice(0, most);
+}
+
+function places(edges, width) {
+  const nodes = new Map();
+  for (const edge of edges) for (const name of [edge.writer, targetOf(edge.reader).node]) nodes.set(name, partsOf(name));
+  const ranks = [...new Set([...nodes.values()].map((node) => node.rank))].sort((a, b) => a - b);
+  const row = Math.max(22, Math.min(64, 400 / Math.max(ranks.length - 1, 1)));
+  const tall = row < 34 ? 9 : 13; // half the height of a box; in narrow rows its role is told by its colour alone
+  const height = row * (ranks.length - 1) + 44;
+  const [wide, aside] = [width - 66, width - 34];
+  for (const rank of ranks) {
+    const own = [...nodes.values()].filter((node) => node.rank === rank).sort((a, b) => a.index - b.index);
+    own.forEach((node, place) => {
+      node.x = node.kind === "mlp" ? aside : ((place + 0.5) / own.length) * wide;
+      node.half = node.kind === "mlp" ? 21 : Math.min(29, wide / own.length / 2 - 2);
+      node.y = height - 22 - ranks.indexOf(rank) * row;
+    });
+  }
+  return { nodes, height, row, tall };
+}
+
+function curveOf(edge, { nodes, row, tall }) {
+  const [from, { node, input }] = [nodes.get(edge.writer), targetOf(edge.reader)];
+  const to = nodes.get(node);
+  const port = { q: -0.6, k: 0, v: 0.6, m: 0, o: 0 }[input] * to.half;
+  const [x0, y0, x1, y1] = [from.x, from.y - tall, to.x + port, to.y + tall];
+  const rise = y0 - y1;
+  const bend = Math.min(Math.max(rise / row - 0.6, 0) * 9, 34) * (x0 + x1 < from.half * 8 ? -1 : 1);
+  return `M${x0},${y0}C${x0 + bend},${y0 - rise * 0.45} ${x1 + bend},${y1 + rise * 0.45} ${x1},${y1}`;
+}
+
+function graph(room, { edges, place, atLast, step, roleOf, head, onHead }) {
+  const width = Math.max(room.clientWidth, 280);
+  const layout = places(edges, width);
+  const { nodes, height, tall } = layout;
+  const most = Math.max(...edges.map(largestOf)) || 1;
+  const drawing = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": `Circuit at step ${step}` });
+  const touching = new Map();
+  const drawn = [...edges].sort((a, b) => Math.abs(weightOf(a, place) ?? 0) - Math.abs(weightOf(b, place) ?? 0));
+  for (const edge of drawn) {
+    const state = stateOf(edge, place, atLast);
+    const now = weightOf(edge, place);
+    const shown = state === "now" ? Math.abs(now) : largestOf(edge);
+    const { node, input } = targetOf(edge.reader);
+    const sign = (state === "now" ? now : edge.score) < 0 ? " negative" : "";
+    const line = make("path", {
+      class: `edge ${input} ${state}${sign}`, d: curveOf(edge, layout), "stroke-width": (0.7 + 5.5 * (shown / most)).toFixed(2),
+    });
+    line.append(make("title", {}, `${edge.writer} → ${edge.reader}: ${effectText(edge, place, state)}`));
+    for (const name of [edge.writer, node]) touching.set(name, [...(touching.get(name) || []), line]);
+    drawing.append(line);
+  }
+  function point(name) {
+    drawing.classList.toggle("pointed", Boolean(name));
+    for (const lines of touching.values()) for (const line of lines) line.classList.remove("touched");
+    if (name) for (const line of touching.get(name) || []) line.classList.add("touched");
+  }
+  for (const node of nodes.values()) {
+    const [role, share] = roleOf(node.node);
+    const chosenHead = node.node === head;
+    const isHead = node.kind === "head";
+    const box = make("g", {
+      class: `node ${node.kind} ${role || ""}${chosenHead ? " chosen" : ""}`, transform: `translate(${node.x},${node.y})`,
+      "data-key": "node-" + node.node, ...(isHead ? { tabindex: 0, role: "button", "aria-pressed": chosenHead } : { role: "img" }),
+      "aria-label": node.node + (role ? `, ${spaced(role)} ${Math.round(100 * share)}% of its last value` : ""),
+    });
+    box.append(make("rect", { class: "box", x: -node.half, y: -tall, width: 2 * node.half, height: 2 * tall, rx: 5 }));
+    if (role) box.append(make("rect", { class: "fill", x: -node.half, y: -tall, width: 2 * node.half, height: 2 * tall, rx: 5, "fill-opacity": (0.42 * Math.max(0, Math.min(share, 1))).toFixed(2) }));
+    const name = make("text", { "text-anchor": "middle", y: role && tall > 9 ? -1 : 4 }, node.node);
+    box.append(name);
+    if (role && tall > 9) box.append(make("text", { class: "tag", "text-anchor": "middle", y: 10 }, TAGS[role] || short(spaced(role), 6)));
+    box.addEventListener("pointerenter", () => point(node.node));
+    box.addEventListener("pointerleave", () => point(null));
+    box.addEventListener("focus", () => box.matches(":focus-visible") && point(node.node));
+    box.addEventListener("blur", () => point(null));
+    if (isHead) {
+      box.addEventListener("click", () => onHead(node.node));
+      box.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        onHead(node.node);
+      });
+    }
+    drawing.append(box);
+  }
+  refill(room, drawing);
+}
+
+const TAGS = { previous_token: "previous", induction: "induction", duplicate_token: "duplicate", copying: "copying" };
+
+function effectText(edge, place, state) {
+  const now = edge.effects ? withInterval(edge.effects[place]) : number(edge.score);
+  const half = edge.half === null || edge.half === undefined ? "" : `; half of its last effect is ${number(edge.half)}`;
+  const words = { now: "", later: ", not there yet", gone: ", vanished", noise: ", its last effect is within noise", unknown: ", not measured at this step" }[state];
+  return `effect ${now}${words}${half}`;
+}

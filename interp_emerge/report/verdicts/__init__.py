@@ -1,0 +1,1 @@
+"""Verdicts as tables for the page: one row for each size, each pair of sizes, or each ability."""
