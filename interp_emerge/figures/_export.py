@@ -14,6 +14,11 @@ from interp_emerge.core.files import write_atomically
 def save(chart: ChartType, path: Path | str) -> Path:
     """Write a chart as `.svg`, `.png` (two pixels per point), self-contained `.html` or Vega-Lite `.json`.
 
+    Example:
+        >>> frame = pd.DataFrame({"node": ["a0.h0", "a1.h0"], "value": [1.2, 0.3]})
+        >>> chart = ie.figures.interval_dots(frame, thing="node", title="effect, nats", ends=("value", "value"))
+        >>> ie.figures.save(chart, "effects.svg")
+
     Raises:
         InputError: the path has another ending.
     """

@@ -64,7 +64,7 @@ def probe(
     Accuracy says what can be decoded, not what the model uses: see `ie.probing.use`.
 
     Example:
-        >>> scores = ie.probe(model, pairs, variable="receiver", positions=["last", "acting name"])
+        >>> scores = ie.probe(model, names, variable="receiver", positions=["last", "acting name"])
         >>> scores.to_frame()[["layer", "position", "accuracy", "untrained", "embedding", "selectivity"]]
 
     Args:

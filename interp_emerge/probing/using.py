@@ -119,7 +119,7 @@ def use(
     """The effect on the ability of changing a variable at each site, against placebos.
 
     Example:
-        >>> ie.probing.use(model, pairs, variable="receiver", method="interchange").to_frame()
+        >>> ie.probing.use(model, names, variable="receiver", method="interchange").to_frame()
 
     Args:
         model: the model; it is left as it was.

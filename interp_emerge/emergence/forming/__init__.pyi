@@ -22,10 +22,10 @@ from .in_context import (
 from .loss_changes import loss_changes as loss_changes
 from .order import FormationOrder as FormationOrder, LagVerdict as LagVerdict, formation_order as formation_order
 from .tables import DependenceCriterion as DependenceCriterion, DependenceVerdict as DependenceVerdict
+from .wave_onsets import progress_onsets as progress_onsets
 from .waves import (
     addition_logits as addition_logits,
     key_frequencies as key_frequencies,
     measure_progress as measure_progress,
     progress_measures as progress_measures,
-    progress_onsets as progress_onsets,
 )
