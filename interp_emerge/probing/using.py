@@ -189,6 +189,7 @@ def use(
         "prompts": pairs.fingerprint,
         "seed": seed,
         "placebos": placebos,
+        **({"ability": pairs.ability} if pairs.ability else {}),
     }
     per_pair, of_placebos = np.stack(effects, 1), np.stack(random_effects, 1)
     return UseScores(frame=frame[[*USE_SCORES.filled]], per_pair=per_pair, placebos=of_placebos, origin=origin)

@@ -10,7 +10,6 @@ import pytest
 from docs.site.public_names import PublicName, first_places
 from tests.docs.prepared import Prepared
 from tests.docs.running import run
-from tests.studies import MadeOnce
 
 PUBLIC = {name.path: name for name in first_places().values()}
 EXAMPLES = {
@@ -20,11 +19,6 @@ EXAMPLES = {
     if ">>>" in text
 }
 MOST_LINES = 6
-
-
-@pytest.fixture(scope="session")
-def prepared(made_once: MadeOnce) -> Prepared:
-    return Prepared(made_once)
 
 
 @pytest.mark.parametrize("path", EXAMPLES)
