@@ -23,7 +23,8 @@ NOT_RUN = re.compile(r"<!-- not run: (.+?) -->")
 REASONS = {
     "needs a network": 3,
     "needs a model that reads English, and none is bundled": 1,
-    "takes long": 3,
+    "takes long": 4,
+    "is code of another package": 4,
     "is a file of its own, which other tests add": 2,
 }
 """Why blocks of Python are not run, and how many there are for each reason."""

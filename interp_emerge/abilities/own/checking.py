@@ -34,7 +34,7 @@ def check_rows(ability: FileAbility, model: HookedModel, *, name: str = "") -> C
     """Which rows of a file the model's tokenizer can express.
 
     Example:
-        >>> row = {"clean": "Mary met", "corrupt": "Anna met", "answer": "Mary", "foil": "Anna"}
+        >>> row = {"clean": " Mary met John", "corrupt": " Mary met Anna", "answer": " and", "foil": " ."}
         >>> pd.DataFrame([row]).to_csv("mine.csv", index=False)
         >>> ie.abilities.check_rows(ie.load_ability("mine.csv"), model)
 
