@@ -6,7 +6,7 @@ BIN := .venv/bin
 SEED := $(shell date +%s)
 READY := .venv/.ready
 
-.PHONY: help run real test check docs bench train
+.PHONY: help run real test check docs notebooks bench train
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -37,6 +37,9 @@ check: $(READY) docs  ## Format, lint, types, import rules and the site's links;
 docs: $(READY)  ## Build the site from the pages and the docstrings, into build/site; fails on a dead link. Needs no network.
 	@$(BIN)/python -m sphinx -q -n -W --keep-going -b html -c docs/site -d build/doctrees . build/site
 	@echo "The site's first page is build/site/index.html"
+
+notebooks: $(READY)  ## Execute the notebooks whose outputs are stale, and keep their outputs; up to half a minute each.
+	@$(BIN)/python notebooks/execute.py
 
 bench: $(READY)  ## Speed against TransformerLens, bare passes and scikit-learn, and the memory of streamed probes.
 	@$(BIN)/python -m benchmarks.run

@@ -124,8 +124,9 @@ def used_by(result: Any) -> Iterator[Used]:
             yield from _of_columns(result.table("roles"), ("role",))
     elif isinstance(result, pd.DataFrame) and {*SHELVES} & {*result.columns}:
         yield from _of_columns(result, tuple(SHELVES))
-    elif kinds := [kind for one, kind in ITEMS.items() if isinstance(result, one)]:
-        yield f"{kinds[0]} {result.name}", result.source
+    elif isinstance(result, Ability | Family | Method | Probe | Role):
+        kind = next(kind for one, kind in ITEMS.items() if isinstance(result, one))
+        yield f"{kind} {result.name}", result.source
     else:
         raise InputError(
             f"{described(result)} does not say what it was made with; give what it was made from: {MADE_BY_HAND}"

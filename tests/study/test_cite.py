@@ -37,8 +37,7 @@ def test_scores_cite_their_ability_and_their_method(model: ie.HookedModel, pairs
 
 
 def test_a_circuit_that_was_joined_cites_what_both_parts_used(model: ie.HookedModel, pairs: ie.PromptPairs):
-    one, other = (ie.score(model, pairs, method=method, **options).top(5)
-                  for method, options in (("eap", {}), ("eap_ig", {"steps": 1})))  # fmt: skip
+    one, other = (ie.score(model, pairs, method=method).top(5) for method in ("eap", "eap_ig"))
     assert set(ie.cite(one).urls) == {OLSSON, SYED}
     assert set(ie.cite(one | other).urls) == {OLSSON, SYED, HANNA}
     assert ie.cite(one, other).urls == ie.cite(one | other).urls
