@@ -20,6 +20,8 @@ SETTINGS = {
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONPATH": str(HERE.parent),
 }
+NO_WIDGETS = "IProgress not found"
+"""What tqdm says where there are no widgets for its bars, which are switched off here."""
 KEPT = ("image/png", "text/html", "text/plain")
 
 
@@ -34,6 +36,13 @@ def is_stale(path: Path) -> bool:
     return notebook["metadata"].get(MARK, {}).get("cells") != hash_of_cells(notebook["cells"])
 
 
+def kept(output: Any) -> Any:
+    """An output with those of its forms that viewers show."""
+    if "data" in output:
+        output["data"] = {kind: output["data"][kind] for kind in KEPT if kind in output["data"]}
+    return output
+
+
 def execute(path: Path) -> None:
     """Run a notebook in an empty folder and write it with its outputs."""
     import nbformat
@@ -46,9 +55,8 @@ def execute(path: Path) -> None:
     seconds = round(time.perf_counter() - started)
     for at, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{at}"  # not a random one, so that the file changes only where the notebook does
-        for output in cell.get("outputs", ()):
-            if "data" in output:
-                output["data"] = {kind: output["data"][kind] for kind in KEPT if kind in output["data"]}
+        if "outputs" in cell:
+            cell["outputs"] = [kept(output) for output in cell["outputs"] if NO_WIDGETS not in output.get("text", "")]
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
