@@ -12,6 +12,7 @@ from interp_emerge.training.growing import _claim
 from tests import studies
 
 forming, sameness, scale = ie.emergence.forming, ie.emergence.sameness, ie.emergence.scale
+ROLES = ["induction", "previous_token"]
 SIZES = ("3k", "5k", "7k", "14k", "25k")
 
 
@@ -82,10 +83,9 @@ def drawn(have: Prepared) -> np.ndarray:
     return np.stack([have["runs"].evaluate(have["circuit"].with_kept(mask)).metric for mask in masks])
 
 
-def features(model: str, circuit: str) -> Callable[[Prepared], Any]:
+def features(model: str, circuit: str, table: str) -> Callable[[Prepared], Any]:
     """What the heads of a model do."""
-    roles = ["induction", "previous_token"]
-    return lambda have: sameness.head_features(have[model], have[circuit], roles=roles)
+    return lambda have: sameness.head_features(have[model], have[circuit], roles=ROLES, table=have[table])
 
 
 def smaller_circuit(have: Prepared) -> ie.Circuit:
@@ -113,9 +113,11 @@ MAKE: dict[str, Callable[[Prepared], Any]] = {
     "without": lambda have: have["runs"].evaluate(have["circuit"].complement()),
     "drawn": drawn,
     "known": lambda have: ie.circuits.ground_truth("induction_distractors", n=16),
+    "table": lambda have: ie.role_table(have["model"], roles=ROLES),
+    "smaller_table": lambda have: ie.role_table(have["smaller"], roles=ROLES),
     "smaller_circuit": smaller_circuit,
-    "features": features("model", "circuit"),
-    "smaller_features": features("smaller", "smaller_circuit"),
+    "features": features("model", "circuit", "table"),
+    "smaller_features": features("smaller", "smaller_circuit", "smaller_table"),
     "match": lambda have: sameness.match_heads(have["features"], have["smaller_features"]),
     "answers": answers,
     "measured": measured,

@@ -13,9 +13,10 @@ def run(code: str, names: dict[str, Any], prepared: Prepared, where: str) -> Ite
     Gives the last line of each statement, counted from 1, and its value: that of an expression, else None.
     """
     for statement in ast.parse(code).body:
-        for one in ast.walk(statement):
-            if isinstance(one, ast.Name) and one.id not in names and one.id in prepared:
-                names[one.id] = prepared[one.id]
+        names_of = [one for one in ast.walk(statement) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)]
+        for name in {one.id for one in names_of} - {*names}:
+            if name in prepared:
+                names[name] = prepared[name]
         value = None
         if isinstance(statement, ast.Expr):
             value = eval(compile(ast.Expression(statement.value), where, "eval"), names)

@@ -66,7 +66,13 @@ COMMANDS = [
 ]
 
 
-QUICKER = {'"560k"': '"25k"', "n=256": "n=48", "sample(model, 64)": "sample(model, 8)"}
+QUICKER = {
+    '"560k"': '"25k"',
+    "n=256": "n=24",
+    "sample(model, 48)": "sample(model, 24)",
+    'size="200k", step': 'size="25k", step',
+    "sample(model, 64)": "sample(model, 8)",
+}
 
 
 def smaller(code: str) -> str:

@@ -63,8 +63,8 @@ def label_heads(
     table is given, the scores of `role_table` are missing as well.
 
     Example:
-        >>> table = ie.role_table(model, roles=["induction"])
-        >>> labels = ie.circuits.roles.label_heads(runs, circuit, roles=["induction"], table=table)
+        >>> roles = ["induction", "previous_token"]  # of which `table` is the role_table
+        >>> ie.circuits.roles.label_heads(runs, circuit, roles=roles, table=table)
 
     Args:
         runs: the model and the pairs, for the effects and for roles that need pairs; the pairs are not those that the

@@ -194,7 +194,8 @@ def overlap_by_match(a: Circuit, b: Circuit, match: Match, *, n_random: int = 20
     """What two circuits share once the heads of their models are matched.
 
     Example:
-        >>> heads = ie.emergence.sameness.head_features(smaller, smaller_circuit, roles=["induction", "previous_token"])
+        >>> roles = ["induction", "previous_token"]  # of which `smaller_table` is the role_table
+        >>> heads = ie.emergence.sameness.head_features(smaller, roles=roles, table=smaller_table)
         >>> match = ie.emergence.sameness.match_heads(features, heads)
         >>> ie.emergence.sameness.overlap_by_match(circuit, smaller_circuit, match, n_random=20)
 
