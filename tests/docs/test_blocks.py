@@ -68,8 +68,7 @@ COMMANDS = [
 
 QUICKER = {
     '"560k"': '"25k"',
-    "n=256": "n=24",
-    "sample(model, 48)": "sample(model, 24)",
+    "n=256": "n=48",
     'size="200k", step': 'size="25k", step',
     "sample(model, 64)": "sample(model, 8)",
 }
