@@ -6,7 +6,7 @@ BIN := .venv/bin
 SEED := $(shell date +%s)
 READY := .venv/.ready
 
-.PHONY: help run real test check bench train
+.PHONY: help run real test check docs notebooks bench train
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -28,11 +28,18 @@ test: $(READY)  ## All tests, in a random order. Those that open the report are 
 	@echo "make test: in a random order; the same again is make test SEED=$(SEED)"
 	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --randomly-seed=$(SEED)
 
-check: $(READY)  ## Format, lint, types and import rules; changes nothing.
+check: $(READY) docs  ## Format, lint, types, import rules and the site's links; changes no file that is kept.
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports --no-logo --no-cache
+
+docs: $(READY)  ## Build the site from the pages and the docstrings, into build/site; fails on a dead link. Needs no network.
+	@$(BIN)/python -m sphinx -q -n -W --keep-going -b html -c docs/site -d build/doctrees . build/site
+	@echo "The site's first page is build/site/index.html"
+
+notebooks: $(READY)  ## Execute the notebooks whose outputs are stale, and keep their outputs; up to half a minute each.
+	@$(BIN)/python notebooks/execute.py
 
 bench: $(READY)  ## Speed against TransformerLens, bare passes and scikit-learn, and the memory of streamed probes.
 	@$(BIN)/python -m benchmarks.run

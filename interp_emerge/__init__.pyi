@@ -33,4 +33,5 @@ from .patching import (
 )
 from .probing import lens as lens, probe as probe
 from .study.attention import attention as attention
+from .study.cite import cite as cite
 from .study.study import Study as Study

@@ -1,26 +1,65 @@
-"""Notebooks and analyses run from top to bottom, use public names only, and are short."""
+"""Notebooks and analyses use public names only and are short; what is kept of a notebook is what its cells give."""
 
+import ast
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from notebooks.execute import MARK, is_stale
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ANALYSES = sorted(path.parent for path in (ROOT / "analyses").glob("*/run.py"))
+LARGEST_NOTEBOOK = 400_000
+"""Bytes of a notebook with its outputs."""
 LARGEST_FIGURE = 150 * 1024
 """Bytes of a figure that is drawn as text."""
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_from_top_to_bottom(path: Path) -> None:
-    cells = json.loads(path.read_text())["cells"]
+def of(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+QUICKEST = sorted(NOTEBOOKS, key=lambda path: (of(path)["metadata"][MARK]["seconds"], path))[:2]
+"""The notebooks that tests execute; `make notebooks` executes each whose outputs are stale."""
+
+
+@pytest.mark.parametrize("path", QUICKEST, ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for cell in cells:
-        assert not cell.get("outputs"), "outputs are not kept in the repository"
+    for cell in of(path)["cells"]:
         if cell["cell_type"] == "code":
             exec(compile("".join(cell["source"]), str(path), "exec"), names)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_outputs_of_a_notebook_are_those_of_its_cells(path: Path) -> None:
+    assert not is_stale(path), f"its cells have changed: make notebooks executes {path.name} and keeps its outputs"
+    outputs = [output for cell in of(path)["cells"] for output in cell.get("outputs", ())]
+    assert outputs and path.stat().st_size < LARGEST_NOTEBOOK
+    assert not any(output["output_type"] == "error" or output.get("name") == "stderr" for output in outputs)
+    assert of(path)["metadata"][MARK]["seconds"] < 120
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_ends_in_a_check_of_its_claim(path: Path) -> None:
+    claim, check = of(path)["cells"][-2:]
+    assert claim["cell_type"] == "markdown" and "".join(claim["source"]).startswith("## The claim")
+    assert any(isinstance(one, ast.Assert) for one in ast.parse("".join(check["source"])).body)
+
+
+def test_a_changed_cell_makes_a_notebook_stale(tmp_path: Path) -> None:
+    changed = of(NOTEBOOKS[0])
+    copy = tmp_path / "copy.ipynb"
+    copy.write_text(json.dumps(changed))
+    assert not is_stale(copy)
+    changed["cells"][-1]["source"].append("\n")
+    copy.write_text(json.dumps(changed))
+    assert is_stale(copy)
 
 
 @pytest.mark.parametrize("folder", ANALYSES, ids=lambda folder: folder.name)

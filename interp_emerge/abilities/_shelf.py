@@ -44,5 +44,10 @@ def load_ability(name: str | PathLike[str]) -> "Ability":
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a text names a file and not an ability: by its ending, or because it is a path."""
+    """Whether a text names a file and not an ability: by its ending, or because it is a path.
+
+    Example:
+        >>> ie.abilities.is_file_name("mine.jsonl"), ie.abilities.is_file_name("induction")
+        (True, False)
+    """
     return name.lower().endswith((".jsonl", ".csv")) or "/" in name or "\\" in name

@@ -93,7 +93,7 @@ class Ability:
         """`n` prompt pairs for this model's tokenizer; the same arguments and tokenizer give the same pairs.
 
         Example:
-            >>> pairs = ie.load_ability("ioi").sample(model, 64, seed=0, corruption="abc", split="discovery")
+            >>> pairs = ie.load_ability("induction").sample(model, 64, seed=0)
 
         Args:
             model: its tokenizer encodes the prompts.

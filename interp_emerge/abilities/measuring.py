@@ -35,6 +35,9 @@ def measure(
 ) -> pd.DataFrame:
     """Metrics of each ability on each of `n` clean prompts. `sample` draws the prompts, by default `Ability.sample`.
 
+    Example:
+        >>> ie.abilities.measure(model, [ability], n=16)[["metric", "value"]]
+
     Returns:
         Columns `ability`, `metric`, `pair`, `value`.
     """
@@ -56,6 +59,9 @@ def held_out_loss(model: HookedModel, passages: Sequence[str]) -> float:
     """Mean next-token loss on passages, nats per token; NaN if the model's tokenizer cannot encode them.
 
     Passages are cut so that at most `PASSAGE_TOKENS` tokens of each are predicted.
+
+    Example:
+        >>> ie.abilities.held_out_loss(model, ["When Mary and John met at the park"])
     """
     try:
         rows = [(model.bos + model.encode(passage))[: PASSAGE_TOKENS + 1] for passage in passages]

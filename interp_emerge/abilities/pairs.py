@@ -209,7 +209,7 @@ class PromptPairs:
         Answers may have several tokens: see `from_rows`.
 
         Example:
-            >>> pairs = ie.PromptPairs.from_text(model, clean=[" Mary saw Mary"], corrupt=[" Mary saw John"],
+            >>> pairs = ie.PromptPairs.from_text(model, clean=[" Mary met Mary"], corrupt=[" Mary met John"],
             ...                                  answer=[" and"], foil=[[" at", " met"]],
             ...                                  positions={"second name": ("Mary", 2)}, variables={"name": ["Mary"]})
 

@@ -57,6 +57,10 @@ def final_logits(model: HookedModel, recording: Recording) -> Logits:
 def record(model: HookedModel, tokens: Tokens, *, patterns: bool = False, budget: int | None = None) -> Recording:
     """Run the model on each prompt and keep its activations.
 
+    Example:
+        >>> recording = ie.record(model, pairs.clean)
+        >>> recording["z", 1].shape  # [prompt, pos, head, d_head]
+
     Args:
         model: the model to run.
         tokens: prompts of equal length.

@@ -67,6 +67,10 @@ class _Pair:
 def ground_truth(name: str, n: int = 48, *, seed: int = 0) -> GroundTruth:
     """A construction of the family `handset` with `n` pairs, which take its corruptions in turn.
 
+    Example:
+        >>> known = ie.circuits.ground_truth("induction_distractors", n=16)
+        >>> len(known.circuit), known.circuit.heads
+
     Raises:
         UnknownNameError: no construction has the name.
         InputError: there are fewer pairs than the construction has corruptions.
@@ -98,6 +102,11 @@ def ground_truth(name: str, n: int = 48, *, seed: int = 0) -> GroundTruth:
 def auroc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "edges") -> float:
     """Probability that a true edge, or node, has a larger magnitude of score than another one; ties count half.
 
+    Example:
+        >>> scores = ie.score(known.model, known.pairs, method="eap_ig")
+        >>> ie.circuits.auroc(scores, known.circuit)
+        1.0
+
     Args:
         scores: scores of edges, or of nodes; only nodes that write to the residual stream count.
         truth: the circuit by construction. Its nodes are the writers of its edges.
@@ -118,6 +127,10 @@ def roc(scores: EdgeScores | NodeScores, truth: Circuit, *, level: Level = "edge
     """The ROC curve, whose area is `auroc`: one row a threshold, the strictest first.
 
     Columns `threshold` (smallest magnitude of score that is kept), `false_positive_rate`, `true_positive_rate`.
+
+    Example:
+        >>> scores = ie.score(known.model, known.pairs, method="eap")
+        >>> ie.circuits.roc(scores, known.circuit)
 
     Raises:
         InputError: as `auroc` does.
@@ -147,6 +160,9 @@ def recovery_table(
     Columns `construction`, `method`, `node_auroc`, `edge_auroc` and `faithfulness`. Faithfulness is that of the
     strongest edges by magnitude, in the true circuit's number, on other pairs. The last two columns are NaN for methods
     that score nodes.
+
+    Example:
+        >>> ie.circuits.recovery_table(["induction_distractors"], ["eap", "random"], n=16)
 
     Args:
         names: constructions; by default all.

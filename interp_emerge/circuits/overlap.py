@@ -126,6 +126,10 @@ class Overlap:
 def overlap(a: Circuit, b: Circuit, *, n_random: int = DRAWS, seed: int = 0) -> Overlap:
     """What two circuits of one graph share.
 
+    Example:
+        >>> shared = ie.circuits.overlap(circuit, other, n_random=50)
+        >>> print(shared)
+
     Args:
         a: the first circuit, called a in the result.
         b: the second circuit, of the same graph, called b.

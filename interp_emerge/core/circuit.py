@@ -32,6 +32,12 @@ class Circuit(Showing):
 
     Circuits of the same graph combine like sets of edges: `a | b`, `a & b`, `a - b`, `a ^ b`, `a <= b`. The result
     takes the score of each edge from the left circuit if that has the edge, else from the right one.
+
+    Example:
+        >>> circuit = ie.Circuit.from_edges(model, [("embed", "a0.h1.v"), ("a0.h1", "a1.h0.k"), ("a1.h0", "logits")])
+        >>> circuit.save("mine.json")
+        >>> ie.Circuit.load("mine.json") == circuit
+        True
     """
 
     FIGURE = "circuit_graph"

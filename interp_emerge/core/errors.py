@@ -9,7 +9,14 @@ from numbers import Integral, Real
 
 
 class InterpEmergeError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Example:
+        >>> try:
+        ...     ie.load_family("miniatur")
+        ... except ie.InterpEmergeError as error:
+        ...     print(error)  # ... did you mean 'miniature'?
+    """
 
 
 class UnknownNameError(InterpEmergeError):

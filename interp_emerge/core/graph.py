@@ -61,7 +61,12 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """All writers, readers and edges of a decoder of the given shape."""
+    """All writers, readers and edges of a decoder of the given shape.
+
+    Example:
+        >>> model.graph.writer_names[:3], model.graph.n_edges
+        (('embed', 'a0.h0', 'a0.h1'), 102)
+    """
 
     n_layers: int
     n_heads: int

@@ -39,6 +39,12 @@ class HookedModel:
     """A causal language model whose parts can be read and replaced while it runs.
 
     `hf` is the Hugging Face module, used as it is. `bridge` is a TransformerBridge with the same weights.
+
+    Example:
+        >>> logits, cache = model.run_with_cache("When Mary and John met")
+        >>> cache["pattern", 1].shape  # [prompt, head, query, key]
+        >>> str(model.spec)
+        'miniature/25k/step5000/seed0'
     """
 
     def __init__(

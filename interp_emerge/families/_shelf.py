@@ -18,6 +18,11 @@ shelf: "Shelf[Family]" = Shelf("family", __package__ or "", not_items=("hooking"
 def load_family(name: str | PathLike[str]) -> "Family":
     """The family of that name, or one made of local files.
 
+    Example:
+        >>> family = ie.load_family("miniature")
+        >>> family.sizes[:3], family.steps("3k")[-1]
+        (['3k', '5k', '7k'], 5000)
+
     Args:
         name: a name on the shelf; a directory of checkpoints in Hugging Face format; a GGUF file, or a directory that
             holds one; a TOML file that describes a family (docs/families.md shows one); or the name of a family of

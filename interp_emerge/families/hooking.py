@@ -30,6 +30,12 @@ def hook(
 ) -> HookedModel:
     """A `HookedModel` around a causal language model that is already in memory; the model is put into eval mode.
 
+    Example:
+        >>> mine = ie.hook(hf_model, tokenizer=tokenizer)
+        >>> logits, cache = mine.run_with_cache("Mary met John")
+        >>> logits.shape
+        torch.Size([1, 3, 64])
+
     Args:
         hf_model: any Hugging Face causal language model.
         tokenizer: its tokenizer, of transformers or tokenizers, or the path of one; without one, prompts are token ids.
@@ -62,7 +68,11 @@ def hook(
 
 
 def untrained(model: HookedModel, seed: int) -> HookedModel:
-    """A model of the same configuration with random initial weights: the null for what training changed."""
+    """A model of the same configuration with random initial weights: the null for what training changed.
+
+    Example:
+        >>> ie.evaluate(ie.families.untrained(model, seed=0), circuit, held_out).why_undefined
+    """
     with torch.random.fork_rng(), torch.device(model.device):
         torch.manual_seed(seed)
         fresh = type(model.hf)(copy.deepcopy(model.hf.config)).to(model.dtype)

@@ -43,6 +43,11 @@ def save(
         theme: `light` or `dark`.
         density: pixels of a `.png` per point.
 
+    Example:
+        >>> frame = pd.DataFrame({"node": ["a0.h0", "a1.h0"], "value": [1.2, 0.3]})
+        >>> chart = ie.figures.interval_dots(frame, thing="node", title="effect, nats", ends=("value", "value"))
+        >>> ie.figures.save(chart, "effects.svg")
+
     Raises:
         InputError: the path has another ending, or the density is not positive.
         UnknownNameError: no theme has the name.

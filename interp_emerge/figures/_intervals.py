@@ -38,6 +38,10 @@ def interval_dots(
 ) -> ChartType:
     """One line for each thing, with a dot at its value and a bar over its interval.
 
+    Example:
+        >>> frame = heads.to_frame().rename(columns={"score": "value"})
+        >>> ie.figures.interval_dots(frame, thing="node", title="effect, nats", ends=("ci_low", "ci_high"))
+
     Args:
         frame: one row for each thing, colour and panel, in the order of drawing.
         thing: the column with the names of the things.
@@ -93,6 +97,10 @@ def interval_lines(
     scales: tuple[Scale, Scale] = ("log", "linear"),
 ) -> ChartType:
     """One curve for each colour, with a dot at each value and a bar over its interval.
+
+    Example:
+        >>> frame = pd.DataFrame({"x": [1, 2], "value": [0.1, 0.8], "ci_low": [0, 0.6], "ci_high": [0.2, 0.9]})
+        >>> ie.figures.interval_lines(frame, x="x", titles=("size", "accuracy"))
 
     Args:
         frame: one row for each place, colour and panel.

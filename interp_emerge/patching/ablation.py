@@ -106,6 +106,9 @@ def ablate(
 ) -> np.ndarray:
     """The metric of the clean run with some nodes ablated together, one value for each pair, shape [pair].
 
+    Example:
+        >>> lost = ie.ablate(model, [], pairs).mean() - ie.ablate(model, ["a0.h0"], pairs).mean()
+
     Args:
         model: model to run.
         nodes: names of writers: heads such as `a1.h0`, MLPs such as `m2`, `embed`. Without any, the run is the clean

@@ -67,6 +67,10 @@ class NodeScores(Showing):
 
     `per_pair` has shape [pair, node]. Where the nodes were patched at one token position at a time, it has shape
     [pair, position, node], and `positions` names the positions. Without `nodes` they are the graph's writers.
+
+    Example:
+        >>> heads.to_frame().nlargest(3, "score")[["node", "score", "q_value"]]
+        >>> heads.top(3)  # the circuit of all edges between the three strongest
     """
 
     FIGURE, ADDED = "head_effects", ("share",)
@@ -144,6 +148,10 @@ class EdgeScores(Showing):
     Both have shape [writer, reader], or [position, writer, reader] where `positions` names token positions. They are
     zero where the graph has no edge. `per_pair` has shape [pair, edge] or [pair, position, edge], edges in the order of
     `np.nonzero(graph.exists)`; it is None if the method did not keep the values of each pair.
+
+    Example:
+        >>> scores.to_frame().nlargest(3, "score")[["writer", "reader", "score", "q_value"]]
+        >>> circuit = scores.top(12)
     """
 
     FIGURE = "circuit_graph"

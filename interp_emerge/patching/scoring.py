@@ -55,6 +55,10 @@ def score(
 ) -> NodeScores | EdgeScores:
     """The effect of every node or edge on a metric, positive toward the clean run.
 
+    Example:
+        >>> scores = ie.score(model, pairs, method="eap_ig", steps=5)
+        >>> scores.to_frame().nlargest(5, "score")
+
     Args:
         model: what to analyse; it is left as it was, also after an error.
         pairs: clean and corrupt prompts. Pairs of several lengths are scored in groups of one length.
@@ -94,6 +98,10 @@ def estimate(
     **options: Any,
 ) -> Estimate:
     """What `score` would take with these arguments: passes, memory and time.
+
+    Example:
+        >>> ie.estimate(model, pairs, method="exact_edges").passes > ie.estimate(model, pairs, method="eap").passes
+        True
 
     Raises:
         InterpEmergeError: as `score` does, before it starts.

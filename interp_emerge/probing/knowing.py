@@ -65,7 +65,7 @@ def probe(
     Accuracy says what can be decoded, not what the model uses: see `ie.probing.use`.
 
     Example:
-        >>> scores = ie.probe(model, pairs, variable="receiver", positions=["last", "acting name"])
+        >>> scores = ie.probe(model, names, variable="receiver", positions=["last", "acting name"])
         >>> scores.to_frame()[["layer", "position", "accuracy", "untrained", "embedding", "selectivity"]]
 
     Args:
@@ -140,7 +140,7 @@ def probe(
         held_out=HeldOut(
             site=np.stack([values for part in found for values in part.hits]),
             embedding=np.stack([part.embedded for part in found for _ in part.hits]),
-            groups=np.stack([at.design.groups.numpy() for at, part in zip(plans, found, strict=True) for _ in part.hits]),
+            groups=np.stack([at.design.groups for at, part in zip(plans, found, strict=True) for _ in part.hits]),
         ),
     )
 

@@ -147,7 +147,13 @@ def lens(
         values = {name: torch.cat([part[name] for part in kept]).double().cpu().numpy() for name in kept[0]}
         columns.append(values["logit_diff"])
         frames.append({"method": method, **site.columns, "final": own} | _summary(values))
-    origin = {"method": method, "model": model.spec.to_dict(), "n_pairs": len(pairs), "prompts": pairs.fingerprint}
+    origin = {
+        "method": method,
+        "model": model.spec.to_dict(),
+        "n_pairs": len(pairs),
+        "prompts": pairs.fingerprint,
+        **({"ability": pairs.ability} if pairs.ability else {}),
+    }
     frame = pd.DataFrame(frames).reindex(columns=[*LENS_SCORES.filled])
     return LensScores(frame=frame, per_pair=np.stack(columns, 1), origin=origin)
 

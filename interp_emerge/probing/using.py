@@ -92,7 +92,7 @@ def use(
     """The effect on the ability of changing a variable at each site, against placebos.
 
     Example:
-        >>> ie.probing.use(model, pairs, variable="receiver", method="interchange").to_frame()
+        >>> ie.probing.use(model, names, variable="receiver", method="interchange").to_frame()
 
     Args:
         model: the model; it is left as it was.
@@ -170,6 +170,7 @@ def use(
         "prompts": pairs.fingerprint,
         "seed": seed,
         "placebos": placebos,
+        **({"ability": pairs.ability} if pairs.ability else {}),
     }
     per_pair, of_placebos = np.stack(effects, 1), np.stack(random_effects, 1)
     return UseScores(frame=frame[[*USE_SCORES.filled]], per_pair=per_pair, placebos=of_placebos, gap=gap, origin=origin)

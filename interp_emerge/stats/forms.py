@@ -89,6 +89,10 @@ class FittedForm:
 def fit_forms(x: np.ndarray, y: np.ndarray, *, errors: np.ndarray | None = None) -> tuple[FittedForm, ...]:
     """Every form fitted to y over x, in the order of `FORMS`.
 
+    Example:
+        >>> size = np.array([1, 10, 100, 1000.0])
+        >>> [fitted.form for fitted in ie.stats.fit_forms(size, np.array([0.1, 0.2, 0.3, 0.4]))]
+
     Args:
         x: places above 0, shape [point]; several points may have the same place.
         y: values, shape [point].

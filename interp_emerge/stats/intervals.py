@@ -87,7 +87,11 @@ def interval_columns(name: str, prefix: str | None = None) -> tuple[str, str, st
 
 
 def mean_interval(values: np.ndarray, *, share: bool = False) -> Interval:
-    """Mean of per-prompt values, shape [prompt], with its interval; `share` says that they are 0 or 1 by definition."""
+    """Mean of per-prompt values, shape [prompt], with its interval; `share` says that they are 0 or 1 by definition.
+
+    Example:
+        >>> ie.stats.mean_interval(result.metric)
+    """
     mean, low, high = mean_intervals(values[:, None], share=share)
     return Interval(float(mean[0]), float(low[0]), float(high[0]))
 
@@ -96,6 +100,9 @@ def mean_intervals(
     values: np.ndarray, *, share: bool = False, level: float = LEVEL
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means of columns of values, shape [prompt, column], and lower and upper ends, shape [column] each.
+
+    Example:
+        >>> mean, low, high = ie.stats.mean_intervals(heads.per_pair)
 
     Args:
         values: one row a prompt, one column a quantity.
@@ -132,6 +139,9 @@ def ratio_interval(above: np.ndarray, below: np.ndarray) -> Interval:
 
     The ends are NaN if the prompts are too few, or do not bound the ratio. If all prompts have one ratio, it is both
     ends.
+
+    Example:
+        >>> ie.stats.ratio_interval(result.metric - result.corrupt, result.clean - result.corrupt)
     """
     from scipy.optimize import brentq
     from scipy.stats import t
@@ -181,7 +191,11 @@ def before_correction(corrected: np.ndarray, lean: np.ndarray) -> np.ndarray:
 
 
 def percentile_interval(value: float, resampled: np.ndarray) -> Interval:
-    """A value with the central 95% of its resamples. An end that differs from it by rounding alone is the value."""
+    """A value with the central 95% of its resamples. An end that differs from it by rounding alone is the value.
+
+    Example:
+        >>> ie.stats.percentile_interval(0.5, np.linspace(0, 1, 1001))
+    """
     low, high = np.quantile(resampled, [TAIL, SURE])
     return Interval(value, *(value if isclose(end, value, rel_tol=ROUNDING) else float(end) for end in (low, high)))
 
@@ -189,6 +203,9 @@ def percentile_interval(value: float, resampled: np.ndarray) -> Interval:
 @checked
 def success_interval(n_success: int, n: int) -> Interval:
     """Share of successes with its exact 95% interval (Clopper and Pearson, 1934, https://doi.org/10.2307/2331986).
+
+    Example:
+        >>> ie.stats.success_interval(3, 10)
 
     Raises:
         InputError: `n` is below 1, or `n_success` does not lie between 0 and `n`.

@@ -40,6 +40,9 @@ def rank_p(
 ) -> float:
     """The p-value of a value's rank among draws of its null. The module's text explains ties and NaN.
 
+    Example:
+        >>> ie.stats.rank_p(5.0, np.arange(19.0))  # larger than 5 of 19 draws
+
     Args:
         value: the observed value.
         null: values drawn under the null hypothesis, shape [draw].
@@ -90,6 +93,9 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Equal values share the mean of their ranks. The result is NaN for fewer than two values, for a constant side, and if
     a value is NaN. Values that differ by rounding errors alone must be rounded first.
+
+    Example:
+        >>> ie.stats.spearman(np.array([1, 2, 3]), np.array([10, 30, 20]))
     """
     from scipy.stats import rankdata
 

@@ -14,7 +14,12 @@ RESAMPLES = 1000
 
 @cache
 def resample_rows(n: int, *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Indices of bootstrap samples of `n` prompts, shape [resample, prompt]."""
+    """Indices of bootstrap samples of `n` prompts, shape [resample, prompt].
+
+    Example:
+        >>> ie.stats.resample_rows(4, resamples=2).shape
+        (2, 4)
+    """
     return np.random.default_rng(seed).integers(n, size=(resamples, n))
 
 
@@ -23,6 +28,9 @@ def resample_weights(n: int, *, resamples: int = RESAMPLES, seed: int = 0, obser
 
     With `observed_first` there is one more row at the beginning with equal weights. It gives the mean of the prompts as
     observed.
+
+    Example:
+        >>> ie.stats.resample_weights(4, resamples=2).sum(1)
     """
     weights = np.zeros((resamples + observed_first, n))
     weights[:observed_first] = 1 / n

@@ -21,6 +21,10 @@ BYTES_PER_BLOCK = 1 << 26
 def best_cuts(x: np.ndarray, curves: np.ndarray, most: int, shortest: int) -> tuple[list[np.ndarray], np.ndarray]:
     """The cuts with the smallest residuals for each curve and each number of cuts up to `most`, and these residuals.
 
+    Example:
+        >>> x = np.arange(8.0)
+        >>> ie.stats.best_cuts(x, np.array([[0, 0, 0, 0, 1, 2, 3, 4.0]]), most=1, shortest=3)
+
     Args:
         x: ascending places, shape [point].
         curves: values, shape [curve, point].
@@ -42,13 +46,20 @@ def bic_of_cuts(rss: np.ndarray, n: int, floor: float) -> np.ndarray:
     """BIC from residual sums of squares, shape [number, curve]; the row's index is the number of cuts.
 
     A cut adds three parameters: its place and two coefficients. `floor` is the smallest value used for RSS / n.
+
+    Example:
+        >>> ie.stats.bic_of_cuts(np.array([[4.0], [0.1]]), n=8, floor=1e-6)  # the smaller one is better: a cut
     """
     parameters = 3 * (np.arange(len(rss))[:, None] + 1)
     return n * np.log(np.maximum(rss / n, floor)) + parameters * np.log(n)
 
 
 def fit_lines(x: np.ndarray, mean: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The fitted values, shape [point], and the slope and intercept of each line."""
+    """The fitted values, shape [point], and the slope and intercept of each line.
+
+    Example:
+        >>> ie.stats.fit_lines(np.arange(6.0), np.array([0, 0, 0, 1, 2, 3.0]), np.array([3]))
+    """
     borders = [0, *cuts.tolist(), len(x)]
     stretches = [slice(start, stop) for start, stop in pairwise(borders)]
     lines = [np.polyfit(x[stretch], mean[stretch], 1) for stretch in stretches]

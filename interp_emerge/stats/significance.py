@@ -62,6 +62,9 @@ def sign_flip_p_values(values: np.ndarray) -> np.ndarray:
 
     A column of zeros has p = 1. Exact for up to 24 pairs, else within a few percent of the exact value.
 
+    Example:
+        >>> ie.stats.sign_flip_p_values(heads.per_pair)
+
     Raises:
         InputError: there is no pair, or a value is not finite.
     """
@@ -80,6 +83,10 @@ def false_discovery(p_values: np.ndarray) -> np.ndarray:
     """For each test the smallest false-discovery rate at which it is a discovery; NaN where p is NaN.
 
     Source: Benjamini and Hochberg, 1995, https://doi.org/10.1111/j.2517-6161.1995.tb02031.x.
+
+    Example:
+        >>> ie.stats.false_discovery(np.array([0.01, 0.04, 0.5]))
+        array([0.03, 0.06, 0.5 ])
     """
     from scipy.stats import false_discovery_control
 
@@ -95,6 +102,10 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     The probability of at least one false rejection among all tests is at most that rate, for any dependence between
     them. The k-th smallest of n p-values is multiplied by n - k + 1. Source: Holm, 1979,
     https://www.jstor.org/stable/4615733.
+
+    Example:
+        >>> ie.stats.holm(np.array([0.01, 0.04, 0.5]))
+        array([0.03, 0.08, 0.5 ])
     """
     rates, tested = np.full(p_values.shape, np.nan), np.flatnonzero(~np.isnan(p_values))
     order = tested[np.argsort(p_values[tested], kind="stable")]

@@ -47,7 +47,7 @@ def attention(
         renderer: `own`, or `circuitsvis` for one model with at most 64 heads and 64 tokens.
 
     Example:
-        >>> ie.attention(model, "When Mary and John went to the store", heads=["a1.h0"])
+        >>> ie.attention(model, "When Mary and John met at the park", heads=["a1.h0"])
         AttentionView(pattern of 1 head × 9 tokens, ...)
 
     Raises:

@@ -50,6 +50,10 @@ log = logging.getLogger(__name__)
 class Study:
     """A study and its directory.
 
+    Example:
+        >>> study = ie.Study(family="miniature", ability="induction", sizes=("3k", "7k"), out="runs/mine")
+        >>> print(study.plan())  # study.run() computes it and returns the report's path
+
     Raises:
         InputError: the settings contradict each other, or a value is not allowed.
         UnknownNameError: there is no family, ability, size, step, seed, method or metric of a given name.

@@ -22,7 +22,11 @@ def require_table_name(path: Path) -> None:
 
 
 def save_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write any table to one file, as CSV or Parquet according to the end of its name."""
+    """Write any table to one file, as CSV or Parquet according to the end of its name.
+
+    Example:
+        >>> ie.tables.save_table(heads.to_frame(), Path("heads.csv"))
+    """
     require_table_name(path)
     content = frame.to_csv(index=False).encode() if path.suffix == ".csv" else frame.to_parquet(index=False)
     write_atomically(path, content)
@@ -30,6 +34,12 @@ def save_table(frame: pd.DataFrame, path: Path) -> None:
 
 def write_table(frame: pd.DataFrame, table: Table, directory: Path) -> None:
     """Write a table as Parquet, with the meaning of its columns inside, and as CSV.
+
+    Example:
+        >>> table = ie.tables.Table(name="sizes", row="one size", filled={"size": "its name"})
+        >>> ie.tables.write_table(pd.DataFrame({"size": family.sizes}), table, Path())
+        >>> sorted(path.name for path in Path().glob("sizes.*"))
+        ['sizes.csv', 'sizes.parquet']
 
     Raises:
         InputError: the frame lacks a column of the table.
@@ -41,6 +51,11 @@ def write_table(frame: pd.DataFrame, table: Table, directory: Path) -> None:
 
 def read_table(table: Table, directory: Path) -> pd.DataFrame:
     """A table that `write_table` wrote to the directory.
+
+    Example:
+        >>> table = ie.tables.Table(name="sizes", row="one size", filled={"size": "its name"})
+        >>> ie.tables.write_table(pd.DataFrame({"size": family.sizes}), table, Path())
+        >>> ie.tables.read_table(table, Path())
 
     Raises:
         InputError: the directory has no such table, or it lacks a column.

@@ -84,6 +84,10 @@ RECIPE = AdditionRecipe(
 def grown_recipe(directory: str | Path) -> AdditionRecipe:
     """The recipe of the family in a directory; it contains the modulus and determines the training pairs.
 
+    Example:
+        >>> ie.training.grown_recipe(sums).modulus  # sums: where `interp-emerge train grokking` has written
+        59
+
     Raises:
         InputError: the directory does not contain a family of an `AdditionRecipe`.
     """

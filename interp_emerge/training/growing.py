@@ -51,6 +51,11 @@ def grow_family(recipe: Recipe, directory: Path, *, workers: int = 0, device: st
 
     A second call continues where the first stopped.
 
+    Example:
+        >>> recipe = ie.training.load_recipe("miniature")
+        >>> ie.training.grow_family(recipe, family.root) == family.root  # all of it is there: nothing is trained
+        True
+
     Args:
         recipe: what to grow.
         directory: checkpoints go to `SIZE/stepN/` in it, those of further seeds to `SIZE/seedK/stepN/`.

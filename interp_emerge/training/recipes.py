@@ -11,6 +11,11 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MINIATURE, GROK
 def load_recipe(name: str) -> Recipe:
     """The recipe of that name.
 
+    Example:
+        >>> recipe = ie.training.load_recipe("miniature")
+        >>> recipe.n_steps
+        5000
+
     Raises:
         UnknownNameError: no recipe has the name.
     """

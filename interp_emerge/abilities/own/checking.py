@@ -33,6 +33,11 @@ class CheckedRows:
 def check_rows(ability: FileAbility, model: HookedModel, *, name: str = "") -> CheckedRows:
     """Which rows of a file the model's tokenizer can express.
 
+    Example:
+        >>> row = {"clean": " Mary met John", "corrupt": " Mary met Anna", "answer": " and", "foil": " ."}
+        >>> pd.DataFrame([row]).to_csv("mine.csv", index=False)
+        >>> ie.abilities.check_rows(ie.load_ability("mine.csv"), model)
+
     Args:
         ability: an ability from a file, as `ie.load_ability("mine.jsonl")` returns it.
         model: the model whose tokenizer is asked, with what stands first in its prompts.

@@ -26,6 +26,11 @@ class Pair:
     corrupted one; give a list if several are correct. The other fields are those of `PromptPairs`, for one pair.
     If a prompt is text, the tokens in `model.bos` stand before it, and `positions` count them too. In prompts of text
     a position can be a text, for the index of its last token; see `PromptPairs.from_text`.
+
+    Example:
+        >>> row = ie.Pair(clean=" Mary met John", corrupt=" Mary met Anna", answer=" and", foil=" .")
+        >>> ie.PromptPairs.from_rows([row], model=model)
+        PromptPairs(1 pair of 4 tokens)
     """
 
     clean: str | ArrayLike

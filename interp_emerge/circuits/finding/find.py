@@ -59,6 +59,10 @@ def find_circuit(
 
     At most one of `target`, `n_edges`, `share`, `threshold` and `n_nodes` sets the size of the circuit.
 
+    Example:
+        >>> found = ie.find_circuit(model, pairs, method="eap", n_edges=10)
+        >>> found.circuit.heads, len(found.circuit)
+
     Args:
         runs: the model, the pairs to find the circuit on (test it on others), the metric, the ablation that is used in
             the search for the smallest circuit, and the seed of a method that draws.
@@ -141,6 +145,11 @@ def search_stability(runs: Runs, circuit: Circuit, sets: Sequence[PromptPairs], 
 
     Scoring, selection and local search are repeated on each set. `stability` keeps the number of edges and the way of
     selection, and needs no new prompts. The mean over all pairs of circuits is the expected index, without correction.
+
+    Example:
+        >>> sets = [ability.sample(model, n=16, seed=seed) for seed in (2, 3, 4)]
+        >>> found = ie.find_circuit(model, pairs, method="eap", n_edges=10)
+        >>> ie.circuits.finding.search_stability(runs, found.circuit, sets, method="eap", n_edges=10)
 
     Args:
         runs: what the circuit was found with.

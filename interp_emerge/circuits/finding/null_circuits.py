@@ -64,6 +64,9 @@ def kinds_of(*circuits: Circuit) -> tuple[NullKind, ...]:
 
     Always the strongest edges of random scores and random paths; grown ones if the origin of a circuit says that it was
     grown; random nodes if a circuit consists of all edges between its nodes; random edges if a circuit has dead ends.
+
+    Example:
+        >>> [kind.value for kind in ie.circuits.finding.kinds_of(circuit)]
     """
     kinds = [*ALWAYS]
     if any((circuit.origin.get("selection") or {}).get("select") == "grow" for circuit in circuits):
@@ -80,6 +83,11 @@ def null_circuits(circuit: Circuit, kind: NullKind, count: int, *, seed: int | t
     """`count` random circuits of the size of a circuit, each of shape [writer, reader].
 
     They have as many edges as the circuit, or, for random nodes, as many heads and MLPs.
+
+    Example:
+        >>> kind = ie.circuits.finding.kinds_of(circuit)[0]
+        >>> len(ie.circuits.finding.null_circuits(circuit, kind, 5))
+        5
 
     Raises:
         InputError: the count is negative.

@@ -29,6 +29,9 @@ def random_connected_circuits(graph: Graph, n_edges: int, count: int, *, seed: i
     added, single edges between nodes of the circuit complete it, each with equal probability. So edges close to the
     embedding and the logits are drawn more often than others.
 
+    Example:
+        >>> [mask.sum() for mask in ie.circuits.finding.random_connected_circuits(model.graph, 12, 3)]
+
     Raises:
         InputError: the graph has fewer edges, the count is negative, or no such circuit was found.
     """

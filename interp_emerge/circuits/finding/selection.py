@@ -61,6 +61,11 @@ def grow(scores: EdgeScores, n_edges: int, *, by: By = "magnitude") -> Circuit:
     Each step adds the strongest edge among those whose reader is the logits or belongs to a node that writes an edge
     already added. A key or value that several heads share belongs to each of them.
 
+    Example:
+        >>> grown = ie.circuits.finding.grow(scores, 12)  # connected, where scores.top(12) need not be
+        >>> grown.pruned() == grown
+        True
+
     Raises:
         InputError: `n_edges` is not between 1 and the number of edges, or positions are resolved.
     """
@@ -92,6 +97,9 @@ def smallest_faithful(
     pairs, the circuit is empty. `origin["selection"]` reports this: `reached`; the `faithfulness` on these pairs, or
     None with the reason in `undefined`; `minimal` (no single edge can be dropped); and every size `tried` with the
     value that was compared with the target.
+
+    Example:
+        >>> ie.circuits.finding.smallest_faithful(runs, scores, target=0.5, shares=(0.1, 0.3, 1))
 
     Args:
         runs: the model that the scores were taken on, and the pairs to find the circuit on; test it on others.

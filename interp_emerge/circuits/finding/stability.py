@@ -126,6 +126,9 @@ def stability(
 ) -> Stability:
     """How similar the circuits are that two independent sets of as many prompt pairs give.
 
+    Example:
+        >>> ie.circuits.finding.stability(scores, 12, resamples=20)
+
     Args:
         scores: scores with the values of each pair.
         of: the number of strongest edges to select; or the circuit from which that number follows (see the module). The

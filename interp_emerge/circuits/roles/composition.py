@@ -54,6 +54,9 @@ def composition_scores(model: HookedModel, *, budget: int | None = None) -> pd.D
     under random rotations. The score is NaN if one of the two matrices is zero. Rows follow the order of the graph's
     edges.
 
+    Example:
+        >>> ie.circuits.roles.composition_scores(model).nlargest(3, "composition")
+
     Args:
         model: the model whose weights are read.
         budget: bytes that a pair of layers may need; by default a constant for the kind of device.

@@ -62,6 +62,10 @@ def label_heads(
     head plays the role too. Both are NA if undefined; then `note` or `lacks` says why. If no effect is defined and no
     table is given, the scores of `role_table` are missing as well.
 
+    Example:
+        >>> roles = ["induction", "previous_token"]  # of which `table` is the role_table
+        >>> ie.circuits.roles.label_heads(runs, circuit, roles=roles, table=table)
+
     Args:
         runs: the model and the pairs, for the effects and for roles that need pairs; the pairs are not those that the
             circuit was found on. For its seed see `role_table`.
@@ -175,6 +179,9 @@ def attention_at(
 
     One row a head and position: `node`, `layer`, `index`, `position`, `attention` (fraction, mean over pairs),
     `ci_low`, `ci_high`.
+
+    Example:
+        >>> ie.circuits.roles.attention_at(model, pairs, circuit)
 
     Args:
         model: the model to run.

@@ -89,6 +89,10 @@ def role_table(
     beside its score (NaN if it requires nothing of the kind); `plays`, whether the head meets all of it (NA if that
     cannot be told); `lacks`, what it does not meet, with the numbers; and `note`, why the score is undefined.
 
+    Example:
+        >>> table = ie.role_table(model, roles=["induction", "previous_token"])
+        >>> table[table["plays"]][["node", "role", "score"]]
+
     Args:
         model: the model whose heads are scored.
         roles: names of roles; by default all.

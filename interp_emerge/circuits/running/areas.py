@@ -30,6 +30,10 @@ def cpr_interval(
 ) -> Interval:
     """Area under the faithfulness.
 
+    Example:
+        >>> kept, gap = np.ones((2, 40)) * [[0.5], [1.0]], np.ones(40)  # half of the gap with a tenth of the edges
+        >>> ie.circuits.running.cpr_interval(kept, gap, np.array([0.1, 1.0])).value
+
     Args:
         kept: metric of the circuit at each share minus that with every edge ablated, in the metric's unit.
         gap: the same for the whole model.
@@ -41,7 +45,12 @@ def cpr_interval(
 def cmd_interval(
     kept: Float[np.ndarray, "share pair"], gap: Float[np.ndarray, " pair"], shares: Float[np.ndarray, " share"]
 ) -> Interval:
-    """Area between the faithfulness and 1; the arguments are those of `cpr_interval`."""
+    """Area between the faithfulness and 1; the arguments are those of `cpr_interval`.
+
+    Example:
+        >>> kept, gap = np.ones((2, 40)) * [[0.5], [1.0]], np.ones(40)
+        >>> ie.circuits.running.cmd_interval(kept, gap, np.array([0.1, 1.0])).value
+    """
     weights = trapezoid_weights(shares)
     # Weighted differences are never all 0 or 1, so their intervals are not those of shares of successes.
     missing = weights[:, None] * (gap - kept)

@@ -35,6 +35,9 @@ def evaluate(
 ) -> Evaluation:
     """What a circuit keeps of the model's behaviour on the pairs, with everything outside it ablated.
 
+    Example:
+        >>> ie.evaluate(model, circuit, held_out, ablation="mean").faithfulness
+
     Args:
         model: the model that the circuit is claimed for.
         circuit: edges of the model's graph.
@@ -70,6 +73,11 @@ def faithfulness_curve(
     CPR takes the edges with the highest scores first, CMD those with the largest magnitudes of score. The other
     arguments are those of `Runs` and `Runs.curve`.
 
+    Example:
+        >>> curve = ie.faithfulness_curve(model, scores, held_out, shares=(0.1, 0.3, 1))
+        >>> curve.to_frame()
+        >>> curve.cpr, curve.cmd
+
     Raises:
         InputError: the shares do not ascend, one is not above 0 and at most 1, or there are none.
     """
@@ -79,7 +87,12 @@ def faithfulness_curve(
 
 @checked
 def random_circuits(graph: Graph, n_edges: int, count: int, *, seed: int = 0) -> list[EdgeMask]:
-    """`count` random sets of `n_edges` edges, each of shape [writer, reader]: the null for claims about a circuit."""
+    """`count` random sets of `n_edges` edges, each of shape [writer, reader]: the null for claims about a circuit.
+
+    Example:
+        >>> drawn = ie.circuits.running.random_circuits(model.graph, 12, 3)
+        >>> [runs.evaluate(circuit.with_kept(mask)).recovery for mask in drawn]
+    """
     rng = np.random.default_rng(seed)
     at = np.argwhere(graph.exists)
     circuits = np.zeros((count, *graph.exists.shape), dtype=bool)

@@ -62,7 +62,12 @@ ROUNDING = 1e-9
 
 
 class Runs:
-    """What circuits of one model are run with: prompt pairs, metric, ablation, seed and memory budget."""
+    """What circuits of one model are run with: prompt pairs, metric, ablation, seed and memory budget.
+
+    Example:
+        >>> runs = ie.Runs(model, held_out, metric="prob_diff", ablation="zero")
+        >>> runs.evaluate(circuit), runs.evaluate(circuit.without(["a0.h0"]))
+    """
 
     @checked
     def __init__(

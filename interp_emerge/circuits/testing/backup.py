@@ -40,6 +40,10 @@ def backup_heads(runs: Runs, ablated: Sequence[str]) -> pd.DataFrame:
     the ablated nodes m(M∖A) − m(M∖A∖h), both means over pairs; `interaction`, the second minus the first, with
     `ci_low`, `ci_high`, `p_value`, `q_value`; `backs_up`, whether the interaction is positive with q < 0.05.
 
+    Example:
+        >>> table = ie.circuits.testing.backup_heads(runs, ["a1.h1"])
+        >>> table[["node", "backs_up"]].head()
+
     Args:
         runs: the model and the pairs.
         ablated: names of the ablated nodes: heads such as `a1.h0`, MLPs such as `m2`.

@@ -110,6 +110,9 @@ def completeness(
 
     The empty set is always among the sets: its incompleteness is |F(C) − 1|.
 
+    Example:
+        >>> ie.circuits.testing.completeness(runs, circuit, strategies=["random"], n_random=3)
+
     Args:
         runs: the model and the pairs; with `greedy`, half of the pairs, drawn by its seed, choose the set.
         circuit: edges of the model's graph.

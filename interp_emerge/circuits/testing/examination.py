@@ -99,6 +99,10 @@ def examine(
 ) -> Examination:
     """Runs every test of a circuit, on pairs that it was not chosen on.
 
+    Example:
+        >>> tested = ie.examine(runs, circuit, scores=scores, parts=["backup"])
+        >>> tested.tables["backup"].head()
+
     Args:
         runs: the model and the pairs, which are not those that the circuit was found on. Its seed is for all draws.
             A model alone is run with the defaults of `Runs`.

@@ -107,6 +107,9 @@ def minimality(
 ) -> Minimality:
     """The largest difference that each node of a circuit makes, compared with random nodes added to the circuit.
 
+    Example:
+        >>> ie.circuits.testing.minimality(runs, circuit, n_random=2, n_outside=3)
+
     Args:
         runs: the model and the pairs; half of the pairs, drawn by its seed, choose the set for each node.
         circuit: edges of the model's graph.

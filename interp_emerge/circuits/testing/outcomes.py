@@ -14,7 +14,16 @@ from interp_emerge.stats.significance import holm
 
 
 class HypothesisVerdict(StrEnum):
-    """What a test says about a circuit."""
+    """What a test says about a circuit.
+
+    Example:
+        >>> tests = ie.circuits.testing  # all five tests, and each alone, from the metric of each pair
+        >>> tests.hypothesis_tests(runs, circuit, n_random=20, n_permutations=100).outcomes[0]
+        >>> tests.equivalence(result.metric, result.clean)
+        >>> tests.independence(without.metric, without.clean, n_permutations=100)  # of the circuit's complement
+        >>> tests.sufficiency(result.metric, drawn, result.clean)  # drawn: that of random circuits
+        >>> tests.partial_necessity(without.metric, drawn, without.clean)  # here that of their complements
+    """
 
     AGAINST = "speaks against"
     """The null is rejected, and the rejection is evidence against the circuit."""

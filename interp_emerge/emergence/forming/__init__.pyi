@@ -28,10 +28,10 @@ from .tables import (
     DependenceVerdict as DependenceVerdict,
     Question as Question,
 )
+from .wave_onsets import progress_onsets as progress_onsets
 from .waves import (
     addition_logits as addition_logits,
     key_frequencies as key_frequencies,
     measure_progress as measure_progress,
     progress_measures as progress_measures,
-    progress_onsets as progress_onsets,
 )

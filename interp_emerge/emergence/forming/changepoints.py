@@ -132,6 +132,11 @@ def change_points(
 ) -> ChangePoints:
     """Where a curve over training bends or jumps.
 
+    Example:
+        >>> steps = [0, 1, 3, 10, 30, 100, 300, 1000]
+        >>> losses = np.array([4.0, 4, 4, 4, 3.1, 2.2, 1.2, 0.3])
+        >>> ie.emergence.forming.change_points(steps, losses, resamples=100)
+
     Args:
         steps: ascending training steps.
         values: shape [step], or [prompt, step] if each step has values of the same prompts or passages.
@@ -170,6 +175,12 @@ def fastest_change(
 ) -> FastestChange:
     """The interval between neighbouring checkpoints in which a curve changes fastest.
 
+    Example:
+        >>> rise = np.tile([0.1, 0.1, 0.9, 1.0], (20, 1))  # 20 prompts at four checkpoints
+        >>> change = ie.emergence.forming.fastest_change([0, 10, 100, 1000], rise)
+        >>> change.before, change.after
+        (10, 100)
+
     Args:
         steps: ascending training steps.
         values: shape [prompt, step].
@@ -207,6 +218,11 @@ def fastest_change(
 @checked
 def same_interval(a: FastestChange, b: FastestChange, *, n_intervals: int) -> Coincidence:
     """Whether two curves on the same checkpoints change fastest in the same interval.
+
+    Example:
+        >>> rise = np.tile([0.1, 0.1, 0.9, 1.0], (20, 1))
+        >>> change = ie.emergence.forming.fastest_change([0, 10, 100, 1000], rise)
+        >>> print(ie.emergence.forming.same_interval(change, change, n_intervals=3))
 
     Args:
         a: fastest change of one curve.

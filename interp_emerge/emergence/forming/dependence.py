@@ -90,6 +90,9 @@ def dependence_at(
 ) -> pd.DataFrame:
     """What one model loses without each part of a circuit: `DEPENDENCE_COLUMNS`, a row for each part and metric.
 
+    Example:
+        >>> ie.emergence.forming.dependence_at(runs, circuit, n_random=2)
+
     Args:
         runs: model, pairs and metric. The model may be a different checkpoint from the one in which the circuit was
             found, and the pairs should be different from those used to find it. Accuracy is measured in addition to the
@@ -122,6 +125,11 @@ def dependence(
     record: Recorder = record,
 ) -> Dependence:
     """What the checkpoints of a training run lose without each part of a circuit, and when the ability depends on it.
+
+    Example:
+        >>> models = [(step, family.load("25k", step=step)) for step in (500, 1500, 5000)]
+        >>> parts = [ie.emergence.forming.Part(kind="head", name="a0.h0", nodes=("a0.h0",))]
+        >>> ie.emergence.forming.dependence(models, circuit, held_out, parts=parts, n_random=3)
 
     Args:
         models: training steps, each with its model or a function that loads it, in any order. Only one loaded model is

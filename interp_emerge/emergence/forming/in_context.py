@@ -69,6 +69,10 @@ def in_context_scores(
 ) -> np.ndarray:
     """The loss at the late position minus that at the early position of each prompt, nats, shape [prompt].
 
+    Example:
+        >>> found = ie.emergence.forming.in_context_scores(model, pairs.clean, early=3, late=15)
+        >>> found.mean()  # below 0: later tokens are easier
+
     Args:
         model: the model.
         tokens: prompts. Their first token is not predicted.
@@ -110,6 +114,9 @@ def in_context_over_training(
     seed: int = 0,
 ) -> pd.DataFrame:
     """In-context scores at the checkpoints of one training run, and roles of heads on the same repeated segments.
+
+    Example:
+        >>> ie.emergence.forming.in_context_over_training(family, "3k", steps=[0, 5000], draws=1)
 
     Args:
         family: family of the checkpoints.
@@ -160,6 +167,9 @@ def in_context_over_training(
 @checked
 def phase_changes(frame: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
     """Where each quantity of a training run changes fastest, and whether the first quantity does so there too.
+
+    Example:
+        >>> ie.emergence.forming.phase_changes(training, resamples=100)[["quantity", "before", "after", "answer"]]
 
     Args:
         frame: a table such as `in_context_over_training` returns. Each quantity is compared with the one in its first

@@ -33,6 +33,11 @@ def loss_changes(losses: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMP
     text. A loss that bends smoothly is cut too, since several lines fit it better than one. Error rates are in
     docs/calibration.md.
 
+    Example:
+        >>> losses = pd.DataFrame({"size": "25k", "seed": 0, "step": [0, 1, 3, 10, 30, 100, 300, 1000],
+        ...                        "loss": [4.0, 4, 4, 4, 3.1, 2.2, 1.2, 0.3]})
+        >>> ie.emergence.forming.loss_changes(losses, resamples=100)
+
     Args:
         losses: columns `size`, `seed`, `step`, `loss`. Rows that are repeated exactly count once, and losses that are
             not finite are left out.

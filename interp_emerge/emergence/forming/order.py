@@ -133,6 +133,11 @@ def formation_order(
 ) -> FormationOrder:
     """Finds which of several quantities come first over the steps of one training run.
 
+    Example:
+        >>> score = training[training["quantity"] == "in_context_score"]
+        >>> present = {"in_context_score": ie.emergence.scale.Criterion(chance=0.0, ceiling=1.0)}
+        >>> ie.emergence.forming.formation_order(score.assign(value=-score["value"]), present, resamples=100).onsets
+
     Args:
         frame: one row for each quantity, component, step and prompt, with columns `quantity`, `component`, `step`,
             `prompt` and `value`. Two columns are optional. `prompt_set` names a set of prompts; quantities with the

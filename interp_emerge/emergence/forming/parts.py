@@ -147,6 +147,9 @@ def parts_of(circuit: Circuit, *, roles: Mapping[str, Sequence[str]] | None = No
     If the circuit has more than half of the heads of a layer, the part with its heads together has only the strongest
     of them, half of the layer. Then enough other heads remain to compare with (`heads_to_ablate`).
 
+    Example:
+        >>> [part.name for part in ie.emergence.forming.parts_of(circuit)][:3]
+
     Args:
         circuit: the circuit.
         roles: names of heads by role, as `label_heads` finds them; heads outside the circuit are left out.

@@ -29,8 +29,6 @@ Cost: one forward pass over p² prompts for each checkpoint, and 8 p³ bytes for
 """
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -42,7 +40,6 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.families.base import Family
-from interp_emerge.stats.intervals import UNDEFINED
 from interp_emerge.stats.ranks import NULL_QUANTILE
 
 UNITS = {
@@ -62,30 +59,18 @@ UNITS = {
 }
 """Every measure with its unit. `n_key` counts the key frequencies of the checkpoint itself. `key_share` is the sum of
 `frequency_shares` over the frequencies that the losses use, and `sum_share` is the sum over all frequencies."""
-RISING = ("excluded_loss", "excluded_random", "key_share", "sum_share", "gini_logits", "gini_embedding")
-LEAST_CHANGE = 2.0
-"""A measure has an onset only if it falls or rises by at least this factor."""
 PROMPTS_AT_ONCE = 4096
 RANDOM_SETS = 10
-
-
-class ProgressVerdict(StrEnum):
-    """What a progress measure of a training run does."""
-
-    FALLS = "falls"
-    """It falls by at least a factor of `LEAST_CHANGE` to its last value."""
-    RISES = "rises"
-    """It rises by at least a factor of `LEAST_CHANGE` to its last value."""
-    NOT_REACHED = "not reached"
-    """It changes by less than a factor of `LEAST_CHANGE`."""
-    UNDEFINED = UNDEFINED
-    """A value is not finite, or it falls to zero, so that half-way on the logarithmic scale does not exist."""
 
 
 @checked
 @torch.no_grad()
 def addition_logits(model: HookedModel, *, modulus: int) -> np.ndarray:
     """Logits of the numbers after every prompt `a b =`, shape [a, b, c]. Token ids 0 … p − 1 are numbers, and p is `=`.
+
+    Example:
+        >>> ie.emergence.forming.addition_logits(model, modulus=7).shape
+        (7, 7, 7)
 
     Raises:
         InputError: the modulus is even or below 5, or the model has too few tokens or positions.
@@ -121,6 +106,10 @@ def frequency_shares(logits: np.ndarray) -> np.ndarray:
 @checked
 def key_frequencies(logits: np.ndarray, *, n_shuffles: int = 100, seed: int = 0) -> tuple[int, ...]:
     """Frequencies whose share exceeds the null and the mean share, ascending.
+
+    Example:
+        >>> logits = ie.emergence.forming.addition_logits(model, modulus=7)
+        >>> ie.emergence.forming.key_frequencies(logits)  # this model does not add modulo 7
 
     Args:
         logits: shape [a, b, c].
@@ -185,6 +174,9 @@ def progress_measures(
 ) -> pd.DataFrame:
     """Progress measures of one checkpoint.
 
+    Example:
+        >>> ie.emergence.forming.progress_measures(model, modulus=7, frequencies=[1, 2])
+
     Args:
         model: model whose prompts are the token ids a, b and p.
         modulus: p, odd.
@@ -241,6 +233,9 @@ def measure_progress(
 ) -> pd.DataFrame:
     """Progress measures of every checkpoint of a family.
 
+    Example:
+        >>> ie.emergence.forming.measure_progress(family, modulus=7, sizes=["3k"], frequencies=[1])
+
     Args:
         family: models whose prompts are the token ids a, b and p.
         modulus: p, odd.
@@ -276,60 +271,6 @@ def measure_progress(
         )
         parts.append(measured.assign(size=size, seed=run, step=step))
     return pd.concat(parts, ignore_index=True)[["size", "seed", "step", "measure", "value", "unit"]]
-
-
-@checked
-def progress_onsets(measured: pd.DataFrame, *, scale: Literal["log", "linear"] = "log") -> pd.DataFrame:
-    """The checkpoints between which each measure of a training run passes half-way to its last value, earliest first.
-
-    A measure in `RISING` starts from its lowest value, and half-way is the mean of the start and the last value. Any
-    other measure starts from its first value, and half-way is the geometric mean of the start and the last value, or on
-    a linear scale their mean. The first checkpoint beyond half-way is the onset, even in a brief jump of the loss.
-
-    All pairs are measured, so there is no sampling error: an onset is uncertain only because checkpoints are discrete
-    and training runs differ. If the intervals of two measures overlap, their order is unknown. The order may depend on
-    the scale: a loss that falls early from 4 to 1 and late from 1 to 0.001 is half-way early on the linear scale, and
-    late on the logarithmic one.
-
-    Args:
-        measured: a table of `measure_progress`.
-        scale: scale on which half-way is computed for measures that fall.
-
-    Returns:
-        One row for each run and measure: columns `size`, `seed`, `measure`, `start`, `end`, `half_way` (in the
-        measure's unit), `last_without`, `first_with` (training steps; NaN if none), and `verdict` (`ProgressVerdict`).
-    """
-    rows = []
-    for (size, seed, measure), run in measured.groupby(["size", "seed", "measure"], sort=False):
-        ordered = run.sort_values("step")
-        steps, values = ordered["step"].to_numpy(), ordered["value"].to_numpy()
-        rows.append({"size": size, "seed": seed, "measure": measure, **_onset(steps, values, measure in RISING, scale)})
-    return pd.DataFrame(rows).sort_values(["size", "seed", "first_with"], kind="stable", ignore_index=True)
-
-
-def _onset(steps: np.ndarray, values: np.ndarray, rises: bool, scale: str) -> dict[str, object]:
-    nowhere = {"last_without": np.nan, "first_with": np.nan}
-    if not np.isfinite(values).all():
-        return {"start": np.nan, "end": np.nan, "half_way": np.nan, **nowhere, "verdict": ProgressVerdict.UNDEFINED}
-    sign = 1.0 if rises else -1.0
-    begin = int(values.argmin()) if rises else 0
-    start, end = float(values[begin]), float(values[-1])
-    half = (start + end) / 2
-    if scale == "log" and not rises:
-        half = (start * end) ** 0.5 if end > 0 else np.nan
-    levels = {"start": start, "end": end, "half_way": half}
-    if start == end or ((end < LEAST_CHANGE * start) if rises else (start < LEAST_CHANGE * end)):
-        return {
-            **levels,
-            "last_without": float(steps[-1]),
-            "first_with": np.nan,
-            "verdict": ProgressVerdict.NOT_REACHED,
-        }
-    if np.isnan(half):
-        return {**levels, **nowhere, "verdict": ProgressVerdict.UNDEFINED}
-    first = begin + int((sign * values[begin:] > sign * half).argmax())
-    between = {"last_without": float(steps[first - 1]), "first_with": float(steps[first])}
-    return {**levels, **between, "verdict": ProgressVerdict.RISES if rises else ProgressVerdict.FALLS}
 
 
 def _waves(logits: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:

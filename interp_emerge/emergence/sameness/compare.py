@@ -73,6 +73,9 @@ def compare(
 ) -> Comparison:
     """How two circuits compare, in sentences and tables.
 
+    Example:
+        >>> print(ie.compare(circuit, other, models=False))
+
     Args:
         a: a circuit.
         b: another.

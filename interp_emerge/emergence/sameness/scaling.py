@@ -83,6 +83,10 @@ def circuit_scaling(circuits: Sequence[SizedCircuit]) -> pd.DataFrame:
     Columns `size`, `seed`, `n_parameters` (non-embedding), `quantity` (a key of `UNITS`), `role` (`all`, or the role
     whose heads are counted), `value` and `unit`. The depth is empty if the circuit has no head of the role.
 
+    Example:
+        >>> one = ie.emergence.sameness.SizedCircuit(size="25k", seed=0, n_parameters=25_000, circuit=circuit)
+        >>> ie.emergence.sameness.circuit_scaling([one])
+
     Raises:
         InputError: no circuit.
     """
@@ -103,6 +107,12 @@ def scaling_trends(table: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int
     Columns `quantity`, `role`, `n_sizes` (sizes with a value), `rho` (Spearman's rank correlation), `ci_low`,
     `ci_high`, `p_value`, `least_p` (p-value of a perfect order of so many sizes), `verdict` (a `ScalingVerdict`) and
     `reason`, why the verdict is undefined or cannot be told, empty otherwise.
+
+    Example:
+        >>> found = {"14k": smaller_circuit, "25k": circuit}
+        >>> one = ie.emergence.sameness.SizedCircuit
+        >>> sized = [one(size=size, seed=0, n_parameters=int(size[:-1]) * 1000, circuit=found[size]) for size in found]
+        >>> ie.emergence.sameness.scaling_trends(ie.emergence.sameness.circuit_scaling(sized))
 
     Args:
         table: the result of `circuit_scaling`, or any table with its columns.

@@ -90,6 +90,9 @@ def turnover(
 ) -> pd.DataFrame:
     """Each checkpoint's circuit compared with the one before it, one row for each step, in ascending order.
 
+    Example:
+        >>> ie.emergence.sameness.turnover({3000: other, 5000: circuit})
+
     Args:
         circuits_by_step: circuits of one graph by training step; None or an empty circuit where none was found.
         scores: scores of all edges by step, for rank correlations; steps may be missing.
@@ -190,6 +193,12 @@ class MatchedOverlap:
 def overlap_by_match(a: Circuit, b: Circuit, match: Match, *, n_random: int = 200, seed: int = 0) -> MatchedOverlap:
     """What two circuits share once the heads of their models are matched.
 
+    Example:
+        >>> roles = ["induction", "previous_token"]  # of which `smaller_table` is the role_table
+        >>> heads = ie.emergence.sameness.head_features(smaller, roles=roles, table=smaller_table)
+        >>> match = ie.emergence.sameness.match_heads(features, heads)
+        >>> ie.emergence.sameness.overlap_by_match(circuit, smaller_circuit, match, n_random=20)
+
     Args:
         a: a circuit of the first model of the match.
         b: a circuit of the second.
@@ -239,6 +248,9 @@ def edge_classes(circuit: Circuit, features: HeadFeatures) -> pd.DataFrame:
 
     Columns `edge_class` (such as `previous_token → induction K`), `n_edges`, `share` (of the circuit's score mass),
     `graph_share` (of the graph's edges) and `enrichment`, the share divided by the graph share.
+
+    Example:
+        >>> ie.emergence.sameness.edge_classes(circuit, features)
 
     Raises:
         InputError: the features describe the heads of another graph.

@@ -60,6 +60,9 @@ def transfer(
 ) -> pd.DataFrame:
     """Every circuit run in every model: one row for each circuit, model and, if asked, template, with `COLUMNS`.
 
+    Example:
+        >>> ie.emergence.sameness.transfer({"pairs": circuit, "held out": other}, model, held_out, n_random=3)
+
     Args:
         circuits: by label, such as the step at which each was found.
         models: one model, labelled with its spec; or tuples of a label and a model, or a function that loads it. Loaded

@@ -103,6 +103,12 @@ def transfer_by_match(
 ) -> pd.DataFrame:
     """Every circuit carried into every model each way, and each model's own circuit, one row each, with `COLUMNS`.
 
+    Example:
+        >>> circuits, models = {"large": circuit, "small": smaller_circuit}, [("large", model), ("small", smaller)]
+        >>> heads = {"large": features, "small": smaller_features}
+        >>> ask = lambda model: ability.sample(model, 16, seed=2)
+        >>> ie.emergence.sameness.transfer_by_match(circuits, heads, models, ask, n_random=2)
+
     Args:
         circuits: by label of the model that each was found in. A model may have none, or an empty one; the others are
             still carried to it.

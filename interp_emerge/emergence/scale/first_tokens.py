@@ -37,6 +37,9 @@ COLUMNS = ["choice", "token", "id", "loss", "above_best", "ci_low", "ci_high", "
 def first_token_losses(model: HookedModel, text: str | Sequence[str] | None = None) -> pd.DataFrame:
     """Next-token loss after each token that could come first: one row for each choice, the lowest loss first.
 
+    Example:
+        >>> ie.emergence.scale.first_token_losses(model, ["Mary met John", "Anna gave the book to Paul"])
+
     Args:
         model: a model with a tokenizer.
         text: passages, which are cut to 48 tokens. A single passage is split into its sentences. By default the text

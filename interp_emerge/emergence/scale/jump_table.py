@@ -22,6 +22,9 @@ def jump_table(
     The columns are those of `Mirage.to_frame`, and `linearity` and `breakthroughness`. If the models cannot be put in
     order on the axis, the table has one row, with the verdict undecided and the reason.
 
+    Example:
+        >>> ie.emergence.scale.jump_table(measured, ability)[["metric", "verdict"]]
+
     Args:
         measured: every metric of every prompt at the last step of each run, columns `size`, `step`, `seed`,
             `n_parameters`, `loss`, `ability`, `metric`, `pair`, `value`.
@@ -52,6 +55,9 @@ def ladder_table(
 
     If the models cannot be put in order on the axis, the table is empty, and `jump_table` gives the reason. Arguments
     and errors are those of `jump_table`.
+
+    Example:
+        >>> ie.emergence.scale.ladder_table(measured, ability)
     """
     axis = load_axis(axis).name
     try:

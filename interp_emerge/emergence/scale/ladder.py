@@ -91,6 +91,10 @@ def measure_ladder(
 ) -> pd.DataFrame:
     """Every metric of the ladder, for each of `n` clean prompts of one or several abilities.
 
+    Example:
+        >>> table = ie.measure_ladder(model, ability, n=16)
+        >>> table.groupby("metric")["value"].mean()
+
     Returns:
         Columns `ability`, `metric`, `pair`, `value` (in the unit of the rung).
     """
@@ -113,6 +117,9 @@ def measure_grid(
     seed: int = 0,
 ) -> pd.DataFrame:
     """Every metric of the ladder for many models of a family, which are loaded one at a time.
+
+    Example:
+        >>> ie.measure_grid(family, [ability], models=[("3k", "last", 0), ("5k", 5000, 0)], n=16)
 
     Args:
         family: where the models come from.
@@ -296,6 +303,9 @@ def scale_correlation(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPL
     Only the ranks on the axis are used, so compute and its logarithm give the same result. If a prompt has the same
     value in all models, its correlation is undefined and it is left out. If the mean has the same value at all points,
     its correlation is undefined too.
+
+    Example:
+        >>> ie.emergence.scale.scale_correlation(ladder, resamples=100)
 
     Returns:
         Columns `metric`, `kind`, `correlation` (of the mean over prompts and seeds, one value for each point),

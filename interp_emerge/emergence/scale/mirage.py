@@ -128,6 +128,9 @@ def mirage_check(
 ) -> Mirage:
     """Whether an ability jumps, and whether the model or the metric is the reason.
 
+    Example:
+        >>> print(ie.emergence.scale.mirage_check(ladder, resamples=100))
+
     Args:
         ladder: the ability over an axis of scale.
         thresholded: the metric in which a jump was seen.

@@ -124,6 +124,12 @@ class Onset(Generic[Point]):
 def find_onset(values: Mapping[Point, Sequence[np.ndarray]], criterion: Criterion) -> Onset[Point]:
     """The onset of a quantity along an axis.
 
+    Example:
+        >>> values = {size: [np.full(40, mean)] for size, mean in {1: 0.0, 2: 0.1, 4: 0.9, 8: 1.0}.items()}
+        >>> onset = ie.emergence.scale.find_onset(values, ie.emergence.scale.Criterion(chance=0.0, ceiling=1.0))
+        >>> onset.first_with, str(onset.verdict)
+        (4, 'emergent')
+
     Args:
         values: for each point of the axis, in ascending order, the per-prompt values of each training run. Leave out
             points that were not measured.
@@ -154,6 +160,11 @@ def find_onset_of_intervals(values: Mapping[Point, Interval], criterion: Criteri
     """The onset of a quantity that has a value with its 95% interval at each point, but no values of single prompts.
 
     The coverage of the interval is in docs/calibration.md.
+
+    Example:
+        >>> small, large = ie.stats.Interval(0.1, 0.0, 0.2), ie.stats.Interval(0.9, 0.8, 1.0)
+        >>> present = ie.emergence.scale.Criterion(chance=0.0, ceiling=1.0)
+        >>> ie.emergence.scale.find_onset_of_intervals({1: small, 2: large}, present).first_with
 
     Args:
         values: the interval at each point of the axis, in ascending order. Where its value is undefined

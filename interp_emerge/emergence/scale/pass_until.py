@@ -101,6 +101,9 @@ class PassLaw:
 def pass_until(sample: Sampler, *, passes: int = 20, most: int = 1_000_000, seed: int = 0) -> PassRate:
     """Samples until the wanted number of samples have passed, or until `most` samples are taken.
 
+    Example:
+        >>> ie.emergence.scale.pass_until(lambda n, rng: rng.random(n) < 0.01, passes=20)
+
     Args:
         sample: draws samples and returns which of them pass. It is called for growing batches of up to 65,536 samples.
         passes: wanted number of passes, r.
@@ -133,6 +136,10 @@ def answer_sampler(model: HookedModel, pairs: PromptPairs, *, temperature: float
     """A sampler that draws a clean prompt and then a token from the model's logits after it; a correct answer passes.
 
     It needs one forward pass for each prompt, whatever the number of samples.
+
+    Example:
+        >>> draw = ie.emergence.scale.answer_sampler(model, pairs)
+        >>> ie.emergence.scale.pass_until(draw, passes=10, most=10_000).rate
 
     Raises:
         InputError: the temperature is not above 0.
@@ -171,6 +178,11 @@ def continuation_sampler(found: SeveralTokens, length: int | None = None) -> Sam
     A sample has failed as soon as one of its tokens is not the true one. So only probabilities given the true tokens so
     far are needed, and `several_tokens` has already computed them: no further run is needed.
 
+    Example:
+        >>> found = ie.emergence.scale.continuations.several_tokens(model, pairs)
+        >>> draw = ie.emergence.scale.continuation_sampler(found, length=2)
+        >>> ie.emergence.scale.pass_until(draw, passes=5, most=10_000)
+
     Raises:
         InputError: the continuations are shorter than `length`, or `length` is below 1.
     """
@@ -196,6 +208,11 @@ def pass_law(sizes: np.ndarray, rates: Sequence[PassRate]) -> PassLaw:
 
     Each point is weighted by its standard error. The relative error of a rate is √((1 − rate) / passes), and the error
     of log(−log rate) is this relative error divided by −log rate.
+
+    Example:
+        >>> draw = lambda rate: lambda n, rng: rng.random(n) < rate
+        >>> rates = [ie.emergence.scale.pass_until(draw(rate)) for rate in (0.01, 0.1, 0.5)]
+        >>> ie.emergence.scale.pass_law(np.array([1e6, 1e7, 1e8]), rates)
 
     Raises:
         InputError: there are fewer than 3 points, the numbers of sizes and rates differ, a size is not above 0, all

@@ -148,6 +148,9 @@ class MetricShape:
 def jump_shape(ladder: Ladder, metric: str, *, seed: int = 0, resamples: int = RESAMPLES) -> MetricShape:
     """How one metric of a ladder rises.
 
+    Example:
+        >>> ie.emergence.scale.jump_shape(ladder, "accuracy", resamples=100)
+
     Raises:
         UnknownNameError: the ladder lacks the metric.
     """

@@ -90,6 +90,9 @@ class Modes:
 def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float | None = None) -> pd.DataFrame:
     """The share of seeds that succeed at each size, and how the accuracies of the seeds are spread.
 
+    Example:
+        >>> ie.emergence.scale.success_by_size(measured, ability)[["size", "n_success", "p"]]
+
     Args:
         frame: accuracy of every prompt, columns `size`, `step`, `seed`, `n_parameters`, `ability`, `metric`, `pair`,
             `value`, as `measure_grid` returns it. Only the last step of each run counts.
@@ -141,6 +144,9 @@ def success_by_size(frame: pd.DataFrame, ability: Ability, *, threshold: float |
 @checked
 def find_modes(right: np.ndarray, asked: np.ndarray, *, level: float = SIGNIFICANT, seed: int = 0) -> Modes:
     """Whether seeds are alike, form two groups, or differ without two groups being shown.
+
+    Example:
+        >>> ie.emergence.scale.find_modes(np.array([3, 4, 60, 62]), np.array([64, 64, 64, 64]))
 
     Args:
         right: number of correct answers of each seed, shape [seed].

@@ -42,6 +42,9 @@ def sharpness(scores: np.ndarray, *, floor: float = 0.0) -> Sharpness:
 
     All three are NaN for fewer than 3 points. Linearity and breakthroughness are NaN where all scores are equal.
 
+    Example:
+        >>> ie.emergence.scale.sharpness(np.array([0.0, 0.0, 0.1, 1.0])).breakthroughness
+
     Args:
         scores: one score for each point.
         floor: lower bound of √median(Δ²), in the unit of the score. With 0, a step with a median of 0 has an infinite
@@ -63,6 +66,9 @@ def sharpness(scores: np.ndarray, *, floor: float = 0.0) -> Sharpness:
 @checked
 def sharpness_table(ladder: Ladder, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
     """The sharpness of every metric of a ladder, with 95% intervals over prompts and seeds.
+
+    Example:
+        >>> ie.emergence.scale.sharpness_table(ladder, resamples=100)
 
     Returns:
         Columns `metric`, `kind`, `improvement` (in the metric's unit), `linearity` and `breakthroughness`, each of

@@ -127,6 +127,10 @@ class Trends:
 def fit_trends(x: np.ndarray, y: np.ndarray, *, errors: np.ndarray | None = None) -> Trends:
     """Fits every form to y over x.
 
+    Example:
+        >>> size = np.array([1e3, 1e4, 1e5, 1e6, 1e7])
+        >>> ie.emergence.scale.fit_trends(size, 0.2 * np.log10(size)).verdict
+
     Args:
         x: places on an axis of scale, such as parameters or FLOPs, shape [point]. They have to be above 0, and may be
             equal.
@@ -146,6 +150,9 @@ def trend_table(
     """Every form fitted to accuracy and to log_prob over scale, with the verdict on each metric.
 
     If the models cannot be put in order on the axis, the table has one row, with the verdict undefined and the reason.
+
+    Example:
+        >>> ie.emergence.scale.trend_table(measured, ability)[["metric", "form", "verdict"]]
 
     Args:
         measured: as in `jump_table`.
@@ -186,6 +193,9 @@ def correlation_table(
     The columns are those of `ladder.scale_correlation`, and `ability`, `axis` and `reason`. If the models cannot be put
     in order on the axis, or there are fewer than 4 points, the table has one row, with the `reason` and no correlation.
     Arguments and errors are those of `trend_table`.
+
+    Example:
+        >>> ie.emergence.scale.correlation_table(measured, ability)
     """
     about = {"ability": ability.name, "axis": load_axis(axis).name}
     try:

@@ -29,6 +29,9 @@ EXTRAS = {
 def examine_machine(family: Family | None = None) -> pd.DataFrame:
     """Versions, devices, caches, whether the hub answers, and optional packages; a family adds what of it is cached.
 
+    Example:
+        >>> ie.families.examine_machine()
+
     Returns:
         Columns `topic`, `name`, `value`, one row for each thing.
     """

@@ -16,6 +16,9 @@ def plan_check(
 ) -> pd.DataFrame:
     """What `check` would load and download: one row for each training run. Arguments are those of `check`.
 
+    Example:
+        >>> ie.families.plan_check(family, sizes=["3k"])
+
     Returns:
         Columns `size`, `seed`, `checkpoints` (to load), `to_download` (of these), `bytes` (to download; files of one
         size count as equally large) and `download` (the same in words).

@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 def read_size(text: str) -> int:
     """Bytes, from text such as `20GB` or `1.5 GiB`.
 
+    Example:
+        >>> ie.families.read_size("1.5 GB")
+        1500000000
+
     Raises:
         InputError: the text is not a positive size.
     """

@@ -51,6 +51,11 @@ def of_model(models: HookedModel | Mapping[str, HookedModel], *, name: str = "ow
     `ie.Study(family=ie.families.of_model(model), ...)` runs a study on it, in this process. The dtype of a study has
     to be the model's own.
 
+    Example:
+        >>> mine = ie.families.of_model({"small": smaller, "large": model})
+        >>> mine.sizes
+        ['small', 'large']
+
     Args:
         models: a model, or several by the names of their sizes.
         name: what to call the family; the name of an earlier family of models replaces that one.

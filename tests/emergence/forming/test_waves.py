@@ -11,9 +11,9 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.forming.wave_onsets import ProgressVerdict, progress_onsets
 from interp_emerge.emergence.forming.waves import (
     UNITS,
-    ProgressVerdict,
     addition_logits,
     addition_losses,
     excluded_logits,
@@ -23,7 +23,6 @@ from interp_emerge.emergence.forming.waves import (
     measure_progress,
     other_frequencies,
     progress_measures,
-    progress_onsets,
     restricted_logits,
 )
 

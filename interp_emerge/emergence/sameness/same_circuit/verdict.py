@@ -187,6 +187,9 @@ def same_circuit(
 ) -> SameCircuit:
     """Whether a and b have the same circuit, as far as the prompts show.
 
+    Example:
+        >>> print(ie.emergence.sameness.same_circuit(scores, held_out_scores, 12, resamples=20, groups=4))
+
     Args:
         scores_a: scores with the values of each pair.
         scores_b: the same for another model or other prompts.

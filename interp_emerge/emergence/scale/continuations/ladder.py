@@ -155,6 +155,9 @@ def several_tokens_check(
 ) -> Mirage:
     """Whether exact match jumps, and whether the score of single tokens jumps too.
 
+    Example:
+        >>> print(ie.emergence.scale.continuations.several_tokens_check(answers))
+
     Args:
         ladder: the answers over an axis of scale.
         length: number of tokens that all have to be correct; the whole answer if left out.
@@ -196,6 +199,9 @@ def sampled_rates(
 ) -> pd.DataFrame:
     """The rate at which each training run samples the first `length` tokens correctly, by `pass_until`.
 
+    Example:
+        >>> ie.emergence.scale.continuations.sampled_rates(answers, passes=5, most=1000)
+
     Args:
         ladder: the answers over an axis of scale.
         length: number of tokens that all have to be correct; the whole answer if left out.
@@ -227,6 +233,10 @@ def sampled_rates(
 def rate_law(rates: pd.DataFrame) -> PassLaw:
     """The law of `pass_law`, fitted to the rows of `sampled_rates` with a rate between 0 and 1.
 
+    Example:
+        >>> rates = ie.emergence.scale.continuations.sampled_rates(answers, length=1, passes=5, most=1000)
+        >>> ie.emergence.scale.continuations.rate_law(rates)
+
     Raises:
         InputError: fewer than 3 rates are left.
     """
@@ -248,6 +258,12 @@ def several_tokens_grid(
     axis: str = "parameters",
 ) -> TokenLadder:
     """Answers of several tokens from many models of a family, which are loaded one at a time.
+
+    Example:
+        >>> ask = lambda model: ability.sample(model, 16)
+        >>> last = [(size, "last", 0) for size in ("3k", "5k", "7k")]
+        >>> asked = {"ability": "induction", "chance": 0.05, "models": last}
+        >>> ie.emergence.scale.continuations.several_tokens_grid(family, ask, **asked)
 
     Args:
         family: where the models come from.

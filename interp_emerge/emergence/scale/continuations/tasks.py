@@ -95,6 +95,10 @@ class SeveralTokens:
 def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
     """The most likely tokens after each clean prompt, each of them given the true tokens before it.
 
+    Example:
+        >>> found = ie.emergence.scale.continuations.several_tokens(model, pairs)
+        >>> found.exact.mean(0)  # share of prompts with the first one, two, ... tokens right
+
     Args:
         model: the model.
         pairs: pairs with a continuation of each clean prompt.
@@ -128,6 +132,10 @@ def several_tokens(model: HookedModel, pairs: PromptPairs) -> SeveralTokens:
 @checked
 def edit_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Smallest number of insertions, deletions and substitutions that turn each row of a into that of b, shape [row].
+
+    Example:
+        >>> ie.emergence.scale.continuations.edit_distances(np.array([[1, 2, 3]]), np.array([[2, 3, 4]]))
+        array([2...])
 
     Raises:
         InputError: the arrays differ in their number of rows, or do not have two dimensions.
