@@ -19,6 +19,8 @@ SETTINGS: dict[str, Any] = {
     "n_random": 5,
     "n_resamples": 10,
     "n_ablations": 3,
+    "n_probed": 20,
+    "probed_layers": 1,
     "n_probed": 128,
     "steps_of_integration": 2,
 }

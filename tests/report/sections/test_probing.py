@@ -65,6 +65,6 @@ def test_what_is_undefined_undecided_or_never_there_is_said_with_the_reason(chan
 
 
 def test_an_undefined_use_has_no_lead():
-    undefined = {"used": EMPTY | {"verdict": "undefined", "reason": "no gap", "lead": "undefined"}}
+    undefined: dict[str, dict[str, object]] = {"used": EMPTY | {"verdict": "undefined", "reason": "no gap", "lead": "undefined"}}
     (said,) = sentences(rows(**undefined))
     assert "its use" not in said and "the ability" in said
