@@ -21,7 +21,6 @@ SETTINGS: dict[str, Any] = {
     "n_ablations": 3,
     "n_probed": 20,
     "probed_layers": 1,
-    "n_probed": 128,
     "steps_of_integration": 2,
 }
 """Two sizes with three steps each, of which the larger has a circuit."""

@@ -65,6 +65,6 @@ def test_what_is_undefined_undecided_or_never_there_is_said_with_the_reason(chan
 
 
 def test_an_undefined_use_has_no_lead():
-    undefined: dict[str, dict[str, object]] = {"used": EMPTY | {"verdict": "undefined", "reason": "no gap", "lead": "undefined"}}
-    (said,) = sentences(rows(**undefined))
+    undefined = {"verdict": "undefined", "reason": "no gap", "lead": "undefined"}
+    (said,) = sentences(rows(used={**EMPTY, **undefined}))
     assert "its use" not in said and "the ability" in said
