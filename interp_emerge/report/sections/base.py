@@ -84,11 +84,6 @@ def chart(
     return Picture(kind="chart", label=label, caption=caption, payload=spec, link=link)
 
 
-def noted(heading: str, notes: list[str]) -> list[Block]:
-    """A block of sentences, if there are any."""
-    return [Block(heading=heading, notes=notes)] if notes else []
-
-
 def tabled(heading: str | None, table: HtmlTable | None, words: list[str], *, folded: bool = False) -> list[Block]:
     """A block of a table with the same in sentences on demand, if there is a table."""
     if table is None or not table.rows:

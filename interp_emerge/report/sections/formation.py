@@ -57,7 +57,7 @@ def forms(study: StudyRecord) -> list[Block]:
     ability = str(order["ability"].iloc[0]) if len(order) else ""
     return [
         *tabled("What forms first", first_table(study.table(ONSETS), order, ability), orders(order)),
-        *tabled("Parts of the circuit, compared with the ability", lag_table(behind), lags(behind)),
+        *tabled("Parts of the circuit, compared with the ability", lag_table(behind), lags(behind), folded=True),
         *tabled("Where the loss changes its slope", loss_table(changes, behind), losses(changes, behind), folded=True),
         *tabled("When the ability starts to depend on the circuit", dependence_table(depends), dependences(depends)),
         *blocks,

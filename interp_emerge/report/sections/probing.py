@@ -10,8 +10,9 @@ from interp_emerge.emergence.scale.onset import OnsetVerdict
 from interp_emerge.probing.tables import PROBE_SCORES
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
-from interp_emerge.report.sections.base import Block, Section, chart, noted, parts
+from interp_emerge.report.sections.base import Block, Section, chart, parts, tabled
 from interp_emerge.report.text import number
+from interp_emerge.report.verdicts.probing import end, known_and_used_table, point
 from interp_emerge.stats.intervals import UNDEFINED, Interval
 
 Row = Mapping[Any, Any]
@@ -29,7 +30,7 @@ def what_is_known(study: StudyRecord) -> list[Block]:
             "marks a layer that decodes certainly more than the embedding."
         )
         picture = chart("probe_profile", rows, f"What is known, {names['ability']}", caption)
-        blocks.append(Block(heading=heading, pictures=[picture]))
+        blocks.append(Block(pictures=[picture], fold=f"Figure: what is known{_of(heading)}"))
     for heading, names, rows in parts(onsets, ["ability"]):
         caption = (
             "Where each variable is first known and first used, and where the ability is first there. Bars are 95% "
@@ -38,12 +39,22 @@ def what_is_known(study: StudyRecord) -> list[Block]:
             "moves beyond placebos."
         )
         picture = chart("known_and_used", rows, f"Known, used and there, {names['ability']}", caption)
-        blocks.append(Block(heading=heading, pictures=[picture]))
+        blocks.append(Block(pictures=[picture], fold=f"Figure: known, used and there{_of(heading)}"))
+    over_sizes, over_steps = onsets[onsets["axis"] == "size"], _of_largest(onsets)
     return [
+        *tabled("Over sizes", known_and_used_table(over_sizes), [*sentences(over_sizes)]),
+        *tabled(
+            "Over the training of the largest size",
+            known_and_used_table(over_steps),
+            [*sentences(over_steps)],
+            folded=True,
+        ),
         *blocks,
-        *noted("Over sizes", [*sentences(onsets[onsets["axis"] == "size"])]),
-        *noted("Over the training of the largest size", [*sentences(_of_largest(onsets))]),
     ]
+
+
+def _of(heading: str | None) -> str:
+    return f", {heading}" if heading else ""
 
 
 def sentences(onsets: pd.DataFrame) -> Iterator[str]:
@@ -72,7 +83,7 @@ def onset(row: Row, what: str, axis: str) -> str:
         return f"{what} {NEVER[axis]} ({level})"
     if verdict == OnsetVerdict.FROM_THE_START:
         return f"{what} from the start ({level})"
-    found = f"{what} from {axis} {_point(row['first_with'])} [{_end(row['ci_low'])}, {_end(row['ci_high'])}] on"
+    found = f"{what} from {axis} {point(row['first_with'])} [{end(row['ci_low'])}, {end(row['ci_high'])}] on"
     if verdict in (OnsetVerdict.LOST_AGAIN, OnsetVerdict.COMES_AND_GOES):
         later = "lost again" if verdict == OnsetVerdict.LOST_AGAIN else "not at all later points"
         return f"{found}, but {later} ({level})"
@@ -110,16 +121,6 @@ def _of_largest(onsets: pd.DataFrame) -> pd.DataFrame:
     """The rows over the steps of the largest size that has several steps."""
     over_steps = onsets[onsets["axis"] == "step"]
     return over_steps[over_steps["at"] == over_steps["at"].iloc[-1]] if len(over_steps) else over_steps
-
-
-def _point(value: object) -> str:
-    """A size, or a step with separators."""
-    text = str(value)
-    return f"{int(text):,}" if text.isdigit() else text
-
-
-def _end(value: object) -> str:
-    return "open" if value in (None, "") or value != value else _point(value)
 
 
 shelf.add(

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from interp_emerge.report.sections.probing import sentences
+from interp_emerge.report.verdicts.probing import known_and_used_table
 
 EMPTY = dict.fromkeys(("last_without", "first_with", "ci_low", "ci_high"), "")
 
@@ -68,3 +69,17 @@ def test_an_undefined_use_has_no_lead():
     undefined = {"verdict": "undefined", "reason": "no gap", "lead": "undefined"}
     (said,) = sentences(rows(used={**EMPTY, **undefined}))
     assert "its use" not in said and "the ability" in said
+
+
+def test_the_table_has_a_row_for_a_variable_at_a_position_with_the_same_onsets():
+    undefined = {**EMPTY, "verdict": "undefined", "reason": "no gap", "lead": "undefined"}
+    table = known_and_used_table(pd.concat([rows(), rows(used=undefined).assign(position="s2")]))
+    known, ability, embedded = (
+        "1,000 [800, 1,400]",
+        "4,000 [3,200, 5,600]",
+        "from the start",
+    )
+    assert table.rows == (
+        ("receiver", "last", known, "4,000 [3,200, 5,600]", ability, "yes", "cannot be told", embedded, "0.12"),
+        ("receiver", "s2", known, "undefined", ability, "undefined", "cannot be told", embedded, "0.12"),
+    )
