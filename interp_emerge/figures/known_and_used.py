@@ -52,7 +52,8 @@ def known_and_used(probe_onsets: pd.DataFrame) -> ChartType:
             for place, size in enumerate(sizes[start : start + IN_A_ROW])
         ]
         panels.append(alt.hconcat(*line, spacing=20))
-    return finish(alt.vconcat(*panels, spacing=24), sizes=over_sizes, steps=over_steps)
+    about = "Where each variable is known and used, and the ability there"
+    return finish(alt.vconcat(*panels, spacing=24), about=about, sizes=over_sizes, steps=over_steps)
 
 
 def _panel(data: str, x: alt.X, things: list[str], size: str | None, *, width: int, named_lines: bool = True) -> Panel:

@@ -36,7 +36,8 @@ def probe_profile(probe_scores: pd.DataFrame) -> ChartType:
     rows = rows[rows["seed"] == rows.groupby("size")["seed"].transform("min")].reset_index(drop=True)
     drawn = pd.concat([rows.assign(place=rows["layer"].astype(str)), *_controls(rows)], ignore_index=True)
     lines = [_lines(drawn, variable, in_order(rows["size"])) for variable in in_order(rows["variable"])]
-    return finish(alt.vconcat(*lines, spacing=26).resolve_scale(color="shared"), rows=drawn)
+    about = "What probes decode from each layer"
+    return finish(alt.vconcat(*lines, spacing=26).resolve_scale(color="shared"), about=about, rows=drawn)
 
 
 def _lines(drawn: pd.DataFrame, variable: str, sizes: list[str]) -> alt.VConcatChart:

@@ -43,8 +43,11 @@ def compare_directions(
     neither cosine means anything.
 
     Example:
-        >>> early, late = (scores.probe_at("resid_post.3@last").weight[:, 0] for scores in (at_500, at_5000))
-        >>> ie.probing.compare_directions(early, late, activations).mahalanobis
+        >>> import torch
+        >>> runs = [family.load("25k", step=step) for step in (500, 5000)]
+        >>> probes = [ie.probe(run, names, variable="receiver", layers=[1]) for run in runs]
+        >>> weights = [one.probe_at("resid_post.1@last").weight[:, 0] for one in probes]
+        >>> ie.probing.compare_directions(*weights, torch.randn(200, len(weights[0]))).mahalanobis  # or recorded ones
 
     Args:
         one: a direction, shape [feature].

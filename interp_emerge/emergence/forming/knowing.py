@@ -82,7 +82,7 @@ def knowing_at(
     """What a model knows of each variable at each position, and whether it uses it there.
 
     Example:
-        >>> found = ie.emergence.forming.knowing_at(model, pairs, variables=["receiver"], positions=["last"])
+        >>> found = ie.emergence.forming.knowing_at(model, names, variables=["receiver"], positions=["last"])
         >>> found.probes[["layer", "accuracy", "embedding", "untrained"]]
 
     Args:

@@ -89,6 +89,14 @@ def knowing_onsets(
 
     Over sizes each training run counts at its last step; over steps the first seed of each size counts.
 
+    Example:
+        >>> models = {(size, 5000, 0): family.load(size) for size in ("3k", "7k")}
+        >>> one = {"variables": ["next token"], "positions": ["last"]}
+        >>> knowing_at = ie.emergence.forming.knowing_at
+        >>> found = {at: knowing_at(model, ability.sample(model, 24), **one) for at, model in models.items()}
+        >>> accuracies = {(*at, ability.name): np.ones(24) for at in models}
+        >>> ie.emergence.forming.knowing_onsets(found, accuracies, ability, {"3k": 3_072, "7k": 7_168})
+
     Args:
         found: what was measured, by size, step and seed.
         accuracies: accuracy of each prompt, by size, step, seed and ability.

@@ -127,7 +127,7 @@ def test_a_study_records_its_first_token_and_warns_of_a_worse_one(tmp_path, capl
     (spec,) = json.loads((tmp_path / "provenance.json").read_text())["models"]
     assert spec["prepended"] == "Mary" and "prompts begin with Mary" in page
     other = ie.Study(out=str(tmp_path), ability="markov", **few, **where)
-    assert (study.plan()["done"].sum(), other.plan()["done"].sum()) == (3, 0)
+    assert (study.plan()["done"].sum(), other.plan()["done"].sum()) == (4, 0)
 
 
 @pytest.mark.parametrize("choice", [False, "Mary", None])
