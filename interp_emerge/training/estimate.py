@@ -43,9 +43,9 @@ class Estimate:
     def minutes(self) -> float:
         """Minutes until the last model is trained, if every process has an idle processor of its own."""
         free = [0.0] * self.workers
-        for row in self.sizes.iloc[::-1].itertuples():
-            for _ in range(int(row.n_seeds)):
-                heapq.heappush(free, heapq.heappop(free) + float(row.cpu_minutes))
+        for minutes, n_seeds in self.sizes[["cpu_minutes", "n_seeds"]].to_numpy()[::-1]:
+            for _ in range(int(n_seeds)):
+                heapq.heappush(free, heapq.heappop(free) + float(minutes))
         return max(free)
 
     @property
