@@ -32,6 +32,9 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(help="text: highest learning rate [0.004 × 64 / width]")
     ] = None,
+    repeated: Annotated[
+        float | None, typer.Option(help="text: share of windows in which a passage is read again and again [0]")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="text: print what it would take, and stop")] = False,
 ) -> None:
     """Train a family of models from its recipe; if it was interrupted, continue."""
@@ -44,6 +47,7 @@ def train(
         "context": context,
         "batch": batch,
         "learning_rate": learning_rate,
+        "repeated": repeated,
     }
     options = {name: value for name, value in given.items() if value is not None}
     chosen = _chosen(recipe, files, options)

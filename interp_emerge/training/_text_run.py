@@ -34,6 +34,18 @@ def spread_windows(stream: np.ndarray, context: int, n: int = MEASURED_WINDOWS) 
     return windows(stream, np.linspace(0, len(stream) - context + 1, n).astype(int), context)
 
 
+def read_again(rng: np.random.Generator, rows: np.ndarray, share: float) -> np.ndarray:
+    """The windows with a share of them changed: the first passage is read again and again, to the end of the window.
+
+    A passage has from an eighth to a half of the window, so that the distance to its repetition varies.
+    """
+    rows, context = rows.copy(), rows.shape[1]
+    for row in rows[: round(share * len(rows))]:
+        length = int(rng.integers(context // 8, context // 2 + 1))
+        row[1:] = np.resize(row[1 : 1 + length], context - 1)
+    return rows
+
+
 def bands(context: int) -> dict[str, slice]:
     """Early and late predicted positions: from 5% to 15% of the context and its last 10%, with their names.
 
@@ -54,6 +66,7 @@ def grow_on_text(
     vocabulary: int,
     context: int,
     batch: int,
+    repeated: float = 0.0,
     device: str = "cpu",
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> pd.DataFrame:
@@ -66,7 +79,9 @@ def grow_on_text(
     if is_grown(recipe, directory):
         return read_losses(directory)
     streams = {name: read_tokens(family, name) for name in ("training", "held_out")}
-    run = TextRun(recipe, size, seed, directory, device, streams=streams, shape=(batch, context), vocabulary=vocabulary)
+    shape = (batch, context)
+    run = TextRun(recipe, size, seed, directory, device, streams=streams, shape=shape, vocabulary=vocabulary)
+    run.repeated = repeated
     return carry_out(run, report)
 
 
@@ -86,7 +101,7 @@ class TextRun(_Run):
         vocabulary: int,
     ) -> None:
         self.batch, self.context = shape
-        self.vocabulary = vocabulary
+        self.vocabulary, self.repeated = vocabulary, 0.0
         self.stream = streams["training"]
         parts = {TRAINING: streams["training"], HELD_OUT: streams["held_out"]}
         self.measured = {name: torch.from_numpy(spread_windows(part, self.context)) for name, part in parts.items()}
@@ -97,7 +112,7 @@ class TextRun(_Run):
 
     def next_batch(self) -> np.ndarray:
         starts = self.documents.integers(0, len(self.stream) - self.context + 2, self.batch)
-        return windows(self.stream, starts, self.context)
+        return read_again(self.documents, windows(self.stream, starts, self.context), self.repeated)
 
     def held_out(self) -> dict[str, float]:
         """Loss on training text and held-out text, and at early and late positions of the latter."""

@@ -50,6 +50,9 @@ class TextRecipe(Recipe):
     """Tokens in a window, including the first, which marks the beginning."""
     batch: int = 32
     """Windows in a batch."""
+    repeated: float = 0.0
+    """Share of the windows in which a passage is read again and again. It makes induction pay in text that repeats
+    little; what a family learns with it is not evidence that the text alone would teach it."""
     held_out: float = 0.05
     """Share of the text that is held out, as whole documents."""
     split_seed: int = 0
@@ -63,6 +66,8 @@ class TextRecipe(Recipe):
         if self.context < 32 or self.batch < 1:
             raise InputError(f"a context of {self.context} tokens and a batch of {self.batch} cannot be trained on; "
                              "give a context of at least 32 and a batch of at least 1")  # fmt: skip
+        if not 0 <= self.repeated <= 1:
+            raise InputError(f"a share of {self.repeated:g} repeated windows cannot be; give a number from 0 to 1")
         if not 0 < self.held_out < 1:
             raise InputError(f"a held-out share of {self.held_out:g} leaves no held-out text or no training text; "
                              "give a number between 0 and 1")  # fmt: skip
@@ -90,6 +95,7 @@ def text_recipe(
     context: int = 128,
     batch: int = 32,
     learning_rate: float | None = None,
+    repeated: float = 0.0,
     name: str = "text",
 ) -> TextRecipe:
     """The recipe of a family on the text files of a folder.
@@ -105,6 +111,7 @@ def text_recipe(
         context: tokens that a model reads at a time.
         batch: windows of that length in each step.
         learning_rate: the highest learning rate, for all sizes; by default 0.004 × 64 / width.
+        repeated: share of the windows in which a passage is read again and again, to the end of the window.
         name: name of the family, in its card.
 
     Raises:
@@ -126,6 +133,7 @@ def text_recipe(
         vocabulary=vocabulary,
         context=context,
         batch=batch,
+        repeated=repeated,
     )
 
 
@@ -193,6 +201,7 @@ def grow_text_run(
         vocabulary=recipe.vocabulary,
         context=recipe.context,
         batch=recipe.batch,
+        repeated=recipe.repeated,
         device=device,
         report=report,
     )

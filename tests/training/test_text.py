@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
 from interp_emerge.training import trainer
-from interp_emerge.training._text_run import TextRun, bands, grow_on_text, spread_windows, windows
+from interp_emerge.training._text_run import TextRun, bands, grow_on_text, read_again, spread_windows, windows
 from interp_emerge.training.estimate import estimate_training
 from interp_emerge.training.growing import grow_family
 from interp_emerge.training.text import TextRecipe, begin_text, size_recipe, spaced_checkpoints, text_recipe
@@ -149,6 +149,18 @@ def test_a_window_is_the_mark_and_what_follows_a_position():
     assert spread[-1, -1] == 99
 
 
+def test_in_a_share_of_the_windows_a_passage_is_read_again_and_again():
+    rows = windows(np.arange(1, 200, dtype=np.int32), np.arange(8) * 10, 64)
+    changed = read_again(np.random.default_rng(0), rows, 0.5)
+    assert (changed[4:] == rows[4:]).all()
+    assert (changed[:, 0] == 0).all()
+    for before, after in zip(rows[:4], changed[:4], strict=True):
+        length = len(set(after[1:]))
+        assert 8 <= length <= 32
+        assert after[1:].tolist() == (before[1 : 1 + length].tolist() * 8)[:63]
+    assert len({len(set(row)) for row in changed[:4]}) > 1
+
+
 def test_the_last_token_of_the_text_is_trained_on(recipe: TextRecipe, prepared: Path, tmp_path: Path):
     streams = {name: read_tokens(prepared, name) for name in ("training", "held_out")}
     streams["training"] = np.arange(1, 33, dtype=np.int32)
@@ -212,6 +224,7 @@ def test_a_size_is_read_from_its_name(name: str, heads: int):
         ({"steps": 0}, "0 steps with 3 checkpoints cannot be trained"),
         ({"vocabulary": 256}, "a vocabulary of 256 is too small"),
         ({"context": 8}, "a context of 8 tokens and a batch of 4 cannot be trained on"),
+        ({"repeated": 1.5}, "a share of 1.5 repeated windows cannot be"),
         ({"learning_rate": -1.0}, "a learning rate of -1 cannot be trained with"),
     ],
 )
