@@ -108,7 +108,8 @@ class TextRun(_Run):
         super().__init__(recipe, size, seed, directory, device)
 
     def untrained(self) -> GPTNeoXForCausalLM:
-        return fresh_model(self.size, self.seed, n_tokens=self.vocabulary, n_positions=self.context, bos=END_ID)
+        about = {"n_tokens": self.vocabulary, "n_positions": self.context, "bos": END_ID, "parallel": False}
+        return fresh_model(self.size, self.seed, **about)
 
     def next_batch(self) -> np.ndarray:
         starts = self.documents.integers(0, len(self.stream) - self.context + 2, self.batch)

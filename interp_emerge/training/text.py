@@ -9,7 +9,8 @@
 3. Each model is trained on windows of the training documents (`_text_run`), with the trainer of every family.
 4. `text_card` writes the card.
 
-A name such as `2x64` is a model of two layers with a width of 64; heads have 16 dimensions, or 32 from a width of 128.
+A name such as `2x64` is a model of two layers with a width of 64. Heads have 16 dimensions, or 32 from a width of 128.
+In each layer the MLP follows the attention.
 """
 
 from collections.abc import Callable, Sequence

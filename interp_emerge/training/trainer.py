@@ -48,8 +48,12 @@ def fresh_model(
     n_tokens: int = len(language.VOCABULARY),
     n_positions: int = 64,
     bos: int = language.VOCABULARY.index(language.BOS),
+    parallel: bool = True,
 ) -> GPTNeoXForCausalLM:
-    """The untrained model of a size and seed, by default for the miniature language."""
+    """The untrained model of a size and seed, by default for the miniature language.
+
+    If it is `parallel`, attention and MLP of a layer read the same input; otherwise the MLP reads after attention.
+    """
     d_head = size.d_model // size.n_heads
     # transformers rounds the rotary share down to whole dimensions. The 0.01 guards against rounding errors.
     share = min(1.0, (size.rotary_dimensions + 0.01) / d_head)
@@ -61,7 +65,7 @@ def fresh_model(
         intermediate_size=4 * size.d_model,
         max_position_embeddings=n_positions,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": share},
-        use_parallel_residual=True,
+        use_parallel_residual=parallel,
         bos_token_id=bos,
         eos_token_id=bos,
     )
