@@ -51,6 +51,8 @@ def train(
     }
     options = {name: value for name, value in given.items() if value is not None}
     chosen = _chosen(recipe, files, options)
+    if dry_run and recipe != TEXT:
+        raise InputError(f"--dry-run is an option of the recipe text; {recipe} has its own settings")
     if dry_run:
         from interp_emerge.training.estimate import estimate_training
 
