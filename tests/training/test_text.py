@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def grow(recipe: TextRecipe, prepared: Path, directory: Path, *, stop_at: int | 
         if step == stop_at:
             raise StoppedError
 
-    shape = {"vocabulary": recipe.vocabulary, "context": recipe.context, "batch": recipe.batch}
+    shape: dict[str, Any] = {"vocabulary": recipe.vocabulary, "context": recipe.context, "batch": recipe.batch}
     grow_on_text(recipe, recipe.size("2x16"), 0, directory, family=prepared, report=report, **shape)
 
 
