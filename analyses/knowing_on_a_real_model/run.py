@@ -16,8 +16,7 @@ from interp_emerge.stats import spearman
 HERE, PLACE = Path(__file__).parent, Path("build/knowing")
 TEMPLATES = tuple(f"{name}, {order}" for name in ("went", "after lunch") for order in ("ABBA", "BABA"))
 DRAWN, NAMES, EXCHANGED = 24_000, 5, 32
-"""Pairs that are drawn; names, the first of the list, of which both people of a pair that is kept have one; and how
-many of the kept pairs are exchanged."""
+"""Pairs drawn; first names of the list that both people of a kept pair have; and kept pairs that are exchanged."""
 POSITIONS = ("io", "s1", "s2", "last")
 CORRUPTIONS = {"receiver": "abc", "subject": "swapped subject"}
 """What each variable is exchanged against: three other names, or the same two with their parts exchanged."""

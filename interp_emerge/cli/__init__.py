@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from interp_emerge.cli import attend, checking, circuits, listing, measuring, own, probing, studies
+from interp_emerge.cli import attend, checking, circuits, listing, measuring, own, probing, studies, training
 from interp_emerge.cli._shared import SHELVES, app
 from interp_emerge.core.errors import InterpEmergeError
 
@@ -27,6 +27,7 @@ __all__ = [
     "own",
     "probing",
     "studies",
+    "training",
 ]
 
 

@@ -1,4 +1,4 @@
-"""`run`, `train` and `report`: run a study, train a family of models, build a report."""
+"""`run` and `report`: run a study, build a report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -127,21 +127,6 @@ def run(
         if workers == 1 and not scheduler and (said := chosen.expected_time()):
             typer.echo(f"Expected to take {said}.", err=True)
         typer.echo(chosen.run(workers=workers, scheduler=scheduler))
-
-
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="name of a recipe: miniature or grokking")],
-    out: Annotated[Path | None, typer.Option(help="directory of the family [grown/RECIPE]")] = None,
-    workers: Annotated[int, typer.Option(help="number of models trained at once; 0 means one for each processor")] = 0,
-    device: Annotated[str, typer.Option(help="where to train; empty means a GPU if there is one")] = "",
-) -> None:
-    """Train a family of models from its recipe; if it was interrupted, continue."""
-    from interp_emerge.training.growing import grow_family
-    from interp_emerge.training.recipes import load_recipe
-
-    chosen = load_recipe(recipe)
-    typer.echo(grow_family(chosen, out or Path("grown") / chosen.name, workers=workers, device=device))
 
 
 @app.command()

@@ -118,7 +118,7 @@ def _grow_all(recipe: Recipe, directory: Path, waiting: list[Run], n_runs: int, 
     if not waiting:
         return
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    workers = min(workers or _processors(), len(waiting))
+    workers = n_processes(workers, len(waiting))
     spawn = multiprocessing.get_context("spawn")
     messages, stop = spawn.Queue(), spawn.Event()
     with (
@@ -160,6 +160,11 @@ def _grow(recipe: Recipe, size: str, seed: int, directory: Path, device: str) ->
             messages.put(((size, seed), step + 1, loss))
 
     grow_run(recipe, size, seed, run_directory(directory, size, seed), device, report)
+
+
+def n_processes(workers: int, n_models: int) -> int:
+    """Number of models that are trained at the same time; 0 `workers` mean one for each processor that may be used."""
+    return min(workers or _processors(), n_models)
 
 
 def _processors() -> int:

@@ -41,22 +41,33 @@ HELD_OUT_SEED = 990_000
 """Seed of the held-out documents. Training seeds count from 0, so training never uses the same generator."""
 
 
-def fresh_model(size: SizeRecipe, seed: int) -> GPTNeoXForCausalLM:
-    """The untrained model of a size and seed."""
+def fresh_model(
+    size: SizeRecipe,
+    seed: int,
+    *,
+    n_tokens: int = len(language.VOCABULARY),
+    n_positions: int = 64,
+    bos: int = language.VOCABULARY.index(language.BOS),
+    parallel: bool = True,
+) -> GPTNeoXForCausalLM:
+    """The untrained model of a size and seed, by default for the miniature language.
+
+    If it is `parallel`, attention and MLP of a layer read the same input; otherwise the MLP reads after attention.
+    """
     d_head = size.d_model // size.n_heads
     # transformers rounds the rotary share down to whole dimensions. The 0.01 guards against rounding errors.
     share = min(1.0, (size.rotary_dimensions + 0.01) / d_head)
     config = GPTNeoXConfig(
-        vocab_size=len(language.VOCABULARY),
+        vocab_size=n_tokens,
         hidden_size=size.d_model,
         num_hidden_layers=size.n_layers,
         num_attention_heads=size.n_heads,
         intermediate_size=4 * size.d_model,
-        max_position_embeddings=64,
+        max_position_embeddings=n_positions,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": share},
-        use_parallel_residual=True,
-        bos_token_id=language.VOCABULARY.index(language.BOS),
-        eos_token_id=language.VOCABULARY.index(language.BOS),
+        use_parallel_residual=parallel,
+        bos_token_id=bos,
+        eos_token_id=bos,
     )
     torch.manual_seed(seed)
     return GPTNeoXForCausalLM(config)
@@ -122,7 +133,7 @@ class _Run:
 
     def __init__(self, recipe: Recipe, size: SizeRecipe, seed: int, directory: Path, device: str) -> None:
         self.recipe, self.size, self.seed, self.directory, self.device = recipe, size, seed, directory, device
-        self.model = fresh_model(size, seed)
+        self.model = self.untrained()
         self.model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
         self.documents = np.random.default_rng([seed, size.d_model, size.n_layers])
         self.optimizer = torch.optim.AdamW(
@@ -132,10 +143,21 @@ class _Run:
         self.losses: list[tuple[int, str, float]] = []
         self.state_directory = directory / STATE
 
+    def untrained(self) -> GPTNeoXForCausalLM:
+        """The model before its first step. A run on other text has its own version."""
+        return fresh_model(self.size, self.seed)
+
+    def next_batch(self) -> np.ndarray:
+        """Token ids of the next batch, shape [document, pos]. A run on other text has its own version."""
+        return corpus.mixed_batch(self.documents, self.recipe.documents)
+
+    def held_out(self) -> dict[str, float]:
+        """Held-out losses of this step, nats per token. A run on other text has its own version."""
+        return held_out_losses(self.model)
+
     def take_step(self) -> float:
         """One step of the optimiser; returns the loss in nats per token."""
-        batch = corpus.mixed_batch(self.documents, self.recipe.documents)
-        loss = next_token_loss(self.model, torch.from_numpy(batch).to(self.device))
+        loss = next_token_loss(self.model, torch.from_numpy(self.next_batch()).to(self.device))
         return self.descend(loss, _schedule(self.step, self.recipe))
 
     def descend(self, loss: Tensor, rate: float) -> float:
@@ -152,7 +174,7 @@ class _Run:
     def keep_checkpoint(self) -> None:
         """Write the weights of this step in Hugging Face format, and measure the held-out losses."""
         self.losses = [row for row in self.losses if row[0] < self.step]
-        self.losses += [(self.step, kind, loss) for kind, loss in held_out_losses(self.model).items()]
+        self.losses += [(self.step, kind, loss) for kind, loss in self.held_out().items()]
         self.write_weights(copy.deepcopy(self.model).half())
 
     def write_weights(self, model: Any) -> None:

@@ -16,7 +16,8 @@ from tests.families.tiny import save_checkpoint
 
 REPOSITORY = "EleutherAI/pythia-14m"
 STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
-SMALL: dict[str, Any] = {"n_measured": 4, "n_pairs": 4, "n_random": 2, "n_resamples": 2, "n_ablations": 2, "beside": ()}
+FEW: dict[str, Any] = {"n_measured": 4, "n_pairs": 4, "n_random": 2, "n_resamples": 2, "n_ablations": 2}
+SMALL: dict[str, Any] = {**FEW, "n_probed": 0, "beside": ()}
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ SUITES = {
     "smollm2": ("llama", {"135m": [240_000, 480_000]}, "step-{}"),
     "crfm_gpt2": ("gpt2", {"small": [0, 400_000]}, "checkpoint-{}"),
 }
-SMALL = {"n_measured": 6, "n_pairs": 6, "n_random": 4, "n_resamples": 2, "n_ablations": 2, "beside": ()}
+SMALL = {"n_measured": 6, "n_pairs": 6, "n_random": 4, "n_resamples": 2, "n_ablations": 2, "n_probed": 0, "beside": ()}
 
 
 @pytest.fixture

@@ -130,4 +130,5 @@ def _has_recipe(root: Path) -> bool:
         content = json.loads(recipe.read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and {"hash", "documents", "markov_chain"} <= {*content}
+    known = {"hash", "documents"}, {"markov_chain", "text"}
+    return isinstance(content, dict) and known[0] <= {*content} and not known[1].isdisjoint(content)
