@@ -19,7 +19,7 @@ SETTINGS: dict[str, Any] = {
     "n_random": 5,
     "n_resamples": 10,
     "n_ablations": 3,
-    "n_probed": 20,
+    "n_probed": 128,
     "probed_layers": 1,
     "steps_of_integration": 2,
 }

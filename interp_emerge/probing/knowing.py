@@ -97,7 +97,9 @@ def probe(
         raise InputError(f"{method!r} decodes no variable; call {function}(model, pairs, method={method!r})")
     require_pairs(model, pairs)
     require_whole(folds, "folds", least=3)
-    variables = [variable] if isinstance(variable, str) else [*variable]
+    variables = [variable] if isinstance(variable, str) else [*dict.fromkeys(variable)]
+    if not variables:
+        raise InputError("no variable; name at least one, such as 'answer'")
     places = Places.of(pairs, positions)
     if "all" in ([positions] if isinstance(positions, str) else positions):
         places = _where_prompts_differ(pairs, places)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from interp_emerge.core.arguments import checked
@@ -31,9 +30,9 @@ class Turn:
 
 @checked
 def compare_directions(
-    one: Float[Tensor, " first_width"],
-    other: Float[Tensor, " second_width"],
-    activations: Float[Tensor, "prompt feature"],
+    one: Tensor,
+    other: Tensor,
+    activations: Tensor,
     *,
     of: Literal["weights", "directions"] = "weights",
 ) -> Turn:
@@ -60,6 +59,10 @@ def compare_directions(
         UnknownNameError: `of` is neither.
         InputError: the widths differ, there are not more prompts than features, or a value is not finite.
     """
+    for name, values, axes in (("one", one, 1), ("other", other, 1), ("activations", activations, 2)):
+        if values.ndim != axes:
+            wanted = "[feature], one column of a probe's weight" if axes == 1 else "[prompt, feature]"
+            raise InputError(f"{name} has shape {[*values.shape]}; give {wanted}")
     widths = [len(one), len(other), activations.shape[1]]
     if len({*widths}) > 1:
         raise InputError(f"directions of {widths[0]} and {widths[1]} features, and activations of {widths[2]}: give "
@@ -70,7 +73,7 @@ def compare_directions(
     if not all(bool(torch.isfinite(values).all()) for values in (one, other, activations)):
         raise InputError("a direction or an activation is not finite; give finite ones")
     covariance = activations.detach().double().T.cov()
-    first, second = (values.detach().double().to(covariance.device) for values in (one, other))
+    first, second = (_of_length_one(values.detach().double().to(covariance.device)) for values in (one, other))
     if of == "weights":
         return Turn(
             _cosine(first, second, first, second), _cosine(first, second, covariance @ first, covariance @ second)
@@ -79,6 +82,12 @@ def compare_directions(
     factor = torch.linalg.cholesky(covariance + added * torch.eye(widths[2], dtype=torch.float64, device=added.device))
     solved = torch.cholesky_solve(torch.stack([first, second], 1), factor)
     return Turn(_cosine(first, second, first, second), _cosine(first, second, solved[:, 0], solved[:, 1]))
+
+
+def _of_length_one(direction: Tensor) -> Tensor:
+    """The direction, scaled so that squares of its entries neither vanish nor overflow; zero stays zero."""
+    largest = direction.abs().max()
+    return torch.nn.functional.normalize(direction / largest, dim=0) if largest > 0 else direction
 
 
 def _cosine(first: Tensor, second: Tensor, changed_first: Tensor, changed_second: Tensor) -> float:

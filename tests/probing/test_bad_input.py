@@ -52,6 +52,8 @@ def pairs_of(n: int = N, **more: Any) -> ie.PromptPairs:
         ({"variable": "token+1"}, "pair 0 has no token at position 6"),
         ({"sites": ()}, "no site to probe"),
         ({"positions": ()}, "no positions"),
+        ({"variable": ()}, "no variable; name at least one"),
+        ({"layers": ()}, "no layers; name at least one from 0 to"),
         ({"folds": 2}, "folds cannot be 2; give a whole number of at least 3"),
     ],
 )

@@ -52,3 +52,15 @@ def test_with_equal_spread_both_cosines_agree_and_of_nothing_there_is_none():
 def test_bad_input_is_refused_in_one_line(one: torch.Tensor, n: int, of: str, words: str):
     with pytest.raises(InterpEmergeError, match=words):
         ie.probing.compare_directions(one, torch.ones(3), torch.randn(n, 3), of=of)  # pyright: ignore[reportArgumentType]
+
+
+def test_lengths_of_directions_do_not_matter(activations: torch.Tensor):
+    one, other = torch.tensor([1.0, 2.0, 0.0]).double(), torch.tensor([0.0, 1.0, 1.0]).double()
+    found = ie.probing.compare_directions(one, other, activations)
+    tiny = ie.probing.compare_directions(1e-200 * one, 1e-200 * other, activations)
+    assert (tiny.plain, tiny.mahalanobis) == pytest.approx((found.plain, found.mahalanobis))
+
+
+def test_a_weight_of_several_columns_is_refused(activations: torch.Tensor):
+    with pytest.raises(InterpEmergeError, match=r"one has shape \[3, 1\]; give \[feature\], one column"):
+        ie.probing.compare_directions(torch.ones(3, 1), torch.ones(3), activations)

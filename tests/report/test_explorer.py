@@ -140,6 +140,16 @@ def test_the_address_restores_everything(page: Page):
     assert page.locator("#circuit-1-table th[aria-sort=descending]").get_attribute("data-name") == "n_edges"
 
 
+@pytest.mark.parametrize("nonsense", ["%", "top=-5", "top=0.5&tab.circuit-2-tabs=-1", "step=%E0%A4%A&size=nine"])
+def test_an_address_without_sense_shows_the_page_as_it_opens(page: Page, nonsense: str):
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    go(page, nonsense)
+    assert status(page) and page.locator("#explorer-graph path.edge").count() > 0
+    assert page.locator("#circuit-2-tabs [role=tab][aria-selected=true]").count() == 1
+    assert not errors
+
+
 def test_what_is_chosen_stands_in_the_address(page: Page):
     page.locator("#explorer-size").focus()
     page.keyboard.press("Home")

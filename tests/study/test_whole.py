@@ -28,7 +28,7 @@ def tables_of(out: Path) -> dict[str, pd.DataFrame]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study that `interp-emerge run` makes, with fewer checkpoints."""
     out = tmp_path_factory.mktemp("study") / "whole"
-    study = ie.Study(out=str(out), steps=(0, 500, 750, 5000), n_probed=64, probed_layers=2)
+    study = ie.Study(out=str(out), steps=(0, 500, 750, 5000), probed_layers=2)
     assert study.run() == out / "report.html"
     return out
 

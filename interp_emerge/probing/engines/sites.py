@@ -107,6 +107,9 @@ def sites_of(
         InputError: no kind is given, a layer that the model does not have, or `resid_mid` of a model that has none.
     """
     n_layers = len(model.decoder.blocks)
+    layers = None if layers is None else [*layers]
+    if layers == []:
+        raise InputError(f"no layers; name at least one from 0 to {n_layers - 1}, or leave layers out for all")
     for layer in layers or ():
         if not 0 <= layer < n_layers:
             raise InputError(f"{model.spec} has no layer {layer}; give layers from 0 to {n_layers - 1}")

@@ -101,5 +101,5 @@ function tabs(group) {
       buttons[target].focus();
     });
   });
-  follow(() => show(Math.min(Number(chosen.get(key)) || 0, buttons.length - 1)));
+  follow(() => show(Math.max(0, Math.min(Math.round(Number(chosen.get(key))) || 0, buttons.length - 1))));
 }

@@ -32,7 +32,7 @@ function curves(room, { lines, ticks, place, unit, from, to, label, names, heigh
   const ends = [];
   for (const line of lines) {
     const there = line.points.filter((point) => point.value);
-    if (line.level !== undefined) {
+    if (typeof line.level === "number") {
       drawing.append(make("line", { class: "level", x1: edge.left, x2: width - edge.right, y1: y(line.level), y2: y(line.level) }));
       ends.push({ line, at: y(line.level) });
       continue;

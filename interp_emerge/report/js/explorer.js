@@ -27,7 +27,8 @@ function explorer() {
     const roles = Object.keys({ ...run.last_roles, ...run.roles });
     const map = roles.includes(chosen.get("map")) ? chosen.get("map") : "effect";
     const head = run.heads.includes(chosen.get("head")) ? chosen.get("head") : firstHead(run);
-    const top = Math.min(Number(chosen.get("top")) || 40, run.edges.length);
+    const most = Math.round(Number(chosen.get("top"))) || 40;
+    const top = Math.min(Math.max(most, 10), run.edges.length);
     return { run, runs, step, place, ability, metric, roles, map, head, top, atLast: place === run.steps.length - 1 };
   }
 

@@ -22,9 +22,9 @@ function refill(room, ...content) {
 
 function number(value) {
   if (value === null || value === undefined) return "undefined";
-  if (Number.isInteger(value)) return value.toLocaleString("en-US").replace("-", "−");
+  if (Number.isInteger(value)) return value.toLocaleString("en-US").replaceAll("-", "−");
   const text = Math.abs(value) < 0.001 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 // A value with its interval, such as 0.93 [0.91, 0.95].

@@ -7,7 +7,16 @@ function readAddress() {
   const hash = location.hash.slice(1);
   chosen.clear();
   if (hash.includes("=")) for (const [key, value] of new URLSearchParams(hash)) chosen.set(key, value);
-  else if (hash) chosen.set("at", decodeURIComponent(hash));
+  else if (hash) chosen.set("at", decoded(hash));
+}
+
+// A piece of an address in words; an address that is not encoded as one stands as it is.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function choose(key, value) {
@@ -47,7 +56,7 @@ function anchors() {
     const link = event.target.closest && event.target.closest('a[href^="#"]');
     if (!link) return;
     event.preventDefault();
-    const id = decodeURIComponent(link.getAttribute("href").slice(1));
+    const id = decoded(link.getAttribute("href").slice(1));
     choose("at", id);
     goTo(id, true);
   });

@@ -91,9 +91,9 @@ function showGraph(data, at, part, pick) {
 function valueAt(at, name) {
   const { run, map, place, atLast } = at;
   const followed = map === "effect" ? run.effects[name] : run.roles[map]?.[name];
-  if (followed && followed[place]) return { value: followed[place] };
   const last = map === "effect" ? run.last_effects[name] : run.last_roles[map]?.[name];
-  if (atLast && last) return { value: last.slice(0, 3) };
+  if (atLast && last) return { value: last.slice(0, 3) };  // of all heads, on the same prompts
+  if (followed && followed[place]) return { value: followed[place] };
   if (!last && !followed) return { value: null, why: "this run's heads were not scored" };
   return { value: null, why: map === "effect" ? "before the last step only the circuit's parts were measured" : "before the last step only heads that play the role were measured" };
 }
