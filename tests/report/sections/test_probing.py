@@ -72,7 +72,7 @@ def test_an_undefined_use_has_no_lead():
 
 
 def test_the_table_has_a_row_for_a_variable_at_a_position_with_the_same_onsets():
-    undefined = {**EMPTY, "verdict": "undefined", "reason": "no gap", "lead": "undefined"}
+    undefined: dict[str, object] = {**EMPTY, "verdict": "undefined", "reason": "no gap", "lead": "undefined"}
     table = known_and_used_table(pd.concat([rows(), rows(used=undefined).assign(position="s2")]))
     known, ability, embedded = (
         "1,000 [800, 1,400]",
