@@ -25,7 +25,7 @@ BUSY = 1.2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Estimate:
+class TrainingEstimate:
     """What a training is expected to cost. `str` gives the lines that `--dry-run` prints.
 
     `sizes` has the columns `size`, `n_parameters`, `learning_rate`, `n_seeds`, `seconds_per_step` and `cpu_minutes` (of
@@ -74,7 +74,7 @@ class Estimate:
 
 
 @checked
-def estimate_training(recipe: TextRecipe, *, workers: int = 0, device: str = "cpu") -> Estimate:
+def estimate_training(recipe: TextRecipe, *, workers: int = 0, device: str = "cpu") -> TrainingEstimate:
     """The time and disk of a training, from `TIMED_STEPS` steps and one checkpoint of each size.
 
     The tokenizer is trained, so that a text that is too little is refused here. Nothing is kept.
@@ -100,7 +100,7 @@ def estimate_training(recipe: TextRecipe, *, workers: int = 0, device: str = "cp
     n_models = sum(size.n_seeds for size in recipe.sizes)
     sizes = pd.DataFrame(rows)
     busy = float(sizes.pop("busy").median())
-    return Estimate(recipe=recipe, facts=facts, sizes=sizes, workers=n_processes(workers, n_models), busy=busy)
+    return TrainingEstimate(recipe=recipe, facts=facts, sizes=sizes, workers=n_processes(workers, n_models), busy=busy)
 
 
 def _measure(recipe: TextRecipe, name: str, place: Path, device: str) -> dict[str, float | int | str]:
