@@ -23,7 +23,7 @@ NOT_RUN = re.compile(r"<!-- not run: (.+?) -->")
 REASONS = {
     "needs a network": 3,
     "needs a model that reads English, and none is bundled": 1,
-    "takes long": 4,
+    "takes long": 5,
     "is code of another package": 4,
     "is a file of its own, which other tests add": 2,
 }
