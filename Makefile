@@ -26,7 +26,7 @@ test: $(READY)  ## All tests, in a random order. Those that open the report are 
 		echo "make test: no Chromium, so the tests that open the report in a browser are skipped. Install it" >&2; \
 		echo "(Debian: apt-get install chromium) or name one: make test CHROMIUM=/path/to/chrome" >&2; fi
 	@echo "make test: in a random order; the same again is make test SEED=$(SEED)"
-	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --randomly-seed=$(SEED)
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --randomly-seed=$(SEED)
 
 check: $(READY) docs  ## Format, lint, types, import rules and the site's links; changes no file that is kept.
 	@$(BIN)/ruff format --check

@@ -31,7 +31,7 @@ from tests.report.browser import open_page
 
 pytestmark = pytest.mark.slow
 VOCABULARY = 40
-OPTIONS = {"n-measured": 32, "n-pairs": 16, "n-random": 10, "n-ablations": 3, "steps-of-integration": 2}
+OPTIONS = {"n-measured": 32, "n-pairs": 16, "n-random": 10, "n-ablations": 3, "n-probed": 0, "steps-of-integration": 2}
 TRAINING_STEPS = 500
 
 
