@@ -75,9 +75,15 @@ class TrainingEstimate:
 
 @checked
 def estimate_training(recipe: TextRecipe, *, workers: int = 0, device: str = "cpu") -> TrainingEstimate:
-    """The time and disk of a training, from `TIMED_STEPS` steps and one checkpoint of each size.
+    r"""The time and disk of a training, from `TIMED_STEPS` steps and one checkpoint of each size.
 
     The tokenizer is trained, so that a text that is too little is refused here. Nothing is kept.
+
+    Example:
+        >>> Path("mine.txt").write_text("the cat sat on the mat, and the dog lay by the door.\n" * 400)
+        >>> small = {"sizes": ("1x16",), "steps": 4, "vocabulary": 270, "context": 32, "batch": 2}
+        >>> recipe = ie.training.text_recipe("mine.txt", **small)
+        >>> ie.training.estimate_training(recipe, workers=1)
 
     Args:
         recipe: what would be grown.
