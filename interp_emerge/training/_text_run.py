@@ -67,6 +67,7 @@ def grow_on_text(
     context: int,
     batch: int,
     repeated: float = 0.0,
+    initial: float = 0.8,
     device: str = "cpu",
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> pd.DataFrame:
@@ -80,7 +81,9 @@ def grow_on_text(
         return read_losses(directory)
     streams = {name: read_tokens(family, name) for name in ("training", "held_out")}
     shape = (batch, context)
-    run = TextRun(recipe, size, seed, directory, device, streams=streams, shape=shape, vocabulary=vocabulary)
+    run = TextRun(
+        recipe, size, seed, directory, device, streams=streams, shape=shape, vocabulary=vocabulary, initial=initial
+    )
     run.repeated = repeated
     return carry_out(run, report)
 
@@ -99,9 +102,11 @@ class TextRun(_Run):
         streams: dict[str, np.ndarray],
         shape: tuple[int, int],
         vocabulary: int,
+        initial: float = 0.8,
     ) -> None:
         self.batch, self.context = shape
         self.vocabulary, self.repeated = vocabulary, 0.0
+        self.deviation = initial / size.d_model**0.5
         self.stream = streams["training"]
         parts = {TRAINING: streams["training"], HELD_OUT: streams["held_out"]}
         self.measured = {name: torch.from_numpy(spread_windows(part, self.context)) for name, part in parts.items()}
@@ -109,7 +114,7 @@ class TextRun(_Run):
 
     def untrained(self) -> GPTNeoXForCausalLM:
         about = {"n_tokens": self.vocabulary, "n_positions": self.context, "bos": END_ID, "parallel": False}
-        return fresh_model(self.size, self.seed, **about)
+        return fresh_model(self.size, self.seed, deviation=self.deviation, **about)
 
     def next_batch(self) -> np.ndarray:
         starts = self.documents.integers(0, len(self.stream) - self.context + 2, self.batch)

@@ -49,10 +49,12 @@ def fresh_model(
     n_positions: int = 64,
     bos: int = language.VOCABULARY.index(language.BOS),
     parallel: bool = True,
+    deviation: float = 0.02,
 ) -> GPTNeoXForCausalLM:
     """The untrained model of a size and seed, by default for the miniature language.
 
     If it is `parallel`, attention and MLP of a layer read the same input; otherwise the MLP reads after attention.
+    Weights are drawn with this standard `deviation`.
     """
     d_head = size.d_model // size.n_heads
     # transformers rounds the rotary share down to whole dimensions. The 0.01 guards against rounding errors.
@@ -66,6 +68,7 @@ def fresh_model(
         max_position_embeddings=n_positions,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": share},
         use_parallel_residual=parallel,
+        initializer_range=deviation,
         bos_token_id=bos,
         eos_token_id=bos,
     )

@@ -162,6 +162,14 @@ def test_in_a_share_of_the_windows_a_passage_is_read_again_and_again():
     assert len({len(set(row)) for row in changed[:4]}) > 1
 
 
+def test_the_spread_of_initial_weights_falls_with_the_root_of_the_width(grown: Path):
+    family = ie.load_family(grown)
+    keys = family.load("1x16", 0).bridge.blocks[0].attn.q.weight
+    assert keys.std().item() == pytest.approx(0.8 / 16**0.5, rel=0.15)
+    with pytest.raises(InputError, match="deviation of 0"):
+        replace(text_recipe(grown / "held_out.txt", **OPTIONS), initial=0.0)
+
+
 def test_the_last_token_of_the_text_is_trained_on(recipe: TextRecipe, prepared: Path, tmp_path: Path):
     streams = {name: read_tokens(prepared, name) for name in ("training", "held_out")}
     streams["training"] = np.arange(1, 33, dtype=np.int32)
