@@ -55,8 +55,8 @@ class TextRecipe(Recipe):
     """Share of the windows in which a passage is read again and again. It makes induction pay in text that repeats
     little; what a family learns with it is not evidence that the text alone would teach it."""
     initial: float = 0.8
-    """Standard deviation of the initial weights, times the root of the width. With 0.02, which is usual for wide models,
-    attention of a model of width 64 stays even for thousands of steps, and no circuit forms in that time."""
+    """Standard deviation of the initial weights, times the root of the width. With 0.02, which is usual for wide
+    models, attention of a model of width 64 stays even for thousands of steps, and no circuit forms in that time."""
     held_out: float = 0.05
     """Share of the text that is held out, as whole documents."""
     split_seed: int = 0
