@@ -39,6 +39,7 @@ html_title = "interp_emerge"
 html_additional_pages = {"index": "forward.html"}
 templates_path = [str(HERE)]
 html_copy_source = False
+html_show_search_summary = False  # a page in a file may not read the others
 html_show_sphinx = False
 html_theme_options = {"footer_icons": []}
 
