@@ -39,7 +39,7 @@ def level(n: int) -> Iterator[Rate]:
 def error(n: int) -> Iterator[Rate]:
     for law in LAWS:
         rng, n_pairs = np.random.default_rng(0), 30
-        values = magnitudes(law, (n_pairs, n // 5), rng) * np.where(rng.random((n_pairs, n // 5)) < 0.65, 1, -1)
+        values = magnitudes(law, (n_pairs, n), rng) * np.where(rng.random((n_pairs, n)) < 0.65, 1, -1)
         found, exact = sign_flip_p_values(values), np.array([counted(column) for column in values.T])
         wrong = int((np.abs(found / exact - 1) > 0.05).sum())
         yield Rate(case=f"30 pairs, {law} magnitudes", happened=wrong, simulations=len(found), at_most=0.01)
