@@ -1,18 +1,18 @@
 """The two highest levels of the page of validity again, with new random circuits for every 250 simulations.
 
-python analyses/test_calibration/levels_over_pools.py         # prints two rates, three processor minutes
+python analyses/test_calibration/measure.py levels_over_pools    # prints two rates, three processor minutes
 
 The promise ranks all circuits of a case among draws of one pool of random circuits, so the error of that pool is in all
 of them. Here each of 16 pools has 250 circuits of its own.
 """
 
 import numpy as np
-from promises.null_circuits import N_EDGES, N_RANDOM, cases_of_noise, models, sized_circuit, values_of_test
 
 import interp_emerge as ie
 from interp_emerge.circuits.finding.null_circuits import ALWAYS, null_circuits
 from interp_emerge.circuits.testing.random_ranks import rank_among
 from interp_emerge.stats import success_interval
+from promises.null_circuits import N_EDGES, N_RANDOM, cases_of_noise, models, sized_circuit, values_of_test
 
 POOLS, EACH, POOL = 16, 250, 1000
 CASES = (
@@ -36,7 +36,3 @@ def main() -> None:
                 outcome = rank_among(test, found, drawn, np.array, sign=sign, quantile=0.9, alpha=0.05)
                 rejected += outcome.p_value <= 0.05
         print(f"{test}, {noise}, {name}: {success_interval(rejected, POOLS * EACH):.4f} of {POOLS * EACH}")
-
-
-if __name__ == "__main__":
-    main()

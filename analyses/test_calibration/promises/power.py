@@ -1,6 +1,6 @@
 """How often tests and verdicts see what is there, by earlier rules and those of today, where the earlier were right.
 
-python analyses/test_calibration/power.py         # prints the table of docs/corrections.md, about a minute
+python analyses/test_calibration/measure.py power    # prints the table of docs/corrections.md, about a minute
 
 The earlier rules are written again in `earlier.py`, in a few lines each, for this comparison alone. The tests of
 circuits are in `power_of_circuits.py`.
@@ -9,11 +9,11 @@ circuits are in `power_of_circuits.py`.
 from collections.abc import Iterator
 
 import numpy as np
-from earlier import bootstrap_means, onset_verdict, saddlepoint, single_size
 
 from interp_emerge.circuits.running.faithfulness import why_undefined
 from interp_emerge.emergence.scale import Criterion, find_onset
 from interp_emerge.stats import mean_intervals, sign_flip_p_values
+from promises.earlier import bootstrap_means, onset_verdict, saddlepoint, single_size
 
 N = 1000
 CURVES = (
@@ -88,7 +88,3 @@ def sizes() -> Iterator[Row]:
             now += found.ci_low is not None and found.ci_low == found.ci_high
         case = f"normal values, 0.5 nats, steps of 0.5 between 8 sizes, {n} prompts"
         yield "interval of an onset is one size", case, before / N, now / N
-
-
-if __name__ == "__main__":
-    main()
