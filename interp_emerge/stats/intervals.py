@@ -13,7 +13,9 @@
    the same test (Fieller, 1954, https://doi.org/10.1111/j.2517-6161.1954.tb00159.x). If the mean below may itself be
    zero, the prompts do not bound the ratio, and the ends are undefined.
 
-Measured coverage: docs/validity.md. No interval of few values can know of rare prompts that were not drawn. Other
+Strongly skewed values are covered less often than 95% says: the mean of log-normal values lies in the interval in 90%
+of cases with 8 values, 91% with 16 and 94% with 64, that of exponential ones in 92% with 8. The rates of other values
+are in docs/validity.md. No interval of few values can know of rare prompts that were not drawn. Other
 statistics have intervals from a bootstrap over prompts, the central 95% of resamples (`percentile_interval`).
 """
 
@@ -88,6 +90,8 @@ def interval_columns(name: str, prefix: str | None = None) -> tuple[str, str, st
 
 def mean_interval(values: np.ndarray, *, share: bool = False) -> Interval:
     """Mean of per-prompt values, shape [prompt], with its interval; `share` says that they are 0 or 1 by definition.
+
+    With 8 strongly skewed values (log-normal) the true mean lies inside in 90% of cases instead of 95%.
 
     Example:
         >>> ie.stats.mean_interval(result.metric)

@@ -86,14 +86,15 @@ def overlaps(n: int) -> Iterator[Rate]:
 
 
 def ranks(n: int) -> Iterator[Rate]:
-    for name, (model, pairs) in _models().items():
+    for name, (model, pairs) in models().items():
         graph, runs, rng = model.graph, ie.Runs(model, pairs), np.random.default_rng(0)
-        sized = _circuit(graph, connected_circuit(graph, N_EDGES, rng), rng, "random paths")
+        sized = sized_circuit(graph, rng)
         pools = {kind: null_circuits(sized, kind, POOL, seed=1) for kind in (*ALWAYS, NullKind.GROWN)}
         clean = runs.evaluations([graph.exists])[0].clean
-        for test, sign, values_of in (("sufficiency", -1, _distances), ("partial necessity", 1, _losses)):
+        for test, sign in (("sufficiency", -1), ("partial necessity", 1)):
+            values_of = values_of_test[test]
             null = {kind: values_of(runs, pool, clean) for kind, pool in pools.items()}
-            for noise, draw in (NOISE | {"random edges": _pruned_edges(graph)}).items():
+            for noise, draw in cases_of_noise(graph).items():
                 rng = np.random.default_rng(2)
                 kinds = (*ALWAYS, NullKind.GROWN) if noise == "grown on noise" else ALWAYS
                 p_values = [
@@ -112,7 +113,17 @@ def ranks(n: int) -> Iterator[Rate]:
                 yield Rate(case=f"{test}, {noise}, {name}", happened=happened, simulations=n, at_most=0.05)
 
 
-def _models() -> dict[str, tuple[Any, Any]]:
+def sized_circuit(graph: Graph, rng: np.random.Generator) -> Circuit:
+    """A circuit of `N_EDGES` edges, for the size of random ones."""
+    return _circuit(graph, connected_circuit(graph, N_EDGES, rng), rng, "random paths")
+
+
+def cases_of_noise(graph: Graph) -> dict[str, Draw]:
+    """How circuits of noise are drawn; single random edges are pruned, since only paths can do anything."""
+    return NOISE | {"random edges": _pruned_edges(graph)}
+
+
+def models() -> dict[str, tuple[Any, Any]]:
     """Two trained models, and one of random weights with key-value heads that queries share, with their pairs."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -154,6 +165,9 @@ def _losses(runs: ie.Runs, circuits: Sequence[EdgeMask], clean: np.ndarray) -> n
     """Mean losses without the edges of circuits, shape [circuit]."""
     exists = runs.model.graph.exists
     return (clean - runs.metric_of((exists & ~kept for kept in circuits), len(circuits))).mean(1)
+
+
+values_of_test = {"sufficiency": _distances, "partial necessity": _losses}
 
 
 def _circuit(graph: Graph, kept: EdgeMask, rng: np.random.Generator, noise: str) -> Circuit:
