@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -82,18 +83,22 @@ def each_once(plans: Iterable[Plan]) -> list[Plan]:
 
 
 def warn_of_rare_classes(plans: Sequence[Plan]) -> None:
-    """Warn, once for each variable, if a class has fewer pairs than there are folds, so that some folds lack it."""
-    seen = set[str]()
+    """Warn if a class has fewer pairs than there are folds, so that some folds lack it."""
     for plan in plans:
         target, n_folds = plan.design.target, plan.design.n_folds
         rarest = int(torch.bincount(target.labels).min()) if target.n_classes else n_folds
-        if rarest < n_folds and target.variable not in seen:
-            seen.add(target.variable)
-            logger.warning(
-                "variable %r: the rarest of its %d classes has %d of %d pairs, fewer than the %d folds, so accuracy "
-                "rests on few examples of a class; give more pairs, or fewer classes",
-                target.variable, target.n_classes, rarest, len(target), n_folds,
-            )  # fmt: skip
+        if rarest < n_folds:
+            _warn_once(target.variable, target.n_classes, rarest, len(target), n_folds)
+
+
+@lru_cache(maxsize=256)
+def _warn_once(variable: str, n_classes: int, rarest: int, n_pairs: int, n_folds: int) -> None:
+    """Warn once of equal numbers: a study probes the same pairs in many models."""
+    logger.warning(
+        "variable %r: the rarest of its %d classes has %d of %d pairs, fewer than the %d folds, so accuracy rests on "
+        "few examples of a class; give more pairs, or fewer classes",
+        variable, n_classes, rarest, n_pairs, n_folds,
+    )  # fmt: skip
 
 
 def _partition(target: Target) -> bytes:
