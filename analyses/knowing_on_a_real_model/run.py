@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import interp_emerge as ie
@@ -18,10 +19,11 @@ TEMPLATES = tuple(f"{name}, {order}" for name in ("went", "after lunch") for ord
 DRAWN, NAMES, EXCHANGED = 24_000, 5, 32
 """Pairs drawn; first names of the list that both people of a kept pair have; and kept pairs that are exchanged."""
 POSITIONS = ("io", "s1", "s2", "last")
+FEW = tuple(range(2, 30, 3))
 CORRUPTIONS = {"receiver": "abc", "subject": "swapped subject"}
 """What each variable is exchanged against: three other names, or the same two with their parts exchanged."""
-LEARNED = (("subject", "last"),)
-"""Where directions are learned too. Before the end every step runs all later tokens, which takes much longer."""
+LEARNED = {("subject", "last"): None, ("receiver", "last"): FEW, ("subject", "s2"): FEW, ("receiver", "io"): FEW}
+"""Where directions are learned too, and in which layers; before the end every step runs all later tokens."""
 CARRIES = 0.1
 """A layer carries a variable if the lower end of its share of the gap is above this."""
 
@@ -30,15 +32,17 @@ def main(directory: str, *, keep: bool) -> None:
     """Print what is known and used by layer and position, and how far two interventions agree."""
     PLACE.mkdir(parents=True, exist_ok=True)
     known = part(directory, "subject", "ridge", POSITIONS)
-    exchanges = [(variable, "interchange", POSITIONS) for variable in CORRUPTIONS]
-    exchanges += [(variable, "das", (position,)) for variable, position in LEARNED]
+    exchanges = [(variable, "interchange", POSITIONS, None) for variable in CORRUPTIONS]
+    exchanges += [(variable, "das", (position,), layers) for (variable, position), layers in LEARNED.items()]
     used = pd.concat(part(directory, *one) for one in exchanges)
     tell(known, used)
     if keep:
         draw(known, used)
 
 
-def part(directory: str, variable: str, method: str, positions: tuple[str, ...]) -> pd.DataFrame:
+def part(
+    directory: str, variable: str, method: str, positions: tuple[str, ...], layers: tuple[int, ...] | None = None
+) -> pd.DataFrame:
     """One table, kept: what was computed before an interruption is not computed again."""
     file = PLACE / f"{variable} at {' '.join(positions)}, {method}.csv"
     if not file.is_file():
@@ -50,7 +54,7 @@ def part(directory: str, variable: str, method: str, positions: tuple[str, ...])
         if method == "ridge":
             found = ie.probe(model, pairs, variable=[*CORRUPTIONS], positions=positions, method=method)
         else:
-            given = {"positions": positions, "placebos": 2, "steps": 5}
+            given = {"positions": positions, "layers": layers, "placebos": 2, "steps": 5 if "last" in positions else 3}
             found = ie.probing.use(model, pairs[:EXCHANGED], variable=variable, method=method, **given)
         found.to_frame().round(4).to_csv(file, index=False)
         spent = f"{time.process_time() - begun:.0f} s of processor, {time.time() - clock:.0f} s by the clock"
@@ -72,8 +76,16 @@ def tell(known: pd.DataFrame, used: pd.DataFrame) -> None:
             carrying = layers(of[of["share_low"] > CARRIES].reset_index())
             print(f"{variable} at {position}, {method}: carried by {carrying}; highest share {of['share'].max():.2f}")
         if len(found) == 2:
-            one, other = (of["beyond_placebo"].to_numpy() for of in found.values())
-            print(f"  rank correlation of the two over layers: {spearman(one, other):.2f}")
+            print(f"  rank correlation of the two over {len(found['das'])} layers: {agreement(*found.values())}")
+
+
+def agreement(one: pd.DataFrame, other: pd.DataFrame) -> str:
+    """Rank correlation of two effects over the layers of both, and its 95% interval under their errors over prompts."""
+    both, rng = one.join(other, how="inner", rsuffix="_other"), np.random.default_rng(0)
+    ends = [both[[f"beyond_placebo{end}{of}" for end in ("", "_low", "_high")]].to_numpy() for of in ("", "_other")]
+    drawn = [np.vstack([of[:, 0], rng.normal(of[:, 0], (of[:, 2] - of[:, 1]) / 3.92, (1000, len(of)))]) for of in ends]
+    found = spearman(*drawn)
+    return f"{found[0]:.2f} [{', '.join(f'{end:.2f}' for end in np.quantile(found[1:], (0.025, 0.975)))}]"
 
 
 def layers(rows: pd.DataFrame) -> str:

@@ -63,7 +63,10 @@ def accuracy(logits: Logits, pairs: PromptPairs) -> PerPair:
 
 
 def brier(logits: Logits, pairs: PromptPairs) -> PerPair:
-    """Minus (1 − `choice_prob`)², the Brier score of the choice between answer and foil (Brier, 1950)."""
+    """Minus (1 − `choice_prob`)²: the negated Brier score of answer against foil; higher is better, from −1 to 0.
+
+    Brier, 1950. A model that guesses between the two has −0.25.
+    """
     return -((1 - torch.sigmoid(logit_diff(logits, pairs))) ** 2)
 
 

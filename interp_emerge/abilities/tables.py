@@ -15,7 +15,7 @@ ABILITY = Table(
         "control": "whether the ability is a control that every size learns smoothly",
         "metric": "accuracy (fraction), log_prob (nats), logit_diff (nats, answer minus foil), prob (of the answer), "
         "choice_prob (of the answer, if only answer and foil can be chosen), brier (minus the squared error of "
-        "choice_prob)",
+        "choice_prob: higher is better, 0 is best)",
         "value": "mean over prompt pairs",
         **INTERVAL_COLUMNS,
         "chance": "accuracy of the best guess without the ability",

@@ -24,7 +24,7 @@ FOUND = 1
 def check(
     family: Checked,
     sizes: Annotated[str | None, typer.Option(help="sizes, separated by commas [all]")] = None,
-    steps: Annotated[str | None, typer.Option(help="training steps, separated by commas [all]")] = None,
+    steps: Annotated[str | None, typer.Option(help="training steps, separated by commas, or last [all]")] = None,
     seeds: Annotated[str | None, typer.Option(help="seeds, separated by commas [all]")] = None,
     device: Device = "",
     dtype: Dtype = "",
@@ -49,7 +49,7 @@ def check(
         require_writable(out)
     chosen = {
         "sizes": listed(sizes) or (),
-        "steps": () if steps is None else numbers("steps", steps),
+        "steps": () if steps is None else steps if steps == "last" else numbers("steps", steps),
         "seeds": () if seeds is None else numbers("seeds", seeds),
     }
     if family not in families.shelf.names() and not Path(family).exists() and "/step" in family:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm.auto import tqdm
 
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
@@ -29,11 +28,11 @@ from interp_emerge.probing import shelf
 from interp_emerge.probing.base import Decoder
 from interp_emerge.probing.engines.activations import Activations, Recorder, read_activations
 from interp_emerge.probing.engines.comparing import Judge
-from interp_emerge.probing.engines.controls import control_task, shuffled
-from interp_emerge.probing.engines.folds import equal_up_to, folds_of, groups_of
+from interp_emerge.probing.engines.folds import equal_up_to
+from interp_emerge.probing.engines.plans import Plan, each_once, plan_of, warn_of_rare_classes
 from interp_emerge.probing.engines.sites import Places, Site, sites_of
 from interp_emerge.probing.engines.trials import Design, Trial, try_decoder
-from interp_emerge.probing.engines.variables import Labels, target_of
+from interp_emerge.probing.engines.variables import Labels
 from interp_emerge.probing.scores import HeldOut, ProbeScores, SavedProbe
 from interp_emerge.probing.tables import PROBE_SCORES
 from interp_emerge.stats.intervals import Interval
@@ -105,10 +104,12 @@ def probe(
         places = _where_prompts_differ(pairs, places)
     wanted = sites_of(model, sites, places, layers)
     plans = [
-        _plan(pairs, name, place, places, decoder, labels=labels, held_out=held_out, folds=folds, seed=seed)
+        plan_of(pairs, name, place, places, decoder, labels=labels, held_out=held_out, folds=folds, seed=seed)
         for name in variables
         for place in places.index
     ]
+    plans = each_once(plans)
+    warn_of_rare_classes(plans)
     limit = budget or (CPU_BUDGET if model.device.type == "cpu" else ACCELERATOR_BUDGET)
     embedded = tuple(dict.fromkeys(site.embedding() for site in wanted))
     reading: dict[str, Any] = {"places": places, "budget": budget}
@@ -158,16 +159,6 @@ def _where_prompts_differ(pairs: PromptPairs, places: Places) -> Places:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Plan:
-    """One variable at one position."""
-
-    position: str
-    design: Design
-    held_out: str
-    control_back: int
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class _Found:
     rows: list[dict[str, Any]]
     probes: list[SavedProbe]
@@ -177,41 +168,8 @@ class _Found:
     embedded: np.ndarray
 
 
-def _plan(
-    pairs: PromptPairs,
-    variable: str,
-    position: str,
-    places: Places,
-    decoder: Decoder,
-    *,
-    labels: Labels | None,
-    held_out: str,
-    folds: int,
-    seed: int,
-) -> _Plan:
-    place = places.index[position]
-    target = target_of(pairs, variable, place=place, labels=labels)
-    if not target.n_classes and not decoder.real:
-        raise InputError(f"variable {variable!r} has real values, and {decoder.name!r} decodes classes; use "
-                         "method='ridge', or give classes")  # fmt: skip
-    held_out, groups = groups_of(pairs, target, held_out, place=place, labels=labels)
-    control, back = control_task(pairs, target, place, seed)
-    arms = {"true": target.labels, "shuffled": shuffled(target, seed)}
-    if control is not None:
-        arms["control"] = control
-    design = Design(
-        target=target,
-        arms=tuple(arms),
-        labels=torch.stack([*arms.values()]),
-        folds=folds_of(groups, target.labels, folds, seed),
-        groups=groups,
-        seed=seed,
-    )
-    return _Plan(position=position, design=design, held_out=held_out, control_back=back)
-
-
 def _probe_position(
-    plan: _Plan, decoder: Decoder, wanted: Sequence[Site], own: Activations, fresh: Activations, budget: int
+    plan: Plan, decoder: Decoder, wanted: Sequence[Site], own: Activations, fresh: Activations, budget: int
 ) -> _Found:
     """The rows of one variable at one position."""
     design, target = plan.design, plan.design.target
@@ -242,7 +200,7 @@ def _probe_position(
 
 
 def _row(
-    plan: _Plan,
+    plan: Plan,
     judge: Judge,
     trial: Trial,
     number: int,

@@ -180,3 +180,31 @@ def test_a_run_continued_from_a_site_is_the_run_with_the_activation_replaced(mod
 
 def instead(value: torch.Tensor, _: torch.Tensor, hook: Any) -> torch.Tensor:
     return value
+
+
+def test_a_place_or_variable_under_two_names_is_probed_once_and_said(
+    model: HookedModel, caplog: pytest.LogCaptureFixture
+):
+    names = {"kind": ["b", "a"] * (N // 2), "size": [*range(8)] * (N // 8)}
+    found = ie.probe(
+        model, pairs_of(), variable=["answer", "kind", "size"], labels=names, positions=["last", "-1", "5", "3"],
+        method="mass_mean", layers=[0],
+    ).to_frame()  # fmt: skip
+    assert found.value_counts(["variable", "position"]).to_dict() == {
+        ("answer", "last"): 1, ("answer", "3"): 1, ("size", "last"): 1, ("size", "3"): 1,
+    }  # fmt: skip
+    said = [record.getMessage() for record in caplog.records]
+    assert "position '-1' is the same token as 'last' in every pair, and is left out" in said
+    assert "variable 'kind' divides the pairs at 3 as 'answer' does, and is left out there" in said
+    assert len(said) == 4
+
+
+def test_classes_rarer_than_folds_are_said_once(model: HookedModel, caplog: pytest.LogCaptureFixture):
+    labels = {"x": [*range(16)] * 3}
+    given = {"variable": "x", "labels": labels, "positions": ["last", "3"], "method": "mass_mean", "layers": [0]}
+    ie.probe(model, pairs_of(48), **given)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("variable 'x': the rarest of its 16 classes has 3 of 48 pairs, fewer than the 5 folds")
+    caplog.clear()
+    ie.probe(model, pairs_of(48), **{**given, "folds": 3})
+    assert not caplog.records

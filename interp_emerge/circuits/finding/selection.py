@@ -130,9 +130,10 @@ def smallest_faithful(
     trial = _Trial(runs, target, sure)
     if runs.whole.defined:
         order = scores.ranked(by) if select == "top" else grown_order(graph, scores.ranked(by), sizes[-1])
-        found = _first_reaching(trial, order, sizes, refine=shares is None)
-        if local_search and trial.reaches(found.metric):
-            found = _drop_edges(trial, found, max_rounds, np.abs(scores.scores))
+        with runs.held():
+            found = _first_reaching(trial, order, sizes, refine=shares is None)
+            if local_search and trial.reaches(found.metric):
+                found = _drop_edges(trial, found, max_rounds, np.abs(scores.scores))
     else:
         found = _Candidate(np.zeros_like(graph.exists), runs.whole.corrupt)
     selection: dict[str, Any] = {

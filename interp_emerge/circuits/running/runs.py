@@ -7,6 +7,7 @@
 3. `curve` evaluates the best edges by score, and by magnitude of score, at the sizes of MIB's grid (Mueller et al.,
    2025, https://arxiv.org/abs/2504.13151).
 4. `metric_of` gives only the metric, of any number of circuits, in batches that fit in memory.
+5. Calls within `with runs.held():` share the two runs of the pairs (`circuits.running.prepared`).
 
 At the level of nodes a circuit keeps every edge that its nodes write, so only the whole outputs of nodes outside are
 ablated. Under resample ablation the run with every edge ablated is the corrupted run. Under other ablations it is a run
@@ -16,38 +17,27 @@ not write its mean output.
 Cost: at most one forward pass a circuit, plus one norm for each different input.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
-from torch.nn.functional import log_softmax
 
-from interp_emerge.abilities.metrics import (
-    KL,
-    BoundMetric,
-    MetricFunction,
-    bind_metric,
-    bytes_of_reading,
-    clean_log_probs,
-    require_metric,
-)
+from interp_emerge.abilities.metrics import MetricFunction, require_metric
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
-from interp_emerge.caching.recording import Recording, bytes_per_prompt, final_logits, record
+from interp_emerge.caching.recording import record
 from interp_emerge.circuits.running.faithfulness import Evaluation, FaithfulnessCurve
+from interp_emerge.circuits.running.prepared import N_METRICS, Prepared, what_fits
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
-from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import MEANS, Ablation
 from interp_emerge.patching.base import EdgeScores, Recorder
-from interp_emerge.patching.engines.circuit_run import circuit_values
 from interp_emerge.stats.intervals import Interval, ratio_interval
 
 CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE = 256, 1 << 26
@@ -104,6 +94,7 @@ class Runs:
         self.model, self.pairs = model, pairs
         self.metric, self.ablation, self.seed = metric, ablation, seed
         self.budget, self.record = budget, record
+        self._holding, self._prepared = False, cast(Prepared | None, None)
 
     def __repr__(self) -> str:
         metric = self.metric if isinstance(self.metric, str) else getattr(self.metric, "__name__", "custom")
@@ -136,11 +127,10 @@ class Runs:
             raise InputError(f"circuits of {self.model.spec} have edges of shape {nothing.shape}; give such arrays")
         if not len(circuits):
             return []
-        groups = [group for _, group in self.pairs.by_length()]
-        if len(groups) > 1:
-            found = [self.replace(pairs=group).evaluations(circuits, what=what) for group in groups]
+        if len(self._groups) > 1:
+            found = [group.evaluations(circuits, what=what) for group in self._groups]
             return [_joined(parts, self.pairs) for parts in zip(*found, strict=True)]
-        asked, values = self._values(circuits, slice(None), what)
+        asked, values = self._values(circuits, N_METRICS, what)
         clean, corrupt = values[graph.exists.tobytes()], values[nothing.tobytes()]
         return [
             Evaluation(
@@ -156,26 +146,62 @@ class Runs:
         ]
 
     def _values(
-        self, circuits: Sequence[EdgeMask], wanted: slice, what: str
+        self, circuits: Sequence[EdgeMask], n_metrics: int, what: str
     ) -> tuple[list[EdgeMask], dict[bytes, Float[np.ndarray, "metric pair"]]]:
-        """The circuits as they are run, and the wanted ones of `_metrics` by their edges, on pairs of one length."""
+        """The circuits as they are run, and their first metrics by their edges, on pairs of one length."""
         graph, nothing = self.model.graph, np.zeros_like(self.model.graph.exists)
-        clean_run, corrupt_run = (self.record(self.model, tokens) for tokens in (self.pairs.clean, self.pairs.corrupt))
-        metrics = self._metrics(clean_run)[wanted]
+        prepared = self._prepared or self._prepare()
         # Under resample ablation dead ends change nothing: circuits that are equal once pruned share a run.
         asked = [graph.prune(edges) if self.ablation == "resample" else edges & graph.exists for edges in circuits]
-        values = {graph.exists.tobytes(): self._read(clean_run, metrics)}
-        if self.ablation == "resample":
-            values[nothing.tobytes()] = self._read(corrupt_run, metrics)
+        values = prepared.ends(n_metrics)
         distinct = {edges.tobytes(): edges for edges in [nothing, *asked]}
         left = {name: edges for name, edges in distinct.items() if name not in values}
         if left:
-            masks = torch.from_numpy(np.stack([*left.values()]))
-            how: dict[str, Any] = {"ablation": self.ablation, "budget": self.budget, "what": what}
-            with self.model.running():
-                found = circuit_values(self.model, masks, clean_run, corrupt_run, metrics, **how)
-            values |= dict(zip(left, torch.stack(found, 1).cpu().double().numpy(), strict=True))
+            values |= dict(zip(left, prepared.values(np.stack([*left.values()]), n_metrics, what), strict=True))
         return asked, values
+
+    def _prepare(self, *, keep_both: bool = True) -> Prepared:
+        return Prepared(
+            self.model, self.pairs, metric=self.metric, ablation=self.ablation, budget=self.budget, record=self.record,
+            keep_both=keep_both,
+        )  # fmt: skip
+
+    @property
+    def _groups(self) -> "list[Runs]":
+        """The same runs on the pairs of each length."""
+        return self._by_length or [self]
+
+    @cached_property
+    def _by_length(self) -> "list[Runs]":
+        groups = [group for _, group in self.pairs.by_length()]
+        return [self.replace(pairs=group) for group in groups] if len(groups) > 1 else []
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While open, both runs of the pairs stay in memory for all calls, if they need at most half of the budget.
+
+        The model may not be changed meanwhile.
+
+        Example:
+            >>> with runs.held():
+            ...     found = [runs.evaluate(one) for one in (circuit, circuit.complement())]
+        """
+        groups = self._groups
+        if self._holding:
+            yield
+            return
+        sizes = {group.pairs.length: len(group.pairs) for group in groups}
+        keep_recordings, keep_both = what_fits(self.model, sizes, budget=self.budget)
+        with self.model.running():
+            try:
+                self._holding = True
+                for group in groups if keep_recordings else ():
+                    group._prepared = group._prepare(keep_both=keep_both)
+                yield
+            finally:
+                self._holding = False
+                for group in groups:
+                    group._prepared = None
 
     def curve(self, scores: EdgeScores, *, shares: Sequence[float] = GRID) -> FaithfulnessCurve:
         """Faithfulness of the best edges at each share of the graph's edges, by score and by magnitude of score.
@@ -221,17 +247,17 @@ class Runs:
         """
         at_once = max(1, min(CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE // self.model.graph.exists.nbytes))
         values, remaining = np.empty((n, len(self.pairs))), iter(circuits)
-        for start in range(0, n, at_once):
-            part, named = [*islice(remaining, at_once)], what if n <= at_once else f"{what}, {start} of {n} done"
-            groups = [group for _, group in self.pairs.by_length()]
-            by_group = [self.replace(pairs=group)._metric_of(part, named) for group in groups]
-            values[start : start + len(part)] = np.stack(
-                [self.pairs.in_order(rows) for rows in zip(*by_group, strict=True)]
-            )
+        with self.held():
+            for start in range(0, n, at_once):
+                part, named = [*islice(remaining, at_once)], what if n <= at_once else f"{what}, {start} of {n} done"
+                by_group = [group._metric_of(part, named) for group in self._groups]
+                values[start : start + len(part)] = np.stack(
+                    [self.pairs.in_order(rows) for rows in zip(*by_group, strict=True)]
+                )
         return values
 
     def _metric_of(self, circuits: Sequence[EdgeMask], what: str) -> list[np.ndarray]:
-        asked, values = self._values(circuits, slice(1), what)
+        asked, values = self._values(circuits, 1, what)
         return [values[edges.tobytes()][0] for edges in asked]
 
     def share_interval(self, difference: np.ndarray) -> Interval:
@@ -258,33 +284,6 @@ class Runs:
         """The same runs with some arguments changed, such as the pairs or the ablation."""
         own = {name: getattr(self, name) for name in ARGUMENTS}
         return Runs(**(own | changes))
-
-    def _metrics(self, clean: Recording) -> tuple[BoundMetric, ...]:
-        """The metric, minus the divergence from the clean run, and the accuracy."""
-        model, pairs, each = self.model, self.pairs, bytes_per_prompt(self.model, self.pairs.length)
-
-        @torch.no_grad()
-        def make(rows: slice) -> Tensor:
-            chunk = items_that_fit(each, rows.stop - rows.start, device=model.device, budget=self.budget)
-            starts = range(rows.start, rows.stop, chunk)
-            parts = [final_logits(model, clean[start : min(start + chunk, rows.stop)]) for start in starts]
-            return log_softmax(torch.cat(parts).float(), -1)
-
-        reference = clean_log_probs(make, len(pairs), model, budget=self.budget)
-        divergence = BoundMetric(name=KL.name, function=None, pairs=pairs, clean_log_probs=reference)
-        first = divergence if self.metric == KL.name else bind_metric(self.metric, model, pairs)
-        return first, divergence, bind_metric("accuracy", model, pairs)
-
-    def _read(self, run: Recording, metrics: Sequence[BoundMetric]) -> Float[np.ndarray, "metric pair"]:
-        """Metrics of a recorded run, computed on chunks of pairs that fit the budget."""
-        n, length = self.pairs.clean.shape
-        each = bytes_per_prompt(self.model, length) + bytes_of_reading(self.model)
-        chunk = items_that_fit(each, n, device=self.model.device, budget=self.budget)
-        parts = []
-        for rows in (slice(start, start + chunk) for start in range(0, n, chunk)):
-            logits = final_logits(self.model, run[rows])
-            parts.append(torch.stack([metric[rows](logits).cpu().double() for metric in metrics]))
-        return torch.cat(parts, 1).numpy()
 
 
 def runs_of(runs: Runs | HookedModel, pairs: PromptPairs | None) -> Runs:

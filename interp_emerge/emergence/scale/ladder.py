@@ -77,7 +77,12 @@ RUNGS = {
         Rung(name="prob", unit="fraction", kind="continuous", summary="probability of the answer"),
         Rung(name="logit_diff", unit="nats", kind="continuous", summary="logit of the answer minus that of the foil"),
         Rung(name="choice_prob", unit="fraction", kind="continuous", summary="probability given answer or foil"),
-        Rung(name="brier", unit="squared fraction", kind="continuous", summary="minus (1 − choice_prob)²"),
+        Rung(
+            name="brier",
+            unit="minus squared fraction",
+            kind="continuous",
+            summary="minus (1 − choice_prob)²; 0 is best",
+        ),
         Rung(name="accuracy", unit="fraction", kind="thresholded", summary="whether the answer has the highest logit"),
     )
 }

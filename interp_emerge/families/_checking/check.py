@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.errors import InterpEmergeError, ModelError, UnknownNameError
+from interp_emerge.core.errors import InputError, InterpEmergeError, ModelError, UnknownNameError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.core.whole import run_whole
 from interp_emerge.families._checking import rules
@@ -32,6 +32,9 @@ were measured on models that are split, 1 on parts that were put together wrongl
 SAME_IN_HALF = 0.3
 """The same in half precision, whose own rounding moves logits of trained models by up to 0.23 standard deviations."""
 LENGTH = 12
+LAST_STEP = "last"
+Steps = Sequence[int] | str
+"""Training steps, or `LAST_STEP`."""
 Runs = dict[int, dict[int, Look]]
 """What was read of the runs of one size, by seed and step."""
 
@@ -41,7 +44,7 @@ def check(
     family: Family | HookedModel,
     *,
     sizes: Sequence[str] = (),
-    steps: Sequence[int] = (),
+    steps: Steps = (),
     seeds: Sequence[int] = (),
     device: str = "",
     dtype: str = "",
@@ -55,7 +58,7 @@ def check(
     Args:
         family: a family, or one model.
         sizes: names of sizes; empty means all.
-        steps: training steps; empty means all.
+        steps: training steps, or `last` for the last one of each run; empty means all.
         seeds: seeds of training runs; empty means all.
         device: device that holds each model.
         dtype: dtype in which each is loaded; empty means float32.
@@ -63,6 +66,7 @@ def check(
 
     Raises:
         UnknownNameError: the family has no such size, step or seed.
+        InputError: `steps` is a word other than `last`.
         ModelError: a checkpoint is not here and cannot be downloaded.
 
     Example:
@@ -96,7 +100,7 @@ def check(
 
 
 def chosen_runs(
-    family: Family, sizes: Sequence[str], steps: Sequence[int], seeds: Sequence[int]
+    family: Family, sizes: Sequence[str], steps: Steps, seeds: Sequence[int]
 ) -> Iterator[tuple[str, int, list[int]]]:
     """Size, seed and steps of each chosen run."""
     for size in sizes:
@@ -106,6 +110,11 @@ def chosen_runs(
     if unknown := [seed for seed in seeds if seed not in known]:
         raise UnknownNameError(f"seed of {family.name}", unknown[0], known)
     every = {run: family.steps(*run) for run in runs if not seeds or run[1] in seeds}
+    if steps == LAST_STEP:
+        yield from ((size, seed, several[-1:]) for (size, seed), several in every.items())
+        return
+    if isinstance(steps, str):
+        raise InputError(f"steps={steps!r} is not known; give steps, or 'last'")
     known = sorted({step for several in every.values() for step in several})
     if unknown := [step for step in steps if step not in known]:
         raise UnknownNameError(f"step of {family.name}", unknown[0], known)

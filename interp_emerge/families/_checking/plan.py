@@ -6,13 +6,13 @@ import pandas as pd
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.memory import format_bytes
-from interp_emerge.families._checking.check import chosen_runs
+from interp_emerge.families._checking.check import Steps, chosen_runs
 from interp_emerge.families.base import Family
 
 
 @checked
 def plan_check(
-    family: Family, *, sizes: Sequence[str] = (), steps: Sequence[int] = (), seeds: Sequence[int] = ()
+    family: Family, *, sizes: Sequence[str] = (), steps: Steps = (), seeds: Sequence[int] = ()
 ) -> pd.DataFrame:
     """What `check` would load and download: one row for each training run. Arguments are those of `check`.
 

@@ -137,7 +137,7 @@ class DiskBudget:
         files = [Path(name) for name in entry["files"]]
         if not entry["own"] or all(path.is_file() for path in files):
             return []
-        blobs = files[0].parents[2] / "blobs"
+        blobs = _snapshots_beside(files[0]).parent / "blobs"
         return [path for path in blobs.glob("*.incomplete") if path.stat().st_mtime >= entry["began"] - 1]
 
     def _remove(self, key: str) -> None:
@@ -150,7 +150,7 @@ class DiskBudget:
             content = path.resolve()
             path.unlink()
             if content != path and content.is_file():
-                others = (other for other in path.parents[1].glob("*/*") if other.is_symlink())
+                others = (other for other in _snapshots_beside(path).rglob("*") if other.is_symlink())
                 if all(other.resolve() != content for other in others):
                     content.unlink()
         del self._entries[key]
@@ -163,3 +163,8 @@ class DiskBudget:
 
     def _save(self) -> None:
         write_atomically(self._record, json.dumps({"downloads": self._entries}, indent=1).encode())
+
+
+def _snapshots_beside(file: Path) -> Path:
+    """The directory of all snapshots of a file's repository; the file may lie in a subfolder of its snapshot."""
+    return next((parent for parent in file.parents if parent.name == "snapshots"), file.parents[1])

@@ -26,6 +26,8 @@ blocks from the first changed one on, plus a norm and a projection for each diff
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
 from typing import Any
 
 import torch
@@ -38,7 +40,7 @@ from interp_emerge.caching.recording import EMBED, Recording, bytes_per_prompt, 
 from interp_emerge.core.axes import KeptEdges, PerCircuit, Residual
 from interp_emerge.core.decoder import Block, Projection
 from interp_emerge.core.graph import Graph
-from interp_emerge.core.memory import items_that_fit
+from interp_emerge.core.memory import BYTES_A_FLOAT, items_that_fit
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.engines.shared_run import TwoRuns, shared_streams
 
@@ -121,6 +123,7 @@ def circuit_values(
     ablation: str = "resample",
     budget: int | None = None,
     sharing: bool = True,
+    both: "BothRuns | None" = None,
     what: str = "circuits",
 ) -> list[PerCircuit]:
     """Each metric of every circuit on every pair, shape [circuit, pair] each.
@@ -136,11 +139,13 @@ def circuit_values(
         sharing: whether circuits share what they have in common, which only resample ablation allows
             (`patching.engines.shared_run`). Without it, every node of every circuit runs: the slow way to the same
             numbers.
+        both: the two runs with what earlier calls on them left, if there were any.
         what: what is run, for the progress bar.
     """
     with tqdm(total=len(metrics[0].pairs) * len(kept), desc=what, delay=2, leave=False, unit="run") as bar:
         if sharing and ablation == "resample":
-            parts = _in_parts_shared(model, kept, own, other, metrics, budget=budget, bar=bar)
+            both = both or BothRuns(model, own, other, budget=budget)
+            parts = _in_parts_shared(both, kept, metrics, bar=bar)
         else:
             parts = _in_parts(model, kept, own, other, metrics, ablation=ablation, budget=budget, bar=bar)
         read: list[list[Tensor]] = [[] for _ in metrics]
@@ -177,27 +182,57 @@ def _in_parts(
         yield [torch.cat(values) for values in found]
 
 
+class BothRuns:
+    """The own and the other run of some pairs, in parts that fit the budget, for any number of batches of circuits.
+
+    What batches need of the last part stays in memory: calls on pairs that fit together compute it once.
+    """
+
+    def __init__(self, model: HookedModel, own: Recording, other: Recording, *, budget: int | None) -> None:
+        self.model, self._own, self._other = model, own, other
+        n_pairs, length = own.activations[EMBED].shape[:2]
+        per_run = bytes_of_both_runs(model, length)
+        per_pair = per_run + _bytes_of_outputs(model, length) + bytes_of_reading(model)
+        at_once = items_that_fit(per_pair, n_pairs, device=model.device, budget=budget)
+        size = ceil(n_pairs / ceil(n_pairs / at_once))
+        self.parts = [slice(start, start + size) for start in range(0, n_pairs, size)]
+        given = items_that_fit(1, 1 << 62, device=model.device, budget=budget)
+        self.budget = max(0, given - size * per_run)
+        """Bytes for the outputs of a batch of circuits."""
+        self.at = lru_cache(maxsize=1)(self._at)
+
+    def _at(self, index: int) -> TwoRuns:
+        return TwoRuns(self.model, self._own[self.parts[index]], self._other[self.parts[index]])
+
+
+def bytes_of_two_recordings(model: HookedModel, length: int) -> int:
+    """Bytes of the recorded activations of two runs, for one pair."""
+    graph, width = model.graph, model.d_model
+    return _bytes_of_two(model, length * (width + graph.n_layers * (width + graph.n_heads * model.shape.d_head)))
+
+
+def bytes_of_both_runs(model: HookedModel, length: int) -> int:
+    """The same with what is computed from them: streams before and behind attention, queries, keys and values."""
+    graph, width = model.graph, model.d_model
+    projected = graph.n_layers * (graph.n_heads + 2 * graph.n_kv_heads) * model.shape.d_head
+    streams = width * (2 * graph.n_layers + 1)
+    return bytes_of_two_recordings(model, length) + _bytes_of_two(model, length * (streams + projected))
+
+
+def _bytes_of_two(model: HookedModel, n_numbers: int) -> int:
+    return 2 * max(BYTES_A_FLOAT, model.dtype.itemsize) * n_numbers
+
+
 def _in_parts_shared(
-    model: HookedModel,
-    kept: KeptEdges,
-    own: Recording,
-    other: Recording,
-    metrics: Sequence[BoundMetric],
-    *,
-    budget: int | None,
-    bar: Any,
+    both: BothRuns, kept: KeptEdges, metrics: Sequence[BoundMetric], *, bar: Any
 ) -> Iterator[list[PerCircuit]]:
     """The same, with each different output of a node computed once."""
-    n_pairs, length = metrics[0].pairs.clean.shape
-    per_run = 2 * bytes_per_prompt(model, length)
-    per_pair = per_run + _bytes_of_outputs(model, length) + bytes_of_reading(model)
-    pairs = items_that_fit(per_pair, n_pairs, device=model.device, budget=budget)
-    given = items_that_fit(1, 1 << 62, device=model.device, budget=budget)
-    circuits, masks = max(0, given - pairs * per_run), kept.cpu().numpy() & model.graph.exists
-    for part in (slice(start, start + pairs) for start in range(0, n_pairs, pairs)):
-        runs, bound = TwoRuns(model, own[part], other[part]), [metric[part] for metric in metrics]
+    model = both.model
+    masks = kept.cpu().numpy() & model.graph.exists
+    for index, part in enumerate(both.parts):
+        runs, bound = both.at(index), [metric[part] for metric in metrics]
         found: list[list[Tensor]] = [[] for _ in metrics]
-        for different, which in shared_streams(runs, masks, budget=circuits):
+        for different, which in shared_streams(runs, masks, budget=both.budget):
             for values, metric in zip(found, bound, strict=True):
                 values.append(_read(model, metric, different)[torch.from_numpy(which).to(different.device)])
             bar.update(len(which) * runs.n_pairs)

@@ -1,5 +1,6 @@
 """Sites of a model: a kind of activation in a layer, one head of it where it has heads, at a position of prompts."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ HIDDEN = "mlp_hidden"
 """What the last matrix of an MLP reads."""
 KINDS = (*STREAM, *HEADS, HIDDEN)
 LAST = "last"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,8 @@ class Places:
     def of(cls, pairs: PromptPairs, wanted: str | Sequence[str]) -> "Places":
         """The positions of these names: names in the pairs, `last`, numbers, or `all`.
 
+        Of names for the same tokens the first is kept, so that nothing is computed twice, and a warning says so.
+
         Raises:
             UnknownNameError: the pairs name no such position.
             InputError: a number is beyond a prompt, or `all` is asked of prompts of several lengths.
@@ -72,7 +76,15 @@ class Places:
             names = [str(position) for position in range(pairs.length)]
         if not names:
             raise InputError("no positions; name at least one, such as 'last'")
-        return cls(index={name: _index(pairs, str(name)) for name in dict.fromkeys(names)})
+        index, named = dict[str, Tensor](), dict[bytes, str]()
+        for name in dict.fromkeys(names):
+            place = _index(pairs, str(name))
+            first = named.setdefault(place.numpy().tobytes(), name)
+            if first == name:
+                index[name] = place
+            else:
+                logger.warning("position %r is the same token as %r in every pair, and is left out", name, first)
+        return cls(index=index)
 
 
 def _index(pairs: PromptPairs, name: str) -> Tensor:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import interp_emerge as ie
 from interp_emerge.cli import main
-from interp_emerge.core.errors import UnknownNameError
+from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.families import CHECKS, CheckVerdict
 from tests.families.tiny import tiny_model, tiny_tokenizer
 
@@ -170,6 +170,19 @@ def test_a_dry_run_says_what_would_be_loaded(grown: Path, monkeypatch: pytest.Mo
     assert run(monkeypatch, "check", str(grown), "--seeds", "1", "--dry-run", "--json") == 0
     [row] = json.loads(capsys.readouterr().out)
     assert (row["checkpoints"], row["to_download"], row["bytes"]) == (len(STEPS), 0, 0)
+
+
+def test_last_is_the_last_step_of_every_run(grown: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    assert run(monkeypatch, "check", str(grown), "--steps", "last", "--dry-run", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) > 1
+    assert {row["checkpoints"] for row in rows} == {1}
+    assert run(monkeypatch, "check", str(grown), "--steps", "last", "--seeds", "0", "--json") == 0
+    family = ie.load_family(grown)
+    last = family.steps(family.sizes[0], 0)[-1]
+    assert {row["step"] for row in json.loads(capsys.readouterr().out)} == {last}
+    with pytest.raises(InputError, match="steps='first' is not known; give steps, or 'last'"):
+        ie.families.check(family, steps="first")
 
 
 def test_the_doctor_says_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys):

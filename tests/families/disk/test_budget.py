@@ -1,5 +1,6 @@
 """A disk budget holds at any moment, removes its own downloads only, and survives being killed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
 from interp_emerge.families import DiskBudget, read_size
+from interp_emerge.families._disk.downloads import Download
 from tests.families.fake_hub import FakeHub, held
 from tests.families.tiny import save_checkpoint
 
@@ -151,3 +153,29 @@ def test_a_content_that_two_revisions_share_stays_while_one_of_them_is_kept(hub:
     family.fetch("14m", 2, disk=disk)
     assert [family.is_here("14m", step) for step in (0, 1, 2)] == [True, False, True]
     assert family.load("14m", 0).d_vocab == 64
+
+
+def test_in_subfolders_too_a_content_stays_while_another_snapshot_links_to_it(tmp_path: Path):
+    repository, removed = tmp_path / "models--of--mine", tmp_path / "models--of--mine" / "snapshots" / "one"
+    for name in ("shared", "alone", "old.incomplete"):
+        (repository / "blobs").mkdir(parents=True, exist_ok=True)
+        (repository / "blobs" / name).write_bytes(b"x" * 10)
+    links = {"one/part/model.safetensors": "shared", "one/part/model-2.safetensors": "alone",
+             "two/part/deep/model.safetensors": "shared"}  # fmt: skip
+    for link, blob in links.items():
+        path = repository / "snapshots" / link
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(repository / "blobs" / blob)
+    files = [str(removed / "part" / name) for name in ("model.safetensors", "model-2.safetensors", "lost.safetensors")]
+    entry = {"own": True, "files": files, "bytes": 30, "began": 0.0, "used": 0.0}
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps({"downloads": {"of/mine@one": entry}}))
+    disk = DiskBudget(record, 30)
+    assert disk.held == 30  # two files, and what is left of an unfinished one
+    fresh = Download(
+        repository="of/mine", revision="three", commit="three", bytes_by_file={tmp_path / "model.safetensors": 30}
+    )
+    assert disk.admit(fresh)
+    assert sorted(path.name for path in (repository / "blobs").iterdir()) == ["shared"]
+    assert not any(path.is_symlink() for path in removed.rglob("*"))
+    assert (repository / "snapshots" / "two/part/deep/model.safetensors").is_file()
