@@ -19,7 +19,7 @@ from interp_emerge.figures._layout import BOX_HEIGHT, Layout, lay_out
 from interp_emerge.figures._rows import hover, named
 from interp_emerge.figures._supernodes import Within
 from interp_emerge.figures._theme import DASHED, INK, MUTED, OKABE_ITO, PALE, SOLID, WIDTH, finish
-from interp_emerge.figures.base import checked, once, only
+from interp_emerge.figures.base import checked, only
 
 INTO = {"q": "queries", "k": "keys", "v": "values", "mlp": "MLP input", "logits": "logits"}
 COLOURS = {"queries": 0, "keys": 1, "values": 2, "MLP input": 4, "logits": 7}
@@ -80,7 +80,6 @@ def circuit_graph(
     rows = checked(circuit_edges, CIRCUIT_EDGES)
     for column in ("ability", "size", "step", "seed"):
         only(rows, column, CIRCUIT_EDGES)
-    once(rows, ["writer", "reader"], CIRCUIT_EDGES)
     if most < 1:
         raise InputError(f"most cannot be {most}; draw at least one edge")
     layout = lay_out(rows, width=WIDTH - 150, most=most, labels=_labels(roles), within=fold)

@@ -14,7 +14,7 @@ from interp_emerge.figures._layout import Layout, lay_out
 from interp_emerge.figures._matrix import below, number
 from interp_emerge.figures._rows import named
 from interp_emerge.figures._theme import INK, WIDTH, finish
-from interp_emerge.figures.base import checked, once, only
+from interp_emerge.figures.base import checked, only
 from interp_emerge.figures.circuit_graph import data_of, described, graph_layers
 
 MODEL = ["size", "step", "seed"]
@@ -50,7 +50,6 @@ def circuits_side_by_side(
     """
     rows = checked(circuit_edges, CIRCUIT_EDGES)
     only(rows, "ability", CIRCUIT_EDGES)
-    once(rows, [*MODEL, "writer", "reader"], CIRCUIT_EDGES)
     models = [own.reset_index(drop=True) for _, own in rows.groupby(MODEL, sort=False)]
     if len(models) != 2:
         raise InputError(f"table 'circuit_edges' has the circuits of {len(models)} models; pass those of two")

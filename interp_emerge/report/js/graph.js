@@ -208,7 +208,7 @@ function effectText(edge, place, state) {
   if (edge.of) {
     const known = edge.of.filter((one) => weightOf(one, place) !== null).length;
     const part = known === edge.of.length ? "" : `; ${edge.of.length - known} more are not measured`;
-    return `${known ? number(weightOf(edge, place)) : "not measured"}, the sum over ${known} edges${part}`;
+    return `effect ${known ? number(weightOf(edge, place)) : "not measured"}, the sum over ${known} edges${part}`;
   }
   const now = edge.effects ? withInterval(edge.effects[place]) : number(edge.score);
   const half = edge.half === null || edge.half === undefined ? "" : `; half of its last effect is ${number(edge.half)}`;
