@@ -5,6 +5,7 @@ from interp_emerge.tables.schema import INTERVAL_COLUMNS, MODEL_COLUMNS, Table
 ABILITY = Table(
     name="ability",
     row="one metric of one ability on one model",
+    key=("size", "step", "seed", "ability", "metric"),
     about=MODEL_COLUMNS,
     filled={
         "n_parameters": "non-embedding parameters",

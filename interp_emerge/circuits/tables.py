@@ -24,6 +24,7 @@ class CircuitVerdict(StrEnum):
 CIRCUITS = Table(
     name="circuits",
     row="the circuit found in one model",
+    key=("size", "step", "seed", "ability", "method", "metric"),
     about={**MODEL_COLUMNS, **ABILITY_COLUMN},
     filled={
         "method": "edge scoring method",
@@ -53,6 +54,7 @@ CIRCUITS = Table(
 CIRCUIT_EDGES = Table(
     name="circuit_edges",
     row="one edge of the circuit found in one model",
+    key=("writer", "reader", "size", "step", "seed", "ability"),
     about={**MODEL_COLUMNS, **ABILITY_COLUMN},
     filled={
         "writer": "name of the edge's writer",
@@ -64,6 +66,7 @@ CIRCUIT_EDGES = Table(
 ABLATION = Table(
     name="ablation",
     row="accuracy with some heads ablated",
+    key=("size", "step", "seed", "ability", "condition", "draw"),
     about={**MODEL_COLUMNS, **ABILITY_COLUMN},
     filled={
         "condition": "which heads were ablated: none, circuit heads, or random heads of the same layers",
@@ -77,6 +80,7 @@ ABLATION = Table(
 ROLE_TABLE = Table(
     name="roles",
     row="one role score of one head",
+    key=("node", "role", "size", "step", "seed"),
     about=MODEL_COLUMNS,
     filled={
         "node": "name of the head",

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 def page_of(spec: dict[str, Any], *, title: str, name: str) -> str:
     """The HTML of a Vega-Lite specification; `name` is what a picture that the reader downloads is called."""
-    script, style, library = inert(_text("chart.js")), inert(_text("chart.css")), _library()
+    script, style, library = inert(_text("keyboard.js") + _text("chart.js")), inert(_text("chart.css")), _library()
     template = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("chart.html.j2")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import vl_convert
 from altair.typing import ChartType
 
+from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.files import write_atomically
 from interp_emerge.figures._cell import bundle_of
@@ -26,6 +27,7 @@ LARGEST = 900
 """Largest height of a figure in a notebook's cell; the frame of a higher one scrolls."""
 
 
+@checked
 def save(
     chart: ChartType,
     path: Path | str,
@@ -57,8 +59,8 @@ def save(
         raise InputError(f"cannot save a figure as {path.name!r}: end it in {', '.join(_FORMATS)}")
     if theme not in THEMES:
         raise UnknownNameError("theme", theme, THEMES)
-    if not density > 0:
-        raise InputError(f"density cannot be {density}; give pixels per point, above 0")
+    if not 0 < density < float("inf"):
+        raise InputError(f"density cannot be {density}; give pixels per point, a number above 0")
     spec = in_dark(spec_of(chart)) if theme == "dark" and path.suffix != ".html" else spec_of(chart)
     write_atomically(path, _png(spec, density) if path.suffix == ".png" else _FORMATS[path.suffix](spec))
     return path

@@ -17,6 +17,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures._rows import extent, hover, in_order, named
 from interp_emerge.figures._theme import DASHED, MUTED, WIDTH, finish, palette
+from interp_emerge.tables.schema import Table
 
 Scale = Literal["linear", "log", "symlog"]
 LINE, HEIGHT, IN_A_ROW = 22, 260, 3
@@ -54,10 +55,10 @@ def interval_dots(
         mark: position of a dashed line across all things.
 
     Raises:
-        InputError: a column is missing, or the table has no rows.
+        InputError: a column is missing, the table has no rows, or several rows have the same key.
     """
     low, high = ends or (f"{value}_low", f"{value}_high")
-    rows = _checked(frame, [thing, value, low, high, *filter(None, (colour, panel))])
+    rows = _checked(frame, [thing, *filter(None, (colour, panel))], [value, low, high])
     limits = _limits(rows, [value, low, high], scale, mark)
     across = _axis(limits, scale, title=title, grid=True)
     x = alt.X(f"{value}:Q", scale=limits, axis=across)
@@ -114,10 +115,10 @@ def interval_lines(
         scales: scales of the horizontal and the vertical axis; `symlog` can show 0, `log` leaves it out.
 
     Raises:
-        InputError: a column is missing, or the table has no rows.
+        InputError: a column is missing, the table has no rows, or several rows have the same key.
     """
     between = list(ends or (column for column in (f"{value}_low", f"{value}_high") if column in frame.columns))
-    rows = _checked(frame, [x, value, *between, *filter(None, (colour, panel))])
+    rows = _checked(frame, [x, *filter(None, (colour, panel))], [value, *between])
     for column, scale in zip((x, value), scales, strict=True):
         if scale == "log":
             rows = rows[rows[column] > 0]
@@ -144,12 +145,15 @@ def interval_lines(
     return _panels(layers, rows, panel, about, width=_across(rows, panel, labels=180), height=HEIGHT)
 
 
-def _checked(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def _checked(frame: pd.DataFrame, key: Sequence[str], drawn: Sequence[str]) -> pd.DataFrame:
+    """The columns of the key and those that are drawn; no two rows have the same key."""
+    columns = [*key, *drawn]
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise InputError(f"the table lacks {', '.join(missing)}; its columns are {', '.join(map(str, frame.columns))}")
     if frame.empty:
         raise InputError("the table has no rows, so there is nothing to draw; pass a table with rows")
+    Table(name="drawn", row="a value", key=tuple(key), filled={}).require_unique(frame)
     return frame[list(dict.fromkeys(columns))].reset_index(drop=True).copy()
 
 

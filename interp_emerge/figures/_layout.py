@@ -7,7 +7,7 @@ are placed within their row such that few edges cross (`_ordering`).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ import pandas as pd
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures._folding import Folded, folded, folds
 from interp_emerge.figures._ordering import ordered_places
+from interp_emerge.figures._supernodes import Within, forms, grouped, supernodes
 
 ROW, BOX_HEIGHT, WIDEST_BOX, PORT = 74, 26, 58, 12
 COMPACT, LOWEST_ROW = 44, 24
@@ -47,10 +48,18 @@ class Layout:
     height: int
     box: float
     """Height of a box."""
+    supernodes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Boxes in which the heads of one role fold; if there are any, `edges` has every form of each edge."""
 
 
 def lay_out(
-    edges: pd.DataFrame, *, width: int, most: int = 120, labels: Mapping[str, str] | None = None, ordered: bool = True
+    edges: pd.DataFrame,
+    *,
+    width: int,
+    most: int = 120,
+    labels: Mapping[str, str] | None = None,
+    ordered: bool = True,
+    within: Within | str | None = None,
 ) -> Layout:
     """Boxes and curves for a table of edges with columns writer, reader, score.
 
@@ -60,9 +69,12 @@ def lay_out(
         most: most edges that are drawn; the strongest are.
         labels: a second line below the names of some nodes, such as their roles.
         ordered: whether heads are placed such that few edges cross; otherwise they stand in columns by index.
+        within: where heads of one label fold into a supernode: in each `layer`, or in the whole `graph`; by default
+            none do.
 
     Raises:
         InputError: a node's name is not one that this package gives.
+        UnknownNameError: `within` is another text.
     """
     edges = edges.copy()
     reader = edges["reader"].str.rsplit(".", n=1, expand=True).reindex(columns=[0, 1])
@@ -76,9 +88,18 @@ def lay_out(
     rows = _Rows(shown, two_lines=any(node in labels for node in shown["node"]))
     nodes = _boxes(shown, chosen, width, rows, ordered=ordered)
     nodes["label"] = nodes["node"].map(labels).astype(object).where(nodes["node"].isin(labels), None)
+    nodes["group"] = None if within is None else grouped(nodes, within)
     drawn = _curves(chosen.drawn, nodes.set_index("node"), width, rows)
+    nodes, folding = _totals(nodes, drawn), supernodes(nodes)
+    if len(folding):
+        every_form = forms(chosen.drawn, nodes.set_index("node")["group"])
+        boxes = pd.concat([nodes, folding]).set_index("node")
+        drawn = _curves(every_form, boxes, width, rows)
+        once = drawn[drawn["writer_folded"] != drawn["target_folded"]]
+        folding = _totals(folding, once)
     return Layout(
-        nodes=_totals(nodes, drawn),
+        nodes=nodes.drop(columns=[] if len(folding) else "group"),
+        supernodes=folding,
         edges=drawn,
         folds=folds(every, nodes).assign(x=0.0),
         note=chosen.note,

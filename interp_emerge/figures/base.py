@@ -21,13 +21,13 @@ Panel = alt.LayerChart | alt.FacetChart
 
 
 def checked(frame: pd.DataFrame, table: Table, *, optional: Sequence[str] = ()) -> pd.DataFrame:
-    """A copy of the frame with exactly the table's columns, rows numbered from 0.
+    """A copy of the frame with exactly the table's columns, rows numbered from 0. No two rows have the same key.
 
     A study says in several columns of which model and ability a row is. What a function returns for one model has none
     of these; then they are blank, and `optional` columns may be missing too.
 
     Raises:
-        InputError: a column is missing, or the table has no rows.
+        InputError: a column is missing, the table has no rows, or several rows have the same key.
     """
     if len(table.about) > 1 and not any(column in frame.columns for column in table.about):
         blank = {name: 0 if name in ("step", "seed") else "" for name in table.about}
@@ -37,6 +37,7 @@ def checked(frame: pd.DataFrame, table: Table, *, optional: Sequence[str] = ()) 
         raise InputError(
             f"table {table.name!r} has no rows, so there is nothing to draw; run the stage of the study that fills it"
         )
+    table.require_unique(rows)
     return rows.reset_index(drop=True).copy()
 
 
@@ -53,14 +54,6 @@ def only(frame: pd.DataFrame, column: str, table: Table) -> Any:
             f"table {table.name!r} has {len(values)} values of {column!r} ({shown}); pass the rows of one value"
         )
     return values[0]
-
-
-def once(frame: pd.DataFrame, columns: Sequence[str], table: Table) -> None:
-    """Raise an `InputError` if several rows have the same values in these columns: they would hide each other."""
-    again = frame[frame.duplicated([*columns])]
-    if len(again):
-        what = ", ".join(str(again[column].iloc[0]) for column in columns)
-        raise InputError(f"table {table.name!r} has several rows of {what}; pass those of one model and method")
 
 
 def last_step(frame: pd.DataFrame) -> pd.DataFrame:

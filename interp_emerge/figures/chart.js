@@ -37,6 +37,7 @@
     page.dataset.state = "drawing";
     if (drawn) drawn.finalize();
     drawn = await vegaEmbed("#drawing", night.matches ? recoloured(spec, dark) : spec, options);
+    reachNodes(document.getElementById("drawing"));
     page.dataset.state = "drawn";
     page.dataset.ms = String(Math.round(performance.now()));
   }

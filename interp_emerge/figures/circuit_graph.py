@@ -1,7 +1,8 @@
 """The circuit as a layered graph: which node feeds which, and how large the effect of each edge is.
 
 It fits on one screen, at most 1,000 by 860 pixels, whatever the circuit. The weakest edges of a large circuit are left
-out and counted; nodes without a drawn edge are folded into a number on the left of their layer.
+out and counted; nodes without a drawn edge are folded into a number on the left of their layer. Heads of one role can
+be folded into one node.
 """
 
 from collections.abc import Mapping
@@ -13,15 +14,18 @@ from altair.typing import ChartType
 from interp_emerge.circuits.tables import CIRCUIT_EDGES
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures import shelf
+from interp_emerge.figures._finding import SEARCHED, SEEKING, how_many, is_found, search_field, searched_text
 from interp_emerge.figures._layout import BOX_HEIGHT, Layout, lay_out
 from interp_emerge.figures._rows import hover, named
+from interp_emerge.figures._supernodes import Within
 from interp_emerge.figures._theme import DASHED, INK, MUTED, OKABE_ITO, PALE, SOLID, WIDTH, finish
-from interp_emerge.figures.base import checked, once, only
+from interp_emerge.figures.base import checked, only
 
 INTO = {"q": "queries", "k": "keys", "v": "values", "mlp": "MLP input", "logits": "logits"}
 COLOURS = {"queries": 0, "keys": 1, "values": 2, "MLP input": 4, "logits": 7}
 TOWARD, AWAY = "toward clean (+)", "away from clean (−)"
 EDGE_HOVER = ("writer", "reader", "score", "size", "step", "seed", "ability")
+FORM_HOVER = ("writer", "reader", "score", "n_edges", *EDGE_HOVER[3:])
 NODE_HOVER = {
     "node": "node",
     "kind": "kind",
@@ -33,6 +37,7 @@ NODE_HOVER = {
     "score_out": "their sum, out",
     "strongest_out": "strongest out",
 }
+SUPERNODE_HOVER = {**NODE_HOVER, "members": "members"}
 FOLD_HOVER = {"where": "not drawn", "nodes": "nodes"}
 MOST = 120
 """Most edges that are drawn; more are not told apart on one screen."""
@@ -46,31 +51,39 @@ def circuit_graph(
     *,
     most: int = MOST,
     roles: pd.DataFrame | Mapping[str, str] | None = None,
+    fold: Within | str = "layer",
 ) -> ChartType:
     """One model's circuit, with embedding at the bottom and logits on top; a click on a node keeps its edges in view.
 
     An edge's width shows the size of its score (its effect on the metric), its colour the input that it feeds. It is
     dashed if it moves the metric away from the clean run. A head's queries enter its box on the left, keys in the
-    middle, values on the right. Pointing at a node highlights its edges, and the slider hides weak ones.
+    middle, values on the right. Pointing at a node highlights its edges, and the slider hides weak ones. What is
+    written into the search field outlines the nodes whose name or role contains it.
+
+    If several heads of a layer play the same role, a box below the figure folds them into one node, whose edges have
+    the sums of the scores. A click on such a node unfolds it, a click on the minus sign of a head folds it again. On
+    the figure's page Tab leads to the nodes, arrow keys go from one to the next, and Enter clicks.
 
     Args:
         circuit_edges: the table, of one model.
         most: most edges that are drawn, the strongest; the others are counted below the figure.
         roles: names of roles, written below those of the nodes: `{node: role}`, or a table with the columns `node` and
             `role` such as `ie.role_table(model)`, of which the roles that a head plays count.
+        fold: where heads of the same role fold into one node: in each `layer`, or in the whole `graph`, where an edge
+            may then lead downward.
 
     Raises:
         InputError: a column is missing, a node's name is unknown, `most` is not positive, or the table has the circuits
             of several models.
+        UnknownNameError: `fold` is another text.
     """
     rows = checked(circuit_edges, CIRCUIT_EDGES)
     for column in ("ability", "size", "step", "seed"):
         only(rows, column, CIRCUIT_EDGES)
-    once(rows, ["writer", "reader"], CIRCUIT_EDGES)
     if most < 1:
         raise InputError(f"most cannot be {most}; draw at least one edge")
-    layout = lay_out(rows, width=WIDTH - 150, most=most, labels=_labels(roles))
-    drawn = described(layout.edges)
+    layout = lay_out(rows, width=WIDTH - 150, most=most, labels=_labels(roles), within=fold)
+    drawn = described(layout)
     layers = graph_layers(drawn, layout)
     size = str(rows["size"].iloc[0])
     below = alt.TitleParams(layout.note, orient="bottom", anchor="start", fontWeight="normal", color=MUTED, offset=8)
@@ -79,18 +92,28 @@ def circuit_graph(
         chart.resolve_scale(color="independent"),
         about=f"The circuit{f' of {size}' if size else ''}, from the embedding to the logits",
         edges=drawn.drop(columns="into"),
-        nodes=layout.nodes.drop(columns="rank"),
-        folds=layout.folds,
+        **data_of(layout),
     )
 
 
-def described(edges: pd.DataFrame) -> pd.DataFrame:
+def data_of(layout: Layout) -> dict[str, pd.DataFrame]:
+    """The rows of a graph's nodes, by the names that its marks use."""
+    nodes = layout.nodes
+    if len(layout.supernodes):
+        nodes = pd.concat([nodes, layout.supernodes.assign(handle=layout.supernodes["node"])], ignore_index=True)
+    return {"nodes": nodes.drop(columns="rank").assign(**{SEARCHED: searched_text(nodes)}), "folds": layout.folds}
+
+
+def described(layout: Layout) -> pd.DataFrame:
     """The edges with what their marks show, weak ones first, so that strong ones lie above them."""
+    nodes, edges = pd.concat([layout.nodes, layout.supernodes]), layout.edges
+    searched = dict(zip(nodes["node"], searched_text(nodes), strict=True))
     edges = edges.assign(
         feeds=edges["into"].map(INTO),
         sign=(edges["score"] < 0).map({True: AWAY, False: TOWARD}),
         strength=edges["score"].abs(),
         edge=edges["writer"] + " → " + edges["reader"],
+        **{f"{end}_{SEARCHED}": edges[end].map(searched) for end in ("writer", "target")},
     )
     return edges.sort_values("strength", kind="stable", ignore_index=True)
 
@@ -127,9 +150,12 @@ def _edges(drawn: pd.DataFrame, layout: Layout) -> list[alt.Chart]:
     by_strength = alt.Opacity("strength:Q", scale=faint, legend=None)
     by_sign = alt.Legend(title="effect", symbolType="stroke", symbolSize=300)
     by_input = alt.Legend(title="edge feeds", symbolType="stroke", symbolSize=300)
-    touched = " || ".join(_holds(way, end) for way in WAYS for end in ("writer", "target"))
-    chosen = " || ".join(f"isValid({way}.node)" for way in WAYS)
-    hidden = f"({chosen}) && !({touched})"
+    folding = "between" in drawn
+    ends = ("writer", "target", *(("writer_group", "target_group") if folding else ()))
+    touched = [_holds(way, end) for way in WAYS for end in ends] + [is_found(f"{end}_{SEARCHED}") for end in ends[:2]]
+    touched += [f"(isValid({way}.node) && indexof(datum.between, {way}.node[0]) >= 0)" for way in WAYS if folding]
+    chosen = " || ".join([f"isValid({way}.node)" for way in WAYS] + [SEEKING])
+    hidden = f"({chosen}) && !({' || '.join(touched)})"
     lines = (
         alt.Chart(named("edges"))
         .transform_flatten(["xs", "ys"], ["px", "py"])
@@ -143,10 +169,12 @@ def _edges(drawn: pd.DataFrame, layout: Layout) -> list[alt.Chart]:
             strokeWidth=alt.StrokeWidth("strength:Q", scale=widths, legend=thickness),
             opacity=alt.when(hidden).then(alt.value(0.03)).otherwise(by_strength),
             order=alt.Order("py:Q"),
-            tooltip=hover(EDGE_HOVER),
+            tooltip=hover(FORM_HOVER if folding else EDGE_HOVER),
             description="edge:N",
         )
     )
+    if folding:
+        lines = lines.transform_filter(f"{_suits('writer')} && {_suits('target')}")
     if len(drawn) < SLIDER_FROM:
         return [lines]
     highest, step = float(f"{largest:.3g}"), float(f"{largest / 100:.1g}")
@@ -155,48 +183,96 @@ def _edges(drawn: pd.DataFrame, layout: Layout) -> list[alt.Chart]:
     return [lines.transform_filter("datum.strength >= least || !isValid(datum.strength)").add_params(slider)]
 
 
+KINDS = alt.Scale(
+    domain=["head", "supernode", "key-value head", "mlp", "embed", "logits"],
+    range=["#e4edf6", "#e4edf6", "#f6eaf1", "#fbf0d9", PALE, PALE],
+)
+NODE = "node"
+"""What a mark that the keyboard reaches is called; the page's script looks for it."""
 WAYS = ("pointed", "pinned")
 """Pointing at a node shows its edges for the moment; a click on it keeps them in view, a click beside it ends that."""
 
 
-def _holds(way: str, column: str) -> str:
+def _holds(way: str, column: str, field: str = "node") -> str:
     """A Vega expression: whether a selection holds the node in a column."""
-    return f"(isValid({way}.node) && indexof({way}.node, datum.{column}) >= 0)"
+    return f"(isValid({way}.{field}) && indexof({way}.{field}, datum.{column}) >= 0)"
+
+
+def _is_folded(group: str) -> str:
+    """A Vega expression: whether the supernode in a column is drawn in place of its members."""
+    return f"(folding && isValid(datum.{group}) && !{_holds('opened', group, 'handle')})"
+
+
+def _suits(end: str) -> str:
+    """A Vega expression: whether this form of an edge suits what is folded at one of its ends."""
+    return f"(datum.{end}_folded == {_is_folded(f'{end}_group')})"
 
 
 def _nodes(layout: Layout) -> list[alt.Chart]:
-    nodes = alt.Chart(named("nodes")).encode(tooltip=hover(NODE_HOVER), description="node:N")
+    foldable = len(layout.supernodes) > 0
+    shown = f"((datum.kind == 'supernode') == {_is_folded('group')})" if foldable else "true"
+    about = SUPERNODE_HOVER if foldable else NODE_HOVER
+    nodes = alt.Chart(named("nodes")).transform_filter(shown).encode(tooltip=hover(about), description="node:N")
     pointed = alt.selection_point(name="pointed", fields=["node"], on="pointerover", clear="pointerout", empty=False)
     pinned = alt.selection_point(name="pinned", fields=["node"], on="click", empty=False)
-    kinds = alt.Scale(
-        domain=["head", "key-value head", "mlp", "embed", "logits"], range=["#e4edf6", "#f6eaf1", "#fbf0d9", PALE, PALE]
-    )
     x = alt.X("x:Q", scale=_pixels(layout.width), axis=None)
     y = alt.Y("y:Q", scale=_pixels(layout.height), axis=None)
-    edge = alt.when(_holds("pinned", "node")).then(alt.value(2.5)).otherwise(alt.value(1))
-    boxes = nodes.mark_rect(cornerRadius=min(5, layout.box / 4), stroke=MUTED).encode(
-        x=alt.X("left:Q", scale=_pixels(layout.width), axis=None),
-        x2="right:Q",
-        y=alt.Y("bottom:Q", scale=_pixels(layout.height), axis=None),
-        y2="top:Q",
-        color=alt.Color("kind:N", scale=kinds, legend=None),
-        strokeWidth=edge,
+    pins = [_holds("pinned", column) for column in ("node", *(["group"] if foldable else []))]
+    width = alt.when(is_found()).then(alt.value(3)).when(" || ".join(pins)).then(alt.value(2.5))
+    stacked = nodes.transform_filter("datum.kind == 'supernode'").mark_rect(
+        cornerRadius=5, stroke=MUTED, xOffset=4, x2Offset=4, yOffset=-4, y2Offset=-4, aria=False
     )
-    size, roomy = min(11.0, layout.box - 2), layout.box > BOX_HEIGHT
-    text = nodes.encode(x=x, y=y)
-    name = {"fontSize": size, "fontWeight": 600, "color": INK}
-    labelled = "isValid(datum.label)"
-    if roomy:
-        names = [
-            text.transform_filter(labelled).mark_text(**name, dy=-6).encode(text="name:N"),
-            text.transform_filter(f"!{labelled}").mark_text(**name).encode(text="name:N"),
-            text.transform_filter(labelled).mark_text(fontSize=9, color=INK, dy=8, limit=74).encode(text="label:N"),
-        ]
-    else:
-        names = [text.mark_text(**name).encode(text="name:N")]
+    boxes = nodes.mark_rect(cornerRadius=min(5, layout.box / 4), ariaRoleDescription=NODE).encode(
+        strokeWidth=width.otherwise(alt.value(1)),
+        stroke=alt.when(is_found()).then(alt.value(OKABE_ITO[1])).otherwise(alt.value(MUTED)),
+    )
+    boxes, stacked = (
+        box.encode(
+            x=alt.X("left:Q", scale=_pixels(layout.width), axis=None),
+            x2="right:Q",
+            y=alt.Y("bottom:Q", scale=_pixels(layout.height), axis=None),
+            y2="top:Q",
+            color=alt.Color("kind:N", scale=KINDS, legend=None),
+        )
+        for box in (boxes, stacked)
+    )
     folds = alt.Chart(named("folds")).mark_text(align="left", dx=2, fontSize=9, color=MUTED)
     folded = folds.encode(x=x, y=y, text=alt.Text("label:N"), tooltip=hover(FOLD_HOVER), description="where:N")
-    return [boxes.add_params(pointed, pinned), *names, *([folded] if len(layout.folds) else [])]
+    layers = [boxes.add_params(search_field(), pointed, pinned), *_names(nodes.encode(x=x, y=y), layout.box)]
+    layers += [folded] if len(layout.folds) else []
+    return [*(_folding(layers, nodes, stacked, layout) if foldable else layers), how_many(shown)]
+
+
+def _folding(layers: list[alt.Chart], nodes: alt.Chart, stacked: alt.Chart, layout: Layout) -> list[alt.Chart]:
+    """The marks of nodes, of which heads of one role fold and unfold."""
+    check = alt.param(name="folding", value=False, bind=alt.binding_checkbox(name="Fold heads of one role  "))
+    opened = alt.selection_point(name="opened", fields=["handle"], on="click", toggle="true", clear=False, empty=False)
+    member = f"folding && datum.kind != 'supernode' && {_holds('opened', 'group', 'handle')}"
+    said = {"expr": "'Fold ' + datum.group"}
+    minus = nodes.transform_filter(member).transform_calculate(handle="datum.group").mark_text(
+        text="⊖", fontSize=12, color=INK, dx=-6, dy=1, ariaRoleDescription=NODE, cursor="pointer"
+    )  # fmt: skip
+    minus = minus.encode(
+        x=alt.X("right:Q", scale=_pixels(layout.width), axis=None),
+        y=alt.Y("top:Q", scale=_pixels(layout.height), axis=None),
+        description=alt.value(said),
+        tooltip=alt.value(said),
+    )
+    boxes, *others = layers
+    return [stacked, boxes.add_params(check, opened), *others, minus]
+
+
+def _names(text: alt.Chart, box: float) -> list[alt.Chart]:
+    """The names of nodes, with their roles below them if boxes have the height for two lines."""
+    name = {"fontSize": min(11.0, box - 2), "fontWeight": 600, "color": INK}
+    if box <= BOX_HEIGHT:
+        return [text.mark_text(**name).encode(text="name:N")]
+    labelled = "isValid(datum.label)"
+    return [
+        text.transform_filter(labelled).mark_text(**name, dy=-6).encode(text="name:N"),
+        text.transform_filter(f"!{labelled}").mark_text(**name).encode(text="name:N"),
+        text.transform_filter(labelled).mark_text(fontSize=9, color=INK, dy=8, limit=74).encode(text="label:N"),
+    ]
 
 
 def _pixels(extent: int) -> alt.Scale:

@@ -14,8 +14,8 @@ from interp_emerge.figures._layout import Layout, lay_out
 from interp_emerge.figures._matrix import below, number
 from interp_emerge.figures._rows import named
 from interp_emerge.figures._theme import INK, WIDTH, finish
-from interp_emerge.figures.base import checked, once, only
-from interp_emerge.figures.circuit_graph import described, graph_layers
+from interp_emerge.figures.base import checked, only
+from interp_emerge.figures.circuit_graph import data_of, described, graph_layers
 
 MODEL = ["size", "step", "seed"]
 GAP, ROOM = 48, 150
@@ -50,7 +50,6 @@ def circuits_side_by_side(
     """
     rows = checked(circuit_edges, CIRCUIT_EDGES)
     only(rows, "ability", CIRCUIT_EDGES)
-    once(rows, [*MODEL, "writer", "reader"], CIRCUIT_EDGES)
     models = [own.reset_index(drop=True) for _, own in rows.groupby(MODEL, sort=False)]
     if len(models) != 2:
         raise InputError(f"table 'circuit_edges' has the circuits of {len(models)} models; pass those of two")
@@ -71,7 +70,7 @@ def circuits_side_by_side(
         height=max(side.height for side in sides) + 26,
         box=min(side.box for side in sides),
     )
-    drawn = described(whole.edges)
+    drawn = described(whole)
     heads = pd.DataFrame({"title": titles, "x": [width / 2, 1.5 * width + GAP], "y": whole.height - 9})
     named_models = alt.Chart(named("models")).mark_text(fontSize=14, fontWeight=700, color=INK).encode(
         x=alt.X("x:Q", scale=alt.Scale(domain=[0, whole.width]), axis=None),
@@ -87,8 +86,7 @@ def circuits_side_by_side(
         chart.resolve_scale(color="independent"),
         about=f"The circuits of {titles[0]} and {titles[1]} side by side",
         edges=drawn.drop(columns="into"),
-        nodes=whole.nodes.drop(columns="rank"),
-        folds=whole.folds,
+        **data_of(whole),
         models=heads,
     )
 

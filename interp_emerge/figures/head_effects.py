@@ -8,7 +8,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, hover, named, shown
 from interp_emerge.figures._theme import INK, MUTED, UNDEFINED, WIDTH, diverging, finish
-from interp_emerge.figures.base import Panel, checked, last_step, once, only
+from interp_emerge.figures.base import Panel, checked, last_step, only
 from interp_emerge.patching.scores import NODE_SCORES
 
 HOVER = ("node", "size", "step", "seed", "ability", "method", "metric", "score", "ci_low", "ci_high", "share")
@@ -42,7 +42,6 @@ def head_effects(node_scores: pd.DataFrame) -> ChartType:
     if rows.empty:
         raise InputError("table 'node_scores' has no head and no MLP; score a model that has layers")
     rows["column"] = rows["index"].astype(str).where(rows["kind"] == "head", MLP)
-    once(rows, ["size", "seed", "node"], NODE_SCORES)
     bound = _bound(rows["score"].abs())
     rows["beyond"] = rows["score"].abs() > bound
     models = list(rows.groupby(["size", "seed"], sort=False))

@@ -10,7 +10,7 @@ from interp_emerge.circuits.tables import ROLE_TABLE
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, hover, in_order, named
 from interp_emerge.figures._theme import HAIRLINE, INK, MUTED, PALE, WIDTH, finish, palette
-from interp_emerge.figures.base import Panel, checked, last_step, once
+from interp_emerge.figures.base import Panel, checked, last_step
 
 HOVER = {
     "node": "head", "size": "size", "step": "step", "seed": "seed", "plays_all": "plays", "scores": "scores",
@@ -30,7 +30,6 @@ def role_map(roles: pd.DataFrame) -> ChartType:
         InputError: a column is missing, or a score stands twice.
     """
     rows = last_step(checked(roles, ROLE_TABLE))
-    once(rows, ["size", "seed", "node", "role"], ROLE_TABLE)
     names = in_order(rows["role"])
     heads = pd.DataFrame([_head(dict(zip(KEY, key, strict=True)), own) for key, own in rows.groupby(KEY, sort=False)])
     models = [(str(size), seed, own) for (size, seed), own in heads.groupby(["size", "seed"], sort=False)]

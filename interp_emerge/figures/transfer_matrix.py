@@ -8,7 +8,7 @@ from interp_emerge.figures import shelf
 from interp_emerge.figures._matrix import below, matrix, number
 from interp_emerge.figures._rows import in_order
 from interp_emerge.figures._theme import finish
-from interp_emerge.figures.base import checked, once, only
+from interp_emerge.figures.base import checked, only
 
 HOVER = tuple(name for name in TRANSFER.filled if name != "template")
 
@@ -25,7 +25,6 @@ def transfer_matrix(transfer: pd.DataFrame) -> ChartType:
     rows = checked(transfer, TRANSFER)
     for column in ("ability", "metric", "ablation", "template"):
         only(rows, column, TRANSFER)
-    once(rows, ["circuit", "model"], TRANSFER)
     rows[["circuit", "model"]] = rows[["circuit", "model"]].astype(str)
     rows["kept"] = rows["faithfulness"].map(number)
     known = rows["random_p95"].notna()

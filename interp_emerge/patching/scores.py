@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 NODE_SCORES = Table(
     name="node_scores",
     row="the effect of one node in one model",
+    key=("node", "size", "step", "seed", "ability", "method", "metric"),
     about={
         **MODEL_COLUMNS,
         **ABILITY_COLUMN,

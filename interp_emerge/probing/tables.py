@@ -5,6 +5,7 @@ from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_
 PROBE_SCORES = Table(
     name="probe_scores",
     row="how well one variable is decoded at one site of one model",
+    key=("size", "step", "seed", "ability", "variable", "method", "site", "layer", "head", "position", "measure"),
     about={**MODEL_COLUMNS, **ABILITY_COLUMN},
     filled={
         "variable": "what is decoded",

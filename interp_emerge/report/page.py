@@ -1,9 +1,9 @@
 """The report's page: templates, styles, scripts and data in one file, under a content security policy.
 
-Three scripts run: the Vega bundle, the CircuitsVis bundle and the page's own, which consists of the files in `js/`. The
-policy allows these by their hashes and forbids all others, so nothing that a prompt or a name contains can run. Charts
-use Vega's expression interpreter, which compiles no code. The data are JSON in which no character can end a script
-element.
+Three scripts run: the Vega bundle, the CircuitsVis bundle and the page's own, which consists of the files in `js/` and
+of the figures' script for the keyboard. The policy allows these by their hashes and forbids all others, so nothing that
+a prompt or a name contains can run. Charts use Vega's expression interpreter, which compiles no code. The data are JSON
+in which no character can end a script element.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ from interp_emerge.report.sections import shelf
 from interp_emerge.report.text import joined, setting, size_of
 
 HERE = Path(__file__).parent
-SCRIPTS = ("marks", "state", "theme", "charts", "tables", "curves", "graph", "headmap", "attention", "views")
+SCRIPTS = ("marks", "state", "theme", "charts", "tables", "curves", "folding", "graph", "headmap", "attention", "views")
 SCRIPTS += ("explorer", "start")
 """The files of the page's own script, which share one scope; the last one starts it."""
 STYLES = ("page", "explorer")
@@ -88,7 +88,7 @@ def vega_bundle() -> Markup:
 
 def own_script() -> Markup:
     """The page's own script."""
-    parts = "".join(_text(f"js/{name}.js") for name in SCRIPTS)
+    parts = _text("../figures/keyboard.js") + "".join(_text(f"js/{name}.js") for name in SCRIPTS)
     return inert(f'"use strict";\n(function () {{\n{parts}}})();\n')
 
 

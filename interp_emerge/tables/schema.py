@@ -39,6 +39,8 @@ class Table:
 
     name: str
     row: str
+    key: tuple[str, ...] = ()
+    """Columns whose values no two rows share, where the table has such columns."""
     about: Columns = field(default_factory=dict)
     """Columns for the model and the ability of a row, added when results of several models are combined."""
     filled: Columns
@@ -68,3 +70,13 @@ class Table:
         if missing:
             raise InputError(f"table {self.name!r} lacks column {missing[0]!r} ({self.columns[missing[0]]})")
         return frame[[*self.columns]]
+
+    def require_unique(self, frame: pd.DataFrame) -> None:
+        """Raise an `InputError` that names the key of a row if another row has the same; one would hide the other."""
+        again = frame[frame.duplicated([*self.key])] if self.key else frame.head(0)
+        if len(again):
+            told = [column for column in self.key if frame[column].nunique(dropna=False) > 1] or self.key
+            which = ", ".join(f"{column} {again[column].iloc[0]}" for column in told if str(again[column].iloc[0]))
+            raise InputError(
+                f"table {self.name!r} has several rows of {which}; give one row for each {', '.join(self.key)}"
+            )

@@ -180,5 +180,5 @@ def test_a_node_lists_its_strongest_edges():
 
 
 def test_an_edge_that_stands_twice_is_refused():
-    with pytest.raises(InputError, match=r"several rows of embed, m0"):
+    with pytest.raises(InputError, match=r"several rows of writer embed, reader m0"):
         circuit_graph(edges(("embed", "m0", 2.0), ("embed", "m0", 1.0)))

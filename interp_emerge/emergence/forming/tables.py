@@ -8,6 +8,7 @@ from interp_emerge.tables.schema import ABILITY_COLUMN, INTERVAL_COLUMNS, MODEL_
 FORMATION = Table(
     name="formation",
     row="one quantity at one checkpoint",
+    key=("size", "step", "seed", "ability", "quantity", "component"),
     about={**MODEL_COLUMNS, **ABILITY_COLUMN},
     filled={
         "quantity": "accuracy, log_prob, faithfulness (of the last step's circuit), effect (of a head or MLP in that "
@@ -22,6 +23,7 @@ FORMATION = Table(
 ONSETS = Table(
     name="onsets",
     row="where one quantity first appears over sizes (all seeds), or over the steps of a size's first seed",
+    key=("ability", "quantity", "component", "axis", "at"),
     about=ABILITY_COLUMN,
     filled={
         "quantity": "accuracy, faithfulness, effect, edge effect or the name of a role, as in table formation",
@@ -60,6 +62,7 @@ ORDER = Table(
 LAGS = Table(
     name="lags",
     row="how much later than the ability one part of a circuit forms, in the training of one model",
+    key=("size", "seed", "ability", "quantity", "component"),
     about={**RUN_COLUMNS, **ABILITY_COLUMN},
     filled={
         "quantity": "faithfulness, effect, edge effect or the name of a role, as in table formation",
@@ -218,6 +221,7 @@ PROBE_ONSETS = Table(
     name="probe_onsets",
     row="where one variable is known or used at one position, or the ability is there, over sizes (all seeds), or over "
     "the steps of a size's first seed",
+    key=("ability", "variable", "position", "question", "axis", "at"),
     about=ABILITY_COLUMN,
     filled={
         "variable": "what is decoded or exchanged",

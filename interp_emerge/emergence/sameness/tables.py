@@ -5,6 +5,7 @@ from interp_emerge.tables.schema import Table
 TRANSFER = Table(
     name="transfer",
     row="one circuit run in one model",
+    key=("circuit", "model", "ability", "metric", "ablation", "template"),
     filled={
         "circuit": "label of the circuit",
         "n_edges": "number of its edges",

@@ -119,6 +119,7 @@ CORRELATIONS = Table(
 SEEDS = Table(
     name="seeds",
     row="one ability at one size, over all training seeds",
+    key=("ability", "size"),
     about={
         "size": RUN_COLUMNS["size"],
         "n_parameters": "non-embedding parameters",

@@ -32,6 +32,7 @@ async function draw(drawing) {
       const name = drawing.dataset.name.replace(/[^\w]+/g, "-");
       await vegaEmbed(drawing, isDark() ? darkened(payload) : payload, { ...chartOptions, downloadFileName: name });
       for (const group of drawing.querySelectorAll("g[role=graphics-symbol]:not([aria-label])")) group.setAttribute("role", "presentation");
+      reachNodes(drawing);
     } else {
       CircuitsVis.render(drawing.id, CircuitsVis.AttentionHeads, payload);
       await named(drawing, payload.attentionHeadNames);

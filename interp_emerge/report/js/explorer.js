@@ -29,7 +29,10 @@ function explorer() {
     const head = run.heads.includes(chosen.get("head")) ? chosen.get("head") : firstHead(run);
     const most = Math.round(Number(chosen.get("top"))) || 40;
     const top = Math.min(Math.max(most, 10), run.edges.length);
-    return { run, runs, step, place, ability, metric, roles, map, head, top, atLast: place === run.steps.length - 1 };
+    const fold = ["layer", "graph"].includes(chosen.get("fold")) ? chosen.get("fold") : "";
+    const find = (chosen.get("find") || "").trim().toLowerCase();
+    const unfolded = chosenList("unfolded");
+    return { run, runs, step, place, ability, metric, roles, map, head, top, fold, find, unfolded, atLast: place === run.steps.length - 1 };
   }
 
   function firstHead(run) {
@@ -83,6 +86,11 @@ function explorer() {
   part("size").addEventListener("input", (event) => pick("size", sizes[event.target.value]));
   part("step").addEventListener("input", (event) => pick("step", now().run.steps[event.target.value]));
   for (const name of ["seed", "ability", "metric", "map"]) part(name).addEventListener("change", (event) => pick(name, event.target.value));
+  part("find").addEventListener("input", (event) => pick("find", event.target.value));
+  part("fold").addEventListener("change", (event) => {
+    choose("unfolded", null);
+    pick("fold", event.target.value);
+  });
   part("top").addEventListener("input", (event) => pick("top", event.target.value));
   part("token").addEventListener("change", (event) => pick("token", event.target.value));
   part("canvas").addEventListener("token", (event) => pick("token", event.detail));

@@ -2,6 +2,8 @@
 const INPUTS = { q: "queries", k: "keys", v: "values", m: "MLP input", o: "logits" };
 
 function partsOf(node) {
+  const group = supernodeOf(node);
+  if (group) return { node, kind: "fold", layer: group.layer, index: 0, rank: 3 * group.layer + 1 };
   const match = /^(?:a(\d+)\.(h|kv)(\d+)|m(\d+)|embed|logits)$/.exec(node);
   if (!match) return { node, rank: 1e6, index: 0, kind: "other" };
   if (match[1]) return { node, kind: match[2] === "h" ? "head" : "kv", layer: +match[1], index: +match[3], rank: 3 * +match[1] + (match[2] === "h") };
@@ -19,6 +21,10 @@ function targetOf(reader) {
 // What an edge is at a step: "now", "later", "gone", "noise" (its final effect gives no threshold), or
 // "unknown" (not measured).
 function stateOf(edge, place, atLast) {
+  if (edge.of) {
+    const states = edge.of.map((one) => stateOf(one, place, atLast));
+    return ["now", "gone", "later", "noise", "unknown"].find((state) => states.includes(state));
+  }
   if (!edge.effects) return atLast ? "now" : "unknown";
   const half = edge.half;
   if (half === null || half === undefined) return !edge.effects[place] ? "unknown" : atLast ? "now" : "noise";
@@ -29,10 +35,18 @@ function stateOf(edge, place, atLast) {
 }
 
 function weightOf(edge, place) {
+  if (edge.of) {
+    const known = edge.of.map((one) => weightOf(one, place)).filter((weight) => weight !== null);
+    return known.length ? known.reduce((sum, weight) => sum + weight, 0) : null;
+  }
   return edge.effects ? (edge.effects[place] ? edge.effects[place][0] : null) : edge.score;
 }
 
 function largestOf(edge) {
+  if (edge.of) {
+    const steps = Math.max(1, ...edge.of.map((one) => (one.effects || []).length));
+    return Math.max(...Array.from({ length: steps }, (_, place) => Math.abs(weightOf(edge, place) ?? 0)));
+  }
   return Math.max(0, ...(edge.effects || []).filter(Boolean).map((value) => Math.abs(value[0])), edge.effects ? 0 : Math.abs(edge.score));
 }
 
@@ -70,7 +84,7 @@ function curveOf(edge, { nodes, row, tall }) {
   return `M${x0},${y0}C${x0 + bend},${y0 - rise * 0.45} ${x1 + bend},${y1 + rise * 0.45} ${x1},${y1}`;
 }
 
-function graph(room, { edges, place, atLast, step, roleOf, head, onHead }) {
+function graph(room, { edges, folded, opened, sought, place, atLast, step, roleOf, head, onHead, onFold }) {
   const width = Math.max(room.clientWidth, 280);
   const layout = places(edges, width);
   const { nodes, height, tall } = layout;
@@ -87,21 +101,31 @@ function graph(room, { edges, place, atLast, step, roleOf, head, onHead }) {
     const line = make("path", {
       class: `edge ${input} ${state}${sign}`, d: curveOf(edge, layout), "stroke-width": (0.7 + 5.5 * (shown / most)).toFixed(2),
     });
-    line.append(make("title", {}, `${edge.writer} → ${edge.reader}: ${effectText(edge, place, state)}`));
+    const [from, to] = [edge.writer, edge.reader].map(shortName);
+    line.append(make("title", {}, `${from} → ${to}: ${effectText(edge, place, state)}`));
     for (const name of [edge.writer, node]) touching.set(name, [...(touching.get(name) || []), line]);
     drawing.append(line);
   }
+  const found = [...nodes.keys()].filter((name) => isSought(name, roleOf, folded, sought));
   function point(name) {
-    drawing.classList.toggle("pointed", Boolean(name));
+    const names = name ? [name] : found;
+    drawing.classList.toggle("pointed", names.length > 0);
     for (const lines of touching.values()) for (const line of lines) line.classList.remove("touched");
-    if (name) for (const line of touching.get(name) || []) line.classList.add("touched");
+    for (const one of names) for (const line of touching.get(one) || []) line.classList.add("touched");
   }
   for (const node of nodes.values()) {
+    if (node.kind === "fold") {
+      const members = folded.get(node.node);
+      const { role } = supernodeOf(node.node);
+      const share = members.reduce((sum, member) => sum + roleOf(member)[1], 0) / members.length;
+      drawing.append(supernodeBox(node, { role, share, tall, members, isFound: found.includes(node.node), point, onFold }));
+      continue;
+    }
     const [role, share] = roleOf(node.node);
     const chosenHead = node.node === head;
     const isHead = node.kind === "head";
     const box = make("g", {
-      class: `node ${node.kind} ${role || ""}${chosenHead ? " chosen" : ""}`, transform: `translate(${node.x},${node.y})`,
+      class: `node ${node.kind} ${role || ""}${chosenHead ? " chosen" : ""}${found.includes(node.node) ? " found" : ""}`, transform: `translate(${node.x},${node.y})`,
       "data-key": "node-" + node.node, ...(isHead ? { tabindex: 0, role: "button", "aria-pressed": chosenHead } : { role: "img" }),
       "aria-label": node.node + (role ? `, ${spaced(role)} ${Math.round(100 * share)}% of its last value` : ""),
     });
@@ -124,12 +148,68 @@ function graph(room, { edges, place, atLast, step, roleOf, head, onHead }) {
     }
     drawing.append(box);
   }
+  for (const [name, members] of opened) {
+    const first = members.map((member) => nodes.get(member)).find(Boolean);
+    if (first) drawing.append(foldSign(name, members, first, tall, onFold));
+  }
+  point(null);
   refill(room, drawing);
+  return found.length;
+}
+
+function shortName(name) {
+  const [, node, input] = /^(.*?)(\.[qkv])?$/.exec(name);
+  const group = supernodeOf(node);
+  return group ? `${spaced(group.role)} heads${input || ""}` : name;
+}
+
+function onPress(element, act) {
+  element.addEventListener("click", act);
+  element.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    act();
+  });
+}
+
+// Some heads as one node; the sign that folds them again has the same key, so that it takes over the focus.
+function supernodeBox(node, { role, share, tall, members, isFound, point, onFold }) {
+  const box = make("g", {
+    class: `node fold ${role}${isFound ? " found" : ""}`, transform: `translate(${node.x},${node.y})`, tabindex: 0, role: "button",
+    "data-key": "node-" + node.node, "aria-expanded": "false", "aria-label": nodeWords(node.node, new Map([[node.node, members]])),
+  });
+  const shape = { x: -node.half, y: -tall, width: 2 * node.half, height: 2 * tall, rx: 5 };
+  box.append(make("title", {}, members.join(", ")), make("rect", { class: "box", ...shape, x: 4 - node.half, y: -tall - 4 }), make("rect", { class: "box", ...shape }));
+  box.append(make("rect", { class: "fill", ...shape, "fill-opacity": (0.42 * Math.max(0, Math.min(share, 1))).toFixed(2) }));
+  box.append(make("text", { "text-anchor": "middle", y: tall > 9 ? -1 : 4 }, `${members.length} heads`));
+  if (tall > 9) box.append(make("text", { class: "tag", "text-anchor": "middle", y: 10 }, TAGS[role] || short(spaced(role), 6)));
+  box.addEventListener("pointerenter", () => point(node.node));
+  box.addEventListener("pointerleave", () => point(null));
+  box.addEventListener("focus", () => box.matches(":focus-visible") && point(node.node));
+  box.addEventListener("blur", () => point(null));
+  onPress(box, () => onFold(node.node));
+  return box;
+}
+
+function foldSign(name, members, node, tall, onFold) {
+  const { role } = supernodeOf(name);
+  const sign = make("g", {
+    class: "node sign", transform: `translate(${node.x + node.half - 2},${node.y - tall + 1})`, tabindex: 0, role: "button",
+    "data-key": "node-" + name, "aria-expanded": "true", "aria-label": `Fold ${members.length} heads, ${spaced(role)}: ${members.join(", ")}`,
+  });
+  sign.append(make("circle", { class: "box", r: 7 }), make("text", { "text-anchor": "middle", y: 4 }, "−"));
+  onPress(sign, () => onFold(name));
+  return sign;
 }
 
 const TAGS = { previous_token: "previous", induction: "induction", duplicate_token: "duplicate", copying: "copying" };
 
 function effectText(edge, place, state) {
+  if (edge.of) {
+    const known = edge.of.filter((one) => weightOf(one, place) !== null).length;
+    const part = known === edge.of.length ? "" : `; ${edge.of.length - known} more are not measured`;
+    return `effect ${known ? number(weightOf(edge, place)) : "not measured"}, the sum over ${known} edges${part}`;
+  }
   const now = edge.effects ? withInterval(edge.effects[place]) : number(edge.score);
   const half = edge.half === null || edge.half === undefined ? "" : `; half of its last effect is ${number(edge.half)}`;
   const words = { now: "", later: ", not there yet", gone: ", vanished", noise: ", its last effect is within noise", unknown: ", not measured at this step" }[state];

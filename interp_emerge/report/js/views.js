@@ -82,10 +82,18 @@ function showGraph(data, at, part, pick) {
   const kept = withInterval([faithfulness, low, high]);
   const here = run.faithfulness ? `; at this step it keeps ${withInterval(run.faithfulness[at.place])}` : "";
   part("graph-note").textContent = `${number(n)} of ${number(all)} edges; at the last step they keep ${kept} of the gap${at.atLast ? "" : here}. Verdict: ${verdict}.`;
-  graph(part("graph"), {
-    edges: strongest(run.edges, at.top), place: at.place, atLast: at.atLast, step: at.step, roleOf: roleAt(run, at.place), head: at.head,
-    onHead: (head) => pick("head", head),
+  const [drawn, roleOf] = [strongest(run.edges, at.top), roleAt(run, at.place)];
+  part("fold").closest("label").hidden = !supernodes(run.edges, roleOf, "graph").size;
+  part("fold").value = at.fold;
+  if (part("find").value.trim().toLowerCase() !== at.find) part("find").value = at.find;
+  const every = [...supernodes(drawn, roleOf, at.fold)];
+  const folded = new Map(every.filter(([name]) => !at.unfolded.includes(name)));
+  const hits = graph(part("graph"), {
+    edges: foldEdges(drawn, folded), folded, opened: every.filter(([name]) => !folded.has(name)), sought: at.find,
+    place: at.place, atLast: at.atLast, step: at.step, roleOf, head: at.head, onHead: (head) => pick("head", head),
+    onFold: (name) => pick("unfolded", at.unfolded.includes(name) ? at.unfolded.filter((one) => one !== name).join(",") : [...at.unfolded, name].join(",")),
   });
+  part("found").textContent = at.find ? `${hits} node${hits === 1 ? "" : "s"} found` : "";
 }
 
 function valueAt(at, name) {

@@ -74,7 +74,7 @@ def _not_written(names: list[str]) -> str:
 
 
 def chart(
-    figure: str, table: pd.DataFrame, label: str, caption: str, link: str | None = None, **options: str
+    figure: str, table: pd.DataFrame, label: str, caption: str, link: str | None = None, **options: Any
 ) -> Picture:
     """One of the package's figures, drawn from a table's rows."""
     spec = figures[figure](table, **options).to_dict(

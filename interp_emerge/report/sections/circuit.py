@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from interp_emerge.circuits.tables import CIRCUIT_EDGES, CIRCUITS
+from interp_emerge.circuits.tables import CIRCUIT_EDGES, CIRCUITS, ROLE_TABLE
 from interp_emerge.figures.base import last_step
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
@@ -17,7 +17,7 @@ from interp_emerge.stats.intervals import Interval
 
 def the_circuit(study: StudyRecord) -> list[Block]:
     """The circuits, in tabs; and the models that have none, with the reasons."""
-    edges, blocks = study.table(CIRCUIT_EDGES), []
+    edges, roles, blocks = study.table(CIRCUIT_EDGES), study.table(ROLE_TABLE), []
     for heading, names, found in parts(study.table(CIRCUITS), ["ability"]):
         drawn: list[Picture] = []
         undrawn: dict[str, list[str]] = {}
@@ -34,7 +34,9 @@ def the_circuit(study: StudyRecord) -> list[Block]:
                 f"{Interval.of(row, 'stability')}. "
                 "Point at a node to highlight its edges."
             )
-            drawn.append(chart("circuit_graph", own, model, caption, link=row["file"]))
+            played = roles[(roles["size"] == row["size"]) & (roles["seed"] == row["seed"])]
+            played = played[played["step"] == row["step"]]
+            drawn.append(chart("circuit_graph", own, model, caption, link=row["file"], roles=played))
         reasons = [
             f"No circuit to draw in {joined(models)}; verdict: {verdict}." for verdict, models in undrawn.items()
         ]

@@ -19,6 +19,7 @@ class SameCircuitVerdict(StrEnum):
 COMPARISONS = Table(
     name="comparisons",
     row="one comparison behind the verdict on two circuits",
+    key=("size_a", "seed_a", "size_b", "seed_b", "ability", "level", "comparison"),
     about={
         "size_a": "name of the first size",
         "seed_a": "seed of its training run",
