@@ -32,7 +32,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 
 def asked(scripts: SimpleNamespace, family: str, sizes: list[str], steps: list[int]) -> Any:
     about = {"at_most": 12, "indirect_object": "indirect_object", "text": ""}
-    return scripts.claims.Asked(family=ie.load_family(family), sizes=sizes, steps=steps, **about)
+    return scripts.comparing.Asked(family=ie.load_family(family), sizes=sizes, steps=steps, **about)
 
 
 def test_the_page_is_made_of_the_claims_and_the_measurements(scripts: SimpleNamespace) -> None:
@@ -44,17 +44,17 @@ def test_every_claim_has_a_number_a_place_and_one_measurement(scripts: SimpleNam
     assert not claims.isna().any(axis=None)
     keys = [sorted(table[["paper", "claim"]].itertuples(index=False, name=None)) for table in (claims, measured)]
     assert keys[0] == keys[1]
-    assert set(measured["verdict"]) <= {*scripts.claims.VERDICTS.values()}
-    assert set(claims["paper"]) == {*scripts.claims.PAPERS} == {*scripts.page.PAPERS} <= MODULES
+    assert set(measured["verdict"]) <= {*scripts.comparing.VERDICTS.values()}
+    assert set(claims["paper"]) == {*scripts.comparing.PAPERS} == {*scripts.page.PAPERS} <= MODULES
 
 
 def test_an_answer_stands_beside_its_claim_only(scripts: SimpleNamespace) -> None:
-    answer = scripts.claims.Answer
-    table = scripts.claims.beside("xu_2026", [answer("order", "ours", None, "few"), answer("floor", "none", True)])
+    answer = scripts.comparing.Answer
+    table = scripts.comparing.beside("xu_2026", [answer("order", "ours", None, "few"), answer("floor", "none", True)])
     assert table["verdict"].tolist() == ["cannot be told here", "agrees"]
     assert table["number"].str.startswith(("OLMo 1B", "0 heads")).all()
     with pytest.raises(KeyError):
-        scripts.claims.beside("xu_2026", [answer("window", "a claim of another paper", True)])
+        scripts.comparing.beside("xu_2026", [answer("window", "a claim of another paper", True)])
 
 
 def test_the_loss_has_a_bump_only_where_it_falls_faster_than_before(scripts: SimpleNamespace) -> None:
@@ -108,7 +108,7 @@ def test_the_dip_at_7k_has_the_sign_of_the_source_and_untrained_models_have_none
     given = asked(scripts, "miniature", ["7k"], [500, 5000])
     answers, curve = scripts.dip_2026.compare(given)
     holds = {one.claim: one.holds for one in answers}
-    assert set(holds) == {*scripts.claims.published("dip_2026").index}
+    assert set(holds) == {*scripts.comparing.published("dip_2026").index}
     assert (holds["untrained"], holds["sign"]) == (True, True)
     assert curve.groupby("step")["value"].min()[500] < 0.5 < curve.groupby("step")["value"].min()[5000]
 
@@ -126,6 +126,6 @@ def test_public_checkpoints_are_compared_by_the_same_command(
     given = asked(scripts, "pythia", ["14m"], steps)
     for paper in ("olsson_2022", "xu_2026"):
         answers, curve = getattr(scripts, paper).compare(given)
-        assert {one.claim for one in answers} == {*scripts.claims.published(paper).index}
+        assert {one.claim for one in answers} == {*scripts.comparing.published(paper).index}
         assert curve["step"].tolist() == steps
         assert not any(one.holds for one in answers if one.claim in ("window", "order", "fraction"))

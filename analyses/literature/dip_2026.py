@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from claims import Answer, Asked, Compared, show, told
+from comparing import Answer, Asked, Compared, show, told
 from dip_repetition import preference, repetition
 
 import interp_emerge as ie

@@ -8,7 +8,7 @@ A prompt is compared with the same prompt in which a third name stands in place 
 
 import numpy as np
 import torch
-from claims import Answer, Asked, asked, told
+from comparing import Answer, Asked, asked, told
 
 import interp_emerge as ie
 from interp_emerge.abilities import Ability, Pair, PromptPairs

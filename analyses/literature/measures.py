@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from claims import Asked, asked
+from comparing import Asked, asked
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 

@@ -6,7 +6,7 @@ python analyses/literature/olsson_2022.py FAMILY    # any other; --text FILE giv
 
 import numpy as np
 import pandas as pd
-from claims import Answer, Asked, Compared, show, told
+from comparing import Answer, Asked, Compared, show, told
 from measures import HEAD, MOSTLY, PASSAGE, REPEATS, TEXT, WINDOW, follow
 
 from interp_emerge.stats import Interval, mean_intervals

@@ -11,7 +11,7 @@ from importlib import import_module
 from time import process_time
 
 import pandas as pd
-from claims import asked, beside, published
+from comparing import asked, beside, published
 from page import HERE, MEASURED, write
 
 import interp_emerge as ie

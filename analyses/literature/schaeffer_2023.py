@@ -5,9 +5,10 @@ python analyses/literature/schaeffer_2023.py FAMILY    # any other: a name, or a
 """
 
 from functools import partial
+from typing import Literal
 
 import pandas as pd
-from claims import Answer, Asked, Compared, show, told
+from comparing import Answer, Asked, Compared, show, told
 
 import interp_emerge as ie
 from interp_emerge.emergence import scale
@@ -15,6 +16,7 @@ from interp_emerge.emergence.scale import Mirage, MirageVerdict, continuations
 from interp_emerge.stats import Interval, success_interval
 
 PROMPTS, SHORT, PASSES, MOST, MARGIN, CLAIMED, HALF = 256, 2, 400, 2_000_000, 0.05, 0.92, 0.5
+Models = list[tuple[str, int | Literal["last"], int]]
 DECIDED = (MirageVerdict.METRIC, MirageVerdict.MODEL)
 MINIATURE = ("indirect_object", "induction", "modular_addition", "fact_recall", "two_hop")
 ENGLISH = ("induction", "ioi", "greater_than", "subject_verb_agreement", "capital", "successor")
@@ -23,12 +25,11 @@ ENGLISH = ("induction", "ioi", "greater_than", "subject_verb_agreement", "capita
 def compare(asked: Asked) -> Compared:
     """The answers, over sizes at the last step and over the training of the largest size."""
     ability, grid = ie.load_ability("induction"), continuations.several_tokens_grid
-    about = {"ability": ability.name, "chance": ability.chance}
-    ask = partial(ability.sample, n=PROMPTS)
+    about, ask = {"ability": ability.name, "chance": ability.chance}, partial(ability.sample, n=PROMPTS)
     largest = [run for run in asked.runs() if run[0] == asked.sizes[-1]]
     steps = [(size, step, seed) for size, seed in largest for step in asked.steps_of(size, seed) if step]
     axis = "tokens" if asked.family.counts_tokens else "loss"
-    sizes = [(size, "last", seed) for size, seed in asked.runs()]
+    sizes: Models = [(size, "last", seed) for size, seed in asked.runs()]
     over_sizes = grid(asked.family, ask, models=sizes, **about)
     over_steps = grid(asked.family, ask, models=steps, axis=axis, **about)
     both = {"over sizes": over_sizes, f"over training at {asked.sizes[-1]}": over_steps}
@@ -61,7 +62,7 @@ def jumps(claim: str, checks: dict[str, Mirage]) -> Answer:
     return Answer(claim, "; ".join(said), holds, f"all decided jumps are the metric's: {metric} shares less than half")
 
 
-def choices(asked: Asked, sizes: list) -> list[Answer]:
+def choices(asked: Asked, sizes: Models) -> list[Answer]:
     """The jump of accuracy beside the Brier score, and the share of jumps that are the metric's."""
     abilities = [ie.load_ability(one) for one in (MINIATURE if asked.family.name == "miniature" else ENGLISH)]
     frame = ie.measure_grid(asked.family, abilities, models=sizes, n=PROMPTS)

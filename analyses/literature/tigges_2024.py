@@ -5,7 +5,7 @@ python analyses/literature/tigges_2024.py FAMILY    # any other; --indirect-obje
 """
 
 import pandas as pd
-from claims import Answer, Asked, Compared, show, told
+from comparing import Answer, Asked, Compared, show, told
 from measures import MOSTLY, prefix_matching
 from tigges_circuits import circuits_of, over_sizes, over_training
 

@@ -8,7 +8,7 @@ Circuits are the strongest edges by EAP-IG that keep 80% of the clean-corrupt ga
 
 import numpy as np
 import pandas as pd
-from claims import Answer, Asked, show, told
+from comparing import Answer, Asked, show, told
 
 import interp_emerge as ie
 from interp_emerge.abilities import Ability
@@ -60,8 +60,6 @@ def over_training(
 
 def over_sizes(asked: Asked, ability: Ability) -> Answer:
     """Pearson's correlation of the number of edges with parameters over runs, with Fisher's interval."""
-    from scipy.stats import pearsonr
-
     rows = []
     for size, seed in asked.runs():
         model = asked.family.load(size, seed=seed)
@@ -69,8 +67,9 @@ def over_sizes(asked: Asked, ability: Ability) -> Answer:
         rows += [(model.n_parameters, edges)] * (edges > 0)
     if len(rows) < FEWEST:
         return Answer("size", f"{len(rows)} runs have a circuit", None, f"{FEWEST} are needed")
-    found = pearsonr(*np.array(rows).T)
-    r = Interval(float(found.statistic), *found.confidence_interval())
+    r = np.corrcoef(np.array(rows, dtype=float).T)[0, 1]
+    reach = 1.96 / np.sqrt(len(rows) - 3)
+    r = Interval(*(float(np.tanh(np.arctanh(r) + shift)) for shift in (0, -reach, reach)))
     ours = f"r = {r} over {len(rows)} runs, with {', '.join(str(edges) for _, edges in rows)} edges"
     return Answer("size", ours, told(0 < r.low <= R <= r.high, not r.low <= R <= r.high), f"{R} inside, 0 outside")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from claims import Answer, Asked, Compared, show, told
+from comparing import Answer, Asked, Compared, show, told
 from wang_ablated import ablations
 
 import interp_emerge as ie

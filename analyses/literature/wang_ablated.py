@@ -7,7 +7,7 @@ Ablated heads have their mean over the corrupted prompts at each position, as in
 """
 
 import pandas as pd
-from claims import Answer, show, told
+from comparing import Answer, show, told
 
 import interp_emerge as ie
 from interp_emerge.abilities import PromptPairs

@@ -11,7 +11,7 @@ selective for B by at least 50. Shorter contexts need the same shares of attenti
 import numpy as np
 import pandas as pd
 import torch
-from claims import Answer, Asked, Compared, show, told
+from comparing import Answer, Asked, Compared, show, told
 
 import interp_emerge as ie
 from interp_emerge.core.model import HookedModel

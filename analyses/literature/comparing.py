@@ -1,6 +1,6 @@
 """What the papers claim, and the table that puts what was measured beside each claim.
 
-python analyses/literature/claims.py    # the claims, with their numbers and where the papers have them; runs no model
+python analyses/literature/comparing.py    # the claims, with their numbers and places in the papers; runs no model
 """
 
 import argparse
