@@ -1,6 +1,6 @@
 """What a real model knows of the two people of an indirect object, in which layers, and where it uses it.
 
-python analyses/knowing_on_a_real_model/run.py MODEL_DIRECTORY          # about six minutes of one core
+python analyses/knowing_on_a_real_model/run.py MODEL_DIRECTORY          # about ten minutes of one core
 python analyses/knowing_on_a_real_model/run.py MODEL_DIRECTORY --keep   # also writes known.svg and used.svg
 """
 
@@ -8,11 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+from agreeing import agreement, layers
 
 import interp_emerge as ie
-from interp_emerge.stats import spearman
 
 HERE, PLACE = Path(__file__).parent, Path("build/knowing")
 TEMPLATES = tuple(f"{name}, {order}" for name in ("went", "after lunch") for order in ("ABBA", "BABA"))
@@ -77,19 +76,6 @@ def tell(known: pd.DataFrame, used: pd.DataFrame) -> None:
             print(f"{variable} at {position}, {method}: carried by {carrying}; highest share {of['share'].max():.2f}")
         if len(found) == 2:
             print(f"  rank correlation of the two over {len(found['das'])} layers: {agreement(*found.values())}")
-
-
-def agreement(one: pd.DataFrame, other: pd.DataFrame) -> str:
-    """Rank correlation of two effects over the layers of both, and its 95% interval under their errors over prompts."""
-    both, rng = one.join(other, how="inner", rsuffix="_other"), np.random.default_rng(0)
-    ends = [both[[f"beyond_placebo{end}{of}" for end in ("", "_low", "_high")]].to_numpy() for of in ("", "_other")]
-    drawn = [np.vstack([of[:, 0], rng.normal(of[:, 0], (of[:, 2] - of[:, 1]) / 3.92, (1000, len(of)))]) for of in ends]
-    found = spearman(*drawn)
-    return f"{found[0]:.2f} [{', '.join(f'{end:.2f}' for end in np.quantile(found[1:], (0.025, 0.975)))}]"
-
-
-def layers(rows: pd.DataFrame) -> str:
-    return f"layers {' '.join(map(str, sorted(rows['layer'])))}" if len(rows) else "no layer"
 
 
 def draw(known: pd.DataFrame, used: pd.DataFrame) -> None:

@@ -1,10 +1,12 @@
-"""How long a study will take, from the time of one forward pass of each of its models.
+"""How long a study will take, from the time of one forward pass of each of its models and of one small operation.
 
 1. `seconds_of_a_pass` runs a model on the clean prompts of the study's pairs, three times after one that is not timed.
 2. Each stage knows about how many such passes one of its cells costs (`StageWithCells.passes`); the numbers were
    measured on a model of 135 million parameters (docs/studies.md), where they include everything beside the passes.
 3. `expected` adds up the cells that are not on disk yet. A model of which it is not known yet whether it has a circuit
    is counted as if it had one.
+4. `seconds_beside` times small operations, of which reading models, tables and the report take a number that hardly
+   depends on the models; for small models that is most of the time.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from dataclasses import replace
 from time import perf_counter
 
 import pandas as pd
+import torch
 
 from interp_emerge.abilities.prompts import DISCOVERY
 from interp_emerge.core.model import HookedModel
@@ -24,12 +27,27 @@ from interp_emerge.study.stages.base import Load
 from interp_emerge.study.work import Work
 
 Clock = Callable[[], float]
+SMALL = 2000
+"""Small operations that are timed together."""
+BESIDE = 2_000_000
+"""Small operations that take as long as what a study does beside its cells."""
 
 
-def expected(work: Work, *, clock: Clock = perf_counter) -> pd.DataFrame:
+def seconds_beside(*, clock: Clock = perf_counter) -> float:
+    """Seconds of what a study does beside its cells, from the shortest of three times of small operations."""
+    value, times = torch.zeros(1), []
+    for _ in range(3):
+        start = clock()
+        for _ in range(SMALL):
+            value.add_(1)
+        times.append(clock() - start)
+    return BESIDE * min(times) / SMALL
+
+
+def expected(work: Work, *, clock: Clock = perf_counter, beside: Callable[[], float] = seconds_beside) -> pd.DataFrame:
     """Seconds of each stage whose cells are missing: columns `round`, `stage`, `cells`, `passes` and `seconds`.
 
-    The last model of each size is loaded and run.
+    The last row is what a study does beside its cells. The last model of each size is loaded and run.
     """
     timed = {at.size: _timed(work, at, clock) for at in work.grid.last}
     reader, rows = replace(work, read_only=True), []
@@ -46,6 +64,8 @@ def expected(work: Work, *, clock: Clock = perf_counter) -> pd.DataFrame:
                 cells, passes, seconds = cells + 1, passes + cost, seconds + cost * each
             if cells:
                 rows.append((one.name, stage.name, cells, passes, seconds))
+    if rows:
+        rows.append(("end", "tables and report", 0, 0.0, beside()))
     return pd.DataFrame(rows, columns=pd.Index(["round", "stage", "cells", "passes", "seconds"]))
 
 

@@ -164,9 +164,9 @@ class Study:
     def expected_time(self) -> str:
         """How long `run` will take on this machine, in words, from one timed forward pass of each size.
 
-        Empty if all cells are on disk, or if the models are not in a directory: they might have to be downloaded.
+        Empty if all cells are on disk, or if the family is on the hub: its models might have to be downloaded.
         """
-        if not Path(self.settings.family).is_dir():
+        if self.family.downloads:
             return ""
         self._require_own_directory()
         with same_threads():

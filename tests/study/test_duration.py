@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import interp_emerge as ie
-from interp_emerge.study.duration import expected, in_words
+from interp_emerge.study.duration import expected, in_words, seconds_beside
 from tests.studies import SETTINGS, MadeOnce, small_study
 
 
@@ -24,10 +25,11 @@ def test_time_grows_with_that_of_a_pass_and_with_what_is_asked_for(tmp_path: Pat
     def seconds(*durations: float, **changes):
         study = ie.Study(out=str(tmp_path / "out"), **{**SETTINGS, **changes})
         times = clock_of(*(duration + late for duration in durations for late in (0.5, 0.0, 3.0)))
-        return expected(study._work(), clock=lambda: next(times))
+        return expected(study._work(), clock=lambda: next(times), beside=lambda: 0.0)
 
     once = seconds(1.0, 1.0)
     assert {"abilities", "node_scores", "edge_scores", "circuit", "roles", "ablation"} <= {*once["stage"]}
+    assert once["stage"].iloc[-1] == "tables and report"
     assert (once["seconds"] >= 0).all() and once["seconds"].sum() > 0
     assert once["passes"].sum() == pytest.approx(once["seconds"].sum())
     assert seconds(2.0, 2.0)["seconds"].sum() == pytest.approx(2 * once["seconds"].sum())
@@ -41,6 +43,12 @@ def test_time_grows_with_that_of_a_pass_and_with_what_is_asked_for(tmp_path: Pat
 def test_what_is_on_disk_takes_no_time(made_once: MadeOnce, tmp_path: Path):
     out = shutil.copytree(made_once("small study", small_study), tmp_path / "out")
     assert expected(ie.Study(out=str(out), **SETTINGS)._work())["seconds"].sum() == 0
+
+
+def test_what_is_done_beside_the_cells_follows_from_the_speed_of_small_operations():
+    once = seconds_beside(clock=partial(next, clock_of(1.0, 1.0, 1.0)))
+    assert once > 0
+    assert seconds_beside(clock=partial(next, clock_of(2.5, 2.0, 3.0))) == pytest.approx(2 * once)
 
 
 def test_times_in_words():

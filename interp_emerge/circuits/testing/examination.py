@@ -131,7 +131,8 @@ def examine(
             case "ablations":
                 tables[part] = _under_every_ablation(runs, circuit)
             case "hypotheses":
-                tests = hypothesis_tests(runs, circuit, n_random=n_random)
+                with runs.held():
+                    tests = hypothesis_tests(runs, circuit, n_random=n_random)
                 tables |= {part: tests.to_frame(), "edges": tests.edges}
             case "completeness":
                 tables[part] = completeness(runs, circuit).to_frame()

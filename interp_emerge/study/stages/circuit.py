@@ -52,7 +52,7 @@ class Finding(StageWithCells[Checkpoint, Found]):
     def passes(self, work: Work, load: Load) -> float:
         """The sizes tried, the local search, the random circuits, and the circuit with its complement."""
         settings = work.settings
-        return 18 + (116 if settings.local_search else 0) + 0.42 * settings.n_random
+        return 9 + (50 if settings.local_search else 0) + 0.42 * settings.n_random
 
     def reuses(self, work: Work) -> str:
         """Results of earlier stages and models, in words."""
