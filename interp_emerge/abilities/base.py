@@ -12,6 +12,7 @@ from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError, counted, require_kind
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.core.source import Source
 
 Split = Literal["", "discovery", "evaluation"]
@@ -34,7 +35,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Ability:
+class Ability(Record):
     """A task that a model can do or fail to do, with the accuracies of a guess and of a perfect model.
 
     `chance` is the accuracy of the best guess without the ability. `ceiling` is the accuracy of a perfect model.

@@ -21,6 +21,7 @@ from interp_emerge.core.axes import AtTokens, Logits, PerPair
 from interp_emerge.core.errors import InputError, require_kind
 from interp_emerge.core.memory import BYTES_A_FLOAT, items_that_fit
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.core.registry import Registry
 
 MetricFunction = Callable[[Tensor, PromptPairs], Tensor]
@@ -71,7 +72,7 @@ def brier(logits: Logits, pairs: PromptPairs) -> PerPair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
+class Metric(Record):
     """A metric: its name, one line that describes it, and its function of the logits after the prompt."""
 
     name: str

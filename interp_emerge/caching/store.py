@@ -24,6 +24,7 @@ from interp_emerge.core.axes import Tokens
 from interp_emerge.core.files import hash_of, write_atomically
 from interp_emerge.core.memory import ACCELERATOR_BUDGET, CPU_BUDGET
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 
 FORMAT = 2
 MOST_BYTES = 1 << 30
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ActivationStore:
+class ActivationStore(Record):
     """A directory of activation caches."""
 
     root: Path

@@ -27,6 +27,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.families._handset.constructions import CONSTRUCTIONS, NEW, OPERANDS, RESULT_BACK, SEEN
 from interp_emerge.families._handset.weights import BOS, VOCABULARY
 from interp_emerge.families.handset import HandsetFamily
@@ -41,7 +42,7 @@ RANDOM_DRAWS = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class GroundTruth:
+class GroundTruth(Record):
     """A model, prompt pairs and the circuit that carries the model's ability on them.
 
     `silent` holds edges that do nothing until a part of the circuit is removed: those of a backup head.

@@ -30,6 +30,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Edge, Graph
+from interp_emerge.core.record import Record
 from interp_emerge.stats.intervals import Interval, percentile_interval
 from interp_emerge.stats.ranks import rank_p, spearman
 from interp_emerge.stats.sets import jaccard, jaccard_of_weights
@@ -60,7 +61,7 @@ class LevelOverlap:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Overlap:
+class Overlap(Record):
     """What two circuits of one graph share, with the null of random circuits of the same sizes.
 
     `weighted_edges` compares the edges by the magnitudes of their scores. `rank_correlation` is Spearman's correlation

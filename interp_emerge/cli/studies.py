@@ -131,7 +131,7 @@ def run(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="directory of a study that has run")],
+    run: Annotated[Path, typer.Argument(help="directory of a study that has run, or a folder that holds several")],
     screenshot: Annotated[
         Path | None, typer.Option(help="also write a PNG of the page's beginning here; needs Chromium")
     ] = None,
@@ -139,10 +139,11 @@ def report(
         str, typer.Option(help="what the picture shows, as the page's address has it after #: size=560k&step=500")
     ] = "",
 ) -> None:
-    """Build the report again from the tables of a study."""
-    from interp_emerge.report.build import build_report
+    """Build the report again from the tables of a study; of a folder of studies, an index page with a row for each."""
+    from interp_emerge.report import build_index, build_report, studies_in
 
-    page = build_report(run)
+    several = not (run / "provenance.json").is_file() and studies_in(run)
+    page = build_index(run) if several else build_report(run)
     typer.echo(page)
     if screenshot is not None:
         from interp_emerge.report.screenshot import screenshot as take

@@ -18,6 +18,7 @@ from interp_emerge.core.agreement import Reach
 from interp_emerge.core.axes import LogitsByPosition, Patterns, Residual, Tokens
 from interp_emerge.core.errors import InputError, UnknownNameError, described
 from interp_emerge.core.memory import bytes_of_run, items_that_fit
+from interp_emerge.core.record import Record
 
 if TYPE_CHECKING:
     from interp_emerge.core.model import HookedModel
@@ -78,7 +79,7 @@ def hook_name(kind: str, layer: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Recording:
+class Recording(Record):
     """Activations of one model on one set of prompts, by hook name; the first axis is the prompt."""
 
     activations: Mapping[str, Tensor]

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.record import Record
 
 EMBED, LOGITS = "embed", "logits"
 Kind = Literal[
@@ -60,7 +61,7 @@ class Edge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graph:
+class Graph(Record):
     """All writers, readers and edges of a decoder of the given shape.
 
     Example:

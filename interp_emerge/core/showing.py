@@ -4,6 +4,7 @@ Figures are made of tables and stand above the results, so no result imports the
 the name up when the figure is asked for.
 """
 
+from abc import ABC, abstractmethod
 from html import escape
 from importlib import import_module
 from typing import Any, ClassVar
@@ -43,7 +44,7 @@ def html_of(first: str, table: pd.DataFrame, *, most: int = SHOWN) -> str:
     return f"<p>{escape(first)}</p>{shown if len(table) else ''}{more}"
 
 
-class Showing:
+class Showing(ABC):
     """A result with a table: a notebook shows its first line and strongest rows, and `plot` draws its figure."""
 
     FIGURE: ClassVar[str] = ""
@@ -52,9 +53,9 @@ class Showing:
     """Columns that only a study fills; they are undefined in the figure."""
     origin: dict[str, Any]
 
+    @abstractmethod
     def to_frame(self) -> pd.DataFrame:
         """The table."""
-        raise NotImplementedError
 
     def plot(self, **options: Any) -> Any:
         """The result's figure: an altair chart that shows itself in notebooks; `.save("x.html")` writes it.

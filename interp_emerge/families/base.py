@@ -12,6 +12,7 @@ import pandas as pd
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.core.source import Source
 from interp_emerge.core.spec import ModelSpec
 from interp_emerge.core.tokens.lexicon import FirstTokens
@@ -28,7 +29,7 @@ before learning to write. Ask them which way is north and they point to the moun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class Fault(Record):
     """Checkpoints of one training run that are known to be wrong."""
 
     size: str
@@ -50,7 +51,7 @@ class Fault:
         return f"{self.what} ({self.source})"
 
 
-class Family(ABC):
+class Family(Record, ABC):
     """Models across size, training step and seed.
 
     `sizes` are in ascending order of parameters. A step is the number of optimiser steps taken; `"last"` names the

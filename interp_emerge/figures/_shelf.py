@@ -6,7 +6,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.registry import Shelf
 
 if TYPE_CHECKING:
-    from interp_emerge.figures.base import Figure
+    from interp_emerge.figures.base import Figure  # noqa: F401
 
 Drawing = TypeVar("Drawing")
 

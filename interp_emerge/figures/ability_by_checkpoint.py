@@ -9,14 +9,12 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, extent, hover, in_order, named
 from interp_emerge.figures._scale import Switch, switch_over
 from interp_emerge.figures._theme import DOTTED, MUTED, WIDTH, finish
-from interp_emerge.figures.ability_curve import HOVER, PANELS, VALUES
-from interp_emerge.figures.base import checked
+from interp_emerge.figures.ability_curve import HOVER, PANELS, VALUES, rows_of
 
 OFFERED = ("loss", "tokens", "flops")
 """The axes; parameters are not among them, since all checkpoints of a size have the same number."""
@@ -32,14 +30,14 @@ def ability_by_checkpoint(ability: pd.DataFrame, *, axis: str = "loss") -> Chart
     training, where the place of every checkpoint on the axis is known. Untrained models are drawn over loss only.
 
     Args:
-        ability: the table.
+        ability: the table, or what `ie.measure_grid` returns.
         axis: the axis shown first: `loss`, `tokens` or `flops`; if it is not offered, the first that is.
 
     Raises:
         InputError: a column is missing, the table has neither accuracy nor log_prob, or no axis can be drawn.
         UnknownNameError: there is no such axis.
     """
-    rows = checked(ability, ABILITY)
+    rows = rows_of(ability)
     metrics = [metric for metric in PANELS if (rows["metric"] == metric).any()]
     if not metrics:
         raise InputError(f"table 'ability' has none of the metrics that this figure draws: {', '.join(PANELS)}")

@@ -16,6 +16,8 @@ from interp_emerge.figures._rows import equal, extent, hover, in_order, named
 from interp_emerge.figures._scale import AXES, Switch, switch_over
 from interp_emerge.figures._theme import DASHED, DOTTED, SOLID, WIDTH, finish, palette, upright_title
 from interp_emerge.figures.base import Panel, checked, last_step
+from interp_emerge.stats.intervals import mean_interval
+from interp_emerge.tables.schema import Table
 
 PANELS = {
     "accuracy": "Thresholded: accuracy, fraction of pairs",
@@ -36,14 +38,15 @@ def ability_curve(ability: pd.DataFrame, *, axis: str = "parameters") -> ChartTy
     so tokens are not offered if all sizes were trained on the same number.
 
     Args:
-        ability: the table.
+        ability: the table, or what `ie.measure_grid` returns: the same with a row for each prompt.
         axis: the axis shown first: `parameters`, `tokens`, `flops` or `loss`; if it is not offered, parameters.
 
     Raises:
-        InputError: a column is missing, or the table has neither accuracy nor log_prob.
+        InputError: a column is missing, or the table has neither accuracy nor log_prob, or is that of one model's
+            prompts, as `ie.abilities.measure` returns it.
         UnknownNameError: there is no such axis.
     """
-    rows = last_step(checked(ability, ABILITY))
+    rows = last_step(rows_of(ability))
     metrics = [metric for metric in PANELS if (rows["metric"] == metric).any()]
     if not metrics:
         raise InputError(f"table 'ability' has none of the metrics that this figure draws: {', '.join(PANELS)}")
@@ -57,6 +60,41 @@ def ability_curve(ability: pd.DataFrame, *, axis: str = "parameters") -> ChartTy
     chart = alt.hconcat(*panels, spacing=48, params=switch.params)
     about = "Each ability over model size, at the last step"
     return finish(chart, about=about, rows=rows[rows["metric"].isin(metrics)], means=means, chance=chance)
+
+
+def rows_of(ability: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table of abilities, whether they are means over prompts or values of single prompts.
+
+    Raises:
+        InputError: the rows are neither.
+    """
+    return checked(_over_prompts(ability) if "pair" in ability else ability, ABILITY)
+
+
+def _over_prompts(measured: pd.DataFrame) -> pd.DataFrame:
+    """The table of abilities for values of single prompts: means with their 95% intervals.
+
+    What such values do not say is undefined: chance, ceiling, and the tokens and FLOPs of training. No ability counts
+    as a control.
+
+    Raises:
+        InputError: the values are not those of several models.
+    """
+    keys = [*ABILITY.key]
+    lacks = [name for name in (*keys, "n_parameters", "value") if name not in measured]
+    if lacks:
+        raise InputError(
+            f"values of single prompts without {lacks[0]!r} cannot be drawn over scale; give the table that "
+            "ie.measure_grid(family, abilities) returns, which has the models of several sizes"
+        )
+    Table(name="ability", row="a prompt", key=(*keys, "pair"), filled={}).require_unique(measured)
+    rows = []
+    for names, own in measured.groupby(keys, sort=False):
+        about = dict(zip(keys, names, strict=True))
+        interval = mean_interval(own["value"].to_numpy(dtype=float), share=about["metric"] == "accuracy")
+        places = {name: own[name].iloc[0] for name in PLACES if name in own}
+        rows.append({**about, **places, "control": False, **interval.columns("value", "ci"), "n_pairs": len(own)})
+    return pd.DataFrame(rows, columns=pd.Index([*ABILITY.columns]))
 
 
 def _panel(rows: pd.DataFrame, metric: str, colours: alt.Scale, switch: Switch) -> Panel:

@@ -4,7 +4,6 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.forming.tables import LOSS_CHANGES
 from interp_emerge.figures import shelf
@@ -12,7 +11,7 @@ from interp_emerge.figures._ordering import apart
 from interp_emerge.figures._rows import extent, hover, in_order, named
 from interp_emerge.figures._theme import DASHED, INK, MUTED, WIDTH, finish, upright_title
 from interp_emerge.figures.ability_by_checkpoint import SMALL_TO_LARGE
-from interp_emerge.figures.base import checked
+from interp_emerge.figures.ability_curve import rows_of
 from interp_emerge.figures.formation import steps_axis
 
 RUN = ["size", "seed"]
@@ -28,14 +27,14 @@ def loss_over_training(ability: pd.DataFrame, *, changes: pd.DataFrame | None = 
     """Held-out loss over training steps (symmetric log, to show step 0): a line for each run, sizes at the ends.
 
     Args:
-        ability: the table; its losses are drawn.
+        ability: the table, or what `ie.measure_grid` returns; its losses are drawn.
         changes: the study's table `loss_changes`. A dashed line with a bar over its 95% interval marks each change of
             slope.
 
     Raises:
         InputError: a column is missing, or no loss is known.
     """
-    rows = checked(ability, ABILITY)[list(HOVER)].drop_duplicates([*RUN, "step"]).dropna(subset=["loss"])
+    rows = rows_of(ability)[list(HOVER)].drop_duplicates([*RUN, "step"]).dropna(subset=["loss"])
     if rows.empty:
         raise InputError("table 'ability' has no held-out loss; give a study with passages to measure it on")
     rows = rows.reset_index(drop=True)

@@ -18,6 +18,7 @@ from interp_emerge.caching.recording import Recording, record
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.core.source import Source
 from interp_emerge.patching.engines.options import AtPositions, Chosen, NoOptions, Option, declared
 from interp_emerge.patching.scores import EdgeScores, NodeScores
@@ -135,7 +136,7 @@ def _model_record(model: HookedModel, pairs: PromptPairs) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(Record):
     """A patching method: what it scores, its source, and the functions that run it and estimate its cost."""
 
     name: str

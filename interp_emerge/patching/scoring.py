@@ -15,6 +15,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.memory import CPU_BUDGET
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import (
     EdgeScores,
@@ -29,7 +30,7 @@ from interp_emerge.patching.engines.options import AtPositions, NoOptions, Optio
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Estimate(Record):
     """What scoring would take on this machine."""
 
     method: str

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.core.source import Source
 from interp_emerge.probing.engines.problems import Fit, Problem
 from interp_emerge.probing.engines.swaps import Change, Swap
@@ -21,7 +22,7 @@ PORTIONS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probe:
+class Probe(Record):
     """A probe on the shelf."""
 
     name: str

@@ -17,6 +17,7 @@ from interp_emerge.caching.recording import record as record_run
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.probing import shelf
 from interp_emerge.probing.base import Lens, LensReading
 from interp_emerge.probing.engines.activations import Recorder, read_activations
@@ -52,7 +53,7 @@ LENS_SCORES = Table(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LensScores:
+class LensScores(Record):
     """What a lens reads at each site, and the logit difference that it gives to each pair."""
 
     frame: pd.DataFrame

@@ -209,7 +209,7 @@ class ProbeScores:
         return cls(frame=frame, probes=probes, learning=learning, origin=origin)
 
     def plot(self, variable: str | None = None) -> Any:
-        """An Altair chart of accuracy against layer, with the levels of the controls, one panel for each position.
+        """Accuracy over layers with the levels of the controls, a panel for each position: a figure that shows itself.
 
         Raises:
             UnknownNameError: no such variable was probed.

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 
 SHRINKAGE = 1e-6
 """Share of the mean variance that is added to every direction's, so that a flat direction can be whitened."""
 
 
 @dataclass(frozen=True)
-class Turn:
+class Turn(Record):
     """The cosine between two directions, from -1 to 1; NaN if one of them is zero."""
 
     plain: float

@@ -30,6 +30,7 @@ from interp_emerge.caching.recording import record as record_run
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, require_whole
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.probing import shelf
 from interp_emerge.probing.base import Intervention
 from interp_emerge.probing.engines.activations import Recorder, read_activations
@@ -50,7 +51,7 @@ VERSIONS = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class UseScores:
+class UseScores(Record):
     """The effect of a change at each site, and that of its placebos, for each pair."""
 
     frame: pd.DataFrame

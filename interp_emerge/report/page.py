@@ -7,6 +7,7 @@ in which no character can end a script element.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -32,8 +33,8 @@ STYLES = ("page", "explorer")
 def render(study: StudyRecord) -> str:
     """The page's HTML."""
     shown = [(section, section.shown(study)) for section in sorted(shelf, key=lambda section: section.place)]
-    style = inert("".join(_text(f"css/{name}.css") for name in STYLES))
-    scripts = [vega_bundle(), circuitsvis_bundle(), own_script()]
+    style = style_of(STYLES)
+    scripts = [vega_bundle(), circuitsvis_bundle(), script_of(SCRIPTS)]
     environment = Environment(
         loader=FileSystemLoader(HERE / "template"),
         autoescape=True,
@@ -86,9 +87,14 @@ def vega_bundle() -> Markup:
     return inert(vl_convert.javascript_bundle())  # pyright: ignore[reportCallIssue]
 
 
-def own_script() -> Markup:
-    """The page's own script."""
-    parts = _text("../figures/keyboard.js") + "".join(_text(f"js/{name}.js") for name in SCRIPTS)
+def style_of(names: Sequence[str]) -> Markup:
+    """A page's style: files of the folder `css`, one after the other."""
+    return inert("".join(_text(f"css/{name}.css") for name in names))
+
+
+def script_of(names: Sequence[str]) -> Markup:
+    """A page's own script: files of the folder `js` and the figures' script for the keyboard, in one scope."""
+    parts = _text("../figures/keyboard.js") + "".join(_text(f"js/{name}.js") for name in names)
     return inert(f'"use strict";\n(function () {{\n{parts}}})();\n')
 
 

@@ -34,6 +34,7 @@ from itertools import product
 import numpy as np
 
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 
 SPARE_KNOWN, SPARE = 1, 2
 """Points that a form needs in addition to its parameters, and different places in addition to its coefficients, if
@@ -51,7 +52,7 @@ EXACT = 1e-24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FittedForm:
+class FittedForm(Record):
     """One form fitted to a curve. If it is undefined, `parameters` is empty, numbers are NaN and `reason` says why."""
 
     form: str

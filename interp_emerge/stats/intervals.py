@@ -27,6 +27,7 @@ import numpy as np
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 
 LEVEL = 0.95
 """Probability with which an interval contains the true value."""
@@ -45,7 +46,7 @@ FARTHEST = 1e6
 
 
 @dataclass(frozen=True)
-class Interval:
+class Interval(Record):
     """A value with the ends of its 95% interval.
 
     As text it reads `0.84 [0.79, 0.88]`, `0.84 [undefined]` without ends, or `undefined` if the value is NaN. A format

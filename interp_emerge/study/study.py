@@ -20,6 +20,7 @@ from interp_emerge.circuits.roles.repeated import repeated_segments
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
 from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically
+from interp_emerge.core.record import Record
 from interp_emerge.families import load_family, read_size
 from interp_emerge.families.base import Family
 from interp_emerge.patching import shelf as methods
@@ -47,7 +48,7 @@ PACKAGES = ("interp-emerge", "transformer-lens", "torch", "transformers", "numpy
 log = logging.getLogger(__name__)
 
 
-class Study:
+class Study(Record):
     """A study and its directory.
 
     Example:
@@ -83,6 +84,9 @@ class Study:
         _require_probes(chosen)
         self.grid = Grid(self.family, chosen)
         self.out = Path(chosen.out or f"runs/{self.family.name.replace(':', '-')}-{self.ability.name}")
+
+    def __repr__(self) -> str:
+        return f"Study({self.ability.name!r} in {self.family.name!r}, {len(self.sizes)} sizes, in {str(self.out)!r})"
 
     @property
     def sizes(self) -> list[str]:

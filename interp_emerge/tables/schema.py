@@ -6,6 +6,7 @@ from functools import cached_property
 import pandas as pd
 
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 
 Columns = dict[str, str]
 """The unit and meaning of each column, by its name."""
@@ -31,7 +32,7 @@ SCALE_COLUMNS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(Record):
     """A table: its name, the meaning of a row, and the unit and meaning of each column.
 
     It is defined next to the function that fills it. Its columns are named nowhere else.

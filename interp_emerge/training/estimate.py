@@ -13,6 +13,7 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from interp_emerge.core.arguments import checked
+from interp_emerge.core.record import Record
 from interp_emerge.training._text_run import TextRun
 from interp_emerge.training.growing import n_processes
 from interp_emerge.training.text import TextRecipe, begin_text
@@ -25,7 +26,7 @@ BUSY = 1.2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingEstimate:
+class TrainingEstimate(Record):
     """What a training is expected to cost. `str` gives the lines that `--dry-run` prints.
 
     `sizes` has the columns `size`, `n_parameters`, `learning_rate`, `n_seeds`, `seconds_per_step` and `cpu_minutes` (of

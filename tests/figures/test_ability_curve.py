@@ -7,6 +7,7 @@ from altair.typing import ChartType
 
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.figures.ability_curve import ability_curve
+from interp_emerge.stats.intervals import mean_interval
 from tests.figures.drawn import assert_same_rows, dataset, encodings, parts
 from tests.figures.invented import ability
 
@@ -101,3 +102,20 @@ def test_a_table_of_other_metrics_is_refused():
     table = ability()
     with pytest.raises(InputError, match="accuracy, log_prob"):
         ability_curve(table[table["metric"] == "logit_diff"])
+
+
+def test_values_of_prompts_are_drawn_as_their_means_and_those_of_one_model_are_refused():
+    values = {"3k": [0.0, 0.0, 1.0, 0.0], "7k": [1.0, 1.0, 0.0, 1.0]}
+    about = {"step": 10, "seed": 0, "loss": 3.0, "ability": "induction", "metric": "accuracy", "pair": range(4)}
+    parts = [pd.DataFrame({"size": size, "n_parameters": int(size[0]) * 1000, **about, "value": own})
+             for size, own in values.items()]  # fmt: skip
+    drawn = dataset(ability_curve(pd.concat(parts, ignore_index=True))).set_index("size")
+    assert drawn["value"].to_dict() == {"3k": 0.25, "7k": 0.75} and (drawn["n_pairs"] == 4).all()
+    expected = mean_interval(np.array(values["3k"]), share=True)
+    assert drawn.loc["3k", ["ci_low", "ci_high"]].tolist() == [expected.low, expected.high]
+    with pytest.raises(
+        InputError, match=r"without 'size' cannot be drawn over scale; give the table that ie\.measure_grid"
+    ):
+        ability_curve(parts[0][["ability", "metric", "pair", "value"]])
+    with pytest.raises(InputError, match="several rows of pair 0"):
+        ability_curve(pd.concat([parts[0], parts[0].head(1)]))

@@ -69,5 +69,5 @@ def test_a_row_that_stands_twice_is_named_by_what_tells_it_apart():
 @pytest.mark.parametrize("density", ["2", None, 0.0, float("nan"), float("inf"), True])
 def test_a_density_that_is_no_positive_number_is_refused(density: Any, tmp_path):
     chart = ANY_TABLE["interval_dots"](VALUES)
-    with pytest.raises(InputError, match="density cannot be .*; give (pixels per point, )?a number"):
+    with pytest.raises(InputError, match=r"density cannot be .*; give (pixels per point, )?a number"):
         save(chart, tmp_path / "figure.png", density=density)

@@ -15,7 +15,7 @@ def measured() -> pd.DataFrame:
             "thing": ["a", "a", "b", "b"],
             "metric": ["accuracy", "log_prob"] * 2,
             "over": ["sizes", "sizes", "steps", "steps"],
-            "step": [0, 10, 0, 100],
+            "step": [0, 0, 10, 100],
             "score": [0.5, 0.3, 0.9, np.nan],
             "score_low": [0.4, 0.2, 0.8, 0.1],
             "score_high": [0.6, 0.5, 1.0, 0.2],
@@ -45,18 +45,17 @@ def test_lines_leave_out_zero_on_a_logarithmic_axis_and_keep_it_on_a_symmetric_o
 
 def test_lines_without_intervals_are_drawn_without_them() -> None:
     bare = measured().drop(columns=["score_low", "score_high"])
-    drawn = str(
-        interval_lines(bare, x="step", value="score", titles=("step", "score"), scales=("symlog", "linear")).to_dict()
-    )
+    about = {"x": "step", "value": "score", "titles": ("step", "score"), "colour": "metric"}
 
-    assert "'rule'" not in drawn
-    whole = interval_lines(measured(), x="step", value="score", titles=("step", "score"), scales=("symlog", "linear"))
-    assert "'rule'" in str(whole.to_dict())
+    assert "'rule'" not in str(interval_lines(bare, scales=("symlog", "linear"), **about).to_dict())
+    assert "'rule'" in str(interval_lines(measured(), scales=("symlog", "linear"), **about).to_dict())
 
 
 def test_both_can_be_saved(tmp_path) -> None:
-    dots = interval_dots(measured(), thing="thing", value="score", title="score", scale="symlog", mark=0.5)
-    lines = interval_lines(measured(), x="step", value="score", titles=("step", "score"), panel="over")
+    dots = interval_dots(
+        measured(), thing="thing", value="score", title="score", colour="metric", scale="symlog", mark=0.5
+    )
+    lines = interval_lines(measured(), x="step", value="score", titles=("step", "score"), colour="metric", panel="over")
 
     assert save(dots, tmp_path / "dots.svg").read_text().startswith("<svg")
     assert save(lines, tmp_path / "lines.svg").read_text().startswith("<svg")

@@ -15,10 +15,15 @@ from nbconvert import HTMLExporter
 
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.figures import interval_dots, shelf
+from tests.figures.attention.test_accessible import axe
 from tests.figures.conftest import Open
 from tests.figures.test_contract import rows_for
 
+__all__ = ["axe"]
+
 HOSTILE = "</script><img src=x onerror=alert(1)>"
+GROUND = {"light": "white", "dark": "20, 24, 28"}
+"""The ground of a drawn figure, as its style says it."""
 INKED = "#drawing .mark-symbol path, #drawing .mark-rect path, #drawing .mark-line path, #drawing .mark-rule line"
 
 
@@ -38,11 +43,19 @@ def test_the_page_draws_without_a_network_in_light_and_dark(dark: bool, opened: 
     assert background == ("rgb(20, 24, 28)" if dark else "rgb(255, 255, 255)")
 
 
-def test_every_figures_page_draws_what_it_has(opened: Open):
-    for figure in shelf:
-        page = opened(figure(rows_for(figure)))
-        assert len(page.query_selector_all(INKED)) >= 3, figure
+def test_every_figures_page_draws_what_it_has_and_axe_finds_no_violation(opened: Open, request: pytest.FixtureRequest):
+    pages = {figure.__name__: opened(figure(rows_for(figure))) for figure in shelf}
+    for name, page in pages.items():
+        assert len(page.query_selector_all(INKED)) >= 3, name
         assert page.title() not in ("", "Figure")
+    axe = request.getfixturevalue("axe")  # without npm the rest is skipped
+    for name, page in pages.items():
+        page.evaluate(axe)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.wait_for_selector(f'html[data-state=drawn] #drawing svg[style*="{GROUND[scheme]}"]')
+            found = page.evaluate("axe.run()")["violations"]
+            assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == [], (name, scheme)
 
 
 FAINT = """() => [...document.querySelectorAll("#drawing .mark-line path")]

@@ -13,10 +13,11 @@ from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CheckedRows:
+class CheckedRows(Record):
     """What a tokenizer makes of a file of prompt pairs."""
 
     shares: pd.DataFrame

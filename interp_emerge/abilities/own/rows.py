@@ -14,12 +14,13 @@ from interp_emerge.abilities.own.encoding import Encoding
 from interp_emerge.abilities.own.places import Place, TextPlaces, is_text_place
 from interp_emerge.core.errors import InputError, counted, require_kind
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class Pair(Record):
     """One pair: a row of `PromptPairs.from_rows`.
 
     Prompts, answers and foils are text or token ids. `answer` is correct after the clean prompt, `foil` after the

@@ -24,6 +24,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, NodeScores
 from interp_emerge.patching.scores import By
@@ -31,7 +32,7 @@ from interp_emerge.patching.scoring import score
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FoundCircuit:
+class FoundCircuit(Record):
     """A circuit and the scores that it was chosen by."""
 
     circuit: Circuit

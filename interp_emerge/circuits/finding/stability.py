@@ -48,6 +48,7 @@ from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError, counted
 from interp_emerge.core.graph import Graph
+from interp_emerge.core.record import Record
 from interp_emerge.patching.base import EdgeScores
 from interp_emerge.patching.scores import By
 from interp_emerge.stats.intervals import SURE, Interval
@@ -66,7 +67,7 @@ NEIGHBOURS = (1, 2, 3)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stability:
+class Stability(Record):
     """How similar circuits of two independent sets of `n_pairs` prompt pairs are, and how often each edge is in them.
 
     `jaccard`, `node_jaccard` and `weighted_jaccard` are expected indices with their 95% intervals; pairs of two empty

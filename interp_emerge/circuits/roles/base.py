@@ -17,6 +17,7 @@ from interp_emerge.abilities.metrics import MetricFunction
 from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.core.source import Source
 
 Needs = Literal["nothing", "tokens", "orders", "pairs"]
@@ -107,7 +108,7 @@ class Requirement(Measured):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Role(Measured):
+class Role(Record, Measured):
     """Something that heads are known to do, with a score of how much each head does it."""
 
     name: str

@@ -36,6 +36,7 @@ from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.patching.ablation import MEANS, Ablation
 from interp_emerge.patching.base import EdgeScores, Recorder
 from interp_emerge.stats.intervals import Interval, ratio_interval
@@ -51,7 +52,7 @@ ROUNDING = 1e-9
 """A number of edges this far below a whole number is that number: 0.29 of 100 edges are 29."""
 
 
-class Runs:
+class Runs(Record):
     """What circuits of one model are run with: prompt pairs, metric, ablation, seed and memory budget.
 
     Example:

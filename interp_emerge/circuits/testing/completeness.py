@@ -32,6 +32,7 @@ from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.graph import without_writers
+from interp_emerge.core.record import Record
 from interp_emerge.stats.intervals import Interval
 
 STRATEGIES = ("random", "role", "greedy")
@@ -61,7 +62,7 @@ class KnockOut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Completeness:
+class Completeness(Record):
     """What a circuit and the whole model keep without the same sets of nodes; NaN if the gap is within noise."""
 
     knock_outs: tuple[KnockOut, ...]

@@ -37,6 +37,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import UnknownNameError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.patching.ablation import ABLATIONS, MEANS
 from interp_emerge.patching.base import EdgeScores, NodeScores
 
@@ -47,7 +48,7 @@ PARTS = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Examination:
+class Examination(Record):
     """A circuit with the results of its tests, as tidy tables by the name of the test."""
 
     circuit: Circuit

@@ -72,6 +72,7 @@ from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph, without_edges
+from interp_emerge.core.record import Record
 from interp_emerge.stats.ranks import least_p, rank_p, tolerance
 from interp_emerge.stats.significance import SIGNIFICANT, holm
 
@@ -90,7 +91,7 @@ MOST_INFLATED = 1000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class HypothesisTests:
+class HypothesisTests(Record):
     """Outcomes of the five tests, with the effect of each edge that minimality measured."""
 
     outcomes: tuple[Outcome, ...]

@@ -35,6 +35,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.axes import EdgeMask
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.graph import LOGITS, Graph, without_writers
+from interp_emerge.core.record import Record
 from interp_emerge.stats.intervals import Interval
 from interp_emerge.stats.ranks import rank_p
 
@@ -56,7 +57,7 @@ class NodeEffect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Minimality:
+class Minimality(Record):
     """Effects of the circuit's nodes, and of random nodes added to it; all NaN if the gap is within noise."""
 
     inside: tuple[NodeEffect, ...]

@@ -31,6 +31,7 @@ import pandas as pd
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 from interp_emerge.stats.intervals import SURE, TAIL
 from interp_emerge.stats.ranks import rank_p
 from interp_emerge.stats.resampling import RESAMPLES, resample_rows
@@ -41,7 +42,7 @@ MOST, SHORTEST = 3, 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ChangePoints:
+class ChangePoints(Record):
     """Lines over ln(1 + step) and the cuts between them.
 
     `changes` has one row for each cut: `before`, `after` (the steps between which it lies), `ci_low`, `ci_high` (the
@@ -66,7 +67,7 @@ class ChangePoints:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FastestChange:
+class FastestChange(Record):
     """Between which two neighbouring checkpoints a curve changes fastest."""
 
     before: int
@@ -98,7 +99,7 @@ class CoincidenceVerdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coincidence:
+class Coincidence(Record):
     """Whether two curves change fastest in the same interval of checkpoints; `str` makes a sentence of it."""
 
     verdict: CoincidenceVerdict

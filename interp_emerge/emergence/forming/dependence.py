@@ -51,6 +51,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.forming.parts import FEWEST_CHOICES, Part, PartRuns, measure_parts, parts_of
 from interp_emerge.emergence.forming.tables import (
     DEPENDENCE_COLUMNS,
@@ -74,7 +75,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Dependence:
+class Dependence(Record):
     """What the model loses without each part at every checkpoint, and from which step on the ability depends on it.
 
     `table` has the column `step` and `DEPENDENCE_COLUMNS`. `onsets` has the columns that fill `DEPENDENCE_ONSETS`.

@@ -23,6 +23,7 @@ from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.forming.tables import Question
 from interp_emerge.probing.engines.activations import Recorder
 from interp_emerge.probing.engines.folds import halves_of
@@ -43,7 +44,7 @@ REFUSED = ("question", "variable", "position", "reason")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Knowing:
+class Knowing(Record):
     """What one model knows and uses of some variables."""
 
     probes: pd.DataFrame

@@ -33,6 +33,7 @@ import pandas as pd
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.forming.prompt_rows import require_rows_of_prompts, values_by_step
 from interp_emerge.emergence.forming.tables import LAGS
 from interp_emerge.emergence.scale.onset import Criterion, OnsetVerdict, find_onset
@@ -61,7 +62,7 @@ class LagVerdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FormationOrder:
+class FormationOrder(Record):
     """What forms first, as three tables. With too few prompts for an order, crossings, shares and lags are NaN.
 
     `onsets` has one row for each quantity: `quantity`, `component`, `threshold` (in the quantity's unit),

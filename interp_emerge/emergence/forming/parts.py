@@ -19,6 +19,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
+from interp_emerge.core.record import Record
 
 Kind = Literal["model", "edges", "circuit", "role", "head", "mlp"]
 ACCURACY = "accuracy"
@@ -33,7 +34,7 @@ DRAWS_A_CHOICE = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
+class Part(Record):
     """What to ablate: `edges`, bool, shape [writer, reader]; or without these, every edge that the `nodes` write."""
 
     kind: Kind

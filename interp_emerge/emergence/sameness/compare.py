@@ -23,6 +23,7 @@ from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, InterpEmergeError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.sameness.transfer import transfer
 from interp_emerge.families import load_family
 from interp_emerge.patching.ablation import ABLATIONS
@@ -36,7 +37,7 @@ SHOWN = [
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Comparison:
+class Comparison(Record):
     """How two circuits compare: sentences, and tables by name."""
 
     sentences: list[str]

@@ -33,6 +33,7 @@ from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.patching.base import EdgeScores
 
 NO_ROLE = "no role"
@@ -46,7 +47,7 @@ MOST_COST, LEAST_MARGIN = 0.25, 0.02
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class HeadFeatures:
+class HeadFeatures(Record):
     """What every head of a model does.
 
     `strength`, shape [head, role], is 0 for a head that does not clear the baseline. For other heads it is the distance
@@ -122,7 +123,7 @@ class HeadFeatures:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Match:
+class Match(Record):
     """Heads of one model with their partners in another.
 
     `partner` is the index of each head's partner, or -1, shape [head of a]. `margins` is how much the total cost rises

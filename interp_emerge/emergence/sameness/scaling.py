@@ -26,6 +26,7 @@ import pandas as pd
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.sameness.matching import NO_ROLE, HeadFeatures
 from interp_emerge.stats.intervals import UNDEFINED, percentile_interval
 from interp_emerge.stats.ranks import rank_p, spearman
@@ -62,7 +63,7 @@ class ScalingVerdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SizedCircuit:
+class SizedCircuit(Record):
     """A circuit, the size and seed of its model, and what the model's heads do if that is known."""
 
     size: str

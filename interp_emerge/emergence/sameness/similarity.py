@@ -40,6 +40,7 @@ from interp_emerge.circuits.overlap import hardest, overlap, random_pair, requir
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.sameness.matching import HeadFeatures, Match
 from interp_emerge.emergence.sameness.same_circuit.doubts import MatchDoubts, match_doubts, rival_matches
 from interp_emerge.patching.base import EdgeScores
@@ -141,7 +142,7 @@ def mass_shared(a: Circuit, b: Circuit) -> float:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MatchedOverlap:
+class MatchedOverlap(Record):
     """What two circuits share through a match of heads.
 
     `levels` has a row for each level. `doubts` are the shares of score mass on edges without a partner and on heads

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.record import Record
 from interp_emerge.families.base import Family
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6
@@ -23,7 +24,7 @@ FLOPS_PER_PARAMETER_AND_TOKEN = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Axis:
+class Axis(Record):
     """An axis of scale.
 
     On a `logarithmic` axis the distance between two places is their ratio, otherwise it is their difference. On a

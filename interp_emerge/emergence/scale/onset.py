@@ -43,6 +43,7 @@ import numpy as np
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 from interp_emerge.stats.intervals import TAIL, Interval
 from interp_emerge.stats.one_sided import one_sided
 from interp_emerge.stats.ranks import rank_p
@@ -86,7 +87,7 @@ class OnsetVerdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Criterion:
+class Criterion(Record):
     """When a quantity counts as present: above a threshold between its chance level (or baseline) and its ceiling."""
 
     chance: float
@@ -104,7 +105,7 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class Onset(Generic[Point]):
+class Onset(Record, Generic[Point]):
     """The last point without a quantity and the first point with it; None where there is no such point.
 
     `ci_low` and `ci_high` are the ends of the 95% interval of the true onset. `ci_high` is None if the quantity is

@@ -26,6 +26,7 @@ from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens
 from interp_emerge.stats.intervals import TAIL, Interval
 from interp_emerge.stats.significance import SIGNIFICANT
@@ -38,7 +39,7 @@ SMALLEST_P = 1e-16
 
 
 @dataclass(frozen=True, kw_only=True)
-class PassRate:
+class PassRate(Record):
     """How many samples were taken and how many of them passed. `reached` says whether the wanted number passed."""
 
     passes: int
@@ -71,7 +72,7 @@ class PassRate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PassLaw:
+class PassLaw(Record):
     """The law log(−log rate) = intercept − exponent · log size: −log rate = exp(intercept) · size^(−exponent).
 
     `error` is the standard error of the exponent. `chi_square` is the sum of squared distances from the line, in

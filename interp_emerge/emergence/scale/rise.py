@@ -22,6 +22,7 @@ from enum import StrEnum
 import numpy as np
 
 from interp_emerge.core.arguments import checked
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.scale.axes import Axis
 from interp_emerge.emergence.scale.ladder import RUNGS, Ladder
 from interp_emerge.emergence.scale.onset import NEAR_CHANCE
@@ -107,7 +108,7 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricShape:
+class MetricShape(Record):
     """How one metric rises along an axis of scale."""
 
     metric: str

@@ -29,6 +29,7 @@ import pandas as pd
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 from interp_emerge.stats.intervals import UNDEFINED, success_interval
 from interp_emerge.stats.ranks import rank_p
 from interp_emerge.stats.significance import SIGNIFICANT
@@ -63,7 +64,7 @@ class SeedSpread(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Modes:
+class Modes(Record):
     """How the accuracies of seeds are spread.
 
     `low` and `high` are the accuracies of the two groups, and `share_high` is the share of seeds in the higher group;

@@ -20,6 +20,7 @@ import pandas as pd
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.scale.ladder import RUNGS, Ladder
 from interp_emerge.stats.intervals import percentile_interval
 from interp_emerge.stats.resampling import RESAMPLES
@@ -28,7 +29,7 @@ FEWEST_POINTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sharpness:
+class Sharpness(Record):
     """Improvement in the unit of the score, linearity and breakthroughness; NaN where they are undefined."""
 
     improvement: float

@@ -28,6 +28,7 @@ import pandas as pd
 from interp_emerge.abilities.base import Ability
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.scale.axes import load_axis
 from interp_emerge.emergence.scale.ladder import RUNGS, Ladder, scale_correlation
 from interp_emerge.families.base import Family
@@ -65,7 +66,7 @@ class TrendVerdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trends:
+class Trends(Record):
     """Every form fitted to one curve."""
 
     fits: tuple[FittedForm, ...]

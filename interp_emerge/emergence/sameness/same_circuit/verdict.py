@@ -56,6 +56,7 @@ import pandas as pd
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.sameness.matching import Match
 from interp_emerge.emergence.sameness.same_circuit.decision import decide
 from interp_emerge.emergence.sameness.same_circuit.doubts import match_doubts, rival_matches
@@ -90,7 +91,7 @@ MUCH = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SameCircuit:
+class SameCircuit(Record):
     """Whether two circuits are the same, with the comparisons that the verdict rests on.
 
     `reason` says why it cannot be told, and is empty otherwise; `pairs_needed` is about how many pairs of each model

@@ -32,6 +32,7 @@ from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.emergence.scale.axes import Axis, load_axis, on_axis
 from interp_emerge.emergence.scale.continuations.tasks import SeveralTokens, edit_distances, several_tokens
 from interp_emerge.emergence.scale.mirage import Mirage, judge
@@ -47,7 +48,7 @@ CONTINUOUS = ("log_prob", "token_accuracy")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TokenLadder:
+class TokenLadder(Record):
     """Answers of several tokens over an axis of scale, with points in ascending order.
 
     `runs` has one entry for each seed of each point. `chance` is the probability of guessing one token correctly.

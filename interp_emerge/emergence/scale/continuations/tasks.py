@@ -29,11 +29,12 @@ from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.record import Record
 from interp_emerge.stats.intervals import mean_interval
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SeveralTokens:
+class SeveralTokens(Record):
     """The most likely token and the true token at each position of a continuation, shape [pair, pos].
 
     `log_prob` is the log-probability of the true token given all true tokens before it, nats.
