@@ -59,19 +59,20 @@ def over_training(
 
 
 def over_sizes(asked: Asked, ability: Ability) -> Answer:
-    """Pearson's correlation of the number of edges with parameters over runs, with Fisher's interval."""
+    """Pearson's correlation of the number of edges with parameters over sizes, means over seeds, Fisher's interval."""
     rows = []
     for size, seed in asked.runs():
         model = asked.family.load(size, seed=seed)
         edges = len(circuit_of(asked, ability, size, model.spec.step, seed))
-        rows += [(model.n_parameters, edges)] * (edges > 0)
-    if len(rows) < FEWEST:
-        return Answer("size", f"{len(rows)} runs have a circuit", None, f"{FEWEST} are needed")
-    r = np.corrcoef(np.array(rows, dtype=float).T)[0, 1]
-    reach = 1.96 / np.sqrt(len(rows) - 3)
-    r = Interval(*(float(np.tanh(np.arctanh(r) + shift)) for shift in (0, -reach, reach)))
-    ours = f"r = {r} over {len(rows)} runs, with {', '.join(str(edges) for _, edges in rows)} edges"
-    return Answer("size", ours, told(0 < r.low <= R <= r.high, not r.low <= R <= r.high), f"{R} inside, 0 outside")
+        rows += [{"size": size, "parameters": model.n_parameters, "edges": edges}] * (edges > 0)
+    if len({row["size"] for row in rows}) < FEWEST:
+        return Answer("size", f"{len(rows)} runs have a circuit", None, f"{FEWEST} sizes are needed")
+    means = pd.DataFrame(rows).groupby("size", sort=False).mean()
+    centre, reach = np.arctanh(means.corr().loc["parameters", "edges"]), 1.96 / np.sqrt(len(means) - 3)
+    r = Interval(*(float(np.tanh(centre + shift)) for shift in (0, -reach, reach)))
+    said = ", ".join(f"{size}: {edges:.1f}" for size, edges in means["edges"].items())
+    holds = told(0 < r.low <= R <= r.high, not r.low <= R <= r.high)
+    return Answer("size", f"r = {r} over {len(means)} sizes; mean edges {said}", holds, f"{R} inside, 0 outside")
 
 
 if __name__ == "__main__":

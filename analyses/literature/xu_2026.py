@@ -17,7 +17,7 @@ import interp_emerge as ie
 from interp_emerge.core.model import HookedModel
 from interp_emerge.stats import resample_weights, success_interval
 
-LONGEST, PROMPTS, CLASS, MEMBER, MANY, FEW, SURE = 256, 128, 30, 50, 0.5, 3, 0.975
+LONGEST, PROMPTS, CLASS, MEMBER, MANY, FEW, SURE = 256, 64, 30, 50, 0.5, 3, 0.975
 FIRST, FRACTION, EARLY = "share of heads on the first token", 0.58, 0.02
 
 
