@@ -38,7 +38,7 @@ docs: $(READY)  ## Build the site from the pages and the docstrings, into build/
 	@$(BIN)/python -m sphinx -q -n -W --keep-going -b html -c docs/site -d build/doctrees . build/site
 	@echo "The site's first page is build/site/index.html"
 
-notebooks: $(READY)  ## Execute the notebooks whose outputs are stale, and keep their outputs; up to half a minute each.
+notebooks: $(READY)  ## Execute the notebooks whose outputs are stale, and keep their outputs; a minute each at most, the real model two.
 	@$(BIN)/python notebooks/execute.py
 
 bench: $(READY)  ## Speed against TransformerLens, bare passes and scikit-learn, and the memory of streamed probes.

@@ -136,7 +136,8 @@ def _spread(client: Any, work: Work, chosen: Round[Any], keys: Sequence[Any], re
         client.submit(carry_out, *sent, chosen.name, key, pure=False, retries=0, priority=place)
         for place, key in enumerate(waiting)
     ]
-    progress = {"total": len(futures), "desc": chosen.name, "unit": "model", "disable": not futures}
+    progress: dict[str, Any] = {"total": len(futures), "desc": chosen.name, "unit": "model"}
+    progress |= {} if futures else {"disable": True}  # given as False, it would win over TQDM_DISABLE
     try:
         for future in tqdm(as_completed(futures), **progress):
             _raise_if_failed(future, work.settings)
