@@ -42,9 +42,9 @@ def compare(asked: Asked) -> Compared:
 
 def power(table: pd.DataFrame, length: int) -> Answer:
     """Exact match less the product of the accuracies of the positions, at every point."""
-    worst = table.loc[table["excess"].abs().idxmax()]
+    worst = table.iloc[int(table["excess"].abs().to_numpy().argmax())]
     inside = int(((table["excess_low"] <= 0) & (table["excess_high"] >= 0)).sum())
-    farthest = table[["excess_low", "excess_high"]].abs().max(axis=None)
+    farthest = float(table[["excess_low", "excess_high"]].abs().to_numpy().max())
     ours = (
         f"{length} tokens: exact match less the product is largest at {worst['point']}, {Interval.of(worst, 'excess')}"
     )

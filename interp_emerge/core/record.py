@@ -1,5 +1,6 @@
 """What every record of the package can do: a short text form, and a form for notebooks in which no name is markup."""
 
+from collections.abc import Sized
 from dataclasses import fields, is_dataclass
 from html import escape
 from typing import Any
@@ -17,7 +18,7 @@ class Record:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if cls.__repr__ in (object.__repr__, _text_of):
-            cls.__repr__ = _text_of  # in the class itself, so that the decorator of dataclasses keeps it
+            cls.__repr__ = _text_of  # pyright: ignore[reportAttributeAccessIssue]  in the class itself, so that the decorator of dataclasses keeps it
 
     def _repr_html_(self) -> str:
         from interp_emerge.core.showing import html_of
@@ -40,7 +41,7 @@ def short_text(value: Any) -> str:
     text = repr(value)
     if len(text) <= LONG and "\n" not in text:
         return text
-    many = f" of {len(value):,}" if hasattr(value, "__len__") and not isinstance(value, str) else ""
+    many = f" of {len(value):,}" if isinstance(value, Sized) and not isinstance(value, str) else ""
     return f"<{type(value).__name__}{many}>" if not isinstance(value, str) else f"{text[: LONG - 1]}…"
 
 

@@ -21,7 +21,7 @@ def search_field() -> alt.Parameter:
 def searched_text(nodes: pd.DataFrame) -> pd.Series:
     """The text of each node that is searched."""
     parts = [nodes[column].fillna("").astype(str) for column in ("node", "label", "members") if column in nodes]
-    return parts[0].str.cat(parts[1:], sep=" ").str.replace("_", " ").str.lower()
+    return pd.concat(parts, axis=1).agg(" ".join, axis=1).str.replace("_", " ").str.lower()
 
 
 def is_found(column: str = SEARCHED) -> str:

@@ -112,7 +112,7 @@ def test_values_of_prompts_are_drawn_as_their_means_and_those_of_one_model_are_r
     drawn = dataset(ability_curve(pd.concat(parts, ignore_index=True))).set_index("size")
     assert drawn["value"].to_dict() == {"3k": 0.25, "7k": 0.75} and (drawn["n_pairs"] == 4).all()
     expected = mean_interval(np.array(values["3k"]), share=True)
-    assert drawn.loc["3k", ["ci_low", "ci_high"]].tolist() == [expected.low, expected.high]
+    assert [drawn.at["3k", end] for end in ("ci_low", "ci_high")] == [expected.low, expected.high]
     with pytest.raises(
         InputError, match=r"without 'size' cannot be drawn over scale; give the table that ie\.measure_grid"
     ):

@@ -48,8 +48,8 @@ def onset_verdict(values: list[np.ndarray], chance: float, ceiling: float) -> st
 
 def single_size(values: list[np.ndarray], threshold: float) -> bool:
     """Whether the interval of an onset is one size, by Student's tests at 2.5%, divided at the upper end."""
-    above = np.array([ttest_1samp(column, threshold, alternative="greater").pvalue for column in values])
-    below = np.array([ttest_1samp(column, threshold, alternative="less").pvalue for column in values])
+    above = np.array([ttest_1samp(column, threshold, alternative="greater")[1] for column in values])
+    below = np.array([ttest_1samp(column, threshold, alternative="less")[1] for column in values])
     may_have, high = below > TAIL, len(values)
     while high > 0 and above[:high].min() <= TAIL / high:
         high -= 1

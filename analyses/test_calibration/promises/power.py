@@ -24,7 +24,7 @@ CURVES = (
     ("0.97 at all sizes", (0.97,) * 5, "from the start", (32, 64)),
 )
 """Name, probabilities of success, the right word, and numbers of prompts."""
-Row = tuple[str, str, float, float]
+Row = tuple[str, str, float | np.floating, float | np.floating]
 """What is tested, the case, and the share of simulations that see it before and now."""
 
 
