@@ -53,7 +53,7 @@ def likelihood(values: np.ndarray) -> Ends:
             middle = (low + high) / 2
             rises = (moved / (1 + middle * moved)).sum(0) > 0
             low, high = np.where(rises, middle, low), np.where(rises, high, middle)
-        return 2 * np.log1p(middle * moved).sum(0)
+        return 2 * np.log1p((low + high) / 2 * moved).sum(0)
 
     ends = []
     for outer in (values.min(0), values.max(0)):
