@@ -49,12 +49,11 @@ def likelihood(values: np.ndarray) -> Ends:
     def ratio(trial: np.ndarray) -> np.ndarray:
         moved = values - trial
         low, high = (1 / len(values) - 1) / moved.max(0), (1 / len(values) - 1) / moved.min(0)
-        middle = (low + high) / 2
         for _ in range(40):
+            middle = (low + high) / 2
             rises = (moved / (1 + middle * moved)).sum(0) > 0
             low, high = np.where(rises, middle, low), np.where(rises, high, middle)
-            middle = (low + high) / 2
-        return 2 * np.log1p(middle * moved).sum(0)
+        return 2 * np.log1p((low + high) / 2 * moved).sum(0)
 
     ends = []
     for outer in (values.min(0), values.max(0)):

@@ -42,8 +42,8 @@ def sign_flips() -> Iterator[Row]:
         yield (
             "sign-flip test: p at most 0.05",
             f"{n} pairs, normal, mean {mean:g} standard deviations",
-            np.mean(saddlepoint(values) <= 0.05),
-            np.mean(sign_flip_p_values(values) <= 0.05),
+            float(np.mean(saddlepoint(values) <= 0.05)),
+            float(np.mean(sign_flip_p_values(values) <= 0.05)),
         )
 
 
@@ -51,17 +51,18 @@ def means() -> Iterator[Row]:
     """Intervals that lie above zero."""
     for n, mean in ((8, 0.8), (8, 1.2), (16, 0.8), (64, 0.4)):
         values = np.random.default_rng(n).normal(mean, 1, (n, N))
-        now = mean_intervals(values)[1] > 0
+        before, now = (float(np.mean(low > 0)) for low in (bootstrap_means(values)[0], mean_intervals(values)[1]))
         case = f"{n} prompts, normal, mean {mean:g} standard deviations"
-        yield "interval of a mean lies above 0", case, np.mean(bootstrap_means(values)[0] > 0), np.mean(now)
+        yield "interval of a mean lies above 0", case, before, now
 
 
 def gaps() -> Iterator[Row]:
     for n, mean in ((2, 2.0), (5, 2.0), (8, 1.5), (16, 1.0), (16, 1.5), (64, 0.5), (64, 1.0)):
         values = np.random.default_rng(n).normal(mean, 1, (n, N))
-        now = [not why_undefined(column) for column in values.T]
+        before = float(np.mean(bootstrap_means(values)[0] > 0))
+        now = float(np.mean([not why_undefined(column) for column in values.T]))
         case = f"{n} pairs, normal, gap of {mean:g} standard deviations"
-        yield "gap is above zero", case, np.mean(bootstrap_means(values)[0] > 0), np.mean(now)
+        yield "gap is above zero", case, before, now
 
 
 def words() -> Iterator[Row]:
