@@ -8,6 +8,7 @@ import interp_emerge as ie
 from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.circuits.running.prepared import what_fits
 from interp_emerge.core.model import HookedModel
+from interp_emerge.patching.ablation import Ablation
 from tests.models.small_models import random_pairs, small_model
 
 
@@ -28,7 +29,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize("ablation", ["resample", "zero"])
-def test_calls_share_the_recorded_runs_while_they_are_held(model: HookedModel, ablation: str):
+def test_calls_share_the_recorded_runs_while_they_are_held(model: HookedModel, ablation: Ablation):
     record, pairs = Recorder(), random_pairs(3, length=7) + random_pairs(2, length=5)
     runs = ie.Runs(model, pairs, ablation=ablation, record=record)
     circuits = random_circuits(model.graph, model.graph.n_edges // 2, 3)
