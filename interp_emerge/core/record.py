@@ -1,5 +1,6 @@
 """What every record of the package can do: a short text form, and a form for notebooks in which no name is markup."""
 
+from collections.abc import Sized
 from dataclasses import fields, is_dataclass
 from html import escape
 from typing import Any
@@ -40,8 +41,10 @@ def short_text(value: Any) -> str:
     text = repr(value)
     if len(text) <= LONG and "\n" not in text:
         return text
-    many = f" of {len(value):,}" if hasattr(value, "__len__") and not isinstance(value, str) else ""
-    return f"<{type(value).__name__}{many}>" if not isinstance(value, str) else f"{text[: LONG - 1]}…"
+    if isinstance(value, str):
+        return f"{text[: LONG - 1]}…"
+    many = f" of {len(value):,}" if isinstance(value, Sized) else ""
+    return f"<{type(value).__name__}{many}>"
 
 
 def _told(record: Any) -> list[tuple[str, Any]]:
@@ -56,6 +59,6 @@ def _frames(record: Any) -> dict[str, Any]:
     return {name: value for name, value in _told(record) if hasattr(value, "to_html") and hasattr(value, "columns")}
 
 
-def _text_of(record: Any) -> str:
-    told = ", ".join(f"{name}={short_text(value)}" for name, value in _told(record))
-    return f"{type(record).__qualname__}({told})" if is_dataclass(record) else object.__repr__(record)
+def _text_of(self: Any) -> str:
+    told = ", ".join(f"{name}={short_text(value)}" for name, value in _told(self))
+    return f"{type(self).__qualname__}({told})" if is_dataclass(self) else object.__repr__(self)

@@ -16,7 +16,7 @@ class Figures(Shelf["Figure"]):
 
     def add(self, item: Drawing) -> Drawing:
         """Register a figure, with the check of its arguments."""
-        return super().add(checked(item))  # pyright: ignore[reportArgumentType, reportReturnType, reportCallIssue]
+        return super().add(checked(item))  # pyright: ignore[reportArgumentType]
 
 
 shelf = Figures("figure", __package__ or "")
