@@ -18,7 +18,7 @@ class Record:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if cls.__repr__ in (object.__repr__, _text_of):
-            cls.__repr__ = _text_of  # pyright: ignore[reportAttributeAccessIssue]  in the class itself, so that the decorator of dataclasses keeps it
+            cls.__repr__ = _text_of  # in the class itself, so that the decorator of dataclasses keeps it
 
     def _repr_html_(self) -> str:
         from interp_emerge.core.showing import html_of
@@ -41,8 +41,10 @@ def short_text(value: Any) -> str:
     text = repr(value)
     if len(text) <= LONG and "\n" not in text:
         return text
-    many = f" of {len(value):,}" if isinstance(value, Sized) and not isinstance(value, str) else ""
-    return f"<{type(value).__name__}{many}>" if not isinstance(value, str) else f"{text[: LONG - 1]}…"
+    if isinstance(value, str):
+        return f"{text[: LONG - 1]}…"
+    many = f" of {len(value):,}" if isinstance(value, Sized) else ""
+    return f"<{type(value).__name__}{many}>"
 
 
 def _told(record: Any) -> list[tuple[str, Any]]:
@@ -57,6 +59,6 @@ def _frames(record: Any) -> dict[str, Any]:
     return {name: value for name, value in _told(record) if hasattr(value, "to_html") and hasattr(value, "columns")}
 
 
-def _text_of(record: Any) -> str:
-    told = ", ".join(f"{name}={short_text(value)}" for name, value in _told(record))
-    return f"{type(record).__qualname__}({told})" if is_dataclass(record) else object.__repr__(record)
+def _text_of(self: Any) -> str:
+    told = ", ".join(f"{name}={short_text(value)}" for name, value in _told(self))
+    return f"{type(self).__qualname__}({told})" if is_dataclass(self) else object.__repr__(self)

@@ -20,8 +20,8 @@ def search_field() -> alt.Parameter:
 
 def searched_text(nodes: pd.DataFrame) -> pd.Series:
     """The text of each node that is searched."""
-    parts = [nodes[column].fillna("").astype(str) for column in ("node", "label", "members") if column in nodes]
-    return pd.concat(parts, axis=1).agg(" ".join, axis=1).str.replace("_", " ").str.lower()
+    known = nodes[[column for column in ("node", "label", "members") if column in nodes]].fillna("").astype(str)
+    return known.agg(" ".join, axis=1).str.replace("_", " ").str.lower()
 
 
 def is_found(column: str = SEARCHED) -> str:

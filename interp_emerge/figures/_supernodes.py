@@ -54,7 +54,7 @@ def forms(edges: pd.DataFrame, group_of: pd.Series) -> pd.DataFrame:
         **{f"{end}_group": edges[end].map(group_of) for end in END_COLUMNS},
         **{f"{end}_folded": False for end in END_COLUMNS},
         n_edges=1,
-        between=pd.Series(list(zip(edges["writer"], edges["target"], strict=True)), edges.index),
+        between=pd.Series([*zip(edges["writer"], edges["target"], strict=True)], index=edges.index, dtype=object),
     )
     inner = plain["writer_group"].notna() & (plain["writer_group"] == plain["target_group"])
     found, outer = [plain], plain[~inner]

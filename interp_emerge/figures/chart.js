@@ -37,7 +37,10 @@
     page.dataset.state = "drawing";
     if (drawn) drawn.finalize();
     drawn = await vegaEmbed("#drawing", night.matches ? recoloured(spec, dark) : spec, options);
-    reachNodes(document.getElementById("drawing"));
+    const room = document.getElementById("drawing");
+    // Vega gives some groups of marks the role of a picture, but no name.
+    for (const group of room.querySelectorAll("g[role=graphics-symbol]:not([aria-label])")) group.setAttribute("role", "presentation");
+    reachNodes(room);
     page.dataset.state = "drawn";
     page.dataset.ms = String(Math.round(performance.now()));
   }

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ def public_records() -> dict[str, type]:
     return found
 
 
-def filled(record: type) -> object:
+def filled(record: type) -> Any:
     """An instance whose every field holds a hostile name, alone or in a table."""
     one = object.__new__(record)
     for place, each in enumerate(fields(record)):

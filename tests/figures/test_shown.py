@@ -18,6 +18,7 @@ from interp_emerge.figures import interval_dots, shelf
 from tests.figures.attention.test_accessible import axe
 from tests.figures.conftest import Open
 from tests.figures.test_contract import rows_for
+from tests.report.browser import PATIENCE_MS
 
 __all__ = ["axe"]
 
@@ -53,7 +54,9 @@ def test_every_figures_page_draws_what_it_has_and_axe_finds_no_violation(opened:
         page.evaluate(axe)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            page.wait_for_selector(f'html[data-state=drawn] #drawing svg[style*="{GROUND[scheme]}"]')
+            page.wait_for_selector(
+                f'html[data-state=drawn] #drawing svg[style*="{GROUND[scheme]}"]', timeout=PATIENCE_MS
+            )
             found = page.evaluate("axe.run()")["violations"]
             assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == [], (name, scheme)
 
