@@ -42,13 +42,11 @@ def compare(asked: Asked) -> Compared:
 
 def power(table: pd.DataFrame, length: int) -> Answer:
     """Exact match less the product of the accuracies of the positions, at every point."""
-    worst = table.loc[table["excess"].abs().idxmax()]
+    worst = table.iloc[int(table["excess"].abs().to_numpy().argmax())]
     inside = int(((table["excess_low"] <= 0) & (table["excess_high"] >= 0)).sum())
-    farthest = table[["excess_low", "excess_high"]].abs().max(axis=None)
-    ours = (
-        f"{length} tokens: exact match less the product is largest at {worst['point']}, {Interval.of(worst, 'excess')}"
-    )
-    ours += f"; 0 lies in {inside} of {len(table)} intervals"
+    farthest = float(table[["excess_low", "excess_high"]].abs().to_numpy().max())
+    where = f"largest at {worst['point']}, {Interval.of(worst, 'excess')}"
+    ours = f"{length} tokens: exact match less the product is {where}; 0 lies in {inside} of {len(table)} intervals"
     holds = told(farthest < MARGIN, abs(worst["excess"]) > MARGIN and inside < len(table))
     return Answer("power", ours, holds, f"all intervals lie within {MARGIN} of 0")
 

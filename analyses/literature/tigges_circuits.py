@@ -67,7 +67,7 @@ def over_sizes(asked: Asked, ability: Ability) -> Answer:
     if len({row["size"] for row in rows}) < FEWEST:
         return Answer("size", f"{len(rows)} runs have a circuit", None, f"{FEWEST} sizes are needed")
     means = pd.DataFrame(rows).groupby("size", sort=False).mean()
-    centre, reach = np.arctanh(means.corr().loc["parameters", "edges"]), 1.96 / np.sqrt(len(means) - 3)
+    centre, reach = np.arctanh(np.corrcoef(means["parameters"], means["edges"])[0, 1]), 1.96 / np.sqrt(len(means) - 3)
     r = Interval(*(float(np.tanh(centre + shift)) for shift in (0, -reach, reach)))
     said = ", ".join(f"{size}: {edges:.1f}" for size, edges in means["edges"].items())
     holds = told(0 < r.low <= R <= r.high, not r.low <= R <= r.high)

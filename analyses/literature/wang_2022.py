@@ -38,7 +38,7 @@ def compare(asked: Asked) -> Compared:
         copying("name_movers", strong, table),
         attention(model, pairs, [*strong["node"]]),
         copying("negative", opposed, table),
-        inhibition(model, pairs, table[table["plays"]].groupby("role")["node"].apply(list).to_dict()),
+        inhibition(model, pairs, {str(role): [*rows["node"]] for role, rows in table[table["plays"]].groupby("role")}),
         *ablations(model, pairs, [*strong["node"]], table[table["plays"]]),
     ], pd.DataFrame()
 
