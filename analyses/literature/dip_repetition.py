@@ -12,14 +12,13 @@ from comparing import Answer, Asked, asked, told
 
 import interp_emerge as ie
 from interp_emerge.abilities import Ability, Pair, PromptPairs
-from interp_emerge.core.model import HookedModel
 from interp_emerge.stats import Interval, mean_interval
 
 KNOWN, ALREADY = 0.9, 0.75
 
 
 @torch.no_grad()
-def preference(model: HookedModel, pairs: PromptPairs, *, clean: bool = True) -> np.ndarray:
+def preference(model: ie.HookedModel, pairs: PromptPairs, *, clean: bool = True) -> np.ndarray:
     """Logit of the receiver minus that of the subject after each prompt, shape [pair]."""
     parts = []
     for _, group in pairs.by_length():
@@ -42,7 +41,7 @@ def rows_of(pairs: PromptPairs) -> list[Pair]:
     return rows
 
 
-def probed(model: HookedModel, rows: list[Pair]) -> tuple[Interval, float, Interval, int]:
+def probed(model: ie.HookedModel, rows: list[Pair]) -> tuple[Interval, float, Interval, int]:
     """Accuracy of a probe of the repetition, that in an untrained model, the difference, and the layer."""
     shown = []
     for at, row in enumerate(rows):

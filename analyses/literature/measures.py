@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 import interp_emerge as ie
-from interp_emerge.core.model import HookedModel
 from interp_emerge.emergence import forming
 from interp_emerge.stats import Interval, mean_interval
 
@@ -25,14 +24,14 @@ MOSTLY = 0.5
 """A head that gives more than this to one position gives it more than all others together."""
 
 
-def repeats(model: HookedModel, *, seed: int = 0) -> Tensor:
+def repeats(model: ie.HookedModel, *, seed: int = 0) -> Tensor:
     """Prompts of a random segment and its repetition, shape [prompt, pos]."""
     rng, ids = np.random.default_rng(seed), np.array(model.ordinary_ids)
     segments = [rng.choice(ids, SEGMENT, replace=False) for _ in range(PROMPTS)]
     return torch.tensor([[*model.bos, *one, *one] for one in segments])
 
 
-def prefix_matching(model: HookedModel, *, seed: int = 0) -> np.ndarray:
+def prefix_matching(model: ie.HookedModel, *, seed: int = 0) -> np.ndarray:
     """Attention of every head to the token that followed an earlier occurrence, shape [prompt, head]."""
     tokens = repeats(model, seed=seed)
     patterns = ie.record(model, tokens, patterns=True).patterns(model.graph.n_layers).flatten(1, 2)
@@ -40,13 +39,13 @@ def prefix_matching(model: HookedModel, *, seed: int = 0) -> np.ndarray:
     return patterns[:, :, queries, queries - SEGMENT + 1].mean(2).cpu().double().numpy()
 
 
-def best_head(model: HookedModel) -> tuple[int, Interval]:
+def best_head(model: ie.HookedModel) -> tuple[int, Interval]:
     """The head that matches prefixes best, and its score on other prompts than it was chosen on."""
     head = int(prefix_matching(model, seed=1).mean(0).argmax())
     return head, mean_interval(prefix_matching(model)[:, head])
 
 
-def passages(model: HookedModel, given: Asked) -> Tensor | None:
+def passages(model: ie.HookedModel, given: Asked) -> Tensor | None:
     """Text of equal length that was not trained on, shape [passage, pos]; None if there are fewer than 5 passages."""
     n, rows = PASSAGE, [model.bos + model.encode(one) for one in given.family.held_out_text()]
     if given.text:
@@ -57,7 +56,7 @@ def passages(model: HookedModel, given: Asked) -> Tensor | None:
 
 
 @torch.no_grad()
-def loss_of(model: HookedModel, tokens: Tensor) -> np.ndarray:
+def loss_of(model: ie.HookedModel, tokens: Tensor) -> np.ndarray:
     """Mean loss of each passage, nats per token."""
     tokens, parts = tokens.to(model.device), []
     for rows, logits in model.logits_in_chunks(tokens, last=None):

@@ -45,10 +45,8 @@ def power(table: pd.DataFrame, length: int) -> Answer:
     worst = table.iloc[int(table["excess"].abs().to_numpy().argmax())]
     inside = int(((table["excess_low"] <= 0) & (table["excess_high"] >= 0)).sum())
     farthest = float(table[["excess_low", "excess_high"]].abs().to_numpy().max())
-    ours = (
-        f"{length} tokens: exact match less the product is largest at {worst['point']}, {Interval.of(worst, 'excess')}"
-    )
-    ours += f"; 0 lies in {inside} of {len(table)} intervals"
+    where = f"largest at {worst['point']}, {Interval.of(worst, 'excess')}"
+    ours = f"{length} tokens: exact match less the product is {where}; 0 lies in {inside} of {len(table)} intervals"
     holds = told(farthest < MARGIN, abs(worst["excess"]) > MARGIN and inside < len(table))
     return Answer("power", ours, holds, f"all intervals lie within {MARGIN} of 0")
 

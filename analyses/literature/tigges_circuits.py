@@ -12,28 +12,27 @@ from comparing import Answer, Asked, show, told
 
 import interp_emerge as ie
 from interp_emerge.abilities import Ability
-from interp_emerge.core.circuit import Circuit
 from interp_emerge.emergence import sameness
 from interp_emerge.stats import Interval
 
 PAIRS, TARGET, R, TWICE, HALF, FEWEST = 64, 0.8, 0.72, 2, 0.5, 4
 
 
-def circuit_of(asked: Asked, ability: Ability, size: str, step: int, seed: int) -> Circuit:
+def circuit_of(asked: Asked, ability: Ability, size: str, step: int, seed: int) -> ie.Circuit:
     """The circuit of one checkpoint; empty if there is no gap."""
     model = asked.family.load(size, step, seed)
     runs = ie.Runs(model, ability.sample(model, PAIRS))
     return ie.find_circuit(runs, target=TARGET, local_search=False, sure=False).circuit
 
 
-def circuits_of(asked: Asked, ability: Ability, size: str, seed: int) -> dict[int, Circuit]:
+def circuits_of(asked: Asked, ability: Ability, size: str, seed: int) -> dict[int, ie.Circuit]:
     """The circuits of a run's checkpoints that have one."""
     found = {step: circuit_of(asked, ability, size, step, seed) for step in asked.steps_of(size, seed)}
     return {step: one for step, one in found.items() if len(one)}
 
 
 def over_training(
-    asked: Asked, ability: Ability, size: str, seed: int, circuits: dict[int, Circuit]
+    asked: Asked, ability: Ability, size: str, seed: int, circuits: dict[int, ie.Circuit]
 ) -> tuple[Answer, Answer]:
     """How heads leave the circuit, whether the first circuit does at the end, and how sizes vary."""
     if len(circuits) < 2:
@@ -68,10 +67,7 @@ def over_sizes(asked: Asked, ability: Ability) -> Answer:
     if len({row["size"] for row in rows}) < FEWEST:
         return Answer("size", f"{len(rows)} runs have a circuit", None, f"{FEWEST} sizes are needed")
     means = pd.DataFrame(rows).groupby("size", sort=False).mean()
-    centre, reach = (
-        np.arctanh(float(np.corrcoef(means["parameters"], means["edges"])[0, 1])),
-        1.96 / np.sqrt(len(means) - 3),
-    )
+    centre, reach = np.arctanh(np.corrcoef(means["parameters"], means["edges"])[0, 1]), 1.96 / np.sqrt(len(means) - 3)
     r = Interval(*(float(np.tanh(centre + shift)) for shift in (0, -reach, reach)))
     said = ", ".join(f"{size}: {edges:.1f}" for size, edges in means["edges"].items())
     holds = told(0 < r.low <= R <= r.high, not r.low <= R <= r.high)

@@ -14,7 +14,6 @@ from wang_ablated import ablations
 
 import interp_emerge as ie
 from interp_emerge.abilities import PromptPairs
-from interp_emerge.core.model import HookedModel
 from interp_emerge.stats import Interval, mean_interval, success_interval
 
 PROMPTS, STRONGEST, OPPOSED, RARELY, MOSTLY = 128, 3, 2, 0.05, 0.5
@@ -39,9 +38,7 @@ def compare(asked: Asked) -> Compared:
         copying("name_movers", strong, table),
         attention(model, pairs, [*strong["node"]]),
         copying("negative", opposed, table),
-        inhibition(
-            model, pairs, {str(role): [*found["node"]] for role, found in table[table["plays"]].groupby("role")}
-        ),
+        inhibition(model, pairs, {str(role): [*rows["node"]] for role, rows in table[table["plays"]].groupby("role")}),
         *ablations(model, pairs, [*strong["node"]], table[table["plays"]]),
     ], pd.DataFrame()
 
@@ -58,7 +55,7 @@ def copying(claim: str, heads: pd.DataFrame, table: pd.DataFrame) -> Answer:
     return Answer(claim, ours, bool(heads["plays"].all()), "all of them have to play the role")
 
 
-def attention(model: HookedModel, pairs: PromptPairs, heads: list[str]) -> Answer:
+def attention(model: ie.HookedModel, pairs: PromptPairs, heads: list[str]) -> Answer:
     """Where the heads with the largest direct effect look from the last position."""
     answer, foil = ([attended(model, pairs, head, tokens) for head in heads] for tokens in (pairs.answer, pairs.foil))
     said = (f"{head} {to}, to the subject {other}" for head, to, other in zip(heads, answer, foil, strict=True))
@@ -67,14 +64,14 @@ def attention(model: HookedModel, pairs: PromptPairs, heads: list[str]) -> Answe
     return Answer("attention", ours, told(low > MOSTLY, high < MOSTLY), f"more than {MOSTLY} of each head's")
 
 
-def attended(model: HookedModel, pairs: PromptPairs, head: str, tokens: torch.Tensor) -> Interval:
+def attended(model: ie.HookedModel, pairs: PromptPairs, head: str, tokens: torch.Tensor) -> Interval:
     """Attention of one head from the last position to where a token of each pair stands."""
     layer, index = (int(part[1:]) for part in head.split("."))
     pattern: Any = ie.record(model, pairs.clean, patterns=True)["pattern", layer][:, index, -1].cpu().double()
     return mean_interval((pattern * (pairs.clean == tokens[:, None])).sum(1).numpy())
 
 
-def inhibition(model: HookedModel, pairs: PromptPairs, playing: dict[str, list[str]]) -> Answer:
+def inhibition(model: ie.HookedModel, pairs: PromptPairs, playing: dict[str, list[str]]) -> Answer:
     """The heads that move the queries of name movers, and their attention to the subject."""
     heads, known = playing.get("s_inhibition", []), "name_mover" in playing
     said = "; ".join(f"{head} {attended(model, pairs, head, pairs.foil)}" for head in heads)

@@ -11,13 +11,12 @@ from comparing import Answer, show, told
 
 import interp_emerge as ie
 from interp_emerge.abilities import PromptPairs
-from interp_emerge.core.model import HookedModel
 from interp_emerge.stats import ratio_interval
 
 KEPT, LOST = 0.8, 0.5
 
 
-def ablations(model: HookedModel, pairs: PromptPairs, strongest: list[str], playing: pd.DataFrame) -> list[Answer]:
+def ablations(model: ie.HookedModel, pairs: PromptPairs, strongest: list[str], playing: pd.DataFrame) -> list[Answer]:
     """The shares of the logit difference that are lost without some heads, and kept by the heads with a role."""
     whole, heads = ie.ablate(model, [], pairs), [node.name for node in model.graph.nodes(["head"])]
     without = ie.ablate(model, strongest, pairs, ablation="mean_by_position")

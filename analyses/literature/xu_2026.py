@@ -14,14 +14,13 @@ import torch
 from comparing import Answer, Asked, Compared, show, told
 
 import interp_emerge as ie
-from interp_emerge.core.model import HookedModel
 from interp_emerge.stats import resample_weights, success_interval
 
 LONGEST, PROMPTS, CLASS, MEMBER, MANY, FEW, SURE = 256, 64, 30, 50, 0.5, 3, 0.975
 FIRST, FRACTION, EARLY = "share of heads on the first token", 0.58, 0.02
 
 
-def prompts(model: HookedModel, length: int) -> torch.Tensor:
+def prompts(model: ie.HookedModel, length: int) -> torch.Tensor:
     """Random filler around a pair of tokens whose first one comes again at the end, shape [prompt, pos]."""
     rng, rows = np.random.default_rng(0), []
     for _ in range(PROMPTS):
@@ -31,7 +30,7 @@ def prompts(model: HookedModel, length: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
-def selectivity(model: HookedModel, length: int) -> np.ndarray:
+def selectivity(model: ie.HookedModel, length: int) -> np.ndarray:
     """Selectivity of heads for B, the first, previous, repeated and last token and near ones, [prompt, head, class]."""
     parts = []
     for rows in prompts(model, length).split(8):
