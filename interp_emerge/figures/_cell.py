@@ -13,7 +13,8 @@ def bundle_of(*, title: str, page: str, picture: bytes, text: str, height: int) 
 
     The frame is sandboxed and fetches nothing, so it looks the same with and without a network and cannot reach the
     notebook. The one script outside it, which holds no data, answers a frame that asks whether the notebook is light or
-    dark; where it may not run, the reader's system decides. The picture lies under the frame too: a viewer that keeps HTML but strips frames then shows the picture.
+    dark; where it may not run, the reader's system decides. The picture lies under the frame too: a viewer that keeps
+    HTML but strips frames then shows the picture.
 
     Args:
         title: what is shown; may hold any text.
