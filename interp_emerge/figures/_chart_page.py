@@ -19,11 +19,12 @@ from interp_emerge.figures._page import inert, json_for_script, policy
 from interp_emerge.figures._theme import DARK
 
 HERE = Path(__file__).parent
+SCRIPTS = ("ground.js", "keyboard.js", "chart.js")
 
 
 def page_of(spec: dict[str, Any], *, title: str, name: str) -> str:
     """The HTML of a Vega-Lite specification; `name` is what a picture that the reader downloads is called."""
-    script, style, library = inert(_text("keyboard.js") + _text("chart.js")), inert(_text("chart.css")), _library()
+    script, style, library = inert("".join(map(_text, SCRIPTS))), inert(_text("chart.css")), _library()
     template = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("chart.html.j2")

@@ -1,7 +1,8 @@
 """Charts that show themselves in every notebook viewer, with and without a network, and save themselves to files.
 
 A plain altair chart shows nothing without a network, since its HTML loads Vega from a server. These are altair charts
-too: all that altair does with a chart, such as `chart.properties(width=300)` or `a | b`, works.
+too: what altair does with one chart, such as `chart.properties(width=300)`, works. altair cannot join them with `|` and
+`&`, since each has a style and tables of its own; show them one after the other.
 """
 
 from pathlib import Path

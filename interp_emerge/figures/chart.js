@@ -1,6 +1,7 @@
 "use strict";
 // Draws one Vega-Lite figure, in the colours of a light or a dark page. The library lies in the page, packed.
 (async function () {
+  const LEGIBLE = 720; // pixels; a figure of 960 is then at three quarters of its size
   const page = document.documentElement;
   const read = (id) => document.getElementById(id).textContent;
 
@@ -20,6 +21,13 @@
     );
   }
 
+  // A figure that is a little too wide, as in most notebooks' cells, shrinks; one that could not be read then scrolls.
+  function fit(svg) {
+    svg.style.maxWidth = "100%";
+    svg.style.minWidth = Math.min(LEGIBLE, svg.getAttribute("width")) + "px";
+    svg.style.height = "auto";
+  }
+
   const { spec, dark, name } = JSON.parse(read("figure"));
   const options = {
     mode: "vega-lite",
@@ -30,14 +38,14 @@
     actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
     downloadFileName: name,
   };
-  const night = matchMedia("(prefers-color-scheme: dark)");
   let drawn = null;
 
   async function draw() {
     page.dataset.state = "drawing";
     if (drawn) drawn.finalize();
-    drawn = await vegaEmbed("#drawing", night.matches ? recoloured(spec, dark) : spec, options);
+    drawn = await vegaEmbed("#drawing", Ground.isDark() ? recoloured(spec, dark) : spec, options);
     const room = document.getElementById("drawing");
+    fit(room.querySelector("svg.marks"));
     // Vega gives some groups of marks the role of a picture, but no name.
     for (const group of room.querySelectorAll("g[role=graphics-symbol]:not([aria-label])")) group.setAttribute("role", "presentation");
     reachNodes(room);
@@ -49,8 +57,9 @@
     const library = document.createElement("script");
     library.textContent = await unpacked(read("library"));
     document.head.append(library);
-    await draw();
-    night.addEventListener("change", draw);
+    let drawing = draw();
+    Ground.onTurn(() => { drawing = drawing.then(draw); });
+    await drawing;
   } catch (error) {
     page.dataset.state = "failed";
     document.getElementById("drawing").textContent = "This figure could not be drawn: " + error.message;

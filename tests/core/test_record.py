@@ -50,7 +50,7 @@ def test_hostile_names_in_any_field_come_out_as_text():
     generic = [record for record in shown if not hasattr(record, "to_frame")]
     assert len(generic) > 20
     for record in generic:
-        html = Record._repr_html_(filled(record))  # pyright: ignore[reportArgumentType]
+        html = Record._repr_html_(filled(record))
         assert "<img" not in html and "</script" not in html and "&lt;img" in html, record
 
 

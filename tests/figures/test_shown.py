@@ -129,6 +129,21 @@ def test_an_executed_notebook_keeps_the_picture_and_its_page_draws_without_a_net
     assert len(inside.query_selector_all(INKED)) >= 2
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_in_a_cell_it_looks_as_the_notebook_does_and_not_as_the_system_and_a_wide_one_shrinks(dark: bool, opened: Open):
+    bundle: Any = shelf["circuit_graph"](rows_for(shelf["circuit_graph"]))._repr_mimebundle_()
+    cell = bundle["text/html"]
+    style = f"background: {'rgb(17, 17, 17)' if dark else 'white'}; width: 900px; margin: 0"
+    around = opened(f'<!doctype html><title>notebook</title><body style="{style}">{cell}', dark=not dark, wait=False)
+    page = around.frame_locator("iframe")
+    page.locator(f"html[data-state=drawn][data-ground={'dark' if dark else 'light'}]").wait_for()
+    around.wait_for_timeout(300)
+    ground = page.locator("#drawing svg.marks").evaluate("drawn => getComputedStyle(drawn).backgroundColor")
+    assert ground == ("rgb(20, 24, 28)" if dark else "rgb(255, 255, 255)")
+    width, scrolled = page.locator("#drawing").evaluate("it => [it.clientWidth, it.scrollWidth]")
+    assert scrolled <= width < 900
+
+
 @pytest.mark.parametrize(("suffix", "start"), [("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<svg"), ("json", b"{")])
 def test_it_saves_itself_in_the_form_that_the_ending_names(suffix: str, start: bytes, tmp_path: Path):
     path = drawn().save(tmp_path / f"figure.{suffix}")

@@ -23,7 +23,6 @@ const Weights = (() => {
   const read = (/** @type {string} */ id) => (document.getElementById(id)?.textContent || "").trim();
   /** @type {Data} */
   const data = JSON.parse(read("data"));
-  const dark = matchMedia("(prefers-color-scheme: dark)");
   /** @type {Map<number, Promise<Numbers>>} */
   const decoded = new Map();
 
@@ -69,7 +68,7 @@ const Weights = (() => {
   const shown = (value) => (Number.isNaN(value) ? "NaN" : value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(3));
 
   function colours() {
-    return dark.matches
+    return Ground.isDark()
       ? { plus: [86, 180, 233], minus: [240, 150, 80], missing: [255, 255, 255] }
       : { plus: [0, 114, 178], minus: [213, 94, 0], missing: [0, 0, 0] };
   }
@@ -125,5 +124,5 @@ const Weights = (() => {
     return best;
   }
 
-  return { data, dark, numbersOf, weight, beside, shown, paint, tint, strongest };
+  return { data, numbersOf, weight, beside, shown, paint, tint, strongest };
 })();

@@ -10,7 +10,7 @@
   const root = document.documentElement;
   /** @param {string} id @returns {HTMLElement} */
   const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-  const { data, dark, numbersOf, weight, beside, shown, paint, tint, strongest } = Weights;
+  const { data, numbersOf, weight, beside, shown, paint, tint, strongest } = Weights;
   /** @type {State} */
   const state = { frame: 0, head: "", beside: -1, other: "", token: -1, layer: "", heads: "", find: "" };
   let pointed = -1; // the token under the pointer or focus; -1 for none
@@ -388,7 +388,7 @@
   readAddress();
   makeControls();
   update().then(() => { root.dataset.ms = String(Math.round(performance.now())); }, fail);
-  dark.addEventListener("change", () => update());
+  Ground.onTurn(() => update());
   addEventListener("hashchange", () => {
     readAddress();
     update();

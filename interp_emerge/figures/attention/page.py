@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interp_emerge.figures.attention.view import AttentionView
 
 HERE = Path(__file__).parent
+SCRIPTS = ("../ground.js", "numbers.js", "page.js")
 MOST_HEADS = MOST_TOKENS = 64
 """Largest view that CircuitsVis draws in a few seconds."""
 DRAW = """
@@ -68,7 +69,7 @@ def _own(view: "AttentionView") -> str:
         "beside": view.beside,
         "start": len(frames) - 1 if view.beside is None else 0,
     }
-    style, scripts = inert(_text("page.css")), [inert(_script("numbers.js")), inert(_script("page.js"))]
+    style, scripts = inert(_text("page.css")), [inert(_script(name)) for name in SCRIPTS]
     page = _filled("page.html.j2", view, style=style, scripts=scripts, data=json_for_script(data), weights=weights)
     return page.encode("ascii", "xmlcharrefreplace").decode()
 

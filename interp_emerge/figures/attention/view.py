@@ -18,8 +18,8 @@ from interp_emerge.figures.attention.still import pdf_of, png_of, svg_of
 from interp_emerge.figures.attention.table import rows_of
 
 Renderer = Literal["own", "circuitsvis"]
-HEIGHT = 660
-"""Height of a view in a notebook's cell, pixels."""
+HEIGHT = 984
+"""Height of a view in a notebook's cell, pixels: that of one head with its pattern and both of its tables."""
 LINES = 8
 """Most heads whose strongest destination stands in the text form of a view."""
 

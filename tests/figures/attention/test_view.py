@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from interp_emerge import figures
 from interp_emerge.core.errors import InputError, InterpEmergeError, UnknownNameError
 from interp_emerge.figures import ATTENTION, AttentionView
 from interp_emerge.figures.attention.still import svg_of
@@ -131,7 +132,9 @@ def test_a_notebook_gets_a_page_a_picture_and_text():
     bundle = view._repr_mimebundle_()
     assert {*bundle} == {"text/html", "image/png", "text/plain"}
     html = bundle["text/html"]
-    assert html.count("<script") == 0, "the page is inside an attribute"
+    around = f"<script>{(Path(figures.__file__).parent / 'ground_around.js').read_text()}</script>"
+    assert html.endswith(around), "the script outside the frame is a constant, whatever the tokens are"
+    assert html.removesuffix(around).count("<script") == 0, "the page is inside an attribute"
     assert 'sandbox="allow-scripts"' in html
     assert html.index("<img ") < html.index("<iframe "), "without the frame, the picture is left"
     text = bundle["text/plain"]
