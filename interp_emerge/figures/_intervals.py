@@ -58,7 +58,7 @@ def interval_dots(
         InputError: a column is missing, the table has no rows, or several rows have the same key.
     """
     low, high = ends or (f"{value}_low", f"{value}_high")
-    rows = _checked(frame, [thing, *filter(None, (colour, panel))], [value, low, high])
+    rows = _checked(frame, [thing, *filter(None, (colour, panel))], [value, low, high], named=colour)
     limits = _limits(rows, [value, low, high], scale, mark)
     across = _axis(limits, scale, title=title, grid=True)
     x = alt.X(f"{value}:Q", scale=limits, axis=across)
@@ -118,7 +118,7 @@ def interval_lines(
         InputError: a column is missing, the table has no rows, or several rows have the same key.
     """
     between = list(ends or (column for column in (f"{value}_low", f"{value}_high") if column in frame.columns))
-    rows = _checked(frame, [x, *filter(None, (colour, panel))], [value, *between])
+    rows = _checked(frame, [x, *filter(None, (colour, panel))], [value, *between], named=colour)
     for column, scale in zip((x, value), scales, strict=True):
         if scale == "log":
             rows = rows[rows[column] > 0]
@@ -145,8 +145,11 @@ def interval_lines(
     return _panels(layers, rows, panel, about, width=_across(rows, panel, labels=180), height=HEIGHT)
 
 
-def _checked(frame: pd.DataFrame, key: Sequence[str], drawn: Sequence[str]) -> pd.DataFrame:
-    """The columns of the key and those that are drawn; no two rows have the same key."""
+def _checked(frame: pd.DataFrame, key: Sequence[str], drawn: Sequence[str], *, named: str = "") -> pd.DataFrame:
+    """The columns of the key and those that are drawn; no two rows have the same key.
+
+    The column `named` becomes text: a scale of colours knows names, and draws nothing for a number.
+    """
     columns = [*key, *drawn]
     missing = [column for column in columns if column not in frame.columns]
     if missing:
@@ -154,7 +157,8 @@ def _checked(frame: pd.DataFrame, key: Sequence[str], drawn: Sequence[str]) -> p
     if frame.empty:
         raise InputError("the table has no rows, so there is nothing to draw; pass a table with rows")
     Table(name="drawn", row="a value", key=tuple(key), filled={}).require_unique(frame)
-    return frame[list(dict.fromkeys(columns))].reset_index(drop=True).copy()
+    rows = frame[list(dict.fromkeys(columns))].reset_index(drop=True).copy()
+    return rows.assign(**{named: rows[named].map(str)}) if named else rows
 
 
 def _known(*columns: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures._export import save
 from interp_emerge.figures._intervals import interval_dots, interval_lines
+from interp_emerge.figures._theme import OKABE_ITO
 
 
 def measured() -> pd.DataFrame:
@@ -49,6 +50,19 @@ def test_lines_without_intervals_are_drawn_without_them() -> None:
 
     assert "'rule'" not in str(interval_lines(bare, scales=("symlog", "linear"), **about).to_dict())
     assert "'rule'" in str(interval_lines(measured(), scales=("symlog", "linear"), **about).to_dict())
+
+
+@pytest.mark.parametrize("draw", [interval_dots, interval_lines])
+@pytest.mark.parametrize("steps", [[0, 32], ["0", "32"], [0.5, 1.5], [True, False]], ids=str)
+def test_every_colour_is_drawn_whatever_its_column_holds(draw, steps, tmp_path) -> None:
+    frame = pd.DataFrame({"at": [1, 2, 1, 2], "value": [1.0, 2, 2, 1], "step": np.repeat(steps, 2)})
+    frame = frame.assign(value_low=frame["value"] - 0.1, value_high=frame["value"] + 0.1)
+    about = {"thing": "at", "title": "a"} if draw is interval_dots else {"x": "at", "titles": ("a", "b")}
+    save(draw(frame, colour="step", **about), tmp_path / "drawn.svg")
+    drawn = (tmp_path / "drawn.svg").read_text()
+    marks = [line for line in drawn.split("<path")[1:] if "translate(6,6)" not in line]
+    for colour in OKABE_ITO[:2]:
+        assert sum(f'="{colour}"' in mark for mark in marks) >= 2, "beside the legend's"
 
 
 def test_both_can_be_saved(tmp_path) -> None:
