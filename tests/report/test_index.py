@@ -47,9 +47,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path) -> Iterator[Page]:
-    with browse(build_index(folder)) as opened:
-        yield opened
+def opened(folder: Path) -> Iterator[Page]:
+    with browse(build_index(folder)) as page:
+        yield page
+
+
+@pytest.fixture
+def page(opened: Page) -> Page:
+    """The page as it opens, whatever a test before has sorted or filtered."""
+    opened.reload(wait_until="load")
+    opened.wait_for_selector("tbody tr")
+    return opened
 
 
 def column(page: Page, place: int) -> list[str]:
