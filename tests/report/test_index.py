@@ -55,7 +55,9 @@ def opened(folder: Path) -> Iterator[Page]:
 @pytest.fixture
 def page(opened: Page) -> Page:
     """The page as it opens, whatever a test before has sorted or filtered."""
-    opened.reload(wait_until="load")
+    address = opened.url.partition("#")[0]
+    opened.goto("about:blank")
+    opened.goto(address, wait_until="load")
     opened.wait_for_selector("tbody tr")
     return opened
 
