@@ -5,6 +5,7 @@ both ends of an interval are known and leave out undefined values. They change n
 style.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +13,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 from altair.typing import ChartType
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.errors import InputError
@@ -20,6 +22,8 @@ from interp_emerge.figures._theme import DASHED, MUTED, WIDTH, finish, palette
 from interp_emerge.tables.schema import Table
 
 Scale = Literal["linear", "log", "symlog"]
+PLAIN_NAME = re.compile(r"[^.:\[\]\\'\"]+")
+"""What Vega reads as the name of a column and nothing else."""
 LINE, HEIGHT, IN_A_ROW = 22, 260, 3
 """Height of a line and of a panel in pixels; number of panels in a row."""
 
@@ -58,7 +62,13 @@ def interval_dots(
         InputError: a column is missing, the table has no rows, or several rows have the same key.
     """
     low, high = ends or (f"{value}_low", f"{value}_high")
-    rows = _checked(frame, [thing, *filter(None, (colour, panel))], [value, low, high], named=colour)
+    rows = _checked(
+        frame, [thing, *filter(None, (colour, panel))], [value, low, high], numbers=[value, low, high], named=colour
+    )
+    if scale == "log" and ((rows[[value, low, high]] <= 0).any(axis=None) or (mark is not None and not mark > 0)):
+        raise InputError("a logarithmic axis cannot show 0 or less; choose the scale symlog")
+    if mark is not None and not np.isfinite(mark):
+        raise InputError(f"a line cannot be drawn at {mark}; give a finite number")
     limits = _limits(rows, [value, low, high], scale, mark)
     across = _axis(limits, scale, title=title, grid=True)
     x = alt.X(f"{value}:Q", scale=limits, axis=across)
@@ -101,7 +111,7 @@ def interval_lines(
 
     Example:
         >>> frame = pd.DataFrame({"x": [1, 2], "value": [0.1, 0.8], "ci_low": [0, 0.6], "ci_high": [0.2, 0.9]})
-        >>> ie.figures.interval_lines(frame, x="x", titles=("size", "accuracy"))
+        >>> ie.figures.interval_lines(frame, x="x", titles=("size", "accuracy"), ends=("ci_low", "ci_high"))
 
     Args:
         frame: one row for each place, colour and panel.
@@ -118,10 +128,16 @@ def interval_lines(
         InputError: a column is missing, the table has no rows, or several rows have the same key.
     """
     between = list(ends or (column for column in (f"{value}_low", f"{value}_high") if column in frame.columns))
-    rows = _checked(frame, [x, *filter(None, (colour, panel))], [value, *between], named=colour)
+    rows = _checked(
+        frame, [x, *filter(None, (colour, panel))], [value, *between], numbers=[x, value, *between], named=colour
+    )
+    if len(between) == 1:
+        raise InputError(f"the table has {between[0]!r} without the other end of the interval; give both ends or none")
     for column, scale in zip((x, value), scales, strict=True):
         if scale == "log":
             rows = rows[rows[column] > 0]
+    if rows.empty or (scales[1] == "log" and (rows[between] <= 0).any(axis=None)):
+        raise InputError("a logarithmic axis cannot show 0 or less; choose the scale symlog")
     places, limits = _limits(rows, [x], scales[0], None), _limits(rows, [value, *between], scales[1], None)
     across, up = (
         _axis(one, scale, title=title, grid=one is limits)
@@ -145,7 +161,9 @@ def interval_lines(
     return _panels(layers, rows, panel, about, width=_across(rows, panel, labels=180), height=HEIGHT)
 
 
-def _checked(frame: pd.DataFrame, key: Sequence[str], drawn: Sequence[str], *, named: str = "") -> pd.DataFrame:
+def _checked(
+    frame: pd.DataFrame, key: Sequence[str], drawn: Sequence[str], *, numbers: Sequence[str], named: str = ""
+) -> pd.DataFrame:
     """The columns of the key and those that are drawn; no two rows have the same key.
 
     The column `named` becomes text: a scale of colours knows names, and draws nothing for a number.
@@ -157,8 +175,22 @@ def _checked(frame: pd.DataFrame, key: Sequence[str], drawn: Sequence[str], *, n
     if frame.empty:
         raise InputError("the table has no rows, so there is nothing to draw; pass a table with rows")
     Table(name="drawn", row="a value", key=tuple(key), filled={}).require_unique(frame)
+    if unusual := [column for column in columns if not PLAIN_NAME.fullmatch(column)]:
+        raise InputError(f"a column called {unusual[0]!r} cannot be drawn; rename it without . : [ ] \\ and quotes")
+    if frame.columns.duplicated().any():
+        raise InputError("the table has several columns of the same name; leave one of each")
     rows = frame[list(dict.fromkeys(columns))].reset_index(drop=True).copy()
-    return rows.assign(**{named: rows[named].map(str)}) if named else rows
+    for column in numbers:
+        if not is_numeric_dtype(rows[column]) or is_bool_dtype(rows[column]) or np.isinf(rows[column]).any():
+            raise InputError(f"column {column!r} cannot be drawn on an axis; give finite numbers, NaN where undefined")
+    if rows[list(drawn)].isna().all(axis=None):
+        raise InputError(f"every {drawn[0]!r} is undefined, so there is nothing to draw")
+    if not named:
+        return rows
+    text = rows[named].map(str)
+    if named in numbers or text.nunique() != rows[named].nunique(dropna=False):
+        raise InputError(f"column {named!r} cannot tell colours apart; give one with a name for each, not on an axis")
+    return rows.assign(**{named: text})
 
 
 def _known(*columns: str) -> str:

@@ -109,11 +109,15 @@ def read_study(directory: Path) -> StudyRecord:
     )
 
 
+def _is_list_of(value: object, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(one, kind) for one in value)
+
+
 def read_provenance(path: Path) -> Provenance:
     """The provenance of a study.
 
     Raises:
-        InputError: the file is missing or lacks a field.
+        InputError: the file is missing, lacks a field, or has one of another kind.
     """
     if not path.is_file():
         raise InputError(f"{path.parent} holds no study: {path.name} is missing; run the study first")
@@ -122,6 +126,15 @@ def read_provenance(path: Path) -> Provenance:
     absent = [field for field in required if field not in record]
     if absent:
         raise InputError(f"{path} lacks {absent[0]!r}; run the study again")
+    fits = {
+        "answer": _is_list_of(record["answer"], str),
+        "models": record["models"] and _is_list_of(record["models"], dict),
+        "versions": isinstance(record["versions"], dict),
+        "settings": isinstance(record["settings"], dict),
+        **{name: isinstance(record.get(name), str | None) for name in ("started", "finished")},
+    }
+    if wrong := [name for name, right in fits.items() if not right]:
+        raise InputError(f"{path} has an unusable {wrong[0]!r}; run the study again")
     for name in ("family", "size", "step", "seed", "revision"):
         if any(name not in model for model in record["models"]):
             raise InputError(f"{path} names a model without {name!r}; run the study again")

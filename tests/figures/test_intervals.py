@@ -80,3 +80,24 @@ def test_a_missing_column_is_named_and_an_empty_table_refused() -> None:
         interval_dots(measured(), thing="thing", title="value")
     with pytest.raises(InputError, match="no rows, so there is nothing to draw"):
         interval_lines(measured().iloc[:0], x="step", value="score", titles=("step", "score"))
+
+
+ODD = {
+    "a name that Vega reads otherwise": ({"x": "at.0"}, "rename it without"),
+    "text on an axis": ({"x": "step"}, "give finite numbers"),
+    "an infinite value": ({"value": "far"}, "give finite numbers"),
+    "no value at all": ({"value": "none"}, "every 'none' is undefined"),
+    "one end": ({"value": "half"}, "without the other end"),
+    "zero on a logarithmic axis": ({"value": "low", "scales": ("log", "log")}, "choose the scale symlog"),
+    "two kinds of one name": ({"colour": "mixed"}, "cannot tell colours apart"),
+    "an axis as a colour": ({"colour": "at"}, "cannot tell colours apart"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_what_would_be_drawn_wrong_or_not_at_all_is_refused(odd: str) -> None:
+    frame = pd.DataFrame({"at": [1.0, 2], "at.0": [1.0, 2], "value": [1.0, 2], "step": ["a", "b"], "far": [1, np.inf]})
+    frame = frame.assign(none=np.nan, half=1.0, half_low=0.5, low=1.0, low_low=0.0, low_high=2.0)
+    given, says = ODD[odd]
+    with pytest.raises(InputError, match=says):
+        interval_lines(frame.assign(mixed=[1, "1"]), **{"x": "at", "titles": ("a", "b"), **given})

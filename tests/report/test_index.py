@@ -93,6 +93,18 @@ def test_a_link_leads_to_the_studys_report_whatever_its_name(page: Page, folder:
     assert {*links} == {(folder / name / "report.html").as_uri() for name in ANSWERS if name != "a"}
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("answer", 5), ("answer", "text"), ("answer", [None]), ("models", None), ("models", [1]), ("models", []),
+     ("settings", [1]), ("versions", 0), ("finished", 5)],
+)  # fmt: skip
+def test_a_malformed_record_has_a_row_that_says_so(field: str, value: object, tmp_path: Path):
+    write(tmp_path)
+    record = json.loads((tmp_path / "b" / "provenance.json").read_text())
+    (tmp_path / "b" / "provenance.json").write_text(json.dumps({**record, field: value}))
+    assert f"unusable &#39;{field}&#39;" in build_index(tmp_path).read_text()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_violation(page: Page, axe: str, theme: str):
     if page.evaluate("document.documentElement.dataset.theme || 'light'") != theme:

@@ -22,8 +22,10 @@ from interp_emerge.abilities.metrics import (
 )
 from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.caching.recording import Recording, bytes_per_prompt, final_logits
+from interp_emerge.core.errors import InputError
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
+from interp_emerge.core.weights import State
 from interp_emerge.patching.base import Recorder
 from interp_emerge.patching.engines.circuit_run import (
     BothRuns,
@@ -55,10 +57,20 @@ class Prepared:
         """Runs nothing; `keep_both` says whether more than the recordings stays in memory."""
         self.model, self.pairs, self.metric, self.ablation = model, pairs, metric, ablation
         self.budget, self.record, self.keep_both = budget, record, keep_both
+        self._state = State.of(model.hf)
         self._ends: dict[int, dict[bytes, np.ndarray]] = {}
         self._metrics: dict[int, Sequence[BoundMetric]] = {}
         self._recordings: tuple[Recording, Recording] | None = None
         self._both: BothRuns | None = None
+
+    def require_same_model(self) -> None:
+        """Refuse a model that has been changed since its runs were made.
+
+        Raises:
+            InputError: a weight, hook or module has changed.
+        """
+        if State.of(self.model.hf) != self._state:
+            raise InputError(f"{self.model.spec} was changed while its runs were held; change it outside `held`")
 
     def ends(self, n_metrics: int) -> dict[bytes, Float[np.ndarray, "metric pair"]]:
         """The first metrics of the whole model and, under resample ablation, of no edge, by the edges' bytes."""
@@ -68,6 +80,8 @@ class Prepared:
             found = {exists.tobytes(): self._read(clean, n_metrics)}
             if self.ablation == "resample":
                 found[np.zeros_like(exists).tobytes()] = self._read(corrupt, n_metrics)
+            for values in found.values():
+                values.flags.writeable = False  # evaluations share them
             self._ends[n_metrics] = found
         return dict(self._ends[n_metrics])
 

@@ -96,6 +96,12 @@ class Runs(Record):
         self.metric, self.ablation, self.seed = metric, ablation, seed
         self.budget, self.record = budget, record
         self._holding, self._prepared = False, cast(Prepared | None, None)
+        self._whole: tuple[Any, Evaluation] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ARGUMENTS and name in self.__dict__:
+            raise InputError(f"runs keep their {name}; make others with runs.replace({name}=…)")
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         metric = self.metric if isinstance(self.metric, str) else getattr(self.metric, "__name__", "custom")
@@ -152,6 +158,7 @@ class Runs(Record):
         """The circuits as they are run, and their first metrics by their edges, on pairs of one length."""
         graph, nothing = self.model.graph, np.zeros_like(self.model.graph.exists)
         prepared = self._prepared or self._prepare()
+        prepared.require_same_model()
         # Under resample ablation dead ends change nothing: circuits that are equal once pruned share a run.
         asked = [graph.prune(edges) if self.ablation == "resample" else edges & graph.exists for edges in circuits]
         values = prepared.ends(n_metrics)
@@ -181,7 +188,7 @@ class Runs(Record):
     def held(self) -> Iterator[None]:
         """While open, both runs of the pairs stay in memory for all calls, if they need at most half of the budget.
 
-        The model may not be changed meanwhile.
+        If the model is changed meanwhile, the next call is refused.
 
         Example:
             >>> with runs.held():
@@ -231,10 +238,16 @@ class Runs(Record):
             by_magnitude=found[len(counts) :],
         )
 
-    @cached_property
+    @property
     def whole(self) -> Evaluation:
-        """The whole model's evaluation; its `corrupt` is the metric with every edge ablated."""
-        return self.evaluations([self.model.graph.exists])[0]
+        """The whole model's evaluation; its `corrupt` is the metric with every edge ablated.
+
+        It is made once for the weights that the model has, and anew when they have changed.
+        """
+        now = self.model.spec
+        if self._whole is None or self._whole[0] != now:
+            self._whole = now, self.evaluations([self.model.graph.exists])[0]
+        return self._whole[1]
 
     @property
     def gap(self) -> np.ndarray:

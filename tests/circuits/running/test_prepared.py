@@ -7,6 +7,7 @@ import torch
 import interp_emerge as ie
 from interp_emerge.circuits.running.evaluation import random_circuits
 from interp_emerge.circuits.running.prepared import what_fits
+from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import Ablation
 from tests.models.small_models import random_pairs, small_model
@@ -72,3 +73,34 @@ def test_weights_that_change_afterwards_are_noticed(model: HookedModel):
         assert np.abs(runs.metric_of([circuit], 1) - before).max() > 1e-3
     finally:
         weight.data.div_(scale)
+
+
+def test_what_the_model_was_is_not_remembered_when_its_weights_change() -> None:
+    model, pairs = small_model("gpt_neox"), random_pairs(4, length=6)
+    runs = ie.Runs(model, pairs)
+    before = runs.gap
+    with torch.no_grad():
+        for weights in model.hf.parameters():
+            weights.mul_(0.7)
+    assert not np.allclose(runs.gap, before)
+    np.testing.assert_array_equal(runs.gap, ie.Runs(model, pairs).gap)
+
+
+def test_a_model_that_changes_while_its_runs_are_held_is_refused() -> None:
+    model, pairs = small_model("gpt_neox"), random_pairs(4, length=6)
+    runs, whole = ie.Runs(model, pairs), np.ones_like(model.graph.exists)
+    with runs.held():
+        runs.evaluations([whole])
+        with torch.no_grad():
+            next(iter(model.hf.parameters())).mul_(0.7)
+        with pytest.raises(InputError, match="was changed while its runs were held"):
+            runs.evaluations([whole])
+
+
+@pytest.mark.parametrize("name", ["model", "pairs", "metric", "ablation", "seed", "budget", "record"])
+def test_arguments_of_runs_cannot_be_set_and_results_not_be_written_into(model: HookedModel, name: str) -> None:
+    runs = ie.Runs(model, random_pairs(2, length=5))
+    with pytest.raises(InputError, match=f"runs keep their {name}"):
+        setattr(runs, name, getattr(runs, name))
+    with pytest.raises(ValueError, match="read-only"):
+        runs.whole.clean[:] = 0
