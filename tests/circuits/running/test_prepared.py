@@ -1,5 +1,7 @@
 """While the runs of some pairs are held, they are made once, and circuits have the values that they have otherwise."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -76,7 +78,7 @@ def test_weights_that_change_afterwards_are_noticed(model: HookedModel):
 
 
 def test_what_the_model_was_is_not_remembered_when_its_weights_change() -> None:
-    model, pairs = small_model("gpt_neox"), random_pairs(4, length=6)
+    model, pairs = copy.deepcopy(small_model("gpt_neox")), random_pairs(4, length=6)
     runs = ie.Runs(model, pairs)
     before = runs.gap
     with torch.no_grad():
@@ -87,7 +89,7 @@ def test_what_the_model_was_is_not_remembered_when_its_weights_change() -> None:
 
 
 def test_a_model_that_changes_while_its_runs_are_held_is_refused() -> None:
-    model, pairs = small_model("gpt_neox"), random_pairs(4, length=6)
+    model, pairs = copy.deepcopy(small_model("gpt_neox")), random_pairs(4, length=6)
     runs, whole = ie.Runs(model, pairs), np.ones_like(model.graph.exists)
     with runs.held():
         runs.evaluations([whole])
