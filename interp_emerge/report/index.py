@@ -5,13 +5,11 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.files import write_atomically
 from interp_emerge.figures._page import policy
 from interp_emerge.report.build import REPORT
-from interp_emerge.report.page import HERE, script_of, style_of
+from interp_emerge.report.page import script_of, style_of, template
 from interp_emerge.report.reading import Provenance, read_provenance
 from interp_emerge.report.text import joined
 
@@ -54,14 +52,7 @@ def build_index(folder: Path) -> Path:
     started = (path.parent for path in sorted(folder.glob(f"*/{SETTINGS}")))
     waiting = [path.name for path in started if not (path / PROVENANCE).is_file()]
     style, script = style_of(("page",)), script_of(SCRIPTS)
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "template"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("index.html.j2").render(
+    page = template("index.html.j2").render(
         policy=policy([script], style),
         style=style,
         script=script,

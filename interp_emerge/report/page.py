@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import vl_convert
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from interp_emerge.figures._page import circuitsvis_bundle, inert, json_for_script, policy
@@ -30,11 +30,8 @@ SCRIPTS += ("explorer", "start")
 STYLES = ("page", "explorer")
 
 
-def render(study: StudyRecord) -> str:
-    """The page's HTML."""
-    shown = [(section, section.shown(study)) for section in sorted(shelf, key=lambda section: section.place)]
-    style = style_of(STYLES)
-    scripts = [vega_bundle(), circuitsvis_bundle(), script_of(SCRIPTS)]
+def template(name: str) -> Template:
+    """A template of this room; every value in it is escaped."""
     environment = Environment(
         loader=FileSystemLoader(HERE / "template"),
         autoescape=True,
@@ -42,8 +39,16 @@ def render(study: StudyRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(name)
+
+
+def render(study: StudyRecord) -> str:
+    """The page's HTML."""
+    shown = [(section, section.shown(study)) for section in sorted(shelf, key=lambda section: section.place)]
+    style = style_of(STYLES)
+    scripts = [vega_bundle(), circuitsvis_bundle(), script_of(SCRIPTS)]
     definitions = Definitions.of(shown, study)
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         policy=policy(scripts, style),
         style=style,
         scripts=scripts,
