@@ -69,7 +69,8 @@ def sentences(onsets: pd.DataFrame) -> Iterator[str]:
         said = [] if known is None else [f"is {onset(known, 'decodable', axis)}{_untrained(known)}"]
         said += [] if used is None else [onset(used, "used", axis)]
         said += [] if embedded is None else [_alone(embedded, axis)]
-        said += [lead for lead in (_lead(used, "use"), _lead(ability, "ability")) if lead]
+        if known is None or known["verdict"] != OnsetVerdict.NOT_REACHED:  # what is never known has no lead
+            said += [lead for lead in (_lead(used, "use"), _lead(ability, "ability")) if lead]
         yield f"{variable.capitalize()} at {position}{where} {'; '.join(said)}."
 
 

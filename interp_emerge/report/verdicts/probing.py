@@ -38,8 +38,8 @@ def known_and_used_table(onsets: pd.DataFrame) -> HtmlTable:
             "known from": onset_of(known),
             "used from": onset_of(used),
             "ability from": onset_of(ability),
-            "before use": lead_of(used),
-            "before ability": lead_of(ability),
+            "before use": lead_of(used, known),
+            "before ability": lead_of(ability, known),
             "embedding alone": onset_of(embedded),
             "untrained": None if known is None else known["untrained"],
         })  # fmt: skip
@@ -58,10 +58,12 @@ def onset_of(row: Row | None) -> str:
     return f"{found}, {verdict}" if verdict in doubtful else found
 
 
-def lead_of(row: Row | None) -> str:
-    """Whether knowledge comes before this, as a table's cell."""
+def lead_of(row: Row | None, known: Row | None) -> str:
+    """Whether knowledge comes before this, as a table's cell. What is known at no point comes neither before nor after."""
     if row is None or not isinstance(row["lead"], str) or not row["lead"]:
         return NO_ROW
+    if known is not None and row["lead"] == "lags" and known["verdict"] == OnsetVerdict.NOT_REACHED:
+        return "no, never known"
     return {"leads": "yes", "lags": "no, after it", UNDEFINED: UNDEFINED}.get(row["lead"], "cannot be told")
 
 

@@ -65,6 +65,15 @@ def test_what_is_undefined_undecided_or_never_there_is_said_with_the_reason(chan
     assert words in said
 
 
+def test_what_is_never_known_is_not_known_after_anything():
+    never = rows(known=EMPTY | {"verdict": "not reached"}, ability={"lead": "lags"}, used={"lead": "lags"})
+    (said,) = sentences(never)
+    assert "after" not in said
+    table = known_and_used_table(never)
+    assert table.count("no, never known") == 2 and "no, after it" not in table
+    assert known_and_used_table(rows(ability={"lead": "lags"})).count("no, after it") == 1
+
+
 def test_an_undefined_use_has_no_lead():
     undefined = {"verdict": "undefined", "reason": "no gap", "lead": "undefined"}
     (said,) = sentences(rows(used={**EMPTY, **undefined}))
