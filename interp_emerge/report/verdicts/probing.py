@@ -59,7 +59,7 @@ def onset_of(row: Row | None) -> str:
 
 
 def lead_of(row: Row | None, known: Row | None) -> str:
-    """Whether knowledge comes before this, as a table's cell. What is known at no point comes neither before nor after."""
+    """Whether knowledge comes before this, as a table's cell; what is never known comes neither before nor after."""
     if row is None or not isinstance(row["lead"], str) or not row["lead"]:
         return NO_ROW
     if known is not None and row["lead"] == "lags" and known["verdict"] == OnsetVerdict.NOT_REACHED:

@@ -66,12 +66,13 @@ def test_what_is_undefined_undecided_or_never_there_is_said_with_the_reason(chan
 
 
 def test_what_is_never_known_is_not_known_after_anything():
-    never = rows(known=EMPTY | {"verdict": "not reached"}, ability={"lead": "lags"}, used={"lead": "lags"})
+    unknown: dict[str, object] = {**EMPTY, "verdict": "not reached"}
+    never = rows(known=unknown, ability={"lead": "lags"}, used={"lead": "lags"})
     (said,) = sentences(never)
     assert "after" not in said
-    table = known_and_used_table(never)
-    assert table.count("no, never known") == 2 and "no, after it" not in table
-    assert known_and_used_table(rows(ability={"lead": "lags"})).count("no, after it") == 1
+    shown = str(known_and_used_table(never))
+    assert shown.count("no, never known") == 2 and "no, after it" not in shown
+    assert str(known_and_used_table(rows(ability={"lead": "lags"}))).count("no, after it") == 1
 
 
 def test_an_undefined_use_has_no_lead():
