@@ -21,7 +21,7 @@ POSITIONS = ("io", "s1", "s2", "last")
 FEW = tuple(range(2, 30, 3))
 CORRUPTIONS = {"receiver": "abc", "subject": "swapped subject"}
 """What each variable is exchanged against: three other names, or the same two with their parts exchanged."""
-LEARNED = {("subject", "last"): None, ("receiver", "last"): FEW, ("subject", "s2"): FEW}
+LEARNED = {("subject", "last"): None, ("receiver", "last"): FEW, ("subject", "s2"): FEW, ("receiver", "io"): FEW}
 """Where directions are learned too, and in which layers; before the end every step runs all later tokens."""
 CARRIES = 0.1
 """A layer carries a variable if the lower end of its share of the gap is above this."""

@@ -37,7 +37,9 @@ def test_a_search_finds_pages_and_functions_without_a_network(words: str, entry:
         page.locator("input[name=q]").first.fill(words)
         page.keyboard.press("Enter")
         page.wait_for_selector("#search-results li a", timeout=PATIENCE_MS)
-        page.wait_for_function("document.querySelector('.search-summary').innerText.startsWith('Search finished')")
+        page.wait_for_function(
+            "() => document.querySelector('.search-summary').innerText.startsWith('Search finished')"
+        )
         found = page.locator("#search-results li a").all_inner_texts()
         assert entry in found
         page.get_by_role("link", name=entry, exact=True).first.click()

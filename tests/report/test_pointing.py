@@ -27,7 +27,7 @@ def page(opened: Page) -> Page:
 def test_the_axis_switches_to_loss(page: Page):
     assert "Non-embedding parameters" in page.inner_text("#scale")
     page.check("#scale input[value=loss]")
-    page.wait_for_function("document.querySelector('#scale').textContent.includes('Held-out loss')")
+    page.wait_for_function("() => document.querySelector('#scale').textContent.includes('Held-out loss')")
     assert "Non-embedding parameters" not in page.inner_text("#scale")
 
 

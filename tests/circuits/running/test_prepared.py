@@ -1,7 +1,5 @@
 """While the runs of some pairs are held, they are made once, and circuits have the values that they have otherwise."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from interp_emerge.circuits.running.prepared import what_fits
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.model import HookedModel
 from interp_emerge.patching.ablation import Ablation
-from tests.models.small_models import random_pairs, small_model
+from tests.models.small_models import build, random_pairs, small_model
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +76,7 @@ def test_weights_that_change_afterwards_are_noticed(model: HookedModel):
 
 
 def test_what_the_model_was_is_not_remembered_when_its_weights_change() -> None:
-    model, pairs = copy.deepcopy(small_model("gpt_neox")), random_pairs(4, length=6)
+    model, pairs = ie.hook(build("gpt_neox")), random_pairs(4, length=6)
     runs = ie.Runs(model, pairs)
     before = runs.gap
     with torch.no_grad():
@@ -89,7 +87,7 @@ def test_what_the_model_was_is_not_remembered_when_its_weights_change() -> None:
 
 
 def test_a_model_that_changes_while_its_runs_are_held_is_refused() -> None:
-    model, pairs = copy.deepcopy(small_model("gpt_neox")), random_pairs(4, length=6)
+    model, pairs = ie.hook(build("gpt_neox")), random_pairs(4, length=6)
     runs, whole = ie.Runs(model, pairs), np.ones_like(model.graph.exists)
     with runs.held():
         runs.evaluations([whole])
