@@ -99,7 +99,7 @@ def smallest_faithful(
     value that was compared with the target.
 
     Example:
-        >>> ie.circuits.finding.smallest_faithful(runs, scores, target=0.5, shares=(0.1, 0.3, 1))
+        >>> ie.circuits.finding.smallest_faithful(runs, scores, target=0.5, shares=(0.1, 0.3, 1.0))
 
     Args:
         runs: the model that the scores were taken on, and the pairs to find the circuit on; test it on others.

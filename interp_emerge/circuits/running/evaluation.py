@@ -74,7 +74,7 @@ def faithfulness_curve(
     arguments are those of `Runs` and `Runs.curve`.
 
     Example:
-        >>> curve = ie.faithfulness_curve(model, scores, held_out, shares=(0.1, 0.3, 1))
+        >>> curve = ie.faithfulness_curve(model, scores, held_out, shares=(0.1, 0.3, 1.0))
         >>> curve.to_frame()
         >>> curve.cpr, curve.cmd
 
