@@ -42,7 +42,7 @@ def page() -> str:
     """The whole page; a paper that was not measured has its claims alone."""
     claims = pd.read_csv(PUBLISHED).merge(pd.read_csv(MEASURED), on=["paper", "claim"], how="left", validate="1:1")
     counted = claims["verdict"].value_counts()
-    parts = [HEAD, f"Of {len(claims)} claims, {', '.join(f'{verdict}: {n}' for verdict, n in counted.items())}.\n"]
+    parts = [HEAD, f"{len(claims)} claims: {', '.join(f'{n} *{verdict}*' for verdict, n in counted.items())}.\n"]
     for paper, source in PAPERS.items():
         rows = claims[claims["paper"] == paper].fillna({"ours": "", "verdict": "not measured", "why": "", "seconds": 0})
         title, _, about = source.partition(" (")
