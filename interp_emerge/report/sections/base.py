@@ -13,6 +13,7 @@ import pandas as pd
 from interp_emerge.figures import shelf as figures
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.text import HtmlTable, joined
+from interp_emerge.report.vocabulary import Vocabulary
 from interp_emerge.tables.schema import Table
 
 
@@ -31,6 +32,8 @@ class Picture:
 class Block:
     """Pictures that belong together: one below the other, side by side, or in tabs named by their labels."""
 
+    name: str = ""
+    """What its anchor ends with; without a name its number in the section."""
     layout: Literal["stack", "pair", "tabs"] = "stack"
     heading: str | None = None
     pictures: list[Picture] = field(default_factory=list)
@@ -56,6 +59,8 @@ class Section:
     """The tables that it reads. Without rows in the first there is nothing to show; the others add to it."""
     nothing: str
     """Why the first table may have no rows, as the end of a sentence."""
+    vocabularies: tuple[Vocabulary, ...] = ()
+    """The verdicts in its sentences, which lead to their definitions."""
     blocks: Callable[[StudyRecord], list[Block]]
     """Makes the blocks; called only if the first table has rows."""
 
@@ -84,11 +89,25 @@ def chart(
     return Picture(kind="chart", label=label, caption=caption, payload=spec, link=link)
 
 
-def tabled(heading: str | None, table: HtmlTable | None, words: list[str], *, folded: bool = False) -> list[Block]:
+def tabled(
+    heading: str | None,
+    table: HtmlTable | None,
+    words: list[str],
+    *,
+    name: str = "",
+    folded: bool = False,
+    notes: list[str] | None = None,
+) -> list[Block]:
     """A block of a table with the same in sentences on demand, if there is a table."""
     if table is None or not table.rows:
         return []
-    return [Block(table=table, words=words, fold=heading if folded else None, heading=None if folded else heading)]
+    shown = {"fold": heading} if folded else {"heading": heading}
+    return [Block(name=name, table=table, words=words, notes=notes or [], **shown)]
+
+
+def anchored(section: str, blocks: list[Block]) -> list[tuple[str, Block]]:
+    """A section's blocks, each with its anchor on the page."""
+    return [(f"{section}-{block.name or place}", block) for place, block in enumerate(blocks, 1)]
 
 
 def parts(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[str | None, dict[str, str], pd.DataFrame]]:
