@@ -79,8 +79,12 @@ def answered(
     sentences: Sequence[str], shown: Sequence[tuple[Section, list[tuple[str, Block]]]]
 ) -> list[tuple[Markup, list[tuple[str, str]]]]:
     """The answer's sentences with their words defined, each with the anchors and names of what it can be checked by."""
-    tables = {anchor: block for _, blocks in shown for anchor, block in blocks if block.table is not None}
-    places = {f"{anchor}-table": block.heading or block.fold or "" for anchor, block in tables.items()}
+    places = {
+        f"{anchor}-table": block.heading or block.fold or section.title
+        for section, blocks in shown
+        for anchor, block in blocks
+        if block.table is not None
+    }
     places |= {section.name: section.title for section, blocks in shown if any(block.table for _, block in blocks)}
     seen: set[str] = set()
     return [

@@ -41,7 +41,7 @@ class Vocabulary(Record):
         return found[0] if found else None
 
     def split(self, text: str, seen: set[str]) -> Iterator[tuple[str, str | None]]:
-        """The text in pieces, each with the word that it is, or None; words in `seen` are left alone, others join it."""
+        """The text in pieces, each with the word that it is, or None; words in `seen` are skipped, others join it."""
         end = 0
         for found in self._pattern.finditer(text):
             if found[0] in seen:
@@ -60,9 +60,11 @@ class Vocabulary(Record):
 
 ONSET = Vocabulary(
     name="onset",
-    title="Verdicts on an onset. Present is above half of the way from chance to the ceiling, or from nothing to the "
-    "last value; certain is a one-sided test at 2.5%, divided by the number of points that could make the same claim",
+    title="Verdicts on an onset",
     meanings={
+        "present": "above half of the way from chance to the ceiling or, for parts of a circuit, from nothing to the "
+        "last value",
+        "certainly": "by a one-sided test at 2.5%, divided by the number of points that could make the same claim",
         OnsetVerdict.EMERGENT: "certainly present at the last point, and certainly near chance at a point before the "
         "onset; near chance is at most a fifth of the way to the ceiling",
         OnsetVerdict.GRADUAL: "certainly present at the last point, and certainly above near-chance at all points "
@@ -73,8 +75,8 @@ ONSET = Vocabulary(
         "every model starts untrained",
         OnsetVerdict.FROM_THE_START: "present at every point, certainly so at the first and the last. If the first "
         "point is the untrained model, it was not learned",
-        OnsetVerdict.COMES_AND_GOES: "certainly present at some point, certainly absent later, and certainly present at "
-        "the last",
+        OnsetVerdict.COMES_AND_GOES: "certainly present at some point, certainly absent later, and certainly present "
+        "at the last",
         OnsetVerdict.NOT_REACHED: "above the threshold at no measured point. Noise may hide an onset: the interval of "
         "the onset says from where on",
         OnsetVerdict.LOST_AGAIN: "certainly present at some point, and certainly absent at the last",
@@ -84,20 +86,24 @@ ONSET = Vocabulary(
 )
 JUMP = Vocabulary(
     name="jump",
-    title="Verdicts on a jump, at the resolution of the measured points: nothing was measured between two of them",
+    title="Verdicts on a jump",
     meanings={
         MirageVerdict.MODEL: "accuracy jumps, and the log-probability, which has no threshold, shares certainly more "
         "than half of the jump",
-        MirageVerdict.METRIC: "accuracy jumps, and the log-probability shares certainly less than half of it: the model "
-        "improves elsewhere as well, and the threshold of accuracy hides it",
-        MirageVerdict.NO_JUMP: "accuracy rises evenly, by small steps, or, from a level above chance, not beyond noise",
+        MirageVerdict.METRIC: "accuracy jumps, and the log-probability shares certainly less than half of it: the "
+        "model improves elsewhere as well, and the threshold of accuracy hides it",
+        MirageVerdict.NO_JUMP: "accuracy rises evenly, by small steps, or, from a level above chance, not beyond "
+        "noise. Nothing was measured between two neighbouring sizes",
         MirageVerdict.UNDECIDED: "the data do not decide; the reason stands in the column “reason”",
     },
 )
 SHAPE = Vocabulary(
     name="shape",
-    title="Shapes of a rise over scale. Most is a concentration above 0.5 in 97.5% of bootstrap samples",
+    title="Shapes of a rise over scale",
     meanings={
+        "concentration": "(share − width) / (1 − width), for the share of the rise that lies in the steepest gap and "
+        "the width of this gap as a fraction of the axis: 0 for an even rise, 1 for a rise in this gap alone. “Most” "
+        "of a rise means a concentration above 0.5",
         RiseShape.SHARP: "most of the rise lies in one gap between neighbouring points",
         RiseShape.STEEP: "most of the rise lies in two neighbouring gaps",
         RiseShape.LATE: "near chance over the first three tenths of the axis or more, and most of the rise comes after",
@@ -111,8 +117,10 @@ SHAPE = Vocabulary(
 )
 FORM = Vocabulary(
     name="form",
-    title="Forms of a curve over scale. A form is named only if its AIC is certainly lower than that of the others",
+    title="Forms of a curve over scale",
     meanings={
+        "AIC": "Akaike's information criterion: the misfit plus twice the number of parameters, lower is better. A "
+        "form is the verdict only if its AIC is lower than that of each other form by 4.4 or more",
         TrendVerdict.CONSTANT: "the score does not change with scale",
         "power law": "the distance to a limit falls as a power of scale",
         TrendVerdict.SIGMOID: "an S over the logarithm of scale, from one level to another",
@@ -126,8 +134,8 @@ CIRCUIT = Vocabulary(
     name="circuit",
     title="Verdicts on a circuit",
     meanings={
-        CircuitVerdict.FAITHFUL: "the whole 95% interval of its faithfulness lies above what 95% of the random circuits "
-        "of its size keep",
+        CircuitVerdict.FAITHFUL: "the whole 95% interval of its faithfulness lies above what 95% of the random "
+        "circuits of its size keep",
         CircuitVerdict.NO_BETTER: "the interval of its faithfulness does not lie above what 95% of the random circuits "
         "keep",
         CircuitVerdict.NO_CIRCUIT: "no edges were selected; the reason follows the words",
@@ -170,8 +178,8 @@ DEPENDENCE = Vocabulary(
         DependenceVerdict.LOST_AGAIN: "the criterion holds at an earlier checkpoint, but not at the last",
         DependenceVerdict.UNDECIDED: "the criterion holds at the last checkpoint, but in fewer than 97.5% of the "
         "resamples of the prompts",
-        DependenceVerdict.TOO_FEW: "the criterion holds, but with fewer than 19 different random choices no p-value can "
-        "reach 0.05",
+        DependenceVerdict.TOO_FEW: "the criterion holds, but with fewer than 19 different random choices no p-value "
+        "can reach 0.05",
         DependenceVerdict.UNDEFINED: "no gap above noise at the last checkpoint, or nothing random to compare with",
         "never": "an end of an interval beyond the last checkpoint: in some resamples there is no onset at all",
     },
@@ -229,13 +237,19 @@ TERMS = Vocabulary(
         "Jaccard index": "shared edges as a fraction of the edges in either circuit: 0 for none, 1 for all",
         "faithfulness": "the fraction of the clean-corrupt gap that the circuit alone keeps while everything else gets "
         "the corrupted prompt's values; it may leave [0, 1]",
+        "log_prob": "logarithm of the probability of the right token, nats. It has no threshold",
+        "logit_diff": "logit of the right token minus that of the wrong one, nats",
+        "eap_ig": "edge attribution patching with integrated gradients: scores every edge by gradients",
+        "activation_patching": "a part's value on the clean prompt is put into the run on the corrupted prompt",
+        "mass_mean": "a probe whose direction is the difference of the classes' means",
         "accuracy": "fraction of prompts on which the right next token has the highest logit of all tokens",
         "edges": "an edge is what one head, MLP or the embedding contributes to what a later one reads",
         "previous-token heads": "heads that attend to the token before",
         "induction heads": "heads that attend to the token after an earlier occurrence of the present one",
         "copying": "rise of the logit of the token that a head attends to, nats",
         "control": "a task that every size learns smoothly, so that a method that calls it emergent is wrong",
-        "bootstrap": "prompts are drawn again with replacement, many times; intervals and shares are over these samples",
+        "bootstrap": "prompts are drawn again with replacement, many times; intervals and shares are over these "
+        "samples",
         "held-out loss": "loss on text that the models were not trained on, nats per token",
         "placebos": "random changes of the same size as the exchange that is tested",
         "ablating": "replacing what a part writes by what it writes on the corrupted prompt",

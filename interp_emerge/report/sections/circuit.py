@@ -13,7 +13,7 @@ from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Picture, Section, chart, parts
 from interp_emerge.report.text import joined
 from interp_emerge.report.verdicts.circuits import circuit_table
-from interp_emerge.report.vocabulary import CIRCUIT
+from interp_emerge.report.vocabulary import CIRCUIT, TERMS
 from interp_emerge.stats.intervals import Interval
 
 
@@ -66,7 +66,7 @@ shelf.add(
         "Only the edges that the circuit keeps are shown.",
         reads=(CIRCUITS, CIRCUIT_EDGES),
         nothing="no size has the ability, so no circuit was sought",
-        vocabularies=(CIRCUIT,),
+        vocabularies=(CIRCUIT, TERMS),
         blocks=the_circuit,
     )
 )

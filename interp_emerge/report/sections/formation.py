@@ -42,8 +42,8 @@ RANDOM_CHOICES = {
 """What the loss without a part is compared with, by the kind of part."""
 DEPENDS = (
     "“Above random” asks whether the circuit matters more than random parts of the same size. In a small model random "
-    "choices share heads or edges with the circuit and cost as much, so “not reached” there says that the null is hard, "
-    "not that the circuit does nothing. “Half” has no null."
+    "choices share heads or edges with the circuit and cost as much, so “not reached” there says that the null is "
+    "hard, not that the circuit does nothing. “Half” has no null."
 )
 HALF = "half of what it loses at the last step"
 DOUBTS = {DependenceVerdict.TOO_FEW: ", too few for p = 0.05", DependenceVerdict.UNDECIDED: ", undecided"}
@@ -121,7 +121,8 @@ def losses(changes: pd.DataFrame, behind_ability: pd.DataFrame) -> list[str]:
     for size, seed in behind_ability[["size", "seed"]].drop_duplicates().itertuples(index=False):
         rows = changes[(changes["size"] == size) & (changes["seed"] == seed)]
         found = [
-            f"between steps {step(row['before'])} and {step(row['after'])} [{step(row['ci_low'])}, {step(row['ci_high'])}]"
+            f"between steps {step(row['before'])} and {step(row['after'])} [{step(row['ci_low'])}, "
+            f"{step(row['ci_high'])}]"
             for row in rows.dropna(subset="before").to_dict("records")
         ]
         verdict = rows["verdict"].iloc[0]
@@ -163,7 +164,12 @@ def _from_when(row: Mapping[Any, Any]) -> str:
         return f"an undefined amount compared with {random}"
     more = f"more than without {random}" if row["criterion"] == DependenceCriterion.ABOVE_RANDOM else HALF
     if pd.isna(row["first_with"]):
-        return f"{more} from no step on ({row['verdict']})"
+        when = (
+            "at an earlier step, but not at the last"
+            if row["verdict"] == DependenceVerdict.LOST_AGAIN
+            else "at no step"
+        )
+        return f"{more} {when} ({row['verdict']})"
     interval = f"[{step(row['ci_low'])}, {step(row['ci_high'])}]"
     return f"{more} from step {step(row['first_with'])} {interval} on{DOUBTS.get(row['verdict'], '')}"
 
@@ -187,7 +193,7 @@ shelf.add(
         lead="A part of the circuit that appears after the ability cannot have caused it.",
         reads=(FORMATION, ORDER, LAGS, LOSS_CHANGES, DEPENDENCE_ONSETS, DEPENDENCE),
         nothing="no checkpoint was followed",
-        vocabularies=(vocabulary.LAG, vocabulary.DEPENDENCE, vocabulary.LOSS),
+        vocabularies=(vocabulary.LAG, vocabulary.DEPENDENCE, vocabulary.LOSS, vocabulary.TERMS),
         blocks=forms,
     )
 )

@@ -11,7 +11,7 @@ from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section
 from interp_emerge.report.text import Because, html_table, words
-from interp_emerge.report.vocabulary import ONSET
+from interp_emerge.report.vocabulary import ONSET, TERMS
 from interp_emerge.stats.intervals import UNDEFINED
 
 SHOWN = ("ability", "quantity", "component", "axis", "at", "last_without", "first_with", "threshold", "verdict")
@@ -23,8 +23,8 @@ def onsets(study: StudyRecord) -> list[Block]:
     """Every onset, over sizes and over training."""
     meanings = {column: ONSETS.columns[column] for column in SHOWN}
     meanings["first_with"] = (
-        "first point of the axis with the quantity, with its 95% interval from one-sided tests at each point. “Never” is "
-        "an end beyond the last point"
+        "first point of the axis with the quantity, with its 95% interval from one-sided tests at each point. “Never” "
+        "is an end beyond the last point"
     )
     meanings["at"] = "the size, if the axis is step; over sizes all of them"
     rows = [_cells(row) for row in study.table(ONSETS).to_dict("records")]
@@ -80,11 +80,11 @@ shelf.add(
         place=80,
         title="Onsets",
         lead="Over sizes, all training seeds count together; over training steps, only the first seed of each size. "
-        "Accuracies are from the prompts of “Ability over scale”, parts of circuits from those that circuits are judged "
-        "by.",
+        "Accuracies are from the prompts of “Ability over scale”, parts of circuits from those that circuits are "
+        "judged by.",
         reads=(ONSETS,),
         nothing="no onset was sought",
-        vocabularies=(ONSET,),
+        vocabularies=(ONSET, TERMS),
         blocks=onsets,
     )
 )

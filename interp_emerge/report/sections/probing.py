@@ -18,9 +18,10 @@ from interp_emerge.stats.intervals import UNDEFINED, Interval
 
 Row = Mapping[Any, Any]
 KNOWN_AND_USED = (
-    "A variable is known where a probe of the best layer has an accuracy half-way from the most frequent class to 1. It "
-    "is used where exchanging it moves the clean-corrupt gap beyond placebos, half as far as at the last point. Where an "
-    "untrained model decodes a variable as well, the table calls it not learned, and “before” says nothing about training."
+    "A variable is known where a probe of the best layer has an accuracy half-way from the most frequent class to 1. "
+    "It is used where exchanging it moves the clean-corrupt gap beyond placebos, half as far as at the last point. "
+    "Where an untrained model decodes a variable as well, the table calls it not learned, and “before” says nothing "
+    "about training."
 )
 NEVER = {"size": "at no size", "step": "at no step"}
 
@@ -77,7 +78,7 @@ def sentences(onsets: pd.DataFrame) -> Iterator[str]:
         said += [] if used is None else [onset(used, "used", axis)]
         said += [] if embedded is None else [_alone(embedded, axis)]
         if known is None or known["verdict"] != OnsetVerdict.NOT_REACHED:  # what is never known has no lead
-            said += [lead for lead in (_lead(used, "use"), _lead(ability, "ability")) if lead]
+            said += [lead for lead in (_lead(used, "use", known), _lead(ability, "ability", known)) if lead]
         yield f"{variable.capitalize()} at the position “{position}”{where} {'; '.join(said)}."
 
 
@@ -118,12 +119,14 @@ def _untrained(row: Row) -> str:
     return f", in an untrained model with accuracy {number(row['untrained'])}"
 
 
-def _lead(row: Row | None, what: str) -> str:
+def _lead(row: Row | None, what: str, known: Row | None) -> str:
     """The lead of knowledge over use or ability, in words; empty if one of them is undefined."""
     if row is None or not isinstance(row["lead"], str) or row["lead"] in ("", UNDEFINED):
         return ""
     answer = {"leads": "it is known before", "lags": "it is known after"}.get(row["lead"])
     thing = "its use" if what == "use" else "the ability"
+    if answer and row["lead"] == "leads" and known is not None and learned(known):
+        return f"{answer} {thing}, but so it is in an untrained model"
     return f"{answer} {thing}" if answer else f"whether it is known before {thing} cannot be told"
 
 

@@ -20,7 +20,8 @@ def roles(study: StudyRecord) -> list[Block]:
         return []
     meanings = {column: ROLE_TABLE.columns[column] for column in SHOWN}
     meanings["score"] += ", with its 95% interval over prompts"
-    note = f"The file has all {number(len(study.table(ROLE_TABLE)), Kind.COUNT)} scores, of heads that play no role as well."
+    note = f"The file has all {number(len(study.table(ROLE_TABLE)), Kind.COUNT)} scores, of heads that play no role as "
+    "well."
     shown = clear.assign(
         role=clear["role"].map(words),
         score=[between(Interval.of(row, "score", "ci")) for row in clear.to_dict("records")],

@@ -7,17 +7,14 @@ from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, tabled
 from interp_emerge.report.verdicts.circuits import same_table
-from interp_emerge.report.vocabulary import SAME
+from interp_emerge.report.vocabulary import SAME, TERMS
 
 READING = (
-    "A small circuit shares few edges with a large one even if nothing else differs, so an index of 0.60 may be the same "
-    "where one of 0.66 is different. The corrected similarity takes this out: 1 if nothing but noise and size differs, 0 "
-    "for exchanged heads. It decides on “same within a margin”, the p-value on “different”. Classes are edges grouped "
-    "by the roles of their ends. Heads are matched by their roles, depth and connections."
-)
-SEEDS = (
-    "Circuits were sought, tested and followed in the seeds that the rows name. Of other training seeds only the edges "
-    "were scored; the column “other seeds” compares their strongest edges."
+    "An index of 0.60 may be “same” where one of 0.66 is “different”: a circuit of few edges cannot share many with a "
+    "larger one. Same within a margin: the whole interval of the corrected similarity lies above 0.90. Different: it "
+    "does not, and p is at most 0.05. Heads are matched by their roles, depth and connections; classes are edges "
+    "grouped by the roles of their ends. Circuits were sought, tested and followed in one seed of each size; of “other "
+    "seeds” only the edges were scored, and their strongest are compared."
 )
 OF_SEEDS = "; the strongest edges of other training seeds of {} "
 
@@ -25,7 +22,7 @@ OF_SEEDS = "; the strongest edges of other training seeds of {} "
 def same(study: StudyRecord) -> list[Block]:
     """The verdict on each two circuits, as a table."""
     found = study.table(COMPARISONS)
-    return tabled(None, same_table(found), comparisons(found), name="circuits", notes=[READING, SEEDS])
+    return tabled(None, same_table(found), comparisons(found), name="circuits", notes=[READING])
 
 
 def comparisons(rows: pd.DataFrame) -> list[str]:
@@ -43,11 +40,11 @@ shelf.add(
         name="same",
         place=70,
         title="The same circuit?",
-        lead="Read along a row, not down a column: an index is high only if it is near “if nothing differed” beside it, "
-        "and low only if it is near “exchanged heads”.",
+        lead="Compare within a row: the corrected similarity runs from 0, as with exchanged heads, to 1, if nothing "
+        "but noise and size differed. An index alone says nothing.",
         reads=(COMPARISONS,),
         nothing="fewer than two sizes have a circuit",
-        vocabularies=(SAME,),
+        vocabularies=(SAME, TERMS),
         blocks=same,
     )
 )

@@ -145,7 +145,7 @@ shelf.add(
         "a jump on the left only may come from the threshold.",
         reads=(ABILITY, JUMP, TRENDS, CORRELATIONS, SEEDS),
         nothing="no model was measured",
-        vocabularies=(vocabulary.JUMP, vocabulary.SHAPE, vocabulary.FORM),
+        vocabularies=(vocabulary.JUMP, vocabulary.SHAPE, vocabulary.FORM, vocabulary.TERMS),
         blocks=over_scale,
     )
 )

@@ -68,8 +68,8 @@ def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
     chance = accuracy.iloc[0]["chance"]
     more = [*_seeds(tables, ability), *_controls(tables)]
     return (
-        f"{words(ability).capitalize()} {_appears(onset)}: accuracy{_on_prompts(accuracy)} is {smallest} and {largest}, "
-        f"{GUESS}{number(chance)}{''.join(f'; {part}' for part in more)}."
+        f"{words(ability).capitalize()} {_appears(onset)}: accuracy{_on_prompts(accuracy)} is {smallest} and "
+        f"{largest}, {GUESS}{number(chance)}{''.join(f'; {part}' for part in more)}."
     )
 
 

@@ -86,11 +86,12 @@ def same_table(found: pd.DataFrame) -> HtmlTable:
         "seeds": f"{about['seed_a']} of both sizes",
         "level": about["level"],
         "verdict": about["verdict"],
-        "corrected similarity": "what the circuits share beyond exchanged heads, as a fraction of what noise and unequal "
-        "size would leave: 0 for exchanged heads, 1 if nothing differed; with its 95% interval, which decides on “same”",
+        "corrected similarity": "what the circuits share beyond exchanged heads, as a fraction of what noise and "
+        "unequal size would leave: 0 for exchanged heads, 1 if nothing differed; with its 95% interval, which decides "
+        "on “same”",
         "index": "mean Jaccard index across halves of the prompts of both models, with the central 95% over splits",
-        "if nothing differed": "the highest index to expect: that of circuits with the same scores, the same numbers of "
-        "edges and the noise of the prompts, with the central 95% over draws",
+        "if nothing differed": "the highest index to expect: that of circuits with the same scores, the same numbers "
+        "of edges and the noise of the prompts, with the central 95% over draws",
         "exchanged heads": "the same index with the heads of each layer exchanged at random, with the central 95%",
         "random circuits": "the same index of random circuits of the same sizes, with the central 95%",
         "other seeds": "the same index of the first size's other training seeds, with the smallest and the largest. No "

@@ -32,7 +32,8 @@ LAG_COLUMNS = {
 LAG_MEANINGS = {
     LagVerdict.LEADS: "that certainly reach half of their final effect before the ability is there",
     LagVerdict.LAGS: "that certainly reach half of their final effect after the ability is there",
-    LagVerdict.UNRESOLVED: "for which neither is certain, for example because both lie between the same two checkpoints",
+    LagVerdict.UNRESOLVED: "for which neither is certain, for example because both lie between the same two "
+    "checkpoints",
     LagVerdict.UNDEFINED: "whose effect at the last step is within noise, so that it has no half to reach",
 }
 NO_HEAD = Because("none", "no head of this circuit plays this role at the last step, so none was followed")
@@ -209,7 +210,7 @@ def _from(row: Mapping[Any, Any], measured: pd.DataFrame) -> str | Because:
 
 
 def why_not(row: Mapping[Any, Any], measured: pd.DataFrame) -> str:
-    """Why the ability does not certainly depend on a part: what ablating it costs at the last step, and random parts."""
+    """Why the ability does not certainly depend on a part: what ablating it and random parts costs at the last step."""
     meaning = DEPENDENCE.meanings[row["verdict"]]
     same = measured.head(0) if measured.empty else measured[
         (measured["size"] == row["size"]) & (measured["seed"] == row["seed"]) & (measured["kind"] == row["kind"])
@@ -225,11 +226,11 @@ def why_not(row: Mapping[Any, Any], measured: pd.DataFrame) -> str:
     if row["criterion"] != DependenceCriterion.ABOVE_RANDOM or pd.isna(last["random_p95"]):
         return f"{meaning}. {part}"
     p = "" if pd.isna(last["p_value"]) else f", p = {number(last['p_value'], Kind.P_VALUE)}"
-    shares = ", which may hold some of its own parts," if last["null"] in MAY_SHARE else ""
+    shares = ", which may share parts with it" if last["null"] in MAY_SHARE else ""
     exceeds = "more than" if last["drop"] > last["random_p95"] else "not more than"
     return (
-        f"{meaning}. {part}, {exceeds} the {number(last['random_p95'])} that 95% of {last['n_random']:.0f} random choices "
-        f"({last['null']}{shares}) cost at most{p}"
+        f"{meaning}. {part}, {exceeds} the {number(last['random_p95'])} that 95% of {last['n_random']:.0f} random "
+        f"choices ({last['null']}{shares}) cost at most{p}"
     )
 
 
