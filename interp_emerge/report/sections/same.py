@@ -10,8 +10,8 @@ from interp_emerge.report.verdicts.circuits import same_table
 from interp_emerge.report.vocabulary import SAME, TERMS
 
 READING = (
-    "An index of 0.60 may be “same” where one of 0.66 is “different”: a circuit of few edges cannot share many with a "
-    "larger one. Same within a margin: the whole interval of the corrected similarity lies above 0.90. Different: it "
+    "A low index may be “same” and a higher one “different”: a circuit of few edges cannot share many with a larger "
+    "one. Same within a margin: the whole interval of the corrected similarity lies above 0.90. Different: it "
     "does not, and p is at most 0.05. Heads are matched by their roles, depth and connections; classes are edges "
     "grouped by the roles of their ends. Circuits were sought, tested and followed in one seed of each size; of “other "
     "seeds” only the edges were scored, and their strongest are compared."
