@@ -26,7 +26,8 @@ NO_NUMBER = re.compile(r"(–|undefined|none|never|not reached|lost again)\b|–
 VALUE = r"−?[\d,]*\d(?:\.(\d+))?"
 INTERVAL = re.compile(rf"(?<![\w.]){VALUE} \[{VALUE}, {VALUE}\]")
 SHARED_WORDS = (
-    "not learned", "corrected similarity", "not reached", "cannot be told", "no final effect", "In sentences", "Tables:",
+    "not learned", "corrected similarity", "not reached", "cannot be told", "no final effect", "In "
+    "sentences", "Tables:",
     "cells have no certain number", "other seeds", "same within a margin", "exchanged heads", "if nothing differed",
     "above random", "judged by",
 )  # fmt: skip

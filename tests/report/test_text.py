@@ -43,7 +43,8 @@ def test_the_ends_of_an_interval_have_as_many_decimals_as_its_value(ends, shown)
     ("text", "shown"),
     [
         ("29 of 2421 edges keep -0.01 [-0.05, 0.03]", "29 of 2,421 edges keep −0.01 [−0.05, 0.03]"),
-        ("between step 2000 and step 3000, p = 1; p = 4.8e-05", "between step 2,000 and step 3,000, p = 1.00; p = 0.000048"),
+        ("between step 2000 and step 3000, p = 1; p = 4.8e-05", "between step 2,000 and step 3,000, p = 1.00; p = "
+        "0.000048"),
         ("induction-560k-step5000-seed0.json", "induction-560k-step5000-seed0.json"),
         ("0.12345 and 2,421 and a12.h3", "0.12345 and 2,421 and a12.h3"),
     ],

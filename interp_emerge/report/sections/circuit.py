@@ -62,8 +62,9 @@ shelf.add(
         name="circuit",
         place=30,
         title="The circuit",
-        lead="Read upward: from the embedding through the heads and MLPs of each layer to the logits. "
-        "Only the edges that the circuit keeps are shown.",
+        lead="A circuit is evidence only if its faithfulness lies above what 95% of random circuits of its size keep "
+        "(random p95). Read its graph upward, from the embedding through the heads and MLPs of each layer to the "
+        "logits.",
         reads=(CIRCUITS, CIRCUIT_EDGES),
         nothing="no size has the ability, so no circuit was sought",
         vocabularies=(CIRCUIT, TERMS),

@@ -19,7 +19,7 @@ from interp_emerge.emergence.forming.tables import (
     DependenceVerdict,
 )
 from interp_emerge.report import vocabulary
-from interp_emerge.report.numbers import number, step
+from interp_emerge.report.numbers import Kind, is_missing, number, step
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, chart, parts, tabled
@@ -127,7 +127,9 @@ def losses(changes: pd.DataFrame, behind_ability: pd.DataFrame) -> list[str]:
         ]
         verdict = rows["verdict"].iloc[0]
         none = "no change is seen" if verdict == LossVerdict.NO_CHANGE else str(verdict)
-        where = f"changes {joined(found)}" if found else none
+        p_value = rows["p_value"].iloc[0] if "p_value" in rows else None
+        p = "" if is_missing(p_value) else f" (p = {number(p_value, Kind.P_VALUE)})"
+        where = f"changes {joined(found)}{p}" if found else none
         sentences.append(f"Slope of the held-out loss at {size}: {where}.")
     return sentences
 

@@ -141,8 +141,8 @@ shelf.add(
         name="scale",
         place=10,
         title="Ability over scale",
-        lead="The same logits under a thresholded metric (left) and a continuous one (right): "
-        "a jump on the left only may come from the threshold.",
+        lead="The same logits under a metric with a threshold, accuracy (left in the figure), and one without, "
+        "log_prob (right): a jump of accuracy alone may come from the threshold.",
         reads=(ABILITY, JUMP, TRENDS, CORRELATIONS, SEEDS),
         nothing="no model was measured",
         vocabularies=(vocabulary.JUMP, vocabulary.SHAPE, vocabulary.FORM, vocabulary.TERMS),

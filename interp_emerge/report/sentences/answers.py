@@ -81,17 +81,15 @@ def _on_prompts(accuracy: pd.DataFrame) -> str:
 
 def _appears(onset: pd.Series) -> str:
     """The verdict on an ability over sizes, as the end of a sentence."""
-    between = (
-        f"between {onset['last_without']} and {onset['first_with']} parameters (95% interval of the first size with "
-        f"it: {_range(onset)})"
-    )
+    sizes = f"between {onset['last_without']} and {onset['first_with']} parameters (95% interval of the first "
+    sizes += f"size with it {_range(onset)})"
     match onset["verdict"]:
         case OnsetVerdict.EMERGENT:
-            return f"emerges {between}"
+            return f"emerges {sizes}"
         case OnsetVerdict.GRADUAL:
-            return f"grows gradually, every size before it certainly above near-chance, and appears {between}"
+            return f"grows gradually, every size before it certainly above near-chance, and appears {sizes}"
         case OnsetVerdict.EMERGENT_OR_GRADUAL:
-            return f"appears {between}, whether from near chance is within noise ({onset['reason']})"
+            return f"appears {sizes}, whether from near chance is within noise ({onset['reason']})"
         case OnsetVerdict.COMES_AND_GOES:
             return "is present at some size, absent at a larger one, and present again at the largest"
         case OnsetVerdict.FROM_THE_START:
@@ -167,11 +165,11 @@ def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
     if "circuit heads" not in here.index:
         return []
     without = here.loc["circuit heads"]
-    unablated = here.loc["none", "accuracy"]
+    unablated = here.loc["none"]
     count = len(str(without["heads"]).split())
     part = (
         f"on the prompts that circuits are judged by, ablating its {count} head{'s' * (count != 1)} changes accuracy "
-        f"from {number(unablated)} to {between(Interval.of(without, 'accuracy', 'ci'))}"
+        f"from {between(Interval.of(unablated, 'accuracy', 'ci'))} to {between(Interval.of(without, 'accuracy', 'ci'))}"
     )
     if "random heads of the same layers" not in here.index:
         return [f"{part}, and these layers have too few other heads for a comparison"]
@@ -189,11 +187,11 @@ def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
     reached = here[(here["first_with"] != "") & (here["last_without"] != "")]
     groups: dict[tuple[int, int], dict[str, list[str]]] = {}
     for row in reached.to_dict("records"):
-        between = int(row["last_without"]), int(row["first_with"])
+        gap = int(row["last_without"]), int(row["first_with"])
         subject = "the ability" if row["quantity"] == "accuracy" else f"{words(row['quantity'])} attention"
         subject = "copying" if row["quantity"] == "copying" else subject
         heads = [] if row["quantity"] == "accuracy" else [row["component"]]
-        groups.setdefault(between, {}).setdefault(subject, []).extend(heads)
+        groups.setdefault(gap, {}).setdefault(subject, []).extend(heads)
     if not groups:
         return []
     parts = []
@@ -282,6 +280,5 @@ def _onset(onsets: pd.DataFrame, ability: str, quantity: str, axis: str) -> pd.S
 
 
 def _range(onset: pd.Series) -> str:
-    """The interval of the onset, as text."""
-    low, high = onset["ci_low"] or "never", onset["ci_high"] or "never"
-    return low if low == high else f"{low} to {high}"
+    """The interval of the first size with an ability, as text."""
+    return f"[{step(onset['ci_low'])}, {step(onset['ci_high'])}]"

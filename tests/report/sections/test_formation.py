@@ -29,7 +29,8 @@ def test_an_undecided_order_gives_all_shares():
     (sentence,) = orders(pair(0.0, 0.1, 0.9, "cannot be told: both fall between step 1 and step 2"))
     assert sentence == (
         "At 7k: the ability and previous-token head a0.h1: cannot be told: both fall between step 1 and step 2 "
-        "(of the bootstrap samples the ability first in 0.00, previous-token head a0.h1 first in 0.10, neither in 0.90)."
+        "(of the bootstrap samples the ability first in 0.00, previous-token head a0.h1 first in 0.10, neither in "
+        "0.90)."
     )
 
 

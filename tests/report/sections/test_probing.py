@@ -39,9 +39,9 @@ def rows(**changes: dict[str, object]) -> pd.DataFrame:
 def test_the_sentence_has_each_onset_with_its_interval_the_embedding_and_the_leads():
     (said,) = sentences(rows())
     assert said == (
-        "Receiver at the position “last” (560k) is decodable from step 1,000 [800, 1,400] on, in an untrained model with accuracy "
-        "0.12; used from step 4,000 [3,200, 5,600] on; the embedding alone decodes it from the start; it is known "
-        "before its use; whether it is known before the ability cannot be told."
+        "Receiver at the position “last” (560k) is decodable from step 1,000 [800, 1,400] on, in an untrained model "
+        "with accuracy 0.12; used from step 4,000 [3,200, 5,600] on; the embedding alone decodes it from the start; it "
+        "is known before its use; whether it is known before the ability cannot be told."
     )
 
 

@@ -73,6 +73,6 @@ def test_only_sizes_whose_runs_disagree_are_named():
     rows = [("two_hop", "7k", 3, 1, 1 / 3, 0.01, 0.91, "0.88 0.22 0.09"), ("two_hop", "14k", 3, 3, 1, 0.29, 1, "1 1 1")]
     (sentence,) = seeds(pd.DataFrame(rows, columns=columns))
     assert sentence == (
-        "Two hop at 7k: 1 of 3 training runs have it (share 0.33 [0.01, 0.91] of such runs; accuracies 0.88, 0.22, 0.09 "
-        "by seed)."
+        "Two hop at 7k: 1 of 3 training runs have it (share 0.33 [0.01, 0.91] of such runs; accuracies 0.88, 0.22, "
+        "0.09 by seed)."
     )
