@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 def is_missing(value: Any) -> bool:
     """Whether a table's value is missing: None, NaN or an empty text."""
-    return value is None or value != value or (isinstance(value, str) and not value)
+    return value is None or bool(value != value) or (isinstance(value, str) and not value)
 
 
 def kind_of(column: str) -> Kind:

@@ -173,8 +173,8 @@ DEPENDENCE = Vocabulary(
     meanings={
         DependenceVerdict.DEPENDS: "the criterion holds from a checkpoint on at which it did not hold before",
         DependenceVerdict.FROM_THE_START: "the criterion holds at all checkpoints",
-        DependenceVerdict.NOT_REACHED: "the criterion holds at no checkpoint: ablating the part never costs certainly "
-        "more than ablating random parts like it. This does not say that the part does nothing",
+        DependenceVerdict.NOT_REACHED: "the criterion holds at no checkpoint: at none of them does ablating the part "
+        "cost certainly more than ablating random parts like it. This does not say that the part does nothing",
         DependenceVerdict.LOST_AGAIN: "the criterion holds at an earlier checkpoint, but not at the last",
         DependenceVerdict.UNDECIDED: "the criterion holds at the last checkpoint, but in fewer than 97.5% of the "
         "resamples of the prompts",

@@ -39,6 +39,8 @@ class Block:
     pictures: list[Picture] = field(default_factory=list)
     table: HtmlTable | None = None
     notes: list[str] = field(default_factory=list)
+    reading: list[str] = field(default_factory=list)
+    """How to read the table; the page shows it on demand."""
     words: list[str] = field(default_factory=list)
     """Sentences that say the same as the table; the page shows them on demand."""
     fold: str | None = None
@@ -96,13 +98,13 @@ def tabled(
     *,
     name: str = "",
     folded: bool = False,
-    notes: list[str] | None = None,
+    reading: str = "",
 ) -> list[Block]:
-    """A block of a table with the same in sentences on demand, if there is a table."""
+    """A block of a table, with how to read it and the same in sentences on demand; nothing if there is no table."""
     if table is None or not table.rows:
         return []
     shown = {"fold": heading} if folded else {"heading": heading}
-    return [Block(name=name, table=table, words=words, notes=notes or [], **shown)]
+    return [Block(name=name, table=table, words=words, reading=[reading] if reading else [], **shown)]
 
 
 def anchored(section: str, blocks: list[Block]) -> list[tuple[str, Block]]:

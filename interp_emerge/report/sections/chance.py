@@ -35,7 +35,7 @@ def chance(study: StudyRecord) -> list[Block]:
         )
     heading = "Accuracy without the circuit's heads"
     table = ablation_table(study.table(ABLATION))
-    return tabled(heading, table, [], name="ablation", notes=[prompts(study)]) + blocks
+    return tabled(heading, table, [], name="ablation", reading=prompts(study)) + blocks
 
 
 def prompts(study: StudyRecord) -> str:
@@ -54,8 +54,9 @@ shelf.add(
         name="chance",
         place=60,
         title="Against chance",
-        lead="A circuit is evidence only if random circuits of its size keep less, "
-        "and if the model loses the ability without it.",
+        lead="A circuit is evidence only if random circuits of its size keep less, and if the model loses the ability "
+        "without it. Accuracies here are not from the prompts of “Ability over scale” but from those that circuits are "
+        "judged by.",
         reads=(CIRCUITS, ABLATION),
         nothing="there is no circuit to compare with chance",
         blocks=chance,

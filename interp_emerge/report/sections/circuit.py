@@ -62,9 +62,8 @@ shelf.add(
         name="circuit",
         place=30,
         title="The circuit",
-        lead="A circuit is evidence only if its faithfulness lies above what 95% of random circuits of its size keep "
-        "(random p95). Read its graph upward, from the embedding through the heads and MLPs of each layer to the "
-        "logits.",
+        lead="Evidence only if the faithfulness lies above what 95% of random circuits of its size keep (random p95). "
+        "Read graphs upward, from the embedding to the logits.",
         reads=(CIRCUITS, CIRCUIT_EDGES),
         nothing="no size has the ability, so no circuit was sought",
         vocabularies=(CIRCUIT, TERMS),

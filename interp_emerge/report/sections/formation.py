@@ -74,7 +74,8 @@ def forms(study: StudyRecord) -> list[Block]:
             dependence_table(depends, ablated),
             dependences(depends),
             name="dependence",
-            notes=[DEPENDS],
+            folded=True,
+            reading=DEPENDS,
         ),
         *blocks,
     ]

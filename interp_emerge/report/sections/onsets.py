@@ -15,6 +15,9 @@ from interp_emerge.report.vocabulary import ONSET, TERMS
 from interp_emerge.stats.intervals import UNDEFINED
 
 SHOWN = ("ability", "quantity", "component", "axis", "at", "last_without", "first_with", "threshold", "verdict")
+READING = (
+    "Accuracies are from the prompts of “Ability over scale”, parts of circuits from those that circuits are judged by."
+)
 LAST_WITHOUT, NEVER = "none", "never"
 NO_POINT = "the first point of the axis has it, so there is no point without it"
 
@@ -31,7 +34,7 @@ def onsets(study: StudyRecord) -> list[Block]:
     frame = pd.DataFrame(rows, columns=pd.Index([*meanings]))
     numbers = ("last_without", "first_with", "threshold")
     table = html_table(frame, meanings, source=ONSETS.name, numbers=numbers, verdicts={"verdict": "onset"}, n_labels=5)
-    return [Block(table=table)]
+    return [Block(table=table, reading=[READING])]
 
 
 def _cells(row: dict[Any, Any]) -> dict[str, Any]:
@@ -79,9 +82,7 @@ shelf.add(
         name="onsets",
         place=80,
         title="Onsets",
-        lead="Over sizes, all training seeds count together; over training steps, only the first seed of each size. "
-        "Accuracies are from the prompts of “Ability over scale”, parts of circuits from those that circuits are "
-        "judged by.",
+        lead="Over sizes, all training seeds count together; over training steps, only the first seed of each size.",
         reads=(ONSETS,),
         nothing="no onset was sought",
         vocabularies=(ONSET, TERMS),

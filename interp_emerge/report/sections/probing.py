@@ -49,7 +49,7 @@ def what_is_known(study: StudyRecord) -> list[Block]:
         blocks.append(Block(pictures=[picture], fold=f"Figure: known, used and there{_of(heading)}"))
     over_sizes, over_steps = onsets[onsets["axis"] == "size"], _of_largest(onsets)
     return [
-        *tabled("Over sizes", known_and_used_table(over_sizes), [*sentences(over_sizes)], notes=[KNOWN_AND_USED]),
+        *tabled("Over sizes", known_and_used_table(over_sizes), [*sentences(over_sizes)], reading=KNOWN_AND_USED),
         *tabled(
             "Over the training of the largest size",
             known_and_used_table(over_steps),

@@ -20,15 +20,15 @@ def roles(study: StudyRecord) -> list[Block]:
         return []
     meanings = {column: ROLE_TABLE.columns[column] for column in SHOWN}
     meanings["score"] += ", with its 95% interval over prompts"
-    note = f"The file has all {number(len(study.table(ROLE_TABLE)), Kind.COUNT)} scores, of heads that play no role as "
-    "well."
+    all_scores = number(len(study.table(ROLE_TABLE)), Kind.COUNT)
+    reading = f"The file of this table has all {all_scores} scores, of heads that play no role as well."
     shown = clear.assign(
         role=clear["role"].map(words),
         score=[between(Interval.of(row, "score", "ci")) for row in clear.to_dict("records")],
         baseline=[_baseline(value) for value in clear["baseline"]],
     )
     table = html_table(shown, meanings, source=ROLE_TABLE.name, numbers=("score", "baseline"), n_labels=5)
-    return [Block(table=table, notes=[note])]
+    return [Block(table=table, reading=[reading])]
 
 
 def _baseline(value: float) -> str | Because:

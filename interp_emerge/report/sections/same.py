@@ -22,7 +22,7 @@ OF_SEEDS = "; the strongest edges of other training seeds of {} "
 def same(study: StudyRecord) -> list[Block]:
     """The verdict on each two circuits, as a table."""
     found = study.table(COMPARISONS)
-    return tabled(None, same_table(found), comparisons(found), name="circuits", notes=[READING])
+    return tabled(None, same_table(found), comparisons(found), name="circuits", reading=READING)
 
 
 def comparisons(rows: pd.DataFrame) -> list[str]:

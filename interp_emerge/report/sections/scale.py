@@ -56,7 +56,7 @@ def over_scale(study: StudyRecord) -> list[Block]:
         *tabled(
             "Correlation of each prompt's score with scale", correlation_table(found), correlations(found), folded=True
         ),
-        *tabled("Training runs that disagree", seed_table(mixed), seeds(mixed), name="seeds"),
+        *tabled("Training runs that disagree", seed_table(mixed), seeds(mixed), name="seeds", folded=True),
     ]
 
 

@@ -96,7 +96,7 @@ def same_table(found: pd.DataFrame) -> HtmlTable:
         "random circuits": "the same index of random circuits of the same sizes, with the central 95%",
         "other seeds": "the same index of the first size's other training seeds, with the smallest and the largest. No "
         "circuit was sought in them: their strongest edges are taken, as many as the second circuit has",
-        "p_value_verdict": f"{about['p_value_verdict']}; it decides on “different”",
+        "p": f"{about['p_value_verdict']}; it decides on “different”",
     }
     keys = ["size_a", "seed_a", "size_b", "seed_b", "level"]
     rows = []
@@ -111,12 +111,12 @@ def same_table(found: pd.DataFrame) -> HtmlTable:
         for column, comparison in columns.items():
             row[column] = _interval(own, comparison)
         row["other seeds"] = _other_seeds(own, a)
-        rows.append(row | {"p_value_verdict": first["p_value_verdict"]})
+        rows.append(row | {"p": number(first["p_value_verdict"], Kind.P_VALUE)})
     frame = pd.DataFrame(rows, columns=pd.Index([*meanings]))
     if frame["seeds"].nunique() < 2:
         meanings.pop("seeds")
     numbers = ("corrected similarity", "index", "if nothing differed", "exchanged heads", "random circuits")
-    return html_table(frame, meanings, numbers=(*numbers, "other seeds"), verdicts={"verdict": "same"},
+    return html_table(frame, meanings, numbers=(*numbers, "other seeds", "p"), verdicts={"verdict": "same"},
                       n_labels=[*meanings].index("verdict"))  # fmt: skip
 
 

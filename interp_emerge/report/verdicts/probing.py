@@ -103,7 +103,7 @@ def lead_of(row: Row | None, known: Row | None) -> str | Because:
     if row["lead"] == "lags" and known["verdict"] == OnsetVerdict.NOT_REACHED:
         return "no, never known"
     if row["lead"] == "leads" and (doubt := learned(known)):
-        return f"yes, but {doubt} ({accuracies(known)})"
+        return f"yes, but {doubt} (trained {number(known['level'])}, untrained {number(known['untrained'])})"
     return {"leads": "yes", "lags": "no, after it"}.get(row["lead"], "cannot be told")
 
 

@@ -105,7 +105,8 @@ def trend_table(fits: pd.DataFrame) -> HtmlTable:
             }
         rows.append(row)
     empty = {name: "" for name in meanings if name.startswith("rese") or name == "reason"}
-    return html_table(_framed(rows, meanings), _used(rows, meanings), empty, verdicts=verdicts)
+    return html_table(_framed(rows, meanings), _used(rows, meanings), empty, verdicts=verdicts,
+                      numbers=[name for name in meanings if name.startswith("weight of ")])  # fmt: skip
 
 
 def _weight(best: pd.Series) -> str | Because:

@@ -104,8 +104,8 @@ def test_the_table_has_a_row_for_a_variable_at_a_position_with_the_same_onsets()
 @pytest.mark.parametrize(
     ("untrained", "cell", "words"),
     [
-        (0.85, "yes, but not learned (trained 0.90 [0.80, 1.00], untrained 0.85)", "so it is in an untrained model"),
-        (0.70, "yes, but partly learned (trained 0.90 [0.80, 1.00], untrained 0.70)", "this was partly learned"),
+        (0.85, "yes, but not learned (trained 0.90, untrained 0.85)", "so it is in an untrained model"),
+        (0.70, "yes, but partly learned (trained 0.90, untrained 0.70)", "this was partly learned"),
         (0.12, "yes", "with accuracy 0.12"),
     ],
 )
