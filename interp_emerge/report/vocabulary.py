@@ -15,9 +15,7 @@ from interp_emerge.emergence.forming.order import LagVerdict
 from interp_emerge.emergence.forming.tables import DependenceVerdict
 from interp_emerge.emergence.sameness.same_circuit.table import SameCircuitVerdict
 from interp_emerge.emergence.scale.onset import OnsetVerdict
-from interp_emerge.emergence.scale.rise import RiseShape
 from interp_emerge.emergence.scale.tables import MirageVerdict
-from interp_emerge.emergence.scale.trends import TrendVerdict
 from interp_emerge.stats.intervals import UNDEFINED
 
 NO_VALUE = "no number can be given; the cell leads to the reason. It is not zero"
@@ -104,14 +102,13 @@ SHAPE = Vocabulary(
         "concentration": "(share − width) / (1 − width), for the share of the rise that lies in the steepest gap and "
         "the width of this gap as a fraction of the axis: 0 for an even rise, 1 for a rise in this gap alone. “Most” "
         "of a rise means a concentration above 0.5",
-        RiseShape.SHARP: "most of the rise lies in one gap between neighbouring points",
-        RiseShape.STEEP: "most of the rise lies in two neighbouring gaps",
-        RiseShape.LATE: "near chance over the first three tenths of the axis or more, and most of the rise comes after",
-        RiseShape.SPREAD: "neither one gap nor two neighbouring ones hold most of the rise",
-        RiseShape.SMALL: "no step covers a fifth of the way from chance to the ceiling",
-        RiseShape.FLAT: "the rise is within noise, and no step covers a fifth of the way from chance to the ceiling",
-        RiseShape.UNDECIDED: "the samples of prompts and seeds do not agree on a shape, or the metric never leaves "
-        "chance",
+        "sharp": "most of the rise lies in one gap between neighbouring points",
+        "steep": "most of the rise lies in two neighbouring gaps",
+        "late": "near chance over the first three tenths of the axis or more, and most of the rise comes after",
+        "spread": "neither one gap nor two neighbouring ones hold most of the rise",
+        "small": "no step covers a fifth of the way from chance to the ceiling",
+        "flat": "the rise is within noise, and no step covers a fifth of the way from chance to the ceiling",
+        "undecided": "the samples of prompts and seeds do not agree on a shape, or the metric never leaves chance",
         UNDEFINED: NO_VALUE,
     },
 )
@@ -121,11 +118,11 @@ FORM = Vocabulary(
     meanings={
         "AIC": "Akaike's information criterion: the misfit plus twice the number of parameters, lower is better. A "
         "form is the verdict only if its AIC is lower than that of each other form by 4.4 or more",
-        TrendVerdict.CONSTANT: "the score does not change with scale",
+        "constant": "the score does not change with scale",
         "power law": "the distance to a limit falls as a power of scale",
-        TrendVerdict.SIGMOID: "an S over the logarithm of scale, from one level to another",
+        "sigmoid": "an S over the logarithm of scale, from one level to another",
         "broken power law": "two power laws, with a bend between them",
-        TrendVerdict.CANNOT_BE_TOLD: "no form describes the scores certainly better than the others; the reservations "
+        "cannot be told": "no form describes the scores certainly better than the others; the reservations "
         "have the two best",
         UNDEFINED: NO_VALUE,
     },

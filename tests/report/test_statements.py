@@ -27,8 +27,8 @@ VALUE = r"−?[\d,]*\d(?:\.(\d+))?"
 INTERVAL = re.compile(rf"(?<![\w.]){VALUE} \[{VALUE}, {VALUE}\]")
 SHARED_WORDS = (
     "not learned", "corrected similarity", "not reached", "cannot be told", "no final effect", "in sentences",
-    "Tables:", "cells have no certain number", "other seeds", "same within a margin", "exchanged heads", "if nothing differed",
-    "above random", "judged by",
+    "Tables:", "cells have no certain number", "other seeds", "same within a margin", "exchanged heads",
+    "if nothing differed", "above random", "judged by",
 )  # fmt: skip
 VERDICTS = {
     "onset": OnsetVerdict, "jump": MirageVerdict, "shape": RiseShape, "form": TrendVerdict, "circuit": CircuitVerdict,

@@ -103,8 +103,16 @@ def tabled(
     """A block of a table, with how to read it and the same in sentences on demand; nothing if there is no table."""
     if table is None or not table.rows:
         return []
-    shown = {"fold": heading} if folded else {"heading": heading}
-    return [Block(name=name, table=table, words=words, reading=[reading] if reading else [], **shown)]
+    return [
+        Block(
+            name=name,
+            heading=None if folded else heading,
+            fold=heading if folded else None,
+            table=table,
+            reading=[reading] if reading else [],
+            words=words,
+        )
+    ]
 
 
 def anchored(section: str, blocks: list[Block]) -> list[tuple[str, Block]]:

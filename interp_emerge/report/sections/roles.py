@@ -25,7 +25,7 @@ def roles(study: StudyRecord) -> list[Block]:
     shown = clear.assign(
         role=clear["role"].map(words),
         score=[between(Interval.of(row, "score", "ci")) for row in clear.to_dict("records")],
-        baseline=[_baseline(value) for value in clear["baseline"]],
+        baseline=clear["baseline"].map(_baseline),
     )
     table = html_table(shown, meanings, source=ROLE_TABLE.name, numbers=("score", "baseline"), n_labels=5)
     return [Block(table=table, reading=[reading])]

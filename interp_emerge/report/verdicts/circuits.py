@@ -110,7 +110,7 @@ def same_table(found: pd.DataFrame) -> HtmlTable:
         columns |= {"exchanged heads": "exchanged heads", "random circuits": "random circuits"}
         for column, comparison in columns.items():
             row[column] = _interval(own, comparison)
-        row["other seeds"] = _other_seeds(own, a)
+        row["other seeds"] = _other_seeds(own, str(a))
         rows.append(row | {"p": number(first["p_value_verdict"], Kind.P_VALUE)})
     frame = pd.DataFrame(rows, columns=pd.Index([*meanings]))
     if frame["seeds"].nunique() < 2:

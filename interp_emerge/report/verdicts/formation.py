@@ -212,13 +212,11 @@ def _from(row: Mapping[Any, Any], measured: pd.DataFrame) -> str | Because:
 def why_not(row: Mapping[Any, Any], measured: pd.DataFrame) -> str:
     """Why the ability does not certainly depend on a part: what ablating it and random parts costs at the last step."""
     meaning = DEPENDENCE.meanings[row["verdict"]]
-    same = measured.head(0) if measured.empty else measured[
-        (measured["size"] == row["size"]) & (measured["seed"] == row["seed"]) & (measured["kind"] == row["kind"])
-        & (measured["metric"] == row["metric"])
-    ]  # fmt: skip
-    if same.empty:
+    keys = ("size", "seed", "kind", "metric")
+    same = [one for one in measured.to_dict("records") if all(one[key] == row[key] for key in keys)]
+    if not same:
         return meaning
-    last = same.loc[same["step"].astype(float).idxmax()]
+    last = max(same, key=lambda one: float(one["step"]))
     if pd.isna(last["drop"]):
         return f"{meaning}. At step {step(last['step'])}: {last['note'] or UNDEFINED}"
     lost = between(Interval.of(last, "drop"))

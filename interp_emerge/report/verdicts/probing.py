@@ -51,7 +51,7 @@ def known_and_used_table(onsets: pd.DataFrame) -> HtmlTable:
             "before use": lead_of(used, known),
             "before ability": lead_of(ability, known),
         })  # fmt: skip
-    verdicts = dict.fromkeys(("known from", "embedding alone", "used from", "ability from"), "probe")
+    verdicts: dict[str, str] = dict.fromkeys(("known from", "embedding alone", "used from", "ability from"), "probe")
     verdicts |= dict.fromkeys(("before use", "before ability"), "lead")
     frame = pd.DataFrame(rows, columns=pd.Index([*meanings]))
     return html_table(frame, meanings, numbers=("trained", "untrained"), verdicts=verdicts, n_labels=2)
