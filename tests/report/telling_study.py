@@ -11,7 +11,7 @@ from interp_emerge.study.catalogue import all_tables
 from interp_emerge.tables.io import write_table
 from tests.figures import invented_further
 from tests.figures.invented import probe_onsets
-from tests.report.fake_study import provenance, write_study
+from tests.report.fake_study import provenance, write_attention, write_study
 
 RUN = {"size": "1m", "seed": 0, "ability": "induction"}
 ANSWER = (
@@ -24,6 +24,7 @@ ANSWER = (
     "Circuits of neighbouring sizes compared, 200k with 500k: same within a margin; 500k with 1m: different.",
     "Open: whether the jump is the model's or the metric's (3 runs disagree).",
 )
+PROMPT = ("In", "2024", "the", "control", "was", "-5")
 COMPARED = (
     "{}: Jaccard index 0.90 [0.86, 0.94] across halves of the prompts of both models (corrected similarity 0.97 [0.94, "
     "1.00], p = 0.4); other seeds 0.60 [0.60, 0.60] (n = 2, p = 1); random circuits 0.05 [0.01, 0.09]"
@@ -40,6 +41,7 @@ def write_telling_study(directory: Path) -> Path:
     for name, rows in made.items():
         table = all_tables()[name]
         write_table(table.shaped(rows.assign(known_fault="")), table, study / "tables")
+    write_attention(study / "attention" / "1m.json", "1m", [*PROMPT], size="1m")
     settings = {"ability": "induction", "n_pairs": 64, "n_measured": 128}
     record = provenance() | {"answer": [*ANSWER], "settings": settings}
     (study / "provenance.json").write_text(json.dumps(record))

@@ -20,7 +20,7 @@ from interp_emerge.report import build_report
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sentences.backing import backing
 from interp_emerge.report.vocabulary import VOCABULARIES
-from tests.report.telling_study import ANSWER, write_telling_study
+from tests.report.telling_study import ANSWER, PROMPT, write_telling_study
 
 NO_NUMBER = re.compile(r"(–|undefined|none|never|not reached|lost again)\b|–$")
 VALUE = r"−?[\d,]*\d(?:\.(\d+))?"
@@ -176,12 +176,17 @@ def test_accuracies_that_differ_name_their_prompts(page: ReadPage):
 
 def test_every_number_has_the_form_of_its_kind(page: ReadPage):
     text = page.text[: page.text.index("Every number above, one row per measurement")]
+    text = text.replace(" ".join(PROMPT), "")
     assert re.findall(r"\d(?:\.\d+)?e[+-]?\d+", text) == []
     assert re.findall(r"[ \[(]-\d", text) == []
     assert re.findall(r"(?<=step )\d{4,}|(?<=steps )\d{4,}", text) == []
     intervals = INTERVAL.findall(text)
     assert len(intervals) > 100
     assert [one for one in intervals if len({len(decimals) for decimals in one}) > 1] == []
+
+
+def test_a_prompt_is_given_to_the_letter(page: ReadPage):
+    assert f"on the prompt “{' '.join(PROMPT)}”" in page.text
 
 
 @pytest.mark.parametrize("sentence", ANSWER)

@@ -42,7 +42,8 @@ def over_scale(study: StudyRecord) -> list[Block]:
     )
     jump, fits, found = study.table(JUMP), study.table(TRENDS), study.table(CORRELATIONS)
     seed_rows = study.table(SEEDS)
-    asked = str(study.provenance.settings.get("ability", table["ability"].iloc[0]))
+    asked = study.provenance.settings.get("ability")
+    asked = str(asked if (table["ability"] == asked).any() else table["ability"].iloc[0])
     mixed = seed_rows[(seed_rows["n_success"] > 0) & (seed_rows["n_success"] < seed_rows["n_seeds"])]
     return [
         Block(
