@@ -17,11 +17,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from interp_emerge.figures._page import circuitsvis_bundle, inert, json_for_script, policy
-from interp_emerge.report.definitions import Definitions
+from interp_emerge.report.definitions import Definitions, linked, linked_cell
 from interp_emerge.report.explorer import explorer_data
+from interp_emerge.report.numbers import in_text
 from interp_emerge.report.reading import Provenance, StudyRecord
 from interp_emerge.report.sections import shelf
+from interp_emerge.report.sections.base import Block, Section, anchored
+from interp_emerge.report.sentences.backing import backing
 from interp_emerge.report.text import joined, setting, size_of
+from interp_emerge.report.vocabulary import ONSET, SAME, TERMS
 
 HERE = Path(__file__).parent
 SCRIPTS = ("marks", "state", "theme", "charts", "tables", "curves", "folding", "graph", "headmap", "attention", "views")
@@ -39,20 +43,23 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"linked": linked, "linked_cell": linked_cell, "in_text": in_text, "terms": [TERMS]}
     return environment.get_template(name)
 
 
 def render(study: StudyRecord) -> str:
     """The page's HTML."""
-    shown = [(section, section.shown(study)) for section in sorted(shelf, key=lambda section: section.place)]
+    ordered = sorted(shelf, key=lambda section: section.place)
+    shown = [(section, anchored(section.name, section.shown(study))) for section in ordered]
     style = style_of(STYLES)
     scripts = [vega_bundle(), circuitsvis_bundle(), script_of(SCRIPTS)]
-    definitions = Definitions.of(shown, study)
+    definitions = Definitions.of([(section, [block for _, block in blocks]) for section, blocks in shown], study)
     return template("page.html.j2").render(
         policy=policy(scripts, style),
         style=style,
         scripts=scripts,
         provenance=study.provenance,
+        answer=answered(study.provenance.answer, shown),
         about=about(study.provenance),
         explorer=explorer_data(study),
         sections=shown,
@@ -66,6 +73,24 @@ def render(study: StudyRecord) -> str:
         files={file.path: file for file in study.files},
         circuit_files=[file for file in study.files if file.path.startswith("circuits/")],
     )
+
+
+def answered(
+    sentences: Sequence[str], shown: Sequence[tuple[Section, list[tuple[str, Block]]]]
+) -> list[tuple[Markup, list[tuple[str, str]]]]:
+    """The answer's sentences with their words defined, each with the anchors and names of what it can be checked by."""
+    places = {
+        f"{anchor}-table": block.heading or block.fold or section.title
+        for section, blocks in shown
+        for anchor, block in blocks
+        if block.table is not None
+    }
+    places |= {section.name: section.title for section, blocks in shown if any(block.table for _, block in blocks)}
+    seen: set[str] = set()
+    return [
+        (linked(sentence, (SAME, ONSET, TERMS), seen), [(at, places[at]) for at in backing(sentence) if at in places])
+        for sentence in sentences
+    ]
 
 
 def about(provenance: Provenance) -> list[str]:

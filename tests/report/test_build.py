@@ -26,6 +26,11 @@ def bare(page: str) -> str:
     return re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
 
 
+def told(report: Path) -> str:
+    """What the page says, without its markup."""
+    return re.sub(r"<[^>]*>", "", bare(report.read_text()))
+
+
 def test_the_report_is_in_the_studys_directory(report: Path):
     assert report.name == "report.html"
     assert (report.parent / "provenance.json").is_file()
@@ -105,7 +110,7 @@ def test_models_without_a_circuit_are_listed_with_the_reason(report: Path):
     note = (
         "(seed 2), 25k (seed 0), 25k (seed 1), 25k (seed 2), 12k and 3k; verdict: undefined: the gap is within noise."
     )
-    assert note in report.read_text()
+    assert note in told(report)
 
 
 def test_a_table_that_was_not_written_is_named(tmp_path: Path):
@@ -146,7 +151,7 @@ def test_checkpoints_without_a_place_on_any_axis_have_a_reason_instead_of_a_figu
 
 
 def test_undefined_values_are_shown_as_undefined(report: Path):
-    assert "verdict: undefined: the gap is within noise" in report.read_text()
+    assert "verdict: undefined: the gap is within noise" in told(report)
     assert "nan" not in bare(report.read_text()).lower().split()
 
 

@@ -72,6 +72,16 @@ def test_the_name_of_a_column_leads_to_its_definition(page: Page):
     assert page.locator("dt:focus + dd").inner_text().startswith("expected Jaccard index")
 
 
+def test_the_keyboard_leads_from_a_cell_without_a_number_to_its_reason(page: Page):
+    link = page.locator(f"{TABLE} tbody a", has_text="undefined").first
+    assert link.get_attribute("title") == "undefined: the gap is within noise"
+    link.focus()
+    page.keyboard.press("Enter")
+    focused = "document.activeElement"
+    assert page.evaluate(f"{focused}.id").startswith("circuit-1-table-why-")
+    assert "Undefined: the gap is within noise." in page.evaluate(f"{focused}.innerText")
+
+
 def test_without_scripts_the_answer_and_the_tables_are_still_there(page: Page, report: Path):
     browser = page.context.browser
     assert browser is not None

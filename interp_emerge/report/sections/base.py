@@ -13,6 +13,7 @@ import pandas as pd
 from interp_emerge.figures import shelf as figures
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.text import HtmlTable, joined
+from interp_emerge.report.vocabulary import Vocabulary
 from interp_emerge.tables.schema import Table
 
 
@@ -31,11 +32,15 @@ class Picture:
 class Block:
     """Pictures that belong together: one below the other, side by side, or in tabs named by their labels."""
 
+    name: str = ""
+    """What its anchor ends with; without a name its number in the section."""
     layout: Literal["stack", "pair", "tabs"] = "stack"
     heading: str | None = None
     pictures: list[Picture] = field(default_factory=list)
     table: HtmlTable | None = None
     notes: list[str] = field(default_factory=list)
+    reading: list[str] = field(default_factory=list)
+    """How to read the table; the page shows it on demand."""
     words: list[str] = field(default_factory=list)
     """Sentences that say the same as the table; the page shows them on demand."""
     fold: str | None = None
@@ -56,6 +61,8 @@ class Section:
     """The tables that it reads. Without rows in the first there is nothing to show; the others add to it."""
     nothing: str
     """Why the first table may have no rows, as the end of a sentence."""
+    vocabularies: tuple[Vocabulary, ...] = ()
+    """The verdicts in its sentences, which lead to their definitions."""
     blocks: Callable[[StudyRecord], list[Block]]
     """Makes the blocks; called only if the first table has rows."""
 
@@ -84,11 +91,33 @@ def chart(
     return Picture(kind="chart", label=label, caption=caption, payload=spec, link=link)
 
 
-def tabled(heading: str | None, table: HtmlTable | None, words: list[str], *, folded: bool = False) -> list[Block]:
-    """A block of a table with the same in sentences on demand, if there is a table."""
+def tabled(
+    heading: str | None,
+    table: HtmlTable | None,
+    words: list[str],
+    *,
+    name: str = "",
+    folded: bool = False,
+    reading: str = "",
+) -> list[Block]:
+    """A block of a table, with how to read it and the same in sentences on demand; nothing if there is no table."""
     if table is None or not table.rows:
         return []
-    return [Block(table=table, words=words, fold=heading if folded else None, heading=None if folded else heading)]
+    return [
+        Block(
+            name=name,
+            heading=None if folded else heading,
+            fold=heading if folded else None,
+            table=table,
+            reading=[reading] if reading else [],
+            words=words,
+        )
+    ]
+
+
+def anchored(section: str, blocks: list[Block]) -> list[tuple[str, Block]]:
+    """A section's blocks, each with its anchor on the page."""
+    return [(f"{section}-{block.name or place}", block) for place, block in enumerate(blocks, 1)]
 
 
 def parts(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[str | None, dict[str, str], pd.DataFrame]]:

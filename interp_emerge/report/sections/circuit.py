@@ -7,11 +7,13 @@ import pandas as pd
 
 from interp_emerge.circuits.tables import CIRCUIT_EDGES, CIRCUITS, ROLE_TABLE
 from interp_emerge.figures.base import last_step
+from interp_emerge.report.numbers import Kind, between, number
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Picture, Section, chart, parts
-from interp_emerge.report.text import joined, number
+from interp_emerge.report.text import joined
 from interp_emerge.report.verdicts.circuits import circuit_table
+from interp_emerge.report.vocabulary import CIRCUIT, TERMS
 from interp_emerge.stats.intervals import Interval
 
 
@@ -28,10 +30,11 @@ def the_circuit(study: StudyRecord) -> list[Block]:
                 undrawn.setdefault(str(row["verdict"]), []).append(model)
                 continue
             caption = (
-                f"{int(row['n_edges']):,} of {int(row['n_graph_edges']):,} edges ({number(100 * row['edge_share'])}%), "
-                f"found by {row['method']}. Faithfulness {_interval(row, 'faithfulness')}: {row['verdict']}. "
+                f"{number(row['n_edges'], Kind.COUNT)} of {number(row['n_graph_edges'], Kind.COUNT)} edges "
+                f"({number(row['edge_share'], Kind.SHARE)}), found by the method {row['method']}. "
+                f"Faithfulness {between(Interval.of(row, 'faithfulness', 'ci'))}: {row['verdict']}. "
                 "Circuits of two independent sets of as many prompts have an expected Jaccard index of "
-                f"{Interval.of(row, 'stability')}. "
+                f"{between(Interval.of(row, 'stability'))}. "
                 "Point at a node to highlight its edges."
             )
             played = roles[(roles["size"] == row["size"]) & (roles["seed"] == row["seed"])]
@@ -54,21 +57,16 @@ def _largest_first(rows: pd.DataFrame) -> Iterator[tuple[str, dict[Any, Any]]]:
         yield f"{row['size']} (seed {row['seed']})" if named else str(row["size"]), row
 
 
-def _interval(row: dict[Any, Any], column: str) -> str:
-    if pd.isna(row[column]):
-        return number(row[column])
-    return f"{number(row[column])} (95% interval {number(row['ci_low'])} to {number(row['ci_high'])})"
-
-
 shelf.add(
     Section(
         name="circuit",
         place=30,
         title="The circuit",
-        lead="Read upward: from the embedding through the heads and MLPs of each layer to the logits. "
-        "Only the edges that the circuit keeps are shown.",
+        lead="Evidence only if the faithfulness lies above what 95% of random circuits of its size keep (random p95). "
+        "Read graphs upward, from the embedding to the logits.",
         reads=(CIRCUITS, CIRCUIT_EDGES),
         nothing="no size has the ability, so no circuit was sought",
+        vocabularies=(CIRCUIT, TERMS),
         blocks=the_circuit,
     )
 )

@@ -8,6 +8,7 @@ import pandas as pd
 from interp_emerge.emergence.forming.loss_changes import LossVerdict
 from interp_emerge.emergence.forming.order import LagVerdict
 from interp_emerge.emergence.forming.tables import (
+    DEPENDENCE,
     DEPENDENCE_ONSETS,
     FORMATION,
     LAGS,
@@ -17,6 +18,8 @@ from interp_emerge.emergence.forming.tables import (
     DependenceCriterion,
     DependenceVerdict,
 )
+from interp_emerge.report import vocabulary
+from interp_emerge.report.numbers import Kind, is_missing, number, step
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, chart, parts, tabled
@@ -27,16 +30,21 @@ from interp_emerge.stats.intervals import SURE
 ROUNDS_TO_ONE = 0.995
 """A share from this value on is printed as 1.00."""
 LAG_WORDS = {
-    LagVerdict.LEADS: "before it",
-    LagVerdict.LAGS: "after it",
-    LagVerdict.UNRESOLVED: "undecided",
-    LagVerdict.UNDEFINED: "within noise at the last step",
+    LagVerdict.LEADS: "{n} certainly before it",
+    LagVerdict.LAGS: "{n} certainly after it",
+    LagVerdict.UNRESOLVED: "for {n} the order cannot be told",
+    LagVerdict.UNDEFINED: "for {n} there is no final effect beyond noise, so no half of it",
 }
 RANDOM_CHOICES = {
     "edges": ("random circuit", "random circuits"),
     "circuit": ("random set of heads", "random sets of heads"),
 }
 """What the loss without a part is compared with, by the kind of part."""
+DEPENDS = (
+    "“Above random” asks whether the circuit matters more than random parts of the same size. In a small model random "
+    "choices share heads or edges with the circuit and cost as much, so “not reached” there says that the null is "
+    "hard, not that the circuit does nothing. “Half” has no null."
+)
 HALF = "half of what it loses at the last step"
 DOUBTS = {DependenceVerdict.TOO_FEW: ", too few for p = 0.05", DependenceVerdict.UNDECIDED: ", undecided"}
 
@@ -53,13 +61,22 @@ def forms(study: StudyRecord) -> list[Block]:
         picture = chart("formation", rows, f"Formation of {names['ability']}", caption)
         blocks.append(Block(heading=heading, pictures=[picture], fold="Figure: every quantity at every checkpoint"))
     behind, order = study.table(LAGS), study.table(ORDER)
-    changes, depends = study.table(LOSS_CHANGES), study.table(DEPENDENCE_ONSETS)
+    changes, depends, ablated = study.table(LOSS_CHANGES), study.table(DEPENDENCE_ONSETS), study.table(DEPENDENCE)
     ability = str(order["ability"].iloc[0]) if len(order) else ""
     return [
-        *tabled("What forms first", first_table(study.table(ONSETS), order, ability), orders(order)),
-        *tabled("Parts of the circuit, compared with the ability", lag_table(behind), lags(behind), folded=True),
+        *tabled("What forms first", first_table(study.table(ONSETS), order, ability), orders(order), name="first"),
+        *tabled(
+            "Parts of the circuit, compared with the ability", lag_table(behind), lags(behind), name="lags", folded=True
+        ),
         *tabled("Where the loss changes its slope", loss_table(changes, behind), losses(changes, behind), folded=True),
-        *tabled("When the ability starts to depend on the circuit", dependence_table(depends), dependences(depends)),
+        *tabled(
+            "When the ability starts to depend on the circuit",
+            dependence_table(depends, ablated),
+            dependences(depends),
+            name="dependence",
+            folded=True,
+            reading=DEPENDS,
+        ),
         *blocks,
     ]
 
@@ -89,12 +106,13 @@ def lags(behind_ability: pd.DataFrame) -> list[str]:
         for quantity, words in {"effect": "heads and MLPs", "edge effect": "edges"}.items():
             counts = rows[rows["quantity"] == quantity]["verdict"].value_counts()
             if n := int(counts.sum()):
-                listed = ", ".join(
-                    f"{counts[verdict]} {LAG_WORDS[verdict]}" for verdict in LAG_WORDS if verdict in counts
-                )
-                kinds.append(f"{n} {words} reach half of their final effect, {listed}")
+                listed = ", ".join(LAG_WORDS[one].format(n=counts[one]) for one in LAG_WORDS if one in counts)
+                kinds.append(f"of the circuit's {n} {words}, {listed}")
         if kinds:
-            sentences.append(f"At {size}, compared with the ability: {'; '.join(kinds)}.")
+            sentences.append(
+                f"At {size}, whether half of a part's final effect is reached before the ability or after it: "
+                f"{'; '.join(kinds)}."
+            )
     return sentences
 
 
@@ -104,12 +122,15 @@ def losses(changes: pd.DataFrame, behind_ability: pd.DataFrame) -> list[str]:
     for size, seed in behind_ability[["size", "seed"]].drop_duplicates().itertuples(index=False):
         rows = changes[(changes["size"] == size) & (changes["seed"] == seed)]
         found = [
-            f"between steps {row['before']:.0f} and {row['after']:.0f} [{row['ci_low']:.0f}, {row['ci_high']:.0f}]"
+            f"between steps {step(row['before'])} and {step(row['after'])} [{step(row['ci_low'])}, "
+            f"{step(row['ci_high'])}]"
             for row in rows.dropna(subset="before").to_dict("records")
         ]
         verdict = rows["verdict"].iloc[0]
         none = "no change is seen" if verdict == LossVerdict.NO_CHANGE else str(verdict)
-        where = f"changes {joined(found)}" if found else none
+        p_value = rows["p_value"].iloc[0] if "p_value" in rows else None
+        p = "" if is_missing(p_value) else f" (p = {number(p_value, Kind.P_VALUE)})"
+        where = f"changes {joined(found)}{p}" if found else none
         sentences.append(f"Slope of the held-out loss at {size}: {where}.")
     return sentences
 
@@ -131,10 +152,11 @@ def _order(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["before"]):
         return f"{a} and {b}: {row['answer']}"
     if max(row["before"], row["after"]) < SURE:
-        shares = f"{a} first {row['before']:.2f}, {b} first {row['after']:.2f}, same interval {row['tie']:.2f}"
+        before, after, tie = (number(row[name]) for name in ("before", "after", "tie"))
+        shares = f"of the bootstrap samples {a} first in {before}, {b} first in {after}, neither in {tie}"
         return f"{a} and {b}: {row['answer']}" + (f" ({shares})" if row["tie"] < ROUNDS_TO_ONE else "")
     first, second = (a, b) if row["before"] > row["after"] else (b, a)
-    return f"{first} before {second} (probability {max(row['before'], row['after']):.2f})"
+    return f"{first} before {second} (in {number(max(row['before'], row['after']))} of bootstrap samples)"
 
 
 def _from_when(row: Mapping[Any, Any]) -> str:
@@ -145,9 +167,14 @@ def _from_when(row: Mapping[Any, Any]) -> str:
         return f"an undefined amount compared with {random}"
     more = f"more than without {random}" if row["criterion"] == DependenceCriterion.ABOVE_RANDOM else HALF
     if pd.isna(row["first_with"]):
-        return f"{more} from no step on ({row['verdict']})"
-    interval = f"[{_step(row['ci_low'])}, {_step(row['ci_high'])}]"
-    return f"{more} from step {_step(row['first_with'])} {interval} on{DOUBTS.get(row['verdict'], '')}"
+        when = (
+            "at an earlier step, but not at the last"
+            if row["verdict"] == DependenceVerdict.LOST_AGAIN
+            else "at no step"
+        )
+        return f"{more} {when} ({row['verdict']})"
+    interval = f"[{step(row['ci_low'])}, {step(row['ci_high'])}]"
+    return f"{more} from step {step(row['first_with'])} {interval} on{DOUBTS.get(row['verdict'], '')}"
 
 
 def _is_redundant(rows: pd.DataFrame) -> pd.Series:
@@ -161,18 +188,15 @@ def _part(quantity: str, component: str) -> str:
     return "the ability" if component == "model" else f"{quantity.replace('_', '-')} head {component}"
 
 
-def _step(value: int | float | None) -> str:
-    return "never" if pd.isna(value) else f"{value:.0f}"
-
-
 shelf.add(
     Section(
         name="formation",
         place=50,
         title="How it forms",
         lead="A part of the circuit that appears after the ability cannot have caused it.",
-        reads=(FORMATION, ORDER, LAGS, LOSS_CHANGES, DEPENDENCE_ONSETS),
+        reads=(FORMATION, ORDER, LAGS, LOSS_CHANGES, DEPENDENCE_ONSETS, DEPENDENCE),
         nothing="no checkpoint was followed",
+        vocabularies=(vocabulary.LAG, vocabulary.DEPENDENCE, vocabulary.LOSS, vocabulary.TERMS),
         blocks=forms,
     )
 )

@@ -8,14 +8,21 @@ import pandas as pd
 from interp_emerge.emergence.forming.tables import PROBE_ONSETS, Question
 from interp_emerge.emergence.scale.onset import OnsetVerdict
 from interp_emerge.probing.tables import PROBE_SCORES
+from interp_emerge.report.numbers import between, number, step
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, chart, parts, tabled
-from interp_emerge.report.text import number
-from interp_emerge.report.verdicts.probing import end, known_and_used_table, point
+from interp_emerge.report.verdicts.probing import accuracies, end, known_and_used_table, learned
+from interp_emerge.report.vocabulary import PROBE, TERMS
 from interp_emerge.stats.intervals import UNDEFINED, Interval
 
 Row = Mapping[Any, Any]
+KNOWN_AND_USED = (
+    "A variable is known where a probe of the best layer has an accuracy half-way from the most frequent class to 1. "
+    "It is used where exchanging it moves the clean-corrupt gap beyond placebos, half as far as at the last point. "
+    "Where an untrained model decodes a variable as well, the table calls it not learned, and “before” says nothing "
+    "about training."
+)
 NEVER = {"size": "at no size", "step": "at no step"}
 
 
@@ -42,7 +49,7 @@ def what_is_known(study: StudyRecord) -> list[Block]:
         blocks.append(Block(pictures=[picture], fold=f"Figure: known, used and there{_of(heading)}"))
     over_sizes, over_steps = onsets[onsets["axis"] == "size"], _of_largest(onsets)
     return [
-        *tabled("Over sizes", known_and_used_table(over_sizes), [*sentences(over_sizes)]),
+        *tabled("Over sizes", known_and_used_table(over_sizes), [*sentences(over_sizes)], reading=KNOWN_AND_USED),
         *tabled(
             "Over the training of the largest size",
             known_and_used_table(over_steps),
@@ -67,11 +74,12 @@ def sentences(onsets: pd.DataFrame) -> Iterator[str]:
             Question.KNOWN, Question.EMBEDDING, Question.USED, Question.ABILITY))  # fmt: skip
         where = f" ({at})" if axis == "step" else ""
         said = [] if known is None else [f"is {onset(known, 'decodable', axis)}{_untrained(known)}"]
+        said += [f"this was {doubt}: {accuracies(known)}"] if known is not None and (doubt := learned(known)) else []
         said += [] if used is None else [onset(used, "used", axis)]
         said += [] if embedded is None else [_alone(embedded, axis)]
         if known is None or known["verdict"] != OnsetVerdict.NOT_REACHED:  # what is never known has no lead
-            said += [lead for lead in (_lead(used, "use"), _lead(ability, "ability")) if lead]
-        yield f"{variable.capitalize()} at {position}{where} {'; '.join(said)}."
+            said += [lead for lead in (_lead(used, "use", known), _lead(ability, "ability", known)) if lead]
+        yield f"{variable.capitalize()} at the position “{position}”{where} {'; '.join(said)}."
 
 
 def onset(row: Row, what: str, axis: str) -> str:
@@ -79,12 +87,12 @@ def onset(row: Row, what: str, axis: str) -> str:
     verdict = str(row["verdict"])
     if verdict == UNDEFINED:
         return f"{what}: {UNDEFINED} ({row['reason']})"
-    level = f"{Interval.of(row, 'level')} at the last"
+    level = f"{between(Interval.of(row, 'level'))} at the last"
     if verdict == OnsetVerdict.NOT_REACHED:
         return f"{what} {NEVER[axis]} ({level})"
     if verdict == OnsetVerdict.FROM_THE_START:
         return f"{what} from the start ({level})"
-    found = f"{what} from {axis} {point(row['first_with'])} [{end(row['ci_low'])}, {end(row['ci_high'])}] on"
+    found = f"{what} from {axis} {step(row['first_with'])} [{end(row['ci_low'])}, {end(row['ci_high'])}] on"
     if verdict in (OnsetVerdict.LOST_AGAIN, OnsetVerdict.COMES_AND_GOES):
         later = "lost again" if verdict == OnsetVerdict.LOST_AGAIN else "not at all later points"
         return f"{found}, but {later} ({level})"
@@ -106,15 +114,19 @@ def _alone(row: Row, axis: str) -> str:
 
 
 def _untrained(row: Row) -> str:
-    return "" if pd.isna(row["untrained"]) else f", in an untrained model with accuracy {row['untrained']:.2f}"
+    if pd.isna(row["untrained"]) or learned(row):
+        return ""
+    return f", in an untrained model with accuracy {number(row['untrained'])}"
 
 
-def _lead(row: Row | None, what: str) -> str:
+def _lead(row: Row | None, what: str, known: Row | None) -> str:
     """The lead of knowledge over use or ability, in words; empty if one of them is undefined."""
     if row is None or not isinstance(row["lead"], str) or row["lead"] in ("", UNDEFINED):
         return ""
     answer = {"leads": "it is known before", "lags": "it is known after"}.get(row["lead"])
     thing = "its use" if what == "use" else "the ability"
+    if answer and row["lead"] == "leads" and known is not None and learned(known):
+        return f"{answer} {thing}, but so it is in an untrained model"
     return f"{answer} {thing}" if answer else f"whether it is known before {thing} cannot be told"
 
 
@@ -129,11 +141,12 @@ shelf.add(
         name="probing",
         place=55,
         title="Known, used, done",
-        lead="What can be decoded from a layer need not be used there. What can be decoded from an untrained model, or "
-        "from the embedding alone, was not learned.",
+        lead="What can be decoded from a layer need not be used there. What can be decoded as well from an untrained "
+        "model was not learned.",
         reads=(PROBE_SCORES, PROBE_ONSETS),
         nothing="no variable was probed: --n-probed is 0, the models have ten million parameters or more, or the pairs "
         "do not allow it",
+        vocabularies=(PROBE, TERMS),
         blocks=what_is_known,
     )
 )

@@ -2,12 +2,14 @@
 
 from interp_emerge.circuits.tables import ROLE_TABLE
 from interp_emerge.figures.base import last_step
+from interp_emerge.report.numbers import Kind, between, is_missing, number
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section
-from interp_emerge.report.text import html_table
+from interp_emerge.report.text import Because, html_table, words
+from interp_emerge.stats.intervals import UNDEFINED, Interval
 
-SHOWN = ("size", "step", "seed", "node", "role", "score", "ci_low", "ci_high", "baseline", "in_circuit")
+SHOWN = ("size", "step", "seed", "node", "role", "score", "baseline", "in_circuit")
 
 
 def roles(study: StudyRecord) -> list[Block]:
@@ -17,8 +19,22 @@ def roles(study: StudyRecord) -> list[Block]:
     if clear.empty:
         return []
     meanings = {column: ROLE_TABLE.columns[column] for column in SHOWN}
-    note = f"The file has all {len(study.table(ROLE_TABLE)):,} scores, of heads that play no role as well."
-    return [Block(table=html_table(clear, meanings, source=ROLE_TABLE.name), notes=[note])]
+    meanings["score"] += ", with its 95% interval over prompts"
+    all_scores = number(len(study.table(ROLE_TABLE)), Kind.COUNT)
+    reading = f"The file of this table has all {all_scores} scores, of heads that play no role as well."
+    shown = clear.assign(
+        role=clear["role"].map(words),
+        score=[between(Interval.of(row, "score", "ci")) for row in clear.to_dict("records")],
+        baseline=clear["baseline"].map(_baseline),
+    )
+    table = html_table(shown, meanings, source=ROLE_TABLE.name, numbers=("score", "baseline"), n_labels=5)
+    return [Block(table=table, reading=[reading])]
+
+
+def _baseline(value: float) -> str | Because:
+    """The baseline of untrained models; a missing one has its reason."""
+    none = "no untrained model of this size gave a score to compare with"
+    return Because(UNDEFINED, none) if is_missing(value) else number(value)
 
 
 shelf.add(

@@ -7,19 +7,31 @@ from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, tabled
 from interp_emerge.report.verdicts.circuits import same_table
+from interp_emerge.report.vocabulary import SAME, TERMS
+
+READING = (
+    "A low index may be “same” and a higher one “different”: a circuit of few edges cannot share many with a larger "
+    "one. Same within a margin: the whole interval of the corrected similarity lies above 0.90. Different: it "
+    "does not, and p is at most 0.05. Heads are matched by their roles, depth and connections; classes are edges "
+    "grouped by the roles of their ends. Circuits were sought, tested and followed in one seed of each size; of “other "
+    "seeds” only the edges were scored, and their strongest are compared."
+)
+OF_SEEDS = "; the strongest edges of other training seeds of {} "
 
 
 def same(study: StudyRecord) -> list[Block]:
     """The verdict on each two circuits, as a table."""
     found = study.table(COMPARISONS)
-    return tabled(None, same_table(found), comparisons(found))
+    return tabled(None, same_table(found), comparisons(found), name="circuits", reading=READING)
 
 
 def comparisons(rows: pd.DataFrame) -> list[str]:
     """Whether the circuits of neighbouring sizes are the same, by edges and by classes of edges."""
     first = rows.drop_duplicates(["size_a", "seed_a", "size_b", "seed_b", "level"])
     return [
-        f"{row['size_a']} and {row['size_b']}, {row['level']}: {row['sentence']}." for row in first.to_dict("records")
+        f"{row['size_a']} and {row['size_b']}, {row['level']}: "
+        f"{str(row['sentence']).replace('; other seeds ', OF_SEEDS.format(row['size_a']))}."
+        for row in first.to_dict("records")
     ]
 
 
@@ -28,11 +40,11 @@ shelf.add(
         name="same",
         place=70,
         title="The same circuit?",
-        lead="Heads are matched by their roles, depth and connections. Two circuits are different if halves of the "
-        "prompts share less across the models than the noise within each model explains. They are the same within a "
-        "margin if they share nearly all that noise leaves, counted from what exchanged heads of each layer share.",
+        lead="Compare within a row: the corrected similarity runs from 0, as with exchanged heads, to 1, if nothing "
+        "but noise and size differed. An index alone says nothing.",
         reads=(COMPARISONS,),
         nothing="fewer than two sizes have a circuit",
+        vocabularies=(SAME, TERMS),
         blocks=same,
     )
 )

@@ -8,11 +8,20 @@ import pandas as pd
 from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.core.errors import InputError
 from interp_emerge.emergence.scale.tables import CORRELATIONS, JUMP, SEEDS, TRENDS, MirageVerdict
+from interp_emerge.report import vocabulary
+from interp_emerge.report.numbers import between, number
 from interp_emerge.report.reading import StudyRecord
 from interp_emerge.report.sections import shelf
 from interp_emerge.report.sections.base import Block, Section, chart, tabled
 from interp_emerge.report.text import words
-from interp_emerge.report.verdicts.scale import concentration, correlation_table, jump_table, seed_table, trend_table
+from interp_emerge.report.verdicts.scale import (
+    accuracy_table,
+    concentration,
+    correlation_table,
+    jump_table,
+    seed_table,
+    trend_table,
+)
 from interp_emerge.stats.intervals import Interval
 
 AXIS_WORDS = {
@@ -33,6 +42,8 @@ def over_scale(study: StudyRecord) -> list[Block]:
     )
     jump, fits, found = study.table(JUMP), study.table(TRENDS), study.table(CORRELATIONS)
     seed_rows = study.table(SEEDS)
+    asked = study.provenance.settings.get("ability")
+    asked = str(asked if (table["ability"] == asked).any() else table["ability"].iloc[0])
     mixed = seed_rows[(seed_rows["n_success"] > 0) & (seed_rows["n_success"] < seed_rows["n_seeds"])]
     return [
         Block(
@@ -40,12 +51,13 @@ def over_scale(study: StudyRecord) -> list[Block]:
             fold="Figure: ability over scale",
         ),
         *_by_checkpoint(table, axis),
-        *tabled("Is the jump the model's or the metric's?", jump_table(jump), jumps(jump)),
+        *tabled("Accuracy at the last step", accuracy_table(table, asked), [], name="accuracy", folded=True),
+        *tabled("Is the jump the model's or the metric's?", jump_table(jump), jumps(jump), name="jump"),
         *tabled("The form of the curve, among four forms", trend_table(fits), trends(fits), folded=True),
         *tabled(
             "Correlation of each prompt's score with scale", correlation_table(found), correlations(found), folded=True
         ),
-        *tabled("Training runs that disagree", seed_table(mixed), seeds(mixed)),
+        *tabled("Training runs that disagree", seed_table(mixed), seeds(mixed), name="seeds", folded=True),
     ]
 
 
@@ -78,8 +90,8 @@ def jumps(jump: pd.DataFrame) -> list[str]:
         why = f" ({first['reason']})" if first["reason"] else ""
         if jumped:
             other = rows["metric"].iloc[-1]
-            shapes.append(f"{other} shares {Interval.of(first, 'shared')} of the jump, and makes "
-                          f"{Interval.of(first, 'earlier'):.0%} of its rise before")  # fmt: skip
+            shapes.append(f"{other} shares {between(Interval.of(first, 'shared'))} of the jump, and makes "
+                          f"{between(Interval.of(first, 'earlier'))} of its rise before")  # fmt: skip
         sentences.append("; ".join([f"{_over(first)}: {verdict}{why}", *shapes]) + ".")
     return sentences
 
@@ -91,8 +103,8 @@ def trends(fits: pd.DataFrame) -> list[str]:
         parts = []
         for metric, forms in rows.groupby("metric", sort=False, dropna=False):
             best = forms.sort_values("weight", ascending=False, kind="stable").iloc[0]
-            known = [f"weight {best['weight']:.2f}"] if best["verdict"] == best["form"] else []
-            why = "; ".join([*known, *([best["reason"]] if best["reason"] else [])])
+            known = [f"weight {number(best['weight'])}"] if best["verdict"] == best["form"] else []
+            why = "; ".join([*known, *([words(best["reason"])] if best["reason"] else [])])
             named = "" if pd.isna(metric) else f"{metric} "
             parts.append(f"{named}{words(best['verdict'])}{f' ({why})' if why else ''}")
         sentences.append(f"{_over(rows.iloc[0])}: {', '.join(parts)}.")
@@ -104,7 +116,7 @@ def correlations(found: pd.DataFrame) -> list[str]:
     sentences = []
     for _, rows in found.groupby("ability", sort=False):
         first, known = rows.iloc[0], rows.dropna(subset="metric").to_dict("records")
-        metrics = ", ".join(f"{row['metric']} {Interval.of(row, 'per_prompt')}" for row in known)
+        metrics = ", ".join(f"{row['metric']} {between(Interval.of(row, 'per_prompt'))}" for row in known)
         sentences.append(f"{_over(first)}: {metrics or 'undefined (' + first['reason'] + ')'}.")
     return sentences
 
@@ -114,8 +126,8 @@ def seeds(rows: pd.DataFrame) -> list[str]:
     mixed = rows[(rows["n_success"] > 0) & (rows["n_success"] < rows["n_seeds"])]
     return [
         f"{words(row['ability']).capitalize()} at {row['size']}: {row['n_success']} of {row['n_seeds']} training runs "
-        f"have it (probability {Interval.of(row, 'p', 'ci')}; "
-        f"accuracies {row['values']})."
+        f"have it (share {between(Interval.of(row, 'p', 'ci'))} of such runs; "
+        f"accuracies {', '.join(str(row['values']).split())} by seed)."
         for row in mixed.to_dict("records")
     ]
 
@@ -130,10 +142,11 @@ shelf.add(
         name="scale",
         place=10,
         title="Ability over scale",
-        lead="The same logits under a thresholded metric (left) and a continuous one (right): "
-        "a jump on the left only may come from the threshold.",
+        lead="The same logits under a metric with a threshold, accuracy (left in the figure), and one without, "
+        "log_prob (right): a jump of accuracy alone may come from the threshold.",
         reads=(ABILITY, JUMP, TRENDS, CORRELATIONS, SEEDS),
         nothing="no model was measured",
+        vocabularies=(vocabulary.JUMP, vocabulary.SHAPE, vocabulary.FORM, vocabulary.TERMS),
         blocks=over_scale,
     )
 )

@@ -7,6 +7,8 @@ from interp_emerge.emergence.forming.order import LagVerdict
 from interp_emerge.emergence.sameness.same_circuit.table import SameCircuitVerdict
 from interp_emerge.emergence.scale.onset import OnsetVerdict
 from interp_emerge.emergence.scale.tables import MirageVerdict
+from interp_emerge.report.numbers import Kind, between, number, step
+from interp_emerge.report.sentences.backing import CARRIED, CIRCUIT, GUESS, NEIGHBOURS, NO_CIRCUIT, OPEN, TRAINING
 from interp_emerge.report.text import joined, words
 from interp_emerge.stats.intervals import Interval
 
@@ -31,7 +33,7 @@ def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Grap
     found = found[(found["ability"] == ability) & found["faithfulness"].notna()]
     sentences = [_scale(tables, ability)]
     if found.empty:
-        return [*sentences, "No size has a circuit to report; the table of circuits gives the reasons."]
+        return [*sentences, f"{NO_CIRCUIT}; the table of circuits gives the reasons."]
     largest = found.iloc[-1]
     here = (found["size"] == largest["size"]).idxmax()
     sentences.append(_faithful(found.loc[here]))
@@ -66,24 +68,28 @@ def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
     chance = accuracy.iloc[0]["chance"]
     more = [*_seeds(tables, ability), *_controls(tables)]
     return (
-        f"{words(ability).capitalize()} {_appears(onset)}: accuracy is {smallest} and {largest}, where a guess scores "
-        f"{chance:.2f}{''.join(f'; {part}' for part in more)}."
+        f"{words(ability).capitalize()} {_appears(onset)}: accuracy{_on_prompts(accuracy)} is {smallest} and "
+        f"{largest}, {GUESS}{number(chance)}{''.join(f'; {part}' for part in more)}."
     )
+
+
+def _on_prompts(accuracy: pd.DataFrame) -> str:
+    """On how many prompts the ability was measured, if it is the same number everywhere."""
+    counts = accuracy["n_pairs"].dropna().unique()
+    return f" on {number(counts[0], Kind.COUNT)} prompts" if len(counts) == 1 else ""
 
 
 def _appears(onset: pd.Series) -> str:
     """The verdict on an ability over sizes, as the end of a sentence."""
-    between = (
-        f"between {onset['last_without']} and {onset['first_with']} parameters (95% interval of the first size with "
-        f"it: {_range(onset)})"
-    )
+    sizes = f"between {onset['last_without']} and {onset['first_with']} parameters (95% interval of the first "
+    sizes += f"size with it {_range(onset)})"
     match onset["verdict"]:
         case OnsetVerdict.EMERGENT:
-            return f"emerges {between}"
+            return f"emerges {sizes}"
         case OnsetVerdict.GRADUAL:
-            return f"grows gradually, every size before it certainly above near-chance, and appears {between}"
+            return f"grows gradually, every size before it certainly above near-chance, and appears {sizes}"
         case OnsetVerdict.EMERGENT_OR_GRADUAL:
-            return f"appears {between}, whether from near chance is within noise ({onset['reason']})"
+            return f"appears {sizes}, whether from near chance is within noise ({onset['reason']})"
         case OnsetVerdict.COMES_AND_GOES:
             return "is present at some size, absent at a larger one, and present again at the largest"
         case OnsetVerdict.FROM_THE_START:
@@ -101,9 +107,9 @@ def _of_seeds(table: pd.DataFrame, ability: str, row: pd.Series) -> str:
     rows = _last_step(table, ability)
     values = rows[rows["size"] == row["size"]]["value"]
     listed = (
-        str(Interval.of(row, "value", "ci"))
+        between(Interval.of(row, "value", "ci"))
         if len(values) == 1
-        else f"{', '.join(f'{value:.2f}' for value in values)} by seed"
+        else f"{', '.join(number(value) for value in values)} by seed"
     )
     return f"{listed} at {row['size']}"
 
@@ -132,10 +138,10 @@ def _controls(tables: dict[str, pd.DataFrame]) -> list[str]:
 def _faithful(row: pd.Series) -> str:
     """The circuit's faithfulness, next to random circuits."""
     return (
-        f"At {row['size']}, {row['n_edges']:.0f} of {row['n_graph_edges']:.0f} edges ({row['edge_share']:.1%}) keep "
-        f"{Interval.of(row, 'faithfulness', 'ci')} of the clean-corrupt gap on prompts that were not used to find "
-        f"them, where 95% of {row['n_random']:.0f} random circuits of the same size keep at most "
-        f"{row['random_p95']:.2g}."
+        f"At {row['size']}, {number(row['n_edges'], Kind.COUNT)} of {number(row['n_graph_edges'], Kind.COUNT)} edges "
+        f"({number(row['edge_share'], Kind.SHARE)}) keep {between(Interval.of(row, 'faithfulness', 'ci'))} {CIRCUIT}, "
+        f"where 95% of {number(row['n_random'], Kind.COUNT)} random circuits of the same size keep at most "
+        f"{number(row['random_p95'])}."
     )
 
 
@@ -150,7 +156,7 @@ def _carried(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> list[s
         )
         parts.append(f"previous-token heads ({writers}) feed the keys of induction heads ({readers})")
     parts += _ablation(tables["ablation"], size)
-    return [f"In this circuit, {'; '.join(parts)}."] if parts else []
+    return [f"{CARRIED}{'; '.join(parts)}."] if parts else []
 
 
 def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
@@ -159,18 +165,18 @@ def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
     if "circuit heads" not in here.index:
         return []
     without = here.loc["circuit heads"]
-    unablated = here.loc["none", "accuracy"]
+    unablated = here.loc["none"]
     count = len(str(without["heads"]).split())
     part = (
-        f"ablating its {count} head{'s' * (count != 1)} changes accuracy from {unablated:.2f} to "
-        f"{Interval.of(without, 'accuracy', 'ci')}"
+        f"on the prompts that circuits are judged by, ablating its {count} head{'s' * (count != 1)} changes accuracy "
+        f"from {between(Interval.of(unablated, 'accuracy', 'ci'))} to {between(Interval.of(without, 'accuracy', 'ci'))}"
     )
     if "random heads of the same layers" not in here.index:
         return [f"{part}, and these layers have too few other heads for a comparison"]
     others = here.loc[["random heads of the same layers"], "accuracy"]
     return [
-        f"{part}, ablating as many random heads of the same layers to {others.median():.2f} "
-        f"(median of {len(others)} draw{'s' * (len(others) != 1)}, lowest {others.min():.2f})"
+        f"{part}, ablating as many random heads of the same layers to {number(others.median())} "
+        f"(median of {len(others)} draw{'s' * (len(others) != 1)}, lowest {number(others.min())})"
     ]
 
 
@@ -181,19 +187,19 @@ def _formation(onsets: pd.DataFrame, ability: str, size: str) -> list[str]:
     reached = here[(here["first_with"] != "") & (here["last_without"] != "")]
     groups: dict[tuple[int, int], dict[str, list[str]]] = {}
     for row in reached.to_dict("records"):
-        between = int(row["last_without"]), int(row["first_with"])
+        gap = int(row["last_without"]), int(row["first_with"])
         subject = "the ability" if row["quantity"] == "accuracy" else f"{words(row['quantity'])} attention"
         subject = "copying" if row["quantity"] == "copying" else subject
         heads = [] if row["quantity"] == "accuracy" else [row["component"]]
-        groups.setdefault(between, {}).setdefault(subject, []).extend(heads)
+        groups.setdefault(gap, {}).setdefault(subject, []).extend(heads)
     if not groups:
         return []
     parts = []
     for (before, after), subjects in sorted(groups.items()):
         listed = [f"{subject} ({', '.join(heads)})" if heads else subject for subject, heads in subjects.items()]
-        parts.append(f"between steps {before} and {after}, {joined(listed)}")
+        parts.append(f"between steps {step(before)} and {step(after)}, {joined(listed)}")
     tie = ", and those between the same two cannot be put in order" if len(reached) > len(groups) else ""
-    return [f"During training at {size}, these reach half of their final value: {'; '.join(parts)}{tie}."]
+    return [f"{TRAINING}{size}, these reach half of their final value: {'; '.join(parts)}{tie}."]
 
 
 def same_circuits(comparisons: pd.DataFrame) -> list[str]:
@@ -209,7 +215,7 @@ def same_circuits(comparisons: pd.DataFrame) -> list[str]:
         said = str(rows["verdict"].iloc[0]) if alike else listed
         by_verdicts.setdefault(said, []).append(f"{a} with {b}")
     parts = [f"{joined(pairs)}: {said}" for said, pairs in by_verdicts.items()]
-    return [f"Circuits of neighbouring sizes compared, {'; '.join(parts)}."]
+    return [f"{NEIGHBOURS}{'; '.join(parts)}."]
 
 
 def unknown(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
@@ -229,14 +235,29 @@ def unknown(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
     behind = tables.get("lags", pd.DataFrame(columns=pd.Index(["quantity", "verdict"])))
     behind = behind[behind["quantity"] == "edge effect"]
     n_open = int((behind["verdict"] == LagVerdict.UNRESOLVED).sum())
-    parts += [f"for {n_open} of {len(behind)} edges, whether they form before the ability"] if n_open else []
-    seeds = tables["ability"].groupby("size")["seed"].nunique()
     parts += (
-        ["the circuits of other training seeds, since only the first of each size was taken apart"]
-        if (seeds > 1).any()
+        [f"for {n_open} of the {len(behind)} edges of all circuits, whether they form before the ability"]
+        if n_open
         else []
     )
-    return [f"Open: {'; '.join(parts)}."] if parts else []
+    parts += _other_seeds(tables, ability)
+    return [f"{OPEN}{'; '.join(parts)}."] if parts else []
+
+
+def _other_seeds(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
+    """What was not measured of further training seeds: no circuit was sought in them, though edges may be scored."""
+    found = tables["circuits"]
+    searched = {*found[found["ability"] == ability][["size", "seed"]].itertuples(index=False, name=None)}
+    measured = {*tables["ability"][["size", "seed"]].itertuples(index=False, name=None)}
+    sizes = {size for size, _ in searched}
+    if not any(size in sizes for size, _ in measured - searched):
+        return []
+    compared = tables.get("comparisons", pd.DataFrame(columns=pd.Index(["comparison", "n"])))
+    scored = "n" in compared and (compared[compared["comparison"] == "other seeds"]["n"] > 0).any()
+    only = "only their accuracy was measured" + (", and their edges were scored to compare sizes" if scored else "")
+    return [
+        f"the circuits of other training seeds: a circuit was sought in one seed of each size, of the others {only}"
+    ]
 
 
 def _accuracy(table: pd.DataFrame, ability: str) -> pd.DataFrame:
@@ -259,6 +280,5 @@ def _onset(onsets: pd.DataFrame, ability: str, quantity: str, axis: str) -> pd.S
 
 
 def _range(onset: pd.Series) -> str:
-    """The interval of the onset, as text."""
-    low, high = onset["ci_low"] or "never", onset["ci_high"] or "never"
-    return low if low == high else f"{low} to {high}"
+    """The interval of the first size with an ability, as text."""
+    return f"[{step(onset['ci_low'])}, {step(onset['ci_high'])}]"

@@ -15,8 +15,10 @@ from interp_emerge.emergence.forming.tables import (
     DependenceCriterion,
     DependenceVerdict,
 )
-from interp_emerge.report.text import HtmlTable, html_table, joined
-from interp_emerge.stats.intervals import SURE
+from interp_emerge.report.numbers import Kind, between, is_missing, number, step
+from interp_emerge.report.text import Because, HtmlTable, html_table, joined
+from interp_emerge.report.vocabulary import DEPENDENCE
+from interp_emerge.stats.intervals import SURE, UNDEFINED, Interval
 
 PARTS = {"previous_token": "previous token", "induction": "induction", "accuracy": "ability"}
 """The quantities whose order is given, and their names."""
@@ -24,10 +26,20 @@ STEPS = {**PARTS, "copying": "copying", "faithfulness": "faithfulness"}
 LAG_COLUMNS = {
     LagVerdict.LEADS: "before",
     LagVerdict.LAGS: "after",
-    LagVerdict.UNRESOLVED: "undecided",
-    LagVerdict.UNDEFINED: "within noise",
+    LagVerdict.UNRESOLVED: "cannot be told",
+    LagVerdict.UNDEFINED: "no final effect",
 }
-MISSING = "–"
+LAG_MEANINGS = {
+    LagVerdict.LEADS: "that certainly reach half of their final effect before the ability is there",
+    LagVerdict.LAGS: "that certainly reach half of their final effect after the ability is there",
+    LagVerdict.UNRESOLVED: "for which neither is certain, for example because both lie between the same two "
+    "checkpoints",
+    LagVerdict.UNDEFINED: "whose effect at the last step is within noise, so that it has no half to reach",
+}
+NO_HEAD = Because("none", "no head of this circuit plays this role at the last step, so none was followed")
+MAY_SHARE = ("any heads", "connected circuits")
+"""Random choices that may contain parts of the circuit."""
+FEWEST = "an onset with fewer than 19 random choices is given, but not certain: p cannot reach 0.05"
 
 
 def first_table(onsets: pd.DataFrame, order: pd.DataFrame, ability: str) -> HtmlTable | None:
@@ -46,7 +58,9 @@ def first_table(onsets: pd.DataFrame, order: pd.DataFrame, ability: str) -> Html
         own = along[along["at"] == size]
         row = {"size": size, "order": order_of(order[order["size"] == size])}
         rows.append(row | {name: _crossing(own[own["quantity"] == quantity]) for quantity, name in STEPS.items()})
-    return html_table(pd.DataFrame(rows, columns=pd.Index([*meanings])), meanings) if rows else None
+    frame = pd.DataFrame(rows, columns=pd.Index([*meanings]))
+    verdicts = {**dict.fromkeys(STEPS.values(), "onset"), "order": "lag"}
+    return html_table(frame, meanings, verdicts=verdicts) if rows else None
 
 
 def order_of(order: pd.DataFrame) -> str:
@@ -79,16 +93,24 @@ def _which(order: pd.DataFrame, a: str, b: str) -> str:
     return "depend on the head" if some else "cannot be told"
 
 
-def _crossing(rows: pd.DataFrame) -> str:
+def _crossing(rows: pd.DataFrame) -> str | Because:
     """The earliest crossing among some heads: the steps before and after it."""
     reached = rows[rows["first_with"].fillna("").astype(str) != ""]
     if reached.empty:
-        return MISSING if rows.empty else str(rows["verdict"].iloc[0])
+        return NO_HEAD if rows.empty else _why_none(rows.iloc[0])
     first = reached.loc[reached["first_with"].astype(float).sort_values(kind="stable").index[0]]
     before = first["last_without"]
-    steps = f"{before} to {first['first_with']}" if isinstance(before, str) and before else f"by {first['first_with']}"
+    after = step(first["first_with"])
+    steps = f"by {after}" if is_missing(before) else f"{step(before)} to {after}"
     named = first["component"] not in ("model", "circuit")
     return f"{steps} ({first['component']})" if named else steps
+
+
+def _why_none(row: pd.Series) -> str | Because:
+    """The verdict on a quantity that no step has, with the reason if the table has one."""
+    verdict, _, why = str(row["verdict"]).partition(": ")
+    reason = why or ("" if is_missing(row.get("reason")) else str(row["reason"]))
+    return Because(verdict, reason) if reason else verdict
 
 
 def lag_table(behind_ability: pd.DataFrame) -> HtmlTable | None:
@@ -97,15 +119,17 @@ def lag_table(behind_ability: pd.DataFrame) -> HtmlTable | None:
     kinds = {"effect": "nodes", "edge effect": "edges"}
     for quantity, name in kinds.items():
         part = "heads and MLPs" if quantity == "effect" else "edges"
+        meanings[name] = f"number of {part} of the circuit"
         for verdict, column in LAG_COLUMNS.items():
-            meanings[f"{name} {column}"] = f"number of {part} of the circuit whose lag behind the ability is: {verdict}"
+            meanings[f"{name}, {column}"] = f"number of {part} of the circuit {LAG_MEANINGS[verdict]}"
     rows = []
     for (size, seed), own in behind_ability.groupby(["size", "seed"], sort=False):
         row: dict[str, Any] = {"size": size, "seed": seed}
         for quantity, name in kinds.items():
             counts = own[own["quantity"] == quantity]["verdict"].value_counts()
-            row |= {f"{name} {column}": int(counts.get(verdict, 0)) for verdict, column in LAG_COLUMNS.items()}
-        if sum(value for name, value in row.items() if name not in ("size", "seed")):
+            row[name] = int(counts.sum())
+            row |= {f"{name}, {column}": int(counts.get(verdict, 0)) for verdict, column in LAG_COLUMNS.items()}
+        if row["nodes"] or row["edges"]:
             rows.append(row)
     return _run_table(rows, meanings)
 
@@ -119,20 +143,28 @@ def loss_table(changes: pd.DataFrame, behind_ability: pd.DataFrame) -> HtmlTable
     for size, seed in behind_ability[["size", "seed"]].drop_duplicates().itertuples(index=False):
         own = changes[(changes["size"] == size) & (changes["seed"] == seed)]
         found = [
-            f"{row['before']:.0f} to {row['after']:.0f} [{row['ci_low']:.0f}, {row['ci_high']:.0f}]"
+            f"{step(row['before'])} to {step(row['after'])} [{step(row['ci_low'])}, {step(row['ci_high'])}]"
             for row in own.dropna(subset="before").to_dict("records")
         ]
         if own.empty:
             continue
         first = own.iloc[0]
-        none = MISSING if first["verdict"] == LossVerdict.NO_CHANGE else "undefined"
-        row = {"size": size, "seed": seed, "changes": joined(found) or none, "p_value": first.get("p_value")}
-        rows.append(row | {"verdict": str(first["verdict"])})
-    return _run_table(rows, meanings)
+        verdict = str(first["verdict"])
+        why = "one line describes all checkpoints" if verdict == LossVerdict.NO_CHANGE else verdict.partition(": ")[2]
+        none = Because(
+            "none" if verdict == LossVerdict.NO_CHANGE else UNDEFINED, why or "there are too few checkpoints"
+        )
+        p_value = Because(UNDEFINED, none.why) if is_missing(first.get("p_value")) else first["p_value"]
+        rows.append({"size": size, "seed": seed, "changes": joined(found) or none, "p_value": p_value,
+                     "verdict": verdict})  # fmt: skip
+    return _run_table(rows, meanings, numbers=("p_value",), verdicts={"verdict": "loss"})
 
 
-def dependence_table(onsets: pd.DataFrame) -> HtmlTable | None:
-    """From which step on the ability depends on the edges, and on the heads, of each run's circuit."""
+def dependence_table(onsets: pd.DataFrame, measured: pd.DataFrame) -> HtmlTable | None:
+    """From which step on the ability depends on the edges, and on the heads, of each run's circuit.
+
+    `measured` has what ablating the parts costs at each checkpoint; it gives the reasons.
+    """
     names = {
         ("edges", DependenceCriterion.ABOVE_RANDOM): "edges, above random",
         ("edges", DependenceCriterion.HALF_OF_LAST): "edges, half",
@@ -157,22 +189,47 @@ def dependence_table(onsets: pd.DataFrame) -> HtmlTable | None:
     rows = []
     for (size, seed), own in chosen.groupby(["size", "seed"], sort=False):
         row: dict[str, Any] = {"size": size, "seed": seed}
-        row |= {names[one["kind"], one["criterion"]]: _from(one) for one in own.to_dict("records")}
+        row |= dict.fromkeys(names.values(), Because("none", "the study has no row for this part"))
+        row |= {names[one["kind"], one["criterion"]]: _from(one, measured) for one in own.to_dict("records")}
         counts = own.drop_duplicates("kind").set_index("kind")["n_random"]
         row["random sets"] = joined(str(counts[kind]) for kind in ("edges", "circuit") if kind in counts)
         rows.append(row)
-    return _run_table(rows, meanings, numbers=names.values())
+    return _run_table(rows, meanings, numbers=names.values(), verdicts=dict.fromkeys(names.values(), "dependence"))
 
 
-def _from(row: Mapping[Any, Any]) -> str:
+def _from(row: Mapping[Any, Any], measured: pd.DataFrame) -> str | Because:
     """The step from which on a criterion holds, with its interval; the verdict where there is none or a doubt."""
+    verdict = row["verdict"]
     if pd.isna(row["first_with"]):
-        return str(row["verdict"])
-    low, high = ("never" if pd.isna(row[end]) else f"{row[end]:.0f}" for end in ("ci_low", "ci_high"))
-    doubt = (
-        "" if row["verdict"] in (DependenceVerdict.DEPENDS, DependenceVerdict.FROM_THE_START) else f", {row['verdict']}"
+        return Because(str(verdict), why_not(row, measured))
+    found = f"{step(row['first_with'])} [{step(row['ci_low'])}, {step(row['ci_high'])}]"
+    if verdict in (DependenceVerdict.DEPENDS, DependenceVerdict.FROM_THE_START):
+        return found
+    why = FEWEST if verdict == DependenceVerdict.TOO_FEW else why_not(row, measured)
+    return Because(f"{found}, {verdict}", why)
+
+
+def why_not(row: Mapping[Any, Any], measured: pd.DataFrame) -> str:
+    """Why the ability does not certainly depend on a part: what ablating it and random parts costs at the last step."""
+    meaning = DEPENDENCE.meanings[row["verdict"]]
+    keys = ("size", "seed", "kind", "metric")
+    same = [one for one in measured.to_dict("records") if all(one[key] == row[key] for key in keys)]
+    if not same:
+        return meaning
+    last = max(same, key=lambda one: float(one["step"]))
+    if pd.isna(last["drop"]):
+        return f"{meaning}. At step {step(last['step'])}: {last['note'] or UNDEFINED}"
+    lost = between(Interval.of(last, "drop"))
+    part = f"At step {step(last['step'])} ablating it lowers {last['metric']} by {lost}"
+    if row["criterion"] != DependenceCriterion.ABOVE_RANDOM or pd.isna(last["random_p95"]):
+        return f"{meaning}. {part}"
+    p = "" if pd.isna(last["p_value"]) else f", p = {number(last['p_value'], Kind.P_VALUE)}"
+    shares = ", which may share parts with it" if last["null"] in MAY_SHARE else ""
+    exceeds = "more than" if last["drop"] > last["random_p95"] else "not more than"
+    return (
+        f"{meaning}. {part}, {exceeds} the {number(last['random_p95'])} that 95% of {last['n_random']:.0f} random "
+        f"choices ({last['null']}{shares}) cost at most{p}"
     )
-    return f"{row['first_with']:.0f} [{low}, {high}]{doubt}"
 
 
 def _run_table(rows: list[dict[str, Any]], meanings: dict[str, str], **options: Any) -> HtmlTable | None:
@@ -182,4 +239,4 @@ def _run_table(rows: list[dict[str, Any]], meanings: dict[str, str], **options: 
     frame = pd.DataFrame(rows, columns=pd.Index([*meanings]))
     if frame["seed"].nunique() < 2:
         meanings = {name: meaning for name, meaning in meanings.items() if name != "seed"}
-    return html_table(frame, meanings, dict.fromkeys(meanings, MISSING), **options)
+    return html_table(frame, meanings, **options)

@@ -20,16 +20,17 @@ def pair(before: float, after: float, tie: float, answer: str = "") -> pd.DataFr
 
 def test_the_earlier_quantity_is_named_with_its_probability():
     (sentence,) = orders(pair(0.0, 0.98, 0.02))
-    assert sentence == "At 7k: previous-token head a0.h1 before the ability (probability 0.98)."
+    assert sentence == "At 7k: previous-token head a0.h1 before the ability (in 0.98 of bootstrap samples)."
     (reverse,) = orders(pair(1.0, 0.0, 0.0))
-    assert reverse == "At 7k: the ability before previous-token head a0.h1 (probability 1.00)."
+    assert reverse == "At 7k: the ability before previous-token head a0.h1 (in 1.00 of bootstrap samples)."
 
 
 def test_an_undecided_order_gives_all_shares():
     (sentence,) = orders(pair(0.0, 0.1, 0.9, "cannot be told: both fall between step 1 and step 2"))
     assert sentence == (
         "At 7k: the ability and previous-token head a0.h1: cannot be told: both fall between step 1 and step 2 "
-        "(the ability first 0.00, previous-token head a0.h1 first 0.10, same interval 0.90)."
+        "(of the bootstrap samples the ability first in 0.00, previous-token head a0.h1 first in 0.10, neither in "
+        "0.90)."
     )
 
 
@@ -52,7 +53,7 @@ def test_dependence_is_reported_for_the_edges_and_the_heads_of_a_circuit():
     ]
     assert dependences(pd.DataFrame(rows)) == [
         "At 7k, without the circuit's edges, the ability loses more than without 20 random circuits from step 500 "
-        "[500, 750] on; half of what it loses at the last step from no step on (not reached).",
+        "[500, 750] on; half of what it loses at the last step at no step (not reached).",
         "At 7k, without the circuit's heads, the ability loses more than without 3 random sets of heads from step 500 "
         "[500, 750] on, too few for p = 0.05.",
     ]
@@ -77,8 +78,9 @@ def test_parts_are_counted_by_whether_they_come_before_the_ability():
     }
     rows = [{**RUN, "quantity": quantity, "verdict": one} for quantity, many in found.items() for one in many]
     assert lags(pd.DataFrame(rows)) == [
-        "At 7k, compared with the ability: 3 heads and MLPs reach half of their final effect, 2 before it, 1 after it; "
-        "2 edges reach half of their final effect, 1 undecided, 1 within noise at the last step."
+        "At 7k, whether half of a part's final effect is reached before the ability or after it: of the circuit's 3 "
+        "heads and MLPs, 2 certainly before it, 1 certainly after it; of the circuit's 2 edges, for 1 the order cannot "
+        "be told, for 1 there is no final effect beyond noise, so no half of it."
     ]
 
 

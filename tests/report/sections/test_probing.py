@@ -19,6 +19,7 @@ def rows(**changes: dict[str, object]) -> pd.DataFrame:
         "at": "560k",
         "reason": "",
         "untrained": np.nan,
+        "threshold": 0.5,
     }
     level = {"level": 0.9, "level_low": 0.8, "level_high": 1.0, "lead": np.nan}
     found = {"first_with": "1000", "ci_low": "800", "ci_high": "1400", "verdict": "learned"}
@@ -38,9 +39,9 @@ def rows(**changes: dict[str, object]) -> pd.DataFrame:
 def test_the_sentence_has_each_onset_with_its_interval_the_embedding_and_the_leads():
     (said,) = sentences(rows())
     assert said == (
-        "Receiver at last (560k) is decodable from step 1,000 [800, 1,400] on, in an untrained model with accuracy "
-        "0.12; used from step 4,000 [3,200, 5,600] on; the embedding alone decodes it from the start; it is known "
-        "before its use; whether it is known before the ability cannot be told."
+        "Receiver at the position “last” (560k) is decodable from step 1,000 [800, 1,400] on, in an untrained model "
+        "with accuracy 0.12; used from step 4,000 [3,200, 5,600] on; the embedding alone decodes it from the start; it "
+        "is known before its use; whether it is known before the ability cannot be told."
     )
 
 
@@ -89,7 +90,31 @@ def test_the_table_has_a_row_for_a_variable_at_a_position_with_the_same_onsets()
         "4,000 [3,200, 5,600]",
         "from the start",
     )
+    level, used = "0.90 [0.80, 1.00]", "4,000 [3,200, 5,600]"
     assert table.rows == (
-        ("receiver", "last", known, "4,000 [3,200, 5,600]", ability, "yes", "cannot be told", embedded, "0.12"),
-        ("receiver", "s2", known, "undefined", ability, "undefined", "cannot be told", embedded, "0.12"),
+        ("receiver", "last", known, level, "0.12", embedded, used, ability, "yes", "cannot be told"),
+        ("receiver", "s2", known, level, "0.12", embedded, "undefined", ability, "undefined", "cannot be told"),
     )
+    assert table.reasons() == {
+        "no gap": ["receiver, s2: used from"],
+        "one of the two has no onset: no gap": ["receiver, s2: before use"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("untrained", "cell", "words"),
+    [
+        (0.85, "yes, but not learned (trained 0.90, untrained 0.85)", "so it is in an untrained model"),
+        (0.70, "yes, but partly learned (trained 0.90, untrained 0.70)", "this was partly learned"),
+        (0.12, "yes", "with accuracy 0.12"),
+    ],
+)
+def test_what_an_untrained_model_decodes_as_well_is_never_called_known_before_without_saying_so(
+    untrained: float, cell: str, words: str
+):
+    found = rows(known={"untrained": untrained, "verdict": "from the start"}, ability={"lead": "leads"})
+    (row,) = known_and_used_table(found).rows
+    assert row[-1] == row[-2] == cell
+    assert row[2].startswith("from the start") and ("learned" in row[2]) == ("learned" in cell)
+    (said,) = sentences(found)
+    assert words in said

@@ -25,7 +25,7 @@ def test_a_jump_is_given_with_the_shape_under_each_metric():
     assert jumps(table) == [
         "Fact recall over parameters: the jump is the metric's; accuracy is sharp, concentration 0.75 [0.60, 0.90]; "
         "log_prob is spread, concentration 0.75 [0.60, 0.90]; log_prob shares 0.20 [0.10, 0.30] of the jump, and makes "
-        "40% [35%, 45%] of its rise before."
+        "0.40 [0.35, 0.45] of its rise before."
     ]
 
 
@@ -73,5 +73,6 @@ def test_only_sizes_whose_runs_disagree_are_named():
     rows = [("two_hop", "7k", 3, 1, 1 / 3, 0.01, 0.91, "0.88 0.22 0.09"), ("two_hop", "14k", 3, 3, 1, 0.29, 1, "1 1 1")]
     (sentence,) = seeds(pd.DataFrame(rows, columns=columns))
     assert sentence == (
-        "Two hop at 7k: 1 of 3 training runs have it (probability 0.33 [0.01, 0.91]; accuracies 0.88 0.22 0.09)."
+        "Two hop at 7k: 1 of 3 training runs have it (share 0.33 [0.01, 0.91] of such runs; accuracies 0.88, 0.22, "
+        "0.09 by seed)."
     )

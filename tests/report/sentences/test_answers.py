@@ -84,15 +84,15 @@ def text_of(tables: dict[str, pd.DataFrame]) -> str:
 
 def test_the_answer_is_size_circuit_heads_and_order(tables: dict[str, pd.DataFrame]) -> None:
     assert answer(tables, "induction", {"large": GRAPH}) == [
-        "Induction emerges between small and large parameters (95% interval of the first size with it: large): "
-        "accuracy is 0.10 [0.09, 0.11] at small and 0.97 [0.96, 0.98] at large, where a guess scores 0.10; the control "
-        "markov is not called emergent.",
+        "Induction emerges between small and large parameters (95% interval of the first size with it [large, large]): "
+        "accuracy on 64 prompts is 0.10 [0.09, 0.11] at small and 0.97 [0.96, 0.98] at large, where a guess scores "
+        "0.10; the control markov is not called emergent.",
         f"At large, 5 of {GRAPH.n_edges} edges ({5 / GRAPH.n_edges:.1%}) keep 0.85 [0.80, 0.90] of the clean-corrupt "
         "gap on prompts that were not used to find them, where 95% of 100 random circuits of the same size keep at "
-        "most 0.2.",
-        "In this circuit, previous-token heads (a0.h0) feed the keys of induction heads (a1.h1); ablating its 2 heads "
-        "changes accuracy from 0.97 to 0.05 [0.00, 1.00], ablating as many random heads of the same layers to 0.95 "
-        "(median of 1 draw, lowest 0.95).",
+        "most 0.20.",
+        "In this circuit, previous-token heads (a0.h0) feed the keys of induction heads (a1.h1); on the prompts that "
+        "circuits are judged by, ablating its 2 heads changes accuracy from 0.97 [0.00, 1.00] to 0.05 [0.00, "
+        "1.00], ablating as many random heads of the same layers to 0.95 (median of 1 draw, lowest 0.95).",
         "During training at large, these reach half of their final value: between steps 1 and 3, previous token "
         "attention (a0.h0); between steps 3 and 9, the ability.",
     ]
@@ -111,7 +111,7 @@ def test_compared_circuits_and_what_is_open_make_two_more_sentences(tables: dict
         "Circuits of neighbouring sizes compared, s with m: same within a margin; m with l: cannot be told by single "
         "edges and different by roles of their ends.",
         "Open: whether the jump is the model's or the metric's (3 points); whether the circuits of m and l are the "
-        "same by single edges; for 1 of 3 edges, whether they form before the ability.",
+        "same by single edges; for 1 of the 3 edges of all circuits, whether they form before the ability.",
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interp_emerge.emergence.forming.tables import DependenceCriterion, DependenceVerdict
+from interp_emerge.emergence.forming.tables import DEPENDENCE, DependenceCriterion, DependenceVerdict
 from interp_emerge.report.sections.scale import jumps
 from interp_emerge.report.text import HtmlTable
 from interp_emerge.report.verdicts.circuits import ablation_table, same_table
@@ -70,7 +70,7 @@ def test_the_first_head_of_a_role_gives_the_steps():
     ]
     (row,) = rows(first_table(pd.DataFrame(onsets), pd.DataFrame([order("accuracy", "induction", 0, 0)]), "induction"))
     assert row["induction"] == "250 to 500 (a1.h1)"
-    assert (row["ability"], row["copying"], row["order"]) == ("lost", "–", "cannot be told")
+    assert (row["ability"], row["copying"], row["order"]) == ("lost", "none", "cannot be told")
 
 
 def test_parts_are_counted_by_their_lag():
@@ -78,7 +78,8 @@ def test_parts_are_counted_by_their_lag():
         {"size": "7k", "seed": 0, "quantity": ["effect", "effect", "edge effect"], "verdict": ["leads", "lags", "lags"]}
     )
     (row,) = rows(lag_table(lags))
-    assert (row["nodes before"], row["nodes after"], row["edges after"], row["edges undecided"]) == ("1", "1", "1", "0")
+    assert (row["nodes"], row["nodes, before"], row["nodes, after"]) == ("2", "1", "1")
+    assert (row["edges"], row["edges, after"], row["edges, cannot be told"]) == ("1", "1", "0")
     assert "seed" not in row
 
 
@@ -90,9 +91,9 @@ def test_a_dependence_gives_its_doubt_and_one_without_an_onset_its_verdict():
         {**about, "kind": "edges", "criterion": DependenceCriterion.HALF_OF_LAST, "first_with": np.nan,
          "verdict": DependenceVerdict.LOST_AGAIN},
     ]  # fmt: skip
-    (row,) = rows(dependence_table(pd.DataFrame(found)))
+    (row,) = rows(dependence_table(pd.DataFrame(found), DEPENDENCE.empty))
     assert row["edges, above random"] == "500 [500, never], too few random choices"
-    assert row["edges, half"] == "lost again" and row["heads, half"] == "–"
+    assert row["edges, half"] == "lost again" and row["heads, half"] == "none"
 
 
 def test_an_ablation_is_compared_with_random_heads():
@@ -101,12 +102,13 @@ def test_an_ablation_is_compared_with_random_heads():
     found = [{**about, "condition": "none", "accuracy": 0.9}, {**about, "condition": "circuit heads", "accuracy": 0.05}]
     found += [{**about, "condition": random, "accuracy": value} for value in (0.7, 0.8, 0.9)]
     (row,) = rows(ablation_table(pd.DataFrame(found)))
-    assert (row["whole"], row["without the heads"]) == ("0.9", "0.05 [0.00, 0.10]")
-    assert (row["without random heads"], row["lowest"], row["draws"]) == ("0.8", "0.7", "3")
+    assert (row["whole"], row["without the heads"]) == ("0.90 [0.00, 0.10]", "0.05 [0.00, 0.10]")
+    assert (row["without random heads"], row["lowest"], row["draws"]) == ("0.80", "0.70", "3")
 
 
 def test_a_comparison_without_its_null_is_undefined():
-    about = {"size_a": "7k", "seed_a": 0, "size_b": "14k", "seed_b": 0, "level": "edges", "verdict": "different"}
+    about = {"size_a": "7k", "seed_a": 0, "size_b": "14k", "seed_b": 0, "level": "edges", "verdict": "different",
+             "sentence": ""}  # fmt: skip
     across = {**about, "comparison": "across", "index": 0.5, "low": 0.4, "high": 0.6, "p_value_verdict": 0.01}
     (row,) = rows(same_table(pd.DataFrame([across])))
     assert (row["sizes"], row["index"], row["random circuits"]) == ("7k and 14k", "0.50 [0.40, 0.60]", "undefined")
