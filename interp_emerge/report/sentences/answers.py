@@ -16,8 +16,8 @@ LEVELS = {"edges": "single edges", "classes": "roles of their ends"}
 """What circuits are compared by, in words; the classes of edges are given by the roles of their nodes."""
 MOST_NAMED = 8
 """So many ablated heads are named in the sentence; more are in the table."""
-WIDE = 0.1
-"""A circuit that holds more than this share of all edges locates little, and its sentence says so."""
+WIDE, MANY = 0.1, 100
+"""A circuit of more than this share of all edges, and of more edges than this, locates little; its sentence says so."""
 
 
 def question(ability: str, family: str) -> str:
@@ -171,7 +171,7 @@ def _faithful(row: pd.Series) -> str:
 
 def _width(row: pd.Series) -> str:
     """A remark on a circuit that was not cut down to the edges it needs."""
-    if row["edge_share"] <= WIDE:
+    if row["edge_share"] <= WIDE or row["n_edges"] <= MANY:
         return ""
     return "; so wide a circuit locates little, and many of its edges may not be needed"
 
