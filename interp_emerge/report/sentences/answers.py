@@ -7,13 +7,17 @@ from interp_emerge.emergence.forming.order import LagVerdict
 from interp_emerge.emergence.sameness.same_circuit.table import SameCircuitVerdict
 from interp_emerge.emergence.scale.onset import OnsetVerdict
 from interp_emerge.emergence.scale.tables import MirageVerdict
-from interp_emerge.report.numbers import Kind, between, number, step
+from interp_emerge.report.numbers import Kind, between, in_text, is_missing, number, step
 from interp_emerge.report.sentences.backing import CARRIED, CIRCUIT, GUESS, NEIGHBOURS, NO_CIRCUIT, OPEN, TRAINING
 from interp_emerge.report.text import joined, words
 from interp_emerge.stats.intervals import Interval
 
 LEVELS = {"edges": "single edges", "classes": "roles of their ends"}
 """What circuits are compared by, in words; the classes of edges are given by the roles of their nodes."""
+MOST_NAMED = 8
+"""So many ablated heads are named in the sentence; more are in the table."""
+WIDE, MANY = 0.1, 100
+"""A circuit of more than this share of all edges, and of more edges than this, locates little; its sentence says so."""
 
 
 def question(ability: str, family: str) -> str:
@@ -33,7 +37,7 @@ def answer(tables: dict[str, pd.DataFrame], ability: str, graphs: dict[str, Grap
     found = found[(found["ability"] == ability) & found["faithfulness"].notna()]
     sentences = [_scale(tables, ability)]
     if found.empty:
-        return [*sentences, f"{NO_CIRCUIT}; the table of circuits gives the reasons."]
+        return [*sentences, f"{NO_CIRCUIT}: {_reasons(tables['circuits'], ability)}."]
     largest = found.iloc[-1]
     here = (found["size"] == largest["size"]).idxmax()
     sentences.append(_faithful(found.loc[here]))
@@ -64,12 +68,14 @@ def _scale(tables: dict[str, pd.DataFrame], ability: str) -> str:
     """Where the ability appears over sizes, its accuracy at both ends, seeds that disagree, and the controls."""
     onset = _onset(tables["onsets"], ability, "accuracy", "size")
     accuracy = _accuracy(tables["ability"], ability)
-    smallest, largest = (_of_seeds(tables["ability"], ability, accuracy.iloc[at]) for at in (0, -1))
-    chance = accuracy.iloc[0]["chance"]
-    more = [*_seeds(tables, ability), *_controls(tables)]
+    ends = accuracy if len(accuracy) == 1 else accuracy.iloc[[0, -1]]
+    values = joined(_of_seeds(tables["ability"], ability, row) for _, row in ends.iterrows())
+    appears = _appears(onset) if len(accuracy) > 1 else _at_one_size(accuracy.iloc[0], onset["threshold"])
+    counts = f"{GUESS}{number(accuracy.iloc[0]['chance'])} and the ability counts as present above "
+    more = "".join(f"; {part}" for part in [*_seeds(tables, ability), *_controls(tables)])
     return (
-        f"{words(ability).capitalize()} {_appears(onset)}: accuracy{_on_prompts(accuracy)} is {smallest} and "
-        f"{largest}, {GUESS}{number(chance)}{''.join(f'; {part}' for part in more)}."
+        f"{words(ability).capitalize()} {appears}: accuracy{_on_prompts(accuracy)} is {values}, {counts}"
+        f"{number(onset['threshold'])}{more}."
     )
 
 
@@ -100,6 +106,22 @@ def _appears(onset: pd.Series) -> str:
             return "appears at some size, but is lost again at the largest"
         case verdict:
             return f"is {verdict} over sizes"
+
+
+def _at_one_size(row: pd.Series, threshold: float) -> str:
+    """The verdict on an ability in a study of one size, as the end of a sentence: nothing is said about scale."""
+    where = f"at {row['size']}, the only size of this study"
+    if is_missing(row["ci_low"]) or row["ci_low"] <= threshold < row["ci_high"]:
+        return f"is neither certainly present nor certainly absent {where}"
+    return f"is {'present' if row['ci_low'] > threshold else 'absent'} {where}"
+
+
+def _reasons(circuits: pd.DataFrame, ability: str) -> str:
+    """Why no size has a circuit: each reason with its sizes."""
+    rows = circuits[circuits["ability"] == ability]
+    sizes = rows.groupby("verdict", sort=False)["size"].unique()
+    reasons = [f"{joined(map(str, at))}: {in_text(str(verdict).partition(': ')[2])}" for verdict, at in sizes.items()]
+    return "; ".join(reasons) or "none was sought"
 
 
 def _of_seeds(table: pd.DataFrame, ability: str, row: pd.Series) -> str:
@@ -141,8 +163,15 @@ def _faithful(row: pd.Series) -> str:
         f"At {row['size']}, {number(row['n_edges'], Kind.COUNT)} of {number(row['n_graph_edges'], Kind.COUNT)} edges "
         f"({number(row['edge_share'], Kind.SHARE)}) keep {between(Interval.of(row, 'faithfulness', 'ci'))} {CIRCUIT}, "
         f"where 95% of {number(row['n_random'], Kind.COUNT)} random circuits of the same size keep at most "
-        f"{number(row['random_p95'])}."
+        f"{number(row['random_p95'])}{_width(row)}."
     )
+
+
+def _width(row: pd.Series) -> str:
+    """A remark on a circuit that was not cut down to the edges it needs."""
+    if row["edge_share"] <= WIDE or row["n_edges"] <= MANY:
+        return ""
+    return "; so wide a circuit locates little, and many of its edges may not be needed"
 
 
 def _carried(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> list[str]:
@@ -166,10 +195,12 @@ def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
         return []
     without = here.loc["circuit heads"]
     unablated = here.loc["none"]
-    count = len(str(without["heads"]).split())
+    heads = str(without["heads"]).split()
+    named = f" ({', '.join(heads)})" if len(heads) <= MOST_NAMED else ""
     part = (
-        f"on the prompts that circuits are judged by, ablating its {count} head{'s' * (count != 1)} changes accuracy "
-        f"from {between(Interval.of(unablated, 'accuracy', 'ci'))} to {between(Interval.of(without, 'accuracy', 'ci'))}"
+        f"on the prompts that circuits are judged by, ablating its {len(heads)} head{'s' * (len(heads) != 1)}{named} "
+        f"changes accuracy from {between(Interval.of(unablated, 'accuracy', 'ci'))} to "
+        f"{between(Interval.of(without, 'accuracy', 'ci'))}"
     )
     if "random heads of the same layers" not in here.index:
         return [f"{part}, and these layers have too few other heads for a comparison"]

@@ -158,3 +158,40 @@ def test_without_a_circuit_the_answer_ends_with_that(tables: dict[str, pd.DataFr
 
 def test_only_heads_that_clear_their_baseline_make_an_induction_edge(tables: dict[str, pd.DataFrame]) -> None:
     assert induction_edges(tables["roles"], tables["circuit_edges"], GRAPH) == [("a0.h0", "a1.h1.k")]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.97, "is present at"), (0.2, "is absent at"), (0.5, "neither certainly present nor certainly")],
+)
+def test_a_study_of_one_size_says_nothing_about_scale(
+    value: float, words: str, tables: dict[str, pd.DataFrame]
+) -> None:
+    tables["ability"] = pd.DataFrame([ability_row("induction", "large", 99, value)])
+    first = answer(tables, "induction", {"large": GRAPH})[0]
+    assert words in first
+    assert first.count("at large") == 2
+    assert "scale" not in first
+    assert "counts as present above 0.50" in first
+
+
+def test_without_a_circuit_each_size_has_its_reason_in_the_answer(tables: dict[str, pd.DataFrame]) -> None:
+    lacking = [
+        {**circuit_row(np.nan), "size": size, "verdict": f"no circuit: {why}"}
+        for size, why in (("small", "lacks it"), ("large", "lacks it"), ("huge", "the gap is 0"))
+    ]
+    tables["circuits"] = pd.DataFrame(lacking)
+    *_, last = answer(tables, "induction", {})
+    assert last == "No size has a circuit to report: small and large: lacks it; huge: the gap is 0."
+
+
+def test_few_ablated_heads_are_named_and_many_are_counted(tables: dict[str, pd.DataFrame]) -> None:
+    assert "its 2 heads (a0.h0, a1.h1) changes" in text_of(tables)
+    tables["ablation"].loc[1, "heads"] = " ".join(f"a{n}.h0" for n in range(9))
+    assert "its 9 heads changes" in text_of(tables)
+
+
+def test_a_circuit_of_a_large_part_of_the_graph_is_said_to_locate_little(tables: dict[str, pd.DataFrame]) -> None:
+    for edge_share, n_edges, said in ((0.2, 5, False), (0.1, 500, False), (0.2, 500, True)):
+        tables["circuits"][["edge_share", "n_edges"]] = [edge_share, n_edges]
+        assert ("locates little" in text_of(tables)) is said
