@@ -68,7 +68,7 @@ def grow_family(recipe: Recipe, directory: Path, *, workers: int = 0, device: st
     _claim(directory, recipe)
     runs = [(size.name, seed) for size in reversed(recipe.sizes) for seed in range(size.n_seeds)]
     waiting = [run for run in runs if not is_grown(recipe, run_directory(directory, *run))]
-    if not waiting and (directory / CARD).is_file():
+    if not waiting and all((directory / name).is_file() for name in (CARD, "tokenizer.json")):
         return directory
     begin_family(recipe, directory)
     _grow_all(recipe, directory, waiting, len(runs), workers, device)
