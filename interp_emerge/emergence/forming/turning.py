@@ -8,7 +8,8 @@
    leaves. The *ceiling* of two checkpoints is the geometric mean of these two.
 3. The interval is a bootstrap over groups of prompts in each half. A sample has fewer different prompts than there are,
    which lowers all its cosines. So the interval has the spread of the samples, in Fisher's transform of the cosine, and
-   not their percentiles.
+   not their percentiles. It is a little narrow: in simulations with 64 to 200 prompts, 90 to 95% of the
+   intervals contained the expected cosine.
 4. The null has shuffled labels. Activations spread in few directions, so any two probes have cosines farther from zero
    than random directions of the same space.
 
@@ -81,8 +82,9 @@ def direction_turns(
     (`accuracy_a`, `accuracy_b`) the cosine is that of noise.
 
     Example:
-        >>> run = (family.load("14k", step=step) for step in (500, 5000))
-        >>> turns = ie.emergence.forming.direction_turns(run, names, variable="first name receives", layer=1)
+        >>> pairs = ie.load_ability("indirect_object").sample(model, n=256)
+        >>> run = (family.load("25k", step=step) for step in (500, 5000))
+        >>> turns = ie.emergence.forming.direction_turns(run, pairs, variable="receiver", layer=1)
         >>> turns[["step_a", "step_b", "cosine", "ci_low", "ci_high", "ceiling", "null_high"]]
         >>> ie.figures.turns_matrix(turns)
 
