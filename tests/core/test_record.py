@@ -123,7 +123,7 @@ class Holding(Record):
 def test_a_field_that_cannot_be_shown_is_named_and_the_rest_is_shown(value: Any, shown: str | None):
     text, html = repr(Holding(value)), Holding(value)._repr_html_()
     assert "\n" not in text and len(text) < 300 and "<img" not in html and len(html) < 600
-    text.encode(), html.encode()
+    assert text.encode() and html.encode()
     assert shown is None or text == f"Holding(value={shown})"
     assert escape(text.removeprefix("Holding(value=").removesuffix(")")) in html
 

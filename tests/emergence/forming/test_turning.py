@@ -16,7 +16,8 @@ from interp_emerge.probing import shelf
 from interp_emerge.probing.engines.trials import Design
 from interp_emerge.probing.engines.variables import Target
 
-WIDTH, HOW = 12, {"resamples": 20, "draws": 39}
+WIDTH = 12
+HOW: dict[str, Any] = {"resamples": 20, "draws": 39}
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +50,11 @@ def planted(angle: float, *, signal: float, rng: np.random.Generator, n: int = 1
     target = Target(variable="side", labels=torch.from_numpy(labels), classes=(0, 1))
     each = torch.arange(n)
     design = Design(target=target, arms=("true",), labels=target.labels[None], folds=each % 2, groups=each, seed=0)
+    decoder: Any = shelf["nearest_centroid"]
     found = []
     for direction in (along, np.cos(angle) * along + np.sin(angle) * across):
         x = torch.from_numpy(noise + signal * np.outer(2 * labels - 1, direction)).float()
-        found.append(CheckpointFits(shelf["nearest_centroid"], x, design, second, 0.0, 1.0))
+        found.append(CheckpointFits(decoder, x, design, second, 0.0, 1.0))
     for one in found:
         one.fit(0.0, _samples(design, second, 40, 0), _shuffled(design, second, 99, 0))
     return found
@@ -93,11 +95,11 @@ def test_a_row_for_each_two_checkpoints_in_whatever_order_they_came(turns: pd.Da
 
 
 def test_a_direction_that_has_formed_stays_and_that_before_training_is_another(turns: pd.DataFrame):
-    rows = turns.set_index(["step_a", "step_b"])
-    late, early = rows.loc[(3000, 5000)], rows.loc[(0, 5000)]
+    rows: dict[Any, Any] = {(row["step_a"], row["step_b"]): row for row in turns.to_dict("records")}
+    late, early = rows[3000, 5000], rows[0, 5000]
     assert late["accuracy_a"] > 2 * late["majority"] and late["p_value"] == 1 / 40
     assert late["ci_low"] > max(late["null_high"], early["ci_high"])
-    own = rows["cosine"][(3000, 3000)] * rows["cosine"][(5000, 5000)]
+    own = rows[3000, 3000]["cosine"] * rows[5000, 5000]["cosine"]
     assert late["ceiling"] == pytest.approx(own**0.5) and late["cosine"] < late["ceiling"]
 
 
