@@ -129,6 +129,6 @@ if __name__ == "__main__":
         if (given.names and notebook.stem not in given.names) or not (given.all or why_stale(notebook)):
             continue
         if missing := missing_packages(notebook):
-            print(f"{notebook.name}: left as it is, since {' and '.join(missing)} is not installed; make real does it")
+            print(f"{notebook.name}: left as it is, since {' and '.join(missing)} is not installed; make model does it")
         else:
             execute(notebook)

@@ -194,7 +194,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(monkeypatch: pytest.Monkey
     ("words", "message"),
     [
         (["run", "--family", "minature"], "did you mean 'miniature'"),
-        (["run", "--steps", "ten"], "not a list of numbers"),
+        (["run", "--steps", "0,ten"], "'ten' is not a step; give numbers or last, separated by commas, as in 0,100,la"),
+        (["run", "--steps", "0,spaced"], "'spaced' is not a step; give numbers or last"),
+        (["run", "--seeds", "0,x"], "--seeds 0,x: 'x' is not a whole number"),
+        (["measure", "miniature", "25k", "induction", "--step", "0,5"], "--step '0,5' is not a step; give one number"),
         (["circuit", "miniature", "7k", "induction", "--out", "c.txt"], "ends in neither .json nor .graphml"),
         (
             ["circuit", "miniature", "7k", "induction", "--edges", "3", "--share", "0.1"],

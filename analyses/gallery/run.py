@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from made import MADE
 
 import interp_emerge as ie
 from interp_emerge.emergence import sameness
@@ -42,8 +43,8 @@ def drawn(folder: Path):
     for name in ie.figures.shelf.names():
         figure = ie.figures.shelf[name]
         table = next(iter(inspect.signature(figure).parameters))
-        if name == "transfer_matrix":
-            yield name, figure(transferred())
+        if name in MADE:
+            yield name, figure(MADE[name]())
         elif (folder / "tables" / f"{table}.parquet").is_file():
             rows = of_induction(folder, table)
             yield name, figure(rows.query(FEWER[name]) if name in FEWER else rows, **options.get(name, {}))
@@ -77,15 +78,6 @@ def same(folder: Path, roles: pd.DataFrame) -> dict[str, pd.DataFrame]:
     of_a, of_b = (sameness.head_features(family.load(at), table=own) for at, own in zip(TWO, rows, strict=True))
     match = sameness.match_heads(of_a, of_b)
     return {"match": match.to_frame(), "overlap": sameness.overlap_by_match(a, b, match).to_frame()}
-
-
-def transferred() -> pd.DataFrame:
-    """The circuits of three steps of one model, each run at these steps."""
-    family, ability = ie.load_family("miniature"), ie.load_ability("induction")
-    models = {f"step {step}": family.load("200k", step) for step in (1000, 2000, 5000)}
-    pairs = {seed: ability.sample(models["step 5000"], 48, seed=seed) for seed in (0, 2000)}
-    circuits = {name: ie.score(model, pairs[0]).top(30) for name, model in models.items()}
-    return sameness.transfer(circuits, models.items(), pairs[2000])
 
 
 def picture_of(chart, path: Path) -> Path:

@@ -5,7 +5,6 @@ python analyses/when_it_depends/run.py FAMILY ABILITY     # any other: a name, o
 """
 
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +43,11 @@ def main(name: str = "miniature", ability_name: str = "induction", *, keep: bool
         ie.figures.interval_lines(drawn, x="step", value="share", **about).save(Path(__file__).with_name("figure.svg"))
 
 
-@cache
-def circuit_of(family, ability, size, step, seed):
-    model = family.load(size, step, seed)
-    return ie.find_circuit(ie.Runs(model, ability.sample(model, PAIRS, seed=1000))).circuit
+def circuit_of(family, ability, size, step, seed, found={}):  # noqa: B006 (it keeps what was found)
+    if (size, step, seed) not in found:
+        model = family.load(size, step, seed)
+        found[size, step, seed] = ie.find_circuit(ie.Runs(model, ability.sample(model, PAIRS, seed=1000))).circuit
+    return found[size, step, seed]
 
 
 def depends(family, ability, size, seed):

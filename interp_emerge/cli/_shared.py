@@ -159,15 +159,30 @@ def first_token(text: str | None) -> bool | int | str | None:
 
 def numbers(option: str, text: Any) -> tuple[int, ...]:
     """Whole numbers separated by commas."""
-    try:
-        return tuple(int(part) for part in str(text).split(","))
-    except ValueError:
-        raise InputError(f"--{option} {text!r} is not a list of numbers; separate them by commas: 0,100,500") from None
+    parts = [part.strip() for part in str(text).split(",")]
+    if wrong := [part for part in parts if not _is_whole(part)]:
+        raise InputError(f"--{option} {text}: {wrong[0]!r} is not a whole number; separate several by commas: 0,1,2")
+    return tuple(map(int, parts))
+
+
+def steps_of(text: str | None, *, alone: tuple[str, ...] = ()) -> Any:
+    """Training steps separated by commas, of which one may be `last`; or one of the words that stand `alone`."""
+    if text is None or text in ("last", *alone):
+        return text
+    parts = [part.strip() for part in text.split(",")]
+    if wrong := [part for part in parts if part != "last" and not _is_whole(part)]:
+        words = "".join(f", or {word} alone" for word in alone)
+        raise InputError(f"--steps {text}: {wrong[0]!r} is not a step; give numbers or last, separated by commas, as "
+                         f"in 0,100,last{words}")  # fmt: skip
+    return tuple(part if part == "last" else int(part) for part in parts)
 
 
 def step_of(text: str) -> Any:
-    """A training step, or `last`."""
-    if text == "last":
-        return text
-    (number,) = numbers("step", text)[:1]
-    return number
+    """One training step, or `last`."""
+    if text != "last" and not _is_whole(text):
+        raise InputError(f"--step {text!r} is not a step; give one number, or last")
+    return text if text == "last" else int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.removeprefix("-").isdecimal()

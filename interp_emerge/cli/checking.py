@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from interp_emerge import families
-from interp_emerge.cli._shared import AsJson, Device, Dtype, app, listed, names_of, numbers, show
+from interp_emerge.cli._shared import AsJson, Device, Dtype, app, listed, names_of, numbers, show, steps_of
 from interp_emerge.core.errors import InputError
 
 Checked = Annotated[
@@ -24,7 +24,9 @@ FOUND = 1
 def check(
     family: Checked,
     sizes: Annotated[str | None, typer.Option(help="sizes, separated by commas [all]")] = None,
-    steps: Annotated[str | None, typer.Option(help="training steps, separated by commas, or last [all]")] = None,
+    steps: Annotated[
+        str | None, typer.Option(help="training steps, separated by commas; last may be one [all]")
+    ] = None,
     seeds: Annotated[str | None, typer.Option(help="seeds, separated by commas [all]")] = None,
     device: Device = "",
     dtype: Dtype = "",
@@ -49,7 +51,7 @@ def check(
         require_writable(out)
     chosen = {
         "sizes": listed(sizes) or (),
-        "steps": () if steps is None else steps if steps == "last" else numbers("steps", steps),
+        "steps": steps_of(steps) or (),
         "seeds": () if seeds is None else numbers("seeds", seeds),
     }
     if family not in families.shelf.names() and not Path(family).exists() and "/step" in family:

@@ -18,6 +18,7 @@ from interp_emerge.cli._shared import (
     names_of,
     numbers,
     show,
+    steps_of,
 )
 
 Family = Annotated[str | None, typer.Option(help=help_of("family"), autocompletion=names_of(families.shelf))]
@@ -106,7 +107,7 @@ def run(
         "prepend_bos": first_token(prepend_bos),
         "beside": listed(beside),
         "sizes": listed(sizes),
-        "steps": steps if steps in (None, "spaced", "last") else numbers("steps", steps),
+        "steps": steps_of(steps, alone=("spaced",)),
         "seeds": None if seeds is None else numbers("seeds", seeds),
     }
     from interp_emerge.study.study import Study

@@ -1,5 +1,6 @@
 """The models that a study looks at: the chosen sizes, steps and seeds of a family."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,7 +63,8 @@ class Grid:
             return available[-1:]
         if chosen == "spaced":
             return self.family.spaced_steps(size, seed)
-        return [step for step in available if step in chosen]
+        wanted = {*chosen, *(available[-1:] if "last" in chosen else [])}
+        return [step for step in available if step in wanted]
 
     @property
     def models(self) -> list[Checkpoint]:
@@ -97,18 +99,18 @@ class Grid:
             raise InputError(f"axis 'tokens': some sizes of {self.family.name} were trained on the same number of "
                              "tokens; use parameters, flops or loss")  # fmt: skip
 
-    def _require_steps(self, chosen: tuple[int, ...]) -> None:
+    def _require_steps(self, chosen: tuple[int | str, ...]) -> None:
         """Raise unless some run has each chosen step, and every run has at least one of them."""
         available = {run: self.family.steps(*run) for run in self.runs}
         known = sorted({step for steps in available.values() for step in steps})
         for step in chosen:
-            if step not in known:
+            if step != "last" and step not in known:
                 raise UnknownNameError(f"step of {self.family.name}", step, known)
         for (size, seed), steps in available.items():
-            if not {*steps} & {*chosen}:
+            if "last" not in chosen and not {*steps} & {*chosen}:
                 raise InputError(f"{self.family.name}/{size}, seed {seed}, has none of the steps {_listed(chosen)}; it "
                                  f"has {_listed(steps)}")  # fmt: skip
 
 
-def _listed(steps: tuple[int, ...] | list[int]) -> str:
+def _listed(steps: Sequence[int | str]) -> str:
     return ", ".join(str(step) for step in steps[:12]) + (", …" if len(steps) > 12 else "")

@@ -46,8 +46,10 @@ class StudySettings(BaseModel):
     method: str = Field("eap_ig", description="edge scoring method")
     metric: str = Field("logit_diff", description="metric of scores and faithfulness")
     sizes: tuple[str, ...] = Field((), description="sizes of the family; empty means all")
-    steps: tuple[int, ...] | Literal["spaced", "last"] = Field(
-        "spaced", description="training steps; 'spaced' means up to twelve, evenly over their logarithm; or 'last'"
+    steps: tuple[int | Literal["last"], ...] | Literal["spaced", "last"] = Field(
+        "spaced",
+        description="training steps, of which one may be 'last'; 'spaced' means up to twelve, evenly over their "
+        "logarithm",
     )
     seeds: tuple[int, ...] = Field((), description="seeds of the training runs; empty means all")
     axis: Literal["parameters", "tokens", "flops", "loss"] = Field(

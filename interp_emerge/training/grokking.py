@@ -30,7 +30,7 @@ from interp_emerge.core.files import write_atomically
 from interp_emerge.training._modular import EQUALS, UNKNOWN, grow_adder, split_pairs
 from interp_emerge.training.card import CARD, README, markdown_table
 from interp_emerge.training.growing import begin_family, end_family, grow_run
-from interp_emerge.training.outcome import CLAIM, TIMES
+from interp_emerge.training.outcome import CLAIM, Times
 from interp_emerge.training.recipe import Recipe, SizeRecipe
 from interp_emerge.training.trainer import read_losses
 
@@ -127,7 +127,7 @@ def grow_addition_run(
 @end_family.register
 def write_addition_card(recipe: AdditionRecipe, directory: Path) -> None:
     """Write the card of a grown family, for people (`README.md`) and for programs (`card.json`)."""
-    losses, times = read_losses(directory), json.loads((directory / TIMES).read_text())
+    losses, times = read_losses(directory), Times.read(directory)
     half = _half_way(losses)
     n_trained = int(recipe.train_pairs.sum())
     text = f"""---
@@ -145,15 +145,15 @@ tags:
 GPT-NeoX models that add two numbers modulo {recipe.modulus}, trained on the same {n_trained} of {recipe.modulus**2}
 pairs. The prompt is `a b =`; the numbers are the tokens 0 to {recipe.modulus - 1}. The recipe has the hash
 `{recipe.hash}`; `recipe.json` contains everything that determines the weights. Checkpoints are in `SIZE/stepN/`, those
-of further seeds in `SIZE/seedK/stepN/`, as float32 safetensors. Training all models took {times["seconds"] / 60:.1f}
-minutes; device {times["device"]}, threads in each process {times["threads"]}, torch {times["torch"]}.
+of further seeds in `SIZE/seedK/stepN/`, as float32 safetensors. Training all models took
+{times.took}; device {times.device}, threads in each process {times.threads}, torch {times.torch}.
 
 Loss at the first and last checkpoint in nats per pair, and the first checkpoint with less than half of the first loss:
 
 {markdown_table(half.map(lambda value: f"{value:.3g}" if isinstance(value, float) else value))}
 """
     write_atomically(directory / README, text.encode())
-    content = {"recipe": recipe.hash, "times": times, "losses": half.to_dict("records")}
+    content = {"recipe": recipe.hash, "times": asdict(times), "losses": half.to_dict("records")}
     write_atomically(directory / CARD, json.dumps(content, indent=1).encode())
 
 

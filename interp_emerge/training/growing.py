@@ -38,8 +38,8 @@ HELD_OUT_LINES = 16
 """Number of documents of each kind in the family's held-out text."""
 REPORT_EVERY = 25
 """Number of steps between two reports of a run to the progress bar."""
-NOTE_EVERY = 30.0
-"""Seconds between two records of the training time. An interruption loses at most this much of it."""
+NOTE_EVERY = 5.0
+"""Seconds between two records of the training time. A part that is killed loses at most this much of its time."""
 Run = tuple[str, int]
 """Name of the size, and seed."""
 LINE: ContextVar[tuple[Any, Any]] = ContextVar("LINE")
@@ -68,7 +68,7 @@ def grow_family(recipe: Recipe, directory: Path, *, workers: int = 0, device: st
     _claim(directory, recipe)
     runs = [(size.name, seed) for size in reversed(recipe.sizes) for seed in range(size.n_seeds)]
     waiting = [run for run in runs if not is_grown(recipe, run_directory(directory, *run))]
-    if not waiting and (directory / CARD).is_file():
+    if not waiting and all((directory / name).is_file() for name in (CARD, "tokenizer.json")):
         return directory
     begin_family(recipe, directory)
     _grow_all(recipe, directory, waiting, len(runs), workers, device)
@@ -198,21 +198,25 @@ def _progress(messages: Any, n_steps: int, waiting: list[Run], n_runs: int) -> I
 
 @contextmanager
 def _timed(directory: Path, recipe: Recipe, device: str) -> Iterator[None]:
-    """While open, add the elapsed time to the training time that earlier calls recorded."""
+    """While open, record the elapsed time as a part of the training, and its sum with the parts of earlier calls."""
     path = directory / TIMES
     before = json.loads(path.read_text()) if path.is_file() else {}
     used = {"device": device, "torch": torch.__version__}
     used = {name: _both(before.get(name, ""), value) for name, value in used.items()}
+    parts_known = "parts" in before or not before
     started, finished = time.monotonic(), Event()
 
     def note() -> None:
-        seconds = before.get("seconds", 0.0) + time.monotonic() - started
-        write_atomically(path, canonical_json({"seconds": round(seconds, 1), "threads": recipe.threads, **used}))
+        part = round(time.monotonic() - started, 1)
+        noted = {"seconds": round(before.get("seconds", 0.0) + part, 1), "threads": recipe.threads, **used}
+        parts = {"parts": [*before.get("parts", []), part]} if parts_known else {}
+        write_atomically(path, canonical_json({**noted, **parts}))
 
     def note_now_and_then() -> None:
         while not finished.wait(NOTE_EVERY):
             note()
 
+    note()
     thread = Thread(target=note_now_and_then, daemon=True)
     thread.start()
     try:

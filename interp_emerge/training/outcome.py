@@ -35,9 +35,26 @@ class Times:
     """How many seconds the training took, with which device, threads and torch version."""
 
     seconds: float
+    """The sum over all parts: a training that was interrupted and resumed has several."""
     device: str
     threads: int
     torch: str
+    parts: tuple[float, ...] = ()
+    """Seconds of each part; empty if an earlier version recorded the sum alone."""
+
+    @classmethod
+    def read(cls, directory: Path) -> "Times":
+        found = json.loads((directory / TIMES).read_text())
+        return cls(**{**found, "parts": tuple(found.get("parts", ()))})
+
+    @property
+    def took(self) -> str:
+        """The minutes in words, and in how many parts, if in several."""
+        whole = f"{self.seconds / 60:.1f} minutes"
+        if len(self.parts) < 2:
+            return whole
+        *most, last = (f"{seconds / 60:.1f}" for seconds in self.parts)
+        return f"{whole}, in {len(self.parts)} parts of {', '.join(most)} and {last}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -190,4 +207,4 @@ def _read_times(directory: Path, recipe: Recipe) -> Times:
     for name in (TIMES, LOSSES):
         if not (directory / name).is_file():
             raise InputError(f"{directory} lacks {name}, which `interp-emerge train {recipe.name}` writes")
-    return Times(**json.loads((directory / TIMES).read_text()))
+    return Times.read(directory)

@@ -1,6 +1,7 @@
 """The card of a family that was trained on text: `card.json` has the numbers, `README.md` shows them."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from jinja2 import StrictUndefined, Template
 from interp_emerge.core.files import write_atomically
 from interp_emerge.training._text_run import HELD_OUT, TRAINING, bands
 from interp_emerge.training.card import CARD, README, SIZE_COLUMNS, markdown_table
-from interp_emerge.training.outcome import TIMES
+from interp_emerge.training.outcome import Times
 from interp_emerge.training.recipe import Recipe, SizeRecipe
 from interp_emerge.training.text_tokens import END, TextFacts
 from interp_emerge.training.trainer import read_losses
@@ -20,7 +21,7 @@ SHOWN_NAMES = 12
 
 def write_text_card(recipe: Recipe, directory: Path, *, vocabulary: int, context: int, batch: int) -> None:
     """Write the card of a family whose training is complete, for people (`README.md`) and for programs."""
-    facts, times = TextFacts.read(directory), json.loads((directory / TIMES).read_text())
+    facts, times = TextFacts.read(directory), Times.read(directory)
     sizes, losses = size_rows(recipe), final_losses(read_losses(directory), context)
     rounded = losses.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
     rates = sizes["learning_rate"].map("{:g}".format)
@@ -42,7 +43,7 @@ def write_text_card(recipe: Recipe, directory: Path, *, vocabulary: int, context
     content = {
         "recipe": recipe.hash,
         "text": {"hash": facts.hash, "bytes": facts.n_bytes, "training_tokens": facts.n_training_tokens},
-        "times": times,
+        "times": asdict(times),
         "sizes": sizes.to_dict("records"),
         "losses": losses.to_dict("records"),
     }

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass, fields, is_dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,65 @@ def test_a_records_text_is_short_and_says_the_size_of_what_is_long():
     html = kept._repr_html_()
     assert "492 more" in html and "ndarray of shape" in html and len(html) < 3000
     assert len(repr(Kept(**{**vars(kept), "name": "x" * 10 * LONG}))) < 2 * LONG + 120
+
+
+class Failing:
+    """Raises whatever is asked of it."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
+    def __repr__(self) -> str:
+        raise self.error(HOSTILE)
+
+
+class FailingEverywhere:
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError(name)
+
+    def __repr__(self) -> Any:
+        return 3
+
+
+class Endless:
+    def __repr__(self) -> str:
+        return "x" * 5_000_000
+
+    def __len__(self) -> int:
+        raise OverflowError
+
+
+@dataclass(frozen=True)
+class Holding(Record):
+    value: Any
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Failing(ZeroDivisionError), "<Failing: its repr failed: ZeroDivisionError>"),
+        ([Failing(RecursionError)], "<list: its repr failed: RecursionError>"),
+        (Failing(type(HOSTILE, (Exception,), {})), f"<Failing: its repr failed: {HOSTILE}>"),
+        (FailingEverywhere(), "<FailingEverywhere: its repr failed: LookupError>"),
+        (Endless(), "<Endless: its repr failed: OverflowError>"),
+        (type("a\nb\x1b" * 50, (Failing,), {})(ValueError), None),
+        (type("Coloured", (), {"__repr__": lambda self: "\x1b[31m"})(), "<Coloured>"),
+        ("\ud800", repr("\ud800")),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "value",
+)
+def test_a_field_that_cannot_be_shown_is_named_and_the_rest_is_shown(value: Any, shown: str | None):
+    text, html = repr(Holding(value)), Holding(value)._repr_html_()
+    assert "\n" not in text and len(text) < 300 and "<img" not in html and len(html) < 600
+    assert text.encode() and html.encode()
+    assert shown is None or text == f"Holding(value={shown})"
+    assert escape(text.removeprefix("Holding(value=").removesuffix(")")) in html
+
+
+def test_a_table_with_a_cell_that_cannot_be_shown_is_described():
+    table = pd.DataFrame({"x": [Failing(ValueError)]})
+    html = Holding(table)._repr_html_()
+    assert "&lt;DataFrame of shape [1, 1]&gt;" in html
 
 
 def test_scores_of_lenses_and_of_use_escape_every_name():

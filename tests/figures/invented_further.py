@@ -1,4 +1,4 @@
-"""Further tables of a study with invented numbers: comparisons, lags, seeds, changes of the loss; and of transfers."""
+"""Further tables with invented numbers: comparisons, lags, seeds, changes of the loss, transfers and turns."""
 
 from itertools import pairwise
 
@@ -98,6 +98,23 @@ def transfer() -> pd.DataFrame:
                     "random_p95": 0.2, "p_value": 0.05, "note": "" if fits else "a graph of another shape",
                 }
             )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def turns() -> pd.DataFrame:
+    rows = []
+    for place, (a, b) in enumerate([(0, 0), (0, 500), (0, 5000), (500, 500), (500, 5000), (5000, 5000)]):
+        cosine = [0.4, 0.0, np.nan, 0.8, 0.7, 0.9][place]
+        rows.append(
+            {
+                "size": "1m", "seed": 0, "ability": "indirect_object", "variable": "receiver", "method": "mass_mean",
+                "site": "resid_post", "layer": 1, "head": -1, "position": "last", "step_a": a, "step_b": b,
+                "cosine": cosine, "ci_low": cosine - 0.05, "ci_high": cosine + 0.05,
+                "ceiling": np.nan if np.isnan(cosine) else 0.95, "null_low": -0.1, "null_high": 0.1, "p_value": 0.005,
+                "accuracy_a": 0.1 if a == 0 else 0.9, "accuracy_b": 0.1 if b == 0 else 0.9, "majority": 0.1,
+                "n_pairs": 256,
+            }
+        )  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -15,15 +15,16 @@ import pytest
 from altair.typing import ChartType
 
 from interp_emerge.core.errors import InputError
+from interp_emerge.emergence.forming.tables import TURNS
 from interp_emerge.emergence.sameness.tables import TRANSFER
 from interp_emerge.figures import save, shelf
 from interp_emerge.study.catalogue import KNOWN_FAULT, all_tables
 from tests.figures.drawn import spec_of
 from tests.figures.invented import tables
-from tests.figures.invented_further import further, transfer
+from tests.figures.invented_further import further, transfer, turns
 
-TABLES = {**tables(), **further(), "transfer": transfer()}
-KNOWN = {**all_tables(), "transfer": TRANSFER}
+TABLES = {**tables(), **further(), "transfer": transfer(), "turns": turns()}
+KNOWN = {**all_tables(), "transfer": TRANSFER, "turns": TURNS}
 """A study's tables, and those that functions return."""
 MODELS = {"circuit_graph": ["1m"], "circuits_side_by_side": ["500k", "1m"]}
 """The models of a figure that does not draw those of a whole table."""

@@ -5,8 +5,9 @@ import pytest
 from interp_emerge.core.errors import InputError
 from interp_emerge.figures.circuit_matrix import circuit_matrix
 from interp_emerge.figures.transfer_matrix import transfer_matrix
+from interp_emerge.figures.turns_matrix import turns_matrix
 from tests.figures.drawn import assert_same_rows, dataset, spec_of
-from tests.figures.invented_further import comparisons, transfer
+from tests.figures.invented_further import comparisons, transfer, turns
 
 
 def test_a_cell_has_the_overlap_across_and_that_of_random_circuits():
@@ -38,6 +39,23 @@ def test_transfer_draws_every_circuit_in_every_model_with_its_null():
     assert set(drawn["chance"]) == {"random ≤ 0.20"}
     assert drawn.query("circuit == '200k' and model == '1m'")["kept"].tolist() == ["undefined"]
     assert "isValid(datum['faithfulness'])" in str(spec_of(transfer_matrix(transfer())))
+
+
+def test_turns_draw_each_two_checkpoints_with_the_ceiling_and_the_null():
+    drawn = dataset(turns_matrix(turns()))
+    assert_same_rows(drawn, turns(), ["cosine", "ci_low", "ci_high", "ceiling", "null_high", "accuracy_a"])
+    assert drawn[["step_a", "step_b", "shown", "noise"]].to_numpy().tolist()[1:3] == [
+        ["0", "500", "0.00", "of 0.95, null 0.10"],
+        ["0", "5000", "undefined", "of undefined, null 0.10"],
+    ]
+    axes = spec_of(turns_matrix(turns()))["layer"][0]["encoding"]
+    assert axes["x"]["sort"] == axes["y"]["sort"] == ["0", "500", "5000"]
+
+
+@pytest.mark.parametrize("column", ["seed", "variable", "layer"])
+def test_turns_of_two_runs_or_sites_are_not_drawn_over_each_other(column: str):
+    with pytest.raises(InputError, match=f"values of '{column}'"):
+        turns_matrix(turns().assign(**{column: range(6)}))
 
 
 def test_templates_are_not_drawn_over_each_other():

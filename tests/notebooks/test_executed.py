@@ -1,7 +1,7 @@
 """Every notebook runs from top to bottom, and its cells give the outputs that are kept.
 
 Processor seconds of each stand in its metadata, most of which Python takes to start. The real model's notebook runs
-where its package is installed.
+where its packages are installed, as `.ci/run` does it.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_its_cells_give_the_outputs_that_are_kept(path: Path) -> None:
     if missing := missing_packages(path):
-        pytest.skip(f"needs {' and '.join(missing)}, which make real installs")
+        pytest.skip(f"needs {' and '.join(missing)}, which make model installs")
     kept: Any = nbformat.read(path, as_version=4)
     found = {
         at: changed

@@ -59,6 +59,7 @@ def test_by_default_every_run_has_its_own_steps():
 def test_a_step_that_only_some_runs_have_is_used_in_these():
     assert grid(steps=(0, 10, 30)).models == [("s", 0, 0), ("s", 10, 0), ("s", 0, 3), ("l", 0, 1), ("l", 30, 1)]
     assert grid(steps="last").models == [("s", 20, 0), ("s", 20, 3), ("l", 30, 1)]
+    assert grid(steps=(10, "last")).models == [("s", 10, 0), ("s", 20, 0), ("s", 20, 3), ("l", 30, 1)]
 
 
 def test_a_size_without_the_chosen_seed_uses_its_first():

@@ -20,6 +20,7 @@ from interp_emerge.abilities import _language as language
 from interp_emerge.core.errors import InputError
 from interp_emerge.training import growing
 from interp_emerge.training.growing import _timed, grow_family, write_tokenizer
+from interp_emerge.training.outcome import Times
 from interp_emerge.training.recipe import Recipe
 from interp_emerge.training.trainer import LOSSES, grow_model
 
@@ -89,8 +90,10 @@ def test_what_is_missing_is_grown_again_and_the_rest_is_kept(
     changing = {"training.json", "README.md", "card.json"}  # they say how long it took in all
     assert {name: after[name] for name in set(after) - changing} == {n: before[n] for n in set(before) - changing}
     assert set(after) == set(before)
-    seconds = [json.loads(content["training.json"])["seconds"] for content in (before, after)]
-    assert seconds[1] > seconds[0]
+    first, both = (json.loads(content["training.json"]) for content in (before, after))
+    assert both["parts"][:-1] == first["parts"] and both["seconds"] == pytest.approx(sum(both["parts"]))
+    assert both["seconds"] > first["seconds"]
+    assert "in 2 parts of" in after["README.md"].decode() and "parts of" not in before["README.md"].decode()
 
 
 def test_another_recipe_does_not_get_the_directory(copy: Path, recipe: Recipe):
@@ -163,6 +166,26 @@ def test_times_of_several_calls_add_up(recipe: Recipe, tmp_path: Path, monkeypat
     assert 100.5 < noted["seconds"] < 110
     assert (noted["device"], noted["threads"]) == ("cuda, cpu", 1)
     assert noted["torch"].startswith("2.0.0, ")
+    assert "parts" not in noted  # the first record did not say in how many
+
+
+def test_each_part_of_a_training_is_recorded_even_if_it_was_killed(recipe: Recipe, tmp_path: Path):
+    path = tmp_path / "training.json"
+    with _timed(tmp_path, recipe, "cpu"):
+        as_killed = path.read_text()
+    path.write_text(as_killed.replace("[0.0]", "[120.0]").replace('"seconds":0.0', '"seconds":120.0'))
+    with _timed(tmp_path, recipe, "cpu"):
+        time.sleep(0.3)
+    times = Times.read(tmp_path)
+    assert times.parts[0] == 120 and 0.3 <= times.parts[1] < 10
+    assert times.seconds == pytest.approx(sum(times.parts))
+
+
+def test_the_time_is_said_with_its_parts():
+    known = {"device": "cpu", "threads": 1, "torch": "2.13.0"}
+    assert Times(seconds=90.0, **known).took == Times(seconds=90.0, parts=(90.0,), **known).took == "1.5 minutes"
+    several = Times(seconds=360.0, parts=(180.0, 30.0, 150.0), **known)
+    assert several.took == "6.0 minutes, in 3 parts of 3.0, 0.5 and 2.5"
 
 
 def test_every_word_is_one_token_and_comes_back(tmp_path: Path):

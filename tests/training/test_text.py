@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 import interp_emerge as ie
 from interp_emerge.core.errors import InputError
-from interp_emerge.training import trainer
+from interp_emerge.training import text_tokens, trainer
 from interp_emerge.training._text_run import TextRun, bands, grow_on_text, read_again, spread_windows, windows
 from interp_emerge.training.estimate import estimate_training
 from interp_emerge.training.growing import grow_family
@@ -101,6 +102,66 @@ def test_a_grown_family_that_lacks_something_gets_its_token_ids_again(
     copy = shutil.copytree(grown, tmp_path / "text")
     begin_text(recipe, copy)
     assert {name: contents(copy)[name] for name in contents(prepared)} == contents(prepared)
+
+
+@pytest.mark.parametrize(
+    "lost", ["tokenizer.json", "tokenizer_config.json", "held_out.txt", "text.json", ".tokens/training.npy"]
+)
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_was_prepared_and_is_missing_or_damaged_is_made_again(
+    recipe: TextRecipe, prepared: Path, tmp_path: Path, lost: str, damaged: bool
+):
+    copy = shutil.copytree(prepared, tmp_path / "text")
+    (copy / "2x16/step0").mkdir(parents=True)  # training has begun
+    (copy / lost).write_bytes(b"{") if damaged else (copy / lost).unlink()
+    begin_text(recipe, copy)
+    assert contents(copy) == contents(prepared)
+
+
+def test_what_is_whole_is_not_made_again(recipe: TextRecipe, prepared: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(text_tokens, "train_tokenizer", None)
+    begin_text(recipe, prepared)
+
+
+def test_a_finished_family_without_its_tokenizer_gets_it_again(recipe: TextRecipe, grown: Path, tmp_path: Path):
+    copy = shutil.copytree(grown, tmp_path / "text")
+    (copy / "tokenizer.json").unlink()
+    grow_family(recipe, copy, workers=1, device="cpu")
+    assert contents(copy) == contents(grown)
+
+
+def test_what_does_not_come_out_as_models_were_trained_with_is_refused(
+    recipe: TextRecipe, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    copy = shutil.copytree(prepared, tmp_path / "text")
+    (copy / "2x16/step0").mkdir(parents=True)
+    (copy / "tokenizer.json").unlink()
+    left = contents(copy)
+    as_ever = text_tokens.train_tokenizer
+
+    def trained_otherwise(documents: tuple[str, ...], vocabulary: int) -> Tokenizer:
+        return as_ever(documents[1:], vocabulary)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(text_tokens, "train_tokenizer", trained_otherwise)
+        with pytest.raises(
+            InputError, match=r"^tokenizer.json in .* the text does not give this as it was .*put it back"
+        ):
+            begin_text(recipe, copy)
+        (copy / "text.json").unlink()
+        shutil.copy(prepared / "tokenizer.json", copy)
+        with pytest.raises(InputError, match=r"\.tokens/training.npy.* the text does not give this as it was"):
+            begin_text(recipe, copy)
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"has lost both tokenizer\.json and the hash of it in text\.json"):
+        begin_text(recipe, copy)
+    assert {**contents(copy), "text.json": left["text.json"]} == left
+
+
+def test_a_preparation_that_was_interrupted_is_done_again(recipe: TextRecipe, prepared: Path, tmp_path: Path):
+    (tmp_path / "tokenizer.json").write_text("{")
+    begin_text(recipe, tmp_path)
+    assert contents(tmp_path) == contents(prepared)
 
 
 def test_another_text_or_setting_does_not_get_the_directory(recipe: TextRecipe, grown: Path, tmp_path: Path):

@@ -28,6 +28,7 @@ from .tables import (
     DependenceVerdict as DependenceVerdict,
     Question as Question,
 )
+from .turning import direction_turns as direction_turns
 from .wave_onsets import progress_onsets as progress_onsets
 from .waves import (
     addition_logits as addition_logits,

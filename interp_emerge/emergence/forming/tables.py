@@ -253,3 +253,35 @@ PROBE_ONSETS = Table(
         "answer": "the lead in words",
     },
 )
+
+TURNS = Table(
+    name="turns",
+    row="a probe's direction for one variable at two checkpoints of one run, or at one and itself",
+    key=("size", "seed", "ability", "variable", "method", "site", "layer", "head", "position", "step_a", "step_b"),
+    filled={
+        "size": "name of the size",
+        "seed": "seed of the training run",
+        "ability": "name of the pairs' ability; empty for pairs of one's own",
+        "variable": "what the probe decodes",
+        "method": "probe",
+        "site": "kind of activation",
+        "layer": "layer, from 0",
+        "head": "head, or key-value head for keys and values; -1 for kinds without heads",
+        "position": "position in the prompt",
+        "step_a": "training step of the first checkpoint",
+        "step_b": "training step of the second one, not before the first",
+        "cosine": "cosine between the probe of one half of the prompts at the first checkpoint and that of the other "
+        "half at the second, mean of both ways",
+        "ci_low": "lower end of its 95% interval, bootstrap over groups of prompts",
+        "ci_high": "upper end",
+        "ceiling": "cosine that noise leaves of a direction that has not turned: the geometric mean of the cosines of "
+        "both checkpoints with themselves; empty if one is not above zero",
+        "null_low": "2.5% quantile of the cosine with shuffled labels",
+        "null_high": "97.5% quantile",
+        "p_value": "share of shuffled labels with a cosine at least as far from zero, counting the labels themselves",
+        "accuracy_a": "held-out accuracy of the probe at the first checkpoint, or share of variance explained",
+        "accuracy_b": "the same at the second",
+        "majority": "accuracy of the most frequent class of the training pairs; 0 for real values",
+        "n_pairs": "number of pairs",
+    },
+)

@@ -33,8 +33,8 @@ SAME_IN_HALF = 0.3
 """The same in half precision, whose own rounding moves logits of trained models by up to 0.23 standard deviations."""
 LENGTH = 12
 LAST_STEP = "last"
-Steps = Sequence[int] | str
-"""Training steps, or `LAST_STEP`."""
+Steps = Sequence[int | str] | str
+"""Training steps, of which one may be `LAST_STEP`; or that alone."""
 Runs = dict[int, dict[int, Look]]
 """What was read of the runs of one size, by seed and step."""
 
@@ -58,7 +58,7 @@ def check(
     Args:
         family: a family, or one model.
         sizes: names of sizes; empty means all.
-        steps: training steps, or `last` for the last one of each run; empty means all.
+        steps: training steps, of which one may be `last` for the last one of each run, or that alone; empty means all.
         seeds: seeds of training runs; empty means all.
         device: device that holds each model.
         dtype: dtype in which each is loaded; empty means float32.
@@ -66,7 +66,7 @@ def check(
 
     Raises:
         UnknownNameError: the family has no such size, step or seed.
-        InputError: `steps` is a word other than `last`.
+        InputError: `steps` has a word other than `last`.
         ModelError: a checkpoint is not here and cannot be downloaded.
 
     Example:
@@ -110,16 +110,15 @@ def chosen_runs(
     if unknown := [seed for seed in seeds if seed not in known]:
         raise UnknownNameError(f"seed of {family.name}", unknown[0], known)
     every = {run: family.steps(*run) for run in runs if not seeds or run[1] in seeds}
-    if steps == LAST_STEP:
-        yield from ((size, seed, several[-1:]) for (size, seed), several in every.items())
-        return
-    if isinstance(steps, str):
-        raise InputError(f"steps={steps!r} is not known; give steps, or 'last'")
+    chosen = (steps,) if isinstance(steps, str) else tuple(steps)
+    if words := [step for step in chosen if isinstance(step, str) and step != LAST_STEP]:
+        raise InputError(f"steps: {words[0]!r} is not a step; give numbers, 'last', or both")
     known = sorted({step for several in every.values() for step in several})
-    if unknown := [step for step in steps if step not in known]:
+    if unknown := [step for step in chosen if step != LAST_STEP and step not in known]:
         raise UnknownNameError(f"step of {family.name}", unknown[0], known)
     for (size, seed), several in every.items():
-        yield size, seed, [step for step in several if not steps or step in steps]
+        wanted = {*chosen, *(several[-1:] if LAST_STEP in chosen else [])}
+        yield size, seed, [step for step in several if not chosen or step in wanted]
 
 
 def _row(size: str, step: int, seed: int, test: str, failed: bool | None, detail: str, **more: Any) -> dict[str, Any]:

@@ -181,8 +181,20 @@ def test_last_is_the_last_step_of_every_run(grown: Path, monkeypatch: pytest.Mon
     family = ie.load_family(grown)
     last = family.steps(family.sizes[0], 0)[-1]
     assert {row["step"] for row in json.loads(capsys.readouterr().out)} == {last}
-    with pytest.raises(InputError, match="steps='first' is not known; give steps, or 'last'"):
-        ie.families.check(family, steps="first")
+    for steps in ("first", (0, "first")):
+        with pytest.raises(InputError, match="steps: 'first' is not a step; give numbers, 'last', or both"):
+            ie.families.check(family, steps=steps)
+
+
+def test_last_may_be_one_of_several_steps(grown: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    family = ie.load_family(grown)
+    for steps in ((10, "last"), (90, 10, "last")):
+        assert [*ie.families.plan_check(family, steps=steps)["checkpoints"]] == [2] * 4
+    words = ["check", str(grown), "--seeds", "0", "--dry-run", "--json"]
+    assert run(monkeypatch, *words, "--steps", "10, last") == 0
+    assert json.loads(capsys.readouterr().out)[0]["checkpoints"] == 2
+    assert run(monkeypatch, *words, "--steps", "10,lost") == 2
+    assert "--steps 10,lost: 'lost' is not a step; give numbers or last, separated by" in capsys.readouterr().err
 
 
 def test_the_doctor_says_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys):
