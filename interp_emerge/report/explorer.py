@@ -199,16 +199,21 @@ def _by_part(rows: pd.DataFrame, column: str, steps: list[int]) -> dict[str, dic
 
 
 def _former(rows: pd.DataFrame, steps: list[int]) -> dict[str, Any]:
-    """`former`: edges of earlier circuits that are gone at the last step, the strongest first, and how many there are.
+    """`former`: edges of earlier circuits that have left by the last step, the strongest first; `n_former`, how many.
 
     Each has its effects, and for each step whether the edge is in its circuit; None where the step has no circuit.
+    `n_left_out` other edges are among the strongest at the last step, but not in the circuit found there.
     """
     within = rows["in_step_circuit"].astype("boolean")
     last = rows["step"] == rows["step"].max()
-    kept = rows["in_last_circuit"].astype("boolean") | (within.fillna(value=False) & last)
-    edges = []
-    for (writer, reader), own in rows.assign(within=within, kept=kept).groupby(["writer", "reader"], sort=False):
-        if own["kept"].any():
+    found = rows["in_last_circuit"].astype("boolean")
+    strong = within.fillna(value=False) & last
+    edges, n_left_out = [], 0
+    for (writer, reader), own in rows.assign(within=within).groupby(["writer", "reader"], sort=False):
+        if found[own.index].any():
+            continue
+        if strong[own.index].any():
+            n_left_out += 1
             continue
         there = {
             int(step): None if pd.isna(yes) else bool(yes) for step, yes in zip(own["step"], own["within"], strict=True)
@@ -223,7 +228,7 @@ def _former(rows: pd.DataFrame, steps: list[int]) -> dict[str, Any]:
             }
         )
     edges.sort(key=_largest, reverse=True)
-    return {"former": edges[:MOST_FORMER], "n_former": len(edges) if len(rows) else None}
+    return {"former": edges[:MOST_FORMER], "n_former": len(edges) if len(rows) else None, "n_left_out": n_left_out}
 
 
 def _largest(edge: dict[str, Any]) -> float:

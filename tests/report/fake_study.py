@@ -86,6 +86,8 @@ WHOLE = "500k"
 """The size in which all heads and the circuits of all steps are followed."""
 FORMER = ("a0.h5", "m3")
 """An edge of its circuits at steps 512 and 1024."""
+OUTGROWN = ("a0.h5", "m2")
+"""An edge of its circuit at step 512, which keeps its effect."""
 LEFT_OUT = ("a0.h4", "m3")
 """An edge among the strongest at the last step that the circuit found there lacks."""
 MORE_ROLES = [("a3.h0", "copying"), ("a0.h5", "induction")]
@@ -119,15 +121,16 @@ def nodes_over_steps() -> pd.DataFrame:
 
 
 def edges_over_steps() -> pd.DataFrame:
-    """Rows on three edges of one size at every step: one stays, one vanishes, and one is left out at last."""
+    """Rows on some edges of one size at every step: one stays, one vanishes, one is outgrown, one is left out."""
     rows = []
     for (writer, reader), there in {
         ("embed", "a0.h1.v"): lambda step: step >= 256,
         FORMER: lambda step: step in (512, 1024),
+        OUTGROWN: lambda step: step == 512,
         LEFT_OUT: lambda step: step == LAST,
     }.items():
         for step in STEPS:
-            value = -0.8 if there(step) else -0.02
+            value = -0.8 if there(step) or ((writer, reader) == OUTGROWN and step > 512) else -0.02
             rows.append({"size": WHOLE, "step": step, "seed": 0, "ability": "induction", "writer": writer,
                          "reader": reader, "score": value, "ci_low": value - 0.1, "ci_high": value + 0.1,
                          "in_step_circuit": None if step < 64 else there(step), "in_last_circuit": writer == "embed",

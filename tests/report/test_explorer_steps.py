@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from tests.figures.invented import LAST, STEPS
 from tests.report.browser import browse, wait_until_drawn
-from tests.report.fake_study import EDGES, EVIL, FORMER, LEFT_OUT, WHOLE
+from tests.report.fake_study import EDGES, EVIL, FORMER, LEFT_OUT, OUTGROWN, WHOLE
 
 NARROW, MIDDLE, WIDE = (400, 800), (900, 800), (1280, 800)
 TABLES = "all => all.map(one => [one.id, [...one.querySelectorAll('tbody tr')].filter(row => !row.hidden).length])"
@@ -62,15 +62,20 @@ def test_an_edge_of_an_earlier_circuit_comes_and_vanishes_and_says_when(page: Pa
     assert {states[step] for step in STEPS if step < 512} == {"later"}
     assert {states[step] for step in STEPS if step > 1024} == {"gone"}
     assert "effect −0.02 [−0.12, 0.08], vanished" in edge(page, FORMER)[1]
-    assert "where its effect was −0.8 [−0.9, −0.7]" in edge(page, FORMER)[1]
+    assert "at step 1,024 with an effect of −0.8 [−0.9, −0.7]" in edge(page, FORMER)[1]
     drawn = "one => [getComputedStyle(one).opacity, getComputedStyle(one).strokeDasharray]"
     opacity, dashes = page.locator("#explorer-graph path.edge.gone").evaluate(drawn)
     assert float(opacity) < 0.5 and dashes != "none"
 
 
-def test_the_legend_counts_edges_that_have_vanished(page: Page):
-    gone = "1 edge has vanished by this step: a0.h5 → m3 (in the circuit until step 1,024)."
-    assert page.inner_text("#explorer-vanished") == gone
+def test_the_legend_counts_edges_that_have_vanished_and_those_that_others_have_outgrown(page: Page):
+    gone = "1 edge has vanished by this step: a0.h5 → m3 (until step 1,024)."
+    outgrown = "1 keeps its effect, but others have outgrown it: a0.h5 → m2 (until step 512)."
+    assert page.inner_text("#explorer-vanished") == f"{gone} {outgrown}"
+    assert "effect −0.8 [−0.9, −0.7], outgrown by others" in edge(page, OUTGROWN)[1]
+    page.locator("[data-key='node-a0.h5']").click()
+    listed = page.locator("#explorer-edges-out tr").all_inner_texts()
+    assert [row.split("\t") for row in listed] == [["m2", "−0.8", "outgrown"], ["m3", "−0.02", "vanished"]]
     slide(page, 512)
     assert page.inner_text("#explorer-vanished") == "No drawn edge has vanished by this step."
 
@@ -79,6 +84,9 @@ def test_an_edge_that_the_last_search_left_out_has_not_vanished(page: Page):
     drawn = page.eval_on_selector_all("#explorer-graph path.edge", "all => all.map(one => one.textContent)")
     assert any(text.startswith(" → ".join(FORMER)) for text in drawn)
     assert not any(text.startswith(" → ".join(LEFT_OUT)) for text in drawn)
+    assert "1 edge is among the strongest at the last step, but not in the circuit" in page.inner_text(
+        "#explorer-missing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +103,7 @@ def test_a_head_bears_all_of_its_roles(page: Page):
     assert label == "a3.h0, induction 100% of its last value, copying 100% of its last value"
     assert page.locator("[data-key='node-a3.h0'] .fill").count() == 2
     page.locator("[data-key='node-a0.h5']").click()
-    assert "a role that it plays at the last step" in page.inner_text("#explorer-head-says")
+    assert "plays this role" in page.inner_text("#explorer-head-says")
 
 
 def test_every_head_has_its_values_at_every_step(page: Page):
@@ -113,7 +121,7 @@ def test_a_verdict_names_its_step(page: Page):
 
 def test_edges_that_have_half_of_their_effect_are_counted_as_such(page: Page, report: Path):
     go(page, report, "size=1m&step=0")
-    assert "; 0 of 4 edges have half of their final effect" in status(page)
+    assert "; 0 of 4 edges have half of their final effect (89 more: not followed)" in status(page)
     slide(page, min(EDGES.values()))
     assert "; 1 of 4 edges has half of its final effect" in status(page)
 
@@ -122,7 +130,7 @@ def test_every_step_has_a_tick_and_the_chosen_one_its_name(page: Page):
     for step in STEPS:
         slide(page, step)
         assert page.locator("#explorer-steps line.mark").count() == len(STEPS)
-        assert page.inner_text("#explorer-steps text.tick.here") == f"{step:,}"
+        assert page.text_content("#explorer-steps text.tick.here") == f"{step:,}"
         boxes = page.eval_on_selector_all(
             "#explorer-steps text.tick[text-anchor=middle]",
             "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right])",
@@ -135,21 +143,23 @@ def test_chance_is_the_only_dashed_line_and_says_its_value(page: Page):
     dashes = "all => all.map(one => getComputedStyle(one).strokeDasharray)"
     assert set(page.eval_on_selector_all("#explorer-steps .curve", dashes)) == {"none"}
     assert "none" not in page.eval_on_selector_all("#explorer-steps .level", dashes)
-    assert page.inner_text("#explorer-steps text.name.chance") == "chance 0.04"
-    assert page.inner_text("#explorer-steps text.start") == "heads, untrained"
+    assert page.text_content("#explorer-steps text.name.chance") == "chance 0.04"
+    assert page.text_content("#explorer-steps text.start") == "heads, untrained"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_figure_of_a_circuit_has_the_colours_of_the_explorer(page: Page, report: Path, theme: str):
     go(page, report, f"size={WHOLE}&top=400&theme={theme}")
+    figure = page.locator("#circuit [role=tabpanel]:not([hidden])")
+    figure.evaluate("one => { one.closest('details').open = true }")
+    figure.locator(".drawing[data-state=drawn]").wait_for()
     strokes = "all => [...new Set(all.map(one => getComputedStyle(one).stroke))].filter(one => one !== 'none')"
     fills = strokes.replace("stroke", "fill")
     edges = set(page.eval_on_selector_all("#explorer-graph path.edge", strokes))
-    figure = page.locator("#circuit [role=tabpanel]:not([hidden])")
-    drawn = set(figure.locator("path[aria-label*=' → ']").evaluate_all(strokes))
+    drawn = set(figure.locator(".mark-line path").evaluate_all(strokes))
     assert len(edges) == 5 and drawn and drawn <= edges
     boxes = set(page.eval_on_selector_all("#explorer-graph .node.head .box, .node.mlp .box", fills))
-    shown = set(figure.locator("path[aria-roledescription=node]").evaluate_all(fills))
+    shown = set(figure.locator(".mark-rect path").evaluate_all(fills))
     assert len(boxes) == 2 and boxes <= shown
 
 

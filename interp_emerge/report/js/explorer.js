@@ -136,12 +136,14 @@ function statusOf(data, at) {
   return [`${run.size}${seed}, step ${number(at.step)}. ${parts.join("; ")}.`, ignoredWords(at.unknown)].join(" ").trim();
 }
 
-// How many edges of the last step's circuit have half of their final effect, and for how many that is undefined.
+// How many edges of the last step's circuit have half of their final effect, and of how many that cannot be said.
 function reachedWords(run, place) {
   const counted = run.edges.filter((edge) => edge.effects && typeof edge.half === "number");
   const n = counted.filter((edge) => stateOf(edge, place, false) === "now").length;
-  const others = run.edges.length - counted.length;
-  const rest = others ? ` (of ${number(others)} more the final effect is within noise or was not followed)` : "";
+  const noisy = run.edges.filter((edge) => edge.effects).length - counted.length;
+  const others = run.edges.length - counted.length - noisy;
+  const why = [noisy ? `${number(noisy)} more: final effect within noise` : "", others ? `${number(others)} more: not followed` : ""].filter(Boolean);
+  const rest = why.length ? ` (${why.join("; ")})` : "";
   return `${number(n)} of ${number(counted.length)} edges ${n === 1 ? "has half of its" : "have half of their"} final effect${rest}`;
 }
 
@@ -198,6 +200,7 @@ function missing(data, at) {
   }
   if (run.edges.length && run.faithfulness && !run.faithfulness[at.place]) reasons.push("Faithfulness is undefined at this step: the clean-corrupt gap is within noise.");
   if (run.edges.length && run.n_former !== null && run.steps.length > 1) reasons.push("A step's circuit consists of its strongest edges, as many as the last step's circuit has. Its faithfulness was not measured.");
+  if (run.n_left_out) reasons.push(`${number(run.n_left_out)} edge${run.n_left_out === 1 ? " is" : "s are"} among the strongest at the last step, but not in the circuit that was found there, and not drawn.`);
   if (run.edges.length && !run.whole && !atLast) reasons.push("Before the last step effects are followed for heads and MLPs of the circuit, and scores for heads that play a role; hatched cells are not followed.");
   if (run.edges.length && !run.attention) reasons.push("No attention was recorded for this run.");
   return reasons;

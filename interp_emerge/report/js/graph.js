@@ -25,13 +25,20 @@ function edgesOf(run) {
 }
 
 // What an edge is at a step: "now", "later", "gone", "noise" (its final effect gives no threshold), or
-// "unknown" (not measured). An edge of an earlier circuit is there where it is in the step's circuit.
+// "unknown" (not measured). An edge of an earlier circuit is there where it is in the step's circuit. Once it has left,
+// it is "gone" if its effect is below half of the last one that it had in a circuit, and "outgrown" if others are larger.
 function stateOf(edge, place, atLast) {
   if (edge.of) {
     const states = edge.of.map((one) => stateOf(one, place, atLast));
-    return ["now", "gone", "later", "noise", "unknown"].find((state) => states.includes(state));
+    return ["now", "gone", "outgrown", "later", "noise", "unknown"].find((state) => states.includes(state));
   }
-  if (edge.within) return edge.within[place] ? "now" : edge.within.slice(0, place).some(Boolean) ? "gone" : "later";
+  if (edge.within) {
+    const last = lastWithin(edge, place);
+    if (last === place) return "now";
+    if (last < 0) return "later";
+    if (!edge.effects[place]) return "unknown";
+    return edge.effects[place][0] / edge.effects[last][0] < 0.5 ? "gone" : "outgrown";
+  }
   if (!edge.effects) return atLast ? "now" : "unknown";
   const half = edge.half;
   if (half === null || half === undefined) return !edge.effects[place] ? "unknown" : atLast ? "now" : "noise";
@@ -47,6 +54,11 @@ function weightOf(edge, place) {
     return known.length ? known.reduce((sum, weight) => sum + weight, 0) : null;
   }
   return edge.effects ? (edge.effects[place] ? edge.effects[place][0] : null) : edge.score;
+}
+
+// The last step, up to a place, at which an edge of an earlier circuit was in the step's circuit; -1 if there is none.
+function lastWithin(edge, place) {
+  return edge.within.lastIndexOf(true, place);
 }
 
 // The sign of an edge that is not there: that of its final effect, or of the last one that it had in a circuit.
@@ -248,9 +260,9 @@ function effectText(edge, place, state, steps) {
     return `effect ${known ? number(weightOf(edge, place)) : "not measured"}, the sum over ${known} edges${part}`;
   }
   if (edge.within) {
-    const last = edge.within.lastIndexOf(true);
-    const then = last === place ? "" : `, where its effect was ${withInterval(edge.effects[last])}`;
-    const words = { now: "", later: ", not there yet", gone: ", vanished" }[state];
+    const last = lastWithin(edge, place);
+    const then = last === place || last < 0 ? "" : `, at step ${number(steps[last])} with an effect of ${withInterval(edge.effects[last])}`;
+    const words = { now: "", later: ", not there yet", gone: ", vanished", outgrown: ", outgrown by others", unknown: "" }[state];
     return `effect ${withInterval(edge.effects[place])}${words}; in the circuit of ${stepWords(steps.filter((_, at) => edge.within[at]))}${then}; not in that of the last step`;
   }
   const now = edge.effects ? withInterval(edge.effects[place]) : number(edge.score);

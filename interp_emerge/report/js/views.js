@@ -95,7 +95,7 @@ function showGraph(data, at, part, pick) {
   part("top-shown").textContent = at.top === whole.length ? `all ${at.top}` : `${at.top} of ${whole.length}`;
   const { n_edges: n, n_graph_edges: all, faithfulness, ci_low: low, ci_high: high } = run.circuit;
   const kept = withInterval([faithfulness, low, high]);
-  const here = run.faithfulness ? `; at this step it keeps ${withInterval(run.faithfulness[at.place])}` : "";
+  const here = run.faithfulness ? `; at this step they keep ${withInterval(run.faithfulness[at.place])}` : "";
   part("graph-note").textContent = `${number(n)} of ${number(all)} edges; at the last step they keep ${kept} of the gap${at.atLast ? "" : here}. ${verdictOf(run.circuit)}`;
   const [drawn, rolesOf] = [strongest(whole, at.top), rolesAt(run, at.place)];
   part("vanished").textContent = vanishedWords(drawn, at);
@@ -120,18 +120,20 @@ function exampleOf(edges, rolesOf) {
   return [head, ...rolesOf(head).slice(0, 1).map((one) => spaced(one.role))].join(", ").replace(", ", " or ");
 }
 
-// How many of the drawn edges have vanished by this step, and which: those of earlier circuits, and those of the last
-// circuit that have fallen below half of their final effect again.
+// Which of the drawn edges have left the circuit by this step: those that have vanished (of the last circuit, those that
+// have fallen below half of their final effect again), and those that others have outgrown.
 function vanishedWords(drawn, at) {
   const { run, place } = at;
   if (run.steps.length === 1 || run.n_former === null) return "";
-  const gone = drawn.filter((edge) => stateOf(edge, place, at.atLast) === "gone");
+  const among = (state) => drawn.filter((edge) => stateOf(edge, place, at.atLast) === state);
+  const [gone, outgrown] = [among("gone"), among("outgrown")];
+  const until = (edge) => (edge.within ? `until step ${number(run.steps[lastWithin(edge, place)])}` : "below half of its final effect again");
+  const listed = (edges) => [...edges.slice(0, 2).map((edge) => `${edge.writer} → ${edge.reader} (${until(edge)})`), ...(edges.length > 2 ? [`${edges.length - 2} more`] : [])].join(", ");
+  const parts = [gone.length ? `${gone.length} edge${gone.length === 1 ? " has" : "s have"} vanished by this step: ${listed(gone)}.` : "No drawn edge has vanished by this step."];
+  if (outgrown.length) parts.push(`${outgrown.length} ${outgrown.length === 1 ? "keeps its" : "keep their"} effect, but others have outgrown ${outgrown.length === 1 ? "it" : "them"}: ${listed(outgrown)}.`);
   const more = run.n_former - drawn.filter((edge) => edge.within).length;
-  const left = more ? ` Of the weaker edges of earlier circuits, ${number(more)} ${more === 1 ? "is" : "are"} not drawn.` : "";
-  if (!gone.length) return `No drawn edge has vanished by this step.${left}`;
-  const words = gone.slice(0, 3).map((edge) => `${edge.writer} → ${edge.reader} (${edge.within ? `in the circuit until step ${number(run.steps[edge.within.lastIndexOf(true, place)])}` : "was above half of its final effect"})`);
-  const others = gone.length > 3 ? [`${gone.length - 3} more`] : [];
-  return `${gone.length} edge${gone.length === 1 ? " has" : "s have"} vanished by this step: ${[...words, ...others].join(", ")}.${left}`;
+  if (more) parts.push(`${number(more)} weaker edge${more === 1 ? "" : "s"} of earlier circuits ${more === 1 ? "is" : "are"} not drawn.`);
+  return parts.join(" ");
 }
 
 function valueAt(at, name) {
@@ -186,7 +188,8 @@ async function showHead(data, at, part, pick) {
     const { value } = valueAt({ ...at, map: role }, head);
     if (!value) continue;
     const plays = run.plays[role]?.includes(head);
-    lines.push(`${spaced(role)} ${withInterval(value)}${plays ? ", a role that it plays at the last step" : ""}.`);
+    const nothing = CURVED.includes(role) && value[0] < 0.001 && !plays;
+    lines.push(`${spaced(role)} ${nothing ? "below 0.001" : withInterval(value)}${plays ? ", plays this role" : ""}.`);
   }
   refill(part("head-says"), ...lines.map((line) => make("li", {}, line)));
   for (const [name, own] of [["in", (edge) => targetOf(edge.reader).node === head], ["out", (edge) => edge.writer === head]]) {
@@ -194,7 +197,7 @@ async function showHead(data, at, part, pick) {
     refill(part("edges-" + name), ...edges.map((edge) => {
       const state = stateOf(edge, place, at.atLast);
       const input = name === "in" ? `${edge.writer} → ${INPUTS[targetOf(edge.reader).input]}` : edge.reader;
-      const words = { now: "", later: "not yet", gone: "vanished", noise: "within noise", unknown: "not measured" }[state];
+      const words = { now: "", later: "not yet", gone: "vanished", outgrown: "outgrown", noise: "within noise", unknown: "not measured" }[state];
       const weight = weightOf(edge, place);
       return make("tr", { class: state }, make("th", { scope: "row" }, input), make("td", { class: "number" }, edge.effects && weight === null ? "–" : number(weight)), make("td", {}, words));
     }));
