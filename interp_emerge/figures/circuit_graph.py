@@ -258,7 +258,10 @@ def _nodes(layout: Layout) -> list[alt.Chart]:
     )
     folds = alt.Chart(named("folds")).mark_text(align="left", dx=2, fontSize=9, color=MUTED)
     folded = folds.encode(x=x, y=y, text=alt.Text("label:N"), tooltip=hover(FOLD_HOVER), description="where:N")
-    layers = [boxes.add_params(search_field(), pointed, pinned), *_names(nodes.encode(x=x, y=y), layout.box)]
+    layers = [
+        boxes.add_params(search_field(layout.nodes), pointed, pinned),
+        *_names(nodes.encode(x=x, y=y), layout.box),
+    ]
     layers += [folded] if len(layout.folds) else []
     return [*(_folding(layers, nodes, stacked, layout) if foldable else layers), how_many(shown)]
 
