@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from interp_emerge.figures._rows import named
-from interp_emerge.figures._theme import MUTED
+from interp_emerge.figures._theme import MUTED, ROLE_COLOURS
 
 SEARCHED = "searched"
 """The column with the text of a node that is searched: its name, its role and its members."""
@@ -12,10 +12,19 @@ SEEKING = "trim(sought) != ''"
 """A Vega expression: whether the reader searches for something."""
 
 
-def search_field() -> alt.Parameter:
-    """The field; what stands in it is the parameter `sought`."""
-    field = alt.BindInput(input="search", name="Find a node or role  ", placeholder="a3.h1, induction")
+def search_field(nodes: pd.DataFrame) -> alt.Parameter:
+    """The field, empty with an example of what it finds among the nodes; its content is the parameter `sought`."""
+    field = alt.BindInput(input="search", name="Find a node or role  ", placeholder=example(nodes))
     return alt.param(name="sought", value="", bind=field)
+
+
+def example(nodes: pd.DataFrame) -> str:
+    """The name of a head that plays a role, and the role; without such a head, the name of some node."""
+    heads = nodes[nodes["kind"] == "head"]
+    roles = heads["label"].astype(object).fillna("").astype(str).str.split(", ").str[0].str.replace("_", " ")
+    playing = heads[roles.isin([role.replace("_", " ") for role in ROLE_COLOURS])]
+    first = next(rows.iloc[0] for rows in (playing, heads, nodes) if len(rows))
+    return f"{first['name']} or {roles[first.name]}" if len(playing) else str(first["name"])
 
 
 def searched_text(nodes: pd.DataFrame) -> pd.Series:

@@ -14,17 +14,45 @@ AnyChart = TypeVar("AnyChart", bound=ChartType)
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#444444")
 """Okabe and Ito's palette for all kinds of colour vision; brown replaces its yellow, which is too faint on white."""
 INK, MUTED, HAIRLINE, PALE = "#1a1a1a", "#5f6670", "#d9dde2", "#f3f5f7"
+ROLE_COLOURS = {"previous_token": "#7a3e9d", "duplicate_token": "#2b7a78", "induction": "#b35900", "copying": "#a8326e"}
+"""The colour of a role of heads, in figures and in the report's explorer: by its name, so it is the same everywhere."""
+INPUT_COLOURS = {
+    "queries": "#0072B2",
+    "keys": "#D55E00",
+    "values": "#009E73",
+    "MLP input": "#9a6b00",
+    "logits": "#444444",
+}
+"""The colour of an edge by the input that it feeds."""
+NODE_COLOURS = {"head": "#e4edf6", "kv": "#f6eaf1", "mlp": "#fbf0d9"}
+"""The colour of a node's box by its kind; a head that plays a role has that of the role over it."""
+ROLE_TINT = 0.42
+"""How strongly a role colours the box of a head."""
 DIVERGING = ("#a8172b", "#dd6a54", "#f6c3aa", "#f7f7f6", "#b3d4e8", "#5499c7", "#1a5793")
 """Red below zero, blue above, white at zero: distinct under red-green colour blindness."""
 GRID, UNDEFINED = "#eceff2", "#bdbdbd"
 DARK = {
     "white": "#14181c", INK: "#f0f1f3", MUTED: "#b3bac3", HAIRLINE: "#4a515a", PALE: "#262d34", GRID: "#2a3037",
-    UNDEFINED: "#6a7077", "#e4edf6": "#1f3347", "#f6eaf1": "#3d2735", "#fbf0d9": "#40341b",
+    UNDEFINED: "#6a7077", "#e4edf6": "#1f3347", "#f6eaf1": "#3d2735", "#fbf0d9": "#40341b", "#9a6b00": "#d6b25e",
+    "#7a3e9d": "#c79be6", "#2b7a78": "#6cc7c3", "#b35900": "#f0a04b", "#a8326e": "#f08cbc",
     **dict(zip(OKABE_ITO, ("#4aa3df", "#f0803c", "#2fc79a", "#e09bc2", "#f0b840", "#8fd0f5", "#b8975a", "#b9bec5"),
                strict=True)),
     **dict(zip(DIVERGING, ("#ff8a80", "#d4554a", "#7d2f2f", "#23282e", "#1f4d70", "#3c8fc4", "#8fd0ff"), strict=True)),
 }  # fmt: skip
 """What each colour of a figure becomes on a dark page."""
+
+
+def blended(ground: str, colour: str, part: float) -> str:
+    """A colour laid over a ground with an opacity; all as `#rrggbb`."""
+    pairs = zip(bytes.fromhex(ground[1:]), bytes.fromhex(colour[1:]), strict=True)
+    return "#" + "".join(f"{round(below + part * (above - below)):02x}" for below, above in pairs)
+
+
+ROLE_TINTS = {role: blended(NODE_COLOURS["head"], colour, ROLE_TINT) for role, colour in ROLE_COLOURS.items()}
+"""The colour of the box of a head that plays a role."""
+DARK |= {
+    ROLE_TINTS[role]: blended(DARK[NODE_COLOURS["head"]], DARK[of], ROLE_TINT) for role, of in ROLE_COLOURS.items()
+}
 FONT = "Inter, 'Segoe UI', 'Helvetica Neue', Helvetica, Arial, sans-serif"
 WIDTH = 960
 """Width of a figure that fills the report's column, pixels."""
@@ -32,8 +60,9 @@ SOLID, DASHED, DOTTED = [1, 0], [6, 4], [1.5, 3]
 
 
 def palette(values: list[Any]) -> alt.Scale:
-    """A colour for each value; the same values in the same order always get the same colours."""
-    return alt.Scale(domain=values, range=[OKABE_ITO[index % len(OKABE_ITO)] for index in range(len(values))])
+    """A colour for each value: that of a role by its name, those of others by their order."""
+    colours = [ROLE_COLOURS.get(value, OKABE_ITO[index % len(OKABE_ITO)]) for index, value in enumerate(values)]
+    return alt.Scale(domain=values, range=colours)
 
 
 def diverging(largest: float) -> alt.Scale:

@@ -18,11 +18,22 @@ from interp_emerge.figures._finding import SEARCHED, SEEKING, how_many, is_found
 from interp_emerge.figures._layout import BOX_HEIGHT, Layout, lay_out
 from interp_emerge.figures._rows import hover, named
 from interp_emerge.figures._supernodes import Within
-from interp_emerge.figures._theme import DASHED, INK, MUTED, OKABE_ITO, PALE, SOLID, WIDTH, finish
+from interp_emerge.figures._theme import (
+    DASHED,
+    INK,
+    INPUT_COLOURS,
+    MUTED,
+    NODE_COLOURS,
+    OKABE_ITO,
+    PALE,
+    ROLE_TINTS,
+    SOLID,
+    WIDTH,
+    finish,
+)
 from interp_emerge.figures.base import checked, only
 
 INTO = {"q": "queries", "k": "keys", "v": "values", "mlp": "MLP input", "logits": "logits"}
-COLOURS = {"queries": 0, "keys": 1, "values": 2, "MLP input": 4, "logits": 7}
 TOWARD, AWAY = "toward clean (+)", "away from clean (−)"
 EDGE_HOVER = ("writer", "reader", "score", "size", "step", "seed", "ability")
 FORM_HOVER = ("writer", "reader", "score", "n_edges", *EDGE_HOVER[3:])
@@ -56,9 +67,9 @@ def circuit_graph(
     """One model's circuit, with embedding at the bottom and logits on top; a click on a node keeps its edges in view.
 
     An edge's width shows the size of its score (its effect on the metric), its colour the input that it feeds. It is
-    dashed if it moves the metric away from the clean run. A head's queries enter its box on the left, keys in the
-    middle, values on the right. Pointing at a node highlights its edges, and the slider hides weak ones. What is
-    written into the search field outlines the nodes whose name or role contains it.
+    dashed if it moves the metric away from the clean run. A head's box has the colour of its first role. Its queries
+    enter on the left, keys in the middle, values on the right. Pointing at a node highlights its edges, and the slider
+    hides weak ones. What is written into the search field outlines the nodes whose name or role contains it.
 
     If several heads of a layer play the same role, a box below the figure folds them into one node, whose edges have
     the sums of the scores. A click on such a node unfolds it, a click on the minus sign of a head folds it again. On
@@ -101,7 +112,10 @@ def data_of(layout: Layout) -> dict[str, pd.DataFrame]:
     nodes = layout.nodes
     if len(layout.supernodes):
         nodes = pd.concat([nodes, layout.supernodes.assign(handle=layout.supernodes["node"])], ignore_index=True)
-    return {"nodes": nodes.drop(columns="rank").assign(**{SEARCHED: searched_text(nodes)}), "folds": layout.folds}
+    first = nodes["label"].astype(object).str.split(", ").str[0].str.replace("_", " ")
+    shade = first.where(first.isin([*BOXES]), nodes["kind"])
+    nodes = nodes.drop(columns="rank").assign(**{SEARCHED: searched_text(nodes)}, shade=shade)
+    return {"nodes": nodes, "folds": layout.folds}
 
 
 def described(layout: Layout) -> pd.DataFrame:
@@ -138,8 +152,8 @@ def _labels(roles: pd.DataFrame | Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _edges(drawn: pd.DataFrame, layout: Layout) -> list[alt.Chart]:
-    present = [name for name in COLOURS if (drawn["feeds"] == name).any()]
-    colours = alt.Scale(domain=present, range=[OKABE_ITO[COLOURS[name]] for name in present])
+    present = [name for name in INPUT_COLOURS if (drawn["feeds"] == name).any()]
+    colours = alt.Scale(domain=present, range=[INPUT_COLOURS[name] for name in present])
     signs = [sign for sign in (TOWARD, AWAY) if (drawn["sign"] == sign).any()]
     dashes = alt.Scale(domain=signs, range=[SOLID if sign == TOWARD else DASHED for sign in signs])
     largest = float(drawn["strength"].max()) or 1.0
@@ -183,10 +197,16 @@ def _edges(drawn: pd.DataFrame, layout: Layout) -> list[alt.Chart]:
     return [lines.transform_filter("datum.strength >= least || !isValid(datum.strength)").add_params(slider)]
 
 
-KINDS = alt.Scale(
-    domain=["head", "supernode", "key-value head", "mlp", "embed", "logits"],
-    range=["#e4edf6", "#e4edf6", "#f6eaf1", "#fbf0d9", PALE, PALE],
-)
+BOXES = {
+    "head": NODE_COLOURS["head"],
+    "supernode": NODE_COLOURS["head"],
+    "key-value head": NODE_COLOURS["kv"],
+    "mlp": NODE_COLOURS["mlp"],
+    "embed": PALE,
+    "logits": PALE,
+    **{role.replace("_", " "): tint for role, tint in ROLE_TINTS.items()},
+}
+"""The colour of a node's box: that of the first role whose name stands in it, else that of its kind."""
 NODE = "node"
 """What a mark that the keyboard reaches is called; the page's script looks for it."""
 WAYS = ("pointed", "pinned")
@@ -232,13 +252,16 @@ def _nodes(layout: Layout) -> list[alt.Chart]:
             x2="right:Q",
             y=alt.Y("bottom:Q", scale=_pixels(layout.height), axis=None),
             y2="top:Q",
-            color=alt.Color("kind:N", scale=KINDS, legend=None),
+            color=alt.Color("shade:N", scale=alt.Scale(domain=[*BOXES], range=[*BOXES.values()]), legend=None),
         )
         for box in (boxes, stacked)
     )
     folds = alt.Chart(named("folds")).mark_text(align="left", dx=2, fontSize=9, color=MUTED)
     folded = folds.encode(x=x, y=y, text=alt.Text("label:N"), tooltip=hover(FOLD_HOVER), description="where:N")
-    layers = [boxes.add_params(search_field(), pointed, pinned), *_names(nodes.encode(x=x, y=y), layout.box)]
+    layers = [
+        boxes.add_params(search_field(layout.nodes), pointed, pinned),
+        *_names(nodes.encode(x=x, y=y), layout.box),
+    ]
     layers += [folded] if len(layout.folds) else []
     return [*(_folding(layers, nodes, stacked, layout) if foldable else layers), how_many(shown)]
 

@@ -5,10 +5,14 @@ the quantity or it is undefined. Values have four digits. The explorer takes the
 
 1. The curves come from `ability`, at every step of every training run.
 2. What the parts of the last step's circuit do at each step comes from `formation`: effects of its heads, MLPs and
-   edges, and the scores of heads that play a role. Other heads are not followed, and only a run with a circuit is.
-3. Thresholds come from `onsets`: an edge counts as present from half of its final effect on.
-4. Effects and roles of all heads come from `node_scores` and `roles`, at the last step of each size's first seed.
-5. Attention patterns come from the files below `attention`.
+   edges, and the scores of heads that play a role. Only a run with a circuit is followed.
+3. Effects and role scores of all other heads and MLPs at each step come from `nodes_over_steps`, if the study has it.
+4. Edges of earlier steps' circuits that neither the last step's circuit has nor its strongest edges include are
+   `former`; they come from `edges_over_steps`.
+5. Thresholds come from `onsets`: an edge counts as present from half of its final effect on.
+6. Effects and roles of all heads at the last step of each size's first seed come from `node_scores` and `roles`. A head
+   plays a role if it does so at the last step.
+7. Attention patterns come from the files below `attention`.
 """
 
 import base64
@@ -22,13 +26,20 @@ import pandas as pd
 
 from interp_emerge.abilities.tables import ABILITY
 from interp_emerge.circuits.tables import CIRCUIT_EDGES, CIRCUITS, ROLE_TABLE
-from interp_emerge.emergence.forming.tables import FORMATION, ONSETS
+from interp_emerge.emergence.forming.tables import EDGES_OVER_STEPS, FORMATION, NODES_OVER_STEPS, ONSETS
 from interp_emerge.patching.scores import NODE_SCORES
 from interp_emerge.report.reading import Attention, StudyRecord
 
 ARROW = " → "
 PER_UNIT = 1000
 """Attention is kept in whole thousandths, as studies write it."""
+NOT_ROLES = ("accuracy", "log_prob", "faithfulness", "effect", "edge effect")
+"""Quantities of the table of formation that are no role."""
+MOST_FORMER = 200
+"""The most edges of earlier circuits that are drawn, those with the largest effects."""
+MOST_NODE_ROWS = 20_000
+"""The most values of nodes over steps that are written for one training run (about 0.5 MB); with more, only those of
+nodes that play a role or belong to the circuit are."""
 Values = list[list[float | None] | None]
 """For each step a value with the ends of its interval, or None."""
 
@@ -80,6 +91,7 @@ def _run(study: StudyRecord, ability: pd.DataFrame, subject: str, size: str, see
         "curves": curves,
         **_circuit(_of(study.table(CIRCUITS), size, seed, subject)),
         **_followed(study, formed, subject, size, seed, steps),
+        **_former(_of(study.table(EDGES_OVER_STEPS), size, seed, subject), steps),
         **_at_the_last_step(study, subject, size, seed),
         "attention": _patterns(study.attention, size, seed),
     }
@@ -100,13 +112,19 @@ def _circuit(found: pd.DataFrame) -> dict[str, Any]:
         return {"circuit": None}
     row = found.iloc[-1]
     names = ("n_edges", "n_graph_edges", "faithfulness", "ci_low", "ci_high", "random_p95")
-    return {"circuit": {"verdict": str(row["verdict"]), **{name: rounded(row[name]) for name in names}}}
+    return {
+        "circuit": {
+            "step": int(row["step"]),
+            "verdict": str(row["verdict"]),
+            **{name: rounded(row[name]) for name in names},
+        }
+    }
 
 
 def _followed(
     study: StudyRecord, formed: pd.DataFrame, subject: str, size: str, seed: int, steps: list[int]
 ) -> dict[str, Any]:
-    """What the parts of the run's circuit do at each step: `edges`, `effects`, `roles`, `faithfulness`."""
+    """What the run's parts do at each step: `edges` and `faithfulness` of the circuit, and what `_nodes` has."""
     onsets = study.table(ONSETS)
     onsets = onsets[(onsets["axis"] == "step") & (onsets["at"] == size) & (onsets["ability"] == subject)]
     halves = {
@@ -116,10 +134,8 @@ def _followed(
         (str(row["writer"]), str(row["reader"])): rounded(row["score"])
         for row in _of(study.table(CIRCUIT_EDGES), size, seed, subject).to_dict("records")
     }
-    by_part: dict[str, dict[str, Values]] = {}
-    for (quantity, component), rows in formed.groupby(["quantity", "component"], sort=False):
-        by_part.setdefault(str(quantity), {})[str(component)] = _over(rows, steps)
-    effects = by_part.pop("edge effect", {})
+    by_part = _by_part(formed, "component", steps)
+    effects = by_part.get("edge effect", {})
     edges = [
         {
             "writer": writer,
@@ -130,15 +146,94 @@ def _followed(
         }
         for (writer, reader), score in final.items()
     ]
-    taken = ("accuracy", "log_prob", "faithfulness", "effect")
-    roles = {role: parts for role, parts in by_part.items() if role not in taken}
+    nodes = _of(study.table(NODES_OVER_STEPS), size, seed, subject)
+    followed = {role: parts for role, parts in by_part.items() if role not in NOT_ROLES}
     return {
         "edges": edges,
-        "effects": by_part.get("effect", {}),
         "faithfulness": next(iter(by_part.get("faithfulness", {}).values()), None),
-        "roles": roles,
-        "halves": {role: {head: halves.get((role, head)) for head in parts} for role, parts in roles.items()},
+        "halves": {role: {head: halves.get((role, head)) for head in parts} for role, parts in followed.items()},
+        **_nodes(_last(_of(study.table(ROLE_TABLE), size, seed)), nodes, by_part.get("effect", {}), followed, steps),
     }
+
+
+def _nodes(
+    roles: pd.DataFrame,
+    nodes: pd.DataFrame,
+    effects: dict[str, Values],
+    followed: dict[str, dict[str, Values]],
+    steps: list[int],
+) -> dict[str, Any]:
+    """`effects` of nodes and `roles` of heads at each step, which heads a role `plays`, and if `whole`, of all nodes.
+
+    Args:
+        roles: the table of roles at the last step.
+        nodes: the table of nodes over steps.
+        effects: those of the circuit's nodes, from the table of formation.
+        followed: scores of the circuit's heads that play a role, from there too.
+        steps: steps of the run.
+    """
+    played = roles[roles["plays"].astype("boolean").fillna(value=False)].sort_values("score", ascending=False)
+    too_many = len(nodes) > MOST_NODE_ROWS
+    if too_many:
+        nodes = nodes[nodes["node"].isin({*played["node"], *effects})]
+    all_of = _by_part(nodes, "node", steps)
+    names = [role for role in dict.fromkeys([*followed, *all_of]) if role not in NOT_ROLES]
+    plays = {
+        role: [*dict.fromkeys([*followed.get(role, {}), *played[played["role"] == role]["node"].map(str)])]
+        for role in dict.fromkeys([*names, *played["role"].map(str)])
+    }
+    return {
+        "whole": bool(all_of) and not too_many,
+        "effects": all_of.get("effect", {}) | effects,
+        "roles": {role: all_of.get(role, {}) | followed.get(role, {}) for role in names},
+        "plays": {role: heads for role, heads in plays.items() if heads},
+    }
+
+
+def _by_part(rows: pd.DataFrame, column: str, steps: list[int]) -> dict[str, dict[str, Values]]:
+    """Values at each step, by quantity and by the part that a column names."""
+    found: dict[str, dict[str, Values]] = {}
+    for (quantity, part), own in rows.groupby(["quantity", column], sort=False):
+        found.setdefault(str(quantity), {})[str(part)] = _over(own, steps)
+    return found
+
+
+def _former(rows: pd.DataFrame, steps: list[int]) -> dict[str, Any]:
+    """`former`: edges of earlier circuits that have left by the last step, the strongest first; `n_former`, how many.
+
+    Each has its effects, and for each step whether the edge is in its circuit; None where the step has no circuit.
+    `n_left_out` other edges are among the strongest at the last step, but not in the circuit found there.
+    """
+    within = rows["in_step_circuit"].astype("boolean")
+    last = rows["step"] == rows["step"].max()
+    found = rows["in_last_circuit"].astype("boolean")
+    strong = within.fillna(value=False) & last
+    edges, n_left_out = [], 0
+    for (writer, reader), own in rows.assign(within=within).groupby(["writer", "reader"], sort=False):
+        if found[own.index].any():
+            continue
+        if strong[own.index].any():
+            n_left_out += 1
+            continue
+        there = {
+            int(step): None if pd.isna(yes) else bool(yes) for step, yes in zip(own["step"], own["within"], strict=True)
+        }
+        edges.append(
+            {
+                "writer": str(writer),
+                "reader": str(reader),
+                "score": rounded(own["score"].iloc[-1]),
+                "effects": _over(own.assign(value=own["score"]), steps),
+                "within": [there.get(step) for step in steps],
+            }
+        )
+    edges.sort(key=_largest, reverse=True)
+    return {"former": edges[:MOST_FORMER], "n_former": len(edges) if len(rows) else None, "n_left_out": n_left_out}
+
+
+def _largest(edge: dict[str, Any]) -> float:
+    """The largest magnitude of an edge's effect at any step."""
+    return max((abs(value[0]) for value in edge["effects"] if value), default=0.0)
 
 
 def _at_the_last_step(study: StudyRecord, subject: str, size: str, seed: int) -> dict[str, Any]:

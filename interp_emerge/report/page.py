@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from interp_emerge.figures._page import circuitsvis_bundle, inert, json_for_script, policy
+from interp_emerge.figures._theme import DARK, INK, INPUT_COLOURS, NODE_COLOURS, ROLE_COLOURS
 from interp_emerge.report.definitions import Definitions, linked, linked_cell
 from interp_emerge.report.explorer import explorer_data
 from interp_emerge.report.numbers import in_text
@@ -32,6 +33,10 @@ SCRIPTS = ("marks", "state", "theme", "charts", "tables", "curves", "folding", "
 SCRIPTS += ("explorer", "start")
 """The files of the page's own script, which share one scope; the last one starts it."""
 STYLES = ("page", "explorer")
+MLPS = "MLP input"
+INPUTS = {"mlps" if name == MLPS else name: colour for name, colour in INPUT_COLOURS.items()}
+PALETTE = {**ROLE_COLOURS, **INPUTS, **NODE_COLOURS}
+"""Colours that the explorer shares with the figures of circuits, by the name of a role, an input or a kind of node."""
 
 
 def template(name: str) -> Template:
@@ -51,7 +56,7 @@ def render(study: StudyRecord) -> str:
     """The page's HTML."""
     ordered = sorted(shelf, key=lambda section: section.place)
     shown = [(section, anchored(section.name, section.shown(study))) for section in ordered]
-    style = style_of(STYLES)
+    style = palette_style() + style_of(STYLES)
     scripts = [vega_bundle(), circuitsvis_bundle(), script_of(SCRIPTS)]
     definitions = Definitions.of([(section, [block for _, block in blocks]) for section, blocks in shown], study)
     return template("page.html.j2").render(
@@ -64,6 +69,7 @@ def render(study: StudyRecord) -> str:
         explorer=explorer_data(study),
         sections=shown,
         payload=json_for_script,
+        palette={**{colour.lower(): dark for colour, dark in DARK.items()}, "#fff": DARK["white"], "black": DARK[INK]},
         anchor=definitions.anchor,
         definitions=definitions.groups,
         setting=setting,
@@ -115,6 +121,24 @@ def about(provenance: Provenance) -> list[str]:
 def vega_bundle() -> Markup:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     return inert(vl_convert.javascript_bundle())  # pyright: ignore[reportCallIssue]
+
+
+def palette_style() -> Markup:
+    """The colours of roles, inputs and kinds of nodes, in light and dark, and the classes that use those of roles."""
+    light = "".join(f"--{name}: {colour}; " for name, colour in PALETTE.items())
+    dark = "".join(f"--{name}: {DARK[colour]}; " for name, colour in PALETTE.items())
+    lines = [
+        f":root {{ {light}}}",
+        f':root[data-theme="dark"] {{ {dark}}}',
+        f'@media (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{ {dark}}} }}',
+        ".fill { fill: var(--muted); }",
+    ]
+    for role in ROLE_COLOURS:
+        lines += [
+            f".fill.{role}, .plot .dot.{role} {{ fill: var(--{role}); }}",
+            f".plot .curve.{role}, .plot .key.{role} {{ stroke: var(--{role}); }}",
+        ]
+    return inert("\n".join(lines) + "\n")
 
 
 def style_of(names: Sequence[str]) -> Markup:

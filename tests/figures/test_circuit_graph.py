@@ -6,6 +6,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.figures._export import save
 from interp_emerge.figures._layout import Layout, lay_out
 from interp_emerge.figures._ordering import curve_crossings
+from interp_emerge.figures._theme import NODE_COLOURS, ROLE_TINTS
 from interp_emerge.figures.circuit_graph import circuit_graph
 from tests.figures.drawn import assert_same_rows, dataset, encodings
 from tests.figures.invented import circuit_edges, roles
@@ -170,6 +171,23 @@ def test_roles_stand_below_the_names_of_their_heads():
     assert dataset(circuit_graph(largest(), roles={"m0": "x"}), "nodes")["label"].dropna().tolist() == ["x"]
     with pytest.raises(InputError, match="roles lacks column 'role'"):
         circuit_graph(largest(), roles=table.drop(columns="role"))
+
+
+def test_a_head_has_the_colour_of_its_first_role_and_the_search_field_an_example_of_it():
+    played = {"a3.h0": "induction, copying", "a0.h1": "previous_token", "a1.h2": "≙ a0.h0"}
+    chart = circuit_graph(largest(), roles=played)
+    nodes = dataset(chart, "nodes").set_index("node")
+    assert nodes.loc[["a3.h0", "a0.h1", "a1.h2"], "shade"].to_list() == ["induction", "previous token", "head"]
+    scale = next(one["color"]["scale"] for one in encodings(chart, "rect") if "color" in one)
+    colours = dict(zip(scale["domain"], scale["range"], strict=True))
+    assert [colours[shade] for shade in ("induction", "previous token", "head")] == [
+        ROLE_TINTS["induction"],
+        ROLE_TINTS["previous_token"],
+        NODE_COLOURS["head"],
+    ]
+    (field,) = [one for one in chart.to_dict()["params"] if one["name"] == "sought"]
+    node, role = field["bind"]["placeholder"].split(" or ")
+    assert role in nodes.loc[node, "searched"] and node in nodes.loc[node, "searched"]
 
 
 def test_a_node_lists_its_strongest_edges():

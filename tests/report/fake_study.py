@@ -41,6 +41,7 @@ def write_study(
     made = tables()
     made["formation"] = pd.concat([made["formation"], followed_edges()], ignore_index=True)
     made["onsets"] = pd.concat([made["onsets"], halves()], ignore_index=True)
+    made |= {"nodes_over_steps": nodes_over_steps(), "edges_over_steps": edges_over_steps(), "roles": more_roles()}
     for name, table in made.items():
         kept = table[table["size"].isin(sizes)] if "size" in table else table
         for column in {"size", "at"} & {*kept}:
@@ -79,6 +80,62 @@ def followed_edges() -> pd.DataFrame:
             rows.append({**about, "component": f"{writer} → {reader}", "value": value, "ci_low": value - 0.1,
                          "ci_high": value + 0.1, "known_fault": ""})  # fmt: skip
     return pd.DataFrame(rows)
+
+
+WHOLE = "500k"
+"""The size in which all heads and the circuits of all steps are followed."""
+FORMER = ("a0.h5", "m3")
+"""An edge of its circuits at steps 512 and 1024."""
+OUTGROWN = ("a0.h5", "m2")
+"""An edge of its circuit at step 512, which keeps its effect."""
+LEFT_OUT = ("a0.h4", "m3")
+"""An edge among the strongest at the last step that the circuit found there lacks."""
+MORE_ROLES = [("a3.h0", "copying"), ("a0.h5", "induction")]
+"""Roles that heads of this size play beyond those of `invented.roles`: a second, and one of a head not followed."""
+
+
+def more_roles() -> pd.DataFrame:
+    """The table of roles, in which heads of one size play more roles."""
+    table = tables()["roles"]
+    for node, role in MORE_ROLES:
+        own = (table["size"] == WHOLE) & (table["node"] == node) & (table["role"] == role)
+        table.loc[own, ["plays", "score", "lacks"]] = [True, 0.6, ""]
+    return table
+
+
+def nodes_over_steps() -> pd.DataFrame:
+    """Rows on every head and MLP of one size at every step: each role rises with the step, and the effect with it."""
+    layers, heads = SIZES[WHOLE]
+    names = [f"a{layer}.h{head}" for layer in range(layers) for head in range(heads)]
+    rows = []
+    for step in STEPS:
+        roles = dict.fromkeys(("previous_token", "induction", "copying"), names)
+        quantities = {"effect": [*names, "m0", "m1", "m2", "m3"], **roles}
+        for quantity, nodes in quantities.items():
+            for place, node in enumerate(nodes):
+                value = (0.1 + 0.02 * place) * step / LAST
+                about = {"size": WHOLE, "step": step, "seed": 0, "ability": "induction", "quantity": quantity}
+                rows.append({**about, "node": node, "value": value, "ci_low": value - 0.01, "ci_high": value + 0.01,
+                             "known_fault": ""})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def edges_over_steps() -> pd.DataFrame:
+    """Rows on some edges of one size at every step: one stays, one vanishes, one is outgrown, one is left out."""
+    rows = []
+    for (writer, reader), there in {
+        ("embed", "a0.h1.v"): lambda step: step >= 256,
+        FORMER: lambda step: step in (512, 1024),
+        OUTGROWN: lambda step: step == 512,
+        LEFT_OUT: lambda step: step == LAST,
+    }.items():
+        for step in STEPS:
+            value = -0.8 if there(step) or ((writer, reader) == OUTGROWN and step > 512) else -0.02
+            rows.append({"size": WHOLE, "step": step, "seed": 0, "ability": "induction", "writer": writer,
+                         "reader": reader, "score": value, "ci_low": value - 0.1, "ci_high": value + 0.1,
+                         "in_step_circuit": None if step < 64 else there(step), "in_last_circuit": writer == "embed",
+                         "known_fault": ""})  # fmt: skip
+    return pd.DataFrame(rows).astype({"in_step_circuit": "boolean"})
 
 
 def halves() -> pd.DataFrame:

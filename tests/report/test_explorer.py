@@ -96,7 +96,7 @@ def test_heads_that_were_not_followed_are_hatched_and_say_why(page: Page):
     go(page, "map=induction&step=512")
     cell = page.locator("[data-key='cell-a2.h2']")
     assert "unmeasured" in (cell.get_attribute("class") or "")
-    assert "only heads that play the role were measured" in (cell.get_attribute("title") or "")
+    assert "only heads that play the role are followed" in (cell.get_attribute("title") or "")
     go(page, f"map=induction&step={LAST}")
     assert page.locator("[data-key='cell-a2.h2']").inner_text() == "0.04"
 
@@ -121,7 +121,7 @@ def test_edges_of_a_head_are_listed_by_weight(page: Page):
 
 def test_a_size_without_a_circuit_says_so(page: Page):
     go(page, "size=3k")
-    assert "Verdict: undefined: the gap is within noise" in page.inner_text("#explorer-graph")
+    assert f"Verdict at step {LAST:,}: undefined: the gap is within noise" in page.inner_text("#explorer-graph")
     go(page, "size=60k&seed=1")
     assert "seed 1" in status(page)
 

@@ -26,6 +26,7 @@ def opened(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     for head, role in MORE.items():
         values = next(iter(run["roles"][role].values()))
         run["roles"][role] |= {head: values}
+        run["plays"][role].append(head)
     path = tmp_path_factory.mktemp("study") / "report.html"
     path.write_text(before + start + str(json_for_script(data)) + end + after)
     with browse(path, at="#size=1m&top=400") as page:

@@ -1,6 +1,11 @@
-"""How a circuit forms: the effects of its heads, MLPs and edges at earlier checkpoints, and its faithfulness there."""
+"""How a circuit forms: the effects of its heads, MLPs and edges at earlier checkpoints, and its faithfulness there.
 
-from collections.abc import Mapping
+One pass gives the roles of all heads, and one sweep the effects of all nodes, so both are kept for every node. The
+circuit of an earlier step consists of the strongest edges there, as many as the final circuit has (`step_circuits`). It
+costs no run: the effects of all edges are measured at every step for those of the final circuit.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +21,14 @@ from interp_emerge.emergence.sameness.similarity import turnover
 from interp_emerge.patching import shelf
 from interp_emerge.patching.base import EdgeScores, NodeScores, Recorder
 from interp_emerge.patching.scoring import score
-from interp_emerge.stats.intervals import mean_interval
+from interp_emerge.stats.intervals import mean_interval, mean_intervals
 
-HEADS_PER_ROLE = 3
+EFFECT = "effect"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Formation:
-    """A circuit at one checkpoint: measurements of the `parts` of the final circuit, and the scores of all `edges`."""
+    """A circuit at one checkpoint: the `parts` of the final circuit, and what all `edges` and all `nodes` do."""
 
     parts: pd.DataFrame
     """Columns `quantity`, `component`, `prompt`, `value`, `ci_low`, `ci_high`. Three kinds of quantities have one row
@@ -32,13 +37,16 @@ class Formation:
     means: it has one row with its interval, NaN where it is undefined."""
     edges: pd.DataFrame
     """Columns `writer`, `reader`, `score`, `standard_error`; `EdgeScores.from_frame` reads them."""
+    nodes: pd.DataFrame
+    """Columns `node`, `quantity`, `value`, `ci_low`, `ci_high`: the `effect` of every head and MLP, and each role of
+    every head, means over prompts with their 95% intervals."""
 
 
 def heads_to_follow(roles: pd.DataFrame, circuit: Circuit) -> list[tuple[str, str]]:
-    """For each role, the strongest heads of the circuit that play it, as pairs (role, head)."""
+    """For each role, the heads of the circuit that play it, the strongest first, as pairs (role, head)."""
     found = roles[roles["plays"] & roles["node"].isin(circuit.heads)]
     ordered = found.sort_values(["score", "node"], ascending=[False, True], kind="stable")
-    return [(role, head) for role in ROLES for head in ordered[ordered["role"] == role]["node"].head(HEADS_PER_ROLE)]
+    return [(role, head) for role in ROLES for head in ordered[ordered["role"] == role]["node"]]
 
 
 def formation_at(
@@ -69,12 +77,15 @@ def formation_at(
     heads = [node.name for node in model.graph.writers if node.kind == "head"]
     roles = role_scores(model, seed=seed)
     parts = [_by_prompt(role, head, roles[role][:, heads.index(head)]) for role, head in follow]
+    all_nodes = [_summary(role, heads, values) for role, values in roles.items()]
     nodes = score(model, pairs, method="activation_patching", metric=metric, record=record)
     assert isinstance(nodes, NodeScores)
-    for node, effects in zip(nodes.nodes, nodes.per_pair.T, strict=True):
-        name = model.graph.node_name(node)
-        if name in circuit.nodes and node.kind in ("head", "mlp"):
-            parts.append(_by_prompt("effect", name, effects))
+    counted = [place for place, node in enumerate(nodes.nodes) if node.kind in ("head", "mlp")]
+    names = [model.graph.node_name(nodes.nodes[place]) for place in counted]
+    all_nodes.append(_summary(EFFECT, names, nodes.per_pair[:, counted]))
+    for name, effects in zip(names, nodes.per_pair[:, counted].T, strict=True):
+        if name in circuit.nodes:
+            parts.append(_by_prompt(EFFECT, name, effects))
     own = shelf[method].pick(steps=steps, seed=seed)
     edges = score(model, pairs, method=method, metric=metric, record=record, **own)
     assert isinstance(edges, EdgeScores)
@@ -91,20 +102,16 @@ def formation_at(
     }
     table = pd.concat([*parts, pd.DataFrame([faithfulness])], ignore_index=True)
     writers, readers = np.nonzero(model.graph.exists)
-    names = {
+    ends = {
         "writer": np.array(model.graph.writer_names)[writers],
         "reader": np.array(model.graph.reader_names)[readers],
     }
     scores = {"score": edges.scores[writers, readers], "standard_error": edges.standard_errors[writers, readers]}
-    return Formation(parts=table, edges=pd.DataFrame({**names, **scores}))
+    return Formation(parts=table, edges=pd.DataFrame({**ends, **scores}), nodes=pd.concat(all_nodes, ignore_index=True))
 
 
 def formation_turnover(formations: Mapping[int, Formation], circuit: Circuit, *, seed: int = 0) -> pd.DataFrame:
     """How the circuit changes from one checkpoint to the next: the table of `similarity.turnover`, a row for each step.
-
-    The circuit of a step consists of the strongest edges at this step, as many as the final circuit has. If the
-    faithfulness is undefined because the clean-corrupt gap is within noise, the strongest edges are noise too, and the
-    step has no circuit.
 
     Args:
         formations: the formation at each training step.
@@ -112,11 +119,50 @@ def formation_turnover(formations: Mapping[int, Formation], circuit: Circuit, *,
         seed: seed of the random circuits.
     """
     scores = {step: EdgeScores.from_frame(circuit.graph, one.edges) for step, one in formations.items()}
-    circuits = {}
+    return turnover(step_circuits(formations, circuit), scores=scores, seed=seed)
+
+
+def step_circuits(formations: Mapping[int, Formation], circuit: Circuit) -> dict[int, Circuit | None]:
+    """The circuit of each step: the strongest edges at this step, as many as the final circuit has.
+
+    If the faithfulness is undefined because the clean-corrupt gap is within noise, the strongest edges are noise too,
+    and the step has no circuit.
+
+    Args:
+        formations: the formation at each training step.
+        circuit: the final circuit.
+    """
+    found: dict[int, Circuit | None] = {}
     for step, one in formations.items():
         there = one.parts[one.parts["quantity"] == "faithfulness"]["value"].notna().all()
-        circuits[step] = scores[step].top(len(circuit)) if there else None
-    return turnover(circuits, scores=scores, seed=seed)
+        found[step] = EdgeScores.from_frame(circuit.graph, one.edges).top(len(circuit)) if there else None
+    return found
+
+
+def edges_over_steps(formations: Mapping[int, Formation], circuit: Circuit) -> pd.DataFrame:
+    """What the edges do at every step that belong to the circuit of any step: the columns that fill `EDGES_OVER_STEPS`.
+
+    Args:
+        formations: the formation at each training step.
+        circuit: the final circuit.
+    """
+    graph, found = circuit.graph, step_circuits(formations, circuit)
+    ever = circuit.kept | np.logical_or.reduce([one.kept for one in found.values() if one is not None], axis=0)
+    chosen, frames = ever[graph.exists], []
+    for step, one in formations.items():
+        columns = EdgeScores.from_frame(graph, one.edges).to_frame()[["writer", "reader", "score", "ci_low", "ci_high"]]
+        here = found[step]
+        within = pd.NA if here is None else here.kept[graph.exists][chosen]
+        last = circuit.kept[graph.exists][chosen]
+        frame = columns[chosen].assign(step=step, in_step_circuit=within, in_last_circuit=last)
+        frames.append(frame.astype({"in_step_circuit": "boolean"}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _summary(quantity: str, nodes: Sequence[str], values: np.ndarray) -> pd.DataFrame:
+    """Means over prompts with their intervals, from values of shape [prompt, node]."""
+    mean, low, high = mean_intervals(values.astype(np.float64))
+    return pd.DataFrame({"node": nodes, "quantity": quantity, "value": mean, "ci_low": low, "ci_high": high})
 
 
 def _by_prompt(quantity: str, component: str, values: np.ndarray) -> pd.DataFrame:

@@ -42,7 +42,7 @@ Formation = Mapping[int, pd.DataFrame]
 """By step: the table `parts` of what `formation_at` returns."""
 MODEL, CIRCUIT = ("accuracy", "model"), ("faithfulness", "circuit")
 LEADING = 3
-"""Number of parts of each quantity that `order_table` compares; equal to the number of heads followed in each role."""
+"""Number of parts of each quantity that `order_table` compares."""
 WITHIN_NOISE = f"{UNDEFINED}: its last value is within noise"
 
 

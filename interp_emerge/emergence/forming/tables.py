@@ -20,6 +20,37 @@ FORMATION = Table(
     },
 )
 
+NODES_OVER_STEPS = Table(
+    name="nodes_over_steps",
+    row="one quantity of one head or MLP at one checkpoint of a training run with a circuit, in the circuit or not",
+    key=("size", "step", "seed", "ability", "quantity", "node"),
+    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
+    filled={
+        "node": "name of the head or MLP",
+        "quantity": "effect (by activation patching, in the metric's unit), or the name of a role (heads only)",
+        "value": "mean over prompt pairs, in the unit of the quantity",
+        **INTERVAL_COLUMNS,
+    },
+)
+
+EDGES_OVER_STEPS = Table(
+    name="edges_over_steps",
+    row="one edge at one checkpoint; edges that belong to the circuit of any checkpoint of their training run",
+    key=("size", "step", "seed", "ability", "writer", "reader"),
+    about={**MODEL_COLUMNS, **ABILITY_COLUMN},
+    filled={
+        "writer": "name of the edge's writer",
+        "reader": "name of the edge's reader",
+        "score": "effect of the edge at this step by the study's method, in the metric's unit; mean over prompt pairs",
+        "ci_low": "lower end of the 95% interval, score - 1.96 standard errors over pairs",
+        "ci_high": "upper end, score + 1.96 standard errors",
+        "in_step_circuit": "whether the edge is in the circuit of this step: the strongest edges here, as many as the "
+        "last step's circuit has, without those on no path (as in table turnover); empty where the clean-corrupt gap "
+        "is within noise",
+        "in_last_circuit": "whether the edge is in the circuit that was found at the last step (table circuit_edges)",
+    },
+)
+
 ONSETS = Table(
     name="onsets",
     row="where one quantity first appears over sizes (all seeds), or over the steps of a size's first seed",

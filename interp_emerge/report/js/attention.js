@@ -1,5 +1,6 @@
 // Attention of one head on one prompt: rows attend to columns. The numbers are deflated thousandths.
 const inflated = new Map();
+const LARGEST_CANVAS = 330; // pixels; with more the other views would not fit beside it
 
 async function patternsOf(run) {
   const recorded = run.attention;
@@ -23,8 +24,9 @@ function reading(run, view, step, head) {
 function attentionCanvas(canvas, tokens, weight, query) {
   const room = canvas.parentElement.clientWidth;
   const n = tokens.length;
-  const labels = n <= 40 ? 74 : 12;
-  const cell = Math.max(3, Math.min(22, (room - labels - 4) / n));
+  const longest = Math.max(...tokens.map((token) => Math.min([...shownToken(token)].length, 9)));
+  const labels = n <= 40 ? Math.min(74, 16 + 6.7 * longest) : 12;
+  const cell = Math.max(3, Math.min(22, (Math.min(room, LARGEST_CANVAS) - labels - 4) / n));
   const size = labels + n * cell + 2;
   const ratio = window.devicePixelRatio || 1;
   canvas.width = size * ratio;

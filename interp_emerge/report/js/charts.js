@@ -9,12 +9,8 @@ const chartOptions = {
   i18n: { SVG_ACTION: "SVG", PNG_ACTION: "PNG" },
 };
 
-// Neutral colours of the figures, and what replaces them on a dark ground. Other colours keep their meaning.
-const DARK_FOR = {
-  white: "#14181d", "#fff": "#14181d", "#ffffff": "#14181d", "#1a1a1a": "#e8ebef", black: "#e8ebef", "#444444": "#b4bcc6",
-  "#5f6670": "#a5aeb9", "#d9dde2": "#39424d", "#f3f5f7": "#232a32", "#eceff2": "#262d35", "#0072b2": "#56b4e9",
-  "#8c6d31": "#c9a566", "#e4edf6": "#20364d", "#f6eaf1": "#43283a", "#fbf0d9": "#443514",
-};
+// What replaces the colours of the figures on a dark ground.
+const DARK_FOR = JSON.parse(document.getElementById("palette").textContent);
 
 function darkened(spec) {
   if (typeof spec === "string") return DARK_FOR[spec.toLowerCase()] || spec;

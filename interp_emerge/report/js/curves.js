@@ -20,16 +20,15 @@ function curves(room, { lines, ticks, place, unit, from, to, label, names, heigh
     );
   }
   drawing.append(make("text", { class: "unit", x: 2, y: 11 }, unit));
-  let free = -Infinity;
+  const labelled = tickLabels(ticks, place, x);
   for (const tick of ticks) {
-    const half = tick.name.length * 3.2;
-    if (x(tick.at) - half < free) continue;
-    free = x(tick.at) + half + 6;
-    drawing.append(make("text", { class: "tick", x: x(tick.at), y: height - 12, "text-anchor": "middle" }, tick.name));
+    const here = tick.at === place ? " here" : "";
+    drawing.append(make("line", { class: "mark" + here, x1: x(tick.at), x2: x(tick.at), y1: height - edge.bottom, y2: height - edge.bottom + 5 }));
+    if (labelled.has(tick)) drawing.append(make("text", { class: "tick" + here, x: x(tick.at), y: height - 10, "text-anchor": "middle" }, tick.name));
   }
   if (place !== null) drawing.append(make("line", { class: "marker", x1: x(place), x2: x(place), y1: edge.top - 4, y2: height - edge.bottom }));
 
-  const ends = [];
+  const [ends, starts] = [[], []];
   for (const line of lines) {
     const there = line.points.filter((point) => point.value);
     if (typeof line.level === "number") {
@@ -50,11 +49,16 @@ function curves(room, { lines, ticks, place, unit, from, to, label, names, heigh
     }
     for (const point of there) {
       const here = point.here ?? point.at === place;
-      const dot = make("circle", { class: `dot ${line.kind}${here ? " here" : ""}`, cx: x(point.at), cy: y(point.value[0]), r: here ? 4.5 : 2.4 });
+      const dot = dotOf(line.kind, x(point.at), y(point.value[0]), here);
       dot.append(make("title", {}, `${line.name} ${point.name}: ${withInterval(point.value)}`));
       drawing.append(dot);
     }
     ends.push({ line, at: y(there[there.length - 1].value[0]) });
+    if (line.start && there[0].at === line.start.at) starts.push({ words: line.start.words, at: x(there[0].at), y: y(there[0].value[0]) });
+  }
+  if (starts.length) {
+    const highest = Math.min(...starts.map((one) => one.y));
+    drawing.append(make("text", { class: "start", x: starts[0].at - 3, y: highest - 9 }, starts[0].words));
   }
   if (names) {
     ends.sort((a, b) => a.at - b.at);
@@ -67,6 +71,7 @@ function curves(room, { lines, ticks, place, unit, from, to, label, names, heigh
       const left = width - edge.right + 8;
       drawing.append(
         make("line", { class: `key ${line.kind}`, x1: left, x2: left + 14, y1: at, y2: at }),
+        ...(line.kind === "chance" ? [] : [dotOf(line.kind, left + 7, at, false)]),
         make("text", { class: `name ${line.kind}`, x: left + 18, y: at + 4 }, short(line.name, 16))
       );
     }
@@ -77,6 +82,29 @@ function curves(room, { lines, ticks, place, unit, from, to, label, names, heigh
     onPick(ticks.reduce((best, tick) => (Math.abs(x(tick.at) - at) < Math.abs(x(best.at) - at) ? tick : best)));
   });
   refill(room, drawing);
+}
+
+// The ticks whose names have room beside each other: that of the chosen place always, the others from left to right.
+function tickLabels(ticks, place, x) {
+  const span = (tick) => [x(tick.at) - tick.name.length * 3.2 - 3, x(tick.at) + tick.name.length * 3.2 + 3];
+  const kept = [];
+  for (const tick of [...ticks.filter((one) => one.at === place), ...ticks]) {
+    const [left, right] = span(tick);
+    if (kept.every((one) => right < span(one)[0] || left > span(one)[1])) kept.push(tick);
+  }
+  return new Set(kept);
+}
+
+// The mark of a measured value. Each kind of line has a form of its own, so that it is not told by its colour alone.
+function dotOf(kind, x, y, here) {
+  const r = here ? 4.8 : 2.8;
+  const shapes = {
+    previous_token: `M${x - r},${y - r}h${2 * r}v${2 * r}h${-2 * r}z`,
+    induction: `M${x},${y - 1.35 * r}l${1.35 * r},${1.35 * r}l${-1.35 * r},${1.35 * r}l${-1.35 * r},${-1.35 * r}z`,
+    duplicate_token: `M${x},${y - 1.2 * r}l${1.2 * r},${2.1 * r}h${-2.4 * r}z`,
+  };
+  const about = { class: `dot ${kind}${here ? " here" : ""}` };
+  return shapes[kind] ? make("path", { ...about, d: shapes[kind] }) : make("circle", { ...about, cx: x, cy: y, r: 0.95 * r });
 }
 
 // About four round numbers between two ends.

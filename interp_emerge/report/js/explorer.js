@@ -18,8 +18,9 @@ function explorer() {
     const size = sizes.includes(chosen.get("size")) ? chosen.get("size") : last;
     const runs = data.runs.filter((run) => run.size === size);
     const run = runs.find((one) => String(one.seed) === chosen.get("seed")) || runs[0];
-    const wanted = Number(chosen.get("step"));
-    const step = chosen.has("step") && Number.isFinite(wanted) ? nearest(run.steps, wanted) : run.steps[run.steps.length - 1];
+    const unknown = unknownState(data, sizes);
+    const isKnown = chosen.has("step") && !unknown.includes("step");
+    const step = isKnown ? nearest(run.steps, Number(chosen.get("step"))) : run.steps[run.steps.length - 1];
     const place = run.steps.indexOf(step);
     const names = data.abilities.map((one) => one.name);
     const ability = names.includes(chosen.get("ability")) ? chosen.get("ability") : data.subject;
@@ -27,17 +28,17 @@ function explorer() {
     const roles = Object.keys({ ...run.last_roles, ...run.roles });
     const map = roles.includes(chosen.get("map")) ? chosen.get("map") : "effect";
     const head = run.heads.includes(chosen.get("head")) ? chosen.get("head") : firstHead(run);
-    const most = Math.round(Number(chosen.get("top"))) || 40;
-    const top = Math.min(Math.max(most, 10), run.edges.length);
+    const most = chosen.has("top") && !unknown.includes("top") ? Number(chosen.get("top")) : 40;
+    const top = Math.min(Math.max(most, 10), edgesOf(run).length);
     const fold = ["layer", "graph"].includes(chosen.get("fold")) ? chosen.get("fold") : "";
     const find = (chosen.get("find") || "").trim().toLowerCase();
     const unfolded = chosenList("unfolded");
-    return { run, runs, step, place, ability, metric, roles, map, head, top, fold, find, unfolded, atLast: place === run.steps.length - 1 };
+    return { run, runs, step, place, ability, metric, roles, map, head, top, fold, find, unfolded, unknown, atLast: place === run.steps.length - 1 };
   }
 
   function firstHead(run) {
     const attended = run.attention ? run.attention.heads : [];
-    const playing = Object.values(run.roles).flatMap((heads) => Object.keys(heads));
+    const playing = Object.values(run.plays).flat();
     return playing.find((head) => attended.includes(head)) || playing[0] || attended[0] || run.heads[0] || null;
   }
 
@@ -49,6 +50,8 @@ function explorer() {
   function rangeOf(name, values, current, say) {
     const input = part(name);
     input.max = values.length - 1;
+    const marks = part(name + "-marks");
+    if (marks.children.length !== values.length) marks.replaceChildren(...values.map((_, place) => make("option", { value: place })));
     input.value = values.indexOf(current);
     input.disabled = values.length < 2;
     input.setAttribute("aria-valuetext", say);
@@ -124,16 +127,49 @@ function statusOf(data, at) {
   const { run, place, ability, metric } = at;
   const value = run.curves[ability]?.[metric]?.[place];
   const parts = [`${spaced(ability)}: ${spaced(metric)} ${withInterval(value)}`];
-  for (const [role, heads] of Object.entries(run.roles)) {
+  for (const [role, heads] of Object.entries(run.halves)) {
     const there = Object.keys(heads).filter((head) => isThere(run, role, head, place));
     parts.push(`${spaced(role)}: ${there.length ? there.join(", ") : "no head yet"}`);
   }
-  if (run.edges.length) {
-    const n = run.edges.filter((edge) => stateOf(edge, place, at.atLast) === "now").length;
-    parts.push(`${n} of ${run.edges.length} edges of the last circuit are there`);
-  }
+  if (run.edges.some((edge) => edge.effects)) parts.push(reachedWords(run, place));
   const seed = at.runs.length > 1 ? `, seed ${run.seed}` : "";
-  return `${run.size}${seed}, step ${number(at.step)}. ${parts.join("; ")}.`;
+  return [`${run.size}${seed}, step ${number(at.step)}. ${parts.join("; ")}.`, ignoredWords(at.unknown)].join(" ").trim();
+}
+
+// How many edges of the last step's circuit have half of their final effect, and of how many that cannot be said.
+function reachedWords(run, place) {
+  const counted = run.edges.filter((edge) => edge.effects && typeof edge.half === "number");
+  const n = counted.filter((edge) => stateOf(edge, place, false) === "now").length;
+  const noisy = run.edges.filter((edge) => edge.effects).length - counted.length;
+  const others = run.edges.length - counted.length - noisy;
+  const why = [noisy ? `${number(noisy)} more: final effect within noise` : "", others ? `${number(others)} more: not followed` : ""].filter(Boolean);
+  const rest = why.length ? ` (${why.join("; ")})` : "";
+  return `${number(n)} of ${number(counted.length)} edges ${n === 1 ? "has half of its" : "have half of their"} final effect${rest}`;
+}
+
+const STATE_ELSEWHERE = ["at", "open", "find", "unfolded"];
+
+// What the address names that this study does not have. A step or a head of another size is not among it: what is
+// nearest is shown, so that sizes can be compared.
+function unknownState(data, sizes) {
+  const anywhere = (list) => new Set(data.runs.flatMap(list).map(String));
+  const whole = (least, most) => (value) => /^\d+$/.test(value) && Number(value) >= least && Number(value) <= most;
+  const allowed = {
+    size: sizes, seed: anywhere((run) => run.seed), step: anywhere((run) => run.steps), ability: data.abilities.map((one) => one.name),
+    metric: data.metrics, map: anywhere((run) => ["effect", ...Object.keys(run.last_roles), ...Object.keys(run.roles)]), head: anywhere((run) => run.heads),
+    fold: ["layer", "graph"], theme: ["dark", "light"], top: whole(1, Infinity),
+    token: whole(0, Math.max(...data.runs.map((run) => (run.attention?.tokens.length ?? 1) - 1))),
+  };
+  return [...chosen.keys()].filter((key) => {
+    if (STATE_ELSEWHERE.includes(key) || /^(tab|table)\./.test(key)) return false;
+    if (!Object.hasOwn(allowed, key)) return true;
+    return typeof allowed[key] === "function" ? !allowed[key](chosen.get(key)) : ![...allowed[key]].includes(chosen.get(key));
+  });
+}
+
+function ignoredWords(unknown) {
+  const named = unknown.map((key) => `${short(key, 20)} ${short(chosen.get(key), 20).replace(/^-/, "−")}`);
+  return named.length ? `The address asks for ${named.join(", ")}, which this study does not have and this page ignores.` : "";
 }
 
 // Whether a head has reached half of its final score in a role.
@@ -154,16 +190,18 @@ function missing(data, at) {
     const first = runs.find((one) => one.circuit);
     reasons.push(first ? `Circuits and heads were studied in seed ${first.seed} of ${run.size} only.` : `No circuit was sought in ${run.size}, seed ${run.seed}.`);
   } else if (!run.edges.length) {
-    reasons.push(`There is no circuit to show at ${run.size}; verdict: ${run.circuit.verdict}.`);
+    reasons.push(`There is no circuit to show at ${run.size}. ${verdictOf(run.circuit)}`);
   } else if (run.steps.length === 1) {
     reasons.push("The run has one step, so nothing is seen forming.");
   } else if (run.edges.some((edge) => !edge.effects)) {
     reasons.push("Effects of edges were not followed over steps, so edges before the last step are pale.");
-  } else {
+  } else if (run.n_former === null) {
     reasons.push("Only edges of the last step's circuit were followed. Edges that an earlier circuit had and this one lacks are not drawn.");
   }
   if (run.edges.length && run.faithfulness && !run.faithfulness[at.place]) reasons.push("Faithfulness is undefined at this step: the clean-corrupt gap is within noise.");
-  if (run.edges.length && !atLast) reasons.push("Before the last step effects were measured for heads and MLPs of the circuit, and scores for heads that play a role; hatched cells were not measured.");
+  if (run.edges.length && run.n_former !== null && run.steps.length > 1) reasons.push("A step's circuit consists of its strongest edges, as many as the last step's circuit has. Its faithfulness was not measured.");
+  if (run.n_left_out) reasons.push(`${number(run.n_left_out)} edge${run.n_left_out === 1 ? " is" : "s are"} among the strongest at the last step, but not in the circuit that was found there, and not drawn.`);
+  if (run.edges.length && !run.whole && !atLast) reasons.push("Before the last step effects are followed for heads and MLPs of the circuit, and scores for heads that play a role; hatched cells are not followed.");
   if (run.edges.length && !run.attention) reasons.push("No attention was recorded for this run.");
   return reasons;
 }

@@ -1,16 +1,17 @@
 // Supernodes: heads that play one role, in a layer or in the whole graph, become one node. Its edges have the sums of
-// the effects. A supernode's name is "fold:ROLE:LAYER", with the layer in which it is drawn.
+// the effects. Of a head with several roles the first counts. A supernode's name is "fold:ROLE:LAYER", with the layer in
+// which it is drawn.
 function supernodeOf(name) {
   const match = /^fold:(.*):(\d+)$/.exec(name);
   return match && { role: match[1], layer: Number(match[2]) };
 }
 
 // The supernodes that edges allow, by name, with their members; without `within` there are none.
-function supernodes(edges, roleOf, within) {
+function supernodes(edges, rolesOf, within) {
   const heads = [...new Set(edges.flatMap((edge) => [edge.writer, targetOf(edge.reader).node]))].map(partsOf).filter((node) => node.kind === "head");
   const byRole = new Map();
   for (const head of heads) {
-    const [role] = roleOf(head.node);
+    const role = rolesOf(head.node)[0]?.role;
     const key = role && (within === "layer" ? `${role} ${head.layer}` : role);
     if (key && within) byRole.set(key, [...(byRole.get(key) || []), { ...head, role }]);
   }
@@ -51,8 +52,8 @@ function nodeWords(name, folded) {
   return group ? `${folded.get(name).length} heads, ${spaced(group.role)}: ${folded.get(name).join(", ")}` : name;
 }
 
-// Whether a node's name, role or members contain what the reader seeks.
-function isSought(name, roleOf, folded, sought) {
-  const role = supernodeOf(name) ? "" : roleOf(name)[0] || "";
-  return Boolean(sought) && `${nodeWords(name, folded)} ${spaced(role)}`.toLowerCase().includes(sought);
+// Whether a node's name, one of its roles or its members contain what the reader seeks.
+function isSought(name, rolesOf, folded, sought) {
+  const roles = (folded.get(name) || [name]).flatMap((member) => rolesOf(member)).map((one) => spaced(one.role));
+  return Boolean(sought) && [nodeWords(name, folded), ...roles].join(" ").toLowerCase().includes(sought);
 }

@@ -1,4 +1,5 @@
 // The circuit as a graph, from the embedding at the bottom to the logits on top. Places stay while steps change.
+const ROLE_TINT = 0.42; // how strongly a role colours the whole of a box; the figures tint their boxes as much
 const INPUTS = { q: "queries", k: "keys", v: "values", m: "MLP input", o: "logits" };
 
 function partsOf(node) {
@@ -18,12 +19,25 @@ function targetOf(reader) {
   return { node: reader, input: reader === "logits" ? "o" : "m" };
 }
 
+// The edges of the last step's circuit, and those of earlier circuits that are gone by then.
+function edgesOf(run) {
+  return [...run.edges, ...run.former];
+}
+
 // What an edge is at a step: "now", "later", "gone", "noise" (its final effect gives no threshold), or
-// "unknown" (not measured).
+// "unknown" (not measured). An edge of an earlier circuit is there where it is in the step's circuit. Once it has left,
+// it is "gone" if its effect is below half of the last one that it had in a circuit, and "outgrown" if others are larger.
 function stateOf(edge, place, atLast) {
   if (edge.of) {
     const states = edge.of.map((one) => stateOf(one, place, atLast));
-    return ["now", "gone", "later", "noise", "unknown"].find((state) => states.includes(state));
+    return ["now", "gone", "outgrown", "later", "noise", "unknown"].find((state) => states.includes(state));
+  }
+  if (edge.within) {
+    const last = lastWithin(edge, place);
+    if (last === place) return "now";
+    if (last < 0) return "later";
+    if (!edge.effects[place]) return "unknown";
+    return edge.effects[place][0] / edge.effects[last][0] < 0.5 ? "gone" : "outgrown";
   }
   if (!edge.effects) return atLast ? "now" : "unknown";
   const half = edge.half;
@@ -40,6 +54,17 @@ function weightOf(edge, place) {
     return known.length ? known.reduce((sum, weight) => sum + weight, 0) : null;
   }
   return edge.effects ? (edge.effects[place] ? edge.effects[place][0] : null) : edge.score;
+}
+
+// The last step, up to a place, at which an edge of an earlier circuit was in the step's circuit; -1 if there is none.
+function lastWithin(edge, place) {
+  return edge.within.lastIndexOf(true, place);
+}
+
+// The sign of an edge that is not there: that of its final effect, or of the last one that it had in a circuit.
+function isNegative(edge, place, state) {
+  if (state === "now") return weightOf(edge, place) < 0;
+  return (edge.within ? weightOf(edge, edge.within.lastIndexOf(true)) : edge.score) < 0;
 }
 
 function largestOf(edge) {
@@ -84,12 +109,12 @@ function curveOf(edge, { nodes, row, tall }) {
   return `M${x0},${y0}C${x0 + bend},${y0 - rise * 0.45} ${x1 + bend},${y1 + rise * 0.45} ${x1},${y1}`;
 }
 
-function graph(room, { edges, folded, opened, sought, place, atLast, step, roleOf, head, onHead, onFold }) {
+function graph(room, { edges, folded, opened, sought, place, atLast, steps, rolesOf, head, onHead, onFold }) {
   const width = Math.max(room.clientWidth, 280);
   const layout = places(edges, width);
   const { nodes, height, tall } = layout;
   const most = Math.max(...edges.map(largestOf)) || 1;
-  const drawing = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": `Circuit at step ${step}` });
+  const drawing = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": `Circuit at step ${steps[place]}` });
   const touching = new Map();
   const drawn = [...edges].sort((a, b) => Math.abs(weightOf(a, place) ?? 0) - Math.abs(weightOf(b, place) ?? 0));
   for (const edge of drawn) {
@@ -97,16 +122,16 @@ function graph(room, { edges, folded, opened, sought, place, atLast, step, roleO
     const now = weightOf(edge, place);
     const shown = state === "now" ? Math.abs(now) : largestOf(edge);
     const { node, input } = targetOf(edge.reader);
-    const sign = (state === "now" ? now : edge.score) < 0 ? " negative" : "";
+    const sign = isNegative(edge, place, state) ? " negative" : "";
     const line = make("path", {
       class: `edge ${input} ${state}${sign}`, d: curveOf(edge, layout), "stroke-width": (0.7 + 5.5 * (shown / most)).toFixed(2),
     });
     const [from, to] = [edge.writer, edge.reader].map(shortName);
-    line.append(make("title", {}, `${from} → ${to}: ${effectText(edge, place, state)}`));
+    line.append(make("title", {}, `${from} → ${to}: ${effectText(edge, place, state, steps)}`));
     for (const name of [edge.writer, node]) touching.set(name, [...(touching.get(name) || []), line]);
     drawing.append(line);
   }
-  const found = [...nodes.keys()].filter((name) => isSought(name, roleOf, folded, sought));
+  const found = [...nodes.keys()].filter((name) => isSought(name, rolesOf, folded, sought));
   function point(name) {
     const names = name ? [name] : found;
     drawing.classList.toggle("pointed", names.length > 0);
@@ -117,23 +142,27 @@ function graph(room, { edges, folded, opened, sought, place, atLast, step, roleO
     if (node.kind === "fold") {
       const members = folded.get(node.node);
       const { role } = supernodeOf(node.node);
-      const share = members.reduce((sum, member) => sum + roleOf(member)[1], 0) / members.length;
+      const known = members.flatMap((member) => rolesOf(member)).filter((one) => one.role === role && one.share !== null);
+      const share = known.reduce((sum, one) => sum + one.share, 0) / Math.max(known.length, 1);
       drawing.append(supernodeBox(node, { role, share, tall, members, isFound: found.includes(node.node), point, onFold }));
       continue;
     }
-    const [role, share] = roleOf(node.node);
+    const roles = rolesOf(node.node);
     const chosenHead = node.node === head;
     const isHead = node.kind === "head";
     const box = make("g", {
-      class: `node ${node.kind} ${role || ""}${chosenHead ? " chosen" : ""}${found.includes(node.node) ? " found" : ""}`, transform: `translate(${node.x},${node.y})`,
+      class: `node ${node.kind}${roles.some((one) => one.share === null) ? " unfollowed" : ""}${chosenHead ? " chosen" : ""}${found.includes(node.node) ? " found" : ""}`, transform: `translate(${node.x},${node.y})`,
       "data-key": "node-" + node.node, ...(isHead ? { tabindex: 0, role: "button", "aria-pressed": chosenHead } : { role: "img" }),
-      "aria-label": node.node + (role ? `, ${spaced(role)} ${Math.round(100 * share)}% of its last value` : ""),
+      "aria-label": [node.node, ...roles.map(roleWords)].join(", "),
     });
+    if (roles.length) box.append(make("title", {}, `${node.node}: ${roles.map(roleWords).join(", ")}`));
     box.append(make("rect", { class: "box", x: -node.half, y: -tall, width: 2 * node.half, height: 2 * tall, rx: 5 }));
-    if (role) box.append(make("rect", { class: "fill", x: -node.half, y: -tall, width: 2 * node.half, height: 2 * tall, rx: 5, "fill-opacity": (0.42 * Math.max(0, Math.min(share, 1))).toFixed(2) }));
-    const name = make("text", { "text-anchor": "middle", y: role && tall > 9 ? -1 : 4 }, node.node);
-    box.append(name);
-    if (role && tall > 9) box.append(make("text", { class: "tag", "text-anchor": "middle", y: 10 }, TAGS[role] || short(spaced(role), 6)));
+    const strip = (2 * node.half) / Math.max(roles.length, 1); // each role has its part of the box
+    roles.forEach(({ role, share }, nth) =>
+      box.append(make("rect", { class: `fill ${role}`, x: strip * nth - node.half, y: -tall, width: strip, height: 2 * tall, rx: roles.length > 1 ? 2 : 5, "fill-opacity": fillOf(share) }))
+    );
+    box.append(make("text", { "text-anchor": "middle", y: roles.length && tall > 9 ? -1 : 4 }, node.node));
+    if (roles.length && tall > 9) box.append(make("text", { class: "tag", "text-anchor": "middle", y: 10 }, tagOf(roles[0].role, roles.length)));
     box.addEventListener("pointerenter", () => point(node.node));
     box.addEventListener("pointerleave", () => point(null));
     box.addEventListener("focus", () => box.matches(":focus-visible") && point(node.node));
@@ -175,14 +204,14 @@ function onPress(element, act) {
 // Some heads as one node; the sign that folds them again has the same key, so that it takes over the focus.
 function supernodeBox(node, { role, share, tall, members, isFound, point, onFold }) {
   const box = make("g", {
-    class: `node fold ${role}${isFound ? " found" : ""}`, transform: `translate(${node.x},${node.y})`, tabindex: 0, role: "button",
+    class: `node fold${isFound ? " found" : ""}`, transform: `translate(${node.x},${node.y})`, tabindex: 0, role: "button",
     "data-key": "node-" + node.node, "aria-expanded": "false", "aria-label": nodeWords(node.node, new Map([[node.node, members]])),
   });
   const shape = { x: -node.half, y: -tall, width: 2 * node.half, height: 2 * tall, rx: 5 };
   box.append(make("title", {}, members.join(", ")), make("rect", { class: "box", ...shape, x: 4 - node.half, y: -tall - 4 }), make("rect", { class: "box", ...shape }));
-  box.append(make("rect", { class: "fill", ...shape, "fill-opacity": (0.42 * Math.max(0, Math.min(share, 1))).toFixed(2) }));
+  box.append(make("rect", { class: `fill ${role}`, ...shape, "fill-opacity": fillOf(share) }));
   box.append(make("text", { "text-anchor": "middle", y: tall > 9 ? -1 : 4 }, `${members.length} heads`));
-  if (tall > 9) box.append(make("text", { class: "tag", "text-anchor": "middle", y: 10 }, TAGS[role] || short(spaced(role), 6)));
+  if (tall > 9) box.append(make("text", { class: "tag", "text-anchor": "middle", y: 10 }, tagOf(role, 1)));
   box.addEventListener("pointerenter", () => point(node.node));
   box.addEventListener("pointerleave", () => point(null));
   box.addEventListener("focus", () => box.matches(":focus-visible") && point(node.node));
@@ -204,11 +233,37 @@ function foldSign(name, members, node, tall, onFold) {
 
 const TAGS = { previous_token: "previous", induction: "induction", duplicate_token: "duplicate", copying: "copying" };
 
-function effectText(edge, place, state) {
+// What stands below a head's name: its first role, and how many more it plays.
+function tagOf(role, n) {
+  return (TAGS[role] || short(spaced(role), 6)) + (n > 1 ? ` +${n - 1}` : "");
+}
+
+function fillOf(share) {
+  return (ROLE_TINT * Math.max(0, Math.min(share ?? 0, 1))).toFixed(2);
+}
+
+function roleWords({ role, share }) {
+  return `${spaced(role)} ${share === null ? "(at the last step; not followed before)" : `${Math.round(100 * share)}% of its last value`}`;
+}
+
+// Steps in words: up to four by name, more by their ends.
+function stepWords(steps) {
+  const names = steps.map(number);
+  if (steps.length === 1) return `step ${names[0]}`;
+  return steps.length > 4 ? `${steps.length} steps from ${names[0]} to ${names.at(-1)}` : `steps ${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
+function effectText(edge, place, state, steps) {
   if (edge.of) {
     const known = edge.of.filter((one) => weightOf(one, place) !== null).length;
     const part = known === edge.of.length ? "" : `; ${edge.of.length - known} more are not measured`;
     return `effect ${known ? number(weightOf(edge, place)) : "not measured"}, the sum over ${known} edges${part}`;
+  }
+  if (edge.within) {
+    const last = lastWithin(edge, place);
+    const then = last === place || last < 0 ? "" : `, at step ${number(steps[last])} with an effect of ${withInterval(edge.effects[last])}`;
+    const words = { now: "", later: ", not there yet", gone: ", vanished", outgrown: ", outgrown by others", unknown: "" }[state];
+    return `effect ${withInterval(edge.effects[place])}${words}; in the circuit of ${stepWords(steps.filter((_, at) => edge.within[at]))}${then}; not in that of the last step`;
   }
   const now = edge.effects ? withInterval(edge.effects[place]) : number(edge.score);
   const half = edge.half === null || edge.half === undefined ? "" : `; half of its last effect is ${number(edge.half)}`;

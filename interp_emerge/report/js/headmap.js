@@ -40,7 +40,8 @@ function mapCell(name, names, valueOf, most, head, within, onHead) {
   if (!names.includes(name)) return cell;
   const { value, why } = valueOf(name);
   const known = value && value[0] !== null;
-  const text = known ? number(Number(value[0].toPrecision(2))) : "–";
+  const rounded = known && Number(most >= 0.5 && Math.abs(value[0]) < 1 ? value[0].toFixed(2) : value[0].toPrecision(2));
+  const text = known ? number(rounded || 0) : "–"; // no minus sign before a zero
   const spoken = known ? withInterval(value) : "not measured: " + why;
   const part = make(onHead ? "button" : "span", {
     class: known ? "cell" : "cell unmeasured", title: `${name}: ${spoken}`, "data-key": "cell-" + name,

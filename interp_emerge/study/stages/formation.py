@@ -8,12 +8,13 @@ from interp_emerge.abilities.measuring import summarise
 from interp_emerge.abilities.prompts import EVALUATION
 from interp_emerge.emergence.forming.formation import (
     Formation,
+    edges_over_steps,
     formation_at,
     formation_turnover,
     heads_to_follow,
     summarise_formation,
 )
-from interp_emerge.emergence.forming.tables import FORMATION
+from interp_emerge.emergence.forming.tables import EDGES_OVER_STEPS, FORMATION, NODES_OVER_STEPS
 from interp_emerge.emergence.sameness.similarity import TURNOVER
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import FOLLOW, Followed
@@ -31,7 +32,7 @@ class Following(StageWithCells[Followed, Formation]):
     name = "formation"
     round = FOLLOW
     needs = (ABILITIES, CIRCUIT, ROLES)
-    tables = (FORMATION, TURNOVER)
+    tables = (FORMATION, TURNOVER, NODES_OVER_STEPS, EDGES_OVER_STEPS)
 
     def each(self, work: Work) -> str:
         """All quantities, in words."""
@@ -46,35 +47,39 @@ class Following(StageWithCells[Followed, Formation]):
         return "the circuit; activations of the checkpoint, in memory for all stages of this round"
 
     def cell(self, work: Work, key: Followed) -> Formation:
-        """The quantities of the parts, and the effects of the edges."""
+        """The quantities of the parts, and what all edges and nodes do."""
         settings, circuit = work.settings, circuit_of(work, key.last)
         follow = heads_to_follow(ROLES.cell(work, key.last), circuit)
         how = {"method": settings.method, "steps": settings.steps_of_integration}
 
-        def compute() -> tuple[pd.DataFrame, pd.DataFrame]:
+        def compute() -> tuple[pd.DataFrame, ...]:
             model = work.models.get(*key.checkpoint)
             more = {"metric": settings.metric, "seed": settings.seed, "record": work.store.passing}
             found = formation_at(model, circuit, follow, work.pairs(model, EVALUATION), **how, **more)
-            return found.parts, found.edges
+            return found.parts, found.edges, found.nodes
 
         decides = {"circuit": hash_of_edges(circuit), "follow": [list(one) for one in follow], **how}
         inputs = work.inputs(key.checkpoint, **work.scoring, **decides)
-        parts, edges = work.cells.get_several("formation", inputs, ("parts", "edges"), compute)
-        return Formation(parts=parts, edges=edges)
+        parts, edges, nodes = work.cells.get_several("formation", inputs, ("parts", "edges", "nodes"), compute)
+        return Formation(parts=parts, edges=edges, nodes=nodes)
 
     def fill(self, results: Results) -> Sequence[pd.DataFrame]:
-        """Every quantity at every step, including the ability; and the circuits of successive steps."""
-        ability, quantities, changes = results.work.ability.name, [], []
+        """Every quantity at every step, including the ability; successive circuits; all nodes, and their edges."""
+        ability = results.work.ability.name
+        quantities, changes, nodes, edges = [], [], [], []
         for last, by_step in formations(results).items():
+            run = {"size": last.size, "seed": last.seed, "ability": ability}
             for step, one in by_step.items():
                 at = last.at_step(step)
                 able = summarise(results.of(ABILITIES)[at].abilities[ability]).rename(columns={"metric": "quantity"})
                 able = able[able["quantity"].isin(["accuracy", "log_prob"])].assign(component="model")
                 both = pd.concat([able, summarise_formation(one.parts)], ignore_index=True)
-                quantities.append(both.assign(**at._asdict(), ability=ability))
-            found = formation_turnover(by_step, circuits(results)[last].circuit)
-            changes.append(found.assign(size=last.size, seed=last.seed, ability=ability))
-        return [stacked(quantities), stacked(changes)]
+                quantities.append(both.assign(step=step, **run))
+                nodes.append(one.nodes.assign(step=step, **run))
+            circuit = circuits(results)[last].circuit
+            changes.append(formation_turnover(by_step, circuit).assign(**run))
+            edges.append(edges_over_steps(by_step, circuit).assign(**run))
+        return [stacked(quantities), stacked(changes), stacked(nodes), stacked(edges)]
 
 
 FORMING = shelf.add(Following())

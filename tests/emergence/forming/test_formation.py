@@ -4,12 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import interp_emerge as ie
 from interp_emerge.circuits.known import GroundTruth
+from interp_emerge.circuits.roles.table import role_scores
 from interp_emerge.emergence.forming.formation import (
     Formation,
+    edges_over_steps,
     formation_at,
     formation_turnover,
     heads_to_follow,
@@ -78,8 +81,48 @@ def test_a_head_that_takes_over_is_born_and_the_one_it_replaces_is_lost(known: G
     assert 0 < last["jaccard"] < 1
 
 
-def test_the_strongest_heads_of_each_role_above_the_baseline_are_followed(known: GroundTruth):
+def test_all_nodes_are_measured_as_scoring_the_model_and_its_roles_does(known: GroundTruth, formed: Formation):
+    effects = ie.score(known.model, known.pairs, method="activation_patching").to_frame().set_index("node")
+    columns = ["value", "ci_low", "ci_high"]
+    found = formed.nodes[formed.nodes["quantity"] == "effect"].set_index("node")[columns]
+    expected = effects[effects["kind"].isin(["head", "mlp"])][["score", "ci_low", "ci_high"]]
+    assert found.index.tolist() == expected.index.tolist()
+    np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), atol=1e-6)
+    heads = [node for node in expected.index if node.startswith("a")]
+    for role, scores in role_scores(known.model).items():
+        own = formed.nodes[formed.nodes["quantity"] == role]
+        assert own["node"].tolist() == heads
+        np.testing.assert_allclose(own["value"], scores.mean(0), atol=1e-6)
+
+
+def test_edges_of_a_step_are_its_strongest_and_those_that_left_keep_their_effect(known: GroundTruth, after: Formation):
+    edges = after.edges
+    absent = ~edges["score"].isin([edges["score"].max()]) & (edges["score"].abs() < 1e-3)
+    writer, reader = edges[absent & (edges["writer"] == "embed")].iloc[0][["writer", "reader"]]
+    own = (edges["writer"] == writer) & (edges["reader"] == reader)
+    strong = replace(after, edges=edges.assign(score=edges["score"].where(~own, 50.0)))
+    nothing = after.parts["quantity"] == "faithfulness"
+    before = replace(after, parts=after.parts.assign(value=after.parts["value"].where(~nothing)))
+    table = edges_over_steps({0: before, 1: strong, 2: after}, known.circuit)
+    assert table[table["step"] == 0]["in_step_circuit"].isna().all(), "no gap, no circuit"
+    (gone,) = {(row.writer, row.reader) for row in table[~table["in_last_circuit"]].itertuples()}
+    assert gone == (writer, reader)
+    found = table[(table["writer"] == writer) & (table["reader"] == reader)].set_index("step")
+    assert found["in_step_circuit"].to_list()[1:] == [True, False]
+    assert found["score"].to_list()[1:] == [50.0, pytest.approx(edges[own]["score"].iloc[0])]
+    stays = table[table["in_last_circuit"]]
+    assert {*zip(stays["writer"], stays["reader"], strict=True)} == {(e.writer, e.reader) for e in known.circuit.edges}
+
+
+def test_the_heads_of_the_circuit_that_play_a_role_are_followed(known: GroundTruth):
     roles = ie.role_table(known.model, roles=("previous_token", "induction"))
     followed = heads_to_follow(roles, known.circuit)
     assert followed == [("previous_token", "a0.h0"), ("induction", "a1.h0")]
     assert not np.isin([head for _, head in followed], ["a0.h1", "a1.h1"]).any()
+
+
+def test_all_heads_of_a_role_are_followed_the_strongest_first(known: GroundTruth):
+    roles = pd.DataFrame({"role": "induction", "node": [*known.circuit.heads], "plays": True})
+    roles["score"] = np.arange(len(roles)) / 10
+    followed = heads_to_follow(roles, known.circuit)
+    assert [head for _, head in followed] == [*known.circuit.heads][::-1]

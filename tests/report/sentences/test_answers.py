@@ -86,7 +86,7 @@ def test_the_answer_is_size_circuit_heads_and_order(tables: dict[str, pd.DataFra
     assert answer(tables, "induction", {"large": GRAPH}) == [
         "Induction emerges between small and large parameters (95% interval of the first size with it [large, large]): "
         "accuracy on 64 prompts is 0.10 [0.09, 0.11] at small and 0.97 [0.96, 0.98] at large, where a guess scores "
-        "0.10; the control markov is not called emergent.",
+        "0.10 and the ability counts as present above 0.50; the control markov is not called emergent.",
         f"At large, 5 of {GRAPH.n_edges} edges ({5 / GRAPH.n_edges:.1%}) keep 0.85 [0.80, 0.90] of the clean-corrupt "
         "gap on prompts that were not used to find them, where 95% of 100 random circuits of the same size keep at "
         "most 0.20.",
