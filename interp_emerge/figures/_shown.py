@@ -41,6 +41,22 @@ class Shown:
 
         return html_of(self)  # pyright: ignore[reportArgumentType]
 
+    def widget(self) -> Any:
+        """The circuit's graph as a live widget, whose `threshold`, `search` and `pinned` Python reads and sets.
+
+        It is what `ie.figures.circuit_graph` draws, in a notebook with a running kernel:
+        `widget.observe(print, "pinned")` is told of every click on a node, and `widget.pinned = ["a1.h0"]` pins it.
+
+        Raises:
+            InputError: anywidget is not installed, or the figure is not the graph of a circuit.
+        """
+        from interp_emerge.figures._widget import require_anywidget
+
+        require_anywidget()
+        from interp_emerge.figures._graph_widget import CircuitGraphWidget
+
+        return CircuitGraphWidget(self)
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook keeps: the page in a frame of its own, a picture, and text."""
         from interp_emerge.figures._export import cell_of
