@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Frame, Page, Route
@@ -17,7 +18,7 @@ from tests.figures.attention.views import weights
 from tests.figures.test_shown import drawn
 from tests.report.browser import PATIENCE_MS, watched
 
-FORMS = {"figure": drawn, "attention": lambda: AttentionView(frames=(weights(),))}
+FORMS = ("figure", "attention")
 INK = {"figure": "#drawing .mark-symbol path", "attention": ".head canvas"}
 COLOURS = """picture => {
     const { naturalWidth: width, naturalHeight: height } = picture;
@@ -54,7 +55,7 @@ HOSTS = {
     # sets if `notebook.experimental.enableCsp` is on (it is off by default), and the sandbox of a webview's frame in
     # src/vs/workbench/contrib/webview/browser/pre/index.html. Its body is transparent; the text has the theme's colour.
     "VS Code": Host(
-        page="https://webview.example/",
+        page="https://workbench.example/",
         frame="https://webview.example/fake.html",
         sandbox="allow-same-origin allow-pointer-lock allow-scripts allow-downloads",
         policy="default-src 'none'; script-src 'self' https://*.vscode-cdn.net 'unsafe-inline' 'unsafe-eval'; "
@@ -100,25 +101,49 @@ class Sanitised(HTMLParser):
         self.left += "" if self._in_script else escape(data)
 
 
-@pytest.fixture
-def hosted(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages by their addresses, all of which are served from here; the network is cut."""
-    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    page = context.new_page()
-    requests, errors = watched(page)
+Outputs = dict[str, dict[str, str]]
+Opens = Callable[[str, dict[str, str]], tuple[Page, list[str]]]
 
-    def open_it(address: str, pages: dict[str, str]) -> Page:
+
+@pytest.fixture(scope="module")
+def outputs() -> Outputs:
+    shown: dict[str, Any] = {"figure": drawn(), "attention": AttentionView(frames=(weights(),))}
+    return {kind: one._repr_mimebundle_() for kind, one in shown.items()}
+
+
+@pytest.fixture
+def hosted(browser: Browser) -> Iterator[Opens]:
+    """Opens pages by their addresses, all of which are served from here, with the network cut.
+
+    Gives what they ask for elsewhere or complain of, too.
+    """
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+
+    def open_it(address: str, pages: dict[str, str]) -> tuple[Page, list[str]]:
         def answer(route: Route) -> None:
             route.fulfill(body=pages[route.request.url], content_type="text/html; charset=utf-8")
 
+        page = context.new_page()
+        _, complaints = watched(page)
+        page.on("request", lambda asked: complaints.extend([asked.url] if asked.url.startswith("http") else []))
         context.route(lambda url: url in pages, answer)
         page.goto(address, wait_until="load")
-        return page
+        assert [url for url in complaints if url not in pages] == []
+        complaints.clear()
+        return page, complaints
 
     yield open_it
     context.close()
-    assert [url for url in requests if ".example/" not in url] == []
-    assert errors == []
+
+
+def cell_in(host: Host, hosted: Opens) -> tuple[Frame, list[str]]:
+    """The frame in which the viewer shows an output, still empty."""
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{host.policy}">' if host.policy else ""
+    around = f'<!doctype html><title>notebook</title><iframe sandbox="{host.sandbox}" src="{host.frame}"></iframe>'
+    cell = f'<!doctype html><title>output</title>{policy}<style>{host.style}</style><div id="output"></div>'
+    page, complaints = hosted(host.page, {host.page: around, host.frame: cell})
+    (frame,) = page.main_frame.child_frames
+    return frame, complaints
 
 
 def inner(frame: Frame) -> Frame:
@@ -133,30 +158,37 @@ def inner(frame: Frame) -> Frame:
 
 @pytest.mark.parametrize("name", HOSTS)
 @pytest.mark.parametrize("kind", FORMS)
-def test_it_is_drawn_in_a_sandboxed_frame_under_the_viewers_policy(kind: str, name: str, hosted: Callable[..., Page]):
-    host, output = HOSTS[name], FORMS[kind]()._repr_mimebundle_()["text/html"]
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{host.policy}">' if host.policy else ""
-    around = f'<!doctype html><title>notebook</title><iframe sandbox="{host.sandbox}" src="{host.frame}"></iframe>'
-    cell = f'<!doctype html><title>output</title>{policy}<style>{host.style}</style><div id="output"></div>'
-    page = hosted(host.page, {host.page: around, host.frame: cell})
-    (frame,) = page.main_frame.child_frames
-    frame.evaluate(INSERTED, output)
+def test_it_is_drawn_in_a_sandboxed_frame_under_the_viewers_policy(
+    kind: str, name: str, outputs: Outputs, hosted: Opens
+):
+    frame, complaints = cell_in(HOSTS[name], hosted)
+    frame.evaluate(INSERTED, outputs[kind]["text/html"])
     shown = inner(frame)
     assert shown.locator(INK[kind]).count() >= 2
-    assert shown.locator("html").get_attribute("data-ground") == ("dark" if host.dark else "light")
+    assert shown.locator("html").get_attribute("data-ground") == ("dark" if HOSTS[name].dark else "light")
+    assert complaints == []
+
+
+def test_what_a_policy_forbids_is_noticed(hosted: Opens):
+    frame, complaints = cell_in(HOSTS["VS Code"], hosted)
+    frame.evaluate(INSERTED, "<script>import(URL.createObjectURL(new Blob([])))</script>")
+    frame.page.wait_for_timeout(300)
+    assert "Content Security Policy" in complaints[0]
 
 
 @pytest.mark.parametrize("kind", FORMS)
 def test_where_frames_scripts_and_styles_are_stripped_the_picture_and_the_text_are_left(
-    kind: str, hosted: Callable[..., Page]
+    kind: str, outputs: Outputs, hosted: Opens
 ):
-    output = FORMS[kind]()._repr_mimebundle_()
+    output = outputs[kind]
     left = Sanitised(output["text/html"]).left
     assert all(word not in left for word in ("<iframe", "<script", "style=", "addEventListener"))
     png = f'<img src="data:image/png;base64,{output["image/png"]}">'
     text = f"<pre>{escape(output['text/plain'])}</pre>"
-    page = hosted("https://github.example/", {"https://github.example/": f"<!doctype html>{left}{png}{text}"})
+    viewer = "https://viewer.example/"
+    page, complaints = hosted(viewer, {viewer: f"<!doctype html>{left}{png}{text}"})
     pictures = page.query_selector_all("img")
     assert [picture.evaluate(COLOURS) > 3 for picture in pictures] == [True, True]
     assert pictures[0].get_attribute("alt")
     assert "Figure(" in page.inner_text("pre") or "AttentionView(" in page.inner_text("pre")
+    assert complaints == []
