@@ -20,13 +20,13 @@ def require_graph(spec: dict[str, Any]) -> set[str]:
     """The names of a specification's parameters.
 
     Raises:
-        InputError: the figure is not the graph of a circuit.
+        InputError: the figure is not a graph of circuits.
     """
     found = {param["name"] for param in spec.get("params", ())}
     if not {NAMES["pinned"], NAMES["search"]} <= found or not spec.get("datasets", {}).get("nodes"):
         raise InputError(
-            "this figure has no live widget; ie.figures.circuit_graph(...) and ie.attention(...) have one, "
-            "and every figure shows itself without"
+            "this figure has no live widget; ie.figures.circuit_graph(...), ie.figures.circuits_side_by_side(...) and "
+            "ie.attention(...) have one, and every figure shows itself without"
         )
     return found
 

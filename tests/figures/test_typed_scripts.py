@@ -22,7 +22,7 @@ IN_ONE_SCOPE = {
     "widget of attention": [*SHARED_OF["attention"], *WIDGET, ATTENTION / "widget.js"],
     "around a frame": [FIGURES / "around.js", FIGURES / "ground_around.js"],
 }
-OPTIONS = ("--noEmit", "--allowJs", "--checkJs", "--strict", "--target=es2022", "--lib=es2022,dom,dom.iterable")
+OPTIONS = ("--noEmit", "--allowJs", "--checkJs", "--strict", "--target", "es2022", "--lib", "es2022,dom,dom.iterable")
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,14 @@ def test_a_graph_widget_refuses_unknown_nodes_and_a_threshold_that_it_lacks():
     assert (widget.pinned, widget.threshold, small.threshold) == ([], 0.0, 0.0)
 
 
+def test_circuits_side_by_side_name_their_nodes_by_model_too():
+    figure: Any = shelf["circuits_side_by_side"]
+    widget = figure(rows_for(figure)).widget()
+    with pytest.raises(UnknownNameError, match=r"did you mean '500k: a0.h3'"):
+        widget.pinned = ["500k a0.h3"]
+    widget.pinned = ["500k: a0.h3"]
+
+
 def test_a_figure_without_a_live_widget_says_which_have_one():
     with pytest.raises(InputError, match=r"ie\.figures\.circuit_graph.* have one"):
         drawn().widget()

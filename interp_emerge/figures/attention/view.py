@@ -129,6 +129,11 @@ class AttentionView:
         In a notebook with a running kernel, `widget.observe(print, "head")` is told of every head that is chosen, and
         `widget.head = "a1.h0"` chooses one.
 
+        Example:
+            >>> widget = ie.attention(model, "When Mary met John").widget()
+            >>> widget.observe(lambda change: print(change["new"]), "head")
+            >>> widget.head, widget.token = "a1.h1", 3
+
         Raises:
             InputError: anywidget is not installed, or CircuitsVis draws the view.
         """
