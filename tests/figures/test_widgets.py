@@ -42,11 +42,15 @@ FAINT = '() => [...document.querySelector("#cell > *").shadowRoot.querySelectorA
 
 @pytest.fixture
 def live(opened: Open) -> Callable[[Any], Page]:
-    """Shows a widget in a dark notebook with the network cut."""
+    """Shows a widget in a dark notebook with the network cut, in which no text is run as code."""
 
     def show(widget: Any) -> Page:
-        style = "background: rgb(17, 17, 17)"
-        page = opened(f'<!doctype html><title>notebook</title><body style="{style}"><div id="cell"></div>', wait=False)
+        policy = "default-src 'none'; script-src blob:; style-src 'unsafe-inline'; img-src data: blob:"
+        page = opened(
+            f'<!doctype html><title>notebook</title><meta http-equiv="Content-Security-Policy" content="{policy}">'
+            '<body style="background: rgb(17, 17, 17)"><div id="cell"></div>',
+            wait=False,
+        )
         state = {name: value for name, value in widget.get_state().items() if not name.startswith("_")}
         page.evaluate(FRONT_END, {"module": widget._esm, "state": json.loads(json.dumps(state, default=str))})
         page.wait_for_selector(DRAWN, timeout=PATIENCE_MS)
