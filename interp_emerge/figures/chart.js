@@ -2,7 +2,7 @@
 "use strict";
 // Draws one Vega-Lite figure, in the colours of a light or a dark page. The library lies beside the figure, packed.
 
-/** @typedef {{view: any, spec: any, finalize: () => void}} Drawn What Vega-Embed gives. */
+/** @typedef {{view: any, vgSpec: any, finalize: () => void}} Drawn What Vega-Embed gives. */
 
 /**
  * Draws the figure, and again whenever its ground turns light or dark.

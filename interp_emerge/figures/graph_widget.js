@@ -7,11 +7,13 @@ function render({ model, el }) {
   const SIGNALS = /** @type {Record<string, string>} */ ({ threshold: "least", search: "sought" });
   const PINS = "pinned_store";
   const place = placeIn(model, el, STYLE, { library: LIBRARY });
+  const python = talkOver(model, [...Object.keys(SIGNALS), "pinned"], () => { if (view) take(); });
   /** @type {any} */
   let view = null;
+  let unit = ""; // what Vega-Lite calls the marks that are clicked
 
-  /** Vega-Lite's rows of a selection, one for each node. @param {string[]} nodes */
-  const pinsOf = (nodes) => nodes.map((node) => ({ unit: "", fields: [{ type: "E", field: "node" }], values: [node] }));
+  /** The rows of a selection as a click makes them, one for each node. @param {string[]} nodes */
+  const pinsOf = (nodes) => nodes.map((node) => ({ unit, fields: view.signal("pinned_tuple_fields"), values: [node] }));
 
   /** @returns {string[]} */
   const pinned = () => view.data(PINS).map((/** @type {any} */ row) => row.values[0]);
@@ -27,17 +29,18 @@ function render({ model, el }) {
 
   async function follow(/** @type {Drawn} */ drawn) {
     view = drawn.view;
+    const click = drawn.vgSpec.signals.find((/** @type {any} */ one) => one.name === "pinned_tuple").on[0].update;
+    unit = click.match(/unit: "([^"]*)"/)[1];
     await take();
     for (const [name, signal] of Object.entries(SIGNALS)) {
-      if (has(signal)) view.addSignalListener(signal, (/** @type {string} */ _, /** @type {unknown} */ value) => tell(model, { [name]: value }));
+      if (has(signal)) view.addSignalListener(signal, (/** @type {string} */ _, /** @type {unknown} */ value) => python.tell({ [name]: value }));
     }
-    view.addDataListener(PINS, () => tell(model, { pinned: pinned() }));
+    view.addDataListener(PINS, () => python.tell({ pinned: pinned() }));
   }
 
   const drawing = drawFigure(place, embedOf, follow);
-  const end = onTold(model, [...Object.keys(SIGNALS), "pinned"], () => { if (view) take(); });
   return async () => {
-    end();
+    python.end();
     place.end();
     (await drawing)();
   };

@@ -35,15 +35,25 @@ function placeIn(model, element, style, more = {}) {
   return { root, page, ground, read: (name) => parts[name] ?? "", end };
 }
 
-/** Tells Python what is new. @param {Model} model @param {Record<string, unknown>} values */
-function tell(model, values) {
-  const changed = Object.entries(values).filter(([name, value]) => JSON.stringify(model.get(name)) !== JSON.stringify(value));
-  for (const [name, value] of changed) model.set(name, value);
-  if (changed.length) model.save_changes();
-}
-
-/** Calls a function when Python changes one of the values; returns what ends that. @param {Model} model @param {string[]} names @param {() => void} take */
-function onTold(model, names, take) {
-  for (const name of names) model.on("change:" + name, take);
-  return () => { for (const name of names) model.off("change:" + name, take); };
+/**
+ * Tells Python what the reader changes, and hears what Python changes.
+ * @param {Model} model @param {string[]} names of the values @param {() => void} take is called when Python changes one of them
+ */
+function talkOver(model, names, take) {
+  let telling = false; // a model hears its own changes too
+  const hear = () => { if (!telling) take(); };
+  for (const name of names) model.on("change:" + name, hear);
+  return {
+    /** @param {Record<string, unknown>} values */
+    tell(values) {
+      const changed = Object.entries(values).filter(([name, value]) => JSON.stringify(model.get(name)) !== JSON.stringify(value));
+      telling = true;
+      for (const [name, value] of changed) model.set(name, value);
+      telling = false;
+      if (changed.length) model.save_changes();
+    },
+    end() {
+      for (const name of names) model.off("change:" + name, hear);
+    },
+  };
 }

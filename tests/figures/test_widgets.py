@@ -21,12 +21,12 @@ FRONT_END = """async ({ module, state }) => {
     window.sent = [];
     window.model = {
         get: name => state[name],
-        set: (name, value) => { state[name] = value; window.sent.push([name, value]); },
+        set: (name, value) => { window.sent.push([name, value]); window.change(name, value); },
         save_changes: () => { window.sent.push("saved"); },
         on: (event, listener) => { (told[event] ||= []).push(listener); },
         off: (event, listener) => { told[event] = (told[event] || []).filter(one => one !== listener); },
     };
-    window.fromPython = (name, value) => {
+    window.change = window.fromPython = (name, value) => {
         state[name] = value;
         for (const one of told["change:" + name] || []) one();
     };
@@ -34,7 +34,7 @@ FRONT_END = """async ({ module, state }) => {
     const { default: { render } } = await import(address);
     window.end = await render({ model: window.model, el: document.getElementById("cell") });
 }"""
-"""A model as anywidget gives it to a module, which it loads from a blob."""
+"""A model as anywidget gives it to a module, which it loads from a blob; it hears its own changes too."""
 DRAWN = "#cell > [data-state=drawn]"
 FAINT = '() => [...document.querySelector("#cell > *").shadowRoot.querySelectorAll(".mark-line path")].map(' \
     'path => Number(path.getAttribute("opacity")) < 0.1)'  # fmt: skip
@@ -175,6 +175,11 @@ def test_the_state_of_a_graph_goes_both_ways_and_it_looks_as_the_notebook_does(l
     assert lines.count() == len(table)
     assert page.evaluate(FAINT).count(True) == (~(table["writer"].isin(own) | ends.isin(own))).sum() > 0
     assert page.locator("input[type=range]").input_value() == "0"
+    page.locator('[aria-label="m0"]').first.click(force=True, modifiers=["Shift"])
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(200)
+    told(page, widget)
+    assert widget.pinned == ["a1.h1"], "a click with Shift takes one away that Python pinned"
     page.evaluate("fromPython('pinned', [])")
     page.wait_for_timeout(300)
     assert not any(page.evaluate(FAINT))

@@ -5,11 +5,12 @@
 /** @param {{model: Model, el: HTMLElement}} given */
 function render({ model, el }) {
   const place = placeIn(model, el, STYLE);
+  const python = talkOver(model, ["frame", "head", "token"], () => take());
   let kept = new URLSearchParams();
   const view = attentionView(place, (chosen) => {
     kept = chosen;
     const token = chosen.get("token");
-    tell(model, { frame: Number(chosen.get("frame")), head: chosen.get("head"), token: token === null ? null : Number(token) });
+    python.tell({ frame: Number(chosen.get("frame")), head: chosen.get("head"), token: token === null ? null : Number(token) });
   });
   const take = () => {
     const asked = new URLSearchParams(kept);
@@ -20,9 +21,8 @@ function render({ model, el }) {
     if (String(asked) !== String(kept)) view.go(asked);
   };
   take();
-  const end = onTold(model, ["frame", "head", "token"], take);
   return () => {
-    end();
+    python.end();
     place.end();
   };
 }
