@@ -36,4 +36,5 @@ def bundle_of(*, title: str, page: str, picture: bytes, text: str, height: int) 
 
 @cache
 def _around() -> str:
-    return inert((Path(__file__).parent / "ground_around.js").read_text("utf-8"))
+    here = Path(__file__).parent
+    return inert(f"{{\n{(here / 'around.js').read_text('utf-8')}{(here / 'ground_around.js').read_text('utf-8')}}}")

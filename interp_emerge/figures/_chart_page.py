@@ -12,31 +12,52 @@ from pathlib import Path
 from typing import Any
 
 import vl_convert
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from interp_emerge.figures._page import inert, json_for_script, policy
 from interp_emerge.figures._theme import DARK
 
 HERE = Path(__file__).parent
-SCRIPTS = ("ground.js", "keyboard.js", "chart.js")
+SHARED = ("ground.js", "place.js", "keyboard.js", "chart.js")
+"""What a page and a widget have in common."""
+SCRIPTS = (*SHARED, "chart_start.js")
 
 
 def page_of(spec: dict[str, Any], *, title: str, name: str) -> str:
     """The HTML of a Vega-Lite specification; `name` is what a picture that the reader downloads is called."""
     script, style, library = inert("".join(map(_text, SCRIPTS))), inert(_text("chart.css")), _library()
-    template = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("chart.html.j2")
-    page = template.render(
+    page = _template("chart.html.j2").render(
         title=title,
         policy=policy([script, library], style),
         style=style,
         script=script,
-        library=_packed(),
-        data=json_for_script({"spec": spec, "dark": DARK, "name": name}),
+        library=packed_library(),
+        data=data_of(spec, name),
     )
     return page.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def main_of(title: str) -> str:
+    """The elements in which the scripts draw a figure; whatever its title contains is text."""
+    return _template("chart_main.html.j2").render(title=title)
+
+
+def data_of(spec: dict[str, Any], name: str) -> Markup:
+    """What the scripts read, as JSON."""
+    return json_for_script({"spec": spec, "dark": DARK, "name": name})
+
+
+def style_and_scripts() -> tuple[str, str]:
+    """The style of a figure, and the scripts that a page and a widget share."""
+    return _text("chart.css"), "".join(map(_text, SHARED))
+
+
+@cache
+def _template(name: str) -> Template:
+    return Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template(name)
 
 
 @cache
@@ -46,7 +67,8 @@ def _library() -> Markup:
 
 
 @cache
-def _packed() -> Markup:
+def packed_library() -> Markup:
+    """The same script, deflated and in base64."""
     packed = gzip.compress(_library().encode(), 9, mtime=0)
     return Markup(base64.b64encode(packed).decode())  # noqa: S704
 

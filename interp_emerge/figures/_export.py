@@ -84,9 +84,19 @@ def cell_of(chart: ChartType) -> dict[str, str]:
     return bundle_of(title=title_of(chart), page=_page(spec), picture=picture, text=str(chart), height=height)
 
 
+def picture_in_a_cell(chart: ChartType) -> bytes:
+    """The chart as a PNG of the size that a notebook keeps."""
+    return _png(spec_of(chart), IN_A_CELL)
+
+
+def file_name(title: str) -> str:
+    """What a picture that a reader downloads is called."""
+    return re.sub(r"\W+", "-", title)[:60].strip("-").lower()
+
+
 def _page(spec: dict[str, Any]) -> str:
     title = str(spec.get("description") or UNTITLED)
-    return page_of(spec, title=title, name=re.sub(r"\W+", "-", title)[:60].strip("-").lower())
+    return page_of(spec, title=title, name=file_name(title))
 
 
 def _svg(spec: dict[str, Any]) -> bytes:

@@ -41,6 +41,26 @@ class Shown:
 
         return html_of(self)  # pyright: ignore[reportArgumentType]
 
+    def widget(self) -> Any:
+        """The circuit's graph as a live widget, whose `threshold`, `search` and `pinned` Python reads and sets.
+
+        It is what `ie.figures.circuit_graph` or `circuits_side_by_side` draws, in a notebook with a running kernel:
+        `widget.observe(print, "pinned")` is told of every click on a node, and `widget.pinned = ["a1.h0"]` pins it.
+
+        Example:
+            >>> widget = ie.figures.circuit_graph(circuit.to_frame()).widget()
+            >>> widget.pinned = ["logits"]
+
+        Raises:
+            InputError: anywidget is not installed, or the figure is not a graph of circuits.
+        """
+        from interp_emerge.figures._widget import require_anywidget
+
+        require_anywidget()
+        from interp_emerge.figures._graph_widget import CircuitGraphWidget
+
+        return CircuitGraphWidget(self)
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook keeps: the page in a frame of its own, a picture, and text."""
         from interp_emerge.figures._export import cell_of

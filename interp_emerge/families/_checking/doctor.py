@@ -18,6 +18,7 @@ from interp_emerge.families.base import Family
 
 PACKAGES = ("interp-emerge", "torch", "transformers", "transformer-lens", "huggingface_hub", "numpy", "pandas")
 EXTRAS = {
+    "anywidget": "live widgets in notebooks",
     "gguf": "reads GGUF files",
     "accelerate": "spreads a model over several devices",
     "peft": "adapters in memory",

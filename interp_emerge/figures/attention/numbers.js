@@ -19,8 +19,8 @@
 /** @typedef {Record<string, Float32Array | Uint8Array>} Numbers */
 /** @typedef {{frames: Frame[], tops: Record<string, number>, signed: boolean, exact: boolean, beside: number | null, start: number}} Data */
 
-const Weights = (() => {
-  const read = (/** @type {string} */ id) => (document.getElementById(id)?.textContent || "").trim();
+/** @param {Place} place */
+function weightsOf({ read, ground }) {
   /** @type {Data} */
   const data = JSON.parse(read("data"));
   /** @type {Map<number, Promise<Numbers>>} */
@@ -68,7 +68,7 @@ const Weights = (() => {
   const shown = (value) => (Number.isNaN(value) ? "NaN" : value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(3));
 
   function colours() {
-    return Ground.isDark()
+    return ground.isDark()
       ? { plus: [86, 180, 233], minus: [240, 150, 80], missing: [255, 255, 255] }
       : { plus: [0, 114, 178], minus: [213, 94, 0], missing: [0, 0, 0] };
   }
@@ -125,4 +125,4 @@ const Weights = (() => {
   }
 
   return { data, numbersOf, weight, beside, shown, paint, tint, strongest };
-})();
+}

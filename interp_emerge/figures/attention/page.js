@@ -5,12 +5,16 @@
 
 /** @typedef {{frame: number, head: string, beside: number, other: string, token: number, layer: string, heads: string, find: string}} State */
 
-(() => {
+/**
+ * Draws once `go` says what.
+ * @param {Place} place @param {(chosen: URLSearchParams) => void} keep is told the whole state at each change
+ */
+function attentionView(place, keep) {
   const RANKED = 10;
-  const root = document.documentElement;
+  const { root, page, ground } = place;
   /** @param {string} id @returns {HTMLElement} */
-  const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-  const { data, numbersOf, weight, beside, shown, paint, tint, strongest } = Weights;
+  const byId = (id) => /** @type {HTMLElement} */ (root.getElementById(id));
+  const { data, numbersOf, weight, beside, shown, paint, tint, strongest } = weightsOf(place);
   /** @type {State} */
   const state = { frame: 0, head: "", beside: -1, other: "", token: -1, layer: "", heads: "", find: "" };
   let pointed = -1; // the token under the pointer or focus; -1 for none
@@ -81,12 +85,12 @@
       if (mine !== turn) return;
       begun = performance.now();
     }
-    root.dataset.state = "drawn";
+    page.dataset.state = "drawn";
   }
 
   grid.addEventListener("keydown", (event) => {
     const seen = small.filter((button) => !button.hidden);
-    const at = seen.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
+    const at = seen.indexOf(/** @type {HTMLButtonElement} */ (root.activeElement));
     const wide = seen.findIndex((button) => button.offsetTop > seen[0].offsetTop);
     const columns = wide < 0 ? seen.length : wide;
     /** @type {Record<string, number>} */
@@ -166,7 +170,7 @@
     }
 
     strip.addEventListener("keydown", (event) => {
-      const here = tokens.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
+      const here = tokens.indexOf(/** @type {HTMLButtonElement} */ (root.activeElement));
       const moves = /** @type {Record<string, number>} */ ({ ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: tokens.length - 1 });
       if (event.key === "Escape") change({ token: -1 });
       const to = tokens[moves[event.key]];
@@ -322,9 +326,9 @@
     refreshed.push(() => { second.value = String(state.beside); });
   }
 
-  // State, in the address.
-  function readAddress() {
-    const asked = new URLSearchParams(location.hash.slice(1));
+  // State, as it stands in an address.
+  /** @param {URLSearchParams} asked */
+  function take(asked) {
     const number = (/** @type {string} */ name, /** @type {number} */ otherwise, /** @type {number} */ end) => {
       const given = Number.parseInt(asked.get(name) ?? "", 10);
       return given >= 0 && given < end ? given : otherwise;
@@ -335,17 +339,13 @@
     for (const field of /** @type {const} */ (["head", "other", "layer", "heads", "find"])) state[field] = asked.get(field) ?? "";
   }
 
-  function writeAddress() {
+  function chosen() {
     const kept = new URLSearchParams();
     for (const [name, value] of Object.entries(state)) {
       if (value !== "" && value !== -1) kept.set(name, String(value));
       else if (name === "beside" && data.beside !== null) kept.set(name, "-1");
     }
-    try {
-      history.replaceState(null, "", "#" + kept);
-    } catch {
-      // A page inside a notebook's cell has no address of its own.
-    }
+    return kept;
   }
 
   /** @param {Partial<State>} wanted */
@@ -356,7 +356,8 @@
 
   async function update() {
     const mine = ++turn;
-    root.dataset.state = "drawing";
+    page.dataset.state = "drawing";
+    keep(chosen());
     const frame = data.frames[state.frame];
     const head = headOf(frame);
     const [numbers, others] = await Promise.all([numbersOf(state.frame), state.beside >= 0 ? numbersOf(state.beside) : null]);
@@ -374,23 +375,23 @@
       + " Background: what the token attends to. Bar below: what attends to it. Undefined numbers are NaN."
       + (data.exact ? "" : ` Numbers are within ${(Math.abs((frame.unit || [0])[frame.heads.indexOf(head)]) / 2).toPrecision(1)} of the exact ones.`);
     for (const refresh of refreshed) refresh();
-    writeAddress();
     await paintHeads(frame, numbers, mine);
   }
 
   /** @param {unknown} error */
   function fail(error) {
-    root.dataset.state = "failed";
+    page.dataset.state = "failed";
     byId("readout").textContent = `This view could not be drawn: ${error}`;
     console.error(error);
   }
 
-  readAddress();
   makeControls();
-  update().then(() => { root.dataset.ms = String(Math.round(performance.now())); }, fail);
-  Ground.onTurn(() => update());
-  addEventListener("hashchange", () => {
-    readAddress();
-    update();
-  });
-})();
+  ground.onTurn(() => update());
+
+  return {
+    go: (/** @type {URLSearchParams} */ asked) => {
+      take(asked);
+      return update().catch(fail);
+    },
+  };
+}

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from interp_emerge.figures.attention.view import AttentionView
 
 HERE = Path(__file__).parent
-SCRIPTS = ("../ground.js", "numbers.js", "page.js")
+SHARED = ("../ground.js", "../place.js", "numbers.js", "page.js")
+"""What a page and a widget have in common."""
+SCRIPTS = (*SHARED, "start.js")
 MOST_HEADS = MOST_TOKENS = 64
 """Largest view that CircuitsVis draws in a few seconds."""
 DRAW = """
@@ -43,10 +45,28 @@ def page_of(view: "AttentionView") -> str:
 
 
 def _own(view: "AttentionView") -> str:
-    exact, weights, frames = is_exact(view.frames), [], []
-    for frame in view.frames:
+    style, scripts = inert(_text("page.css")), [inert(_script(name)) for name in SCRIPTS]
+    page = _filled("page.html.j2", view, style=style, scripts=scripts, parts=parts_of(view))
+    return page.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def main_of(view: "AttentionView") -> str:
+    """The elements in which the scripts draw a view; whatever its title contains is text."""
+    return _environment().get_template("main.html.j2").render(title=view.title, note=view.note)
+
+
+def style_and_scripts() -> tuple[str, str]:
+    """The style of a view, and the scripts that a page and a widget share."""
+    return _text("page.css"), "".join(map(_script, SHARED))
+
+
+def parts_of(view: "AttentionView") -> dict[str, Markup]:
+    """What the scripts read: `data` as JSON, and each model's `weights-0` and so on as base64."""
+    exact, frames = is_exact(view.frames), []
+    parts: dict[str, Markup] = {}
+    for at, frame in enumerate(view.frames):
         text, how = coded(frame, exact=exact)
-        weights.append(Markup(text))  # noqa: S704 (base64)
+        parts[f"weights-{at}"] = Markup(text)  # noqa: S704 (base64)
         frames.append(
             {
                 "label": frame.label,
@@ -67,11 +87,14 @@ def _own(view: "AttentionView") -> str:
         "signed": signed,
         "exact": exact,
         "beside": view.beside,
-        "start": len(frames) - 1 if view.beside is None else 0,
+        "start": start_of(view),
     }
-    style, scripts = inert(_text("page.css")), [inert(_script(name)) for name in SCRIPTS]
-    page = _filled("page.html.j2", view, style=style, scripts=scripts, data=json_for_script(data), weights=weights)
-    return page.encode("ascii", "xmlcharrefreplace").decode()
+    return {"data": json_for_script(data), **parts}
+
+
+def start_of(view: "AttentionView") -> int:
+    """The number of the frame that is shown first."""
+    return len(view.frames) - 1 if view.beside is None else 0
 
 
 def _scores(of_head: dict[str, float]) -> list[list[Any]]:

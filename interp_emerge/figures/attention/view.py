@@ -123,6 +123,29 @@ class AttentionView:
         """The page."""
         return page_of(self)
 
+    def widget(self) -> Any:
+        """The view as a live widget, whose `frame`, `head` and `token` Python reads and sets.
+
+        In a notebook with a running kernel, `widget.observe(print, "head")` is told of every head that is chosen, and
+        `widget.head = "a1.h0"` chooses one.
+
+        Example:
+            >>> widget = ie.attention(model, "When Mary met John").widget()
+            >>> widget.observe(lambda change: print(change["new"]), "head")
+            >>> widget.head, widget.token = "a1.h1", 3
+
+        Raises:
+            InputError: anywidget is not installed, or CircuitsVis draws the view.
+        """
+        from interp_emerge.figures._widget import require_anywidget
+
+        require_anywidget()
+        if self.renderer != "own":
+            raise InputError("a view that CircuitsVis draws has no live widget; use the default renderer")
+        from interp_emerge.figures.attention.widget import AttentionWidget
+
+        return AttentionWidget(self)
+
     def __repr__(self) -> str:
         n_heads, n_tokens = len(self.heads), max(len(frame.tokens) for frame in self.frames)
         n = f", mean of {self.frames[0].n_pairs} pairs" if self.frames[0].n_pairs > 1 else ""

@@ -5,6 +5,7 @@ import pytest
 from playwright.sync_api import Page, Position
 
 from interp_emerge.figures import AttentionView
+from interp_emerge.figures.attention.page import SCRIPTS
 from tests.figures.attention.views import HOSTILE, STEPS, averaged, family, weights
 from tests.figures.conftest import Open, until_drawn
 
@@ -89,7 +90,7 @@ def test_hostile_tokens_are_text(opened: Open):
     assert page.title() == "Attention of invented/x/step0/seed0"
     assert page.locator("img").count() == 0
     assert page.locator("article:visible .token bdi").all_text_contents() == [token or "(empty)" for token in HOSTILE]
-    assert page.evaluate("document.querySelectorAll('script:not([type])').length") == 3
+    assert page.evaluate("document.querySelectorAll('script:not([type])').length") == len(SCRIPTS)
     page.locator(".token").nth(6).hover()
     assert "x" * 200 in page.inner_text("#readout")
     width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -132,7 +132,8 @@ def test_a_notebook_gets_a_page_a_picture_and_text():
     bundle = view._repr_mimebundle_()
     assert {*bundle} == {"text/html", "image/png", "text/plain"}
     html = bundle["text/html"]
-    around = f"<script>{(Path(figures.__file__).parent / 'ground_around.js').read_text()}</script>"
+    scripts = ((Path(figures.__file__).parent / name).read_text() for name in ("around.js", "ground_around.js"))
+    around = f"<script>{{\n{''.join(scripts)}}}</script>"
     assert html.endswith(around), "the script outside the frame is a constant, whatever the tokens are"
     assert html.removesuffix(around).count("<script") == 0, "the page is inside an attribute"
     assert 'sandbox="allow-scripts"' in html
