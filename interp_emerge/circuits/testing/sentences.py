@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from interp_emerge.abilities.following import why_not_followed
@@ -181,7 +182,11 @@ def _wide(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def _labels(own: pd.DataFrame) -> str:
-    return " ".join(own["role"][own["label"].fillna(False)]) or "none"
+    """The roles of one head, the clearest first; those that follow from weights alone, which have no noise, last."""
+    held = own[own["label"].fillna(False)]
+    width = held["ci_high"] - held["ci_low"]
+    clear = ((held["ci_low"] - held["baseline"]) / width).where(width > 0, -np.inf)
+    return " ".join(held["role"].loc[clear.sort_values(ascending=False, kind="stable").index]) or "none"
 
 
 def _heads(rows: pd.DataFrame) -> pd.DataFrame:
