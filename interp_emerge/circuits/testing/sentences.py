@@ -112,16 +112,16 @@ def _kept(circuit: Circuit, found: Evaluation, without: Evaluation) -> list[str]
 def _tests(rows: pd.DataFrame) -> list[str]:
     """One sentence a hypothesis test, with its note; one for all that are undefined for the same reason."""
     lines = []
-    for note, alike in rows[rows["p_value"].isna()].groupby("note", sort=False)["test"]:
-        *others, last = [str(test).replace("_", " ") for test in alike]
-        names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
-        lines.append(f"{names[0].upper()}{names[1:]} undefined: {note}.")
     for row in rows[rows["p_value"].notna()].to_dict("records"):
         name = str(row["test"]).replace("_", " ").capitalize()
         beaten = "" if pd.isna(row["beaten"]) else f", better than {row['beaten']:.0%} of {row['n']} random ones"
         beaten += f" ({row['random_kind']})" if beaten and not pd.isna(row["random_kind"]) else ""
         note = f"; {row['note']}" if row["note"] else ""
         lines.append(f"{name} {PREDICATES[row['verdict']]} (adjusted p = {row['p_adjusted']:.2g}{beaten}{note}).")
+    for note, alike in rows[rows["p_value"].isna()].groupby("note", sort=False)["test"]:
+        *others, last = [str(test).replace("_", " ") for test in alike]
+        names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        lines.append(f"{names[0].upper()}{names[1:]} undefined: {note}.")
     return lines
 
 
