@@ -53,7 +53,7 @@ def test_an_ability_that_is_there_is_followed(model: ie.HookedModel):
     table = ie.abilities.measure(model, [ie.load_ability("induction")], n=16, both=True)
     assert ie.abilities.not_followed(table) == []
     means = table.groupby("metric")["value"].mean()
-    assert means["corrupt_accuracy"] == 1 and means["gap"] > 10
+    assert means["corrupt_accuracy"] > 0.9 and means["gap"] > 10
     plain = ie.abilities.measure(model, [ie.load_ability("induction")], n=16)
     assert table[~table["metric"].isin(FOLLOWING)].reset_index(drop=True).equals(plain)
 

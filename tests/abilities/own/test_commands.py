@@ -90,8 +90,9 @@ def test_measure_reads_the_pairs_both_ways(
     assert run(monkeypatch, "measure", "miniature", "3k", mine, "--json") == 0
     rows = {one["metric"]: one for one in json.loads(capsys.readouterr().out)}
     assert rows["corrupt_accuracy"]["n_pairs"] == rows["gap"]["n_pairs"] == 20
-    assert rows["gap"]["ci_low"] < 0 < rows["gap"]["ci_high"]
-    assert len([line for line in caplog.messages if "does not use what differs between them (gap " in line]) == 1
+    assert 0 <= rows["corrupt_accuracy"]["ci_low"] and rows["gap"]["ci_high"] < 0
+    (said,) = [line for line in caplog.messages if "(gap " in line]
+    assert said.startswith("mine: the model prefers the answer more after the corrupted prompts than after the clean")
 
 
 def test_words_that_no_row_can_do_without_are_named_once(
@@ -115,7 +116,7 @@ def test_words_that_no_row_can_do_without_are_named_once(
 def test_the_words_of_a_small_vocabulary_are_listed(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert run(monkeypatch, "list", "words") == 0
     words = capsys.readouterr().out.split()
-    assert len(words) == 63 and words == sorted(words) and {"Mary", "gave", "lamp", "."} <= {*words}
+    assert len(words) == 62 and words == sorted(words) and {"Mary", "gave", "lamp", "."} <= {*words}
     assert "<bos>" not in words
     assert run(monkeypatch, "list", "words", "--family", "handset") == 2
     assert "handset has no tokenizer, so its tokens are numbers from 0 to" in capsys.readouterr().err
