@@ -10,7 +10,7 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 run: $(READY)  ## The main job: from the bundled models to a report, whose path is printed last.
 	@$(BIN)/interp-emerge run
@@ -49,6 +49,10 @@ bench: $(READY)  ## Speed against TransformerLens, bare passes and scikit-learn,
 
 train: $(READY)  ## Grow the bundled family anew; resumes where it stopped.
 	@$(BIN)/interp-emerge train miniature
+
+.PHONY: real-model
+real-model: model  ## Only unpack SmolLM2-135M, and print its directory: a family of one model for any command; a minute.
+	@$(BIN)/python analyses/real_model/unpacked.py build/real/smollm2-135m
 
 $(READY): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; fi

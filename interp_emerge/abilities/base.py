@@ -19,6 +19,11 @@ Split = Literal["", "discovery", "evaluation"]
 """Which half of an ability's words the prompts use: empty for all words."""
 Language = Literal["", "miniature", "English", "code"]
 """What the prompts are written in: empty for random tokens, `miniature` for the language of the bundled family."""
+WITHOUT_TOKENIZER = (
+    "choose a family that has one, or an ability of random tokens such as induction; in Python "
+    "ie.hook(model, tokenizer=tokenizer) adds one"
+)
+"""What to do about a model without a tokenizer."""
 PARAPHRASE, NAME_SWAP, DISTRACTOR, SHIFTED = VARIATIONS = ("paraphrase", "name swap", "distractor", "shifted position")
 """Changes of the prompts that keep the task: other wordings, rarer words, a sentence that distracts in front, or a
 sentence in front that only shifts the positions."""
@@ -158,8 +163,8 @@ def single_tokens(model: HookedModel, words: Sequence[str], *, at_least: int, wa
 def require_tokenizer(model: HookedModel, wanted_for: str) -> None:
     """Raise an `InputError` if the model has no tokenizer."""
     if model.lexicon.tokenizer is None:
-        raise InputError(f"the prompts of {wanted_for} are text, but {model.spec} has no tokenizer; add one with "
-                         "ie.hook(model, tokenizer=tokenizer)")  # fmt: skip
+        raise InputError(f"the prompts of {wanted_for} are text, but {model.spec} has no tokenizer; "
+                         f"{WITHOUT_TOKENIZER}")  # fmt: skip
 
 
 def _stable_number(text: str) -> int:

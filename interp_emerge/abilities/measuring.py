@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from interp_emerge.abilities.base import Ability
+from interp_emerge.abilities.following import following
 from interp_emerge.abilities.metrics import metrics_of_clean
 from interp_emerge.abilities.pairs import PromptPairs
 from interp_emerge.core.arguments import checked
@@ -32,11 +33,15 @@ def measure(
     n: int = 128,
     seed: int = 0,
     sample: Sampler | None = None,
+    both: bool = False,
 ) -> pd.DataFrame:
     """Metrics of each ability on each of `n` clean prompts. `sample` draws the prompts, by default `Ability.sample`.
 
+    With `both`, the corrupted prompts are read too, for `corrupt_accuracy` and `gap` (`abilities.following`): a model
+    can answer clean prompts without using what differs between the two, and `not_followed` says so.
+
     Example:
-        >>> ie.abilities.measure(model, [ability], n=16)[["metric", "value"]]
+        >>> ie.abilities.measure(model, [ability], n=16, both=True)[["metric", "value"]]
 
     Returns:
         Columns `ability`, `metric`, `pair`, `value`.
@@ -44,7 +49,10 @@ def measure(
     parts = []
     for ability in abilities:
         pairs = ability.sample(model, n, seed) if sample is None else sample(ability, model, n, seed)
-        for metric, values in metrics_of_clean(model, pairs, MEASURED).items():
+        found = metrics_of_clean(model, pairs, MEASURED)
+        if both:
+            found |= following(model, pairs, found["logit_diff"])
+        for metric, values in found.items():
             parts.append(
                 pd.DataFrame(
                     {"ability": ability.name, "metric": metric, "pair": np.arange(len(pairs)), "value": values}
@@ -85,6 +93,6 @@ def summarise(measured: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (ability, metric), values in measured.groupby(["ability", "metric"], sort=False)["value"]:
-        interval = mean_interval(values.to_numpy(), share=metric == "accuracy")
+        interval = mean_interval(values.to_numpy(), share=metric in ("accuracy", "corrupt_accuracy"))
         rows.append((ability, metric, interval.value, interval.low, interval.high, len(values)))
     return pd.DataFrame(rows, columns=["ability", "metric", "value", "ci_low", "ci_high", "n_pairs"])

@@ -77,7 +77,9 @@ Size = Annotated[str, typer.Argument(help="name of a size")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Seed = Annotated[int, typer.Option(help="seed of the training run")]
 Step = Annotated[str, typer.Option(help="training step, or 'last'")]
-FamilyName = Annotated[str, typer.Argument(help=help_of("family"), autocompletion=names_of(families.shelf))]
+FamilyName = Annotated[
+    str, typer.Argument(help=StudySettings.model_fields["family"].description, autocompletion=names_of(families.shelf))
+]
 AbilityName = Annotated[
     str,
     typer.Argument(
@@ -119,7 +121,7 @@ def _lines(frame: "pd.DataFrame") -> str:
         padded[str(name).ljust(width)] = cells.str.ljust(width)
     kept = {column.rstrip(): (column, cells) for column, cells in padded.items()}
     columns = dict(kept.get(str(name), (name, frame[name])) for name in frame)
-    text = type(frame)(columns).to_string(index=False, na_rep="")
+    text = type(frame)(columns).to_string(index=False, na_rep="", float_format="{:.6g}".format)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 

@@ -29,7 +29,7 @@ from interp_emerge.cli._shared import (
     n_prompts,
     step_of,
 )
-from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.errors import InputError, UnknownNameError, counted
 from interp_emerge.core.files import require_writable, write_atomically
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from interp_emerge.core.spec import ModelSpec
 
 log = logging.getLogger(__name__)
+NOTES = {
+    "roles of heads": "A head has every role that it shows beyond untrained models, the clearest first. Roles describe "
+    "what it does, and several can hold at once."
+}
+"""What is said below a table, by its name."""
 
 
 @app.command(cls=WithMethodOptions)
@@ -92,7 +97,7 @@ def circuit(
     from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION, REPEATED, split_of
     from interp_emerge.circuits.finding.find import find_circuit, search_stability
     from interp_emerge.circuits.running.runs import Runs
-    from interp_emerge.circuits.testing.examination import PARTS, examine, require_parts
+    from interp_emerge.circuits.testing.examination import MOST_EDGES, PARTS, examine, require_parts
     from interp_emerge.core.circuit import Circuit
     from interp_emerge.patching.scoring import options_from_text
     from interp_emerge.study.cost import expected
@@ -149,6 +154,10 @@ def circuit(
         loaded.save(out)
     elif out is not None:
         loaded.to_graphml(out)
+    if out is not None:
+        typer.echo(f"\nThe circuit with all {counted(len(loaded), 'edge')} is in {out}", err=as_json)
+    elif len(loaded) > MOST_EDGES and not as_json:
+        typer.echo("\n--out FILE.json writes the circuit with all edges; `interp-emerge compare` and --circuit read it")
 
 
 @app.command()
@@ -216,4 +225,6 @@ def _print(result: Any, as_json: bool) -> None:
         return
     typer.echo("\n".join(result.sentences))
     for name, table in result.shown.items():
-        typer.echo(f"\n{name}\n{table.to_string(index=False, na_rep='', float_format='{:.4g}'.format)}")
+        if len(table):
+            typer.echo(f"\n{name}\n{table.to_string(index=False, na_rep='', float_format='{:.4g}'.format)}")
+            typer.echo(NOTES.get(name, ""), nl=name in NOTES)

@@ -52,9 +52,14 @@ def measure(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure abilities of one model: accuracy, log-probability and logit difference with intervals."""
+    """Measure abilities of one model: accuracy, log-probability and logit difference with intervals.
+
+    The last two rows of each ability compare with the corrupted prompts: the share of them after which the foil is the
+    most likely token, and the gap between the logit differences after clean and corrupted prompts.
+    """
     import pandas as pd
 
+    from interp_emerge.abilities.following import not_followed
     from interp_emerge.abilities.measuring import measure, summarise
     from interp_emerge.emergence.scale.first_tokens import first_token_losses, warning_of_first_token
 
@@ -68,8 +73,10 @@ def measure(
         return
     if warning := warning_of_first_token(model, loaded.held_out_text()):
         log.warning(warning)
-    measured = [measure(model, [one], n=n_prompts(n, 128, one, model, 0)) for one in chosen]
-    show(summarise(pd.concat(measured, ignore_index=True)), as_json)
+    measured = pd.concat([measure(model, [one], n=n_prompts(n, 128, one, model, 0), both=True) for one in chosen])
+    show(summarise(measured), as_json)
+    for said in not_followed(measured):
+        log.warning(said)
 
 
 @app.command(cls=WithMethodOptions)

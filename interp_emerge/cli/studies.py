@@ -76,7 +76,7 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a study from measuring to the report, and print the path of the report."""
+    """Run a study from measuring to the report; print the findings to standard error and the path of the report."""
     given = {
         "family": family,
         "ability": ability,
@@ -120,14 +120,16 @@ def run(
         planned = chosen.plan(workers=workers)
         if as_json:
             show(planned, as_json)
-        else:
-            typer.echo("\n".join(filter(None, [in_lines(planned), chosen.downloads()])))
-            if said := chosen.expected_time():
-                typer.echo(f"time: {said}")
+            return
+        said = {"time": chosen.expected_time(), "prompts": chosen.first_token(), "directory": chosen.what_is_replaced()}
+        lines = [in_lines(planned), chosen.downloads(), *(f"{name}: {text}" for name, text in said.items() if text)]
+        typer.echo("\n".join(filter(None, lines)))
     else:
         if workers == 1 and not scheduler and (said := chosen.expected_time()):
             typer.echo(f"Expected to take {said}.", err=True)
-        typer.echo(chosen.run(workers=workers, scheduler=scheduler))
+        page = chosen.run(workers=workers, scheduler=scheduler)
+        typer.echo("\n".join(chosen.findings()), err=True)
+        typer.echo(page)
 
 
 @app.command()

@@ -35,6 +35,9 @@ TAIL, SURE = (1 - LEVEL) / 2, (1 + LEVEL) / 2
 """Shares of a distribution below the lower and below the upper end of an interval: 2.5% and 97.5%."""
 FEWEST_VALUES = 5
 """The smallest number of values that have an interval, unless they are 0 or 1."""
+SURE_OF_GAP = 0.995
+"""Level of the interval that has to lie above zero for a mean, such as a clean-corrupt gap, to be certain."""
+WITHIN_NOISE, NEGATIVE = "is within noise", "is negative"
 UNDEFINED = "undefined"
 """The word for an undefined value in text and in tables."""
 ROUNDING = 1e-12
@@ -137,6 +140,18 @@ def mean_intervals(
     low[spread] = mean[spread] - before_correction(np.full(len(lean), reach), lean) * error
     high[spread] = mean[spread] - before_correction(np.full(len(lean), -reach), lean) * error
     return mean, low, high
+
+
+def not_above_zero(values: np.ndarray) -> str:
+    """Why a mean over pairs is not certainly above zero, as a predicate such as `is negative`; empty if it is."""
+    if (n := len(values)) < FEWEST_VALUES:
+        return f"is that of {n} pair{'s' * (n > 1)}, and fewer than {FEWEST_VALUES} do not show how large the noise is"
+    if not np.isfinite(values).all():
+        return "is not finite"
+    _, low, high = (float(end[0]) for end in mean_intervals(values[:, None], level=SURE_OF_GAP))
+    if low > 0:
+        return ""
+    return NEGATIVE if high < 0 else WITHIN_NOISE
 
 
 def ratio_interval(above: np.ndarray, below: np.ndarray) -> Interval:

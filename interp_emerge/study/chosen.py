@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import isnan
 from typing import Any
 
-from interp_emerge.abilities import is_file_name, load_ability
+from interp_emerge.abilities import load_ability
 from interp_emerge.abilities.base import Ability
 from interp_emerge.abilities.own.file_ability import FileAbility
 from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
@@ -62,13 +62,11 @@ def fitted_to_rows(settings: StudySettings, abilities: Sequence[Ability]) -> Stu
     return settings.model_copy(update=changed)
 
 
-def defaults_for_file(settings: StudySettings) -> StudySettings:
-    """The settings. Beside an ability from a file nothing is measured unless it was asked for: the other abilities are
-    those of the miniature language.
-    """
-    if "beside" in settings.model_fields_set or not is_file_name(settings.ability):
+def with_usual_beside(settings: StudySettings) -> StudySettings:
+    """The settings, with what is usually measured beside the ability in question unless they say what is."""
+    if "beside" in settings.model_fields_set:
         return settings
-    return settings.model_copy(update={"beside": ()})
+    return settings.model_copy(update={"beside": settings.usually_beside})
 
 
 def address(ability: Ability) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from interp_emerge.abilities import is_file_name
 from interp_emerge.core.errors import InputError, UnknownNameError
 
 QUICK: dict[str, Any] = {
@@ -38,7 +39,8 @@ class StudySettings(BaseModel):
     )
     beside: tuple[str, ...] = Field(
         ("markov", "indirect_object", "modular_addition", "fact_recall", "two_hop"),
-        description="other abilities and controls to measure for comparison",
+        description="other abilities and controls to measure for comparison, separated by commas, or '' for none; none "
+        "by default in another family than miniature, and for an ability from a file",
     )
     chance: float | None = Field(
         None, ge=0, lt=1, description="accuracy of a guess, for an ability from a file that does not give it"
@@ -122,10 +124,20 @@ class StudySettings(BaseModel):
         return n
 
     @property
+    def usually_beside(self) -> tuple[str, ...]:
+        """What is measured beside the ability in question unless something else is asked for.
+
+        The default is made of abilities of the miniature language, which mean nothing in other families and texts.
+        """
+        own = self.family == StudySettings.model_fields["family"].default and not is_file_name(self.ability)
+        return StudySettings.model_fields["beside"].default if own else ()
+
+    @property
     def command(self) -> str:
         """The shell command that runs a study with these settings."""
         words = ["interp-emerge", "run"]
         unless_given = self.model_validate({"quick": self.quick}).model_dump(mode="json") | {"quick": False}
+        unless_given["beside"] = [*self.usually_beside]
         for name, value in self.model_dump(mode="json").items():
             if value == unless_given[name]:
                 continue

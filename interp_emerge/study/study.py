@@ -7,6 +7,7 @@ stopped, and a changed setting recomputes only the results that depend on it.
 import json
 import logging
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,24 +28,28 @@ from interp_emerge.patching import shelf as methods
 from interp_emerge.probing import shelf as probes
 from interp_emerge.probing.base import Decoder, Intervention
 from interp_emerge.report.build import build_report
+from interp_emerge.report.reading import read_provenance
 from interp_emerge.report.sentences.answers import answer, question
 from interp_emerge.study.catalogue import all_tables, filled
 from interp_emerge.study.cells import package_versions, same_threads
-from interp_emerge.study.chosen import chosen_abilities, defaults_for_file, fitted_to_rows
+from interp_emerge.study.chosen import chosen_abilities, fitted_to_rows, with_usual_beside
 from interp_emerge.study.duration import expected, in_words
+from interp_emerge.study.earlier import changes, free_name, what_happens
 from interp_emerge.study.engine import CLAIM, sweep
 from interp_emerge.study.grid import Grid
-from interp_emerge.study.plan import downloads, plan
+from interp_emerge.study.plan import downloads, models_with_circuits, plan
 from interp_emerge.study.rounds import ROUNDS
 from interp_emerge.study.settings import StudySettings, settings_from
 from interp_emerge.study.stages import in_order, of_round
-from interp_emerge.study.stages.abilities import ABILITIES
+from interp_emerge.study.stages.abilities import ABILITIES, first_token
 from interp_emerge.study.stages.base import Results
 from interp_emerge.study.stages.circuit import circuits
 from interp_emerge.study.work import Work
 from interp_emerge.tables.io import read_table, write_table
 
 PACKAGES = ("interp-emerge", "transformer-lens", "torch", "transformers", "numpy", "pandas")
+PROVENANCE = "provenance.json"
+NO_BETTER = "no other first token that was tried is clearly better"
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +71,7 @@ class Study(Record):
         if settings is not None:
             wanted = "options by name, such as sizes=('3k', '7k'), or ie.Study.load(path)"
             require_kind(settings, StudySettings, "the settings of a study", wanted)
-        given = defaults_for_file(settings or settings_from(fields, "these options"))
+        given = with_usual_beside(settings or settings_from(fields, "these options"))
         self.family = load_family(given.family)
         if given.disk_budget:
             read_size(given.disk_budget)
@@ -132,11 +137,14 @@ class Study(Record):
         if self._is_finished():
             return self.report
         started = _now()
+        if replaced := self.what_is_replaced():
+            log.warning(replaced)
         with same_threads():
             self._require_expressible()
             self._claim()
             self._warn_of_faults()
-            results = self._compute(workers, scheduler)
+            said = self._warn_of_first_token()
+            results = self._compute(workers, scheduler, said)
             self._write(results, started)
         return build_report(self.out)
 
@@ -152,6 +160,14 @@ class Study(Record):
             raise UnknownNameError("table", name, tables)
         return read_table(tables[name], self.out / "tables")
 
+    def findings(self) -> list[str]:
+        """The answer at the top of the report, sentence by sentence, with what limits it.
+
+        Raises:
+            InputError: the study has not run yet.
+        """
+        return [*read_provenance(self.out / PROVENANCE).answer]
+
     def plan(self, *, workers: int = 1) -> pd.DataFrame:
         """What `run` would compute and what it would reuse, stage by stage (see `plan`); no model is loaded."""
         self._require_own_directory()
@@ -165,17 +181,47 @@ class Study(Record):
         """
         return downloads(self._work())
 
+    def first_token(self) -> str:
+        """What stands first in every prompt, in words, with a warning if the model predicts text better after another.
+
+        Looked at in the last model of the smallest size. Empty if that model would have to be downloaded.
+        """
+        if not self._can_look():
+            return ""
+        self._require_own_directory()
+        with same_threads():
+            first, warning = first_token(self._work(read_only=True))
+        return f"{first or 'nothing'} stands first in every prompt; {warning or NO_BETTER}"
+
+    def what_is_replaced(self) -> str:
+        """What `run` does with an earlier report in its directory, in words; empty if there is none to replace."""
+        different = changes(self.out / PROVENANCE, self.settings.model_dump(mode="json"), self._ability_keys)
+        return what_happens(self.report, different) if different and self.report.is_file() else ""
+
     def expected_time(self) -> str:
         """How long `run` will take on this machine, in words, from one timed forward pass of each size.
 
-        Empty if all cells are on disk, or if the family is on the hub: its models might have to be downloaded.
+        Empty if all cells are on disk, or if the family is on the hub: its models might have to be downloaded. Models
+        of which it is not known yet whether they have the ability count as if they had a circuit.
+
+        Raises:
+            InputError: a tokenizer cannot express the ability.
         """
         if self.family.downloads:
             return ""
         self._require_own_directory()
         with same_threads():
-            seconds = float(expected(self._work())["seconds"].sum())
-        return in_words(seconds) if seconds else ""
+            self._require_expressible()
+            work = self._work()
+            seconds = float(expected(work)["seconds"].sum())
+        if not seconds:
+            return ""
+        _, known = models_with_circuits(replace(work, read_only=True))
+        return in_words(seconds) + ("" if known else ", or less if models lack the ability")
+
+    @property
+    def _ability_keys(self) -> list[str]:
+        return [ability.key for ability in (self.ability, *self.beside)]
 
     def _work(self, *, read_only: bool = False) -> Work:
         chosen = self.settings
@@ -190,7 +236,7 @@ class Study(Record):
             read_only=read_only,
         )
 
-    def _compute(self, workers: int, scheduler: str) -> Results:
+    def _compute(self, workers: int, scheduler: str, said: str) -> Results:
         """Compute every stage of every round; later rounds look at the models that have a circuit."""
         work = self._work()
         results = Results(work)
@@ -198,7 +244,8 @@ class Study(Record):
             for one in ROUNDS:
                 each(one, one.keys(work.grid, [*circuits(results)]), results)
                 for warning in [text for stage in of_round(one) for text in stage.warnings(results)]:
-                    log.warning(warning)
+                    if warning != said:
+                        log.warning(warning)
         return results
 
     def _write(self, results: Results, started: datetime) -> None:
@@ -210,31 +257,34 @@ class Study(Record):
             if path.stem not in tables:  # filled by a stage that no longer exists
                 path.unlink()
         self._replace_files({name: text for stage in in_order() for name, text in stage.files(results).items()})
+        if self.what_is_replaced():
+            self.report.rename(free_name(self.report))
         self.report.unlink(missing_ok=True)
         times = {"started": started.isoformat(timespec="seconds"), "finished": _now().isoformat(timespec="seconds")}
         provenance = {**self._provenance(results, tables), **times, "state": self._state()}
-        write_atomically(self.out / "provenance.json", json.dumps(provenance, indent=1).encode())
+        write_atomically(self.out / PROVENANCE, json.dumps(provenance, indent=1).encode())
 
     def _provenance(self, results: Results, tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
         """The question, the answer, and everything that is needed to reproduce the numbers."""
         measured = results.of(ABILITIES)
         graphs = {at.size: found.circuit.graph for at, found in circuits(results).items()}
+        first, *others = answer(tables, self.ability.name, graphs)
         return {
             "question": question(self.ability.name, self.family.name),
-            "answer": answer(tables, self.ability.name, graphs),
+            "answer": [first, *(f"{said}." for said in ABILITIES.warnings(results)), *others],
             "command": self.settings.command,
             "versions": {package: version(package) for package in PACKAGES},
             "models": [
                 {**self.family.spec(*at).to_dict(), "prepended": measured[at].prepended} for at in self.grid.models
             ],
             "settings": self.settings.model_dump(mode="json"),
-            "abilities": [ability.key for ability in (self.ability, *self.beside)],
+            "abilities": self._ability_keys,
         }
 
     def _is_finished(self) -> bool:
         """Whether the directory holds the report of exactly this study, with these weights and unchanged tables."""
         try:
-            state = json.loads((self.out / "provenance.json").read_text())["state"]
+            state = json.loads((self.out / PROVENANCE).read_text())["state"]
         except (OSError, ValueError, KeyError):
             return False
         return self.report.is_file() and state == self._state()
@@ -245,8 +295,9 @@ class Study(Record):
         shown = (path for folder in ("tables", "circuits", "attention") for path in (self.out / folder).glob("*.*"))
         files = [[path.name, hash_bytes(path.read_bytes())] for path in sorted(shown)]
         stages = [stage.name for stage in in_order()]
-        abilities = [ability.key for ability in (self.ability, *self.beside)]
-        return hash_of([self.settings.model_dump(mode="json"), abilities, specs, package_versions(), stages, files])
+        return hash_of(
+            [self.settings.model_dump(mode="json"), self._ability_keys, specs, package_versions(), stages, files]
+        )
 
     def _replace_files(self, files: dict[str, bytes]) -> None:
         """Write the circuits and attention patterns; remove those of earlier settings."""
@@ -289,6 +340,17 @@ class Study(Record):
         known = {str(fault) for at in self.grid.models for fault in self.family.faults(*at)}
         for fault in sorted(known):
             log.warning("a checkpoint of this study is known to be wrong: %s; the tables flag it", fault)
+
+    def _can_look(self) -> bool:
+        """Whether the first finished model is here, so that looking at it downloads nothing."""
+        return not self.family.downloads or self.family.is_here(*self.grid.last[0])
+
+    def _warn_of_first_token(self) -> str:
+        """Warn before the long stages if another first token is better for the first finished model; returns that."""
+        warning = first_token(self._work())[1] if self._can_look() else ""
+        if warning:
+            log.warning(warning)
+        return warning
 
     def _require_own_directory(self) -> None:
         """Raise if the output directory holds anything but this study."""

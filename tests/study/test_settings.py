@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 from typer.testing import CliRunner
 
+import interp_emerge as ie
 from interp_emerge.cli import app
 from interp_emerge.cli._shared import first_token
 from interp_emerge.core.errors import InputError
@@ -53,6 +54,7 @@ def test_the_command_of_a_quick_study_gives_the_same_settings(monkeypatch: pytes
     monkeypatch.setattr("interp_emerge.study.study.Study.__init__", lambda self, **fields: given.append(fields))
     monkeypatch.setattr("interp_emerge.study.study.Study.expected_time", lambda self: "")
     monkeypatch.setattr("interp_emerge.study.study.Study.run", lambda self, **_: "report.html")
+    monkeypatch.setattr("interp_emerge.study.study.Study.findings", lambda self: [])
     words = shlex.split(settings.command)
     assert "--quick" in words and "True" not in words
     assert CliRunner().invoke(app, words[1:]).exit_code == 0
@@ -62,3 +64,15 @@ def test_the_command_of_a_quick_study_gives_the_same_settings(monkeypatch: pytes
 def test_the_help_names_what_a_quick_study_leaves_out() -> None:
     description = str(StudySettings.model_fields["quick"].description)
     assert all(name.replace("_", "-") in description for name in QUICK)
+
+
+def test_abilities_of_the_miniature_language_stand_beside_others_only_there(tmp_path):
+    usual = StudySettings.model_fields["beside"].default
+    family = ie.load_family("miniature")
+    assert ie.Study(family="miniature", sizes=("3k",)).settings.beside == usual
+    checkpoints = tmp_path / "other"
+    checkpoints.symlink_to(family.files("3k", seed=0))
+    for fields, beside in (({}, ()), ({"beside": usual}, usual), ({"beside": ("markov",)}, ("markov",))):
+        settings = ie.Study(family=str(checkpoints), **fields).settings
+        assert settings.beside == beside
+        assert ("--beside" in settings.command) == bool(beside), "the command gives the same study back"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from interp_emerge.abilities.base import WITHOUT_TOKENIZER
 from interp_emerge.abilities.own.file import FileRow
 from interp_emerge.abilities.own.file_ability import PARTS, FileAbility, pair_of
 from interp_emerge.abilities.pairs import PromptPairs
@@ -28,6 +29,8 @@ class CheckedRows(Record):
     better, so this is no chance level)."""
     failures: pd.DataFrame
     """One row for each row that the tokenizer cannot express: `tokenizer`, `line` (in the file), `why`."""
+    missing: tuple[str, ...] = ()
+    """Words of these rows that the tokenizer has no token for, in the order of the file."""
 
 
 @checked
@@ -48,7 +51,7 @@ def check_rows(ability: FileAbility, model: HookedModel, *, name: str = "") -> C
         InputError: the model has no tokenizer.
     """
     if model.tokenizer is None:
-        raise InputError(f"{model.spec} has no tokenizer; add one with ie.hook(model, tokenizer=tokenizer)")
+        raise InputError(f"{model.spec} has no tokenizer; {WITHOUT_TOKENIZER}")
     named, rows = name or str(model.spec), ability.content.rows
     left_out = ability.failures(model)
     usable = [row for index, row in enumerate(rows) if index not in left_out]
@@ -67,7 +70,15 @@ def check_rows(ability: FileAbility, model: HookedModel, *, name: str = "") -> C
     }
     failures = [(named, ability.content.lines[row], why) for row, why in left_out.items()]
     columns = pd.Index(["tokenizer", "line", "why"])
-    return CheckedRows(shares=pd.DataFrame([shares]), failures=pd.DataFrame(failures, columns=columns))
+    texts = [text for row in left_out for text in _texts(rows[row])]
+    missing = tuple(dict.fromkeys(word for text in texts for word in model.lexicon.missing(text)))
+    return CheckedRows(shares=pd.DataFrame([shares]), failures=pd.DataFrame(failures, columns=columns), missing=missing)
+
+
+def _texts(row: FileRow) -> list[str]:
+    """Every text of a row that is given to the tokenizer."""
+    following = [[of] if isinstance(of, str) else [*of] for of in (row.answer, row.foil)]
+    return [row.clean, row.corrupt, *(text for of in following for text in of)]
 
 
 def _several(pairs: PromptPairs) -> int:

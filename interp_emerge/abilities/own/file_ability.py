@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from interp_emerge.abilities.base import Ability, Split
+from interp_emerge.abilities.base import WITHOUT_TOKENIZER, Ability, Split
 from interp_emerge.abilities.own.file import FileContent, FileRow, read_file
 from interp_emerge.abilities.own.rows import Pair, fields_of_rows
 from interp_emerge.abilities.own.splitting import alike_by_template, share_of_rows
@@ -88,8 +88,8 @@ class FileAbility(Ability):
             raise InputError(f"{n} pairs were asked for; give at least 1")
         named = (templates,) if isinstance(templates, str) else tuple(templates)
         if model.tokenizer is None:
-            raise InputError(f"{self.path} holds text, and {model.spec} has no tokenizer; add one with "
-                             "ie.hook(model, tokenizer=tokenizer)")  # fmt: skip
+            raise InputError(f"{self.path} holds text, and {model.spec} has no tokenizer; "
+                             f"{WITHOUT_TOKENIZER}")  # fmt: skip
         part, block, draw = _use_of(seed)
         part = split or part
         if part not in ("", *PARTS):
@@ -161,6 +161,12 @@ class FileAbility(Ability):
         return [row for row in range(len(rows)) if (row in first) == (part == "discovery")]
 
     def _too_few(self, n: int, block: int, part: str, in_part: int, usable: int, model: HookedModel) -> str:
+        if not usable and in_part:
+            first, why = next(iter(self.failures(model).items()))
+            return (
+                f"none of the {counted(len(self.content.rows), 'row')} of {self.path} can be expressed by the "
+                f"tokenizer of {model.spec}; line {self.content.lines[first]}: {why}"
+            )
         where = f"{self.path} has {counted(len(self.content.rows), 'row')}"
         if part:
             where += f", {in_part} of them for {part}"

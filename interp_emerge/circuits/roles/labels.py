@@ -26,7 +26,6 @@ from torch import Tensor
 from interp_emerge.abilities.pairs import PromptPairs, require_pairs
 from interp_emerge.caching.recording import bytes_per_prompt, pattern_name, record
 from interp_emerge.circuits.roles.table import EVIDENCE, role_table, roles_named
-from interp_emerge.circuits.running.faithfulness import not_above_zero
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
@@ -34,7 +33,7 @@ from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import without_writers
 from interp_emerge.core.memory import items_that_fit
 from interp_emerge.core.model import HookedModel
-from interp_emerge.stats.intervals import mean_intervals
+from interp_emerge.stats.intervals import mean_intervals, not_above_zero
 from interp_emerge.stats.significance import SIGNIFICANT, false_discovery, sign_flip_p_values
 
 ROUNDING = 1e-4

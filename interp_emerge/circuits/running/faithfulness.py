@@ -26,24 +26,9 @@ import pandas as pd
 
 from interp_emerge.circuits.running.areas import cmd_interval, cpr_interval
 from interp_emerge.core.showing import draw, html_of
-from interp_emerge.stats.intervals import FEWEST_VALUES, Interval, mean_interval, mean_intervals, ratio_interval
+from interp_emerge.stats.intervals import NEGATIVE, Interval, mean_interval, not_above_zero, ratio_interval
 
-SURE_OF_GAP = 0.995
-"""Level of the interval that has to lie above zero for a gap to be certain."""
-WITHIN_NOISE, NEGATIVE = "is within noise", "is negative"
 EXCHANGED = ": the whole model scores below the run with every edge ablated, so clean and corrupt may be exchanged"
-
-
-def not_above_zero(values: np.ndarray) -> str:
-    """Why a mean over pairs is not certainly above zero, as a predicate such as `is negative`; empty if it is."""
-    if (n := len(values)) < FEWEST_VALUES:
-        return f"is that of {n} pair{'s' * (n > 1)}, and fewer than {FEWEST_VALUES} do not show how large the noise is"
-    if not np.isfinite(values).all():
-        return "is not finite"
-    _, low, high = (float(end[0]) for end in mean_intervals(values[:, None], level=SURE_OF_GAP))
-    if low > 0:
-        return ""
-    return NEGATIVE if high < 0 else WITHIN_NOISE
 
 
 def why_undefined(gap: np.ndarray) -> str:

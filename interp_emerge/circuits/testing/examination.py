@@ -46,6 +46,9 @@ PARTS = (
     "composition", "stability",
 )  # fmt: skip
 
+MOST_EDGES = 20
+"""The largest number of edges that are shown; a circuit file has all."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examination(Record):
@@ -73,8 +76,11 @@ class Examination(Record):
 
     @property
     def shown(self) -> dict[str, pd.DataFrame]:
-        """The results that read best as tables, small enough for a terminal."""
-        return small_tables(self.tables)
+        """The results that read best as tables, small enough for a terminal, and the circuit's strongest edges."""
+        edges = self.circuit.to_frame().sort_values("score", key=abs, ascending=False, kind="stable", ignore_index=True)
+        strongest = "edges" if len(edges) <= MOST_EDGES else f"the {MOST_EDGES} strongest of {len(edges):,} edges"
+        shown = {strongest: edges.head(MOST_EDGES)} if len(edges) else {}
+        return shown | small_tables(self.tables)
 
     def with_search(self, found: Stability) -> "Examination":
         """This examination, with how similar the circuits are that the whole search finds on new sets of prompts."""

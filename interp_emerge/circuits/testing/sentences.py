@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from interp_emerge.abilities.following import why_not_followed
 from interp_emerge.circuits.running.faithfulness import Evaluation
 from interp_emerge.circuits.testing.outcomes import HypothesisVerdict
 from interp_emerge.core.circuit import Circuit
@@ -30,6 +32,8 @@ def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
 def sentences(circuit: Circuit, found: Evaluation, without: Evaluation, tables: Tables) -> list[str]:
     """One sentence a result; `found` is the evaluation of the circuit, `without` that of all other edges."""
     lines = [] if len(circuit) else ["The circuit is empty."]
+    if found.ablation == "resample" and (why := why_not_followed(found.clean - found.corrupt)):
+        lines.insert(0, f"{why[0].upper()}{why[1:]}. Then there is no circuit to find.")
     lines += _missed_target(circuit) + _kept(circuit, found, without)
     if "hypotheses" in tables:
         lines += _tests(tables["hypotheses"])
@@ -37,7 +41,7 @@ def sentences(circuit: Circuit, found: Evaluation, without: Evaluation, tables: 
         lines += _completeness(tables["completeness"])
     if "minimality" in tables:
         lines += _minimality(tables["minimality"])
-    if "areas" in tables:
+    if "areas" in tables and not tables["areas"]["value"].isna().all():
         areas = {row["quantity"]: Interval.of(row, "value", "ci") for row in _rows(tables["areas"])}
         cpr, cmd = areas["cpr"], areas["cmd"]
         near = "; noise adds to CMD, and it may be 0" if cmd.low == 0 else ""
@@ -106,17 +110,18 @@ def _kept(circuit: Circuit, found: Evaluation, without: Evaluation) -> list[str]
 
 
 def _tests(rows: pd.DataFrame) -> list[str]:
-    """One sentence a hypothesis test, with its note."""
+    """One sentence a hypothesis test, with its note; one for all that are undefined for the same reason."""
     lines = []
-    for row in rows.to_dict("records"):
+    for row in rows[rows["p_value"].notna()].to_dict("records"):
         name = str(row["test"]).replace("_", " ").capitalize()
-        if pd.isna(row["p_value"]):
-            lines.append(f"{name} is undefined: {row['note']}.")
-            continue
         beaten = "" if pd.isna(row["beaten"]) else f", better than {row['beaten']:.0%} of {row['n']} random ones"
         beaten += f" ({row['random_kind']})" if beaten and not pd.isna(row["random_kind"]) else ""
         note = f"; {row['note']}" if row["note"] else ""
         lines.append(f"{name} {PREDICATES[row['verdict']]} (adjusted p = {row['p_adjusted']:.2g}{beaten}{note}).")
+    for note, alike in rows[rows["p_value"].isna()].groupby("note", sort=False)["test"]:
+        *others, last = [str(test).replace("_", " ") for test in alike]
+        names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        lines.append(f"{names[0].upper()}{names[1:]} undefined: {note}.")
     return lines
 
 
@@ -177,7 +182,11 @@ def _wide(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def _labels(own: pd.DataFrame) -> str:
-    return " ".join(own["role"][own["label"].fillna(False)]) or "none"
+    """The roles of one head, the clearest first; those that follow from weights alone, which have no noise, last."""
+    held = own[own["label"].fillna(False)]
+    width = held["ci_high"] - held["ci_low"]
+    clear = ((held["ci_low"] - held["baseline"]) / width).where(width > 0, -np.inf)
+    return " ".join(held["role"].loc[clear.sort_values(ascending=False, kind="stable").index]) or "none"
 
 
 def _heads(rows: pd.DataFrame) -> pd.DataFrame:

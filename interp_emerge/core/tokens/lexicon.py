@@ -5,6 +5,7 @@ becomes two tokens, while Mary inside a sentence is one. So the word is encoded 
 taken from there.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
@@ -103,17 +104,39 @@ class Lexicon:
         if not isinstance(text, str):
             raise InputError(f"text to encode cannot be {described(text)}; give one text at a time")
         fast = bool(getattr(self.tokenizer, "is_fast", False))
-        incomplete = f"the tokenizer of {self._model} has no token for a part of {text!r}{LEAVE_OUT}"
+        incomplete = f"the tokenizer of {self._model} has no token for a part of {text!r}"
         try:
             found = self.tokenizer(text, add_special_tokens=False, **({"return_offsets_mapping": True} if fast else {}))
         except Exception as error:  # the Rust part of tokenizers raises bare Exceptions
-            raise InputError(incomplete) from error
+            raise InputError(f"{incomplete}{LEAVE_OUT}") from error
         ids, (name, unknown) = [*found["input_ids"]], self._unknown
-        if unknown is not None and unknown in ids and name not in text:
-            raise InputError(incomplete)
-        if fast and _drops_something(text, found["offset_mapping"]):
-            raise InputError(incomplete)
+        lacks = unknown is not None and unknown in ids and name not in text
+        if lacks or (fast and _drops_something(text, found["offset_mapping"])):
+            named = ", ".join(self.missing(text))
+            raise InputError(f"{incomplete}{f' ({named})' if named else ''}{LEAVE_OUT}")
         return ids
+
+    def missing(self, text: str) -> list[str]:
+        """The words of a text that the tokenizer has no token for, each once; empty if they cannot be named."""
+        if self.tokenizer is None or not getattr(self.tokenizer, "is_fast", False):
+            return []
+        try:
+            found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        except Exception:  # noqa: BLE001 (the Rust part of tokenizers raises bare Exceptions)
+            return []
+        known = [
+            span
+            for token, span in zip(found["input_ids"], found["offset_mapping"], strict=True)
+            if token != self._unknown[1]
+        ]
+        words = [(word.start(), word.group()) for word in re.finditer(r"\w+|[^\w\s]", text)]
+        return [
+            *dict.fromkeys(
+                word
+                for start, word in words
+                if _drops_something(word, [(first - start, last - start) for first, last in known])
+            )
+        ]
 
     def continuation(self, text: str) -> list[int]:
         """Token ids of a text that continues a sentence, without a space that the tokenizer itself would add.

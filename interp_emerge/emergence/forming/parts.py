@@ -13,13 +13,14 @@ import pandas as pd
 from interp_emerge.circuits.finding.random_paths import random_connected_circuits
 from interp_emerge.circuits.roles.labels import ROUNDING
 from interp_emerge.circuits.running.ablation import heads_to_ablate
-from interp_emerge.circuits.running.faithfulness import not_above_zero, why_undefined
+from interp_emerge.circuits.running.faithfulness import why_undefined
 from interp_emerge.circuits.running.runs import CIRCUITS_AT_ONCE, MASK_BYTES_AT_ONCE, Runs
 from interp_emerge.core.arguments import checked
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.graph import Graph
 from interp_emerge.core.record import Record
+from interp_emerge.stats.intervals import not_above_zero
 
 Kind = Literal["model", "edges", "circuit", "role", "head", "mlp"]
 ACCURACY = "accuracy"

@@ -77,7 +77,10 @@ def first_token_losses(model: HookedModel, text: str | Sequence[str] | None = No
 
 
 def warning_of_first_token(model: HookedModel, text: Sequence[str]) -> str:
-    """A line of warning if another first token is clearly better than the one in use; empty if not, or without text."""
+    """A line of warning if another first token is clearly better than the one in use; empty if not, or without text.
+
+    It says how to choose the better one, in Python and on the command line.
+    """
     passages = _passages(text)
     try:
         table = first_token_losses(model, passages[:: max(1, len(passages) // MOST_PASSAGES)][:MOST_PASSAGES])
@@ -86,9 +89,11 @@ def warning_of_first_token(model: HookedModel, text: Sequence[str]) -> str:
     (used,), best = table[table["in_use"]].to_dict("records"), table.iloc[0]
     if not (used["ci_low"] > 0 and used["above_best"] > CLEARLY):
         return ""
+    python, shell = (repr(best["token"]), f'"{best["token"]}"') if best["token"] else ("False", "false")
     return (
         f"{model.spec} predicts text worse after {used['token'] or 'nothing'} ({used['loss']:.2f} nats per token) than "
-        f"after {best['token'] or 'nothing'} ({best['loss']:.2f}); prepend_bos chooses the first token"
+        f"after {best['token'] or 'nothing'} ({best['loss']:.2f}), and then its abilities may look smaller than they "
+        f"are; begin prompts with the better one: prepend_bos={python}, on the command line --prepend-bos {shell}"
     )
 
 

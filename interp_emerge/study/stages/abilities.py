@@ -83,8 +83,8 @@ class Abilities(StageWithCells[Checkpoint, Measured]):
         return [stacked(parts)]
 
     def warnings(self, results: Results) -> list[str]:
-        """The warning about the first token, from the last model that has one."""
-        return [one.warning for one in results.of(self).values() if one.warning][-1:]
+        """The warning about the first token, from the first model that has one."""
+        return [one.warning for one in results.of(self).values() if one.warning][:1]
 
 
 ABILITIES = shelf.add(Abilities())
@@ -115,6 +115,19 @@ def about(at: Checkpoint, one: Measured) -> dict[str, Any]:
 def n_parameters(work: Work, at: Checkpoint) -> int:
     """Number of non-embedding parameters of a model."""
     return int(_described(work, at)["n_parameters"])
+
+
+def first_token(work: Work) -> tuple[str, str]:
+    """What stands first in the prompts of the study's first finished model, and a warning if another is better.
+
+    Nothing is written if the work is read-only.
+    """
+    at = work.grid.last[0]
+    if work.read_only:
+        model = work.models.get(*at)
+        return model.spec.prepended, warning_of_first_token(model, work.family.held_out_text())
+    found = _described(work, at)
+    return str(found["prepended"] or ""), str(found["warning"])
 
 
 def _described(work: Work, at: Checkpoint) -> dict[Any, Any]:

@@ -11,12 +11,12 @@ from interp_emerge.circuits.finding.null_circuits import kinds_of
 from interp_emerge.circuits.finding.selection import smallest_faithful
 from interp_emerge.circuits.finding.stability import stability
 from interp_emerge.circuits.running.beyond_chance import against_random, verdict_of
-from interp_emerge.circuits.running.faithfulness import WITHIN_NOISE
 from interp_emerge.circuits.running.runs import Runs
 from interp_emerge.circuits.tables import CIRCUIT_EDGES, CIRCUITS, CircuitVerdict
 from interp_emerge.core.circuit import Circuit
 from interp_emerge.core.files import hash_of
 from interp_emerge.core.model import HookedModel
+from interp_emerge.stats.intervals import WITHIN_NOISE
 from interp_emerge.study.grid import Checkpoint
 from interp_emerge.study.rounds import LOCATE
 from interp_emerge.study.stages import shelf

@@ -82,3 +82,57 @@ def test_a_study_plans_for_the_rows_of_a_file(
     assert run(monkeypatch, "run", "--ability", mine, "--sizes", "3k", "--out", str(out), "--dry-run") == 0
     assert "20 prompts each of mine" in capsys.readouterr().out
     assert not out.exists()
+
+
+def test_measure_reads_the_pairs_both_ways(
+    mine: str, monkeypatch: pytest.MonkeyPatch, capsys, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(monkeypatch, "measure", "miniature", "3k", mine, "--json") == 0
+    rows = {one["metric"]: one for one in json.loads(capsys.readouterr().out)}
+    assert rows["corrupt_accuracy"]["n_pairs"] == rows["gap"]["n_pairs"] == 20
+    assert 0 <= rows["corrupt_accuracy"]["ci_low"] and rows["gap"]["ci_high"] < 0
+    (said,) = [line for line in caplog.messages if "(gap " in line]
+    assert said.startswith("mine: the model prefers the answer more after the corrupted prompts than after the clean")
+
+
+def test_words_that_no_row_can_do_without_are_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    rows = [row(number, clean=" Mary owns the cup", corrupt=" John owns the cup") for number in range(9)]
+    path = str(write(tmp_path / "mine.jsonl", [{k: v for k, v in one.items() if "." not in k} for one in rows]))
+    assert run(monkeypatch, "ability", "check", path) == 2
+    said = capsys.readouterr().out
+    assert "miniature: not in the vocabulary: owns, cup; `interp-emerge list words --family miniature`" in said
+    assert said.count("has no token for a part of") == 1 and "(and 8 more rows)" in said
+    assert run(monkeypatch, "ability", "check", path, "--json") == 2
+    assert json.loads(capsys.readouterr().out)["missing"] == {"miniature": ["owns", "cup"]}
+    for words in (("measure", "miniature", "3k", path), ("measure", "miniature", "3k", path, "--n", "4")):
+        assert run(monkeypatch, *words) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: none of the 9 rows of {path} can be expressed by the tokenizer of miniature/3k")
+        assert "; line 1: the tokenizer of" in said and "(owns, cup)" in said
+
+
+def test_the_words_of_a_small_vocabulary_are_listed(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "list", "words") == 0
+    words = capsys.readouterr().out.split()
+    assert len(words) == 62 and words == sorted(words) and {"Mary", "gave", "lamp", "."} <= {*words}
+    assert "<bos>" not in words
+    assert run(monkeypatch, "list", "words", "--family", "handset") == 2
+    assert "handset has no tokenizer, so its tokens are numbers from 0 to" in capsys.readouterr().err
+
+
+def test_a_study_that_no_tokenizer_can_serve_is_refused_before_its_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    words = ("run", "--family", "handset", "--ability", "indirect_object", "--out", str(tmp_path / "out"))
+    assert run(monkeypatch, *words, "--dry-run") == 2
+    said = capsys.readouterr()
+    assert not said.out and said.err.startswith("error: the prompts of indirect_object are text, but handset/")
+    assert "choose a family that has one, or an ability of random tokens such as induction" in said.err
+
+
+def test_an_argument_that_is_required_shows_no_default(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    for verb in ("measure", "circuit"):
+        assert run(monkeypatch, verb, "--help") == 0
+        assert "[miniature]" not in capsys.readouterr().out

@@ -11,7 +11,8 @@ from interp_emerge.circuits.finding.selection import smallest_faithful
 from interp_emerge.circuits.known import GroundTruth, ground_truth
 from interp_emerge.circuits.roles.labels import effects_of_heads
 from interp_emerge.circuits.running.beyond_chance import CircuitVerdict, verdict_of
-from interp_emerge.circuits.running.faithfulness import not_above_zero, why_undefined
+from interp_emerge.circuits.running.faithfulness import why_undefined
+from interp_emerge.stats.intervals import not_above_zero
 from tests.patching.scored import score_edges
 
 NOISE = np.random.default_rng(0).normal(0, 1, 60)

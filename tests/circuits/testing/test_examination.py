@@ -82,7 +82,7 @@ def test_heads_are_shown_with_the_roles_that_they_are_labelled_with(examined: Ex
     labels = examined.tables["roles"]
     for head in examined.circuit.heads:
         given = labels[(labels["node"] == head) & labels["label"].fillna(False)]["role"].tolist()
-        assert shown.loc[head, "roles"] == (" ".join(given) or "none")
+        assert {*str(shown.loc[head, "roles"]).split()} == {*(given or ["none"])}
     assert shown["roles"].str.contains("induction").any() and shown["roles"].str.contains("previous_token").any()
 
 
@@ -111,9 +111,11 @@ def test_without_a_gap_results_are_undefined_and_the_divergence_is_given():
     pairs = ie.PromptPairs(clean=tokens, corrupt=tokens[::-1].copy(), answer=[7, 8] * 4, foil=[8, 7] * 4)
     nothing = examine(ie.Runs(model, pairs), ie.Circuit.from_edges(model, [("embed", "logits")]), parts=("hypotheses",))
     assert np.isnan(nothing.evaluation.faithfulness)
-    assert f" {nothing.evaluation.divergence.value:.3g} nats" in nothing.sentences[0]
+    first, *others = nothing.sentences
+    assert first.startswith("The model prefers the answer as much after the corrupted prompts as after the clean ones")
+    assert f" {nothing.evaluation.divergence.value:.3g} nats" in others[0]
     assert nothing.tables["hypotheses"]["p_value"].isna().all()
     assert (nothing.tables["hypotheses"]["verdict"] == HypothesisVerdict.UNDEFINED).all()
-    assert all("is undefined" in sentence for sentence in nothing.sentences)
+    assert all("undefined" in sentence for sentence in others) and len(others) == 2, "one line for all tests"
     assert isinstance(nothing.shown["what is kept"], pd.DataFrame)
     assert nothing.shown["what is kept"].loc[0, "faithfulness"] == "undefined"

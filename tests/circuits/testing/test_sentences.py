@@ -147,6 +147,29 @@ def test_an_empty_circuit_is_examined_in_every_part():
     assert found.shown["roles of heads"].empty
 
 
+def test_roles_of_a_head_come_by_how_clear_they_are_and_those_of_weights_alone_last():
+    common = {"node": "a0.h1", "effect": 1.0, "effect_low": 0.5, "effect_high": 1.5, "q_value": 0.001}
+    ends = {"weights": (9.0, 9.0), "faint": (0.2, 0.6), "clear": (0.8, 1.0), "absent": (-0.1, 0.1)}
+    rows = [
+        {**common, "role": role, "ci_low": low, "ci_high": high, "baseline": 0.1, "label": role != "absent"}
+        for role, (low, high) in ends.items()
+    ]
+    evaluated = examine(ie.Runs(MODEL, telling_pairs(MODEL, 6)), PATH, parts=()).tables
+    tables = {**evaluated, "roles": pd.DataFrame(rows).astype({"label": "boolean"})}
+    assert small_tables(tables)["roles of heads"]["roles"].tolist() == ["clear faint weights"]
+
+
+def test_the_strongest_edges_are_shown_and_an_empty_circuit_has_none():
+    runs = ie.Runs(MODEL, telling_pairs(MODEL, 6))
+    circuit = ie.score(MODEL, telling_pairs(MODEL, 6), method="eap").top(30)
+    shown = examine(runs, circuit, parts=()).shown
+    (name, edges), *_ = shown.items()
+    assert name == f"the 20 strongest of {len(circuit)} edges" and [*edges] == ["writer", "reader", "score"]
+    assert len(edges) == 20 and edges["score"].abs().is_monotonic_decreasing
+    assert next(iter(examine(runs, PATH, parts=()).shown)) == "edges"
+    assert "edges" not in examine(runs, EMPTY, parts=()).shown
+
+
 def test_heads_whose_labels_are_undefined_are_not_shown_as_having_no_role():
     pairs = telling_pairs(MODEL, 6)
     same = replace(pairs, corrupt=pairs.clean)

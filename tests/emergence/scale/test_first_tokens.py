@@ -92,7 +92,8 @@ def test_only_a_first_token_that_is_clearly_worse_gets_a_warning():
     text = family.held_out_text()
     said = warning_of_first_token(family.load("560k", prepend_bos="Mary"), text)
     assert said.startswith("miniature/560k/step5000/seed0 predicts text worse after Mary (")
-    assert ") than after <bos> (" in said and said.endswith("; prepend_bos chooses the first token")
+    assert ") than after <bos> (" in said
+    assert said.endswith("prepend_bos='<bos>', on the command line --prepend-bos \"<bos>\"")
     assert "\n" not in said
     assert warning_of_first_token(family.load("560k"), text) == ""
     assert warning_of_first_token(family.load("560k", prepend_bos="Mary"), ["unheard of words"]) == ""
@@ -121,13 +122,22 @@ def test_a_study_records_its_first_token_and_warns_of_a_worse_one(tmp_path, capl
     where: dict[str, Any] = {"sizes": ("7k",), "steps": "last", "seeds": (0,), "beside": (), "target": 0.1}
     study = ie.Study(out=str(tmp_path), ability="markov", prepend_bos="Mary", **few, **where)
     assert study.settings.command.endswith("--prepend-bos Mary")
+    said = study.first_token()
+    assert said.startswith("Mary stands first in every prompt; miniature/7k/step5000/seed0 predicts text worse after")
+    assert not [*tmp_path.iterdir()]
     with caplog.at_level(logging.WARNING):
         page = study.run().read_text()
     assert len([line for line in caplog.messages if "predicts text worse after Mary" in line]) == 1
+    assert "predicts text worse after Mary" in study.findings()[1] and "predicts text worse after Mary" in page
     (spec,) = json.loads((tmp_path / "provenance.json").read_text())["models"]
     assert spec["prepended"] == "Mary" and "prompts begin with Mary" in page
     other = ie.Study(out=str(tmp_path), ability="markov", **few, **where)
     assert (study.plan()["done"].sum(), other.plan()["done"].sum()) == (4, 0)
+    assert (
+        other.first_token()
+        == "<bos> stands first in every prompt; no other first token that was tried is clearly better"
+    )
+    assert "prepend_bos was Mary, now not set); it is kept as report-1.html" in other.what_is_replaced()
 
 
 @pytest.mark.parametrize("choice", [False, "Mary", None])
