@@ -111,12 +111,13 @@ def _circuit(found: pd.DataFrame) -> dict[str, Any]:
     if found.empty:
         return {"circuit": None}
     row = found.iloc[-1]
-    names = ("n_edges", "n_graph_edges", "faithfulness", "ci_low", "ci_high", "random_p95")
+    counts, measures = ("n_edges", "n_graph_edges"), ("faithfulness", "ci_low", "ci_high", "random_p95")
     return {
         "circuit": {
             "step": int(row["step"]),
             "verdict": str(row["verdict"]),
-            **{name: rounded(row[name]) for name in names},
+            **{name: None if pd.isna(row[name]) else int(row[name]) for name in counts},
+            **{name: rounded(row[name]) for name in measures},
         }
     }
 

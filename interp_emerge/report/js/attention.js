@@ -73,7 +73,7 @@ function attentionCanvas(canvas, tokens, weight, query) {
     const box = canvas.getBoundingClientRect();
     const [row, column] = [event.clientY - box.top, event.clientX - box.left].map((at) => Math.floor((at - labels) / cell));
     const inside = row >= 0 && column >= 0 && row < n && column < n;
-    canvas.title = inside ? `${row} ${shownToken(tokens[row])} → ${column} ${shownToken(tokens[column])}: ${number(weight(row, column))}` : "";
+    canvas.title = inside ? `${row} ${shownToken(tokens[row])} → ${column} ${shownToken(tokens[column])}: ${measured(weight(row, column), 3)}` : "";
   };
 }
 

@@ -122,14 +122,18 @@ function explorer() {
   follow(show);
 }
 
+const MOST_NAMED = 6; // heads of a role in the sentence
+
 // What the chosen step shows, in a sentence.
 function statusOf(data, at) {
   const { run, place, ability, metric } = at;
   const value = run.curves[ability]?.[metric]?.[place];
   const parts = [`${spaced(ability)}: ${spaced(metric)} ${withInterval(value)}`];
-  for (const [role, heads] of Object.entries(run.halves)) {
-    const there = Object.keys(heads).filter((head) => isThere(run, role, head, place));
-    parts.push(`${spaced(role)}: ${there.length ? there.join(", ") : "no head yet"}`);
+  const isOnly = run.steps.length === 1; // a role cannot be half formed there: heads play it, or they do not
+  for (const [role, heads] of Object.entries(isOnly ? run.plays : run.halves)) {
+    const there = isOnly ? heads : Object.keys(heads).filter((head) => isThere(run, role, head, place));
+    const named = there.length > MOST_NAMED ? [...there.slice(0, MOST_NAMED), `${there.length - MOST_NAMED} more`] : there;
+    parts.push(`${spaced(role)}: ${named.length ? named.join(", ") : "no head yet"}`);
   }
   if (run.edges.some((edge) => edge.effects)) parts.push(reachedWords(run, place));
   const seed = at.runs.length > 1 ? `, seed ${run.seed}` : "";

@@ -257,7 +257,7 @@ function effectText(edge, place, state, steps) {
   if (edge.of) {
     const known = edge.of.filter((one) => weightOf(one, place) !== null).length;
     const part = known === edge.of.length ? "" : `; ${edge.of.length - known} more are not measured`;
-    return `effect ${known ? number(weightOf(edge, place)) : "not measured"}, the sum over ${known} edges${part}`;
+    return `effect ${known ? measured(weightOf(edge, place)) : "not measured"}, the sum over ${known} edges${part}`;
   }
   if (edge.within) {
     const last = lastWithin(edge, place);
@@ -265,8 +265,8 @@ function effectText(edge, place, state, steps) {
     const words = { now: "", later: ", not there yet", gone: ", vanished", outgrown: ", outgrown by others", unknown: "" }[state];
     return `effect ${withInterval(edge.effects[place])}${words}; in the circuit of ${stepWords(steps.filter((_, at) => edge.within[at]))}${then}; not in that of the last step`;
   }
-  const now = edge.effects ? withInterval(edge.effects[place]) : number(edge.score);
-  const half = edge.half === null || edge.half === undefined ? "" : `; half of its last effect is ${number(edge.half)}`;
+  const now = edge.effects ? withInterval(edge.effects[place]) : measured(edge.score);
+  const half = edge.half === null || edge.half === undefined ? "" : `; half of its last effect is ${measured(edge.half)}`;
   const words = { now: "", later: ", not there yet", gone: ", vanished", noise: ", its last effect is within noise", unknown: ", not measured at this step" }[state];
   return `effect ${now}${words}${half}`;
 }

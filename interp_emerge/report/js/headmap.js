@@ -3,7 +3,8 @@ function headMap(room, { heads, mlps, valueOf, most, head, label, onHead }) {
   const cells = heads.map(partsOf);
   const layers = [...new Set([...cells, ...mlps.map(partsOf)].map((cell) => cell.layer))].sort((a, b) => b - a);
   const columns = [...new Set(cells.map((cell) => cell.index))].sort((a, b) => a - b);
-  const table = make("table", { class: "headmap" });
+  const crowded = columns.length > 8 ? " crowded" : "";
+  const table = make("table", { class: "headmap" + crowded });
   const top = make("tr", {}, make("td", {}), ...columns.map((column) => make("th", { scope: "col" }, "h" + column)));
   if (mlps.length) top.append(make("th", { scope: "col" }, "MLP"));
   const body = make("tbody", {});

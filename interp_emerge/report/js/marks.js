@@ -20,18 +20,36 @@ function refill(room, ...content) {
   if (key) room.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 
+// A count, a step or a tick: whole numbers with commas, others with three digits.
 function number(value) {
   if (value === null || value === undefined) return "undefined";
-  if (Number.isInteger(value)) return value.toLocaleString("en-US").replaceAll("-", "−");
-  const text = Math.abs(value) < 0.001 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
+  const text = Number.isInteger(value) ? value.toLocaleString("en-US") : String(Number(value.toPrecision(3)));
   return text.replaceAll("-", "−");
+}
+
+const DECIMALS = 2;
+const MOST_DECIMALS = 12;
+
+// The decimals of a measured value and of the ends of its interval: more than two if all of them would show as zero.
+// This is the rule of the page's tables and sentences.
+function decimalsOf(...values) {
+  const largest = Math.max(0, ...values.filter((value) => typeof value === "number").map(Math.abs));
+  if (largest >= 0.5 * 10 ** -DECIMALS || largest < 10 ** -MOST_DECIMALS) return DECIMALS;
+  return Math.max(DECIMALS, 1 - Number(largest.toExponential(1).split("e")[1]));
+}
+
+function measured(value, decimals = decimalsOf(value)) {
+  if (value === null || value === undefined) return "undefined";
+  const text = value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  return /[1-9]/.test(text) ? text.replace("-", "−") : text.replace("-", "");
 }
 
 // A value with its interval, such as 0.93 [0.91, 0.95].
 function withInterval(triple) {
   if (!triple || triple[0] === null) return "undefined";
-  const [value, low, high] = triple;
-  return low === null || high === null ? number(value) : `${number(value)} [${number(low)}, ${number(high)}]`;
+  const decimals = decimalsOf(...triple);
+  const [value, low, high] = triple.map((one) => measured(one, decimals));
+  return triple[1] === null || triple[2] === null ? value : `${value} [${low}, ${high}]`;
 }
 
 function spaced(name) {

@@ -17,7 +17,7 @@ function showCurves(data, at, part, pick) {
       lines.push({ name: `${head} ${TAGS[role]}`, kind: role, start: first, points: over(run.roles[role][head]) });
     }
   }
-  if (isShare) lines.push({ name: `chance ${number(about.chance)}`, kind: "chance", level: about.chance, points: [] });
+  if (isShare) lines.push({ name: `chance ${measured(about.chance)}`, kind: "chance", level: about.chance, points: [] });
   const [from, to] = isShare ? [0, 1] : [undefined, undefined];
   curves(part("steps"), {
     lines, ticks, place: Math.log1p(at.step), unit: isShare ? "fraction" : spaced(metric), from, to, names: true, height: 180,
@@ -39,7 +39,7 @@ function showCurves(data, at, part, pick) {
   });
   const overSizes = [{ name: several ? "mean of seeds" : spaced(ability), kind: "ability", points: means }];
   if (several) overSizes.push({ name: "each seed", kind: "others", joined: false, points: ends.map(point) });
-  if (isShare) overSizes.push({ name: `chance ${number(about.chance)}`, kind: "chance", level: about.chance, points: [] });
+  if (isShare) overSizes.push({ name: `chance ${measured(about.chance)}`, kind: "chance", level: about.chance, points: [] });
   part("ability-title").textContent = `${spaced(ability)} over training`;
   part("sizes-figure").hidden = firsts.length < 2;
   if (firsts.length < 2) return;
@@ -170,7 +170,7 @@ function showMap(data, at, part, pick) {
   const unit = map === "effect" ? `Effect on ${spaced(data.metric)}` : map === "copying" ? "Copying, nats" : `${spaced(map)} score, fraction of attention`;
   headMap(part("map-room"), {
     heads: run.heads, mlps, valueOf: (name) => valueAt(at, name), most, head: at.head,
-    label: `${unit}, at step ${number(at.step)}. Strongest blue: ${number(most)}; orange: below zero.${clipped}`,
+    label: `${unit}, at step ${number(at.step)}. Strongest blue: ${measured(most)}; orange: below zero.${clipped}`,
     onHead: (head) => pick("head", head),
   });
 }
@@ -199,7 +199,7 @@ async function showHead(data, at, part, pick) {
       const input = name === "in" ? `${edge.writer} → ${INPUTS[targetOf(edge.reader).input]}` : edge.reader;
       const words = { now: "", later: "not yet", gone: "vanished", outgrown: "outgrown", noise: "within noise", unknown: "not measured" }[state];
       const weight = weightOf(edge, place);
-      return make("tr", { class: state }, make("th", { scope: "row" }, input), make("td", { class: "number" }, edge.effects && weight === null ? "–" : number(weight)), make("td", {}, words));
+      return make("tr", { class: state }, make("th", { scope: "row" }, input), make("td", { class: "number" }, edge.effects && weight === null ? "–" : measured(weight)), make("td", {}, words));
     }));
     part(`edges-${name}-none`).hidden = edges.length > 0;
   }
@@ -227,6 +227,6 @@ async function showAttention(at, part) {
   canvas.setAttribute("aria-label", `Attention of ${head} at step ${step} on ${tokens.length} tokens`);
   attentionCanvas(canvas, tokens, weight, query);
   const most = ranked(tokens, weight, query);
-  refill(part("ranked"), ...most.map((one) => make("li", {}, make("bdi", {}, `${one.place} ${shownToken(one.token)}`), ` ${number(one.share)}`)));
+  refill(part("ranked"), ...most.map((one) => make("li", {}, make("bdi", {}, `${one.place} ${shownToken(one.token)}`), ` ${measured(one.share, 3)}`)));
   canvas.dataset.drawn = `${head} ${step}`;
 }
