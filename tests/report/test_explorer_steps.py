@@ -62,7 +62,7 @@ def test_an_edge_of_an_earlier_circuit_comes_and_vanishes_and_says_when(page: Pa
     assert {states[step] for step in STEPS if step < 512} == {"later"}
     assert {states[step] for step in STEPS if step > 1024} == {"gone"}
     assert "effect −0.02 [−0.12, 0.08], vanished" in edge(page, FORMER)[1]
-    assert "at step 1,024 with an effect of −0.8 [−0.9, −0.7]" in edge(page, FORMER)[1]
+    assert "at step 1,024 with an effect of −0.80 [−0.90, −0.70]" in edge(page, FORMER)[1]
     drawn = "one => [getComputedStyle(one).opacity, getComputedStyle(one).strokeDasharray]"
     opacity, dashes = page.locator("#explorer-graph path.edge.gone").evaluate(drawn)
     assert float(opacity) < 0.5 and dashes != "none"
@@ -72,7 +72,7 @@ def test_the_legend_counts_edges_that_have_vanished_and_those_that_others_have_o
     gone = "1 edge has vanished by this step: a0.h5 → m3 (until step 1,024)."
     outgrown = "1 keeps its effect, but others have outgrown it: a0.h5 → m2 (until step 512)."
     assert page.inner_text("#explorer-vanished") == f"{gone} {outgrown}"
-    assert "effect −0.8 [−0.9, −0.7], outgrown by others" in edge(page, OUTGROWN)[1]
+    assert "effect −0.80 [−0.90, −0.70], outgrown by others" in edge(page, OUTGROWN)[1]
     page.locator("[data-key='node-a0.h5']").click()
     listed = page.locator("#explorer-edges-out tr").all_inner_texts()
     assert [row.split("\t") for row in listed] == [["m2", "−0.8", "outgrown"], ["m3", "−0.02", "vanished"]]
