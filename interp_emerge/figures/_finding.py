@@ -20,11 +20,12 @@ def search_field(nodes: pd.DataFrame) -> alt.Parameter:
 
 def example(nodes: pd.DataFrame) -> str:
     """The name of a head that plays a role, and the role; without such a head, the name of some node."""
+    labels = nodes["label"].astype(object).fillna("").astype(str)
+    nodes = nodes.assign(role=labels.str.split(", ").str[0].str.replace("_", " "))
     heads = nodes[nodes["kind"] == "head"]
-    roles = heads["label"].astype(object).fillna("").astype(str).str.split(", ").str[0].str.replace("_", " ")
-    playing = heads[roles.isin([role.replace("_", " ") for role in ROLE_COLOURS])]
+    playing = heads[heads["role"].isin([role.replace("_", " ") for role in ROLE_COLOURS])]
     first = next(rows.iloc[0] for rows in (playing, heads, nodes) if len(rows))
-    return f"{first['name']} or {roles[first.name]}" if len(playing) else str(first["name"])
+    return f"{first['name']} or {first['role']}" if len(playing) else f"{first['name']}"
 
 
 def searched_text(nodes: pd.DataFrame) -> pd.Series:

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from interp_emerge.figures._page import circuitsvis_bundle, inert, json_for_script, policy
-from interp_emerge.figures._theme import DARK, INK, INPUT_COLOURS, NODE_COLOURS, ROLE_COLOURS
+from interp_emerge.figures._theme import DARK, INK, INPUT_COLOURS, NODE_COLOURS, ROLE_COLOURS, ROLE_TINT
 from interp_emerge.report.definitions import Definitions, linked, linked_cell
 from interp_emerge.report.explorer import explorer_data
 from interp_emerge.report.numbers import in_text
@@ -131,7 +131,7 @@ def palette_style() -> Markup:
         f":root {{ {light}}}",
         f':root[data-theme="dark"] {{ {dark}}}',
         f'@media (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{ {dark}}} }}',
-        ".fill { fill: var(--muted); }",
+        f".fill {{ fill: var(--muted); opacity: {ROLE_TINT}; }}",
     ]
     for role in ROLE_COLOURS:
         lines += [

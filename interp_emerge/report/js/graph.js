@@ -1,5 +1,4 @@
 // The circuit as a graph, from the embedding at the bottom to the logits on top. Places stay while steps change.
-const ROLE_TINT = 0.42; // how strongly a role colours the whole of a box; the figures tint their boxes as much
 const INPUTS = { q: "queries", k: "keys", v: "values", m: "MLP input", o: "logits" };
 
 function partsOf(node) {
@@ -238,8 +237,9 @@ function tagOf(role, n) {
   return (TAGS[role] || short(spaced(role), 6)) + (n > 1 ? ` +${n - 1}` : "");
 }
 
+// How much of its colour a role has got; the style says how strong the whole is.
 function fillOf(share) {
-  return (ROLE_TINT * Math.max(0, Math.min(share ?? 0, 1))).toFixed(2);
+  return Math.max(0, Math.min(share ?? 0, 1)).toFixed(2);
 }
 
 function roleWords({ role, share }) {

@@ -178,25 +178,28 @@ def _carried(tables: dict[str, pd.DataFrame], size: str, graph: Graph) -> list[s
     """The heads that carry the circuit, by their roles, and accuracy without the circuit's heads."""
     roles, edges = (tables[name][tables[name]["size"] == size] for name in ("roles", "circuit_edges"))
     found = induction_edges(roles, edges, graph)
-    parts = []
+    parts, named = [], set[str]()
     if found:
         writers, readers = (
-            ", ".join(dict.fromkeys(name.removesuffix(".k") for name in names)) for names in zip(*found, strict=True)
+            [*dict.fromkeys(name.removesuffix(".k") for name in names)] for names in zip(*found, strict=True)
         )
-        parts.append(f"previous-token heads ({writers}) feed the keys of induction heads ({readers})")
-    parts += _ablation(tables["ablation"], size)
+        parts.append(
+            f"previous-token heads ({', '.join(writers)}) feed the keys of induction heads ({', '.join(readers)})"
+        )
+        named = {*writers, *readers}
+    parts += _ablation(tables["ablation"], size, named)
     return [f"{CARRIED}{'; '.join(parts)}."] if parts else []
 
 
-def _ablation(ablation: pd.DataFrame, size: str) -> list[str]:
-    """Accuracy without the circuit's heads, next to random heads of the same layers."""
+def _ablation(ablation: pd.DataFrame, size: str, known: set[str]) -> list[str]:
+    """Accuracy without the circuit's heads, which are named unless known, next to random heads of the same layers."""
     here = ablation[ablation["size"] == size].set_index("condition")
     if "circuit heads" not in here.index:
         return []
     without = here.loc["circuit heads"]
     unablated = here.loc["none"]
     heads = str(without["heads"]).split()
-    named = f" ({', '.join(heads)})" if len(heads) <= MOST_NAMED else ""
+    named = f" ({', '.join(heads)})" if len(heads) <= MOST_NAMED and not {*heads} <= known else ""
     part = (
         f"on the prompts that circuits are judged by, ablating its {len(heads)} head{'s' * (len(heads) != 1)}{named} "
         f"changes accuracy from {between(Interval.of(unablated, 'accuracy', 'ci'))} to "
