@@ -75,7 +75,7 @@ def test_the_legend_counts_edges_that_have_vanished_and_those_that_others_have_o
     assert "effect −0.80 [−0.90, −0.70], outgrown by others" in edge(page, OUTGROWN)[1]
     page.locator("[data-key='node-a0.h5']").click()
     listed = page.locator("#explorer-edges-out tr").all_inner_texts()
-    assert [row.split("\t") for row in listed] == [["m2", "−0.8", "outgrown"], ["m3", "−0.02", "vanished"]]
+    assert [row.split("\t") for row in listed] == [["m2", "−0.80", "outgrown"], ["m3", "−0.02", "vanished"]]
     slide(page, 512)
     assert page.inner_text("#explorer-vanished") == "No drawn edge has vanished by this step."
 
