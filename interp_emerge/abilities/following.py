@@ -41,9 +41,9 @@ def exchanged(pairs: PromptPairs) -> PromptPairs:
         [[5, 7]]
     """
     lengths, whole = pairs.lengths.tolist(), pairs.completions
+    filled = {"clean": pairs.prompts("corrupt"), "corrupt": pairs.prompts("clean")}
     prompts: dict[str, Any] = {
-        name: [row[:n] for row, n in zip(pairs.prompts(other), lengths, strict=True)]
-        for name, other in (("clean", "corrupt"), ("corrupt", "clean"))
+        name: [row[:n] for row, n in zip(rows, lengths, strict=True)] for name, rows in filled.items()
     }
     if whole is not None:
         whole = Completions(answers=whole.foils, foils=whole.answers, appended=whole.appended)

@@ -72,7 +72,12 @@ def test_abilities_of_the_miniature_language_stand_beside_others_only_there(tmp_
     assert ie.Study(family="miniature", sizes=("3k",)).settings.beside == usual
     checkpoints = tmp_path / "other"
     checkpoints.symlink_to(family.files("3k", seed=0))
-    for fields, beside in (({}, ()), ({"beside": usual}, usual), ({"beside": ("markov",)}, ("markov",))):
+    cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({}, ()),
+        ({"beside": usual}, usual),
+        ({"beside": ("markov",)}, ("markov",)),
+    ]
+    for fields, beside in cases:
         settings = ie.Study(family=str(checkpoints), **fields).settings
         assert settings.beside == beside
         assert ("--beside" in settings.command) == bool(beside), "the command gives the same study back"

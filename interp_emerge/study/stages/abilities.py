@@ -125,7 +125,7 @@ def first_token(work: Work) -> tuple[str, str]:
     at = work.grid.last[0]
     if work.read_only:
         model = work.models.get(*at)
-        return model.spec.prepended, warning_of_first_token(model, work.family.held_out_text())
+        return model.spec.prepended or "", warning_of_first_token(model, work.family.held_out_text())
     found = _described(work, at)
     return str(found["prepended"] or ""), str(found["warning"])
 

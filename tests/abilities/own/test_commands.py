@@ -80,7 +80,9 @@ def test_a_study_plans_for_the_rows_of_a_file(
 ) -> None:
     out = tmp_path / "run"
     assert run(monkeypatch, "run", "--ability", mine, "--sizes", "3k", "--out", str(out), "--dry-run") == 0
-    assert "20 prompts each of mine" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "20 prompts each of mine" in said and "\nprompts: <bos> stands first in every prompt; " in said
+    assert "\ntime: about " in said and said.count("or less if models lack the ability") == 1
     assert not out.exists()
 
 
@@ -90,7 +92,7 @@ def test_measure_reads_the_pairs_both_ways(
     assert run(monkeypatch, "measure", "miniature", "3k", mine, "--json") == 0
     rows = {one["metric"]: one for one in json.loads(capsys.readouterr().out)}
     assert rows["corrupt_accuracy"]["n_pairs"] == rows["gap"]["n_pairs"] == 20
-    assert 0 <= rows["corrupt_accuracy"]["ci_low"] and rows["gap"]["ci_high"] < 0
+    assert rows["corrupt_accuracy"]["ci_low"] >= 0 and rows["gap"]["ci_high"] < 0
     (said,) = [line for line in caplog.messages if "(gap " in line]
     assert said.startswith("mine: the model prefers the answer more after the corrupted prompts than after the clean")
 

@@ -138,6 +138,10 @@ def test_a_study_records_its_first_token_and_warns_of_a_worse_one(tmp_path, capl
         == "<bos> stands first in every prompt; no other first token that was tried is clearly better"
     )
     assert "prepend_bos was Mary, now not set); it is kept as report-1.html" in other.what_is_replaced()
+    again = ie.Study(out=str(tmp_path), ability="markov", prepend_bos="Mary", **{**few, "n_ablations": 2}, **where)
+    assert "(n_ablations was 1, now 2)" in again.what_is_replaced()
+    assert again.run().is_file() and again.what_is_replaced() == ""
+    assert (tmp_path / "report-1.html").read_text() == page, "an earlier report is not lost"
 
 
 @pytest.mark.parametrize("choice", [False, "Mary", None])
