@@ -160,8 +160,10 @@ def test_circuit_says_beforehand_what_it_would_take(monkeypatch: pytest.MonkeyPa
     out = tmp_path / "circuit.json"
     words = ["circuit", "miniature", "7k", "induction", "--n", "16", "--dry-run", "--json", "--out", str(out)]
     assert run(monkeypatch, *words) == 0
-    stages = {row["stage"]: row for row in json.loads(capsys.readouterr().out)["stages"]}
+    content = json.loads(capsys.readouterr().out)
+    stages = {row["stage"]: row for row in content["stages"]}
 
+    assert re.match(r"At most about \d+ seconds .* for a circuit of \d+ edges?; an empty one", content["sentences"][0])
     assert {"score", "select", "evaluation", "hypotheses", "minimality"} <= {*stages}
     assert all(row["passes"] > 0 and row["bytes"] > 0 and row["seconds"] > 0 for row in stages.values())
     assert not out.exists()
