@@ -53,7 +53,6 @@ bench: $(READY)  ## Speed against TransformerLens, bare passes and scikit-learn,
 train: $(READY)  ## Grow the bundled family anew; resumes where it stopped.
 	@$(BIN)/interp-emerge train miniature
 
-
 $(READY): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; fi
 	@echo "Setting up .venv with $$($(PYTHON) --version) and the versions in constraints.txt (a few minutes, once)"
