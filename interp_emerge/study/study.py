@@ -19,7 +19,7 @@ from interp_emerge.abilities.metrics import FROM_LOGITS
 from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
 from interp_emerge.circuits.roles.repeated import repeated_segments
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
+from interp_emerge.core.errors import InputError, ModelError, UnknownNameError, require_kind
 from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically
 from interp_emerge.core.record import Record
 from interp_emerge.families import load_family, read_size
@@ -347,7 +347,10 @@ class Study(Record):
 
     def _warn_of_first_token(self) -> str:
         """Warn before the long stages if another first token is better for the first finished model; returns that."""
-        warning = first_token(self._work())[1] if self._can_look() else ""
+        try:
+            warning = first_token(self._work())[1] if self._can_look() else ""
+        except ModelError:  # raised again by the stage that needs this model, when the others have been measured
+            return ""
         if warning:
             log.warning(warning)
         return warning
