@@ -143,8 +143,7 @@ class Study(Record):
             self._require_expressible()
             self._claim()
             self._warn_of_faults()
-            said = self._warn_of_first_token()
-            results = self._compute(workers, scheduler, said)
+            results = self._compute(workers, scheduler)
             self._write(results, started)
         return build_report(self.out)
 
@@ -236,11 +235,12 @@ class Study(Record):
             read_only=read_only,
         )
 
-    def _compute(self, workers: int, scheduler: str, said: str) -> Results:
+    def _compute(self, workers: int, scheduler: str) -> Results:
         """Compute every stage of every round; later rounds look at the models that have a circuit."""
         work = self._work()
         results = Results(work)
         with sweep(work, workers=workers, scheduler=scheduler) as each:
+            said = self._warn_of_first_token()
             for one in ROUNDS:
                 each(one, one.keys(work.grid, [*circuits(results)]), results)
                 for warning in [text for stage in of_round(one) for text in stage.warnings(results)]:
