@@ -19,7 +19,7 @@ from interp_emerge.abilities.metrics import FROM_LOGITS
 from interp_emerge.abilities.prompts import DISCOVERY, EVALUATION
 from interp_emerge.circuits.roles.repeated import repeated_segments
 from interp_emerge.core.arguments import checked
-from interp_emerge.core.errors import InputError, UnknownNameError, require_kind
+from interp_emerge.core.errors import InputError, ModelError, UnknownNameError, require_kind
 from interp_emerge.core.files import canonical_json, hash_bytes, hash_of, write_atomically
 from interp_emerge.core.record import Record
 from interp_emerge.families import load_family, read_size
@@ -143,8 +143,7 @@ class Study(Record):
             self._require_expressible()
             self._claim()
             self._warn_of_faults()
-            said = self._warn_of_first_token()
-            results = self._compute(workers, scheduler, said)
+            results = self._compute(workers, scheduler)
             self._write(results, started)
         return build_report(self.out)
 
@@ -236,11 +235,12 @@ class Study(Record):
             read_only=read_only,
         )
 
-    def _compute(self, workers: int, scheduler: str, said: str) -> Results:
+    def _compute(self, workers: int, scheduler: str) -> Results:
         """Compute every stage of every round; later rounds look at the models that have a circuit."""
         work = self._work()
         results = Results(work)
         with sweep(work, workers=workers, scheduler=scheduler) as each:
+            said = self._warn_of_first_token()
             for one in ROUNDS:
                 each(one, one.keys(work.grid, [*circuits(results)]), results)
                 for warning in [text for stage in of_round(one) for text in stage.warnings(results)]:
@@ -347,7 +347,10 @@ class Study(Record):
 
     def _warn_of_first_token(self) -> str:
         """Warn before the long stages if another first token is better for the first finished model; returns that."""
-        warning = first_token(self._work())[1] if self._can_look() else ""
+        try:
+            warning = first_token(self._work())[1] if self._can_look() else ""
+        except ModelError:  # raised again by the stage that needs this model, when the others have been measured
+            return ""
         if warning:
             log.warning(warning)
         return warning
