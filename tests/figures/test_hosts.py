@@ -16,16 +16,10 @@ from playwright.sync_api import Browser, Frame, Page, Route
 from interp_emerge.figures import AttentionView
 from tests.figures.attention.views import weights
 from tests.figures.test_shown import drawn
-from tests.report.browser import PATIENCE_MS, watched
+from tests.report.browser import COLOURS, PATIENCE_MS, watched
 
 FORMS = ("figure", "attention")
 INK = {"figure": "#drawing .mark-symbol path", "attention": ".head canvas"}
-COLOURS = """picture => {
-    const { naturalWidth: width, naturalHeight: height } = picture;
-    const copy = new OffscreenCanvas(Math.max(width, 1), Math.max(height, 1)).getContext("2d");
-    copy.drawImage(picture, 0, 0);
-    return new Set(new Uint32Array(copy.getImageData(0, 0, copy.canvas.width, copy.canvas.height).data.buffer)).size;
-}"""
 INSERTED = """html => {
     const output = document.getElementById("output");
     output.innerHTML = html;

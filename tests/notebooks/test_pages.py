@@ -17,16 +17,9 @@ import pytest
 from playwright.sync_api import Browser, ElementHandle
 
 from tests.notebooks.outputs import NOTEBOOKS
-from tests.report.browser import PATIENCE_MS, watched
+from tests.report.browser import COLOURS, PATIENCE_MS, watched
 
 BLANK, DISTANT = "blank", "distant"
-COLOURS = """picture => {
-    const { naturalWidth: width, naturalHeight: height } = picture;
-    const copy = new OffscreenCanvas(Math.max(width, 1), Math.max(height, 1)).getContext("2d");
-    copy.drawImage(picture, 0, 0);
-    return new Set(new Uint32Array(copy.getImageData(0, 0, copy.canvas.width, copy.canvas.height).data.buffer)).size;
-}"""
-"""How many colours a picture has."""
 INKED = """() => [...document.querySelectorAll("canvas")].filter(canvas => canvas.width && canvas.height &&
     canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(value => value > 0)).length"""
 """How many canvases have something drawn on them."""

@@ -24,6 +24,13 @@ LOCAL = ("file://", "data:", "blob:", "about:")
 PATIENCE_MS = 60_000
 INKED = "svg .mark-symbol path, svg .mark-rect path, svg .mark-line path, canvas"
 """Selects what a drawn figure has in it, beyond axes."""
+COLOURS = """picture => {
+    const { naturalWidth: width, naturalHeight: height } = picture;
+    const copy = new OffscreenCanvas(Math.max(width, 1), Math.max(height, 1)).getContext("2d");
+    copy.drawImage(picture, 0, 0);
+    return new Set(new Uint32Array(copy.getImageData(0, 0, copy.canvas.width, copy.canvas.height).data.buffer)).size;
+}"""
+"""JavaScript: how many colours a picture has."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """The explorer in a real browser: its sliders drive all views, and the address keeps what was chosen."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,14 +7,8 @@ from playwright.sync_api import Page
 
 from interp_emerge.report import build_report
 from tests.figures.invented import LAST, STEPS
-from tests.report.browser import browse, wait_until_drawn
+from tests.report.browser import wait_until_drawn
 from tests.report.fake_study import EDGES, EVIL, write_study
-
-
-@pytest.fixture(scope="module")
-def opened(report: Path) -> Iterator[Page]:
-    with browse(report) as page:
-        yield page
 
 
 @pytest.fixture

@@ -1,23 +1,16 @@
 """The explorer over steps: roles of all heads, edges that have vanished, and what its words and marks say."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
 from tests.figures.invented import LAST, STEPS
-from tests.report.browser import browse, wait_until_drawn
+from tests.report.browser import wait_until_drawn
 from tests.report.fake_study import EDGES, EVIL, FORMER, LEFT_OUT, OUTGROWN, WHOLE
 
 NARROW, MIDDLE, WIDE = (400, 800), (900, 800), (1280, 800)
 TABLES = "all => all.map(one => [one.id, [...one.querySelectorAll('tbody tr')].filter(row => !row.hidden).length])"
-
-
-@pytest.fixture(scope="module")
-def opened(report: Path) -> Iterator[Page]:
-    with browse(report) as page:
-        yield page
 
 
 @pytest.fixture

@@ -1,18 +1,9 @@
 """The report under a pointer and a keyboard."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page
 
-from tests.report.browser import browse, open_every_fold, wait_until_drawn
-
-
-@pytest.fixture(scope="module")
-def opened(report: Path) -> Iterator[Page]:
-    with browse(report) as page:
-        yield page
+from tests.report.browser import open_every_fold, wait_until_drawn
 
 
 @pytest.fixture

@@ -1,21 +1,14 @@
 """Tables on the page sort, filter and download; every column leads to its definition; dark and light are accessible."""
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.report.browser import browse, wait_until_drawn
+from tests.report.browser import wait_until_drawn
 
 TABLE = "#circuit-1-table"
-
-
-@pytest.fixture(scope="module")
-def opened(report: Path) -> Iterator[Page]:
-    with browse(report) as page:
-        yield page
 
 
 @pytest.fixture
