@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import tempfile
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ SOURCES = ("torch", "transformers", "transformer-lens", "numpy", "pandas", "scip
 """Packages whose versions are kept with the outputs."""
 NO_WIDGETS = "IProgress not found"
 """What tqdm says where there are no widgets for its bars, which are switched off here."""
+WIDGET = "application/vnd.jupyter.widget-view+json"
+"""What a progress bar leaves where there are widgets: a reference into a kernel that has ended."""
 KEPT = ("image/png", "text/html", "text/plain")
 
 
@@ -73,12 +76,16 @@ def executed(path: Path) -> Any:
         client.execute(env=os.environ | SETTINGS)
     for cell in notebook.cells:
         if "outputs" in cell:
-            wanted = [output for output in cell["outputs"] if NO_WIDGETS not in output.get("text", "")]
-            cell["outputs"] = [kept(output) for output in joined(wanted)]
+            cell["outputs"] = [kept(output) for output in joined(filter(is_wanted, cell["outputs"]))]
     return notebook
 
 
-def joined(outputs: list[Any]) -> list[Any]:
+def is_wanted(output: Any) -> bool:
+    """Whether an output is the same with widgets and without."""
+    return NO_WIDGETS not in output.get("text", "") and WIDGET not in output.get("data", {})
+
+
+def joined(outputs: Iterable[Any]) -> list[Any]:
     """The outputs, where pieces of one text are one: how it is cut depends on how busy the machine is."""
     whole: list[Any] = []
     for output in outputs:
