@@ -135,7 +135,7 @@ function statusOf(data, at) {
     const named = there.length > MOST_NAMED ? [...there.slice(0, MOST_NAMED), `${there.length - MOST_NAMED} more`] : there;
     parts.push(`${spaced(role)}: ${named.length ? named.join(", ") : "no head yet"}`);
   }
-  if (run.edges.some((edge) => edge.effects)) parts.push(reachedWords(run, place));
+  if (!isOnly && run.edges.some((edge) => edge.effects)) parts.push(reachedWords(run, place));
   const seed = at.runs.length > 1 ? `, seed ${run.seed}` : "";
   return [`${run.size}${seed}, step ${number(at.step)}. ${parts.join("; ")}.`, ignoredWords(at.unknown)].join(" ").trim();
 }

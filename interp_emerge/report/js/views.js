@@ -92,7 +92,7 @@ function showGraph(data, at, part, pick) {
   top.min = Math.min(10, whole.length);
   top.max = whole.length;
   top.value = at.top;
-  part("top-shown").textContent = at.top === whole.length ? `all ${at.top}` : `${at.top} of ${whole.length}`;
+  part("top-shown").textContent = at.top === whole.length ? `all ${number(at.top)}` : `${number(at.top)} of ${number(whole.length)}`;
   const { n_edges: n, n_graph_edges: all, faithfulness, ci_low: low, ci_high: high } = run.circuit;
   const kept = withInterval([faithfulness, low, high]);
   const here = run.faithfulness ? `; at this step they keep ${withInterval(run.faithfulness[at.place])}` : "";
