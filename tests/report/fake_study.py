@@ -32,10 +32,11 @@ def write_study(
     sizes: tuple[str, ...] = tuple(SIZES),
     empty: tuple[str, ...] = (),
     renamed: dict[str, str] | None = None,
+    only_last: bool = False,
 ) -> Path:
     """A study of some sizes, in which the tables named in `empty` have no row; returns the directory.
 
-    Sizes get the names in `renamed`.
+    Sizes get the names in `renamed`. If `only_last`, it has only the last step.
     """
     names = renamed or {}
     made = tables()
@@ -44,6 +45,8 @@ def write_study(
     made |= {"nodes_over_steps": nodes_over_steps(), "edges_over_steps": edges_over_steps(), "roles": more_roles()}
     for name, table in made.items():
         kept = table[table["size"].isin(sizes)] if "size" in table else table
+        if only_last and "step" in kept:
+            kept = kept[kept["step"] == LAST]
         for column in {"size", "at"} & {*kept}:
             kept = kept.assign(**{column: kept[column].replace(names)})
         write_table(kept.head(0) if name in empty else kept, all_tables()[name], directory / "tables")
