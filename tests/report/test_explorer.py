@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 
 from interp_emerge.report import build_report
 from tests.figures.invented import LAST, STEPS
-from tests.report.browser import browse, wait_until_drawn
+from tests.report.browser import wait_until_drawn
 from tests.report.fake_study import EDGES, EVIL, write_study
 
 
@@ -170,9 +170,10 @@ def test_names_that_would_like_to_be_markup_are_text(page: Page, tmp_path: Path)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-def test_a_run_of_one_step_names_its_heads_and_counts_no_edge_as_half_formed(tmp_path: Path):
+def test_a_run_of_one_step_names_its_heads_and_counts_no_edge_as_half_formed(page: Page, tmp_path: Path):
     study = write_study(tmp_path / "study", sizes=("1m",), empty=("onsets",), only_last=True)
-    with browse(build_report(study)) as page:
-        said = page.inner_text("#explorer-status")
+    page.goto(build_report(study).resolve().as_uri(), wait_until="load")
+    wait_until_drawn(page)
+    said = page.inner_text("#explorer-status")
     assert "previous token: a0.h1" in said and "no head yet" not in said
     assert "final effect" not in said

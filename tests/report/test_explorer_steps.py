@@ -83,7 +83,14 @@ def test_an_edge_that_the_last_search_left_out_has_not_vanished(page: Page):
 
 
 @pytest.mark.parametrize(
-    ("role", "heads"), [("copying", {"a3.h0"}), ("induction", {"a3.h0", "a0.h5"}), ("previous token", {"a0.h1"})]
+    ("role", "heads"),
+    [
+        ("copying", {"a3.h0"}),
+        ("induction", {"a3.h0", "a0.h5"}),
+        ("previous token", {"a0.h1"}),
+        ("copying and induction", {"a3.h0"}),
+        ("copying a0.h5", set()),
+    ],
 )
 def test_search_finds_every_head_that_plays_a_role(page: Page, role: str, heads: set[str]):
     page.get_by_label("Find a node or role").fill(role)
@@ -97,6 +104,13 @@ def test_a_head_bears_all_of_its_roles(page: Page):
     assert page.locator("[data-key='node-a3.h0'] .fill").count() == 2
     page.locator("[data-key='node-a0.h5']").click()
     assert "plays this role" in page.inner_text("#explorer-head-says")
+
+
+def test_a_head_that_the_last_circuit_lacks_is_told_apart(page: Page):
+    outside = page.eval_on_selector_all(".node.outside", "all => all.map(one => one.dataset.key.slice(5))")
+    assert "a0.h5" in outside and not {"a3.h0", "a0.h1", "embed", "logits"} & {*outside}
+    label = page.locator("[data-key='node-a0.h5']").get_attribute("aria-label") or ""
+    assert label.startswith("a0.h5, not in the circuit of the last step, induction")
 
 
 def test_every_head_has_its_values_at_every_step(page: Page):

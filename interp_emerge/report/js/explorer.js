@@ -203,7 +203,7 @@ function missing(data, at) {
     reasons.push("Only edges of the last step's circuit were followed. Edges that an earlier circuit had and this one lacks are not drawn.");
   }
   if (run.edges.length && run.faithfulness && !run.faithfulness[at.place]) reasons.push("Faithfulness is undefined at this step: the clean-corrupt gap is within noise.");
-  if (run.edges.length && run.n_former !== null && run.steps.length > 1) reasons.push("A step's circuit consists of its strongest edges, as many as the last step's circuit has. Its faithfulness was not measured.");
+  if (run.edges.length && run.n_former !== null && run.steps.length > 1) reasons.push("The circuit of an earlier step stands for its strongest edges, as many as the last step's circuit has; its own faithfulness was not measured. The last step's circuit was found by a search, which also keeps weak edges that strong ones need and leaves out strong ones that it can do without. An edge is outgrown if it is no longer among the strongest.");
   if (run.n_left_out) reasons.push(`${number(run.n_left_out)} edge${run.n_left_out === 1 ? " is" : "s are"} among the strongest at the last step, but not in the circuit that was found there, and not drawn.`);
   if (run.edges.length && !run.whole && !atLast) reasons.push("Before the last step effects are followed for heads and MLPs of the circuit, and scores for heads that play a role; hatched cells are not followed.");
   if (run.edges.length && !run.attention) reasons.push("No attention was recorded for this run.");

@@ -52,8 +52,10 @@ function nodeWords(name, folded) {
   return group ? `${folded.get(name).length} heads, ${spaced(group.role)}: ${folded.get(name).join(", ")}` : name;
 }
 
-// Whether a node's name, one of its roles or its members contain what the reader seeks.
+// Whether a node's name, its roles and its members contain every word that the reader seeks; "and" and "+1" are no words.
 function isSought(name, rolesOf, folded, sought) {
   const roles = (folded.get(name) || [name]).flatMap((member) => rolesOf(member)).map((one) => spaced(one.role));
-  return Boolean(sought) && [nodeWords(name, folded), ...roles].join(" ").toLowerCase().includes(sought);
+  const text = [nodeWords(name, folded), ...roles].join(" ").toLowerCase();
+  const terms = sought.split(/\s+|,/).filter((term) => term && term !== "and" && !/^\+\d+$/.test(term));
+  return terms.length > 0 && terms.every((term) => text.includes(term));
 }

@@ -108,7 +108,7 @@ function curveOf(edge, { nodes, row, tall }) {
   return `M${x0},${y0}C${x0 + bend},${y0 - rise * 0.45} ${x1 + bend},${y1 + rise * 0.45} ${x1},${y1}`;
 }
 
-function graph(room, { edges, folded, opened, sought, place, atLast, steps, rolesOf, head, onHead, onFold }) {
+function graph(room, { edges, folded, opened, sought, place, atLast, steps, rolesOf, within, head, onHead, onFold }) {
   const width = Math.max(room.clientWidth, 280);
   const layout = places(edges, width);
   const { nodes, height, tall } = layout;
@@ -148,13 +148,14 @@ function graph(room, { edges, folded, opened, sought, place, atLast, steps, role
     }
     const roles = rolesOf(node.node);
     const chosenHead = node.node === head;
+    const outside = within(node.node) ? [] : ["not in the circuit of the last step"];
     const isHead = node.kind === "head";
     const box = make("g", {
-      class: `node ${node.kind}${roles.some((one) => one.share === null) ? " unfollowed" : ""}${chosenHead ? " chosen" : ""}${found.includes(node.node) ? " found" : ""}`, transform: `translate(${node.x},${node.y})`,
+      class: `node ${node.kind}${roles.some((one) => one.share === null) ? " unfollowed" : ""}${outside.length ? " outside" : ""}${chosenHead ? " chosen" : ""}${found.includes(node.node) ? " found" : ""}`, transform: `translate(${node.x},${node.y})`,
       "data-key": "node-" + node.node, ...(isHead ? { tabindex: 0, role: "button", "aria-pressed": chosenHead } : { role: "img" }),
-      "aria-label": [node.node, ...roles.map(roleWords)].join(", "),
+      "aria-label": [node.node, ...outside, ...roles.map(roleWords)].join(", "),
     });
-    if (roles.length) box.append(make("title", {}, `${node.node}: ${roles.map(roleWords).join(", ")}`));
+    if (roles.length + outside.length) box.append(make("title", {}, `${node.node}: ${[...outside, ...roles.map(roleWords)].join(", ")}`));
     box.append(make("rect", { class: "box", x: -node.half, y: -tall, width: 2 * node.half, height: 2 * tall, rx: 5 }));
     const strip = (2 * node.half) / Math.max(roles.length, 1); // each role has its part of the box
     roles.forEach(({ role, share }, nth) =>

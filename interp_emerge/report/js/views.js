@@ -8,10 +8,11 @@ function showCurves(data, at, part, pick) {
   const ticks = run.steps.map((step) => ({ at: Math.log1p(step), name: number(step), step }));
   const over = (values) => ticks.map((tick, place) => ({ at: tick.at, name: `at step ${tick.name}`, value: values && values[place] }));
   const lines = [{ name: spaced(ability), kind: "ability", band: true, points: over(run.curves[ability]?.[metric]) }];
+  const within = isWithin(run);
   if (isShare && ability === data.subject) {
     const first = ticks[0].step === 0 && ticks.length > 1 ? { at: ticks[0].at, words: "heads, untrained" } : null;
     for (const role of CURVED) {
-      const heads = (run.plays[role] || []).filter((name) => run.roles[role]?.[name]);
+      const heads = (run.plays[role] || []).filter((name) => run.roles[role]?.[name] && (within(name) || name === at.head));
       if (!heads.length) continue;
       const head = heads.includes(at.head) ? at.head : heads[0];
       lines.push({ name: `${head} ${TAGS[role]}`, kind: role, start: first, points: over(run.roles[role][head]) });
@@ -48,6 +49,12 @@ function showCurves(data, at, part, pick) {
     unit: isShare ? "fraction" : spaced(metric), from, to, names: true, height: 150,
     label: `${spaced(ability)} at the last step of each size`, onPick: (tick) => pick("size", tick.size),
   });
+}
+
+// Whether a node belongs to the circuit of the last step.
+function isWithin(run) {
+  const nodes = new Set(run.edges.flatMap((edge) => [edge.writer, targetOf(edge.reader).node]));
+  return (node) => !nodes.size || nodes.has(node);
 }
 
 // The roles that a node plays at the last step, and which part of its last score it has reached at a step; null where
@@ -95,7 +102,7 @@ function showGraph(data, at, part, pick) {
   part("top-shown").textContent = at.top === whole.length ? `all ${number(at.top)}` : `${number(at.top)} of ${number(whole.length)}`;
   const { n_edges: n, n_graph_edges: all, faithfulness, ci_low: low, ci_high: high } = run.circuit;
   const kept = withInterval([faithfulness, low, high]);
-  const here = run.faithfulness ? `; at this step they keep ${withInterval(run.faithfulness[at.place])}` : "";
+  const here = run.faithfulness?.[at.place] ? `; at this step they keep ${withInterval(run.faithfulness[at.place])}` : "";
   part("graph-note").textContent = `${number(n)} of ${number(all)} edges; at the last step they keep ${kept} of the gap${at.atLast ? "" : here}. ${verdictOf(run.circuit)}`;
   const [drawn, rolesOf] = [strongest(whole, at.top), rolesAt(run, at.place)];
   part("vanished").textContent = vanishedWords(drawn, at);
@@ -107,7 +114,7 @@ function showGraph(data, at, part, pick) {
   const folded = new Map(every.filter(([name]) => !at.unfolded.includes(name)));
   const hits = graph(part("graph"), {
     edges: foldEdges(drawn, folded), folded, opened: every.filter(([name]) => !folded.has(name)), sought: at.find,
-    place: at.place, atLast: at.atLast, steps: run.steps, rolesOf, head: at.head, onHead: (head) => pick("head", head),
+    place: at.place, atLast: at.atLast, steps: run.steps, rolesOf, within: isWithin(run), head: at.head, onHead: (head) => pick("head", head),
     onFold: (name) => pick("unfolded", at.unfolded.includes(name) ? at.unfolded.filter((one) => one !== name).join(",") : [...at.unfolded, name].join(",")),
   });
   part("found").textContent = at.find ? `${hits} node${hits === 1 ? "" : "s"} found` : "";

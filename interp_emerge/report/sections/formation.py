@@ -64,9 +64,18 @@ def forms(study: StudyRecord) -> list[Block]:
     changes, depends, ablated = study.table(LOSS_CHANGES), study.table(DEPENDENCE_ONSETS), study.table(DEPENDENCE)
     ability = str(order["ability"].iloc[0]) if len(order) else ""
     return [
-        *tabled("What forms first", first_table(study.table(ONSETS), order, ability), orders(order), name="first"),
         *tabled(
-            "Parts of the circuit, compared with the ability", lag_table(behind), lags(behind), name="lags", folded=True
+            "What forms first, by the scores of heads",
+            first_table(study.table(ONSETS), order, ability),
+            orders(order),
+            name="first",
+        ),
+        *tabled(
+            "Parts of the circuit, by their effects, compared with the ability",
+            lag_table(behind),
+            lags(behind),
+            name="lags",
+            folded=True,
         ),
         *tabled("Where the loss changes its slope", loss_table(changes, behind), losses(changes, behind), folded=True),
         *tabled(

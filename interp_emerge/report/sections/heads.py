@@ -13,7 +13,8 @@ def which_heads(study: StudyRecord) -> list[Block]:
         caption = (
             f"Effect of each head and MLP on {names['metric']}, measured by {names['method']} on {names['ability']}. "
             "Blue: putting the node's clean value into the corrupt run raises the metric. "
-            "A dot marks an effect whose 95% interval excludes zero."
+            "These are the prompts that circuits are found on; the explorer shows effects on those that circuits are "
+            "judged by, so that small ones differ. A dot marks an effect whose 95% interval excludes zero."
         )
         picture = chart("head_effects", rows, f"Head effects, {names['ability']}", caption)
         blocks.append(Block(heading=heading, pictures=[picture], fold="Figure: effects at every size"))

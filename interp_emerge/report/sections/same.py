@@ -11,8 +11,7 @@ from interp_emerge.report.vocabulary import SAME, TERMS
 
 READING = (
     "A low index may be “same” and a higher one “different”: a circuit of few edges cannot share many with a larger "
-    "one. Same within a margin: the whole interval of the corrected similarity lies above 0.90. Different: it "
-    "does not, and p is at most 0.05. Heads are matched by their roles, depth and connections; classes are edges "
+    "one. Heads are matched by their roles, depth and connections; classes are edges "
     "grouped by the roles of their ends. Circuits were sought, tested and followed in one seed of each size; of “other "
     "seeds” only the edges were scored, and their strongest are compared."
 )
@@ -41,7 +40,8 @@ shelf.add(
         place=70,
         title="The same circuit?",
         lead="Compare within a row: the corrected similarity runs from 0, as with exchanged heads, to 1, if nothing "
-        "but noise and size differed. An index alone says nothing.",
+        "but noise and size differed. An index alone says nothing. Same: its whole interval lies above 0.90. "
+        "Different: it does not, and p is at most 0.05.",
         reads=(COMPARISONS,),
         nothing="fewer than two sizes have a circuit",
         vocabularies=(SAME, TERMS),

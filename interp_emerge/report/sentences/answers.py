@@ -4,6 +4,7 @@ import pandas as pd
 
 from interp_emerge.core.graph import Graph
 from interp_emerge.emergence.forming.order import LagVerdict
+from interp_emerge.emergence.forming.tables import DependenceCriterion, DependenceVerdict
 from interp_emerge.emergence.sameness.same_circuit.table import SameCircuitVerdict
 from interp_emerge.emergence.scale.onset import OnsetVerdict
 from interp_emerge.emergence.scale.tables import MirageVerdict
@@ -14,6 +15,8 @@ from interp_emerge.stats.intervals import Interval
 
 LEVELS = {"edges": "single edges", "classes": "roles of their ends"}
 """What circuits are compared by, in words; the classes of edges are given by the roles of their nodes."""
+REMOVED = {"edges": "edges", "circuit": "heads"}
+"""What is removed as a whole when a circuit is, by the kind of part in the table of dependence."""
 MOST_NAMED = 8
 """So many ablated heads are named in the sentence; more are in the table."""
 WIDE, MANY = 0.1, 100
@@ -274,8 +277,25 @@ def unknown(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:
         if n_open
         else []
     )
+    parts += _dependence(tables)
     parts += _other_seeds(tables, ability)
     return [f"{OPEN}{'; '.join(parts)}."] if parts else []
+
+
+def _dependence(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Sizes at which removing the circuit is not shown to cost more than removing as much at random, at any step."""
+    found = tables.get("dependence_onsets", pd.DataFrame())
+    if found.empty:
+        return []
+    metric = tables["circuits"]["metric"].dropna().iloc[0]
+    above = found[(found["criterion"] == DependenceCriterion.ABOVE_RANDOM) & (found["metric"] == metric)]
+    shown = (DependenceVerdict.DEPENDS, DependenceVerdict.FROM_THE_START)
+    open_ = above[above["kind"].isin([*REMOVED]) & ~above["verdict"].isin(shown)]
+    listed = [f"{name} at {joined(open_[open_['kind'] == kind]['size'].unique())}" for kind, name in REMOVED.items()
+              if (open_["kind"] == kind).any()]  # fmt: skip
+    return [f"whether the ability depends more on the circuit than on random {' and on random '.join(listed)}"] * bool(
+        listed
+    )
 
 
 def _other_seeds(tables: dict[str, pd.DataFrame], ability: str) -> list[str]:

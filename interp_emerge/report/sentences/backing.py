@@ -17,7 +17,13 @@ BACKED_BY = {
     CARRIED: ("roles", "chance-ablation-table", "circuit"),
     TRAINING: ("formation-first-table", "onsets"),
     NEIGHBOURS: ("same-circuits-table",),
-    OPEN: ("scale-jump-table", "same-circuits-table", "formation-lags-table", "scale-seeds-table"),
+    OPEN: (
+        "scale-jump-table",
+        "same-circuits-table",
+        "formation-lags-table",
+        "formation-dependence-table",
+        "scale-seeds-table",
+    ),
     NO_CIRCUIT: ("circuit-1-table",),
 }
 """Anchors of the tables behind each kind of sentence."""

@@ -197,3 +197,16 @@ def test_a_circuit_of_a_large_part_of_the_graph_is_said_to_locate_little(tables:
     for edge_share, n_edges, said in ((0.2, 5, False), (0.1, 500, False), (0.2, 500, True)):
         tables["circuits"][["edge_share", "n_edges"]] = [edge_share, n_edges]
         assert ("locates little" in text_of(tables)) is said
+
+
+def test_where_the_circuit_costs_no_more_than_random_parts_is_open(tables: dict[str, pd.DataFrame]) -> None:
+    about = {"ability": "induction", "metric": "logit_diff", "criterion": "above random"}
+    found = [("edges", "s", "not reached"), ("edges", "m", "depends"), ("edges", "l", "undecided"), ("head", "s", "x")]
+    found += [("circuit", "s", "too few random choices"), ("circuit", "m", "from the start")]
+    rows = [{**about, "kind": kind, "size": size, "verdict": verdict} for kind, size, verdict in found]
+    tables["dependence_onsets"] = pd.DataFrame([*rows, {**rows[0], "size": "m", "criterion": "half of last"}])
+    assert text_of(tables).endswith(
+        "whether the ability depends more on the circuit than on random edges at s and l and on random heads at s."
+    )
+    tables["dependence_onsets"] = tables["dependence_onsets"].assign(verdict="depends")
+    assert "random edges at" not in text_of(tables)
