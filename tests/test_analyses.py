@@ -1,6 +1,8 @@
 """Analyses are short, and their pages give the question, each command and a figure."""
 
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,16 @@ def test_what_is_kept_beside_an_analysis_is_shown(folder: Path) -> None:
 
 def test_there_are_analyses() -> None:
     assert ANALYSES
+
+
+@pytest.mark.parametrize("words", [[], [""], ["--help"], ["one", "two"], ["taken"], ["taken/file/below"]])
+def test_the_real_model_is_made_in_a_new_directory_or_the_line_says_what_is_wrong(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["unpacked.py", *words])
+    with pytest.raises(SystemExit, match=r"give one directory|name one that|name another|are missing"):
+        runpy.run_path(str(ROOT / "analyses/real_model/unpacked.py"), run_name="__main__")
+    assert [path.name for path in tmp_path.rglob("*")] == ["taken", "file"]

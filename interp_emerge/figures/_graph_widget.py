@@ -6,11 +6,12 @@ from typing import Any
 import anywidget
 import traitlets as t
 
-from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.core.errors import InputError
 from interp_emerge.figures._chart_page import data_of, main_of, packed_library, style_and_scripts
 from interp_emerge.figures._export import file_name, picture_in_a_cell, spec_of
 from interp_emerge.figures._shown import title_of
 from interp_emerge.figures._widget import module_of, with_picture
+from interp_emerge.figures._widget_errors import StateError, UnknownStateError
 
 NAMES = {"threshold": "least", "search": "sought", "pinned": "pinned"}
 """The parameters of the figure that hold the widget's state."""
@@ -55,16 +56,16 @@ class CircuitGraphWidget(anywidget.AnyWidget):
     def _possible_threshold(self, proposal: Any) -> float:
         value = proposal["value"]
         if not 0 <= value < math.inf:
-            raise InputError(f"threshold cannot be {value}; give the least |score| that is drawn, from 0 on")
+            raise StateError(f"threshold cannot be {value}; give the least |score| that is drawn, from 0 on")
         if value and NAMES["threshold"] not in self._params:
-            raise InputError("this graph has few edges and no threshold: all of them are drawn; give 0")
+            raise StateError("this graph has few edges and no threshold: all of them are drawn; give 0")
         return value
 
     @t.validate("pinned")
     def _known_nodes(self, proposal: Any) -> list[str]:
         for name in proposal["value"]:
             if name not in self._nodes:
-                raise UnknownNameError("node of this graph", name, self._nodes)
+                raise UnknownStateError("node of this graph", name, self._nodes)
         return proposal["value"]
 
     def __repr__(self) -> str:

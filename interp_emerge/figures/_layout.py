@@ -73,10 +73,15 @@ def lay_out(
             none do.
 
     Raises:
-        InputError: a node's name is not one that this package gives.
+        InputError: a node's name is not one that this package gives, or a score is infinite.
         UnknownNameError: `within` is another text.
     """
     edges = edges.copy()
+    for edge in edges[np.isinf(edges["score"].astype(float))].to_dict("records"):
+        raise InputError(
+            f"the score of {edge['writer']} → {edge['reader']} is {edge['score']}, which has no width in a drawing; "
+            "give finite scores, or leave that edge out"
+        )
     reader = edges["reader"].str.rsplit(".", n=1, expand=True).reindex(columns=[0, 1])
     split = reader[1].isin(ROLES)
     edges["target"] = edges["reader"].where(~split, reader[0])

@@ -17,6 +17,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+import pandas as pd
+
 from interp_emerge.stats.intervals import UNDEFINED, Interval
 
 DECIMALS = 2
@@ -39,8 +41,8 @@ class Kind(StrEnum):
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a table's value is missing: None, NaN or an empty text."""
-    return value is None or bool(value != value) or (isinstance(value, str) and not value)
+    """Whether a table's value is missing: None, NaN, pandas' own mark or an empty text."""
+    return value is None or value is pd.NA or bool(value != value) or (isinstance(value, str) and not value)
 
 
 def kind_of(column: str) -> Kind:
@@ -58,7 +60,7 @@ def number(value: Any, kind: Kind = Kind.MEASURE) -> str:
         return UNDEFINED
     value = float(value)
     if math.isinf(value):
-        return "infinite" if value > 0 else f"{MINUS}infinite"
+        return _infinite(value)
     match kind:
         case Kind.COUNT:
             return _signed(f"{value:,.0f}")
@@ -114,7 +116,11 @@ def _decimals_of_two_digits(value: float) -> int:
 
 
 def _with_decimals(value: float, n: int) -> str:
-    return _signed(f"{value:,.{n}f}")
+    return _infinite(value) if math.isinf(value) else _signed(f"{value:,.{n}f}")
+
+
+def _infinite(value: float) -> str:
+    return "infinite" if value > 0 else f"{MINUS}infinite"
 
 
 def _signed(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from interp_emerge.core.errors import counted
+from interp_emerge.core.errors import InputError, counted
 
 NOT_RESULTS = ("out", "threads", "device", "disk_budget", "evict_cached")
 """Settings that do not change what a report says."""
@@ -36,10 +36,28 @@ def changes(record: Path, settings: Mapping[str, Any], abilities: list[str]) -> 
     return different + [f"the file of {name} has changed" for name in sorted(files) if not different]
 
 
+def claimed(path: Path) -> dict[str, Any]:
+    """The settings of the study to which a directory belongs, by the file that says so.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("no settings by name")
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged, so it does not say whose study {path.parent} holds; choose another --out, or remove "
+            "that file if the directory is this study's and nothing but it"
+        ) from error
+    return found
+
+
 def free_name(report: Path) -> Path:
     """The first of `report-1.html`, `report-2.html` and so on that does not exist yet."""
     number = 1
-    while (path := report.with_stem(f"{report.stem}-{number}")).exists():
+    while (path := report.with_stem(f"{report.stem}-{number}")).exists() or path.is_symlink():
         number += 1
     return path
 

@@ -34,7 +34,7 @@ from interp_emerge.study.catalogue import all_tables, filled
 from interp_emerge.study.cells import package_versions, same_threads
 from interp_emerge.study.chosen import chosen_abilities, fitted_to_rows, with_usual_beside
 from interp_emerge.study.duration import expected, in_words
-from interp_emerge.study.earlier import changes, free_name, what_happens
+from interp_emerge.study.earlier import changes, claimed, free_name, what_happens
 from interp_emerge.study.engine import CLAIM, sweep
 from interp_emerge.study.grid import Grid
 from interp_emerge.study.plan import downloads, models_with_circuits, plan
@@ -285,7 +285,7 @@ class Study(Record):
         """Whether the directory holds the report of exactly this study, with these weights and unchanged tables."""
         try:
             state = json.loads((self.out / PROVENANCE).read_text())["state"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return False
         return self.report.is_file() and state == self._state()
 
@@ -360,7 +360,7 @@ class Study(Record):
         path = self.out / CLAIM
         mine = {"family": self.settings.family, "ability": self.settings.ability}
         if path.is_file():
-            theirs = json.loads(path.read_text())
+            theirs = claimed(path)
             if {key: theirs.get(key) for key in mine} != mine:
                 raise InputError(f"{self.out} belongs to a study of {theirs.get('ability')} in {theirs.get('family')}; "
                                  "choose another --out or remove it")  # fmt: skip

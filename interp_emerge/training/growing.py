@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from interp_emerge.abilities import _language as language
 from interp_emerge.core.errors import InputError
 from interp_emerge.core.files import canonical_json, write_atomically
-from interp_emerge.training.card import CARD, write_card
+from interp_emerge.training.card import CARD, README, write_card
 from interp_emerge.training.outcome import CLAIM, TIMES
 from interp_emerge.training.recipe import Recipe
 from interp_emerge.training.trainer import (
@@ -63,14 +63,19 @@ def grow_family(recipe: Recipe, directory: Path, *, workers: int = 0, device: st
         device: where to train; if empty, a GPU if there is one, else the CPU.
 
     Raises:
-        InputError: the directory contains a family of another recipe.
+        InputError: the directory contains a family of another recipe, or a README.md that belongs to no family.
     """
-    _claim(directory, recipe)
+    is_new = _claim(directory, recipe)
     runs = [(size.name, seed) for size in reversed(recipe.sizes) for seed in range(size.n_seeds)]
     waiting = [run for run in runs if not is_grown(recipe, run_directory(directory, *run))]
     if not waiting and all((directory / name).is_file() for name in (CARD, "tokenizer.json")):
         return directory
-    begin_family(recipe, directory)
+    try:
+        begin_family(recipe, directory)
+    except InputError:
+        if is_new:  # another recipe may have the directory
+            (directory / CLAIM).unlink(missing_ok=True)
+        raise
     _grow_all(recipe, directory, waiting, len(runs), workers, device)
     _gather_losses(directory, runs)
     _clear_leftovers(directory)
@@ -232,12 +237,18 @@ def _both(before: str, now: str) -> str:
     return ", ".join(dict.fromkeys([*before.split(", "), now] if before else [now]))
 
 
-def _claim(directory: Path, recipe: Recipe) -> None:
+def _claim(directory: Path, recipe: Recipe) -> bool:
+    """Write which recipe has the directory; returns whether it had none before."""
     claim = directory / CLAIM
+    is_new = not claim.is_file()
     content = canonical_json({"hash": recipe.hash, **recipe.to_dict()})
-    if claim.is_file() and claim.read_bytes() != content:
+    if not is_new and claim.read_bytes() != content:
         raise InputError(f"{directory} contains a family of another recipe; choose an empty directory")
+    if is_new and (directory / README).exists():
+        raise InputError(f"{directory} is no family and has a {README}, which a family's card would replace; choose an "
+                         "empty directory")  # fmt: skip
     write_atomically(claim, content)
+    return is_new
 
 
 def _gather_losses(directory: Path, runs: list[Run]) -> None:

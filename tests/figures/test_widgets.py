@@ -83,6 +83,25 @@ def test_an_attention_widget_begins_as_the_page_does_and_refuses_what_the_view_l
     assert (widget.frame, widget.head, widget.token) == (5, "a0.h0", None)
 
 
+def test_changes_made_together_are_all_undone_if_one_is_refused():
+    widget, other = family().widget(), graph().widget()
+    with pytest.raises(InputError, match="token cannot be 10"):
+        widget.set_state({"token": 10, "head": "a1.h1"})
+    with pytest.raises(InputError, match="token cannot be True"):
+        widget.token = True
+    with pytest.raises(UnknownNameError, match=r"'a9.h9'"), other.hold_trait_notifications():
+        other.search, other.pinned = "m0", ["a9.h9"]
+    assert (widget.head, widget.token, other.search, other.pinned) == ("a0.h0", None, "", [])
+
+
+@pytest.mark.parametrize("score", [float("inf"), -float("inf")])
+def test_a_graph_with_an_infinite_score_is_refused_by_the_edge(score: float):
+    table = rows_for(shelf["circuit_graph"])
+    table.loc[table.index[0], "score"] = score
+    with pytest.raises(InputError, match=r"the score of embed → a0.h1.v is -?inf, .*leave that edge out"):
+        graph(table)
+
+
 def test_a_graph_widget_refuses_unknown_nodes_and_a_threshold_that_it_lacks():
     widget, small = graph().widget(), graph(rows_for(shelf["circuit_graph"]).head(3)).widget()
     with pytest.raises(UnknownNameError, match=r"node of this graph 'a9.h9'"):

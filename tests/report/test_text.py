@@ -12,7 +12,7 @@ from interp_emerge.stats.intervals import Interval
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0.12345, "0.12"), (-0.5, "−0.50"), (1.0, "1.00"), (0.000167, "0.00017"), (-0.0001, "−0.00010"), (0.0, "0.00"),
-     (1234.5, "1,234.50"), (math.nan, "undefined"), (None, "undefined")],
+     (1234.5, "1,234.50"), (math.nan, "undefined"), (None, "undefined"), (pd.NA, "undefined")],
 )  # fmt: skip
 def test_a_measured_value_has_two_decimals_and_more_only_if_it_would_show_as_zero(value, shown):
     assert number(value) == shown
@@ -33,6 +33,7 @@ def test_each_kind_of_number_has_one_form():
         ((0.0002, -0.0003, 0.0004), "0.00020 [−0.00030, 0.00040]"),
         ((0.4, math.nan, 1.0), "0.40 [undefined]"),
         ((math.nan, 0.0, 1.0), "undefined"),
+        ((1.0, -math.inf, math.inf), "1.00 [−infinite, infinite]"),
     ],
 )
 def test_the_ends_of_an_interval_have_as_many_decimals_as_its_value(ends, shown):

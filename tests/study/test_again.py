@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import interp_emerge as ie
+from interp_emerge.core.errors import InputError
+from interp_emerge.study.earlier import free_name
 from tests import studies
 
 SMALL: dict[str, Any] = {"n_measured": 32, "n_pairs": 16, "n_random": 10, "n_ablations": 4, "steps_of_integration": 2}
@@ -82,3 +84,20 @@ def test_an_invalid_setting_is_named(fields: dict, message: str, tmp_path: Path)
     with pytest.raises(ie.InterpEmergeError, match=re.escape(message)):
         ie.Study(out=str(out), **fields).run()
     assert not out.exists(), "nothing is half-written"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", "\xff"])
+def test_a_damaged_record_in_a_directory_is_one_clear_line(text: str, tmp_path: Path) -> None:
+    study = ie.Study(family="miniature", ability="induction", sizes=("3k",), steps=("last",), out=str(tmp_path))
+    (tmp_path / "provenance.json").write_text(text)
+    (tmp_path / "study.json").write_bytes(text.encode("latin-1"))
+    assert not study._is_finished()
+    with pytest.raises(InputError, match=r"study\.json is damaged, .*choose another --out") as refused:
+        study.plan()
+    assert "\n" not in str(refused.value)
+
+
+def test_an_earlier_report_is_kept_under_a_name_that_nothing_has(tmp_path: Path) -> None:
+    (tmp_path / "report-1.html").symlink_to(tmp_path / "gone")
+    (tmp_path / "report-2.html").mkdir()
+    assert free_name(tmp_path / "report.html") == tmp_path / "report-3.html"

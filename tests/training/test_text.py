@@ -319,3 +319,16 @@ def test_token_ids_are_kept_only_while_they_are_needed(grown: Path, prepared: Pa
     copy = shutil.copytree(prepared, tmp_path / "copy")
     remove_tokens(copy)
     assert {*contents(copy)} == {"held_out.txt", "text.json", "tokenizer.json", "tokenizer_config.json"}
+
+
+def test_a_refused_recipe_does_not_keep_the_directory_from_another(folder: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="too little for a vocabulary of 5000"):
+        grow_family(text_recipe(folder, **{**OPTIONS, "vocabulary": 5000}), tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_folder_with_a_readme_of_its_own_is_not_grown_into(recipe: TextRecipe, tmp_path: Path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(InputError, match=r"is no family and has a README\.md"):
+        grow_family(recipe, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]

@@ -107,8 +107,8 @@ def direction_turns(
 
     Raises:
         UnknownNameError: no method, site, position or variable has the name.
-        InputError: the models are of several runs or sizes, there are fewer than two, two have the same step, or a
-            class is too rare.
+        InputError: the models are of several runs or sizes, there are fewer than two, two have the same step, a class
+            is too rare, or an activation is not finite.
     """
     decoder = shelf[method]
     if not isinstance(decoder, Decoder):
@@ -130,6 +130,9 @@ def direction_turns(
         _require_one_run(specs)
         at = _site(model, site, layer, head, places)
         values = read_activations(model, pairs, (at,), places, recorder=record, budget=budget)[at]
+        if not bool(torch.isfinite(values).all()):
+            raise InputError(f"activations of {model.spec} at {at} are not all finite, so no probe can be fitted to "
+                             "them; leave that checkpoint out, or take another site")  # fmt: skip
         trial = try_decoder(decoder, values[None], design.only_true(), budget=budget or CPU_BUDGET, full=False)
         accuracy = Judge(design=design).accuracy(trial.hits[0, 0])
         read.append(CheckpointFits(decoder, values, design, second, float(trial.strength[0]), accuracy))

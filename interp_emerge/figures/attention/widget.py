@@ -5,8 +5,8 @@ from typing import Any
 import anywidget
 import traitlets as t
 
-from interp_emerge.core.errors import InputError, UnknownNameError
 from interp_emerge.figures._widget import module_of, with_picture
+from interp_emerge.figures._widget_errors import StateError, UnknownStateError
 from interp_emerge.figures.attention.page import main_of, parts_of, start_of, style_and_scripts
 from interp_emerge.figures.attention.still import png_of
 from interp_emerge.figures.attention.view import AttentionView
@@ -34,7 +34,7 @@ class AttentionWidget(anywidget.AnyWidget):
     @t.validate("head")
     def _known_head(self, proposal: Any) -> str:
         if proposal["value"] not in self._view.heads:
-            raise UnknownNameError("head of this view", proposal["value"], self._view.heads)
+            raise UnknownStateError("head of this view", proposal["value"], self._view.heads)
         return proposal["value"]
 
     @t.validate("frame")
@@ -54,6 +54,6 @@ class AttentionWidget(anywidget.AnyWidget):
 
 
 def _within(value: int, end: int, name: str, what: str) -> int:
-    if not 0 <= value < end:
-        raise InputError(f"{name} cannot be {value}; give the number of {what}, from 0 to {end - 1}")
+    if isinstance(value, bool) or not 0 <= value < end:
+        raise StateError(f"{name} cannot be {value}; give the number of {what}, from 0 to {end - 1}")
     return value

@@ -114,7 +114,7 @@ def _appears(onset: pd.Series) -> str:
 def _at_one_size(row: pd.Series, threshold: float) -> str:
     """The verdict on an ability in a study of one size, as the end of a sentence: nothing is said about scale."""
     where = f"at {row['size']}, the only size of this study"
-    if is_missing(row["ci_low"]) or row["ci_low"] <= threshold < row["ci_high"]:
+    if is_missing(row["ci_low"]) or is_missing(threshold) or row["ci_low"] <= threshold < row["ci_high"]:
         return f"is neither certainly present nor certainly absent {where}"
     return f"is {'present' if row['ci_low'] > threshold else 'absent'} {where}"
 

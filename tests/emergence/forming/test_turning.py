@@ -138,3 +138,13 @@ def test_what_has_no_cosine_is_refused_in_one_line(
     with pytest.raises(InputError, match=words) as refused:
         direction_turns(given, pairs, **{"variable": "receiver", "layer": 1, **change})
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("method", ["mass_mean", "logistic"])
+def test_activations_that_are_not_finite_are_refused_by_the_checkpoint(
+    family: Any, pairs: ie.PromptPairs, monkeypatch: pytest.MonkeyPatch, method: str
+):
+    damaged = "interp_emerge.emergence.forming.turning.read_activations"
+    monkeypatch.setattr(damaged, lambda model, pairs, sites, *rest, **options: {sites[0]: torch.full((256, 4), np.nan)})
+    with pytest.raises(InputError, match=r"miniature/14k/step3000/seed0 at .*resid_post.* are not all finite"):
+        direction_turns(run_of(family, 3000, 5000), pairs, variable="receiver", layer=1, method=method)

@@ -175,6 +175,12 @@ def test_a_study_of_one_size_says_nothing_about_scale(
     assert "counts as present above 0.50" in first
 
 
+def test_nothing_is_absent_at_a_size_without_a_threshold(tables: dict[str, pd.DataFrame]) -> None:
+    tables["ability"] = pd.DataFrame([ability_row("induction", "large", 99, 0.97)])
+    tables["onsets"]["threshold"] = np.nan
+    assert "neither certainly present nor certainly absent" in answer(tables, "induction", {"large": GRAPH})[0]
+
+
 def test_without_a_circuit_each_size_has_its_reason_in_the_answer(tables: dict[str, pd.DataFrame]) -> None:
     lacking = [
         {**circuit_row(np.nan), "size": size, "verdict": f"no circuit: {why}"}
