@@ -81,15 +81,19 @@ def table() -> str:
     return "\n".join([about, *lines])
 
 
+def keep(measured: str, start: str, end: str) -> None:
+    """Put a table into `benchmarks/README.md`, between two marks."""
+    before, rest = README.read_text().split(start)
+    README.write_text(f"{before}{start}{measured}\n{end}{rest.split(end)[1]}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="put the table into benchmarks/README.md")
     asked = parser.parse_args()
     print(measured := table())
     if asked.keep:
-        text = README.read_text()
-        before, rest = text.split(START)
-        README.write_text(f"{before}{START}{measured}\n{END}{rest.split(END)[1]}")
+        keep(measured, START, END)
 
 
 if __name__ == "__main__":

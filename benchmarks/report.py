@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.attention import FLAGS, README, REPEATS
+from benchmarks.attention import FLAGS, REPEATS, keep
 
 START, END = "<!-- report -->\n", "<!-- /report -->"
 MOVES = """() => {
@@ -71,9 +71,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(measured := table(asked.run / "report.html"))
     if asked.keep:
-        text = README.read_text()
-        before, rest = text.split(START)
-        README.write_text(f"{before}{START}{measured}\n{END}{rest.split(END)[1]}")
+        keep(measured, START, END)
 
 
 if __name__ == "__main__":
