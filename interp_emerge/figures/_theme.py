@@ -60,7 +60,15 @@ SOLID, DASHED, DOTTED = [1, 0], [6, 4], [1.5, 3]
 
 
 def palette(values: list[Any]) -> alt.Scale:
-    """A colour for each value: that of a role by its name, those of others by their order."""
+    """A colour for each value; the same values in the same order always get the same colours."""
+    return alt.Scale(domain=values, range=[OKABE_ITO[index % len(OKABE_ITO)] for index in range(len(values))])
+
+
+def palette_of_quantities(values: list[Any]) -> alt.Scale:
+    """A colour for each quantity: that of a role by its name, those of others by their order.
+
+    Abilities are not quantities: one that is named like a role has no role's colour.
+    """
     colours = [ROLE_COLOURS.get(value, OKABE_ITO[index % len(OKABE_ITO)]) for index, value in enumerate(values)]
     return alt.Scale(domain=values, range=colours)
 

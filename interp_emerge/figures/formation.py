@@ -9,7 +9,7 @@ from interp_emerge.emergence.forming.tables import FORMATION
 from interp_emerge.figures import shelf
 from interp_emerge.figures._ordering import apart
 from interp_emerge.figures._rows import equal, extent, hover, in_order, named
-from interp_emerge.figures._theme import WIDTH, finish, palette
+from interp_emerge.figures._theme import WIDTH, finish, palette_of_quantities
 from interp_emerge.figures.base import checked, only
 
 HOVER = ("quantity", "component", "size", "seed", "step", "ability", "value", "ci_low", "ci_high")
@@ -80,7 +80,7 @@ def _line_of_panels(rows: pd.DataFrame, title: str, sizes: list[str], steps: pd.
     quantities = in_order(rows["quantity"])
     colour = alt.Color(
         "quantity:N",
-        scale=palette(quantities),
+        scale=palette_of_quantities(quantities),
         legend=alt.Legend(title=None, orient="top", symbolType="stroke", offset=18),
     )
     base = alt.Chart().encode(

@@ -9,7 +9,7 @@ from altair.typing import ChartType
 from interp_emerge.circuits.tables import ROLE_TABLE
 from interp_emerge.figures import shelf
 from interp_emerge.figures._rows import equal, hover, in_order, named
-from interp_emerge.figures._theme import HAIRLINE, INK, MUTED, PALE, WIDTH, finish, palette
+from interp_emerge.figures._theme import HAIRLINE, INK, MUTED, PALE, WIDTH, finish, palette_of_quantities
 from interp_emerge.figures.base import Panel, checked, last_step
 
 HOVER = {
@@ -73,7 +73,7 @@ def _step(own: pd.DataFrame) -> int:
 
 def _panel(own: pd.DataFrame, title: str, names: list[str]) -> Panel:
     plain: dict[str, Any] = {"ticks": False, "domain": False, "labelOverlap": False}
-    colours = palette([*names, NONE])
+    colours = palette_of_quantities([*names, NONE])
     colours.range = [*colours.range[: len(names)], PALE]
     letters = "{" + ", ".join(f"{name!r}: {name[0].upper() + ' · ' + name.replace('_', ' ')!r}" for name in names) + "}"
     legend = alt.Legend(

@@ -6,6 +6,7 @@ import pytest
 from altair.typing import ChartType
 
 from interp_emerge.core.errors import InputError, UnknownNameError
+from interp_emerge.figures._theme import OKABE_ITO, ROLE_COLOURS, palette, palette_of_quantities
 from interp_emerge.figures.ability_curve import ability_curve
 from interp_emerge.stats.intervals import mean_interval
 from tests.figures.drawn import assert_same_rows, dataset, encodings, parts
@@ -119,3 +120,12 @@ def test_values_of_prompts_are_drawn_as_their_means_and_those_of_one_model_are_r
         ability_curve(parts[0][["ability", "metric", "pair", "value"]])
     with pytest.raises(InputError, match="several rows of pair 0"):
         ability_curve(pd.concat([parts[0], parts[0].head(1)]))
+
+
+def test_an_ability_that_is_named_like_a_role_has_a_colour_of_the_palette():
+    found = palette(["induction", "markov", "previous_token"]).to_dict()
+    assert found["range"] == list(OKABE_ITO[:3])
+    assert palette_of_quantities(["markov", "induction"]).to_dict()["range"] == [
+        OKABE_ITO[0],
+        ROLE_COLOURS["induction"],
+    ]
